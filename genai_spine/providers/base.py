@@ -1,0 +1,113 @@
+"""What a provider is: an adapter between the contract's messages and one upstream API."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genai_spine.call import Call
+from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
+from genai_spine.providers.chunks import fold
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How an upstream takes one of our fields: its name there, and bounds narrower than ours."""
+
+    upstream: str
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. None: no limit."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 60.0  # from sending the request to the first byte of the answer's body
+    between_tokens_s: float = 60.0  # silence inside a stream
+    total_s: float | None = None  # the whole call; the caller's deadline counts as well
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how one provider is reached: a registry row filled in by the settings."""
+
+    name: str
+    base_url: str = ""
+    api_key: str | None = None
+    default_model: str | None = None
+    default_embedding_model: str | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+class Provider:
+    """Base of all adapters. An operation that is not overridden raises UnsupportedOperation.
+
+    Requests arrive resolved: `request.model` is the upstream's own name. An adapter fills id, created,
+    model, choices and usage; inference.py adds provider, cost, latency and the ids of request and row.
+    Errors are ProviderFailure subclasses or ProviderTimeout.
+    """
+
+    # Every field of CreateCompletionRequest that the upstream honours, and "messages.image",
+    # "messages.audio", "messages.file", "tools.custom", "prompt.tokens" for kinds of parts.
+    OPTIONS: ClassVar[Mapping[str, Option]] = {}
+    LOCAL: ClassVar[bool] = False  # runs on the operator's machines, so it costs nothing per token
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.name
+
+    def stream(self, request: pb.CreateCompletionRequest, call: Call) -> AsyncIterator[pb.CompletionChunk]:
+        """Chunks as they arrive; what one read brought is one chunk; the last ones carry usage."""
+        raise UnsupportedOperation(provider=self.name, operation="completions")
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        return await fold(self.stream(request, call))
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        raise UnsupportedOperation(provider=self.name, operation="embeddings")
+
+    async def list_models(self) -> list[pb.Model]:
+        """Models with id = the upstream's own name; created 0 where the upstream does not say."""
+        raise UnsupportedOperation(provider=self.name, operation="a list of models")
+
+    async def health(self) -> None:
+        """Returns when the upstream answers, otherwise raises; makes no billed call."""
+        await self.list_models()
+
+    async def close(self) -> None:
+        """Frees what the adapter holds; called once, at the end."""
+
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
+        for descriptor, value in request.ListFields():
+            if descriptor.name in ALWAYS or (descriptor.name == "choice_count" and value == 1):
+                continue
+            option = self.OPTIONS.get(descriptor.name)
+            if option is None:
+                self._refuse(descriptor.name)
+            elif option.max is not None and value > option.max:
+                raise InvalidFields([(descriptor.name, f"must be at most {option.max} for {self.name}")])
+            elif option.min is not None and value < option.min:
+                raise InvalidFields([(descriptor.name, f"must be at least {option.min} for {self.name}")])
+        self._check_parts(request)
+
+    def _check_parts(self, request: pb.CreateCompletionRequest) -> None:
+        for index, message in enumerate(request.messages):
+            for part in message.content:
+                kind = part.WhichOneof("part")
+                if kind not in ("text", "refusal") and f"messages.{kind}" not in self.OPTIONS:
+                    self._refuse(f"messages[{index}].content", f"{kind} content")
+        for index, tool in enumerate(request.tools):
+            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in self.OPTIONS:
+                self._refuse(f"tools[{index}]", "custom tools")
+        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in self.OPTIONS:
+            self._refuse("prompt", "prompts of token ids")
+
+    def _refuse(self, field: str, option: str | None = None) -> None:
+        raise UnsupportedOption(field=field, provider=self.name, option=option or field)
+
+
+# Fields that say what is asked for rather than how; every adapter takes them.
+ALWAYS = frozenset({"provider", "model", "messages", "prompt", "user", "provider_options_json"})

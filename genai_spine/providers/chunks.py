@@ -1,0 +1,93 @@
+"""Pieces of a streamed answer: merging what arrived together, folding a stream into one Completion."""
+
+from collections.abc import AsyncIterator, Iterable
+
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
+    """The Completion that the stream spells out."""
+    whole = pb.CompletionChunk()
+    async for chunk in chunks:
+        merge(whole, chunk)
+    return completion(whole)
+
+
+def merge(into: pb.CompletionChunk, chunk: pb.CompletionChunk) -> None:
+    """Appends chunk's deltas to those of the same choice and takes over its scalars."""
+    deltas = list(chunk.choices)
+    if not into.choices:
+        into.MergeFrom(chunk)
+        return
+    del chunk.choices[:]
+    into.MergeFrom(chunk)
+    known = {delta.index: delta for delta in into.choices}
+    for delta in deltas:
+        if delta.index in known:
+            _append(known[delta.index], delta)
+        else:
+            known[delta.index] = into.choices.add()
+            known[delta.index].CopyFrom(delta)
+
+
+def _append(into: pb.ChoiceDelta, delta: pb.ChoiceDelta) -> None:
+    into.content += delta.content
+    into.reasoning += delta.reasoning
+    into.refusal += delta.refusal
+    if delta.finish_reason:
+        into.finish_reason = delta.finish_reason
+    if delta.HasField("annotations_json"):
+        into.annotations_json = delta.annotations_json
+    if delta.HasField("logprobs"):
+        into.logprobs.MergeFrom(delta.logprobs)
+    merge_tool_calls(into, delta.tool_calls)
+
+
+def merge_tool_calls(into: pb.ChoiceDelta, pieces: Iterable[pb.ToolCallDelta]) -> None:
+    known = {call.index: call for call in into.tool_calls}
+    for piece in pieces:
+        call = known.get(piece.index)
+        if call is None:
+            known[piece.index] = call = into.tool_calls.add(index=piece.index)
+        arguments = call.arguments + piece.arguments
+        call.MergeFrom(piece)
+        call.arguments = arguments
+
+
+def completion(whole: pb.CompletionChunk) -> pb.Completion:
+    """A Completion from a chunk into which the whole stream was merged."""
+    result = pb.Completion(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    result.request_id, result.execution_id = whole.request_id, whole.execution_id
+    for name in ("usage", "cost"):
+        if whole.HasField(name):
+            getattr(result, name).CopyFrom(getattr(whole, name))
+    for name in ("system_fingerprint", "service_tier", "latency_ms"):
+        if whole.HasField(name):
+            setattr(result, name, getattr(whole, name))
+    for delta in sorted(whole.choices, key=lambda delta: delta.index):
+        result.choices.append(_choice(delta))
+    return result
+
+
+def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
+    message = pb.Message(role=pb.ROLE_ASSISTANT)
+    if delta.content:
+        message.content.add(text=delta.content)
+    if delta.refusal:
+        message.content.add(refusal=delta.refusal)
+    if delta.reasoning:
+        message.reasoning = delta.reasoning
+    if delta.HasField("annotations_json"):
+        message.annotations_json = delta.annotations_json
+    for piece in sorted(delta.tool_calls, key=lambda piece: piece.index):
+        message.tool_calls.append(_tool_call(piece))
+    choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
+    if delta.HasField("logprobs"):
+        choice.logprobs.CopyFrom(delta.logprobs)
+    return choice
+
+
+def _tool_call(piece: pb.ToolCallDelta) -> pb.ToolCall:
+    if piece.is_custom:
+        return pb.ToolCall(id=piece.id, custom=pb.CustomCall(name=piece.name, input=piece.arguments))
+    return pb.ToolCall(id=piece.id, function=pb.FunctionCall(name=piece.name, arguments=piece.arguments))
