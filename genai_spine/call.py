@@ -21,6 +21,9 @@ class Call:
     started: float = field(default_factory=monotonic)
     # Headers for the client, sent right before the first message.
     headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = ""  # of an answer that is bytes; known with its first byte
+    # What ended a stream after its first byte, when the status could no longer say it; for the log.
+    failure: Exception | None = None
 
     @property
     def remaining_s(self) -> float | None:

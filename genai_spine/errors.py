@@ -37,7 +37,7 @@ class SpineError(Exception):
     def violations(self) -> list[tuple[str, str]]:
         """(field, problem) pairs; empty when no field is to blame."""
         field = self.metadata.get("field")
-        return [(field, str(self))] if field else []
+        return [(field, self.metadata.get("problem", str(self)))] if field else []
 
 
 class InternalError(SpineError):

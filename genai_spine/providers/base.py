@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
@@ -57,6 +57,8 @@ class Provider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
+        self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
+        self.local = self.LOCAL
 
     def stream(self, request: pb.CreateCompletionRequest, call: Call) -> AsyncIterator[pb.CompletionChunk]:
         """Chunks as they arrive; what one read brought is one chunk; the last ones carry usage."""
@@ -82,9 +84,9 @@ class Provider:
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
         """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
         for descriptor, value in request.ListFields():
-            if descriptor.name in ALWAYS or (descriptor.name == "choice_count" and value == 1):
+            if descriptor.name in ALWAYS or NEUTRAL.get(descriptor.name) == value:
                 continue
-            option = self.OPTIONS.get(descriptor.name)
+            option = self.options.get(descriptor.name)
             if option is None:
                 self._refuse(descriptor.name)
             elif option.max is not None and value > option.max:
@@ -97,17 +99,28 @@ class Provider:
         for index, message in enumerate(request.messages):
             for part in message.content:
                 kind = part.WhichOneof("part")
-                if kind not in ("text", "refusal") and f"messages.{kind}" not in self.OPTIONS:
+                if kind not in ("text", "refusal") and f"messages.{kind}" not in self.options:
                     self._refuse(f"messages[{index}].content", f"{kind} content")
         for index, tool in enumerate(request.tools):
-            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in self.OPTIONS:
+            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in self.options:
                 self._refuse(f"tools[{index}]", "custom tools")
-        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in self.OPTIONS:
+        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in self.options:
             self._refuse("prompt", "prompts of token ids")
 
-    def _refuse(self, field: str, option: str | None = None) -> None:
+    def _refuse(self, field: str, option: str | None = None) -> NoReturn:
         raise UnsupportedOption(field=field, provider=self.name, option=option or field)
 
 
 # Fields that say what is asked for rather than how; every adapter takes them.
 ALWAYS = frozenset({"provider", "model", "messages", "prompt", "user", "provider_options_json"})
+
+# Values that ask for what every upstream does anyway; SDKs send them without being asked.
+NEUTRAL = {
+    "choice_count": 1,
+    "logprobs": False,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "parallel_tool_calls": True,
+    "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO),
+    "response_format": pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT),
+}

@@ -1,0 +1,151 @@
+"""One provider call while it is on the books: opened by inference.py, settled exactly once here."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from time import monotonic, time
+from typing import TypeVar, cast
+
+from genai_spine import tokens
+from genai_spine.call import Call
+from genai_spine.errors import ProviderFailure, SpineError
+from genai_spine.ledger import Ledger
+from genai_spine.pricing import PriceBook
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import execution_pb2
+
+T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
+Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
+
+
+class Attempt:
+    def __init__(self, ledger: Ledger, prices: PriceBook, local: bool, call: Call) -> None:
+        """local: the provider's models cost nothing."""
+        self.ledger = ledger
+        self.prices = prices
+        self.local = local
+        self.call = call
+        self.started = monotonic()
+        self.execution = execution_pb2.Execution(request_id=call.request_id, caller=call.caller)
+        self.delivered = False  # something has reached the caller, so no other attempt may be made
+        self.model = ""  # as the provider reports it
+        self.service_tier: str | None = None  # that the provider says it served; it has its own prices
+        self._created = 0
+        self._usage: pb.Usage | None = None
+        self._visible = 0  # estimated tokens of what has arrived
+        self._reasoning = 0
+
+    def answer_id(self, prefix: str) -> str:
+        return prefix + self.execution.id.replace("-", "")[-24:]
+
+    async def metered(self, chunks: AsyncIterator[pb.CompletionChunk]) -> AsyncGenerator[pb.CompletionChunk]:
+        """The chunks with our ids, without usage: that comes with the cost, in finished()."""
+        async with aclosing(cast(AsyncGenerator[pb.CompletionChunk], chunks)) as arriving:
+            async for chunk in arriving:
+                if chunk.HasField("usage"):
+                    self._usage = pb.Usage()
+                    self._usage.CopyFrom(chunk.usage)
+                    chunk.ClearField("usage")
+                if not chunk.choices:
+                    continue
+                if not self.delivered:
+                    await self._first(chunk)
+                self._meter(chunk)
+                yield self._stamp(chunk)
+
+    async def finished(self, request: pb.CreateCompletionRequest) -> pb.CompletionChunk:
+        """Settles a stream that came to its end; the last chunk, with usage and cost."""
+        usage = self._usage or self._estimated(request, pb.PROVENANCE_ESTIMATED)
+        self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        last = self._stamp(pb.CompletionChunk(usage=usage))
+        last.cost.CopyFrom(self._price(usage))
+        await self._settle()
+        last.latency_ms = self.call.latency_ms
+        return last
+
+    async def settled(self, answer: T) -> T:
+        """Settles a whole answer and completes it with ids, cost and latency."""
+        execution = self.execution
+        self.model = answer.model or execution.model
+        if isinstance(answer, pb.Completion):
+            self.service_tier = answer.service_tier or None
+            answer.created = answer.created or int(time())
+        answer.model, answer.provider = self.model, execution.provider
+        answer.request_id, answer.execution_id = self.call.request_id, execution.id
+        answer.cost.CopyFrom(self._price(answer.usage))
+        execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        await self._settle()
+        answer.latency_ms = self.call.latency_ms
+        return answer
+
+    async def failed(self, error: SpineError, request: Request) -> None:
+        """Settles a call that went wrong. An upstream that refused has used nothing."""
+        self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
+        self.execution.error_reason, self.execution.error = error.reason_name, str(error)
+        refused = isinstance(error, ProviderFailure) and error.metadata.get("provider_code") != "cut_stream"
+        if refused and not self.delivered:
+            self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
+        else:
+            self._price(self._usage or self._partial(request))
+        await self._settle()
+
+    def cancelled(self, request: Request) -> None:
+        """Settles a call whose caller went away; does not wait, because the caller's task must end."""
+        self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
+        self.execution.error = "the caller went away"
+        self._price(self._usage or self._partial(request))
+        self._close()
+
+    async def _first(self, chunk: pb.CompletionChunk) -> None:
+        """Before the first byte is delivered, the intent must be durable."""
+        self.execution.first_token_ms = int((monotonic() - self.started) * 1000)
+        self.model = chunk.model or self.execution.model
+        self._created = chunk.created or int(time())
+        if chunk.id:
+            self.execution.provider_response_id = chunk.id
+        await self.ledger.recorded(self.execution)
+        self.delivered = True
+
+    def _meter(self, chunk: pb.CompletionChunk) -> None:
+        if chunk.HasField("service_tier"):
+            self.service_tier = chunk.service_tier
+        for delta in chunk.choices:
+            self._visible += tokens.estimate_delta(delta)
+            self._reasoning += tokens.estimate(delta.reasoning)
+
+    def _stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
+        chunk.id, chunk.created = self.answer_id("comp_"), self._created
+        chunk.model, chunk.provider = self.model, self.execution.provider
+        chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
+        return chunk
+
+    def _estimated(self, request: Request, output: pb.Provenance) -> pb.Usage:
+        if isinstance(request, pb.CreateEmbeddingsRequest):
+            return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
+        given = tokens.estimate_input(request)
+        return tokens.usage(given, self._visible, self._reasoning, output=output)
+
+    def _partial(self, request: Request) -> pb.Usage:
+        """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
+        arrived = self._visible or self._reasoning
+        return self._estimated(request, pb.PROVENANCE_PARTIAL_STREAM if arrived else pb.PROVENANCE_UNKNOWN)
+
+    def _price(self, usage: pb.Usage) -> pb.Cost:
+        """Puts usage and cost on the books; by the model that answered, else by the one asked for."""
+        execution = self.execution
+        tier = self.service_tier
+        for model in (self.model or execution.model, execution.model):
+            cost = self.prices.cost(execution.provider, model, usage, local=self.local, service_tier=tier)
+            if cost.price_known:
+                break
+        execution.usage.CopyFrom(usage)
+        execution.cost.CopyFrom(cost)
+        return cost
+
+    def _close(self) -> "asyncio.Future[None]":
+        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
+        return self.ledger.settle(self.execution)
+
+    async def _settle(self) -> None:
+        # Shielded: a caller that goes away now must not take the booking with it.
+        await asyncio.shield(self._close())

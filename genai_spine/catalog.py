@@ -1,0 +1,117 @@
+"""What can be called: the models of every configured provider, and whether each provider answers."""
+
+import asyncio
+import base64
+from decimal import Decimal
+from time import monotonic
+
+import structlog
+
+from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
+from genai_spine.pricing import PriceBook
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Provider
+from genai_spine.routing import Route, Router
+from genai_spine.v1 import completion_service_pb2 as pb
+
+ASK_S = 5.0  # a provider that does not list its models within this is left out
+FRESH_S = 30.0  # a list is asked for again after this
+PAGE = 1000
+
+log = structlog.get_logger()
+
+
+class Catalog:
+    def __init__(self, router: Router, prices: PriceBook) -> None:
+        self.router = router
+        self.prices = prices
+        self._lists: dict[str, tuple[float, list[pb.Model]]] = {}
+
+    async def page(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+        """Errors: InvalidRequest (unknown provider, bad page token)."""
+        providers = self.router.providers
+        if request.provider:
+            providers = {request.provider: self.router.resolve(request.provider, "any").provider}
+        after = _token_id(request.page_token)
+        lists = await asyncio.gather(*map(self._listed, providers.values()))
+        missing = [name for name, models in zip(providers, lists, strict=True) if models is None]
+        models = sorted((model for models in lists for model in models or ()), key=lambda model: model.id)
+        rest = [model for model in models if model.id > after]
+        size = request.page_size or PAGE
+        response = pb.ListModelsResponse(object="list", data=rest[:size], unreachable_providers=missing)
+        if len(rest) > size:
+            response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].id.encode()).decode()
+        return response
+
+    async def model(self, name: str) -> pb.Model:
+        """The model that `name` leads to. Errors: ModelNotFound, and those of its provider."""
+        route = self.router.resolve("", name)
+        for model in await self._models(route.provider):
+            if model.name in (route.model, f"{route.model}:latest"):
+                return model
+        raise ModelNotFound(model=name, hint=f"provider {route.provider.name} does not list it")
+
+    async def health(self) -> dict[str, str]:
+        """Provider to healthy, unhealthy, error: ..., or not_configured, for every row of the registry."""
+        names = list(self.router.providers)
+        states = await asyncio.gather(*(_state(self.router.providers[name]) for name in names))
+        return dict.fromkeys(PROVIDERS, "not_configured") | dict(zip(names, states, strict=True))
+
+    async def _listed(self, provider: Provider) -> list[pb.Model] | None:
+        try:
+            return await self._models(provider)
+        except SpineError as error:
+            log.warning("models_not_listed", provider=provider.name, cause=str(error))
+            return None
+
+    async def _models(self, provider: Provider) -> list[pb.Model]:
+        since, models = self._lists.get(provider.name, (-FRESH_S, []))
+        if monotonic() - since >= FRESH_S:
+            models = [self._described(provider, model) for model in await _in_time(provider)]
+            self._lists[provider.name] = (monotonic(), models)
+        return models
+
+    def _described(self, provider: Provider, model: pb.Model) -> pb.Model:
+        """The upstream's entry with our id, and what the price book knows."""
+        model.name, model.object, model.provider = model.id, "model", provider.name
+        model.id = self.router.id_of(Route(provider, model.name))
+        if not model.HasField("supports_streaming"):
+            model.supports_streaming = "embeddings" not in model.capabilities
+        if model.HasField("context_length"):
+            model.context_window = model.context_length
+        if provider.local:
+            _price(model, Decimal(0), Decimal(0))
+        elif price := self.prices.find(provider.name, model.name):
+            _price(model, price.input_usd_per_1m or Decimal(0), price.output_usd_per_1m or Decimal(0))
+        return model
+
+
+def _price(model: pb.Model, given_per_1m: Decimal, made_per_1m: Decimal) -> None:
+    model.input_cost_per_1k, model.output_cost_per_1k = float(given_per_1m / 1000), float(made_per_1m / 1000)
+    model.pricing.input_per_1m, model.pricing.output_per_1m = float(given_per_1m), float(made_per_1m)
+
+
+async def _in_time(provider: Provider) -> list[pb.Model]:
+    try:
+        return await asyncio.wait_for(provider.list_models(), ASK_S)
+    except TimeoutError:
+        raise ProviderTimeout(
+            provider=provider.name, phase="the list of models", timeout_s=f"{ASK_S:g}"
+        ) from None
+
+
+async def _state(provider: Provider) -> str:
+    try:
+        await asyncio.wait_for(provider.health(), ASK_S)
+    except TimeoutError:
+        return "unhealthy"
+    except SpineError as error:
+        return f"error: {error}"
+    return "healthy"
+
+
+def _token_id(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token.encode()).decode()
+    except ValueError:
+        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

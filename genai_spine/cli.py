@@ -1,0 +1,201 @@
+"""The command line: `genai-spine up | serve | migrate | chat | models | doctor | health`.
+
+Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
+1 it failed (the reason is on standard error), 2 the command line is wrong.
+"""
+
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import grpc
+import typer
+import uvloop
+from google.protobuf.json_format import MessageToDict
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from genai_spine import VERSION, doctor, telemetry
+from genai_spine import up as supervisor
+from genai_spine.client import Client
+from genai_spine.errors import SpineError
+from genai_spine.pricing import PriceBookError
+from genai_spine.server import serve as serve_until_stopped
+from genai_spine.servers import Failed
+from genai_spine.settings import Lane, Settings, load
+from genai_spine.store import schema
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="GenAI Spine: one typed AI service for all your services.",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
+DEFAULT_ADDRESS = "127.0.0.1:8100"
+
+
+def main() -> None:
+    app()
+
+
+def fail(reason: object) -> NoReturn:
+    typer.echo(f"genai-spine: {reason}", err=True)
+    raise typer.Exit(1)
+
+
+def settings_with(**options: Any) -> Settings:
+    try:
+        settings = load(**options)
+    except ValidationError as error:
+        fail("; ".join(_problem(problem) for problem in error.errors()))
+    except ValueError as error:
+        fail(error)
+    telemetry.configure("DEBUG" if settings.debug else settings.log_level)
+    return settings
+
+
+def _problem(problem: Any) -> str:
+    name = "_".join(str(part) for part in problem["loc"])
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"GENAI_{name.upper()}: {text}" if name else text
+
+
+def run(job: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return uvloop.run(job)
+    except grpc.aio.AioRpcError as error:
+        reason = error.details() or error.code().name
+        fail(f"{error.code().name}: {reason}")
+    except (SpineError, PriceBookError, OSError, Failed, ValueError) as error:
+        fail(error)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if show:
+        typer.echo(VERSION)
+        raise typer.Exit()
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="Public port. Default: GENAI_API_PORT, 8100.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Server processes on lane cpu.")] = None,
+    lane: Annotated[list[Lane] | None, typer.Option(help="Lanes to start; repeatable. Default: cpu.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the server and Envoy, and print the URLs and the first calls to try."""
+    settings = settings_with(api_port=port, processes=processes)
+    run(supervisor.up(settings, list(lane or ["cpu"]), as_json=as_json))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address. Default: GENAI_GRPC_HOST, 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0: any. Default: GENAI_GRPC_PORT, 50051.")] = None,
+    lane: Annotated[Lane | None, typer.Option(help="Lane that it serves. Default: cpu.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes, on this port and those after it. Default: 1.")
+    ] = None,
+) -> None:
+    """Start the gRPC server alone, without Envoy."""
+    settings = settings_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
+    if settings.processes == 1:
+        run(serve_until_stopped(settings, lambda port: typer.echo(json.dumps({"port": port}))))
+    else:
+        run(supervisor.serve(settings))
+
+
+@app.command()
+def migrate(as_json: Json = False) -> None:
+    """Bring the database's tables up to this version."""
+    settings = settings_with()
+    applied = run(schema.upgrade(settings.database))
+    head = schema.head()
+    if as_json:
+        typer.echo(json.dumps({"applied": applied, "revision": head}))
+    else:
+        done = f"applied {', '.join(applied)}" if applied else "nothing to do"
+        typer.echo(f"database at revision {head}: {done}")
+
+
+@app.command()
+def chat(
+    text: Annotated[list[str] | None, typer.Argument(help="What to say; - reads standard input.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model. Default: the server's.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of an answer.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Talk to a model; the answer streams. Without text: a conversation, until Ctrl-D."""
+    said = " ".join(text or [])
+    said = sys.stdin.read() if said == "-" else said
+    client = Client(address, model=model, system=system, max_tokens=max_tokens)
+    try:
+        run(client.chat(said, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def models(
+    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """List the models that can be called."""
+    listed = run(Client(address).models(provider))
+    if as_json:
+        typer.echo(json.dumps(MessageToDict(listed, preserving_proto_field_name=True)))
+        return
+    table = Table("model", "provider", "context", "$ per 1M in", "$ per 1M out", box=None)
+    for entry in listed.data:
+        priced = entry.HasField("pricing")
+        costs = (
+            (f"{entry.pricing.input_per_1m:g}", f"{entry.pricing.output_per_1m:g}") if priced else ("?", "?")
+        )
+        table.add_row(entry.id, entry.provider, str(entry.context_length or ""), *costs)
+    Console().print(table)
+    for name in listed.unreachable_providers:
+        typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
+
+
+@app.command(name="doctor")
+def doctor_command(as_json: Json = False) -> None:
+    """Check settings, database, providers and Envoy; exit 1 if something is broken."""
+    settings = settings_with()
+    findings = run(doctor.examine(settings))
+    if as_json:
+        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:<8} {finding.part:<22} {finding.text}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def health(address: Address = "127.0.0.1:50051", service: str = "", as_json: Json = False) -> None:
+    """Ask a server by grpc.health.v1; exit 0 if it serves."""
+    state = run(Client(address).health(service))
+    typer.echo(json.dumps({"status": state}) if as_json else state)
+    if state != "SERVING":
+        raise typer.Exit(1)
+
+
+@app.command()
+def config(
+    directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
+) -> None:
+    """Write Envoy's effective configuration for these settings, to read or to run elsewhere."""
+    settings = settings_with()
+    typer.echo(supervisor.write_edge_config(settings, directory))

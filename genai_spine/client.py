@@ -1,0 +1,115 @@
+"""What the command line asks a running server, over gRPC."""
+
+import asyncio
+import json
+import sys
+
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
+
+if TYPE_CHECKING:
+    from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
+
+CONNECT_S = 5.0
+
+
+class Client:
+    def __init__(
+        self,
+        address: str,
+        model: str | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self.address = address
+        self.request = pb.CreateCompletionRequest(model=model, max_tokens=max_tokens)
+        if system:
+            self.request.messages.add(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=system)])
+
+    async def chat(self, text: str, *, as_json: bool) -> None:
+        """One question, or a conversation when there is none to begin with."""
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            await _connected(channel, self.address)
+            stub = CompletionServiceStub(channel)
+            if text:
+                await self._turn(stub, text, as_json)
+                return
+            while line := await asyncio.to_thread(_asked):
+                await self._turn(stub, line, as_json)
+
+    async def models(self, provider: str | None) -> pb.ListModelsResponse:
+        """All pages in one."""
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            await _connected(channel, self.address)
+            stub = CompletionServiceStub(channel)
+            request = pb.ListModelsRequest(provider=provider)
+            whole: pb.ListModelsResponse = await stub.ListModels(request)
+            while whole.next_page_token:
+                request.page_token = whole.next_page_token
+                page = await stub.ListModels(request)
+                whole.data.extend(page.data)
+                whole.next_page_token = page.next_page_token
+            return whole
+
+    async def health(self, service: str) -> str:
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = await stub.Check(request, timeout=CONNECT_S)
+            return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+    async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+        self.request.messages.add(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+        said, last = "", pb.CompletionChunk()
+        async for chunk in stub.StreamCompletion(self.request):
+            last = chunk
+            for delta in chunk.choices:
+                said += delta.content
+                if not as_json:
+                    print(delta.content, end="", flush=True)
+        self.request.messages.add(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text=said)])
+        if as_json:
+            print(json.dumps(_summary(said, last)))
+        else:
+            print()
+            print(_footer(last), file=sys.stderr)
+
+
+def _summary(said: str, last: pb.CompletionChunk) -> dict[str, object]:
+    return {
+        "content": said,
+        "model": last.model,
+        "provider": last.provider,
+        "input_tokens": last.usage.input_tokens,
+        "output_tokens": last.usage.output_tokens,
+        "cost_usd": last.cost.cost_usd,
+        "price_known": last.cost.price_known,
+        "latency_ms": last.latency_ms,
+        "execution_id": last.execution_id,
+        "request_id": last.request_id,
+    }
+
+
+def _footer(last: pb.CompletionChunk) -> str:
+    tokens = f"{last.usage.input_tokens} + {last.usage.output_tokens} tokens"
+    cost = f"${last.cost.cost_usd:.6f}" if last.cost.price_known else "price not known"
+    return f"[{last.provider}:{last.model}, {tokens}, {cost}, {last.latency_ms} ms]"
+
+
+def _asked() -> str:
+    try:
+        return input("> ")
+    except EOFError:
+        return ""
+
+
+async def _connected(channel: grpc.aio.Channel, address: str) -> None:
+    try:
+        await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+    except TimeoutError:
+        raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None

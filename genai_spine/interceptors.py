@@ -1,0 +1,178 @@
+"""The door: every RPC of ours passes here once, in and out.
+
+In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors
+become google.rpc.Status with details, anything else becomes INTERNAL without its cause, response
+headers are sent, and one line is logged. Behind the door, nothing sees a grpc type.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from time import monotonic
+from typing import Any, NoReturn, TypeAlias
+from uuid import uuid4
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from genai_spine import edge, fields
+from genai_spine.call import Call
+from genai_spine.errors import DOMAIN, InternalError, ServiceUnavailable, SpineError
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+LONGEST_MESSAGE = 1000  # characters of grpc-message
+
+log = structlog.get_logger()
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Unary = Callable[[Message, Call], Awaitable[Message]]
+Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
+
+
+class Door(grpc.aio.ServerInterceptor):
+    def __init__(self, lane: str, check: Callable[[Message], None] = fields.check) -> None:
+        self.lane = lane
+        self.draining = False  # set when the server stops: what runs may finish, nothing new starts
+        self.running = 0
+        self._check = check
+        self._handlers: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        method = details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(details)
+            if handler is None or not method.startswith("/genai_spine."):
+                return handler
+            self._handlers[method] = handler = self._wrap(method, handler)
+        return handler
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        streaming = handler.response_streaming
+        make = grpc.unary_stream_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
+        behaviour = self._stream(method, handler.unary_stream) if streaming else None
+        return make(
+            behaviour or self._unary(method, handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, method: str, behaviour: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
+        async def answer(request: Message, context: Context) -> Message:
+            call = self._enter(method, context)
+            try:
+                self._admit(request)
+                response = await behaviour(request, call)
+            except BaseException as error:
+                await self._leave(context, call, error)
+            if call.headers and call.path:
+                await context.send_initial_metadata(tuple(call.headers.items()))
+            self._log(call, "OK")
+            return response
+
+        return answer
+
+    def _stream(self, method: str, behaviour: Streaming) -> Callable[[Message, Context], Awaitable[None]]:
+        async def answer(request: Message, context: Context) -> None:
+            call = self._enter(method, context)
+            sent = 0
+            try:
+                self._admit(request)
+                async with aclosing(behaviour(request, call)) as messages:
+                    async for message in messages:
+                        # Not earlier: an abort after initial metadata would reach REST as an empty 200.
+                        if not sent and call.headers:
+                            await context.send_initial_metadata(tuple(call.headers.items()))
+                        sent += 1
+                        await context.write(message)
+            except BaseException as error:
+                await self._leave(context, call, error)
+            error_in_stream = str(call.failure) if call.failure else None
+            self._log(call, "OK", messages=sent, error_in_stream=error_in_stream)
+
+        return answer
+
+    def _enter(self, method: str, context: Context) -> Call:
+        given = dict(context.invocation_metadata() or ())
+        request_id = str(given.get("x-request-id", ""))
+        remaining_s = context.time_remaining()
+        self.running += 1
+        request_id = request_id if REQUEST_ID.fullmatch(request_id) else str(uuid4())
+        context.set_trailing_metadata((("x-request-id", request_id),))
+        return Call(
+            request_id=request_id,
+            method=method,
+            path=_text(given.get("x-envoy-original-path")),
+            caller=(_text(given.get("user-agent")) or "")[:256],
+            lane=self.lane,
+            idempotency_key=_text(given.get("idempotency-key")),
+            deadline=None if remaining_s is None else monotonic() + remaining_s,
+        )
+
+    def _admit(self, request: Message) -> None:
+        if self.draining:
+            raise ServiceUnavailable(cause="it is stopping")
+        self._check(request)
+
+    async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
+        """Ends the call with the error's status; what is no SpineError is logged with its traceback."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._log(call, "CANCELLED")
+            raise error
+        if not isinstance(error, SpineError):
+            log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=error)
+            error = InternalError()
+        elif isinstance(error, InternalError):
+            cause = error.__cause__ or error
+            log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=cause)
+        self._log(call, code_pb2.Code.Name(error.code), reason=error.reason_name, error=str(error))
+        await context.abort(CODES[error.code], str(error)[:LONGEST_MESSAGE], _trailers(error, call))
+        raise AssertionError("abort returned")
+
+    def _log(self, call: Call, code: str, **more: object) -> None:
+        self.running -= 1
+        log.info(
+            "call",
+            method=call.method,
+            path=call.path,
+            code=code,
+            latency_ms=call.latency_ms,
+            request_id=call.request_id,
+            caller=call.caller,
+            **more,
+        )
+
+
+def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], ...]:
+    details = ("grpc-status-details-bin", status(error, call).SerializeToString())
+    return (
+        ("x-request-id", call.request_id),
+        details,
+        *(edge.error_headers(error, call) if call.path else ()),
+    )
+
+
+def status(error: SpineError, call: Call) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo and RequestInfo, and BadRequest and RetryInfo where they say more."""
+    result = status_pb2.Status(code=error.code, message=str(error)[:LONGEST_MESSAGE])
+    metadata = {key: value[:300] for key, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=metadata)
+    result.details.add().Pack(info)
+    result.details.add().Pack(error_details_pb2.RequestInfo(request_id=call.request_id))
+    if error.violations:
+        bad = error_details_pb2.BadRequest()
+        for field, problem in error.violations[:10]:
+            bad.field_violations.add(field=field, description=problem[:200])
+        result.details.add().Pack(bad)
+    if error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(int(error.retry_after_s * 1000))
+        result.details.add().Pack(retry)
+    return result
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

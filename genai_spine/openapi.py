@@ -1,0 +1,187 @@
+"""The OpenAPI 3.1 document of the REST surface, made from the protos and their comments.
+
+Nothing is written twice: paths come from google.api.http, fields and limits from the messages. Only
+bodies that travel as google.api.HttpBody, the error body and the examples are kept by hand, in
+openai_schemas.yaml.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files as package_files
+from typing import Any
+
+import yaml
+from google.api import annotations_pb2, http_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from genai_spine.openapi_schemas import WELL_KNOWN, ProtoSchemas, Schema, is_needed
+
+DESCRIPTION = """\
+One typed AI service for completions, embeddings and models over gRPC, REST and OpenAI's JSON.
+
+**Addresses.** Every path is also reachable under `/api`: `/api/v1/models` is `/v1/models`.
+
+**OpenAI clients.** Point an OpenAI SDK at `/v1`. The paths of `OpenAIService` take and return OpenAI's
+JSON; the other paths take this service's own messages, the same that gRPC clients send.
+
+**JSON.** Names are snake_case. Unknown fields are ignored on the typed paths and handed to the provider
+on OpenAI's. 64-bit integers are strings in answers, and strings or numbers in requests. Bytes are
+base64. Enums are names. An answer leaves out only what it does not list as required.
+
+**Request ids.** `x-request-id` is accepted, otherwise made; it is on every response and in every error.
+
+**Lanes.** The request header `x-genai-lane` (`cpu`, `gpu` or `batch`) chooses the servers; default `cpu`.
+
+**Streams.** `text/event-stream`: each event is `data: ` and one line of JSON. On OpenAI's paths the last
+event is `data: [DONE]`; an error after the first event is one event with the key `error`, and no
+`[DONE]` follows it.
+"""
+HTTP_BODY = "google.api.HttpBody"
+PATH_VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")  # {model}, {model=*}, {model=**}
+ERRORS = {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX", "default")}
+REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+
+
+def document(version: str) -> dict[str, Any]:
+    """The document of the committed protos. KeyError: an HttpBody that nobody described."""
+    protos = FileDescriptorSet.FromString(_resource("v1/descriptors.binpb"))
+    kept = yaml.load(_resource("openai_schemas.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    schemas = ProtoSchemas(protos)
+    paths = Paths(schemas, kept["bodies"], kept["examples"])
+    for file in protos.file:
+        for service in schemas.pool.FindFileByName(file.name).services_by_name.values():
+            paths.add(service)
+    kept["schemas"]["Error"]["description"] += _reasons(schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "GenAI Spine API",
+            "version": version,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}, {"url": "/api"}],
+        "tags": paths.tags,
+        "paths": paths.items,
+        "components": {
+            "headers": kept["headers"],
+            "responses": kept["responses"],
+            "schemas": {**schemas.components, **kept["schemas"]},
+        },
+    }
+
+
+class Paths:
+    """The path items of services. `bodies` and `examples` are by operation id, as in the file by hand."""
+
+    def __init__(self, schemas: ProtoSchemas, bodies: dict[str, Any], examples: dict[str, Any]) -> None:
+        self.items: dict[str, Schema] = {}
+        self.tags: list[Schema] = []
+        self._schemas, self._bodies, self._examples = schemas, bodies, examples
+
+    def add(self, service: ServiceDescriptor) -> None:
+        """Adds every binding of every method, and the service as a tag."""
+        for method in service.methods:
+            for number, rule in enumerate(_rules(method), 1):
+                verb = rule.WhichOneof("pattern")
+                path = getattr(rule, verb)
+                operation = self._operation(method, number)
+                operation.update(self._request(method, path, rule.body))
+                operation["responses"] = {"200": self._answer(method), **ERRORS}
+                self.items.setdefault(PATH_VARIABLE.sub(r"{\1}", path), {})[verb] = operation
+        if any(_rules(method) for method in service.methods):
+            self.tags.append({"name": service.name, "description": self._schemas.comments[service.full_name]})
+
+    def _operation(self, method: MethodDescriptor, number: int) -> Schema:
+        """number: 1 for the method's own path, more for its additional bindings."""
+        comment = self._schemas.comments[method.full_name]
+        first = comment.removeprefix(f"{method.name} ").partition(". ")[0].removesuffix(".")
+        text = re.sub(r"\s+(?=Errors: )", "\n\n", comment)
+        service = method.containing_service
+        return {
+            "operationId": _operation_id(method) + (f"_{number}" if number > 1 else ""),
+            "tags": [service.name],
+            "summary": first[0].upper() + first[1:],
+            "description": f"{text}\n\ngRPC: `{service.full_name}/{method.name}`",
+        }
+
+    def _request(self, method: MethodDescriptor, path: str, body: str) -> Schema:
+        """Parameters and request body. body: what the rule says: "*", a field, or nothing."""
+        message = method.input_type
+        in_path = PATH_VARIABLE.findall(path)
+        parameters = [self._parameter(name, message.fields_by_name[name], "path") for name in in_path]
+        if body != "*":
+            queried = [leaf for leaf in _leaves(message) if leaf[0].split(".")[0] not in (*in_path, body)]
+            parameters += [self._parameter(name, field, "query") for name, field in queried]
+        request: Schema = {"parameters": parameters} if parameters else {}
+        if body:
+            request["requestBody"] = self._body(method, body, in_path)
+        return request
+
+    def _body(self, method: MethodDescriptor, body: str, in_path: list[str]) -> Schema:
+        name, message = _operation_id(method), method.input_type
+        if message.full_name == HTTP_BODY:
+            content = {"schema": self._bodies[name]["request"]}
+        elif body != "*":
+            content = {"schema": self._schemas.field(message.fields_by_name[body])}
+        elif in_path:
+            content = {"schema": self._schemas.message(message, in_path)}
+        else:
+            content = {"schema": self._schemas.reference(message)}
+        if name in self._examples:
+            content["examples"] = self._examples[name]
+        return {"required": True, "content": {"application/json": content}}
+
+    def _parameter(self, name: str, field: FieldDescriptor, place: str) -> Schema:
+        schema = self._schemas.field(field)
+        text = schema.pop("description")
+        required = place == "path" or is_needed(field)
+        return {"name": name, "in": place, "required": required, "description": text, "schema": schema}
+
+    def _answer(self, method: MethodDescriptor) -> Schema:
+        name, message = _operation_id(method), method.output_type
+        if message.full_name == HTTP_BODY:
+            text, kinds = self._bodies[name]["description"], self._bodies[name]["answer"]
+            content = {media: {"schema": schema} for media, schema in kinds.items()}
+        else:
+            text = self._schemas.comments[message.full_name]
+            if method.server_streaming:
+                text = f"Server-sent events; the data of each is one {message.name}. {text}"
+            media = "text/event-stream" if method.server_streaming else "application/json"
+            content = {media: {"schema": self._schemas.reference(message)}}
+        return {"description": text, "headers": REQUEST_ID, "content": content}
+
+
+def _rules(method: MethodDescriptor) -> list[http_pb2.HttpRule]:
+    """The method's own binding and the additional ones; none when it is not reachable over REST."""
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    return [rule, *rule.additional_bindings] if rule.WhichOneof("pattern") else []
+
+
+def _leaves(message: Descriptor, prefix: str = "") -> Iterator[tuple[str, FieldDescriptor]]:
+    """Query parameters: scalars and lists of scalars by dotted path, as the transcoder reads them."""
+    for field in message.fields:
+        name = prefix + field.name
+        if field.message_type is None or field.message_type.full_name in WELL_KNOWN:
+            yield name, field
+        elif not field.is_repeated:
+            yield from _leaves(field.message_type, f"{name}.")
+
+
+def _operation_id(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.name}_{method.name}"
+
+
+def _reasons(schemas: ProtoSchemas) -> str:
+    """Every ErrorReason with its comment; the example in a comment starts at its brace."""
+    enum = schemas.pool.FindEnumTypeByName("genai_spine.v1.ErrorReason")
+    lines = []
+    for value in enum.values[1:]:
+        text, _, example = schemas.comments[f"{enum.full_name}.{value.name}"].partition(' {"')
+        lines.append(f'* **{value.name.removeprefix("ERROR_REASON_")}** {text}  \n  `{{"{example}`')
+    return "\n".join(lines)
+
+
+def _resource(name: str) -> bytes:
+    return package_files("genai_spine").joinpath(name).read_bytes()

@@ -1,0 +1,71 @@
+"""Cutting a byte stream into events: server-sent events, and JSON lines."""
+
+from typing import Protocol
+
+LARGEST_EVENT = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
+
+
+class EventTooLarge(Exception):
+    """The upstream sent 64 MiB without the end of an event."""
+
+
+class Splitter(Protocol):
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that are complete now; the rest waits for more."""
+
+    def rest(self) -> list[bytes]:
+        """What is left at the end of the stream and was not ended."""
+
+
+class ServerSentEvents:
+    """Payloads of `data:` fields; comments, event names, ids and retry times are left out.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11-21. A lone CR as
+    the end of a line is not read as one: no upstream sends it, and looking for it costs a pass.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        data = self._buffer + data if self._buffer else data
+        if b"\r" in data:
+            # A CR at the very end may be half of a CRLF: its LF comes with the next read.
+            held = b"\r" if data.endswith(b"\r") else b""
+            data = data[: len(data) - len(held)].replace(b"\r\n", b"\n") + held
+        block, separator, rest = data.rpartition(b"\n\n")
+        self._buffer = rest if separator else data
+        if len(self._buffer) > LARGEST_EVENT:
+            raise EventTooLarge()
+        if not separator:
+            return []
+        return [payload for event in block.split(b"\n\n") if (payload := _payload(event)) is not None]
+
+    def rest(self) -> list[bytes]:
+        payload = _payload(self._buffer.rstrip(b"\n"))
+        return [] if payload is None else [payload]
+
+
+def _payload(event: bytes) -> bytes | None:
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+class JsonLines:
+    """One JSON value a line."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        data = self._buffer + data if self._buffer else data
+        block, separator, rest = data.rpartition(b"\n")
+        self._buffer = rest if separator else data
+        if len(self._buffer) > LARGEST_EVENT:
+            raise EventTooLarge()
+        return [line for line in block.split(b"\n") if line.strip()] if separator else []
+
+    def rest(self) -> list[bytes]:
+        return [self._buffer] if self._buffer.strip() else []

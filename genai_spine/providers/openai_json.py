@@ -1,0 +1,412 @@
+"""OpenAI's JSON as upstreams speak it: our request written, their answers read.
+
+Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. Reading is lenient about what
+compatible upstreams leave out (index, usage, role), and strict about types.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from genai_spine.providers.base import Option
+from genai_spine.v1 import completion_service_pb2 as pb
+
+# Copied as they are; the others have a shape of their own, below.
+SCALARS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_tokens",
+        "choice_count",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "parallel_tool_calls",
+        "logprobs",
+        "top_logprobs",
+    }
+)
+ROLES = {
+    pb.ROLE_SYSTEM: "system",
+    pb.ROLE_DEVELOPER: "developer",
+    pb.ROLE_USER: "user",
+    pb.ROLE_ASSISTANT: "assistant",
+    pb.ROLE_TOOL: "tool",
+    pb.ROLE_FUNCTION: "function",
+}
+FINISH_REASONS = {
+    "stop": pb.FINISH_REASON_STOP,
+    "length": pb.FINISH_REASON_LENGTH,
+    "tool_calls": pb.FINISH_REASON_TOOL_CALLS,
+    "function_call": pb.FINISH_REASON_TOOL_CALLS,
+    "content_filter": pb.FINISH_REASON_CONTENT_FILTER,
+    # What compatible upstreams say instead.
+    "eos": pb.FINISH_REASON_STOP,
+    "stop_sequence": pb.FINISH_REASON_STOP,
+    "end_turn": pb.FINISH_REASON_STOP,
+    "max_tokens": pb.FINISH_REASON_LENGTH,
+    "model_length": pb.FINISH_REASON_LENGTH,
+    "tool_use": pb.FINISH_REASON_TOOL_CALLS,
+    "SAFETY": pb.FINISH_REASON_CONTENT_FILTER,
+}
+TOOL_MODES = {
+    pb.ToolChoice.MODE_NONE: "none",
+    pb.ToolChoice.MODE_AUTO: "auto",
+    pb.ToolChoice.MODE_REQUIRED: "required",
+}
+
+
+def write_request(
+    request: pb.CreateCompletionRequest, options: Mapping[str, Option], *, stream: bool
+) -> dict[str, Any]:
+    """The body of a chat or text completion, without the fields that the caller left out."""
+    extra = request.provider_options_json
+    body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
+    body["model"] = request.model
+    for field, value in request.ListFields():
+        if field.name in SCALARS:
+            body[options[field.name].upstream] = value
+    if request.stop_sequences:
+        body["stop"] = list(request.stop_sequences)
+    if request.logit_bias:
+        body["logit_bias"] = {str(token): _number(bias) for token, bias in request.logit_bias.items()}
+    if request.HasField("user"):
+        body["user"] = request.user
+    if request.reasoning_effort:
+        body["reasoning_effort"] = _effort(request.reasoning_effort)
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def write_chat(body: dict[str, Any], request: pb.CreateCompletionRequest) -> None:
+    body["messages"] = [write_message(message) for message in request.messages]
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.HasField("tool_choice"):
+        body["tool_choice"] = _tool_choice(request)
+    if request.HasField("response_format"):
+        body["response_format"] = _response_format(request.response_format)
+
+
+def write_prompt(body: dict[str, Any], prompt: pb.TextPrompt) -> None:
+    body["prompt"] = list(prompt.tokens.tokens) if prompt.HasField("tokens") else prompt.text
+    if prompt.HasField("suffix"):
+        body["suffix"] = prompt.suffix
+    if prompt.HasField("best_of"):
+        body["best_of"] = prompt.best_of
+    if body.pop("logprobs", None):
+        body["logprobs"] = body.pop("top_logprobs", 0)
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _effort(effort: pb.ReasoningEffort) -> str:
+    return pb.ReasoningEffort.Name(effort).removeprefix("REASONING_EFFORT_").lower()
+
+
+def write_message(message: pb.Message) -> dict[str, Any]:
+    body: dict[str, Any] = {"role": ROLES[message.role]}
+    parts = message.content
+    if len(parts) == 1 and parts[0].WhichOneof("part") == "text":
+        body["content"] = parts[0].text
+    elif parts:
+        body["content"] = [_part(part) for part in parts]
+    elif message.role == pb.ROLE_ASSISTANT:
+        body["content"] = None
+    else:
+        body["content"] = ""
+    if message.HasField("name"):
+        body["name"] = message.name
+    if message.HasField("tool_call_id"):
+        body["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    return body
+
+
+def _part(part: pb.ContentPart) -> dict[str, Any]:
+    kind = part.WhichOneof("part")
+    if kind == "text":
+        return {"type": "text", "text": part.text}
+    if kind == "image":
+        image = {"url": part.image.url or data_url(part.image.media_type, part.image.data)}
+        if part.image.detail:
+            image["detail"] = pb.ImageDetail.Name(part.image.detail).removeprefix("IMAGE_DETAIL_").lower()
+        return {"type": "image_url", "image_url": image}
+    if kind == "audio":
+        # msgspec writes bytes as base64, which is what this field holds.
+        return {"type": "input_audio", "input_audio": {"data": part.audio.data, "format": part.audio.format}}
+    if kind == "file":
+        source = part.file.WhichOneof("source") or "file_id"
+        file = {source: getattr(part.file, source)}
+        if part.file.HasField("filename"):
+            file["filename"] = part.file.filename
+        return {"type": "file", "file": file}
+    return {"type": "refusal", "refusal": part.refusal}
+
+
+def data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{msgspec.to_builtins(data)}"
+
+
+def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
+    if call.WhichOneof("call") == "custom":
+        custom = {"name": call.custom.name, "input": call.custom.input}
+        return {"id": call.id, "type": "custom", "custom": custom}
+    function = {"name": call.function.name, "arguments": call.function.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _tool(tool: pb.Tool) -> dict[str, Any]:
+    kind = tool.WhichOneof("tool") or "function"
+    declared = tool.custom if kind == "custom" else tool.function
+    body: dict[str, Any] = {"name": declared.name}
+    if declared.HasField("description"):
+        body["description"] = declared.description
+    if isinstance(declared, pb.CustomTool):
+        if declared.HasField("format_json"):
+            body["format"] = Raw(declared.format_json.encode())
+        return {"type": kind, kind: body}
+    if declared.HasField("parameters_json"):
+        body["parameters"] = Raw(declared.parameters_json.encode())
+    if declared.HasField("strict"):
+        body["strict"] = declared.strict
+    return {"type": kind, kind: body}
+
+
+def _tool_choice(request: pb.CreateCompletionRequest) -> str | dict[str, Any]:
+    choice = request.tool_choice
+    if choice.HasField("function_name"):
+        return {"type": "function", "function": {"name": choice.function_name}}
+    if choice.HasField("custom_name"):
+        return {"type": "custom", "custom": {"name": choice.custom_name}}
+    mode = TOOL_MODES.get(choice.mode, "auto")
+    if not choice.allowed_tools:
+        return mode
+    kinds = {(tool.function.name or tool.custom.name): tool.WhichOneof("tool") for tool in request.tools}
+    tools = [{"type": kinds[name], kinds[name]: {"name": name}} for name in choice.allowed_tools]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+def _response_format(form: pb.ResponseFormat) -> dict[str, Any]:
+    if not form.HasField("json_schema"):
+        return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
+    schema = form.json_schema
+    body: dict[str, Any] = {"name": schema.name, "schema": Raw(schema.schema_json.encode())}
+    if schema.HasField("description"):
+        body["description"] = schema.description
+    if schema.HasField("strict"):
+        body["strict"] = schema.strict
+    return {"type": "json_schema", "json_schema": body}
+
+
+class Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+
+
+class ToolCall(Struct):
+    index: int | None = None
+    id: str | None = None
+    type: str | None = None
+    function: Function | None = None
+    custom: Function | None = None
+
+
+class Said(Struct):
+    """A message, or what a chunk adds to one."""
+
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, vLLM, xAI
+    reasoning: str | None = None  # OpenRouter, Groq, newer vLLM
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    annotations: Raw | UnsetType = UNSET
+
+
+class Token(Struct):
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+    top_logprobs: list["Token"] | None = None
+
+
+class ChatLogprobs(Struct):
+    content: list[Token] | None = None
+    refusal: list[Token] | None = None
+
+
+class TextLogprobs(Struct):
+    tokens: list[str] = []
+    token_logprobs: list[float | None] = []
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
+class ChatChoice(Struct):
+    index: int = 0
+    message: Said | None = None
+    delta: Said | None = None
+    finish_reason: str | None = None
+    logprobs: ChatLogprobs | None = None
+
+
+class TextChoice(Struct):
+    index: int = 0
+    text: str = ""
+    finish_reason: str | None = None
+    logprobs: TextLogprobs | None = None
+
+
+class InputDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+
+
+class Answer(Struct):
+    """A whole chat answer, or one chunk of it."""
+
+    id: str = ""
+    created: int = 0
+    model: str = ""
+    choices: list[ChatChoice] = []
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    error: Raw | UnsetType = UNSET
+
+
+class TextAnswer(Struct):
+    id: str = ""
+    created: int = 0
+    model: str = ""
+    choices: list[TextChoice] = []
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    error: Raw | UnsetType = UNSET
+
+
+def add_choice(into: pb.CompletionChunk, choice: ChatChoice | TextChoice) -> None:
+    """Appends what the choice says to the chunk's delta of the same index."""
+    delta = next((known for known in into.choices if known.index == choice.index), None)
+    if delta is None:
+        delta = into.choices.add(index=choice.index)
+    if isinstance(choice, TextChoice):
+        delta.content += choice.text
+        _add_text_logprobs(delta, choice.logprobs)
+    elif said := choice.delta or choice.message:
+        _add_said(delta, said)
+    if choice.finish_reason:
+        delta.finish_reason = FINISH_REASONS.get(choice.finish_reason, pb.FINISH_REASON_STOP)
+    if isinstance(choice, ChatChoice) and choice.logprobs:
+        delta.logprobs.content.extend(_token(token) for token in choice.logprobs.content or ())
+        delta.logprobs.refusal.extend(_token(token) for token in choice.logprobs.refusal or ())
+
+
+def _add_said(delta: pb.ChoiceDelta, said: Said) -> None:
+    if said.content:
+        delta.content += said.content
+    if reasoning := said.reasoning_content or said.reasoning:
+        delta.reasoning += reasoning
+    if said.refusal:
+        delta.refusal += said.refusal
+    if said.annotations is not UNSET and bytes(said.annotations) not in (b"null", b"[]"):
+        delta.annotations_json = bytes(said.annotations).decode()
+    if said.function_call:
+        _add_tool_call(delta, ToolCall(index=0, function=said.function_call))
+    for position, call in enumerate(said.tool_calls or ()):
+        if call.index is None:  # Gemini and older Ollama leave it out
+            call.index = position if len(said.tool_calls or ()) > 1 else len(delta.tool_calls)
+        _add_tool_call(delta, call)
+
+
+def _add_tool_call(delta: pb.ChoiceDelta, call: ToolCall) -> None:
+    piece = next((known for known in delta.tool_calls if known.index == call.index), None)
+    if piece is None:
+        piece = delta.tool_calls.add(index=call.index or 0, is_custom=call.type == "custom")
+    if call.id:
+        piece.id = call.id
+    called = call.function or call.custom or Function()
+    if called.name:
+        piece.name = called.name
+    piece.arguments += called.arguments or called.input or ""
+
+
+def _token(token: Token) -> pb.TokenLogprob:
+    result = pb.TokenLogprob(token=token.token, logprob=token.logprob)
+    if token.bytes is not None:
+        result.token_bytes = bytes(token.bytes)
+    result.top_logprobs.extend(_token(other) for other in token.top_logprobs or ())
+    return result
+
+
+def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> None:
+    if logprobs is None:
+        return
+    tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
+    for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=False):
+        entry = delta.logprobs.content.add(token=token, logprob=logprob or 0.0)
+        for other, value in (top or {}).items():
+            entry.top_logprobs.add(token=other, logprob=value)
+
+
+def usage(reported: Usage) -> pb.Usage:
+    """Disjoint buckets. OpenAI's prompt_tokens hold the cached ones, completion_tokens the reasoning.
+
+    xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
+    """
+    given = reported.prompt_tokens_details or InputDetails()
+    made = reported.completion_tokens_details or OutputDetails()
+    cached = given.cached_tokens or reported.prompt_cache_hit_tokens or 0
+    written, audio_in, image = given.cache_write_tokens or 0, given.audio_tokens or 0, given.image_tokens or 0
+    reasoning, audio_out = made.reasoning_tokens or 0, made.audio_tokens or 0
+    prompt, output = reported.prompt_tokens, reported.completion_tokens
+    if reasoning and reported.total_tokens == prompt + output + reasoning:
+        output += reasoning
+    uncached = max(0, prompt - cached - written - audio_in - image)
+    visible = max(0, output - reasoning - audio_out)
+    input_tokens = uncached + cached + written + audio_in + image
+    output_tokens = visible + reasoning + audio_out
+    return pb.Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        uncached_input_tokens=uncached,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=written,
+        audio_input_tokens=audio_in,
+        image_input_tokens=image,
+        visible_output_tokens=visible,
+        reasoning_tokens=reasoning,
+        audio_output_tokens=audio_out,
+        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        accepted_prediction_tokens=made.accepted_prediction_tokens or 0,
+        rejected_prediction_tokens=made.rejected_prediction_tokens or 0,
+    )

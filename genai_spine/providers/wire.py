@@ -1,0 +1,229 @@
+"""The HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
+
+Errors: ProviderUnavailable (no connection, or lost before any answer), ProviderError (cut or unreadable
+answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes
+back in the Reply, and from a stream as Refused. HTTP proxies of the environment are not used.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import monotonic, time
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from genai_spine.call import Call
+from genai_spine.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    SpineError,
+)
+from genai_spine.providers.base import Endpoint
+from genai_spine.providers.events import EventTooLarge, Splitter
+from genai_spine.providers.http1 import Connection, ConnectionLost, Exchange, Stalled
+
+T = TypeVar("T")
+
+IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
+LARGEST_ERROR = 64 << 10  # bytes of an error body that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+class Refused(Exception):
+    """The upstream answered a stream request with a status other than 200."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+
+class Clock:
+    """How long each phase of one call may still take: the phase's own limit, or the call's end."""
+
+    def __init__(self, endpoint: Endpoint, call: Call) -> None:
+        self.endpoint = endpoint
+        self.call = call
+        total_s = endpoint.timeouts.total_s
+        self.end = monotonic() + total_s if total_s is not None else None
+
+    def left(self, limit_s: float) -> float:
+        now = monotonic()
+        ends = [end - now for end in (self.end, self.call.deadline) if end is not None]
+        return max(0.0, min([limit_s, *ends]))
+
+    def expired(self, phase: str, limit_s: float) -> SpineError:
+        now = monotonic()
+        if self.call.deadline is not None and now >= self.call.deadline:
+            return DeadlineExceeded()
+        if self.end is not None and now >= self.end:
+            phase, limit_s = "the whole call", self.endpoint.timeouts.total_s or 0
+        return ProviderTimeout(provider=self.endpoint.name, phase=phase, timeout_s=f"{limit_s:g}")
+
+
+class Wire:
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> None:
+        """headers: sent with every request, authentication among them."""
+        url = urlsplit(endpoint.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise InvalidRequest(field="base_url", problem=f"not an http(s) URL: {endpoint.base_url!r}")
+        self.endpoint = endpoint
+        self._host, self._tls = url.hostname, url.scheme == "https"
+        self._port = url.port or (443 if self._tls else 80)
+        self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
+        self._ssl = ssl.create_default_context() if self._tls else None
+        fixed = {"host": url.netloc.rpartition("@")[2], "accept": "*/*", "user-agent": "genai-spine"}
+        self._head = _lines({**fixed, **(headers or {})})
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+
+    async def post(self, path: str, body: bytes, call: Call) -> Reply:
+        return await self.request("POST", path, body, call)
+
+    async def get(self, path: str, call: Call) -> Reply:
+        return await self.request("GET", path, b"", call)
+
+    async def request(self, method: str, path: str, body: bytes, call: Call) -> Reply:
+        """The whole reply, within first_token_s: nothing of a unary answer comes before its end."""
+        clock = Clock(self.endpoint, call)
+        exchange = await self._send(method, path, body, clock)
+        limit_s = self.endpoint.timeouts.first_token_s
+        try:
+            status = await exchange.head(clock.left(limit_s))
+            answer = await exchange.all(clock.left(limit_s))
+        except Stalled:
+            raise clock.expired("the answer", limit_s) from None
+        except ConnectionLost as error:
+            raise self._lost(exchange, error) from error
+        finally:
+            self._release(exchange)
+        return Reply(status, exchange.headers, answer)
+
+    async def stream(
+        self, path: str, body: bytes, call: Call, splitter: Splitter
+    ) -> AsyncGenerator[list[bytes]]:
+        """Event payloads; what one read of the socket brought is one list. Closing it hangs up."""
+        clock = Clock(self.endpoint, call)
+        exchange = await self._send("POST", path, body, clock)
+        phase, limit_s = "the first token", self.endpoint.timeouts.first_token_s
+        try:
+            if await exchange.head(clock.left(limit_s)) != 200:
+                refusal = (await exchange.all(clock.left(limit_s)))[:LARGEST_ERROR]
+                raise Refused(Reply(exchange.status, exchange.headers, refusal))
+            while data := await exchange.some(clock.left(limit_s)):
+                if payloads := splitter.feed(data):
+                    phase, limit_s = "the next token", self.endpoint.timeouts.between_tokens_s
+                    yield payloads
+            if payloads := splitter.rest():
+                yield payloads
+        except Stalled:
+            raise clock.expired(phase, limit_s) from None
+        except ConnectionLost as error:
+            raise self._lost(exchange, error) from error
+        except EventTooLarge as error:
+            raise self.unusable("event_too_large", str(error.__doc__)) from error
+        finally:
+            self._release(exchange)
+
+    def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            shown = body[:200].decode("utf-8", "replace")
+            raise self.unusable("invalid_json", f"{error}; it began: {shown}") from error
+
+    def unusable(self, code: str, message: str) -> ProviderError:
+        return ProviderError(provider=self.endpoint.name, provider_code=code, provider_message=message)
+
+    async def close(self) -> None:
+        for connection in list(self._open):
+            connection.abort()
+        self._open.clear()
+        self._idle.clear()
+
+    async def _send(self, method: str, path: str, body: bytes, clock: Clock) -> Exchange:
+        connection = self._rested() or await self._connect(clock)
+        head = f"{method} {self._prefix}{path}{self._query} HTTP/1.1\r\n".encode("ascii")
+        if body:
+            head += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        try:
+            return connection.send(head + self._head + body)
+        except ConnectionLost as error:
+            raise self._unreachable("connection_lost", error) from error
+
+    def _rested(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and monotonic() - connection.idle_since < IDLE_S:
+                return connection
+            connection.abort()
+            self._open.discard(connection)
+        return None
+
+    async def _connect(self, clock: Clock) -> Connection:
+        loop = asyncio.get_running_loop()
+        limit_s = self.endpoint.timeouts.connect_s
+        try:
+            async with asyncio.timeout(clock.left(limit_s)):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop), self._host, self._port, ssl=self._ssl
+                )
+        except TimeoutError as error:
+            if clock.left(limit_s) == 0:
+                raise clock.expired("connecting", limit_s) from None
+            raise self._unreachable(
+                "connect_timeout", TimeoutError(f"no connection in {limit_s} s")
+            ) from error
+        except OSError as error:
+            raise self._unreachable("connect", error) from error
+        self._open.add(connection)
+        return connection
+
+    def _release(self, exchange: Exchange) -> None:
+        connection = exchange.connection
+        if exchange.done and connection.reusable and not connection.closed:
+            connection.idle_since = monotonic()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+            self._open.discard(connection)
+
+    def _lost(self, exchange: Exchange, error: Exception) -> SpineError:
+        if not exchange.status:
+            return self._unreachable("connection_lost", error)
+        return self.unusable("cut_stream", f"the answer was cut: {error}")
+
+    def _unreachable(self, code: str, error: Exception) -> ProviderUnavailable:
+        reason = f"{self._host}:{self._port}: {error}"
+        return ProviderUnavailable(provider=self.endpoint.name, provider_code=code, provider_message=reason)
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    for name, value in headers.items():
+        if not (name + value).isascii() or any(char in name + value for char in "\r\n\0"):
+            raise InvalidRequest(field=name, problem="a header takes printable ASCII only")
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii") + b"\r\n"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after", "")
+        if value.replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time()) if value else None
+    except ValueError:
+        return None

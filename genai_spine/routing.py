@@ -1,0 +1,102 @@
+"""From the model that a caller names to the provider and upstream model that answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genai_spine.errors import InvalidRequest, ModelNotFound
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Provider
+
+# Names that say whose model they are; first match wins (rest-v1.md, section 4).
+PREFIXES = (
+    ("gpt-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("claude-", "anthropic"),
+    ("amazon.", "bedrock"),
+    ("anthropic.", "bedrock"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    provider: Provider
+    model: str  # the upstream's own name
+
+
+class Router:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        default_provider: str,
+        default_model: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        """default_model: of the default provider. aliases: a caller's name to `provider:model`."""
+        self.providers = providers
+        self.default_provider = default_provider
+        self.default_model = default_model
+        self.aliases = aliases or {}
+
+    def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
+        """The route for what a request names, either of which may be empty. First match wins.
+
+        Errors: InvalidRequest (provider unknown or not configured, or without a default model),
+        ModelNotFound (the model's own provider is not configured).
+        """
+        model = self.aliases.get(model, model)
+        if provider:
+            found = self._named(provider)
+            own = model.removeprefix(f"{provider}:")
+            return Route(found, own or self._default(found, embedding))
+        if not model:
+            found = self._named(self.default_provider)
+            return Route(found, self._default(found, embedding))
+        name, upstream_model = self._owner(model)
+        if name not in self.providers:
+            raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
+        return Route(self.providers[name], upstream_model)
+
+    def id_of(self, route: Route) -> str:
+        """The shortest name that leads back to the route."""
+        name = (route.provider.name, route.model)
+        return route.model if self._owner(route.model) == name else f"{name[0]}:{name[1]}"
+
+    def _owner(self, model: str) -> tuple[str, str]:
+        prefix, colon, rest = model.partition(":")
+        if colon and rest and (prefix in PROVIDERS or prefix in self.providers):
+            return prefix, rest
+        for start, name in PREFIXES:
+            if model.startswith(start):
+                return name, model
+        return ("ollama" if colon else self.default_provider), model
+
+    def _named(self, name: str) -> Provider:
+        found = self.providers.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.providers))
+            problem = f"provider {name!r} is not configured; {_how(name)}"
+            if name not in PROVIDERS:
+                problem = f"unknown provider {name!r}"
+            raise InvalidRequest(field="provider", problem=f"{problem}; configured: {known}")
+        return found
+
+    def _default(self, provider: Provider, embedding: bool) -> str:
+        if embedding:
+            model = provider.endpoint.default_embedding_model
+        elif provider.name == self.default_provider and self.default_model:
+            model = self.default_model
+        else:
+            model = provider.endpoint.default_model
+        if not model:
+            raise InvalidRequest(field="model", problem=f"provider {provider.name} has no default model")
+        return model
+
+
+def _how(name: str) -> str:
+    row = PROVIDERS.get(name)
+    if row is None:
+        return "this version has no such provider"
+    needs = f"GENAI_{name.upper()}_API_KEY" if row.key else f"GENAI_{name.upper()}_BASE_URL"
+    both = " and its _BASE_URL" if row.key and row.base_url is None else ""
+    return f"set {needs}{both}"

@@ -1,0 +1,136 @@
+"""The composition root: store, inference and services put together into one grpc.aio server."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from genai_spine.catalog import Catalog
+from genai_spine.inference import Inference
+from genai_spine.interceptors import Door
+from genai_spine.ledger import Ledger
+from genai_spine.pricing import PriceBook
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Provider
+from genai_spine.routing import Router
+from genai_spine.services.completion import CompletionService
+from genai_spine.services.document import DocumentService
+from genai_spine.services.health import HealthService
+from genai_spine.services.openai import Facade, OpenAIService
+from genai_spine.settings import Settings
+from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.store.leases import Leases
+from genai_spine.v1 import (
+    completion_service_pb2,
+    completion_service_pb2_grpc,
+    document_service_pb2,
+    document_service_pb2_grpc,
+    health_service_pb2,
+    health_service_pb2_grpc,
+    openai_service_pb2,
+    openai_service_pb2_grpc,
+)
+
+LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
+OPTIONS = [
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
+    # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_metadata_size", 32 << 10),
+]
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Server:
+    grpc: grpc.aio.Server
+    door: Door
+    ledger: Ledger
+    database: Database
+    providers: dict[str, Provider]
+    health: health.aio.HealthServicer
+    names: list[str]
+    drain_s: float
+    port: int = 0
+
+    async def start(self) -> None:
+        await self.ledger.start()
+        await self.grpc.start()
+        for name in ("", *self.names):
+            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""
+        self.door.draining = True
+        await self.health.enter_graceful_shutdown()
+        log.info("draining", running=self.door.running, up_to_s=self.drain_s)
+        await self.grpc.stop(self.drain_s)
+        for provider in self.providers.values():
+            await provider.close()
+        await self.ledger.stop()
+        await self.database.close()
+
+
+def build(settings: Settings) -> Server:
+    """A server that listens (settings.grpc_port 0: on any free port) and is not started yet."""
+    database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
+    ledger = Ledger(
+        Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
+    )
+    prices = PriceBook.load(settings.price_overrides)
+    providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
+    router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
+    inference = Inference(router, ledger, prices, settings.provider_retries)
+    catalog = Catalog(router, prices)
+    door = Door(settings.lane)
+    server = grpc.aio.server(interceptors=[door], options=OPTIONS)
+    checks = health.aio.HealthServicer()
+    names = _attach(server, inference, catalog, database)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+    return Server(server, door, ledger, database, providers, checks, names, settings.drain_timeout, port)
+
+
+def _attach(server: grpc.aio.Server, inference: Inference, catalog: Catalog, database: Database) -> list[str]:
+    """Every service of ours; returns their full names."""
+    completion, openai = completion_service_pb2_grpc, openai_service_pb2_grpc
+    attached: list[tuple[Callable[..., None], Any]] = [
+        (completion.add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
+        (openai.add_OpenAIServiceServicer_to_server, OpenAIService(Facade(inference))),
+        (health_service_pb2_grpc.add_HealthServiceServicer_to_server, HealthService(catalog, database)),
+        (document_service_pb2_grpc.add_DocumentServiceServicer_to_server, DocumentService()),
+    ]
+    for add, service in attached:
+        add(service, server)
+    files = (completion_service_pb2, openai_service_pb2, health_service_pb2, document_service_pb2)
+    return [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
+    """Serves until SIGTERM or SIGINT; ready gets the port once calls are taken."""
+    server = build(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await server.start()
+    log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.providers))
+    ready(server.port)
+    await stopping.wait()
+    await server.stop()
+    log.info("stopped")

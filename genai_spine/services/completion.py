@@ -1,0 +1,33 @@
+"""Typed completions, embeddings and models."""
+
+from collections.abc import AsyncGenerator
+
+from genai_spine.call import Call
+from genai_spine.catalog import Catalog
+from genai_spine.inference import Inference
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+class CompletionService:
+    def __init__(self, inference: Inference, catalog: Catalog) -> None:
+        self.inference = inference
+        self.catalog = catalog
+
+    async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        return await self.inference.complete(request, call)
+
+    def StreamCompletion(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        return self.inference.stream(request, call)
+
+    async def CreateEmbeddings(
+        self, request: pb.CreateEmbeddingsRequest, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        return await self.inference.embed(request, call)
+
+    async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
+        return await self.catalog.page(request)
+
+    async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
+        return await self.catalog.model(request.model)

@@ -1,0 +1,87 @@
+"""DocumentService: the OpenAPI document, and Swagger UI over it as one page that needs no network."""
+
+import json
+import re
+
+from google.api import httpbody_pb2
+from swagger_ui_bundle import swagger_ui_path
+
+from genai_spine import VERSION, openapi
+from genai_spine.call import Call
+from genai_spine.v1 import document_service_pb2 as pb
+
+# The document's address and the server to try come from the page's own address, so that both work
+# under /docs, /api/docs and any prefix of a proxy. The bundled Swagger UI 4 reads OpenAPI 3.0 only
+# (https://github.com/swagger-api/swagger-ui#compatibility, 2026-11-21), so the page rewrites the few
+# 3.1 forms that the document uses; what /openapi.json serves stays 3.1.
+START = """
+const base = location.pathname.replace(/\\/(docs|redoc)\\/?$/, "");
+const asOpenApi30 = (key, value) => {
+  if (value && Array.isArray(value.type)) {
+    value.nullable = value.type.includes("null");
+    value.type = value.type.find((type) => type !== "null");
+  }
+  if (value && value.$ref && value.description) {
+    return {allOf: [{$ref: value.$ref}], description: value.description};
+  }
+  if (value && value.schema && value.examples) {
+    const [first] = Object.values(value.examples);
+    value.schema = {allOf: [value.schema], example: first.value};
+  }
+  return value;
+};
+const show = (text) => {
+  const spec = JSON.parse(text, asOpenApi30);
+  SwaggerUIBundle({
+    spec: {...spec, openapi: "3.0.3", servers: [{url: location.origin + base}]},
+    dom_id: "#page",
+    deepLinking: true,
+    docExpansion: "none",
+    defaultModelExpandDepth: 2,
+    defaultModelsExpandDepth: 2,
+    displayRequestDuration: true,
+    tryItOutEnabled: true,
+    validatorUrl: null,
+  });
+};
+fetch(base + "/openapi.json")
+  .then((answer) => (answer.ok ? answer.text() : Promise.reject(new Error("status " + answer.status))))
+  .then(show)
+  .catch((error) => {
+    document.getElementById("page").textContent = "openapi.json could not be read: " + error.message;
+  });
+"""
+
+
+class DocumentService:
+    """Both answers are made once; a call only hands them out."""
+
+    def __init__(self) -> None:
+        text = json.dumps(openapi.document(VERSION), ensure_ascii=False, separators=(",", ":"))
+        self._document = httpbody_pb2.HttpBody(content_type="application/json", data=text.encode())
+        self._page = httpbody_pb2.HttpBody(content_type="text/html; charset=utf-8", data=page().encode())
+
+    async def GetOpenApi(self, request: pb.GetOpenApiRequest, call: Call) -> httpbody_pb2.HttpBody:
+        return self._document
+
+    async def GetDocs(self, request: pb.GetDocsRequest, call: Call) -> httpbody_pb2.HttpBody:
+        return self._page
+
+
+def page() -> str:
+    """Swagger UI (Apache-2.0, from the package swagger-ui-bundle) with its script and style inlined."""
+    style, script = _asset("swagger-ui.css"), _asset("swagger-ui-bundle.js")
+    # Inside <script> the parser must meet neither the end tag nor the start of a comment.
+    script = re.sub(r"<(?=!--|/script)", r"\\x3C", script)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>GenAI Spine API</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        f'<style>body {{margin: 0}} {style}</style>\n</head>\n<body>\n<div id="page"></div>\n'
+        f"<script>{script}</script>\n<script>{START}</script>\n</body>\n</html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    """The text of one file of Swagger UI, less the line that names its source map."""
+    text = (swagger_ui_path / name).read_text("utf-8")
+    return re.sub(r"/[/*]# sourceMappingURL=.*$", "", text.rstrip())

@@ -1,0 +1,35 @@
+"""Health for people and load balancers over REST; gRPC clients ask grpc.health.v1."""
+
+from genai_spine import VERSION
+from genai_spine.call import Call
+from genai_spine.catalog import Catalog
+from genai_spine.store.database import Database
+from genai_spine.v1 import health_service_pb2 as pb
+
+
+class HealthService:
+    def __init__(self, catalog: Catalog, database: Database) -> None:
+        self.catalog = catalog
+        self.database = database
+
+    async def GetHealth(self, request: pb.GetHealthRequest, call: Call) -> pb.GetHealthResponse:
+        return pb.GetHealthResponse(status="healthy", version=VERSION)
+
+    async def GetReadiness(self, request: pb.GetReadinessRequest, call: Call) -> pb.GetReadinessResponse:
+        providers = await self.catalog.health()
+        database = await self._database()
+        works = all(state in ("healthy", "not_configured") for state in (*providers.values(), database))
+        return pb.GetReadinessResponse(
+            status="ready" if works else "degraded",
+            version=VERSION,
+            providers=providers,
+            database=database,
+            lane=call.lane,
+        )
+
+    async def _database(self) -> str:
+        try:
+            await self.database.ping()
+        except Exception as error:  # every driver has errors of its own
+            return f"error: {type(error).__name__}"
+        return "healthy"

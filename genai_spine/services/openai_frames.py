@@ -1,0 +1,166 @@
+"""Frames of a streamed answer in OpenAI's form: `data: {...}` lines, one chunk of ours at a time.
+
+The rules are openai.md section 1.1: every frame of an answer has the same id, created and model; the
+first delta of a choice has the role; the last is empty and has the finish_reason.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from genai_spine.services.openai_replies import (
+    DONE,
+    answer_id,
+    encode,
+    finish,
+    logprobs,
+    text_logprobs,
+    usage,
+)
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+class Frames(ABC):
+    """State of one stream: what was said before decides what a delta must hold."""
+
+    def __init__(self, include_usage: bool) -> None:
+        self.include_usage = include_usage
+        self.begun = False
+        self._head = b""
+        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+
+    @abstractmethod
+    def write(self, chunk: pb.CompletionChunk) -> bytes:
+        """The frames that say what the chunk says."""
+
+    def end(self) -> bytes:
+        return DONE
+
+    def _open(self, chunk: pb.CompletionChunk, prefix: str, kind: str) -> None:
+        self.begun = True
+        head = {
+            "id": answer_id(chunk.id, prefix),
+            "object": kind,
+            "created": chunk.created,
+            "model": chunk.model,
+            "system_fingerprint": chunk.system_fingerprint or None,
+            "service_tier": chunk.service_tier or None,
+        }
+        self._head = b"data: " + encode(head)[:-1] + b',"choices":['
+
+    def _frame(self, index: int, body: bytes, finish_reason: str | None = None) -> bytes:
+        """body: the choice's own part, delta or text, with logprobs."""
+        reason = encode(finish_reason)
+        return b'%b{"index":%d,%b,"finish_reason":%b}]%b' % (self._head, index, body, reason, self._tail)
+
+    def _usage(self, counts: pb.Usage, cost: pb.Cost) -> bytes:
+        return self._head + b'],"usage":' + encode(usage(counts, cost)) + b"}\n\n"
+
+
+class ChatFrames(Frames):
+    def __init__(self, include_usage: bool, *, before_tools: bool) -> None:
+        super().__init__(include_usage)
+        self.before_tools = before_tools
+        self._spoken: set[int] = set()
+        self._called: set[tuple[int, int]] = set()
+
+    def write(self, chunk: pb.CompletionChunk) -> bytes:
+        if not self.begun:
+            self._open(chunk, "chatcmpl-", "chat.completion.chunk")
+        frames = [frame for delta in chunk.choices for frame in self._delta(delta)]
+        if chunk.HasField("usage") and self.include_usage:
+            frames.append(self._usage(chunk.usage, chunk.cost))
+        return b"".join(frames)
+
+    def _delta(self, delta: pb.ChoiceDelta) -> list[bytes]:
+        frames = []
+        index = delta.index
+        if index not in self._spoken:
+            self._spoken.add(index)
+            role = b'"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null'
+            frames.append(self._frame(index, role))
+        said: dict[str, object] = {}
+        if delta.reasoning:
+            said["reasoning_content"] = delta.reasoning
+        if delta.content:
+            said["content"] = delta.content
+        if delta.refusal:
+            said["refusal"] = delta.refusal
+        if delta.tool_calls:
+            said |= self._calls(delta)
+        if said:
+            spoken = logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+            frames.append(self._frame(index, b'"delta":%b,"logprobs":%b' % (encode(said), encode(spoken))))
+        if delta.finish_reason:
+            reason = finish(delta.finish_reason, before_tools=self.before_tools)
+            frames.append(self._frame(index, b'"delta":{},"logprobs":null', reason))
+        return frames
+
+    def _calls(self, delta: pb.ChoiceDelta) -> dict[str, object]:
+        calls = [self._call(delta.index, piece) for piece in delta.tool_calls]
+        if self.before_tools:
+            return {"function_call": calls[0]["function"]}
+        return {"tool_calls": calls}
+
+    def _call(self, index: int, piece: pb.ToolCallDelta) -> dict[str, object]:
+        """Id, type and name come once for each call; the fragments after it have the index only."""
+        first = (index, piece.index) not in self._called
+        self._called.add((index, piece.index))
+        kind, fragment = ("custom", "input") if piece.is_custom else ("function", "arguments")
+        called: dict[str, object] = {"name": piece.name} if first else {}
+        called[fragment] = piece.arguments
+        body: dict[str, object] = {"index": piece.index}
+        if first:
+            body |= {"id": piece.id, "type": kind}
+        return body | {kind: called}
+
+
+class TextFrames(Frames):
+    """Text completions of one or more prompts in one stream; usage covers all of them."""
+
+    def __init__(self, include_usage: bool, prefixes: Sequence[str], per_prompt: int) -> None:
+        """prefixes: what `echo` puts before each prompt's answers. per_prompt: answers to each."""
+        super().__init__(include_usage)
+        self._prefixes = prefixes
+        self._per_prompt = per_prompt
+        self._prompt, self._last = 0, True
+        self._echoed: set[int] = set()
+        self._counts, self._cost = pb.Usage(), pb.Cost(price_known=True)
+
+    def begin(self, prompt: int, *, last: bool) -> None:
+        self._prompt, self._last = prompt, last
+
+    def write(self, chunk: pb.CompletionChunk) -> bytes:
+        if not self.begun:
+            self._open(chunk, "cmpl-", "text_completion")
+        frames = [self._delta(delta) for delta in chunk.choices]
+        if chunk.HasField("usage"):
+            self._add(chunk)
+            if self.include_usage and self._last:
+                frames.append(self._usage(self._counts, self._cost))
+        return b"".join(frames)
+
+    def end(self) -> bytes:
+        return DONE if self._last else b""
+
+    def _delta(self, delta: pb.ChoiceDelta) -> bytes:
+        index = self._prompt * self._per_prompt + delta.index
+        text = delta.content
+        if index not in self._echoed:
+            self._echoed.add(index)
+            text = self._prefixes[self._prompt] + text
+        spoken = text_logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+        reason = finish(delta.finish_reason) if delta.finish_reason else None
+        return self._frame(index, b'"text":%b,"logprobs":%b' % (encode(text), encode(spoken)), reason)
+
+    def _add(self, chunk: pb.CompletionChunk) -> None:
+        for field, value in chunk.usage.ListFields():
+            added = value if field.enum_type else getattr(self._counts, field.name) + value
+            setattr(self._counts, field.name, added)
+        self._cost.cost_ticks += chunk.cost.cost_ticks
+        self._cost.price_known = self._cost.price_known and chunk.cost.price_known
+        self._cost.cost_usd = self._cost.cost_ticks / 10**10
+
+
+def failed(body: dict[str, object]) -> bytes:
+    """The event that ends a stream in which something went wrong; no [DONE] follows."""
+    return b"data: " + encode(body) + b"\n\n"

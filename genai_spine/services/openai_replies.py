@@ -1,0 +1,259 @@
+"""The contract's answers, written as OpenAI's JSON: whole objects, and frames of a stream.
+
+Shapes: spec of OpenAI's API reference, 2026-11-21. Beside OpenAI's fields stand request_id,
+execution_id, and usage.cost_usd, which its SDKs pass through.
+"""
+
+import base64
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from genai_spine.v1 import completion_service_pb2 as pb
+
+FINISH_REASONS = {
+    pb.FINISH_REASON_STOP: "stop",
+    pb.FINISH_REASON_LENGTH: "length",
+    pb.FINISH_REASON_TOOL_CALLS: "tool_calls",
+    pb.FINISH_REASON_CONTENT_FILTER: "content_filter",
+}
+DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+
+encode = msgspec.json.encode
+
+
+def answer_id(own: str, prefix: str) -> str:
+    return prefix + own.removeprefix("comp_")
+
+
+def finish(reason: pb.FinishReason, *, before_tools: bool = False) -> str:
+    if before_tools and reason == pb.FINISH_REASON_TOOL_CALLS:
+        return "function_call"
+    return FINISH_REASONS.get(reason, "stop")
+
+
+def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
+    """before_tools: the caller declared `functions`, so calls go back as `function_call`."""
+    choices = [
+        {
+            "index": choice.index,
+            "message": _message(choice.message, before_tools),
+            "logprobs": logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
+            "finish_reason": finish(choice.finish_reason, before_tools=before_tools),
+        }
+        for choice in completion.choices
+    ]
+    return encode(
+        {
+            "id": answer_id(completion.id, "chatcmpl-"),
+            "object": "chat.completion",
+            "created": completion.created,
+            "model": completion.model,
+            "choices": choices,
+            "usage": usage(completion.usage, completion.cost),
+            **_marks(completion),
+        }
+    )
+
+
+def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes:
+    """One object for all prompts; prefixes: what `echo` puts before each prompt's answers."""
+    first = completions[0]
+    choices: list[dict[str, Any]] = []
+    for prefix, completion in zip(prefixes, completions, strict=True):
+        for choice in completion.choices:
+            choices.append(
+                {
+                    "text": prefix + said(choice.message),
+                    "index": len(choices),
+                    "logprobs": text_logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
+                    "finish_reason": finish(choice.finish_reason),
+                }
+            )
+    total, cost = summed(completions)
+    return encode(
+        {
+            "id": answer_id(first.id, "cmpl-"),
+            "object": "text_completion",
+            "created": first.created,
+            "model": first.model,
+            "choices": choices,
+            "usage": usage(total, cost),
+            **_marks(first),
+        }
+    )
+
+
+def native(completion: pb.Completion) -> bytes:
+    """The older service's own shape."""
+    message = completion.choices[0].message
+    counts = completion.usage
+    return encode(
+        {
+            "id": completion.id,
+            "content": said(message),
+            "model": completion.model,
+            "provider": completion.provider,
+            "usage": {
+                "input_tokens": counts.input_tokens,
+                "output_tokens": counts.output_tokens,
+                "total_tokens": counts.total_tokens,
+            },
+            "cost_usd": completion.cost.cost_usd,
+            "latency_ms": completion.latency_ms,
+            "request_id": completion.request_id,
+            "execution_id": completion.execution_id,
+        }
+    )
+
+
+def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> bytes:
+    data = [
+        {
+            "object": "embedding",
+            "index": entry.index,
+            "embedding": _float32_le(entry.values) if as_base64 else _shortest(entry.values),
+        }
+        for entry in response.embeddings
+    ]
+    counts = {"prompt_tokens": response.usage.input_tokens, "total_tokens": response.usage.total_tokens}
+    return encode(
+        {
+            "object": "list",
+            "data": data,
+            "model": response.model,
+            "usage": counts,
+            "request_id": response.request_id,
+            "execution_id": response.execution_id,
+            "cost_usd": response.cost.cost_usd,
+        }
+    )
+
+
+def usage(counts: pb.Usage, cost: pb.Cost) -> dict[str, Any]:
+    """prompt_tokens hold the cached ones, completion_tokens the reasoning, as OpenAI counts."""
+    return {
+        "prompt_tokens": counts.input_tokens,
+        "completion_tokens": counts.output_tokens,
+        "total_tokens": counts.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": counts.cache_read_tokens,
+            "audio_tokens": counts.audio_input_tokens,
+            "cache_write_tokens": counts.cache_write_5m_tokens + counts.cache_write_1h_tokens,
+            "text_tokens": counts.uncached_input_tokens + counts.cache_read_tokens,
+            "image_tokens": counts.image_input_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": counts.reasoning_tokens,
+            "audio_tokens": counts.audio_output_tokens,
+            "accepted_prediction_tokens": counts.accepted_prediction_tokens,
+            "rejected_prediction_tokens": counts.rejected_prediction_tokens,
+        },
+        "cost_usd": cost.cost_usd,
+        "price_known": cost.price_known,
+        "provenance": pb.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
+    }
+
+
+def summed(completions: Sequence[pb.Completion]) -> tuple[pb.Usage, pb.Cost]:
+    total, cost = pb.Usage(), pb.Cost(price_known=True)
+    for completion in completions:
+        for field, value in completion.usage.ListFields():
+            added = value if field.enum_type else getattr(total, field.name) + value
+            setattr(total, field.name, added)
+        cost.cost_ticks += completion.cost.cost_ticks
+        cost.price_known = cost.price_known and completion.cost.price_known
+    cost.cost_usd = cost.cost_ticks / 10**10
+    return total, cost
+
+
+def said(message: pb.Message) -> str:
+    return "".join(part.text for part in message.content)
+
+
+def _message(message: pb.Message, before_tools: bool) -> dict[str, Any]:
+    refusal = "".join(part.refusal for part in message.content) or None
+    words = said(message)
+    body: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if not words and (message.tool_calls or refusal) else words,
+        "refusal": refusal,
+        "annotations": Raw(message.annotations_json.encode()) if message.HasField("annotations_json") else [],
+    }
+    if message.HasField("reasoning"):
+        body["reasoning_content"] = message.reasoning
+    if message.tool_calls and before_tools:
+        called = message.tool_calls[0].function
+        body["function_call"] = {"name": called.name, "arguments": called.arguments}
+    elif message.tool_calls:
+        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    return body
+
+
+def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
+    if call.HasField("custom"):
+        return {
+            "id": call.id,
+            "type": "custom",
+            "custom": {"name": call.custom.name, "input": call.custom.input},
+        }
+    function = {"name": call.function.name, "arguments": call.function.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def logprobs(given: pb.Logprobs) -> dict[str, Any]:
+    return {
+        "content": [_token(token) for token in given.content],
+        "refusal": [_token(token) for token in given.refusal] or None,
+    }
+
+
+def text_logprobs(given: pb.Logprobs) -> dict[str, Any]:
+    return {
+        "tokens": [token.token for token in given.content],
+        "token_logprobs": [token.logprob for token in given.content],
+        "top_logprobs": [
+            {other.token: other.logprob for other in token.top_logprobs} for token in given.content
+        ],
+        "text_offset": [],
+    }
+
+
+def _token(token: pb.TokenLogprob) -> dict[str, Any]:
+    return {
+        "token": token.token,
+        "logprob": token.logprob,
+        "bytes": list(token.token_bytes) if token.HasField("token_bytes") else None,
+        "top_logprobs": [
+            {name: value for name, value in _token(other).items() if name != "top_logprobs"}
+            for other in token.top_logprobs
+        ],
+    }
+
+
+def _marks(completion: pb.Completion) -> dict[str, Any]:
+    fingerprint, tier = completion.system_fingerprint, completion.service_tier
+    return {
+        "system_fingerprint": fingerprint or None,
+        "service_tier": tier or None,
+        "provider": completion.provider,
+        "request_id": completion.request_id,
+        "execution_id": completion.execution_id,
+    }
+
+
+def _float32_le(values: Sequence[float]) -> str:
+    vector = array("f", values)
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return base64.b64encode(vector.tobytes()).decode()
+
+
+def _shortest(values: Sequence[float]) -> list[float]:
+    """float32 values with the fewest digits that lead back to them: 0.1, not 0.10000000149011612."""
+    return [float(f"{value:.9g}") for value in values]

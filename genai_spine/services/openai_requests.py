@@ -1,0 +1,316 @@
+"""OpenAI's JSON, read into the contract's messages: its unions, nulls and names end here.
+
+Fields that the contract does not have are kept as they were sent, byte by byte, and go to the provider
+as provider_options_json. Errors: InvalidRequest naming the field (broken JSON, wrong types).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from genai_spine.errors import InvalidRequest
+from genai_spine.services.openai_shapes import (
+    AllowedChoice,
+    AudioPart,
+    Chat,
+    ChatMessage,
+    CustomChoice,
+    CustomTool,
+    Embedding,
+    File,
+    Function,
+    FunctionChoice,
+    FunctionToolCall,
+    ImagePart,
+    JsonFormat,
+    Named,
+    Native,
+    Part,
+    RefusalPart,
+    Sampling,
+    SchemaFormat,
+    Text,
+    Texts,
+    TextFormat,
+    TextPart,
+)
+from genai_spine.v1 import completion_service_pb2 as pb
+
+T = TypeVar("T", bound=Struct)
+S = TypeVar("S")
+AT = re.compile(r" - at `\$\.?(.*?)`$")
+ROLES = {
+    "system": pb.ROLE_SYSTEM,
+    "developer": pb.ROLE_DEVELOPER,
+    "user": pb.ROLE_USER,
+    "assistant": pb.ROLE_ASSISTANT,
+    "tool": pb.ROLE_TOOL,
+    "function": pb.ROLE_FUNCTION,
+}
+MODES = {
+    "none": pb.ToolChoice.MODE_NONE,
+    "auto": pb.ToolChoice.MODE_AUTO,
+    "required": pb.ToolChoice.MODE_REQUIRED,
+}
+DETAILS = {"auto": pb.IMAGE_DETAIL_AUTO, "low": pb.IMAGE_DETAIL_LOW, "high": pb.IMAGE_DETAIL_HIGH}
+EFFORTS = {
+    "none": pb.REASONING_EFFORT_NONE,
+    "minimal": pb.REASONING_EFFORT_MINIMAL,
+    "low": pb.REASONING_EFFORT_LOW,
+    "medium": pb.REASONING_EFFORT_MEDIUM,
+    "high": pb.REASONING_EFFORT_HIGH,
+    "xhigh": pb.REASONING_EFFORT_XHIGH,
+}
+
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
+DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Chat, Text, Native, Embedding)
+}
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    parsed: T = _decoded(body, DECODERS[kind])
+    return parsed
+
+
+def _decoded(body: bytes, decoder: "msgspec.json.Decoder[S]") -> S:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+        match = AT.search(problem)
+        missing = re.search(r"missing required field `(.*?)`", problem)
+        path = ".".join(part for part in (match and match[1], missing and missing[1]) if part)
+        raise InvalidRequest(field=path or "body", problem=AT.sub("", problem)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(field="body", problem=f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest(field="body", problem="nested too deeply") from None
+
+
+def is_native(body: bytes) -> bool:
+    return "messages" in _decoded(body, FIELDS)
+
+
+def extras(body: bytes, kind: type[Struct]) -> str | None:
+    """The fields of the body that `kind` does not have, as a JSON object; None when there are none."""
+    known = kind.__struct_fields__
+    unknown = {name: value for name, value in _decoded(body, FIELDS).items() if name not in known}
+    return msgspec.json.encode(unknown).decode() if unknown else None
+
+
+def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
+    request = _sampling(chat)
+    for number, message in enumerate(chat.messages or ()):
+        _message(request.messages.add(), message, number)
+    if chat.max_completion_tokens is not None:
+        request.max_tokens = _count("max_completion_tokens", chat.max_completion_tokens)
+    for name in ("parallel_tool_calls", "logprobs"):
+        if (value := getattr(chat, name)) is not None:
+            setattr(request, name, value)
+    if chat.top_logprobs is not None:
+        request.top_logprobs = _count("top_logprobs", chat.top_logprobs)
+    if chat.reasoning_effort:
+        request.reasoning_effort = EFFORTS[chat.reasoning_effort]
+    _tools(request, chat)
+    if chat.response_format:
+        _response_format(request.response_format, chat.response_format)
+    if extra := extras(body, Chat):
+        request.provider_options_json = extra
+    return request
+
+
+def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
+    """One request for each prompt."""
+    prompts = _texts(text.prompt, "prompt")
+    extra = extras(body, Text)
+    requests = []
+    for prompt in prompts:
+        request = _sampling(text)
+        _source(request.prompt, prompt)
+        if text.suffix is not None:
+            request.prompt.suffix = text.suffix
+        if text.best_of is not None:
+            request.prompt.best_of = _count("best_of", text.best_of)
+        if text.logprobs is not None:
+            request.logprobs, request.top_logprobs = True, _count("logprobs", text.logprobs)
+        if extra:
+            request.provider_options_json = extra
+        requests.append(request)
+    return requests
+
+
+def native_request(native: Native) -> pb.CreateCompletionRequest:
+    request = pb.CreateCompletionRequest(provider=native.provider, model=native.model, user=native.user)
+    request.temperature = 0.7 if native.temperature is None else native.temperature
+    if native.max_tokens is not None:
+        request.max_tokens = _count("max_tokens", native.max_tokens)
+    if native.response_format == "json":
+        request.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
+    for number, message in enumerate(native.messages or ()):
+        _message(request.messages.add(), message, number)
+    return request
+
+
+def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsRequest:
+    request = pb.CreateEmbeddingsRequest(
+        provider=embedding.provider, model=embedding.model, user=embedding.user
+    )
+    for text in _texts(embedding.input, "input"):
+        _source(request.inputs.add(), text)
+    if embedding.dimensions is not None:
+        request.dimensions = _count("dimensions", embedding.dimensions)
+    if extra := extras(body, Embedding):
+        request.provider_options_json = extra
+    return request
+
+
+def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
+    if not given.model:
+        raise InvalidRequest(field="model", problem="is required")
+    request = pb.CreateCompletionRequest(model=given.model, provider=given.provider or None)
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user"):
+        if (value := getattr(given, name)) is not None:
+            setattr(request, name, value)
+    for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):
+        if (value := getattr(given, name)) is not None:
+            setattr(request, ours, _count(name, value))
+    if given.seed is not None:
+        request.seed = _count("seed", given.seed, -(2**63), 2**63 - 1)
+    if given.stop is not None:
+        request.stop_sequences.extend([given.stop] if isinstance(given.stop, str) else given.stop)
+    for token, bias in (given.logit_bias or {}).items():
+        if not token.isascii() or not token.isdigit():
+            raise InvalidRequest(field="logit_bias", problem=f"not a token id: {token[:50]!r}")
+        request.logit_bias[_count("logit_bias", int(token[:12]))] = bias
+    return request
+
+
+def _count(field: str, value: int, low: int = 0, high: int = 2**32 - 1) -> int:
+    """A number that fits the contract's field; its own rules are checked later."""
+    if not low <= value <= high:
+        raise InvalidRequest(field=field, problem=f"must be between {low} and {high}, got {value}")
+    return value
+
+
+def _texts(given: Texts | None, field: str) -> Sequence[str | list[int]]:
+    """Each text, or list of token ids, of the four forms that `prompt` and `input` have."""
+    if given is None or given == []:
+        raise InvalidRequest(field=field, problem="is required")
+    if isinstance(given, str):
+        return [given]
+    texts: list[str | list[int]] = [entry for entry in given if not isinstance(entry, int)]
+    tokens = [entry for entry in given if isinstance(entry, int)]
+    if len({type(entry) for entry in given}) > 1:
+        raise InvalidRequest(field=field, problem="must hold texts, or token ids, or lists of token ids")
+    return [tokens] if tokens else texts
+
+
+def _source(into: pb.TextPrompt | pb.EmbeddingInput, text: str | list[int]) -> None:
+    if isinstance(text, str):
+        into.text = text
+    else:
+        into.tokens.tokens.extend(_count("token", token) for token in text)
+
+
+def _message(into: pb.Message, message: ChatMessage, number: int) -> None:
+    into.role = ROLES[message.role]
+    if isinstance(message.content, str):
+        into.content.add(text=message.content)
+    for part in message.content if isinstance(message.content, list) else ():
+        _part(into.content.add(), part)
+    if message.refusal:
+        into.content.add(refusal=message.refusal)
+    if message.name is not None:
+        into.name = message.name
+    if message.tool_call_id is not None:
+        into.tool_call_id = message.tool_call_id
+    for call in message.tool_calls or ():
+        if isinstance(call, FunctionToolCall):
+            called = pb.FunctionCall(name=call.function.name, arguments=call.function.arguments)
+            into.tool_calls.add(id=call.id, function=called)
+        else:
+            into.tool_calls.add(
+                id=call.id, custom=pb.CustomCall(name=call.custom.name, input=call.custom.input)
+            )
+    if call_before_tools := message.function_call:
+        function = pb.FunctionCall(name=call_before_tools.name, arguments=call_before_tools.arguments)
+        into.tool_calls.add(id=f"call_{number}", function=function)
+
+
+def _part(into: pb.ContentPart, part: Part) -> None:
+    if isinstance(part, TextPart):
+        into.text = part.text
+    elif isinstance(part, ImagePart):
+        into.image.url = part.image_url.url
+        if part.image_url.detail:
+            into.image.detail = DETAILS[part.image_url.detail]
+    elif isinstance(part, AudioPart):
+        into.audio.data, into.audio.format = part.input_audio.data, part.input_audio.format
+    elif isinstance(part, RefusalPart):
+        into.refusal = part.refusal
+    else:
+        into.file.SetInParent()
+        for name in File.__struct_fields__:
+            if (value := getattr(part.file, name)) is not None:
+                setattr(into.file, name, value)
+
+
+def _tools(request: pb.CreateCompletionRequest, chat: Chat) -> None:
+    for tool in chat.tools or ():
+        if isinstance(tool, CustomTool):
+            custom = request.tools.add().custom
+            custom.name = tool.custom.name
+            if tool.custom.description is not None:
+                custom.description = tool.custom.description
+            if tool.custom.format is not UNSET:
+                custom.format_json = bytes(tool.custom.format).decode()
+        else:
+            _function(request.tools.add().function, tool.function)
+    for function in chat.functions or ():
+        _function(request.tools.add().function, function)
+    choice = chat.tool_choice if chat.tool_choice is not None else chat.function_call
+    if choice is not None:
+        _tool_choice(request.tool_choice, choice)
+
+
+def _function(into: pb.FunctionTool, function: Function) -> None:
+    into.name = function.name
+    if function.description is not None:
+        into.description = function.description
+    if function.parameters is not UNSET and bytes(function.parameters) != b"null":
+        into.parameters_json = bytes(function.parameters).decode()
+    if function.strict is not None:
+        into.strict = function.strict
+
+
+def _tool_choice(into: pb.ToolChoice, choice: object) -> None:
+    if isinstance(choice, str):
+        into.mode = MODES[choice]
+    elif isinstance(choice, AllowedChoice):
+        into.mode = MODES[choice.allowed_tools.mode]
+        named = [tool.function or tool.custom for tool in choice.allowed_tools.tools]
+        into.allowed_tools.extend(tool.name for tool in named if tool)
+    elif isinstance(choice, CustomChoice):
+        into.custom_name = choice.custom.name
+    elif isinstance(choice, FunctionChoice | Named):
+        into.function_name = choice.name if isinstance(choice, Named) else choice.function.name
+
+
+def _response_format(into: pb.ResponseFormat, form: TextFormat | JsonFormat | SchemaFormat) -> None:
+    if isinstance(form, TextFormat):
+        into.kind = pb.ResponseFormat.KIND_TEXT
+    elif isinstance(form, JsonFormat):
+        into.kind = pb.ResponseFormat.KIND_JSON_OBJECT
+    else:
+        schema = form.json_schema
+        into.json_schema.name = schema.name
+        if schema.schema is not UNSET:
+            into.json_schema.schema_json = bytes(schema.schema).decode()
+        if schema.description is not None:
+            into.json_schema.description = schema.description
+        if schema.strict is not None:
+            into.json_schema.strict = schema.strict

@@ -1,0 +1,243 @@
+"""One database behind the store: SQLite or PostgreSQL. Every difference between the two lives here.
+
+SQLite runs with a write-ahead log and synchronous=NORMAL: what was committed survives a killed process;
+a power failure may take the last commits, but never leaves a broken file. PostgreSQL keeps every commit.
+"""
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
+LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
+UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
+
+
+class RowsRefused(Exception):
+    """The database works, but does not take one of the rows; a retry cannot help."""
+
+
+class Utc(sa.types.TypeDecorator[datetime]):
+    """A point in time, always UTC and aware. SQLite keeps it as text, microseconds included."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Now(FunctionElement[datetime]):
+    """The database's own clock plus some seconds: `Now(15.0)` is 15 s ahead of it."""
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self, plus_s: float = 0.0) -> None:
+        super().__init__(sa.literal(float(plus_s), sa.Double))
+
+
+@compiles(Now, "postgresql")
+def _postgresql_now(element: Now, compiler: Any, **kw: Any) -> str:
+    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(Now, "sqlite")
+def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+
+
+class _Writer(Protocol):
+    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Database:
+    """A bounded pool of connections, and one connection more for `write_many`.
+
+    `sqlite:///data/x.db` is relative to the working directory, `sqlite:////data/x.db` is absolute, and
+    `sqlite://` is an empty database of this object only, gone when it is closed. PostgreSQL takes any
+    libpq URL (`?host=/socket/folder`, `?sslmode=require`), as postgresql:// or postgres://.
+    pool_min connections stay open; all together are never more than pool_max.
+    """
+
+    engine: AsyncEngine
+    time: Callable[[datetime], Any]  # what write_many takes for a column of type Utc
+
+    def __init__(self, url: str, pool_min: int = 2, pool_max: int = 10) -> None:
+        if not 1 <= pool_min < pool_max:
+            raise ValueError(f"pool sizes must be 1 <= min < max, got {pool_min} and {pool_max}")
+        scheme, _, rest = url.partition("://")
+        self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if scheme in ("sqlite", "sqlite+aiosqlite"):
+            self._open_sqlite(rest)
+        elif scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
+            self._open_postgresql(f"postgresql://{rest}")
+        else:
+            raise ValueError(f"a database URL starts with sqlite:// or postgresql://, not {scheme[:20]!r}")
+
+    def __repr__(self) -> str:
+        return f"<Database {self.dialect}>"  # the URL may hold a password
+
+    @property
+    def dialect(self) -> str:
+        return self.engine.dialect.name
+
+    async def ping(self) -> None:
+        """Returns when the database answers; raises what the driver raises otherwise."""
+        async with self.engine.connect() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self.engine.dispose()
+        if self._scratch:
+            self._scratch.cleanup()
+
+    def marks(self, count: int) -> str:
+        """Placeholders for so many values in a statement for write_many: "?, ?" or "$1, $2"."""
+        marks = ("?" if self.dialect == "sqlite" else f"${number}" for number in range(1, count + 1))
+        return ", ".join(marks)
+
+    async def write_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs the statement once per row, all in one transaction, past SQLAlchemy for speed.
+
+        One call at a time. Raises RowsRefused when a row breaks a rule of the table, otherwise what the
+        driver raises; nothing is written then.
+        """
+        await self._writer.write(statement, rows)
+
+    async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
+        """Makes other processes that upgrade wait until this connection's transaction ends."""
+        if self.dialect == "sqlite":
+            await connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        else:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+
+    def _open_sqlite(self, path: str) -> None:
+        path = path.partition("?")[0].removeprefix("/")
+        if path in ("", ":memory:"):
+            self._scratch = tempfile.TemporaryDirectory(prefix="genai-spine-")
+            path = f"{self._scratch.name}/scratch.db"
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        url = sa.URL.create("sqlite+aiosqlite", database=path)
+        self.engine = create_async_engine(url, **self._pool)
+        sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
+        self.time = _sqlite_time
+        self._writer: _Writer = _SqliteWriter(path)
+
+    def _open_postgresql(self, dsn: str) -> None:
+        async def connect() -> asyncpg.Connection:
+            return await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=STATEMENT_TIMEOUT_S,
+                server_settings={"application_name": "genai_spine"},
+            )
+
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True, **self._pool
+        )
+        self.time = _aware_time
+        self._writer = _PostgresqlWriter(connect)
+
+
+def _set_pragmas(connection: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _sqlite_time(value: datetime) -> str:
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _aware_time(value: datetime) -> datetime:
+    return value
+
+
+class _SqliteWriter:
+    """One connection on one thread, so that a whole transaction costs one change of threads."""
+
+    REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._connection: sqlite3.Connection | None = None
+
+    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, statement, rows)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+        self._thread.shutdown()
+
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(self._path, isolation_level=None)
+                _set_pragmas(self._connection)
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(statement, rows)
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            self._drop()  # which rolls back
+            if isinstance(error, self.REFUSED):
+                raise RowsRefused(str(error)) from error
+            raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _PostgresqlWriter:
+    """One connection; asyncpg's executemany is one transaction, and the rows travel in one flight."""
+
+    REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
+        self._connect = connect
+        self._connection: asyncpg.Connection | None = None
+
+    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._connect()
+            await self._connection.executemany(statement, rows)
+        except BaseException as error:
+            if self._connection is not None:
+                self._connection.terminate()  # also when cancelled: its state is not known
+                self._connection = None
+            if isinstance(error, self.REFUSED):
+                raise RowsRefused(str(error)) from error
+            raise
+
+    async def close(self) -> None:
+        if self._connection is not None and not self._connection.is_closed():
+            await self._connection.close(timeout=CONNECT_TIMEOUT_S)
+        self._connection = None

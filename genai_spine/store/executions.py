@@ -1,0 +1,180 @@
+"""Executions: the only SQL of the ledger's rows, and the only place that turns one into a message."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import RowMapping, exists, literal_column, select, update
+
+from genai_spine.store.database import Database, Now, RowsRefused
+from genai_spine.store.tables import executions, leases
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+
+TICKS_PER_USD = 10**10
+LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
+LONGEST_TEXT = 20_000
+LOST_ERROR = "the server process ended during the call; what was used is not known"
+
+# Column -> path of the field. Columns that stand nowhere here are written by nobody yet.
+_TEXTS = {
+    "id": "id",
+    "request_id": "request_id",
+    "operation": "operation",
+    "provider": "provider",
+    "model": "model",
+    "requested_model": "requested_model",
+    "caller": "caller",
+    "lane": "lane",
+    "server_id": "server_id",
+    "price_book": "cost.price_book",
+}
+_OPTIONAL_TEXTS = {
+    "capability": "capability",
+    "error_reason": "error_reason",
+    "error": "error",
+    "user_id": "user",
+    "provider_response_id": "provider_response_id",
+}
+_VALUES = {name: name for name in ("attempt", "streamed", "latency_ms")}
+_VALUES |= {name: f"cost.{name}" for name in ("cost_ticks", "price_known", "is_free")}
+_VALUES |= {  # every count of Usage has a column of its name
+    field.name: f"usage.{field.name}"
+    for field in pb.Usage.DESCRIPTOR.fields
+    if field.enum_type is None and field.name != "total_tokens"
+}
+_DERIVED = (
+    "first_token_ms",
+    "state",
+    "success",
+    "input_provenance",
+    "output_provenance",
+    "cost_usd",
+    "created_at",
+    "settled_at",
+)
+_COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_VALUES, *_DERIVED)
+# What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
+_FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
+
+_texts = attrgetter(*_TEXTS.values())
+_values = attrgetter(*_VALUES.values())
+_STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
+_PROVENANCES = {number: name.removeprefix("PROVENANCE_") for name, number in pb.Provenance.items() if number}
+_SUCCESS = {"PENDING": None, "SUCCEEDED": True}  # every other state: False
+
+
+class Executions:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # A late settlement beats LOST, for real numbers beat unknown ones; nothing beats a settlement.
+        self._upsert = (
+            f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({database.marks(len(_COLUMNS))})"
+            " ON CONFLICT (id) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _FIXED)
+            + " WHERE executions.state = 'PENDING'"
+            " OR (executions.state = 'LOST' AND excluded.state <> 'PENDING')"
+        )
+
+    async def save(self, rows: Sequence[Execution]) -> None:
+        """Writes intents and settlements in one transaction; saving one again changes nothing.
+
+        One call at a time. Raises RowsRefused when a row cannot be stored at all, otherwise what the
+        driver raises; nothing is written then.
+        """
+        try:
+            values = [self._row(execution) for execution in rows]
+        except (ValueError, OverflowError) as error:  # a time beyond the calendar
+            raise RowsRefused(str(error)) from error
+        await self._database.write_many(self._upsert, values)
+
+    async def get(self, id: str) -> Execution | None:
+        query = select(executions).where(executions.c.id == id)
+        async with self._database.engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return None if row is None else _execution(row)
+
+    async def by_request(self, request_id: str) -> list[Execution]:
+        """The calls that one request made, in their order."""
+        query = select(executions).where(executions.c.request_id == request_id)
+        async with self._database.engine.connect() as connection:
+            rows = (await connection.execute(query.order_by(executions.c.id))).mappings().all()
+        return [_execution(row) for row in rows]
+
+    async def sweep(self) -> list[str]:
+        """Marks PENDING rows of servers without a live lease as LOST; their ids.
+
+        A row that another process is writing just now is left to that process.
+        """
+        lives = exists().where(leases.c.server_id == executions.c.server_id, leases.c.lease_until > Now())
+        # A literal, because a partial index serves no placeholder.
+        pending = executions.c.state == literal_column("'PENDING'")
+        dead = select(executions.c.id).where(pending, ~lives).with_for_update(skip_locked=True)
+        lost = {
+            "state": "LOST",
+            "success": False,
+            "error": LOST_ERROR,
+            "error_reason": "INTERNAL_ERROR",
+            "input_provenance": "UNKNOWN",
+            "output_provenance": "UNKNOWN",
+            "settled_at": Now(),
+        }
+        sweep = update(executions).where(executions.c.id.in_(dead)).values(lost).returning(executions.c.id)
+        async with self._database.engine.begin() as connection:
+            return list((await connection.execute(sweep)).scalars())
+
+    def _row(self, execution: Execution) -> tuple[Any, ...]:
+        """Values in the order of _COLUMNS."""
+        has, state, usage = execution.HasField, _STATES[execution.state], execution.usage
+        optional = [getattr(execution, name) if has(name) else None for name in _OPTIONAL_TEXTS.values()]
+        time = self._database.time
+        return (
+            *_storable(_texts(execution), LONGEST_NAME),
+            *_storable(optional, LONGEST_TEXT),
+            *_values(execution),
+            execution.first_token_ms if has("first_token_ms") else None,
+            state,
+            _SUCCESS.get(state, False),
+            _PROVENANCES.get(usage.input_provenance),
+            _PROVENANCES.get(usage.output_provenance),
+            execution.cost.cost_ticks / TICKS_PER_USD,
+            time(_datetime(execution.create_time)),
+            time(_datetime(execution.settle_time)) if has("settle_time") else None,
+        )
+
+
+def _execution(row: RowMapping) -> Execution:
+    execution = Execution(state=f"EXECUTION_STATE_{row['state']}")
+    for column, path in (_TEXTS | _VALUES).items():
+        if row[column]:
+            *outer, field = path.split(".")
+            setattr(getattr(execution, outer[0]) if outer else execution, field, row[column])
+    for column, field in (_OPTIONAL_TEXTS | {"first_token_ms": "first_token_ms"}).items():
+        if row[column] is not None:
+            setattr(execution, field, row[column])
+    for column in ("input_provenance", "output_provenance"):
+        if row[column]:
+            setattr(execution.usage, column, pb.Provenance.Value(f"PROVENANCE_{row[column]}"))
+    if execution.HasField("usage"):
+        execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
+    if execution.HasField("cost"):
+        execution.cost.cost_usd = execution.cost.cost_ticks / TICKS_PER_USD
+    execution.create_time.FromDatetime(row["created_at"])
+    if row["settled_at"] is not None:
+        execution.settle_time.FromDatetime(row["settled_at"])
+    return execution
+
+
+def _datetime(time: Timestamp) -> datetime:
+    """To the microsecond, which is what both databases keep."""
+    return datetime.fromtimestamp(time.seconds, UTC).replace(microsecond=time.nanos // 1000)
+
+
+def _storable(texts: Sequence[Any], longest: int) -> Sequence[Any]:
+    """Texts (None: none) as PostgreSQL can hold and index them: without NUL, and not endless."""
+    whole = "".join(filter(None, texts))
+    if len(whole) <= longest and "\0" not in whole:
+        return texts
+    return [text and text[:longest].replace("\0", "\ufffd") for text in texts]

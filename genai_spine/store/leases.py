@@ -1,0 +1,35 @@
+"""Leases: which server processes are alive. Only the database's clock counts."""
+
+from sqlalchemy import delete, insert, select, update
+
+from genai_spine.store.database import Database, Now
+from genai_spine.store.tables import leases
+
+
+class Leases:
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+
+    async def take(self, server_id: str, lane: str, ttl_s: float) -> None:
+        """Starts the lease of a process that never had one, and forgets those that ran out."""
+        row = {"server_id": server_id, "lane": lane, "lease_until": Now(ttl_s), "started_at": Now()}
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(leases).where(leases.c.lease_until <= Now()))
+            await connection.execute(insert(leases).values(row))
+
+    async def renew(self, server_id: str, ttl_s: float) -> bool:
+        """False when the lease ran out before: others may have acted on that, so it stays lost."""
+        lives = (leases.c.server_id == server_id) & (leases.c.lease_until > Now())
+        async with self._engine.begin() as connection:
+            result = await connection.execute(update(leases).where(lives).values(lease_until=Now(ttl_s)))
+        return result.rowcount == 1
+
+    async def release(self, server_id: str) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(leases).where(leases.c.server_id == server_id))
+
+    async def live(self) -> dict[str, str]:
+        """Lane by server id."""
+        query = select(leases.c.server_id, leases.c.lane).where(leases.c.lease_until > Now())
+        async with self._engine.connect() as connection:
+            return {row.server_id: row.lane for row in await connection.execute(query)}

@@ -1,0 +1,64 @@
+"""The version of the tables, and the way up to the newest one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from genai_spine.store.database import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def upgrade(database: str | Database) -> list[str]:
+    """Names of the revisions that were applied, oldest first; empty when nothing was to do.
+
+    database: a URL as Database takes it, or an open one. Several processes may call this at once: one
+    does the work, the others wait for it. All revisions are one transaction: all or nothing.
+    """
+    async with _opened(database) as opened, opened.engine.begin() as connection:
+        await opened.lock_for_upgrade(connection)
+        return await connection.run_sync(_upgrade)
+
+
+async def current(database: str | Database) -> str | None:
+    """Name of the newest applied revision; None for an empty database."""
+    async with _opened(database) as opened, opened.engine.connect() as connection:
+        return await connection.run_sync(_current)
+
+
+def head() -> str:
+    """Name of the revision that this program needs."""
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert newest is not None
+    return newest
+
+
+@asynccontextmanager
+async def _opened(database: str | Database) -> AsyncIterator[Database]:
+    if isinstance(database, Database):
+        yield database
+        return
+    opened = Database(database)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def _current(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: sa.Connection) -> list[str]:
+    before = _current(connection)
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, "head")
+    applied = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", before or "base")
+    return [script.revision for script in applied][::-1]

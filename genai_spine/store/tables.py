@@ -1,0 +1,93 @@
+"""Every table. Operators query them, so a name that is here stays.
+
+A table holds real columns for what is filtered on, summed or joined. Times are UTC.
+"""
+
+import sqlalchemy as sa
+
+from genai_spine.store.database import Utc
+
+metadata = sa.MetaData()
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False)
+
+
+# One row per call of a provider: written PENDING before the call, settled once after it.
+executions = sa.Table(
+    "executions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # UUID; sorts by time
+    sa.Column("prompt_id", sa.Text),
+    sa.Column("prompt_version", sa.BigInteger),
+    _text("provider"),
+    _text("model"),  # the provider's own name
+    _number("input_tokens"),
+    _number("output_tokens"),
+    sa.Column("cost_usd", sa.Double, nullable=False),  # cost_ticks / 1e10; sum the ticks to be exact
+    _number("latency_ms"),
+    sa.Column("success", sa.Boolean),  # NULL while PENDING
+    sa.Column("error", sa.Text),
+    sa.Column("created_at", Utc, nullable=False),
+    _text("state"),  # PENDING, SUCCEEDED, FAILED, CANCELLED or LOST
+    _text("request_id"),
+    _text("operation"),
+    sa.Column("capability", sa.Text),
+    _text("requested_model"),  # as the caller named it
+    _number("attempt"),
+    _flag("streamed"),
+    _number("cost_ticks"),  # 1e-10 USD
+    _flag("price_known"),  # false: the cost is not known, and not zero
+    _flag("is_free"),
+    _text("price_book"),
+    sa.Column("input_provenance", sa.Text),  # PROVIDER_REPORTED, PARTIAL_STREAM, ESTIMATED or UNKNOWN
+    sa.Column("output_provenance", sa.Text),
+    _number("uncached_input_tokens"),  # this and the next 5 sum to input_tokens
+    _number("cache_read_tokens"),
+    _number("cache_write_5m_tokens"),
+    _number("cache_write_1h_tokens"),
+    _number("audio_input_tokens"),
+    _number("image_input_tokens"),
+    _number("visible_output_tokens"),  # this and the next 2 sum to output_tokens
+    _number("reasoning_tokens"),
+    _number("audio_output_tokens"),
+    _number("accepted_prediction_tokens"),  # this and the next are part of visible_output_tokens
+    _number("rejected_prediction_tokens"),
+    sa.Column("first_token_ms", sa.BigInteger),
+    sa.Column("error_reason", sa.Text),
+    sa.Column("user_id", sa.Text),
+    sa.Column("session_id", sa.Text),
+    _text("caller"),
+    _text("lane"),
+    _text("server_id"),  # the process that made the call
+    sa.Column("settled_at", Utc),
+    sa.Column("provider_response_id", sa.Text),
+    sa.Index("ix_executions_created_at", "created_at"),
+    sa.Index("ix_executions_provider_model_created_at", "provider", "model", "created_at"),
+    sa.Index("ix_executions_request_id", "request_id"),
+    sa.Index(
+        "ix_executions_pending",
+        "server_id",
+        sqlite_where=sa.text("state = 'PENDING'"),
+        postgresql_where=sa.text("state = 'PENDING'"),
+    ),
+)
+
+# One row per running server process. Who has no live lease is dead, and its PENDING rows are lost.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("server_id", sa.Text, primary_key=True),
+    _text("lane"),
+    sa.Column("lease_until", Utc, nullable=False),  # by the database's clock
+    sa.Column("started_at", Utc, nullable=False),
+)

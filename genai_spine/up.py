@@ -1,0 +1,190 @@
+"""`genai-spine up`: servers and Envoy as one, from the first line printed to the last call finished."""
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+import structlog
+import typer
+
+from genai_spine import doctor
+from genai_spine.envoy import Addresses, Envoy, effective
+from genai_spine.servers import Failed, ServerProcess
+from genai_spine.settings import Settings
+from genai_spine.store import schema
+
+STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking, closing
+
+log = structlog.get_logger()
+
+
+async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
+    """Runs until SIGTERM or SIGINT. Raises Failed when a part does not start or stay up."""
+    stopping = _stopping()
+    await schema.upgrade(settings.database)
+    defaults, notice = await _defaults(settings)
+    servers = [
+        ServerProcess(lane, "127.0.0.1", 0, defaults)
+        for lane in lanes
+        for _ in range(settings.processes if lane == "cpu" else 1)
+    ]
+    with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
+        edge = Envoy(Path(folder))
+        try:
+            await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
+            if not stopping.is_set():
+                await edge.start(_addresses(settings, servers))
+                _announce(settings, edge.port, defaults, notice, as_json=as_json)
+                await _keep(servers, edge, stopping)
+        finally:
+            await _stop(servers, edge, settings.drain_timeout)
+
+
+async def serve(settings: Settings) -> None:
+    """Several server processes without Envoy, on grpc_port and those after it."""
+    stopping = _stopping()
+    servers = [
+        ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, {})
+        for number in range(settings.processes)
+    ]
+    try:
+        await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
+        typer.echo(json.dumps({"ports": [server.port for server in servers]}))
+        await _keep(servers, None, stopping)
+    finally:
+        await _stop(servers, None, settings.drain_timeout)
+
+
+def write_edge_config(settings: Settings, folder: Path) -> Path:
+    """Envoy's configuration for one server per process on grpc_port and those after it."""
+    host, first = settings.grpc_host, settings.grpc_port
+    ports = range(first, first + settings.processes)
+    addresses = Addresses(
+        host=settings.api_host,
+        port=settings.api_port,
+        admin_port=settings.envoy_admin_port or 9901,
+        lanes={settings.lane: [(host, port) for port in ports]},
+    )
+    return effective(addresses, folder)
+
+
+def _stopping() -> asyncio.Event:
+    event = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, event.set)
+    return event
+
+
+async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
+    """Variables for the servers, and what a person should know about them.
+
+    A default provider that cannot be reached would make the first call fail. Then a provider whose key
+    is set takes its place, and without one the built-in processor.
+    """
+    name = settings.default_provider
+    endpoint = settings.endpoints.get(name)
+    reached = "is not configured" if endpoint is None else await doctor.answers(endpoint)
+    if reached is None:
+        return {}, None
+    keyed = next((one for one in settings.endpoints.values() if one.api_key and one.default_model), None)
+    chosen = keyed or settings.endpoints["builtin"]
+    notice = f"default provider {name} cannot be used ({reached}); "
+    if keyed:
+        notice += f"using {chosen.name}, whose key is set, with model {chosen.default_model}"
+    else:
+        notice += (
+            "no key is set either, so the built-in extractive processor answers: it is no language model. "
+            "Start Ollama, or set GENAI_OPENAI_API_KEY"
+        )
+    variables = {"GENAI_DEFAULT_PROVIDER": chosen.name, "GENAI_DEFAULT_MODEL": chosen.default_model or ""}
+    return variables, notice
+
+
+def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresses:
+    lanes: dict[str, list[tuple[str, int]]] = {}
+    for server in servers:
+        lanes.setdefault(server.lane, []).append((server.host, server.port))
+    return Addresses(
+        host=settings.api_host,
+        port=settings.api_port,
+        admin_port=settings.envoy_admin_port,
+        lanes=lanes,
+    )
+
+
+async def _keep(servers: Sequence[ServerProcess], edge: Envoy | None, stopping: asyncio.Event) -> None:
+    """Until stopping is set. Raises Failed when a server dies too often, or Envoy dies."""
+    watched = [server.keep() for server in servers]
+    if edge is not None:
+        watched.append(_edge_died(edge))
+    await _first(stopping, asyncio.gather(*watched))
+
+
+async def _edge_died(edge: Envoy) -> None:
+    status = await edge.wait()
+    raise Failed(f"Envoy ended with status {status}; its log above says why")
+
+
+async def _first(stopping: asyncio.Event, job: "asyncio.Future[list[None]]") -> None:
+    """Waits for the job or for the order to stop, whichever comes first; raises what the job raises."""
+    order = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((order, job), return_when=asyncio.FIRST_COMPLETED)
+    order.cancel()
+    if job.done():
+        job.result()
+    job.cancel()
+    await asyncio.wait((job,))
+
+
+async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: float) -> None:
+    """Servers first, through an Envoy that still carries what runs; then Envoy."""
+    grace_s = drain_s + STOP_MARGIN_S
+    draining: list[Awaitable[None]] = [server.stop(grace_s) for server in servers]
+    if edge is not None:
+        draining.append(edge.drain())
+    await asyncio.gather(*draining)
+    if edge is not None:
+        await edge.stop()
+
+
+def _announce(
+    settings: Settings, port: int, defaults: dict[str, str], notice: str | None, *, as_json: bool
+) -> None:
+    base = f"http://{settings.api_host}:{port}"
+    name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
+    model = (
+        defaults.get("GENAI_DEFAULT_MODEL")
+        or settings.default_model
+        or settings.endpoints[name].default_model
+    )
+    called = f"{name}:{model}"
+    if as_json:
+        said = {
+            "url": base,
+            "grpc": f"{settings.api_host}:{port}",
+            "docs": f"{base}/docs",
+            "pid": os.getpid(),
+        }
+        typer.echo(json.dumps(said | {"default_model": called, "notice": notice}))
+        return
+    body = json.dumps(
+        {"model": called, "messages": [{"role": "user", "content": "Say hello."}], "stream": True}
+    )
+    python = f"from openai import OpenAI; print(OpenAI(base_url='{base}/v1', api_key='none')"
+    question = f"model='{called}', messages=[{{'role': 'user', 'content': 'Say hello.'}}]"
+    lines = [
+        f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
+        *([f"note: {notice}"] if notice else []),
+        "",
+        "Try:",
+        f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
+        f'  python -c "{python}.chat.completions.create({question}).choices[0].message.content)"',
+        f"  genai-spine chat --address {settings.api_host}:{port} 'Say hello.'",
+        "",
+        "Ctrl-C stops it; calls that run are finished first.",
+    ]
+    typer.echo("\n".join(lines))

@@ -1,0 +1,96 @@
+"""Imports go down only, and each kind of thing has one owner."""
+
+import re
+
+import pytest
+
+from tests.style.source import MODULES, PACKAGE, imports, name
+
+# What a module may import of the package, by its place; the first prefix that fits counts. Leaves,
+# which everyone may import: v1, errors, call, telemetry.
+LEAVES = ("genai_spine.v1", "genai_spine.errors", "genai_spine.call", "genai_spine.telemetry")
+PROVIDERS = (*LEAVES, "genai_spine.providers")
+INFERENCE = (
+    *PROVIDERS,
+    "genai_spine.inference",
+    "genai_spine.attempt",
+    "genai_spine.routing",
+    "genai_spine.pricing",
+    "genai_spine.ledger",
+    "genai_spine.tokens",
+)
+SERVICES = (
+    *INFERENCE,
+    "genai_spine.services",
+    "genai_spine.catalog",
+    "genai_spine.edge",
+    "genai_spine.fields",
+    "genai_spine.openapi",
+    "genai_spine.store",
+    "genai_spine.VERSION",
+)
+ALLOWED = {
+    "genai_spine/errors.py": ("genai_spine.v1",),
+    "genai_spine/call.py": (),
+    "genai_spine/providers/": PROVIDERS,
+    "genai_spine/store/": (*LEAVES, "genai_spine.store"),
+    "genai_spine/ledger.py": (*LEAVES, "genai_spine.store"),
+    "genai_spine/pricing.py": LEAVES,
+    "genai_spine/tokens.py": LEAVES,
+    "genai_spine/fields.py": LEAVES,
+    "genai_spine/edge.py": LEAVES,
+    "genai_spine/routing.py": (*PROVIDERS, "genai_spine.routing"),
+    "genai_spine/attempt.py": INFERENCE,
+    "genai_spine/inference.py": INFERENCE,
+    "genai_spine/catalog.py": INFERENCE,
+    "genai_spine/services/": SERVICES,
+    "genai_spine/interceptors.py": (*LEAVES, "genai_spine.edge", "genai_spine.fields"),
+}
+SETTINGS_READERS = {"settings.py", "cli.py", "server.py", "up.py", "doctor.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_go_down(path):
+    place = next((place for place in ALLOWED if name(path).startswith(place)), None)
+    if place is None:
+        return  # the top: cli, server and what they start
+    ours = {module for module in imports(path) if module.startswith("genai_spine.")}
+    assert not {module for module in ours if not module.startswith(ALLOWED[place])}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_settings_are_read_at_the_top_only(path):
+    reads = any(module.startswith("genai_spine.settings") for module in imports(path))
+    assert not reads or path.name in SETTINGS_READERS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_inference_calls_a_provider(path):
+    if path.parent.name == "providers":
+        return
+    calls = re.findall(r"provider\.(?:complete|stream|embed)\(", path.read_text())
+    assert not calls or path.name == "inference.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_the_store_has_sql(path):
+    if path.is_relative_to(PACKAGE / "store"):
+        return
+    assert not any(module.split(".")[0] in ("sqlalchemy", "asyncpg", "aiosqlite") for module in imports(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_telemetry_names_span_attributes(path):
+    assert "gen_ai." not in path.read_text() or path.name == "telemetry.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_grpc_stays_at_the_door(path):
+    door = {"interceptors.py", "server.py", "client.py", "cli.py"}
+    assert "grpc" not in {module.split(".")[0] for module in imports(path)} or path.name in door
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_the_facade_writes_openai_json(path):
+    speaks = '"chat.completion' in path.read_text()
+    assert not speaks or (path.name.startswith("openai") and path.parent.name == "services")

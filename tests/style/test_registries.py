@@ -1,0 +1,75 @@
+"""Tables that must agree with each other, and with what is there."""
+
+from pathlib import Path
+
+import pytest
+
+from genai_spine import errors
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.v1 import completion_service_pb2, error_reason_pb2
+from tests.style.source import PACKAGE, ROOT, imports
+
+KINDS_OF_PARTS = {"messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens"}
+# Modules of providers/ that are no adapter.
+SHARED = {"__init__", "base", "chunks", "events", "http1", "wire", "openai_json", "plain_text"}
+
+
+def subclasses(kind):
+    return {kind, *(below for child in kind.__subclasses__() for below in subclasses(child))}
+
+
+def adapters() -> dict[str, Provider]:
+    base = {"builtin": "builtin:"}
+    return {
+        name: row.make(Endpoint(name=name, base_url=base.get(name) or row.base_url or "http://localhost:1"))
+        for name, row in PROVIDERS.items()
+    }
+
+
+def test_every_error_reason_has_one_class():
+    tree = subclasses(errors.SpineError) - {errors.SpineError, errors.ProviderFailure}
+    given = sorted(kind.reason for kind in tree)
+    assert given == sorted(set(error_reason_pb2.ErrorReason.values()) - {0})
+
+
+def test_every_error_reason_has_an_example():
+    text = (ROOT / "proto/genai_spine/v1/error_reason.proto").read_text()
+    for reason in error_reason_pb2.ErrorReason.keys()[1:]:
+        comment = text.split(f"{reason} =")[0].rsplit(";", 1)[-1]
+        assert '{"code":' in comment, reason
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_options_are_fields_of_the_request(name):
+    fields = set(completion_service_pb2.CreateCompletionRequest.DESCRIPTOR.fields_by_name)
+    assert set(adapters()[name].options) <= fields | KINDS_OF_PARTS
+
+
+def test_every_adapter_is_in_the_registry():
+    files = {path.stem for path in (PACKAGE / "providers").glob("*.py")} - SHARED
+    used = {Path(type(provider).__module__.replace(".", "/")).name for provider in adapters().values()}
+    assert used == files
+
+
+def test_no_provider_imports_another():
+    for path in (PACKAGE / "providers").glob("*.py"):
+        if path.stem in SHARED:
+            continue
+        others = {
+            f"genai_spine.providers.{other.stem}"
+            for other in (PACKAGE / "providers").glob("*.py")
+            if other.stem not in SHARED and other != path
+        }
+        assert not imports(path) & others
+
+
+def test_lock_files_pin_every_dependency_by_hash():
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / lock).read_text()
+        assert "--hash=sha256:" in text
+        assert "http" not in "".join(line for line in text.splitlines() if not line.startswith(("http", " ")))
+
+
+def test_forbidden_dependencies_stay_out():
+    assert "litellm" not in (ROOT / "requirements-dev.lock").read_text()

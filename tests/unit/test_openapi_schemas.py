@@ -1,0 +1,214 @@
+BODY
+KEYWORDS = {
+    "min": ("minimum",),
+    "max": ("maximum",),
+    "min_length": ("minLength",),
+    "max_length": ("maxLength",),
+    "min_items": ("minItems", "minProperties"),
+    "max_items": ("maxItems", "maxProperties"),
+}
+
+
+@pytest.mark.parametrize("field", REQUEST_FIELDS, ids=lambda field: field.full_name)
+def test_rules_of_a_field_stand_in_its_schema(field: Any) -> None:
+    rules = field.GetOptions().Extensions[field_rules_pb2.rules]
+    for entry in described(field):
+        schema = entry.get("schema", entry)
+        element = schema.get("items") or schema.get("additionalProperties") or schema
+        for rule, names in KEYWORDS.items():
+            if rules.HasField(rule):
+                found = [place[name] for place in (schema, element) for name in names if name in place]
+                assert found[:1] == [getattr(rules, rule)]
+        if rules.required:
+            message = SCHEMAS.get(field.containing_type.name, {"required": []})
+            assert field.name in message["required"] or entry["required"]
+
+
+def test_a_rule_is_a_limit_that_a_validator_enforces() -> None:
+    request = {"$ref": "#/components/schemas/CreateCompletionRequest"}
+    check({"temperature": 2, "stop_sequences": ["a"] * 16, "choice_count": 1}, request)
+    assert SCHEMAS["CreateCompletionRequest"]["properties"]["choice_count"]["default"] == 1
+    for wrong in ({"temperature": 2.1}, {"stop_sequences": ["a"] * 17}, {"stop_sequences": [""]}, {"top_k": 0}):
+        with pytest.raises(jsonschema.ValidationError):
+            check(wrong, request)
+    with pytest.raises(jsonschema.ValidationError):
+        check({"inputs": []}, request_schema("CompletionService_CreateEmbeddings"))
+
+
+def test_scalars_have_the_types_of_proto3_json() -> None:
+    cost, token = SCHEMAS["Cost"]["properties"], SCHEMAS["TokenLogprob"]["properties"]
+    assert (cost["cost_ticks"]["type"], cost["cost_usd"]["type"]) == ("string", "number")
+    assert (token["token_bytes"]["type"], token["token_bytes"]["contentEncoding"]) == ("string", "base64")
+    assert SCHEMAS["Usage"]["properties"]["input_tokens"]["type"] == "integer"
+    assert SCHEMAS["Role"]["enum"] == pb.Role.keys()
+    assert "`ROLE_TOOL`: The result of a tool call" in SCHEMAS["Role"]["description"]
+    assert SCHEMAS["TokenLogprob"]["properties"]["top_logprobs"]["items"]["$ref"].endswith("/TokenLogprob")
+
+
+def test_members_of_a_oneof_name_the_others() -> None:
+    part = SCHEMAS["ContentPart"]
+    assert "One of `text`, `image`, `audio`, `file`, `refusal`. The piece." in part["description"]
+    assert part["properties"]["audio"]["description"].endswith("Excludes `text`, `image`, `file`, `refusal`.")
+    assert "Excludes" not in SCHEMAS["CreateCompletionRequest"]["properties"]["provider"]["description"]
+
+
+def filled(message: Message, depth: int = 0) -> Message:
+    """The message with every field set; of a oneof the last member; nested to a depth of 4."""
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is None:
+            sample = {str: "x", bytes: b"\xff\x00", bool: True, int: 1, float: 0.5}
+            one = 1 if field.enum_type else sample[type(field.default_value)]
+            value.append(one) if field.is_repeated else setattr(message, field.name, one)
+        elif field.message_type.GetOptions().map_entry:
+            value[1 if field.message_type.fields[0].type == field.TYPE_UINT32 else "x"] = "healthy"
+        elif depth < 4:
+            if not field.is_repeated:
+                value.SetInParent()
+            filled(value.add() if field.is_repeated else value, depth + 1)
+    return message
+
+
+ANSWERS = [
+    pb.Completion,
+    pb.CompletionChunk,
+    pb.CreateEmbeddingsResponse,
+    pb.ListModelsResponse,
+    pb.Model,
+    health_service_pb2.GetHealthResponse,
+    health_service_pb2.GetReadinessResponse,
+]
+
+
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.DESCRIPTOR.name)
+@pytest.mark.parametrize("fill", [lambda message: message, filled], ids=["empty", "filled"])
+def test_what_protobuf_prints_fits_the_schema_and_nothing_is_undocumented(kind: Any, fill: Any) -> None:
+    printed = json_format.MessageToDict(
+        fill(kind()), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    schema = SCHEMAS[kind.DESCRIPTOR.name]
+    check(printed, schema)
+    assert set(schema.get("required", ())) <= set(printed) <= set(schema["properties"])
+
+
+def test_answers_require_what_is_always_printed_and_requests_only_what_the_rules_say() -> None:
+    assert "provider" in SCHEMAS["Completion"]["required"]
+    assert not {"system_fingerprint", "usage"} & set(SCHEMAS["Completion"]["required"])
+    assert "required" not in SCHEMAS["CreateCompletionRequest"]
+    assert SCHEMAS["FunctionTool"]["required"] == ["name"]
+
+
+# What the generator understands beyond what today's protos use.
+SHOP = """
+syntax = "proto3";
+package genai_spine.v1;
+import "genai_spine/v1/field_rules.proto";
+import "google/api/annotations.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/timestamp.proto";
+// ShopService sells.
+service ShopService {
+  // Sell sells a thing. Twice. Errors: NONE.
+  rpc Sell(Sale) returns (Sale) {
+    option (google.api.http) = {
+      put: "/v1/shops/{shop}/sales/{id=*}" body: "*"
+      additional_bindings { patch: "/v1/sales/{id}" body: "thing" }
+    };
+  }
+  // Find finds sales.
+  rpc Find(Sale) returns (Sale) { option (google.api.http) = {get: "/v1/sales"}; }
+  // Whisper is not reachable over REST.
+  rpc Whisper(Sale) returns (Sale) {}
+}
+// Thing is a thing.
+message Thing {
+  // Its mark.
+  bytes mark = 1 [(rules) = {required: true max_length: 4}];
+  // Its weight in grams.
+  uint64 weight = 2 [(rules) = {default_value: "7"}];
+}
+// Sale is a sale.
+message Sale {
+  // Shop.
+  string shop = 1 [(rules) = {pattern: "[a-z]+|[0-9]+"}];
+  // Id.
+  int64 id = 2;
+  // What is sold.
+  Thing thing = 3;
+  // When.
+  google.protobuf.Timestamp time = 4;
+  // Free form.
+  google.protobuf.Struct extra = 5;
+  // Labels.
+  map<string, string> labels = 6 [(rules) = {required: true max_items: 3 max_length: 9}];
+  // Days.
+  repeated int32 days = 7 [(rules) = {min: 1 max: 31}];
+  // Earlier.
+  //
+  // Still earlier.
+  repeated Sale earlier = 8;
+  // Fast.
+  bool fast = 9 [(rules) = {default_value: "true"}];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.proto").write_text(SHOP)
+    out = folder / "shop.binpb"
+    roots = [folder, ROOT / "proto", ROOT / "third_party", Path(protoc.__file__).parent / "_proto"]
+    flags = [f"-I{root}" for root in roots] + ["--include_imports", "--include_source_info"]
+    assert protoc.main(["protoc", *flags, f"--descriptor_set_out={out}", "shop.proto"]) == 0
+    schemas = ProtoSchemas(FileDescriptorSet.FromString(out.read_bytes()))
+    paths = Paths(schemas, {}, {})
+    paths.add(schemas.pool.FindServiceByName("genai_spine.v1.ShopService"))
+    return paths
+
+
+def test_fields_in_the_path_are_parameters_and_leave_the_body(shop: Paths) -> None:
+    put = shop.items["/v1/shops/{shop}/sales/{id}"]["put"]
+    assert [(p["name"], p["in"], p["required"]) for p in put["parameters"]] == [
+        ("shop", "path", True),
+        ("id", "path", True),
+    ]
+    body = put["requestBody"]["content"]["application/json"]["schema"]
+    assert list(body["properties"]) == ["thing", "time", "extra", "labels", "days", "earlier", "fast"]
+    assert (put["summary"], put["operationId"]) == ("Sells a thing", "ShopService_Sell")
+    assert put["description"].startswith("Sell sells a thing. Twice.\n\nErrors: NONE.")
+
+
+def test_a_body_field_is_the_body_and_the_rest_is_the_query(shop: Paths) -> None:
+    patch = shop.items["/v1/sales/{id}"]["patch"]
+    body = patch["requestBody"]["content"]["application/json"]["schema"]
+    assert body["$ref"].endswith("/Thing")
+    assert patch["operationId"] == "ShopService_Sell_2"
+    assert [p["name"] for p in patch["parameters"]] == ["id", "shop", "time", "extra", "days", "fast"]
+
+
+def test_query_parameters_are_flattened_by_dots(shop: Paths) -> None:
+    query = {p["name"]: p["schema"] for p in shop.items["/v1/sales"]["get"]["parameters"]}
+    assert list(query) == ["shop", "id", "thing.mark", "thing.weight", "time", "extra", "days", "fast"]
+    assert query["id"]["type"] == "string"
+    assert query["thing.mark"]["maxLength"] == len(base64.b64encode(b"4444"))
+    assert query["thing.weight"] == {**query["thing.weight"], "type": "string", "default": "7"}
+    assert query["time"] == {"type": "string", "format": "date-time"}
+    assert query["days"]["items"] == {"type": "integer", "format": "int32", "minimum": 1, "maximum": 31}
+    assert query["shop"]["pattern"] == "^(?:[a-z]+|[0-9]+)$"
+    assert query["fast"]["default"] is True
+
+
+def test_maps_and_well_known_messages_have_their_json_form(shop: Paths) -> None:
+    put = shop.items["/v1/shops/{shop}/sales/{id}"]["put"]
+    body = put["requestBody"]["content"]["application/json"]["schema"]
+    labels = body["properties"]["labels"]
+    assert labels["additionalProperties"] == {"type": "string", "maxLength": 9}
+    assert (labels["minProperties"], labels["maxProperties"], body["required"]) == (1, 3, ["labels"])
+    assert body["properties"]["extra"]["type"] == "object"
+    assert body["properties"]["earlier"]["description"] == "Earlier.\n\nStill earlier."
+
+
+def test_a_method_without_an_http_rule_has_no_path(shop: Paths) -> None:
+    assert sorted(shop.items) == ["/v1/sales", "/v1/sales/{id}", "/v1/shops/{shop}/sales/{id}"]
+    assert shop.tags == [{"name": "ShopService", "description": "ShopService sells."}]

@@ -1,0 +1,116 @@
+"""A simulated OpenAI API: chat completions, completions, embeddings, models.
+
+As a process: python -m tests.upstreams.openai [--port N] [--chunks 200 --interval-ms 5] [--fast]
+"""
+
+import json
+from typing import Any, ClassVar
+
+import uvloop
+from aiohttp import web
+
+from tests.upstreams.bill import Entry
+from tests.upstreams.delivery import Answer, Event
+from tests.upstreams.openai_chat import chat_answer
+from tests.upstreams.openai_errors import error, invalid_key, missing_key, model_not_found
+from tests.upstreams.openai_rules import check_chat, check_completion, check_embedding
+from tests.upstreams.openai_text import completion_answer, embedding_answer
+from tests.upstreams.reply import Reply
+from tests.upstreams.server import Refused, Upstream, arguments, default_reply, serve
+
+CREATED = 1715367049
+LIMIT_HEADERS = {
+    "openai-organization": "org-simulated",
+    "openai-processing-ms": "12",
+    "openai-version": "2020-10-01",
+    "x-ratelimit-limit-requests": "10000",
+    "x-ratelimit-limit-tokens": "2000000",
+    "x-ratelimit-remaining-requests": "9999",
+    "x-ratelimit-remaining-tokens": "1999900",
+    "x-ratelimit-reset-requests": "6ms",
+    "x-ratelimit-reset-tokens": "3ms",
+}
+
+
+class OpenAIUpstream(Upstream):
+    """Takes any model name that is not in unknown_models; `models` is what the list shows."""
+
+    NAME: ClassVar[str] = "openai"
+
+    def __init__(self, *, api_key: str | None = None, **options: Any) -> None:
+        """api_key: the only one that is accepted; None: none is asked for. options: see Upstream."""
+        super().__init__(**options)
+        self.api_key = api_key
+        self.models = ["gpt-4o", "gpt-4o-mini", "o3", "text-embedding-3-small", "text-embedding-3-large"]
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client wants as its base URL."""
+        return f"{self.url}/v1"
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/chat/completions", self.endpoint(chat_answer, check_chat)),
+            web.post("/v1/completions", self.endpoint(completion_answer, check_completion)),
+            web.post("/v1/embeddings", self.endpoint(embedding_answer, check_embedding)),
+            web.get("/v1/models", self.endpoint(self._list)),
+            web.get("/v1/models/{id:.+}", self.endpoint(self._get)),
+            web.route("*", "/{path:.*}", self.endpoint(self._nothing)),
+        ]
+
+    def headers(self, entry: Entry) -> dict[str, str]:
+        return {**LIMIT_HEADERS, "x-request-id": f"req_{entry.number:032x}"}
+
+    def check(self, entry: Entry) -> None:
+        key = entry.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.api_key is not None and key != self.api_key:
+            raise Refused(invalid_key(key) if key else missing_key())
+        if entry.method == "POST" and not isinstance(entry.body, dict):
+            message = (
+                "We could not parse the JSON body of your request. (HINT: This likely means you aren't "
+                "using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was "
+                "sent was not valid JSON.)"
+            )
+            raise Refused(error(400, message))
+        if entry.model in self.unknown_models:
+            raise Refused(model_not_found(entry.model or ""))
+
+    def _list(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+        return _json({"object": "list", "data": [_model(name) for name in self.models]})
+
+    def _get(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+        name = entry.path.removeprefix("/v1/models/")
+        if name not in self.models:
+            raise Refused(
+                error(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
+            )
+        return _json(_model(name))
+
+    def _nothing(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+        raise Refused(error(404, f"Invalid URL ({entry.method} {entry.path})"))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "system"}
+
+
+def _json(value: Any) -> Answer:
+    return Answer([Event(json.dumps(value, indent=2).encode())])
+
+
+def main() -> None:
+    parser = arguments("openai")
+    parser.add_argument("--fast", action="store_true", help="precomputed answers, only counts on the bill")
+    options = parser.parse_args()
+    if options.fast:
+        from tests.upstreams.fast import serve_fast
+
+        uvloop.run(serve_fast(options))
+        return
+    reply = default_reply(options)
+    upstream = OpenAIUpstream(strict=not options.lenient, port=options.port, default=reply)
+    uvloop.run(serve(upstream))
+
+
+if __name__ == "__main__":
+    main()
