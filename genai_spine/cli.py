@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import grpc
 import typer
@@ -66,6 +66,13 @@ def _problem(problem: Any) -> str:
     return f"GENAI_{name.upper()}: {text}" if name else text
 
 
+def known_lanes(given: list[str] | None) -> list[str] | None:
+    """A list of Literals is more than Typer can check by itself."""
+    if unknown := set(given or ()) - set(get_args(Lane)):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))} is not one of {', '.join(get_args(Lane))}")
+    return given
+
+
 def run(job: Coroutine[Any, Any, Any]) -> Any:
     try:
         return uvloop.run(job)
@@ -89,7 +96,9 @@ def version(
 def up(
     port: Annotated[int | None, typer.Option(help="Public port. Default: GENAI_API_PORT, 8100.")] = None,
     processes: Annotated[int | None, typer.Option(help="Server processes on lane cpu.")] = None,
-    lane: Annotated[list[Lane] | None, typer.Option(help="Lanes to start; repeatable. Default: cpu.")] = None,
+    lane: Annotated[
+        list[str] | None, typer.Option(help="Lanes to start; repeatable. Default: cpu.", callback=known_lanes)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""

@@ -50,7 +50,7 @@ class _MessageCheck:
 
     def check(self, message: Any) -> Sequence[Problem]:
         problems: list[Problem] = []
-        for descriptor, value in message.ListFields():
+        for descriptor, value in message.ListFields() if self.fields else ():
             rule = self.fields.get(descriptor.number)
             if rule and (found := rule[1](value)):
                 problems += _under(rule[0], found)
@@ -98,9 +98,10 @@ def _compile(descriptor: Descriptor, built: Compiled) -> _MessageCheck:
     known = built.get(descriptor)
     if known is not None:
         return known
+    together = TOGETHER.get(descriptor.full_name)
     oneof = descriptor.oneofs_by_name.get(ONE_OF.get(descriptor.full_name))
-    kind = _UnionCheck if oneof and len(oneof.fields) == len(descriptor.fields) else _MessageCheck
-    checker = built[descriptor] = kind(TOGETHER.get(descriptor.full_name))
+    is_union = oneof and not together and len(oneof.fields) == len(descriptor.fields)
+    checker = built[descriptor] = (_UnionCheck if is_union else _MessageCheck)(together)
     if oneof:
         names = ", ".join(field.name for field in oneof.fields)
         checker.needed.append((methodcaller("WhichOneof", oneof.name), ("", f"must have one of {names}")))
@@ -238,7 +239,8 @@ def _text_check(rules: Rules, unit: str) -> Check | None:
     return check_text
 
 
-_json_object = msgspec.json.Decoder(dict)
+# Raw: the values are checked to be JSON and not built.
+_json_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _json_problems(text: str) -> Sequence[Problem]:

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, NoReturn, TypeAlias
-from uuid import uuid4
 
 import grpc
 import structlog
@@ -20,6 +19,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from genai_spine import edge, fields
 from genai_spine.call import Call
+from genai_spine.call import request_id as new_request_id
 from genai_spine.errors import DOMAIN, InternalError, ServiceUnavailable, SpineError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -100,7 +100,7 @@ class Door(grpc.aio.ServerInterceptor):
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
         self.running += 1
-        request_id = request_id if REQUEST_ID.fullmatch(request_id) else str(uuid4())
+        request_id = request_id if REQUEST_ID.fullmatch(request_id) else new_request_id()
         context.set_trailing_metadata((("x-request-id", request_id),))
         return Call(
             request_id=request_id,

@@ -248,7 +248,6 @@ def _resolve(futures: list["asyncio.Future[T]"], result: T) -> None:
     for future in futures:
         if not future.done():  # a caller that was cancelled took its future along
             future.set_result(result)
-    futures.clear()
 
 
 def _show(row: _Row, event: str, cause: str) -> None:

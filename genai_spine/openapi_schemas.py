@@ -15,7 +15,6 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from genai_spine.v1 import field_rules_pb2
 
-type_of = FieldDescriptor
 Schema = dict[str, Any]
 
 INT32: Schema = {"type": "integer", "format": "int32"}
@@ -23,15 +22,19 @@ UINT32: Schema = {"type": "integer", "format": "uint32", "minimum": 0}
 INT64: Schema = {"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"}
 UINT64: Schema = {"type": "string", "format": "uint64", "pattern": "^[0-9]+$"}
 SCALARS: dict[int, Schema] = {
-    type_of.TYPE_DOUBLE: {"type": "number", "format": "double"},
-    type_of.TYPE_FLOAT: {"type": "number", "format": "float"},
-    type_of.TYPE_BOOL: {"type": "boolean"},
-    type_of.TYPE_STRING: {"type": "string"},
-    type_of.TYPE_BYTES: {"type": "string", "format": "byte", "contentEncoding": "base64"},
-    **dict.fromkeys((type_of.TYPE_INT32, type_of.TYPE_SINT32, type_of.TYPE_SFIXED32), INT32),
-    **dict.fromkeys((type_of.TYPE_UINT32, type_of.TYPE_FIXED32), UINT32),
-    **dict.fromkeys((type_of.TYPE_INT64, type_of.TYPE_SINT64, type_of.TYPE_SFIXED64), INT64),
-    **dict.fromkeys((type_of.TYPE_UINT64, type_of.TYPE_FIXED64), UINT64),
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte", "contentEncoding": "base64"},
+    **dict.fromkeys(
+        (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SFIXED32), INT32
+    ),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32), UINT32),
+    **dict.fromkeys(
+        (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64), INT64
+    ),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64), UINT64),
 }
 # Messages that JSON writes in a form of their own.
 WELL_KNOWN: dict[str, Schema] = {
@@ -47,19 +50,16 @@ VALUE_LIMITS = {"min": "minimum", "max": "maximum", "min_length": "minLength", "
 LIST_LIMITS = {"min_items": "minItems", "max_items": "maxItems"}
 MAP_LIMITS = {"min_items": "minProperties", "max_items": "maxProperties"}
 # Kinds of things in a descriptor that have a name and a comment.
-DECLARATIONS = frozenset(
-    (
-        "message_type",
-        "nested_type",
-        "enum_type",
-        "value",
-        "service",
-        "method",
-        "field",
-        "oneof_decl",
-        "extension",
-    )
-)
+DECLARATIONS = {
+    "message_type",
+    "nested_type",
+    "enum_type",
+    "value",
+    "service",
+    "method",
+    "field",
+    "oneof_decl",
+}
 
 
 class ProtoSchemas:
@@ -86,10 +86,10 @@ class ProtoSchemas:
         name = descriptor.full_name.removeprefix(f"{descriptor.file.package}.")
         if name not in self.components:
             self.components[name] = {}  # a message that holds itself ends here
-            made = (
-                self._enum(descriptor) if isinstance(descriptor, EnumDescriptor) else self.message(descriptor)
-            )
-            self.components[name].update(made)
+            if isinstance(descriptor, EnumDescriptor):
+                self.components[name].update(self._enum(descriptor))
+            else:
+                self.components[name].update(self.message(descriptor))
         return {"$ref": f"#/components/schemas/{name}"}
 
     def message(self, descriptor: Descriptor, without: Collection[str] = ()) -> Schema:
@@ -187,9 +187,8 @@ def _add_rules(field: FieldDescriptor, schema: Schema) -> None:
         schema.setdefault(names["min_items"] if field.is_repeated else "minLength", 1)
     if rules.HasField("default_value"):
         text = rules.default_value
-        schema["default"] = (
-            json.loads(text) if schema.get("type") in ("integer", "number", "boolean") else text
-        )
+        is_text = schema.get("type") not in ("integer", "number", "boolean")
+        schema["default"] = text if is_text else json.loads(text)
 
 
 def _limit(value: float, name: str, field: FieldDescriptor) -> float:

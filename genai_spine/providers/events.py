@@ -26,13 +26,15 @@ class ServerSentEvents:
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._held = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        data = self._buffer + data if self._buffer else data
-        if b"\r" in data:
+        if self._held or b"\r" in data:
             # A CR at the very end may be half of a CRLF: its LF comes with the next read.
-            held = b"\r" if data.endswith(b"\r") else b""
-            data = data[: len(data) - len(held)].replace(b"\r\n", b"\n") + held
+            data = self._held + data
+            self._held = b"\r" if data.endswith(b"\r") else b""
+            data = data[: len(data) - len(self._held)].replace(b"\r\n", b"\n")
+        data = self._buffer + data if self._buffer else data
         block, separator, rest = data.rpartition(b"\n\n")
         self._buffer = rest if separator else data
         if len(self._buffer) > LARGEST_EVENT:

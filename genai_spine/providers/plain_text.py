@@ -7,7 +7,7 @@ sentence ends segtok's (github.com/fnl/segtok); both bring their word lists with
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import islice
@@ -18,8 +18,8 @@ from unicodedata import normalize
 import yake
 from segtok.segmenter import split_multi
 
-KEYWORDS = 20
-KEYWORD_CHARS = 40_000  # what YAKE is given of a longer text: every n-th sentence
+KEYWORDS = 30
+KEYWORD_CHARS = 20_000  # what YAKE is given of a longer text: every n-th sentence
 SENTENCE_CHARS = 1_000  # longer ones are cut
 BLOCK_CHARS = 4_000  # what segtok is given at once; its time can grow with the square
 LANGUAGE_WORDS = 500  # that tell the language
@@ -28,12 +28,15 @@ STOPWORD_WEIGHT = 0.1  # of a stopword or a mark in a vector; other words have 1
 # One token: a character of a script without spaces, up to 32 characters of a word, or another mark.
 _DENSE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_DENSE}]|(?:(?![{_DENSE}])\w){{1,32}}|[^\w\s]")
+_DENSE_CHAR = re.compile(f"[{_DENSE}]")
 _WORD = re.compile(r"[^\W_](?:[\w'’-]{0,40}\w)?")
 _RUN = re.compile(r"\w{1,40}|[^\w\s]")
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _GAP = re.compile(r"\s+")
 _BLOCK_END = re.compile(r"[.!?。！？]\s+|\n")
-_DENSE_STOP = re.compile(r"([。！？]+[」』”）]*)(?=[^\s。！？」』”）])")
-_LIST_ITEM = re.compile(r"\n(?=\s*(?:[-*•#|>]|\d+[.)]\s))")
+# Written so that their time does not grow with the square of a run of the same character.
+_DENSE_STOP = re.compile(r"(?<![。！？])([。！？]++[」』”）]*+)(?=\S)")
+_LIST_ITEM = re.compile(r"\n(?=[ \t]*+(?:[-*•#|>]|\d{1,4}[.)]\s))")
 _NO_STATEMENT = (":", "?", "：", "？", "؟")
 
 # YAKE logs the beginning of a text that it fails on; texts do not belong in logs.
@@ -41,7 +44,8 @@ logging.getLogger("yake").setLevel(logging.CRITICAL)
 
 
 def count_tokens(text: str) -> int:
-    return sum(1 for _ in _TOKEN.finditer(text))
+    # A pattern that crosses a long gap holds the interpreter, and with it the event loop, all the way.
+    return sum(1 for _ in _TOKEN.finditer(" ".join(text.split())))
 
 
 def first_tokens(text: str, count: int) -> str:
@@ -62,12 +66,22 @@ def pieces(text: str, count: int) -> Iterator[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences in order, word for word; only their white space is made single spaces."""
-    found = []
+    """The sentences that have a word, in order, word for word; white space is made single spaces.
+
+    Fenced code is left out, except where there is nothing else.
+    """
+    prose = _FENCED.sub("\n\n", text)
+    text = prose if _WORD.search(prose) else text
+    found: list[str] = []
     for block in _blocks(_LIST_ITEM.sub("\n\n", _DENSE_STOP.sub("\\1\n\n", text))):
         for sentence in split_multi(block):
-            found += _cut(_GAP.sub(" ", sentence).strip())
+            found += filter(_WORD.search, _cut(_GAP.sub(" ", sentence).strip()))
     return found
+
+
+def joined(chosen: Iterable[str]) -> str:
+    """The sentences as one text, with spaces between them where their script has spaces."""
+    return " ".join(chosen).replace("。 ", "。")
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -88,8 +102,7 @@ def _cut(sentence: str) -> Iterator[str]:
         end = space if space > 0 else SENTENCE_CHARS
         yield sentence[:end]
         sentence = sentence[end:].lstrip()
-    if sentence:
-        yield sentence
+    yield sentence
 
 
 def keywords(found: Sequence[str]) -> list[str]:
@@ -100,14 +113,26 @@ def keywords(found: Sequence[str]) -> list[str]:
     text = " ".join(" ".join(sentence) + "." for sentence in words)
     language = _language([word for sentence in words for word in sentence][:LANGUAGE_WORDS])
     extractor = yake.KeywordExtractor(lan=language, top=KEYWORDS, stopwords=_stopwords()[language])
-    return [phrase for phrase, _ in extractor.extract_keywords(text) if not re.search(f"[{_DENSE}]", phrase)]
+    return [phrase for phrase, _ in extractor.extract_keywords(text) if not _DENSE_CHAR.search(phrase)]
+
+
+def distinct(phrases: Iterable[str]) -> Iterator[str]:
+    """Those of which at least half of the words were not in the ones before."""
+    known: set[str] = set()
+    for phrase in phrases:
+        words = set(phrase.lower().split())
+        if 2 * len(words - known) >= len(words):
+            known |= words
+            yield phrase
 
 
 def _language(words: Sequence[str]) -> str:
     """The language whose stopwords are met most often; English when none is ahead of it."""
     counts = Counter(word.lower() for word in words)
     lists = _stopwords()
-    return max(lists, key=lambda name: (sum(counts[word] for word in counts.keys() & lists[name]), name == "en"))
+    return max(
+        lists, key=lambda name: (sum(counts[word] for word in counts.keys() & lists[name]), name == "en")
+    )
 
 
 @cache
@@ -127,20 +152,25 @@ def _stopwords() -> dict[str, frozenset[str]]:
 def ranked(found: Sequence[str], phrases: Sequence[str]) -> list[int]:
     """Indexes of the sentences that state something, the most telling first.
 
-    A sentence counts for the key phrases in it, the better ones more, against its length; the first
-    sentences count a little more. Questions and announcements ("Summarise this:") come only when there
-    is nothing else.
+    A sentence counts for the key phrases in it, good and frequent ones more, against its length. The
+    first sentences count a little more, lines that do not end like a sentence half. Questions and
+    announcements ("The facts are:") come only when there is nothing else; of equal ones the first counts.
     """
-    weights = {f" {' '.join(_WORD.findall(p.lower()))} ": 1 / sqrt(i) for i, p in enumerate(phrases, 1)}
+    lines = [f" {' '.join(_WORD.findall(sentence.lower()))} " for sentence in found]
+    told = [0.1] * len(found)
+    for place, phrase in enumerate(phrases, 1):
+        part = f" {' '.join(_WORD.findall(phrase.lower()))} "
+        holders = [index for index, line in enumerate(lines) if part in line]
+        for index in holders:
+            told[index] += log(1 + len(holders)) / sqrt(place)
 
     def score(index: int) -> float:
-        words = _WORD.findall(found[index].lower())
-        line = f" {' '.join(words)} "
-        told = sum(weight for phrase, weight in weights.items() if phrase in line)
-        return (told + 0.1) / sqrt(max(len(words), 8)) * (1 + 0.3 / (1 + index))
+        shape = 0.5 if found[index][-1].isalnum() else 1.0
+        return shape * told[index] / sqrt(max(lines[index].count(" "), 8)) * (1 + 0.3 / (1 + index))
 
-    statements = [i for i, sentence in enumerate(found) if not sentence.endswith(_NO_STATEMENT)]
-    return sorted(statements or range(len(found)), key=lambda index: (-score(index), index))
+    first = {sentence: index for index, sentence in reversed(list(enumerate(found)))}
+    statements = [index for sentence, index in first.items() if not sentence.endswith(_NO_STATEMENT)]
+    return sorted(statements or first.values(), key=lambda index: (-score(index), index))
 
 
 def vector(text: str, dimensions: int) -> list[float]:

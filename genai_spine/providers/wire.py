@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import inf
 from time import monotonic, time
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
 LARGEST_ERROR = 64 << 10  # bytes of an error body that are read
+LONGEST_WAIT_S = 10.0**10  # a longer one in Retry-After is no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +52,33 @@ class Refused(Exception):
 
 
 class Clock:
-    """How long each phase of one call may still take: the phase's own limit, or the call's end."""
+    """How long one call may still take: the phase it is in, and the whole of it."""
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
-        self.call = call
+        self.deadline = inf if call.deadline is None else call.deadline
         total_s = endpoint.timeouts.total_s
-        self.end = monotonic() + total_s if total_s is not None else None
+        self.end = inf if total_s is None else monotonic() + total_s
+        self.begin("connecting", endpoint.timeouts.connect_s)
 
-    def left(self, limit_s: float) -> float:
-        now = monotonic()
-        ends = [end - now for end in (self.end, self.call.deadline) if end is not None]
-        return max(0.0, min([limit_s, *ends]))
+    def begin(self, phase: str, limit_s: float) -> None:
+        self.phase, self.limit_s = phase, limit_s
+        self.phase_end = monotonic() + limit_s
 
-    def expired(self, phase: str, limit_s: float) -> SpineError:
-        now = monotonic()
-        if self.call.deadline is not None and now >= self.call.deadline:
+    @property
+    def left_s(self) -> float:
+        return max(0.0, min(self.phase_end, self.end, self.deadline) - monotonic())
+
+    @property
+    def phase_ends_first(self) -> bool:
+        return self.phase_end < min(self.end, self.deadline)
+
+    def expired(self) -> SpineError:
+        """The error of the limit that comes first; not read off the clock, because timers fire early."""
+        if self.deadline <= min(self.phase_end, self.end):
             return DeadlineExceeded()
-        if self.end is not None and now >= self.end:
+        phase, limit_s = self.phase, self.limit_s
+        if self.end < self.phase_end:
             phase, limit_s = "the whole call", self.endpoint.timeouts.total_s or 0
         return ProviderTimeout(provider=self.endpoint.name, phase=phase, timeout_s=f"{limit_s:g}")
 
@@ -75,12 +86,16 @@ class Clock:
 class Wire:
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> None:
         """headers: sent with every request, authentication among them."""
-        url = urlsplit(endpoint.base_url)
+        try:
+            url = urlsplit(endpoint.base_url)
+            port = url.port
+        except ValueError:  # of the port, or of an IPv6 address
+            url, port = urlsplit(""), None
         if url.scheme not in ("http", "https") or not url.hostname:
             raise InvalidRequest(field="base_url", problem=f"not an http(s) URL: {endpoint.base_url!r}")
         self.endpoint = endpoint
         self._host, self._tls = url.hostname, url.scheme == "https"
-        self._port = url.port or (443 if self._tls else 80)
+        self._port = port or (443 if self._tls else 80)
         self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
         self._ssl = ssl.create_default_context() if self._tls else None
         fixed = {"host": url.netloc.rpartition("@")[2], "accept": "*/*", "user-agent": "genai-spine"}
@@ -98,12 +113,12 @@ class Wire:
         """The whole reply, within first_token_s: nothing of a unary answer comes before its end."""
         clock = Clock(self.endpoint, call)
         exchange = await self._send(method, path, body, clock)
-        limit_s = self.endpoint.timeouts.first_token_s
+        clock.begin("the answer", self.endpoint.timeouts.first_token_s)
         try:
-            status = await exchange.head(clock.left(limit_s))
-            answer = await exchange.all(clock.left(limit_s))
+            status = await exchange.head(clock.left_s)
+            answer = await exchange.all(clock.left_s)
         except Stalled:
-            raise clock.expired("the answer", limit_s) from None
+            raise clock.expired() from None
         except ConnectionLost as error:
             raise self._lost(exchange, error) from error
         finally:
@@ -116,19 +131,21 @@ class Wire:
         """Event payloads; what one read of the socket brought is one list. Closing it hangs up."""
         clock = Clock(self.endpoint, call)
         exchange = await self._send("POST", path, body, clock)
-        phase, limit_s = "the first token", self.endpoint.timeouts.first_token_s
+        timeouts = self.endpoint.timeouts
+        clock.begin("the first token", timeouts.first_token_s)
         try:
-            if await exchange.head(clock.left(limit_s)) != 200:
-                refusal = (await exchange.all(clock.left(limit_s)))[:LARGEST_ERROR]
+            if await exchange.head(clock.left_s) != 200:
+                refusal = (await exchange.all(clock.left_s))[:LARGEST_ERROR]
                 raise Refused(Reply(exchange.status, exchange.headers, refusal))
-            while data := await exchange.some(clock.left(limit_s)):
+            while data := await exchange.some(clock.left_s):
                 if payloads := splitter.feed(data):
-                    phase, limit_s = "the next token", self.endpoint.timeouts.between_tokens_s
                     yield payloads
+                # A comment counts as well: the upstream says that it is still at work.
+                clock.begin("the next token", timeouts.between_tokens_s)
             if payloads := splitter.rest():
                 yield payloads
         except Stalled:
-            raise clock.expired(phase, limit_s) from None
+            raise clock.expired() from None
         except ConnectionLost as error:
             raise self._lost(exchange, error) from error
         except EventTooLarge as error:
@@ -173,18 +190,16 @@ class Wire:
 
     async def _connect(self, clock: Clock) -> Connection:
         loop = asyncio.get_running_loop()
-        limit_s = self.endpoint.timeouts.connect_s
         try:
-            async with asyncio.timeout(clock.left(limit_s)):
+            async with asyncio.timeout(clock.left_s):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop), self._host, self._port, ssl=self._ssl
                 )
         except TimeoutError as error:
-            if clock.left(limit_s) == 0:
-                raise clock.expired("connecting", limit_s) from None
-            raise self._unreachable(
-                "connect_timeout", TimeoutError(f"no connection in {limit_s} s")
-            ) from error
+            if not clock.phase_ends_first:
+                raise clock.expired() from None
+            cause = TimeoutError(f"no connection in {clock.limit_s:g} s")
+            raise self._unreachable("connect_timeout", cause) from error
         except OSError as error:
             raise self._unreachable("connect", error) from error
         self._open.add(connection)
@@ -193,6 +208,7 @@ class Wire:
     def _release(self, exchange: Exchange) -> None:
         connection = exchange.connection
         if exchange.done and connection.reusable and not connection.closed:
+            connection.resume()  # it may have been paused for a consumer that left
             connection.idle_since = monotonic()
             self._idle.append(connection)
         else:
@@ -217,13 +233,21 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date."""
+    """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date.
+
+    None where it asks for nothing, or for something that is no time.
+    """
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        value = headers.get("retry-after", "")
-        if value.replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time()) if value else None
-    except ValueError:
+        seconds = _asked_s(headers)
+    except (ValueError, OverflowError):
         return None
+    return max(0.0, seconds) if seconds is not None and abs(seconds) < LONGEST_WAIT_S else None
+
+
+def _asked_s(headers: Mapping[str, str]) -> float | None:
+    if "retry-after-ms" in headers:
+        return float(headers["retry-after-ms"]) / 1000
+    value = headers.get("retry-after", "")
+    if value.replace(".", "", 1).isdigit():
+        return float(value)
+    return parsedate_to_datetime(value).timestamp() - time() if value else None

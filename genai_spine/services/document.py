@@ -69,15 +69,16 @@ class DocumentService:
 
 
 def page() -> str:
-    """Swagger UI (Apache-2.0, from the package swagger-ui-bundle) with its script and style inlined."""
+    """Swagger UI, from the package swagger-ui-bundle, with its script and style inlined."""
     style, script = _asset("swagger-ui.css"), _asset("swagger-ui-bundle.js")
-    # Inside <script> the parser must meet neither the end tag nor the start of a comment.
-    script = re.sub(r"<(?=!--|/script)", r"\\x3C", script)
+    script = script.replace("<!--", r"\x3C!--")  # or HTML takes the rest of the script for a comment
+    licence = f"/* {swagger_ui_path.name}, Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0 */"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>GenAI Spine API</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f'<style>body {{margin: 0}} {style}</style>\n</head>\n<body>\n<div id="page"></div>\n'
-        f"<script>{script}</script>\n<script>{START}</script>\n</body>\n</html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<style>body {{margin: 0}} {style}</style>\n</head>\n'
+        f'<body>\n<div id="page"></div>\n<script>{licence}\n{script}</script>\n<script>{START}</script>\n'
+        "</body>\n</html>\n"
     )
 
 

@@ -146,12 +146,14 @@ class Database:
         self._writer: _Writer = _SqliteWriter(path)
 
     def _open_postgresql(self, dsn: str) -> None:
+        named = {} if "application_name=" in dsn else {"application_name": "genai_spine"}
+
         async def connect() -> asyncpg.Connection:
             return await asyncpg.connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=STATEMENT_TIMEOUT_S,
-                server_settings={"application_name": "genai_spine"},
+                server_settings=named,
             )
 
         self.engine = create_async_engine(
@@ -171,7 +173,7 @@ def _set_pragmas(connection: Any) -> None:
 
 
 def _sqlite_time(value: datetime) -> str:
-    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return value.isoformat(" ", "microseconds")[:26]  # as SQLAlchemy writes and reads it
 
 
 def _aware_time(value: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """Executions: the only SQL of the ledger's rows, and the only place that turns one into a message."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +18,7 @@ LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than
 LONGEST_TEXT = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
 
-# Column -> path of the field. Columns that stand nowhere here are written by nobody yet.
+# Column -> field of Execution. Columns that stand nowhere here are written by nobody yet.
 _TEXTS = {
     "id": "id",
     "request_id": "request_id",
@@ -29,22 +29,21 @@ _TEXTS = {
     "caller": "caller",
     "lane": "lane",
     "server_id": "server_id",
-    "price_book": "cost.price_book",
 }
-_OPTIONAL_TEXTS = {
+_OPTIONAL_TEXTS = {  # unset or empty: NULL
     "capability": "capability",
     "error_reason": "error_reason",
     "error": "error",
     "user_id": "user",
     "provider_response_id": "provider_response_id",
 }
-_VALUES = {name: name for name in ("attempt", "streamed", "latency_ms")}
-_VALUES |= {name: f"cost.{name}" for name in ("cost_ticks", "price_known", "is_free")}
-_VALUES |= {  # every count of Usage has a column of its name
-    field.name: f"usage.{field.name}"
+_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms"}
+_COST = ("cost_ticks", "price_known", "is_free", "price_book")
+_USAGE = tuple(  # every count of Usage has a column of its name
+    field.name
     for field in pb.Usage.DESCRIPTOR.fields
     if field.enum_type is None and field.name != "total_tokens"
-}
+)
 _DERIVED = (
     "first_token_ms",
     "state",
@@ -55,12 +54,16 @@ _DERIVED = (
     "created_at",
     "settled_at",
 )
-_COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_VALUES, *_DERIVED)
+_COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_DERIVED)
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 
 _texts = attrgetter(*_TEXTS.values())
-_values = attrgetter(*_VALUES.values())
+_optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
+_numbers = attrgetter(*_NUMBERS.values())
+_cost = attrgetter(*_COST)
+_usage = attrgetter(*_USAGE)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
 _PROVENANCES = {number: name.removeprefix("PROVENANCE_") for name, number in pb.Provenance.items() if number}
 _SUCCESS = {"PENDING": None, "SUCCEEDED": True}  # every other state: False
@@ -127,19 +130,20 @@ class Executions:
 
     def _row(self, execution: Execution) -> tuple[Any, ...]:
         """Values in the order of _COLUMNS."""
-        has, state, usage = execution.HasField, _STATES[execution.state], execution.usage
-        optional = [getattr(execution, name) if has(name) else None for name in _OPTIONAL_TEXTS.values()]
-        time = self._database.time
+        has, usage, cost, time = execution.HasField, execution.usage, execution.cost, self._database.time
+        state = _STATES[execution.state]
         return (
             *_storable(_texts(execution), LONGEST_NAME),
-            *_storable(optional, LONGEST_TEXT),
-            *_values(execution),
+            *_storable([text or None for text in _optional_texts(execution)], LONGEST_TEXT),
+            *_numbers(execution),
+            *_cost(cost),
+            *_usage(usage),
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
             _PROVENANCES.get(usage.input_provenance),
             _PROVENANCES.get(usage.output_provenance),
-            execution.cost.cost_ticks / TICKS_PER_USD,
+            cost.cost_ticks / TICKS_PER_USD,
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
@@ -147,16 +151,20 @@ class Executions:
 
 def _execution(row: RowMapping) -> Execution:
     execution = Execution(state=f"EXECUTION_STATE_{row['state']}")
-    for column, path in (_TEXTS | _VALUES).items():
+    for column, field in (_TEXTS | _OPTIONAL_TEXTS | _NUMBERS).items():
         if row[column]:
-            *outer, field = path.split(".")
-            setattr(getattr(execution, outer[0]) if outer else execution, field, row[column])
-    for column, field in (_OPTIONAL_TEXTS | {"first_token_ms": "first_token_ms"}).items():
-        if row[column] is not None:
             setattr(execution, field, row[column])
-    for column in ("input_provenance", "output_provenance"):
-        if row[column]:
-            setattr(execution.usage, column, pb.Provenance.Value(f"PROVENANCE_{row[column]}"))
+    for name in _COST:
+        if row[name]:
+            setattr(execution.cost, name, row[name])
+    for name in _USAGE:
+        if row[name]:
+            setattr(execution.usage, name, row[name])
+    for name in ("input_provenance", "output_provenance"):
+        if row[name]:
+            setattr(execution.usage, name, pb.Provenance.Value(f"PROVENANCE_{row[name]}"))
+    if row["first_token_ms"] is not None:
+        execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):
         execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
     if execution.HasField("cost"):
@@ -169,7 +177,7 @@ def _execution(row: RowMapping) -> Execution:
 
 def _datetime(time: Timestamp) -> datetime:
     """To the microsecond, which is what both databases keep."""
-    return datetime.fromtimestamp(time.seconds, UTC).replace(microsecond=time.nanos // 1000)
+    return _EPOCH + timedelta(0, time.seconds, time.nanos // 1000)
 
 
 def _storable(texts: Sequence[Any], longest: int) -> Sequence[Any]:

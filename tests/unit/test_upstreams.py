@@ -6,6 +6,7 @@ import struct
 from collections.abc import AsyncIterator
 from typing import Any, get_type_hints
 
+import aiohttp
 import openai
 import pytest
 from openai.types import completion_create_params as text_params
@@ -319,7 +320,7 @@ class TestStrictness:
             await sdk.chat.completions.create(
                 model=asked.pop("model"), messages=asked.pop("messages"), extra_body=asked
             )
-        assert message in failure.value.body["message"]
+        assert message in failure.value.message
         assert (failure.value.param, failure.value.code) == (param, code)
         assert (up.bill[0].status, up.bill[0].prompt_tokens) == (400, 0)
         assert text_of(await stream_of(sdk)) == "for the good one"
@@ -368,3 +369,14 @@ class TestStrictness:
                     await client.post("/nothing", body={}, cast_to=object)
                 with pytest.raises(openai.AuthenticationError, match="Incorrect API key provided: sk-wrong"):
                     await client.with_options(api_key="sk-wrong").models.list()
+
+
+async def test_an_upstream_that_was_down_comes_back_on_its_port() -> None:
+    up = OpenAIUpstream()
+    async with up:
+        first = up.url
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await raw(up, "/v1/chat/completions", model="m", messages=HELLO)
+    async with up:
+        assert up.url == first
+        assert ECHO.encode() in await raw(up, "/v1/chat/completions", model="m", messages=HELLO)

@@ -128,12 +128,17 @@ class TestOllama:
         assert message in failure.value.error
 
     async def test_an_error_line_in_a_stream_raises(self, local: OllamaUpstream, ollama_sdk: Any) -> None:
-        local.script(Reply(["one ", "two"], fault="error", after=1, body={"error": "llama runner stopped"}))
+        failing = Reply(["one ", "two"], fault="error", after=1, body={"error": "llama runner stopped"})
+        local.script(failing, failing)
         seen: list[Any] = []
         stream = await ollama_sdk.chat("m", HELLO, stream=True)
         with pytest.raises(ollama.ResponseError, match="llama runner stopped"):
             await drain(stream, seen)
         assert [chunk.message.content for chunk in seen] == ["one "]
+        await ollama_sdk.show("llama3.2")
+        with pytest.raises(ollama.ResponseError) as failure:
+            await ollama_sdk.chat("m", HELLO)
+        assert (failure.value.status_code, len(local.bill.calls)) == (500, 2)
         assert local.bill[0].completion_tokens == count_tokens("one ")
 
     async def test_a_client_that_leaves_is_noticed(self, local: OllamaUpstream, ollama_sdk: Any) -> None:

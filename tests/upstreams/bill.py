@@ -29,6 +29,11 @@ class Entry(msgspec.Struct, kw_only=True):
     disconnected: bool = False  # the client went away before that
     disconnected_at: float | None = None  # when this was noticed
 
+    @property
+    def is_call(self) -> bool:
+        """Asks a model for something; lists and descriptions of models do not."""
+        return self.method == "POST" and self.path != "/api/show"
+
 
 class Bill:
     """All requests since the start or the last clear()."""
@@ -48,8 +53,7 @@ class Bill:
 
     @property
     def calls(self) -> list[Entry]:
-        """Requests that ask a model for something; lists of models and health checks are left out."""
-        return [entry for entry in self.entries if entry.method == "POST"]
+        return [entry for entry in self.entries if entry.is_call]
 
     @property
     def prompt_tokens(self) -> int:

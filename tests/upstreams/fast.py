@@ -181,7 +181,7 @@ def _content_length(buffer: bytes, end: int) -> int:
 
 
 async def serve_fast(options: argparse.Namespace) -> None:
-    """options: those of server.arguments(); returns on SIGTERM or SIGINT."""
+    """options: those of server.arguments(); returns as server.terminated() does."""
     script, counts, loop = precompute(options), Counts(), asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: FastProtocol(script, counts, loop), "127.0.0.1", options.port, backlog=4096

@@ -8,7 +8,7 @@ As a process: python -m tests.upstreams.ollama [--port N] [--chunks 200 --interv
 import json
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -41,8 +41,6 @@ class OllamaUpstream(Upstream):
     `models` is what /api/tags shows, each with its capabilities, which are enforced; a model that is not
     listed there can do everything.
     """
-
-    NAME: ClassVar[str] = "ollama"
 
     def __init__(self, **options: Any) -> None:
         """options: see Upstream."""

@@ -4,7 +4,7 @@ As a process: python -m tests.upstreams.openai [--port N] [--chunks 200 --interv
 """
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -34,8 +34,6 @@ LIMIT_HEADERS = {
 
 class OpenAIUpstream(Upstream):
     """Takes any model name that is not in unknown_models; `models` is what the list shows."""
-
-    NAME: ClassVar[str] = "openai"
 
     def __init__(self, *, api_key: str | None = None, **options: Any) -> None:
         """api_key: the only one that is accepted; None: none is asked for. options: see Upstream."""

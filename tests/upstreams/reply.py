@@ -55,7 +55,8 @@ class Reply(Content, frozen=True, forbid_unknown_fields=True, kw_only=True):
       truncate   a proper end of the HTTP body, too early: no final event, no [DONE]
       malformed  a stream: the event at `after` is broken JSON, the rest is as usual;
                  otherwise: the body breaks off, with a content-length to match
-      error      a stream: the event at `after` is an error event (`body`), then the stream ends
+      error      a stream: the event at `after` is an error event (`body`), then the stream ends;
+                 otherwise: status 500 with that body
     after: how many events are delivered before it; negative counts from the end of the stream.
     None: stall, close and reset strike before the status line, the others at the first event.
     An answer that is no stream has one event; with `after` given, half of its body is sent.

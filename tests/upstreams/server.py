@@ -2,13 +2,14 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import msgspec
 from aiohttp import web
@@ -18,6 +19,7 @@ from tests.upstreams.delivery import Answer, deliver, scripted_answer
 from tests.upstreams.reply import Reply
 
 MAX_BODY_BYTES = 256 * 2**20
+PARENT_CHECK_S = 1.0
 
 Make = Callable[[dict[str, Any], Reply, Entry], Answer]
 Check = Callable[[dict[str, Any]], None]
@@ -41,18 +43,18 @@ class Orders(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Upstream:
-    """Which Reply a request gets: the queue of its model, the queue of its path, the queue of all POSTs,
-    the default of its model, the default of its path, the default.
-    """
+    """Which Reply a call gets, first found: the queue of its model, of its path, of all calls; the default
+    of its model, of its path, of all calls. Lists and descriptions of models get only what is for their path.
 
-    NAME: ClassVar[str] = "upstream"
+    Left and entered again, it listens on the same port: an upstream that was down comes back.
+    """
 
     def __init__(self, *, strict: bool = True, port: int = 0, default: Reply | None = None) -> None:
         """strict: refuse what the real upstream refuses; port 0: any free one."""
         self.strict = strict
         self.bill = Bill()
         self.default = self._first_default = default or Reply()
-        self.defaults: dict[str, Reply] = {}  # by model name or path
+        self.defaults: dict[str | None, Reply] = {}  # by model name or path
         self.unknown_models: set[str] = set()
         self.port = port
         self._queues: dict[str | None, deque[Reply]] = defaultdict(deque)
@@ -64,7 +66,7 @@ class Upstream:
         return f"http://127.0.0.1:{self.port}"
 
     def script(self, *replies: Reply, on: str | None = None) -> None:
-        """The next answers, in turn. on: for this model name or path only (GETs need their path)."""
+        """The next answers, in turn. on: a model name or path, and only for that."""
         self._queues[on].extend(replies)
 
     def reset(self) -> None:
@@ -113,9 +115,12 @@ class Upstream:
                 reply, answer = self._answer(entry, make, check)
                 answer.headers = {**self.headers(entry), **answer.headers}
                 return await deliver(request, entry, reply, answer)
-            except (ConnectionError, asyncio.CancelledError):
+            except asyncio.CancelledError:
                 self._note_departure(entry)
                 raise
+            except ConnectionError:
+                self._note_departure(entry)
+                return web.Response()  # goes nowhere, and aiohttp logs no error
             finally:
                 self.bill.changed()
 
@@ -130,21 +135,23 @@ class Upstream:
             # Chosen only now: a refused request must not use up a reply that is meant for a good one.
             reply = self._choose(entry)
             if reply.status == 200 and (reply.body is None or reply.fault == "error"):
-                return reply, make(body, reply, entry)
+                answer = make(body, reply, entry)
+                if reply.fault != "error" or answer.frame is not None:
+                    return reply, answer
+                reply = Reply(status=500, body=reply.body)
         except Refused as refused:
             reply = refused.reply
         return reply, scripted_answer(reply)
 
     def _choose(self, entry: Entry) -> Reply:
-        names = [name for name in (entry.model, entry.path) if name is not None]
-        posted = entry.method == "POST"
-        for key in (*names, None) if posted else names:
+        names = [entry.model, entry.path] if entry.is_call else [entry.path]
+        for key in (*names, None) if entry.is_call else names:
             if self._queues[key]:
                 return self._queues[key].popleft()
         for name in names:
             if name in self.defaults:
                 return self.defaults[name]
-        return self.default if posted else Reply()
+        return self.default if entry.is_call else Reply()
 
     def _note_departure(self, entry: Entry) -> None:
         if not self._closing and entry.ended_at is None:
@@ -195,7 +202,7 @@ def default_reply(options: argparse.Namespace) -> Reply:
 
 
 async def serve(upstream: Upstream) -> None:
-    """Announces the address on stdout as one line of JSON; returns on SIGTERM or SIGINT."""
+    """Announces the address on stdout as one line of JSON; returns as terminated() does."""
     async with upstream:
         announce(upstream.url)
         await terminated()
@@ -206,7 +213,10 @@ def announce(url: str) -> None:
 
 
 async def terminated() -> None:
-    stop = asyncio.Event()
+    """Returns on SIGTERM or SIGINT, or when the parent is gone: a killed test run leaves nothing behind."""
+    stop, parent = asyncio.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    while not stop.is_set() and os.getppid() == parent:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PARENT_CHECK_S)

@@ -8,6 +8,26 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _create_executions()
+    op.create_index("ix_executions_created_at", "executions", ["created_at"])
+    op.create_index(
+        "ix_executions_provider_model_created_at", "executions", ["provider", "model", "created_at"]
+    )
+    op.create_index("ix_executions_request_id", "executions", ["request_id"])
+    pending = sa.text("state = 'PENDING'")
+    op.create_index(
+        "ix_executions_pending", "executions", ["server_id"], sqlite_where=pending, postgresql_where=pending
+    )
+    op.create_table(
+        "leases",
+        sa.Column("server_id", sa.Text, primary_key=True),
+        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    )
+
+
+def _create_executions() -> None:
     op.create_table(
         "executions",
         sa.Column("id", sa.Text, primary_key=True),
@@ -55,20 +75,4 @@ def upgrade() -> None:
         sa.Column("server_id", sa.Text, nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True)),
         sa.Column("provider_response_id", sa.Text),
-    )
-    op.create_index("ix_executions_created_at", "executions", ["created_at"])
-    op.create_index(
-        "ix_executions_provider_model_created_at", "executions", ["provider", "model", "created_at"]
-    )
-    op.create_index("ix_executions_request_id", "executions", ["request_id"])
-    pending = sa.text("state = 'PENDING'")
-    op.create_index(
-        "ix_executions_pending", "executions", ["server_id"], sqlite_where=pending, postgresql_where=pending
-    )
-    op.create_table(
-        "leases",
-        sa.Column("server_id", sa.Text, primary_key=True),
-        sa.Column("lane", sa.Text, nullable=False),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
     )

@@ -1,0 +1,101 @@
+"""What a call raises: one class for each kind of reaction, with the service's reason and metadata."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from genai_spine_client.details import Details
+from genai_spine_client.gen.genai_spine.v1 import ErrorReason
+
+
+class SpineError(Exception):
+    """A call failed. Raised itself for faults of the service, and as one of the classes below."""
+
+    def __init__(
+        self, message: str, reason: ErrorReason, code: Status, details: Details | None = None
+    ) -> None:
+        details = details or Details()
+        super().__init__(message)
+        self.reason = reason
+        self.code = code  # the gRPC status
+        self.metadata = (
+            details.metadata
+        )  # what the reason is about: model, field, provider, provider_code, ...
+        self.request_id = details.request_id  # empty when no server answered
+        self.retry_after_s = details.retry_after_s
+
+
+class InvalidRequest(SpineError):
+    """The request cannot be used as it is; metadata["field"] names the field to blame, if one is."""
+
+
+class NotFound(SpineError):
+    """No provider serves this model."""
+
+
+class RateLimited(SpineError):
+    """The provider limits the rate; retry_after_s is how long to wait, where the provider said so."""
+
+
+class ProviderFailed(SpineError):
+    """The provider failed, or answered something unusable; metadata["provider"] names it."""
+
+
+class TimedOut(SpineError):
+    """The provider, or the whole call, took too long."""
+
+
+class Unavailable(SpineError):
+    """No server can take the request now: it was not reached, or it is stopping."""
+
+
+CLASSES: dict[ErrorReason, type[SpineError]] = {
+    ErrorReason.UNPROCESSABLE_ENTITY: InvalidRequest,
+    ErrorReason.VALIDATION_ERROR: InvalidRequest,
+    ErrorReason.UNSUPPORTED_OPTION: InvalidRequest,
+    ErrorReason.UNSUPPORTED_OPERATION: InvalidRequest,
+    ErrorReason.CONTEXT_LENGTH_EXCEEDED: InvalidRequest,
+    ErrorReason.CONTENT_FILTERED: InvalidRequest,
+    ErrorReason.PROVIDER_REJECTED: InvalidRequest,
+    ErrorReason.MODEL_NOT_FOUND: NotFound,
+    ErrorReason.RATE_LIMITED: RateLimited,
+    ErrorReason.PROVIDER_AUTHENTICATION: ProviderFailed,
+    ErrorReason.PROVIDER_QUOTA: ProviderFailed,
+    ErrorReason.PROVIDER_UNAVAILABLE: ProviderFailed,
+    ErrorReason.PROVIDER_ERROR: ProviderFailed,
+    ErrorReason.PROVIDER_TIMEOUT: TimedOut,
+    ErrorReason.DEADLINE_EXCEEDED: TimedOut,
+    ErrorReason.SERVICE_UNAVAILABLE: Unavailable,
+    ErrorReason.INTERNAL_ERROR: SpineError,
+}
+# For a status that comes without the service's details: from Envoy, or from grpclib itself.
+WITHOUT_DETAILS = {
+    Status.UNAVAILABLE: ErrorReason.SERVICE_UNAVAILABLE,
+    Status.DEADLINE_EXCEEDED: ErrorReason.DEADLINE_EXCEEDED,
+}
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Turns what grpclib raises inside into SpineErrors."""
+    try:
+        yield
+    except GRPCError as error:
+        raise _of_status(error) from error
+    except TimeoutError as error:  # before OSError, which it is a kind of
+        late = "the call took longer than its timeout"
+        raise TimedOut(late, ErrorReason.DEADLINE_EXCEEDED, Status.DEADLINE_EXCEEDED) from error
+    except (OSError, StreamTerminatedError) as error:
+        raise Unavailable(str(error), ErrorReason.SERVICE_UNAVAILABLE, Status.UNAVAILABLE) from error
+
+
+def _of_status(error: GRPCError) -> SpineError:
+    details = error.details if isinstance(error.details, Details) else None
+    if details and details.reason in ErrorReason.__members__:
+        reason = ErrorReason[details.reason]
+    else:
+        reason = WITHOUT_DETAILS.get(error.status, ErrorReason.UNSPECIFIED)
+    made = CLASSES.get(reason, SpineError)
+    return made(error.message or error.status.name, reason, error.status, details)

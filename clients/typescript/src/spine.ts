@@ -1,0 +1,90 @@
+// The client: a few calls over any transport, with plain inputs and typed errors.
+
+import { type Client, type Transport, createClient } from "@connectrpc/connect";
+import { Answer, Piece, Vectors } from "./answer.js";
+import { thrown } from "./error.js";
+import { CompletionService, type Model } from "./gen/genai_spine/v1/completion_service_pb.js";
+import {
+  type CallOptions,
+  type CompletionInput,
+  type EmbeddingsInput,
+  completionRequest,
+  embeddingsRequest,
+} from "./request.js";
+
+/** Options of all calls of a client. */
+export interface ConnectOptions {
+  /** Milliseconds for a whole call. Default: no limit. */
+  timeoutMs?: number;
+  /** Headers of every call, such as `x-genai-lane`. */
+  headers?: Record<string, string>;
+}
+
+/** Every call throws SpineError, or the signal's reason when it was aborted. */
+export class Spine {
+  /** The generated client, for all that has no method here. */
+  readonly completions: Client<typeof CompletionService>;
+  readonly #defaults: ConnectOptions;
+
+  constructor(
+    /** For clients of other services: `createClient(HealthService, spine.transport)`. */
+    readonly transport: Transport,
+    options: ConnectOptions = {},
+  ) {
+    this.completions = createClient(CompletionService, transport);
+    this.#defaults = options;
+  }
+
+  /** The whole answer at once. */
+  async complete(input: CompletionInput, options: CallOptions = {}): Promise<Answer> {
+    return this.#call(options, async (passed) => {
+      return new Answer(await this.completions.createCompletion(completionRequest(input), passed));
+    });
+  }
+
+  /** The answer as it is made. Leaving the loop ends the call here and at the provider. */
+  async *stream(input: CompletionInput, options: CallOptions = {}): AsyncGenerator<Piece, void, void> {
+    try {
+      const chunks = this.completions.streamCompletion(completionRequest(input), this.#passed(options));
+      for await (const chunk of chunks) yield new Piece(chunk);
+    } catch (error) {
+      throw thrown(error, options.signal);
+    }
+  }
+
+  /** One vector for each text. */
+  async embed(input: EmbeddingsInput, options: CallOptions = {}): Promise<Vectors> {
+    return this.#call(options, async (passed) => {
+      return new Vectors(await this.completions.createEmbeddings(embeddingsRequest(input), passed));
+    });
+  }
+
+  /** All models that can be called, or those of one provider. */
+  async models(input: { provider?: string } = {}, options: CallOptions = {}): Promise<Model[]> {
+    return this.#call(options, async (passed) => {
+      const models: Model[] = [];
+      let pageToken = "";
+      do {
+        const page = await this.completions.listModels({ ...input, pageToken }, passed);
+        models.push(...page.data);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== "");
+      return models;
+    });
+  }
+
+  async #call<T>(options: CallOptions, call: (passed: Passed) => Promise<T>): Promise<T> {
+    try {
+      return await call(this.#passed(options));
+    } catch (error) {
+      throw thrown(error, options.signal);
+    }
+  }
+
+  #passed({ requestId, headers, ...rest }: CallOptions): Passed {
+    const own = requestId === undefined ? {} : { "x-request-id": requestId };
+    return { ...this.#defaults, ...rest, headers: { ...this.#defaults.headers, ...headers, ...own } };
+  }
+}
+
+type Passed = Omit<CallOptions, "requestId"> & { headers: Record<string, string> };

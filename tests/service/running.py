@@ -1,0 +1,227 @@
+"""A real server with simulated upstreams behind it, as the tests of this folder use it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import msgspec
+from google.api.httpbody_pb2 import HttpBody
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from genai_spine import server
+from genai_spine.providers.base import Endpoint, Timeouts
+from genai_spine.settings import Settings
+from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import completion_service_pb2_grpc, execution_pb2, openai_service_pb2_grpc
+from tests.upstreams.ollama import OllamaUpstream
+from tests.upstreams.openai import OpenAIUpstream
+
+TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.5, between_tokens_s=0.4)
+PATIENCE_S = 3.0  # until a row must be settled
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    openai: OpenAIUpstream
+    ollama: OllamaUpstream
+
+    def reset(self) -> None:
+        for upstream in (self.openai, self.ollama):
+            upstream.reset()
+            upstream.unknown_models.clear()
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """All providers of the tests; vllm and groq are the OpenAI simulator with another dialect."""
+        openai = self.openai.base_url
+        rows = {
+            "openai": Endpoint(
+                "openai", openai, "sk-test", "gpt-4o-mini", "text-embedding-3-small", TIMEOUTS
+            ),
+            "vllm": Endpoint("vllm", openai, timeouts=TIMEOUTS),
+            "ollama": Endpoint(
+                "ollama", self.ollama.url, None, "llama3.2:latest", "nomic-embed-text:latest", TIMEOUTS
+            ),
+            "groq": Endpoint(
+                "groq", "http://127.0.0.1:9/v1", "gsk-test", timeouts=TIMEOUTS
+            ),  # nobody listens
+            "builtin": Endpoint("builtin", "builtin:", None, "extractive", "hashing"),
+        }
+        return rows
+
+
+class Running:
+    """One server, a channel to it, and its ledger as another process would read it."""
+
+    def __init__(self, built: server.Server, upstreams: Upstreams, database: Database) -> None:
+        self.server = built
+        self.openai, self.ollama = upstreams.openai, upstreams.ollama
+        self.upstreams = upstreams
+        self.executions = Executions(database)
+        # Each test's server has its own connection; grpc would share one between equal channels.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
+        self.completions: Any = completion_service_pb2_grpc.CompletionServiceStub(self.channel)
+        self.facade: Any = openai_service_pb2_grpc.OpenAIServiceStub(self.channel)
+
+    async def rows(self, request_id: str) -> list[execution_pb2.Execution]:
+        """The executions of a request, once all of them are settled."""
+        pending = execution_pb2.EXECUTION_STATE_PENDING
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                rows = await self.executions.by_request(request_id)
+                if rows and all(row.state != pending for row in rows):
+                    return rows
+                await asyncio.sleep(0.005)
+
+    async def post(self, path: str, body: Any, **metadata: str) -> "Posted":
+        """A body by OpenAI's path, through the RPC that the edge calls; never raises RpcError."""
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        request = HttpBody(data=data, content_type="application/json")
+        headers = [
+            ("x-envoy-original-path", path),
+            *((key.replace("_", "-"), v) for key, v in metadata.items()),
+        ]
+        posted = Posted()
+        try:
+            if path == "/v1/embeddings":
+                call = self.facade.CreateEmbedding(request, metadata=headers)
+                posted.parts.append((await call).data)
+            else:
+                method = "CreateChatCompletion" if path == "/v1/chat/completions" else "CreateTextCompletion"
+                call = getattr(self.facade, method)(request, metadata=headers)
+                async for part in call:
+                    posted.parts.append(part.data)
+                    posted.content_type = posted.content_type or part.content_type
+        except grpc.aio.AioRpcError as error:
+            posted.error = error
+        posted.headers = dict(await call.initial_metadata() or ()) | dict(
+            await call.trailing_metadata() or ()
+        )
+        return posted
+
+    async def chat(self, *, stream: bool = False, **fields: Any) -> "Posted":
+        """A chat of the official shape; `messages` and `model` when the test does not care."""
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], **fields}
+        return await self.post("/v1/chat/completions", body | ({"stream": True} if stream else {}))
+
+
+class Posted:
+    """What came back for a body."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.content_type = ""
+        self.error: grpc.aio.AioRpcError | None = None
+        self.headers: dict[str, Any] = {}
+
+    @property
+    def data(self) -> bytes:
+        if self.error is not None:
+            raise AssertionError(f"{self.error.code()}: {self.error.details()}")
+        return b"".join(self.parts)
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.data)
+
+    @property
+    def events(self) -> list[Any]:
+        """The JSON of each event, and "[DONE]" as it is; comments are left out."""
+        assert self.content_type == "text/event-stream; charset=utf-8"
+        frames = self.data.split(b"\n\n")
+        assert frames.pop() == b"", "the stream ends within an event"
+        found = [frame for frame in frames if not frame.startswith(b":")]
+        assert all(frame.startswith(b"data: ") and b"\n" not in frame for frame in found)
+        payloads = [frame.removeprefix(b"data: ") for frame in found]
+        return [p.decode() if p == b"[DONE]" else msgspec.json.decode(p) for p in payloads]
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The `error` of the JSON body that the edge makes of this answer, with its HTTP status."""
+        assert self.error is not None, self.parts[:3]
+        body = msgspec.json.decode(self.headers["x-genai-error"].encode())
+        return {**body["error"], "status": int(self.headers["x-genai-http-status"])}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An RpcError with its google.rpc details unpacked."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]  # that break their rules
+    retry_after_s: float | None
+    request_id: str
+
+
+def failure_of(error: grpc.aio.AioRpcError) -> Failure:
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no google.rpc.Status: {error.code()}: {error.details()}"
+    found = {}
+    for kind in ("ErrorInfo", "RequestInfo", "BadRequest", "RetryInfo"):
+        message = getattr(error_details_pb2, kind)()
+        if any(detail.Unpack(message) for detail in status.details):
+            found[kind] = message
+    info, bad, retry = found["ErrorInfo"], found.get("BadRequest"), found.get("RetryInfo")
+    assert info.domain == "genai_spine"
+    return Failure(
+        code=error.code(),
+        message=error.details() or "",
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        fields=[violation.field for violation in bad.field_violations] if bad else [],
+        retry_after_s=retry.retry_delay.ToMilliseconds() / 1000 if retry else None,
+        request_id=found["RequestInfo"].request_id,
+    )
+
+
+async def failure(awaited: Any) -> Failure:
+    """The failure of a unary call, or of a stream from its first message on."""
+    try:
+        if hasattr(awaited, "__aiter__"):
+            async for _ in awaited:
+                pass
+        else:
+            await awaited
+    except grpc.aio.AioRpcError as error:
+        return failure_of(error)
+    raise AssertionError("the call did not fail")
+
+
+@asynccontextmanager
+async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> AsyncIterator[Running]:
+    given: dict[str, Any] = {"endpoints": upstreams.endpoints(), "default_provider": "ollama"}
+    given |= {"grpc_port": 0, "database_url": database_url, "drain_timeout": 5.0} | settings
+    built = server.build(Settings(_env_file=None, **given))
+    database = Database(database_url)
+    await built.start()
+    found = Running(built, upstreams, database)
+    try:
+        yield found
+    finally:
+        await found.channel.close()
+        await built.stop()
+        await database.close()
+
+
+def user(text: str) -> pb.Message:
+    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+
+
+def asked(text: str = "Hello", *, model: str = "gpt-4o", **fields: Any) -> pb.CreateCompletionRequest:
+    return pb.CreateCompletionRequest(model=model, messages=[user(text)], **fields)
+
+
+def text_of(chunks: Iterable[pb.CompletionChunk]) -> str:
+    return "".join(delta.content for chunk in chunks for delta in chunk.choices)
+
+
+Check = Callable[[Running], Any]

@@ -1,0 +1,223 @@
+"""The overlay changes addresses only; what Envoy says when it cannot start reaches the operator."""
+
+import asyncio
+import copy
+import http.client
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genai_spine import envoy
+from genai_spine.envoy import Addresses, Envoy, EnvoyError
+
+LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
+
+
+def differences(one: Any, other: Any, path: str = "") -> set[str]:
+    """Paths at which two parsed YAML files differ; list items by their name, else their number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = one.keys() | other.keys()
+        return set().union(*(differences(one.get(key), other.get(key), f"{path}/{key}") for key in keys))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        names = [item.get("name", i) if isinstance(item, dict) else i for i, item in enumerate(one)]
+        pairs = zip(names, one, other, strict=True)
+        return set().union(*(differences(a, b, f"{path}/{name}") for name, a, b in pairs))
+    return set() if one == other else {path}
+
+
+def test_overlay_touches_addresses_and_nothing_else() -> None:
+    config = envoy.load()
+    before = copy.deepcopy(config)
+    addresses = Addresses(host="127.0.0.2", port=9, admin_port=8, descriptors=Path("/d"), lanes=LANES)
+    changed = envoy.overlay(config, addresses)
+    assert config == before
+    listener = "/static_resources/listeners/public"
+    filters = f"{listener}/filter_chains/0/filters/envoy.filters.network.http_connection_manager"
+    transcoder = f"{filters}/typed_config/http_filters/envoy.filters.http.grpc_json_transcoder/typed_config"
+    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
+    endpoint = "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address"
+    assert differences(config, changed) == {
+        "/admin/address/socket_address/port_value",
+        f"{listener}/address/socket_address/address",
+        f"{listener}/address/socket_address/port_value",
+        f"{transcoder}/proto_descriptor",
+        *(f"{cluster}/type" for cluster in clusters),
+        "/static_resources/clusters/spine_cpu/load_assignment/endpoints/0/lb_endpoints",  # one more server
+        f"/static_resources/clusters/spine_gpu/{endpoint}/address",
+        f"/static_resources/clusters/spine_gpu/{endpoint}/port_value",
+        "/static_resources/clusters/spine_batch/load_assignment/endpoints",  # none
+    }
+
+
+def test_overlay_puts_the_servers_into_their_lanes() -> None:
+    changed = envoy.overlay(envoy.load(), Addresses(lanes=LANES))
+    found = {
+        cluster["name"]: [
+            tuple(endpoint["endpoint"]["address"]["socket_address"].values())
+            for group in cluster["load_assignment"]["endpoints"]
+            for endpoint in group["lb_endpoints"]
+        ]
+        for cluster in changed["static_resources"]["clusters"]
+    }
+    assert found == {"spine_cpu": LANES["cpu"], "spine_gpu": LANES["gpu"], "spine_batch": []}
+
+
+def test_lane_that_envoy_yaml_does_not_have_is_refused() -> None:
+    with pytest.raises(EnvoyError, match="unknown lanes \\['fast'\\]"):
+        envoy.overlay(envoy.load(), Addresses(lanes={"fast": []}))
+
+
+def test_lanes_differ_in_name_and_address_only() -> None:
+    text = {
+        cluster["name"]: yaml.safe_dump(cluster).replace(lane, "").replace(lane.replace("_", "-"), "")
+        for cluster in envoy.load()["static_resources"]["clusters"]
+        for lane in [cluster["name"]]
+    }
+    assert len(text) == 3
+    assert len(set(text.values())) == 1
+
+
+def test_no_route_has_a_total_timeout_and_silence_ends_after_ten_minutes() -> None:
+    manager = envoy.load()["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    (host,) = manager["typed_config"]["route_config"]["virtual_hosts"]
+    assert [route["route"]["timeout"] for route in host["routes"]] == ["0s"] * 3
+    limits = [route["route"]["max_stream_duration"] for route in host["routes"]]
+    assert limits == [{"grpc_timeout_header_max": "0s"}] * 3
+    assert manager["typed_config"]["stream_idle_timeout"] == "600s"
+
+
+def test_every_service_with_rest_paths_is_transcoded() -> None:
+    listed = set(envoy._transcoder(envoy.load()["static_resources"]["listeners"][0])["services"])
+    protos = (envoy.PACKAGE.parent / "proto" / "genai_spine" / "v1").glob("*_service.proto")
+    assert listed == {
+        "genai_spine.v1." + line.split()[1]
+        for proto in protos
+        for line in proto.read_text().splitlines()
+        if line.startswith("service ")
+    }
+
+
+async def test_envoy_accepts_the_file_of_docker_compose(tmp_path: Path) -> None:
+    config = envoy.load()
+    envoy._transcoder(config["static_resources"]["listeners"][0])["proto_descriptor"] = str(envoy.DESCRIPTORS)
+    path = tmp_path / "envoy.yaml"
+    path.write_text(yaml.safe_dump(config))
+    await envoy.validate(path)
+
+
+async def test_effective_configuration_can_be_read_and_run(tmp_path: Path) -> None:
+    path = envoy.effective(Addresses(port=1, admin_port=2, lanes=LANES), tmp_path / "made")
+    await envoy.validate(path)
+    assert yaml.safe_load(path.read_text()) == envoy.overlay(
+        envoy.load(), Addresses(port=1, admin_port=2, lanes=LANES)
+    )
+
+
+async def test_refused_configuration_is_reported_in_envoys_words(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("static_resources: {clusters: [{name: x, type: NONSENSE}]}")
+    with pytest.raises(EnvoyError, match="unknown enum value: 'NONSENSE'"):
+        await envoy.validate(path)
+
+
+def test_version_is_a_version() -> None:
+    assert [part.isdigit() for part in envoy.version().split(".")] == [True] * 3
+
+
+async def test_envoy_starts_on_a_free_port_and_stops(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0))
+    assert running.port
+    await asyncio.to_thread(socket.create_connection(("127.0.0.1", running.port)).close)
+    await running.stop()
+    assert await running.wait() == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", running.port))
+
+
+async def test_admin_interface_is_on_loopback_only(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0))
+    assert (tmp_path / "admin_address").read_text() == f"127.0.0.1:{running.admin_port}"
+    await running.stop()
+
+
+@pytest.mark.parametrize("which", ["port", "admin_port"])
+async def test_taken_port_is_reported_in_envoys_words(tmp_path: Path, which: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EnvoyError, match=f"cannot bind '127.0.0.1:{port}': Address already in use"):
+            await Envoy(tmp_path).start(Addresses(**{"port": 0, which: port}))
+
+
+async def test_two_envoys_do_not_share_one_port(tmp_path: Path) -> None:
+    one = Envoy(tmp_path / "one")
+    await one.start(Addresses(port=0))
+    with pytest.raises(EnvoyError, match="Address already in use"):
+        await Envoy(tmp_path / "other").start(Addresses(port=one.port))
+    await one.stop()
+
+
+async def test_missing_descriptors_are_reported_in_envoys_words(tmp_path: Path) -> None:
+    with pytest.raises(EnvoyError, match="/no/such/file"):
+        await Envoy(tmp_path).start(Addresses(port=0, descriptors=Path("/no/such/file")))
+
+
+async def test_envoy_that_is_not_ready_in_time_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envoy, "READY_TIMEOUT_S", 0.01)
+    running = Envoy(tmp_path)
+    with pytest.raises(EnvoyError, match=r"not ready within 0\.01 s"):
+        await running.start(Addresses(port=0))
+    assert await running.wait() != 0
+
+
+def test_envoy_is_not_started_from_a_thread_whose_end_would_kill_it(tmp_path: Path) -> None:
+    caught: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            asyncio.run(Envoy(tmp_path).start(Addresses(port=0)))
+        except EnvoyError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert [str(error) for error in caught] == ["Envoy must be started from the main thread"]
+
+
+async def test_stop_and_drain_of_a_dead_envoy_do_nothing(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0))
+    connection = http.client.HTTPConnection("127.0.0.1", running.admin_port)
+    await asyncio.to_thread(connection.request, "POST", "/quitquitquit")
+    connection.close()
+    assert await running.wait() == 0
+    await running.drain()
+    await running.stop(1)
+
+
+async def test_envoy_that_was_never_started_can_be_stopped_but_not_awaited(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.drain()
+    await running.stop(1)
+    with pytest.raises(EnvoyError, match="not started"):
+        await running.wait()
+
+
+def test_packaged_file_comes_before_the_repositorys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site-packages" / "genai_spine"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(envoy, "PACKAGE", package)
+    with pytest.raises(EnvoyError, match=r"neither at .*genai_spine/envoy.yaml nor at"):
+        envoy.config_path()
+    (package.parent / "envoy.yaml").touch()
+    assert envoy.config_path() == package.parent / "envoy.yaml"
+    (package / "envoy.yaml").touch()
+    assert envoy.config_path() == package / "envoy.yaml"

@@ -1,0 +1,257 @@
+"""The ledger on SQLite and on a real PostgreSQL: nothing lost, nothing doubled."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from genai_spine.errors import ServiceUnavailable
+from genai_spine.ledger import Ledger
+from genai_spine.store.database import Database
+from genai_spine.store.leases import Leases
+from genai_spine.v1 import execution_pb2
+from genai_spine.v1.execution_pb2 import Execution
+from tests.ledgers import CountedExecutions, call, running, states, succeed
+
+PENDING = execution_pb2.EXECUTION_STATE_PENDING
+SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
+FAILED = execution_pb2.EXECUTION_STATE_FAILED
+CANCELLED = execution_pb2.EXECUTION_STATE_CANCELLED
+LOST = execution_pb2.EXECUTION_STATE_LOST
+
+
+@pytest.fixture
+def executions(database: Database) -> CountedExecutions:
+    return CountedExecutions(database)
+
+
+@pytest.fixture
+async def ledger(executions: CountedExecutions, database: Database) -> AsyncIterator[Ledger]:
+    async with running(executions, database) as ledger:
+        yield ledger
+
+
+async def test_begin_gives_what_identifies_a_row_and_recorded_makes_it_durable(ledger, executions):
+    execution = call()
+    ledger.begin(execution)
+    assert (execution.state, execution.lane, execution.server_id) == (PENDING, "cpu", ledger.server_id)
+    await ledger.recorded(execution)
+    assert await executions.get(execution.id) == execution
+
+
+async def test_intent_on_the_books_is_what_it_was_when_the_call_began(ledger, executions):
+    execution = call()
+    ledger.begin(execution)
+    intent = Execution()
+    intent.CopyFrom(execution)
+    succeed(execution)
+    await ledger.recorded(execution)
+    assert await executions.get(execution.id) == intent
+
+
+async def test_settlement_is_durable_when_its_future_is_done(ledger, executions):
+    execution = call()
+    ledger.begin(execution)
+    await ledger.recorded(execution)
+    await ledger.settle(succeed(execution))
+    assert await executions.get(execution.id) == execution
+    await ledger.recorded(execution)
+
+
+async def test_row_settled_while_its_intent_is_queued_is_written_once(ledger, executions):
+    execution = call()
+    ledger.begin(execution)
+    await ledger.settle(succeed(execution))
+    assert executions.batches == [1]
+    assert await executions.get(execution.id) == execution
+
+
+async def test_row_settled_while_its_intent_is_written_ends_settled(ledger, executions):
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def before() -> None:
+        writing.set()
+        await go_on.wait()
+
+    executions.before = before
+    execution = call()
+    ledger.begin(execution)
+    await writing.wait()
+    settlement = ledger.settle(succeed(execution))
+    go_on.set()
+    await ledger.recorded(execution)
+    await settlement
+    assert executions.batches == [1, 1]
+    assert await executions.get(execution.id) == execution
+
+
+async def test_second_settlement_changes_nothing_before_or_after_the_first_is_durable(ledger, executions):
+    execution, other = call(), Execution()
+    ledger.begin(execution)
+    first = ledger.settle(succeed(execution))
+    other.CopyFrom(execution)
+    second = ledger.settle(succeed(other, tokens=9, state=CANCELLED))
+    await first
+    await second
+    await ledger.settle(other)
+    assert await executions.get(execution.id) == execution
+
+
+@pytest.mark.parametrize("state", [0, PENDING, LOST])
+async def test_state_that_is_no_outcome_cannot_be_settled(ledger, state):
+    execution = call()
+    ledger.begin(execution)
+    execution.state = state
+    with pytest.raises(ValueError, match="cannot be settled as"):
+        ledger.settle(execution)
+
+
+async def test_execution_that_was_not_begun_cannot_be_settled(ledger):
+    with pytest.raises(ValueError, match="cannot be settled"):
+        ledger.settle(succeed(call()))
+
+
+async def test_ids_are_version_7_and_sort_by_time(ledger):
+    batches = []
+    for _ in range(3):
+        batch = [call() for _ in range(20)]
+        for execution in batch:
+            ledger.begin(execution)
+        batches.append({execution.id for execution in batch})
+        await asyncio.sleep(0.002)
+    ids = [id for batch in batches for id in sorted(batch)]
+    assert len(set(ids)) == 60
+    assert ids == sorted(ids)
+    assert all(id[14] == "7" and id[19] in "89ab" for id in ids)
+
+
+async def test_500_concurrent_calls_give_500_rows_in_few_transactions(ledger, executions, database):
+    async def one() -> None:
+        execution = call()
+        ledger.begin(execution)
+        await ledger.recorded(execution)
+        await asyncio.sleep(0)
+        await ledger.settle(succeed(execution))
+
+    await asyncio.gather(*(one() for _ in range(500)))
+    assert await states(database) == {"SUCCEEDED": 500}
+    assert sum(executions.batches) == 1000
+    assert len(executions.batches) < 50
+
+
+async def test_cancelled_caller_does_not_wait_and_its_row_is_booked(ledger, executions, database):
+    async def caller() -> None:
+        execution = call()
+        ledger.begin(execution)
+        await ledger.settle(succeed(execution, state=CANCELLED))
+
+    with capture_logs() as logs:
+        tasks = [asyncio.create_task(caller()) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
+        await ledger.stop()
+    assert logs == []
+    assert await states(database) == {"CANCELLED": 10}
+
+
+async def test_settlement_that_nobody_awaits_is_booked(executions, database):
+    async with running(executions, database) as ledger:
+        execution = call()
+        ledger.begin(execution)
+        ledger.settle(succeed(execution))
+        del execution
+    assert await states(database) == {"SUCCEEDED": 1}
+
+
+async def test_memory_stays_flat(executions, database):
+    async def one() -> None:
+        execution = call()
+        ledger.begin(execution)
+        await ledger.recorded(execution)
+        await ledger.settle(succeed(execution))
+
+    async with running(executions, database) as ledger:
+        blocks = []
+        for _ in range(2):
+            for _ in range(10):
+                await asyncio.gather(*(one() for _ in range(100)))
+            gc.collect()
+            blocks.append(sys.getallocatedblocks())
+    assert blocks[1] - blocks[0] < 500  # for 1,000 calls
+
+
+async def test_stopped_ledger_begins_nothing_and_logs_what_settles_too_late(ledger, database):
+    execution = call()
+    ledger.begin(execution)
+    await ledger.stop()
+    with pytest.raises(ServiceUnavailable):
+        ledger.begin(call())
+    with capture_logs() as logs:
+        await ledger.settle(succeed(execution))
+    assert logs[0]["event"] == "execution_not_booked"
+    assert logs[0]["execution"]["usage"]["input_tokens"] == 7
+    assert await states(database) == {"PENDING": 1}
+    assert await Leases(database).live() == {}
+
+
+async def test_ledger_that_was_not_started_begins_nothing(executions, database):
+    with pytest.raises(ServiceUnavailable):
+        Ledger(executions, Leases(database), lane="cpu").begin(call())
+
+
+async def test_stop_writes_what_waits(executions, database):
+    async with running(executions, database) as ledger:
+        for _ in range(700):
+            execution = call()
+            ledger.begin(execution)
+            ledger.settle(succeed(execution))
+    assert await states(database) == {"SUCCEEDED": 700}
+
+
+async def test_lease_is_kept_while_the_ledger_runs(executions, database):
+    async with running(executions, database, ttl_s=0.4) as ledger:
+        await asyncio.sleep(0.9)
+        assert await Leases(database).live() == {ledger.server_id: "cpu"}
+
+
+async def test_starting_ledger_books_what_a_dead_server_left_as_lost(executions, database):
+    async with running(executions, database) as dead:
+        execution = call()
+        dead.begin(execution)
+    async with running(executions, database):
+        assert (await executions.get(execution.id)).state == LOST
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["begin", "settle", "recorded", "write"]), st.integers(0, 3)), max_size=25
+)
+
+
+@given(STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_interleaving_leaves_one_row_with_the_first_outcome(executions, database, steps):
+    calls: dict[int, Execution] = {}
+    outcomes: dict[int, Execution] = {}
+    async with running(executions, database) as ledger:
+        for number, (step, key) in enumerate(steps):
+            if step == "begin" and key not in calls:
+                ledger.begin(calls.setdefault(key, call()))
+            elif step == "settle" and key in calls:
+                ledger.settle(succeed(calls[key], tokens=number + 1, state=[SUCCEEDED, FAILED][number % 2]))
+                copy = Execution()
+                copy.CopyFrom(calls[key])
+                outcomes.setdefault(key, copy)
+            elif step == "recorded" and key in calls:
+                await ledger.recorded(calls[key])
+            elif step == "write":
+                await asyncio.sleep(key / 1000)
+    for key, execution in calls.items():
+        assert await executions.get(execution.id) == outcomes.get(key, execution)

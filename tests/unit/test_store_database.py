@@ -1,0 +1,168 @@
+"""What only one of the two databases does; the common rules are in tests/contract/test_store.py."""
+
+import asyncio
+import os
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from genai_spine.store import schema
+from genai_spine.store.database import Database, RowsRefused
+from genai_spine.store.executions import Executions
+from tests.databases import PostgresServer
+
+INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at)"
+
+
+async def scalar(database: Database, statement: str) -> object:
+    async with database.engine.connect() as connection:
+        return (await connection.exec_driver_sql(statement)).scalar()
+
+
+async def write(database: Database, *ids: str | None) -> None:
+    statement = f"INSERT INTO executions (id) VALUES ({database.marks(1)})"
+    await database.write_many(statement, [(id,) for id in ids])
+
+
+async def test_sqlite_file_is_made_with_its_folders_and_a_log_that_survives_a_kill(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path}/a/b/spine.db")
+    assert await scalar(database, "PRAGMA journal_mode") == "wal"
+    assert await scalar(database, "PRAGMA synchronous") == 1
+    assert await scalar(database, "PRAGMA foreign_keys") == 1
+    assert await scalar(database, "PRAGMA busy_timeout") == 5000
+    await database.close()
+    assert (tmp_path / "a/b/spine.db").is_file()
+
+
+async def test_relative_sqlite_path_is_relative_to_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    database = Database("sqlite+aiosqlite:///data/x.db")
+    await database.ping()
+    await database.close()
+    assert (tmp_path / "data/x.db").is_file()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+async def test_sqlite_without_a_path_is_empty_private_and_gone_after_close(url):
+    first, second = Database(url), Database(url)
+    assert await schema.upgrade(first)
+    assert await schema.current(second) is None
+    assert await Executions(first).get("x") is None
+    folder = os.path.dirname(first.engine.url.database or "")
+    assert os.listdir(folder)
+    await first.close()
+    await second.close()
+    with pytest.raises(FileNotFoundError):
+        os.listdir(folder)
+
+
+async def test_writer_and_pool_of_sqlite_see_each_others_rows(sqlite_url):
+    database = Database(sqlite_url)
+    await database.write_many(
+        f"{INSERT} VALUES (?, 'cpu', ?, ?)", [("a", "2026", "2026"), ("b", "2026", "2026")]
+    )
+    assert await scalar(database, "SELECT count(*) FROM leases") == 2
+    await database.close()
+
+
+async def test_writer_of_sqlite_waits_for_another_process_that_writes(sqlite_url):
+    database, other = Database(sqlite_url), Database(sqlite_url)
+    async with other.engine.connect() as connection:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        row = ("a", "2026", "2026")
+        writing = asyncio.create_task(database.write_many(f"{INSERT} VALUES (?, 'cpu', ?, ?)", [row]))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        await connection.rollback()
+        await writing
+    await other.close()
+    await database.close()
+
+
+async def test_sweep_on_sqlite_finds_pending_rows_by_their_index(sqlite_url):
+    database, statements = Database(sqlite_url), []
+    sa.event.listen(
+        database.engine.sync_engine, "before_cursor_execute", lambda *event: statements.append(event[2:4])
+    )
+    await Executions(database).sweep()
+    async with database.engine.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[0][0]}", statements[0][1])
+        assert "ix_executions_pending" in str(plan.all())
+    await database.close()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_postgresql_is_reached_by_its_unix_socket_under_every_scheme(postgres_url: str, scheme):
+    database = Database(postgres_url.replace("postgresql", scheme, 1))
+    await database.ping()
+    await database.close()
+
+
+async def test_postgresql_url_takes_the_options_of_libpq(postgres_server: PostgresServer):
+    folder = parse_qs(urlsplit(postgres_server.url()).query)["host"][0]
+    url = f"postgresql:///postgres?host={folder}&user=postgres&sslmode=disable&application_name=mine"
+    database = Database(url)
+    assert await scalar(database, "SHOW application_name") == "mine"
+    await database.close()
+
+
+async def test_pool_of_postgresql_recovers_when_the_server_comes_back(postgres_server, postgres_url):
+    database = Database(postgres_url)
+    await database.ping()
+    postgres_server.stop()
+    with pytest.raises((OSError, sa.exc.DBAPIError)):
+        await database.ping()
+    postgres_server.start()
+    await database.ping()
+    await database.close()
+
+
+async def test_rows_that_break_a_rule_are_refused_and_the_writer_goes_on(database: Database):
+    for _ in range(2):
+        with pytest.raises(RowsRefused):
+            await write(database, "a")  # every other column must not be NULL
+
+
+async def test_failure_that_is_not_a_rows_fault_is_not_called_refused(database: Database):
+    with pytest.raises(Exception, match="nowhere") as failure:
+        await database.write_many(f"INSERT INTO nowhere VALUES ({database.marks(1)})", [("a",)])
+    assert not isinstance(failure.value, RowsRefused)
+
+
+async def test_connections_are_never_more_than_the_pool_allows(database_url):
+    database = Database(database_url, pool_min=1, pool_max=3)
+    connections = [await database.engine.connect() for _ in range(2)]  # the writer is the third
+    waiting = asyncio.create_task(database.ping())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await connections.pop().close()
+    await waiting
+    await connections.pop().close()
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:s3cret@127.0.0.1:1/db", "postgres://me@127.0.0.1:1/db?password=s3cret"]
+)
+async def test_password_shows_in_no_representation_and_no_error(url):
+    database = Database(url)
+    with pytest.raises(ConnectionRefusedError) as failure:
+        await database.ping()
+    shown = [repr(database), str(database.engine), repr(database.engine.url), repr(failure.value)]
+    assert not any("s3cret" in text for text in shown)
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://me:s3cret@host/db", "data/x.db", ""])
+def test_other_urls_are_refused_without_repeating_them(url):
+    with pytest.raises(ValueError, match="starts with sqlite:// or postgresql://") as failure:
+        Database(url)
+    assert "s3cret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 5), (3, 2)])
+def test_pool_sizes_that_make_no_sense_are_refused(sizes):
+    with pytest.raises(ValueError, match="pool sizes"):
+        Database("sqlite://", *sizes)
