@@ -3,7 +3,6 @@
 `python -m bench.bare URL` prints its port as JSON and serves until it is ended.
 """
 
-import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -27,6 +26,10 @@ class Forwarder(openai_service_pb2_grpc.OpenAIServiceServicer):
         async with self.session.post(self.url, data=request.data) as reply:
             return HttpBody(data=await reply.read(), content_type="application/json")
 
+    async def CreateTextCompletion(self, request: HttpBody, context: Any) -> AsyncIterator[HttpBody]:
+        async for body in self.CreateChatCompletion(request, context):
+            yield body
+
     async def CreateChatCompletion(self, request: HttpBody, context: Any) -> AsyncIterator[HttpBody]:
         async with self.session.post(self.url, data=request.data) as reply:
             async for data in reply.content.iter_any():
@@ -35,7 +38,9 @@ class Forwarder(openai_service_pb2_grpc.OpenAIServiceServicer):
 
 async def main(url: str) -> None:
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers={"content-type": "application/json"}) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, headers={"content-type": "application/json"}
+    ) as session:
         server = grpc.aio.server()
         openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(Forwarder(session, url), server)
         port = server.add_insecure_port("127.0.0.1:0")

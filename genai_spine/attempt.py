@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import TypeVar, cast
 
@@ -11,6 +12,7 @@ from genai_spine.call import Call
 from genai_spine.errors import ProviderFailure, SpineError
 from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
+from genai_spine.routing import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 
@@ -18,15 +20,26 @@ T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request with its route: what all attempts at it share."""
+
+    operation: str  # completion or embeddings
+    request: Request  # its provider and model are the route's
+    requested_model: str  # as the caller named it
+    route: Route
+    call: Call
+    streamed: bool = False
+
+
 class Attempt:
-    def __init__(self, ledger: Ledger, prices: PriceBook, local: bool, call: Call) -> None:
-        """local: the provider's models cost nothing."""
+    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, number: int) -> None:
+        """Puts the intent on the books. number: of this attempt at the order, from 1."""
         self.ledger = ledger
         self.prices = prices
-        self.local = local
-        self.call = call
+        self.order = order
+        self.call = order.call
         self.started = monotonic()
-        self.execution = execution_pb2.Execution(request_id=call.request_id, caller=call.caller)
         self.delivered = False  # something has reached the caller, so no other attempt may be made
         self.model = ""  # as the provider reports it
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
@@ -34,6 +47,19 @@ class Attempt:
         self._usage: pb.Usage | None = None
         self._visible = 0  # estimated tokens of what has arrived
         self._reasoning = 0
+        request = order.request
+        self.execution = execution_pb2.Execution(
+            request_id=order.call.request_id,
+            caller=order.call.caller,
+            operation=order.operation,
+            provider=request.provider,
+            model=request.model,
+            requested_model=order.requested_model,
+            attempt=number,
+            streamed=order.streamed,
+            user=request.user if request.HasField("user") else None,
+        )
+        ledger.begin(self.execution)
 
     def answer_id(self, prefix: str) -> str:
         return prefix + self.execution.id.replace("-", "")[-24:]
@@ -53,9 +79,9 @@ class Attempt:
                 self._meter(chunk)
                 yield self._stamp(chunk)
 
-    async def finished(self, request: pb.CreateCompletionRequest) -> pb.CompletionChunk:
+    async def finished(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; the last chunk, with usage and cost."""
-        usage = self._usage or self._estimated(request, pb.PROVENANCE_ESTIMATED)
+        usage = self._usage or self._estimated(pb.PROVENANCE_ESTIMATED)
         self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
         last = self._stamp(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
@@ -78,7 +104,7 @@ class Attempt:
         answer.latency_ms = self.call.latency_ms
         return answer
 
-    async def failed(self, error: SpineError, request: Request) -> None:
+    async def failed(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
@@ -86,14 +112,14 @@ class Attempt:
         if refused and not self.delivered:
             self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
         else:
-            self._price(self._usage or self._partial(request))
+            self._price(self._usage or self._partial())
         await self._settle()
 
-    def cancelled(self, request: Request) -> None:
+    def cancelled(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
         self.execution.error = "the caller went away"
-        self._price(self._usage or self._partial(request))
+        self._price(self._usage or self._partial())
         self._close()
 
     async def _first(self, chunk: pb.CompletionChunk) -> None:
@@ -119,23 +145,26 @@ class Attempt:
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
 
-    def _estimated(self, request: Request, output: pb.Provenance) -> pb.Usage:
+    def _estimated(self, output: pb.Provenance) -> pb.Usage:
+        request = self.order.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
         given = tokens.estimate_input(request)
         return tokens.usage(given, self._visible, self._reasoning, output=output)
 
-    def _partial(self, request: Request) -> pb.Usage:
+    def _partial(self) -> pb.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
         arrived = self._visible or self._reasoning
-        return self._estimated(request, pb.PROVENANCE_PARTIAL_STREAM if arrived else pb.PROVENANCE_UNKNOWN)
+        return self._estimated(pb.PROVENANCE_PARTIAL_STREAM if arrived else pb.PROVENANCE_UNKNOWN)
 
     def _price(self, usage: pb.Usage) -> pb.Cost:
         """Puts usage and cost on the books; by the model that answered, else by the one asked for."""
         execution = self.execution
         tier = self.service_tier
         for model in (self.model or execution.model, execution.model):
-            cost = self.prices.cost(execution.provider, model, usage, local=self.local, service_tier=tier)
+            cost = self.prices.cost(
+                execution.provider, model, usage, local=self.order.route.provider.local, service_tier=tier
+            )
             if cost.price_known:
                 break
         execution.usage.CopyFrom(usage)

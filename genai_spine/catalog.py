@@ -34,7 +34,11 @@ class Catalog:
             providers = {request.provider: self.router.resolve(request.provider, "any").provider}
         after = _token_id(request.page_token)
         lists = await asyncio.gather(*map(self._listed, providers.values()))
-        missing = [name for name, models in zip(providers, lists, strict=True) if models is None]
+        missing = [
+            name
+            for name, models in zip(providers, lists, strict=True)
+            if models is None and not providers[name].endpoint.implicit
+        ]
         models = sorted((model for models in lists for model in models or ()), key=lambda model: model.id)
         rest = [model for model in models if model.id > after]
         size = request.page_size or PAGE
@@ -61,7 +65,8 @@ class Catalog:
         try:
             return await self._models(provider)
         except SpineError as error:
-            log.warning("models_not_listed", provider=provider.name, cause=str(error))
+            if not provider.endpoint.implicit:
+                log.warning("models_not_listed", provider=provider.name, cause=str(error))
             return None
 
     async def _models(self, provider: Provider) -> list[pb.Model]:
@@ -101,6 +106,11 @@ async def _in_time(provider: Provider) -> list[pb.Model]:
 
 
 async def _state(provider: Provider) -> str:
+    state = await _asked(provider)
+    return "not_configured" if provider.endpoint.implicit and state != "healthy" else state
+
+
+async def _asked(provider: Provider) -> str:
     try:
         await asyncio.wait_for(provider.health(), ASK_S)
     except TimeoutError:

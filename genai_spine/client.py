@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-
 from typing import TYPE_CHECKING
 
 import grpc

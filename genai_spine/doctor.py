@@ -59,6 +59,8 @@ async def _provider(endpoint: Endpoint) -> Finding:
     reached = await answers(endpoint)
     if reached is None:
         return Finding(part, "ok", endpoint.base_url)
+    if endpoint.implicit:
+        return Finding(part, "ok", f"not used: {reached}")
     return Finding(part, "warning", f"{endpoint.base_url}: {reached}")
 
 

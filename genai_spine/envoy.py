@@ -19,6 +19,8 @@ from typing import Any
 import envoy as envoy_wheel  # type: ignore[import-untyped]
 import yaml
 
+from genai_spine.servers import tied_to_us
+
 PACKAGE = Path(__file__).parent
 DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"
 READY_TIMEOUT_S = 10.0
@@ -142,7 +144,7 @@ class Envoy:
     async def launch(self, config: Config, worker_threads: int = 1) -> None:
         """As start, with a complete configuration."""
         if threading.current_thread() is not threading.main_thread():
-            # The binary asks the kernel to end it together with the thread that started it.
+            # DIE_WITH_PARENT: the kernel looks at the thread that started Envoy.
             raise EnvoyError("Envoy must be started from the main thread")
         _write(config, self.run_dir)
         self._process = await _spawn(self.run_dir, worker_threads)
@@ -231,7 +233,7 @@ def _write(config: Config, folder: Path) -> Path:
 async def _spawn(run_dir: Path, worker_threads: int) -> Process:
     with (run_dir / "envoy.log").open("wb") as log:
         return await asyncio.create_subprocess_exec(
-            *(binary_path(), "-c", str(run_dir / "envoy.yaml"), "--log-level", "warn"),
+            *(*tied_to_us(), binary_path(), "-c", str(run_dir / "envoy.yaml"), "--log-level", "warn"),
             *("--admin-address-path", str(run_dir / "admin_address")),
             *("--disable-hot-restart", "--concurrency", str(worker_threads)),
             *("--drain-time-s", str(LISTENER_DRAIN_S), "--drain-strategy", "immediate"),

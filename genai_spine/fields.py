@@ -256,7 +256,6 @@ def _json_problems(text: str) -> Sequence[Problem]:
 # What ties the fields of one message together, by the message's full name.
 
 IMAGE_URL = re.compile(r"https?://|data:", re.IGNORECASE)
-MAX_LOGIT_BIAS = 100
 MUST_SPEAK = frozenset((pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER))
 
 
@@ -293,10 +292,6 @@ def _create_completion(request: pb.CreateCompletionRequest) -> Sequence[Problem]
         problems.append(both if request.messages else (".messages", "is required unless prompt is set"))
     if request.top_logprobs and not request.logprobs:
         problems.append((".top_logprobs", "needs logprobs"))
-    for token, bias in request.logit_bias.items() if request.logit_bias else ():
-        if abs(bias) > MAX_LOGIT_BIAS and isfinite(bias):
-            problem = f"must be from -{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}, got {_shown(bias)}"
-            problems.append((f".logit_bias[{token}]", problem))
     if request.tools or request.HasField("tool_choice"):
         problems += _tools(request)
     return problems

@@ -13,12 +13,12 @@ from typing import TypeVar
 import structlog
 
 from genai_spine import tokens
-from genai_spine.attempt import Attempt
+from genai_spine.attempt import Attempt, Order
 from genai_spine.call import Call
 from genai_spine.errors import InternalError, ProviderUnavailable, RateLimited, SpineError
 from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
-from genai_spine.routing import Route, Router
+from genai_spine.routing import Router
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FIRST_DELAY_S = 0.5  # before the second attempt; doubled for each one after it
@@ -39,20 +39,21 @@ class Inference:
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
-        requested, route = self._route(request)
+        order = self._order(request, call)
 
         async def once(attempt: Attempt) -> pb.Completion:
-            completion = await route.provider.complete(request, call)
+            completion = await order.route.provider.complete(request, call)
             if not completion.HasField("usage"):
                 completion.usage.CopyFrom(_estimated(request, completion))
             completion.id = attempt.answer_id("comp_")
             return completion
 
-        return await self._until_done("completion", request, requested, call, once, route)
+        return await self._until_done(order, once)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        """Errors: as complete()."""
         requested = request.model
-        route = self.router.resolve(request.provider, request.model, embedding=True)
+        route = self.router.resolve(request.provider, requested, embedding=True)
         request.provider, request.model = route.provider.name, route.model
 
         async def once(attempt: Attempt) -> pb.CreateEmbeddingsResponse:
@@ -62,82 +63,54 @@ class Inference:
                 response.usage.CopyFrom(tokens.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
             return response
 
-        return await self._until_done("embeddings", request, requested, call, once, route)
+        return await self._until_done(Order("embeddings", request, requested, route, call), once)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        """Chunks as they come; one more at the end has usage and cost. Errors as complete()."""
-        requested, route = self._route(request)
+        """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
+        order = self._order(request, call, streamed=True)
         for number in range(1, self.retries + 2):
-            attempt = self._begin("completion", request, requested, call, route, number)
-            attempt.execution.streamed = True
+            attempt = Attempt(self.ledger, self.prices, order, number)
             try:
-                async with aclosing(attempt.metered(route.provider.stream(request, call))) as chunks:
+                async with aclosing(attempt.metered(order.route.provider.stream(request, call))) as chunks:
                     async for chunk in chunks:
                         yield chunk
-                yield await attempt.finished(request)
+                yield await attempt.finished()
                 return
             except SpineError as error:
-                await attempt.failed(error, request)
+                await attempt.failed(error)
                 await self._before_another(error, number, call, delivered=attempt.delivered)
             except (asyncio.CancelledError, GeneratorExit):
-                attempt.cancelled(request)
+                attempt.cancelled()
                 raise
             except Exception as error:
-                await attempt.failed(InternalError(), request)
+                await attempt.failed(InternalError())
                 raise InternalError() from error
 
-    def _route(self, request: pb.CreateCompletionRequest) -> tuple[str, Route]:
-        """The model as the caller named it, and the route, which the request then names."""
+    def _order(self, request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False) -> Order:
+        """Routes the request, which from then on names the provider and the upstream's model."""
         requested = request.model
         route = self.router.resolve(request.provider, requested)
         request.provider, request.model = route.provider.name, route.model
         route.provider.check_options(request)
-        return requested, route
+        return Order("completion", request, requested, route, call, streamed)
 
-    async def _until_done(
-        self,
-        operation: str,
-        request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest,
-        requested: str,
-        call: Call,
-        once: Callable[[Attempt], Awaitable[T]],
-        route: Route,
-    ) -> T:
+    async def _until_done(self, order: Order, once: Callable[[Attempt], Awaitable[T]]) -> T:
         for number in range(1, self.retries + 2):
-            attempt = self._begin(operation, request, requested, call, route, number)
+            attempt = Attempt(self.ledger, self.prices, order, number)
             try:
                 return await attempt.settled(await once(attempt))
             except SpineError as error:
-                await attempt.failed(error, request)
-                await self._before_another(error, number, call)
+                await attempt.failed(error)
+                await self._before_another(error, number, order.call)
             except asyncio.CancelledError:
-                attempt.cancelled(request)
+                attempt.cancelled()
                 raise
             except Exception as error:
-                await attempt.failed(InternalError(), request)
+                await attempt.failed(InternalError())
                 raise InternalError() from error
         raise InternalError()  # not reached: _before_another raises after the last attempt
-
-    def _begin(
-        self,
-        operation: str,
-        request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest,
-        requested: str,
-        call: Call,
-        route: Route,
-        number: int,
-    ) -> Attempt:
-        attempt = Attempt(self.ledger, self.prices, route.provider.local, call)
-        execution = attempt.execution
-        execution.operation, execution.attempt = operation, number
-        execution.provider, execution.model = request.provider, request.model
-        execution.requested_model = requested
-        if request.HasField("user"):
-            execution.user = request.user
-        self.ledger.begin(execution)
-        return attempt
 
     async def _before_another(
         self, error: SpineError, number: int, call: Call, *, delivered: bool = False

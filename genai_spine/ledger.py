@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -27,6 +28,10 @@ from genai_spine.v1.execution_pb2 import Execution
 LONGEST_BATCH = 500  # rows per transaction
 MOST_WAITING = 10_000  # rows that no database took yet; past that no call is begun
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
+# An intent that nobody waits for yet: a call that ends sooner is written once, not twice.
+LINGER_S = 0.005
+# From one commit to the next: a busy ledger writes several rows at once, an idle one does not wait.
+PAUSE_S = 0.004
 SETTLED = frozenset(
     (
         execution_pb2.EXECUTION_STATE_SUCCEEDED,
@@ -80,6 +85,7 @@ class Ledger:
         self._patience = patience or Patience()
         self._rows: dict[str, _Row] = {}
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()  # somebody waits for a row
         self._open = False
         self._writer: asyncio.Task[None] | None = None
         self._keepers: list[asyncio.Task[None]] = []
@@ -96,6 +102,7 @@ class Ledger:
         """Writes what waits, for at most patience.stop_s; what is left then goes to the log in full."""
         self._open = False
         self._wake.set()
+        self._urgent.set()
         if self._writer is not None:
             await asyncio.wait({self._writer}, timeout=self._patience.stop_s)
             await _end([self._writer, *self._keepers])
@@ -122,6 +129,8 @@ class Ledger:
         _set_now(execution.create_time)
         self._rows[execution.id] = _Row(_copy(execution))
         self._wake.set()
+        if execution.streamed:  # its first byte will wait for it
+            self._urgent.set()
 
     async def recorded(self, execution: Execution) -> None:
         """Returns when the execution is durable, as intent or settled; await it before the first byte.
@@ -133,6 +142,7 @@ class Ledger:
             return
         future = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
+        self._urgent.set()
         await asyncio.wait({future}, timeout=self._patience.row_s)
         if not future.done() or not future.result():
             raise ServiceUnavailable(cause="its ledger cannot be written")
@@ -164,23 +174,36 @@ class Ledger:
             row.execution, row.since = _copy(execution), time.monotonic()
         row.settled = True
         self._wake.set()
+        self._urgent.set()
         return row
 
     async def _write(self) -> None:
-        retry_s = FIRST_RETRY_S
+        retry_s, committed = FIRST_RETRY_S, 0.0
         while self._rows or self._open:
             if not self._rows:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            await self._come_together(committed)
             batch = [(row, row.execution) for row in islice(self._rows.values(), LONGEST_BATCH)]
             try:
                 await self._save(batch)
-                retry_s = FIRST_RETRY_S
+                retry_s, committed = FIRST_RETRY_S, time.monotonic()
             except Exception as error:
                 log.warning("ledger_not_written", waiting=len(self._rows), cause=_cause(error))
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
+
+    async def _come_together(self, committed: float) -> None:
+        """Returns when the waiting rows are to be written; committed: when the last ones were."""
+        if not self._urgent.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self._urgent.wait()
+        if (pause_s := committed + PAUSE_S - time.monotonic()) > 0 and self._open:
+            await asyncio.sleep(pause_s)
+        if len(self._rows) <= LONGEST_BATCH:
+            self._urgent.clear()
 
     async def _save(self, batch: Sequence[tuple[_Row, Execution]]) -> None:
         try:

@@ -12,6 +12,10 @@ PREFIXES = (
     ("gpt-", "openai"),
     ("o1", "openai"),
     ("o3", "openai"),
+    # Not in the older service's rules, where these went to the default provider and were not found.
+    ("o4", "openai"),
+    ("chatgpt-", "openai"),
+    ("text-embedding-", "openai"),
     ("claude-", "anthropic"),
     ("amazon.", "bedrock"),
     ("anthropic.", "bedrock"),

@@ -1,6 +1,7 @@
 """The composition root: store, inference and services put together into one grpc.aio server."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Server:
     providers: dict[str, Provider]
     health: health.aio.HealthServicer
     names: list[str]
+    drain_delay_s: float
     drain_s: float
     port: int = 0
 
@@ -78,6 +80,7 @@ class Server:
         self.door.draining = True
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.door.running, up_to_s=self.drain_s)
+        await asyncio.sleep(self.drain_delay_s)
         await self.grpc.stop(self.drain_s)
         for provider in self.providers.values():
             await provider.close()
@@ -96,17 +99,28 @@ def build(settings: Settings) -> Server:
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     inference = Inference(router, ledger, prices, settings.provider_retries)
     catalog = Catalog(router, prices)
-    door = Door(settings.lane)
-    server = grpc.aio.server(interceptors=[door], options=OPTIONS)
+    server = grpc.aio.server(options=OPTIONS)
+    door = Door(settings.lane, server)
     checks = health.aio.HealthServicer()
-    names = _attach(server, inference, catalog, database)
+    names = _attach(door, inference, catalog, database)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
-    return Server(server, door, ledger, database, providers, checks, names, settings.drain_timeout, port)
+    return Server(
+        grpc=server,
+        door=door,
+        ledger=ledger,
+        database=database,
+        providers=providers,
+        health=checks,
+        names=names,
+        drain_delay_s=settings.drain_delay,
+        drain_s=settings.drain_timeout,
+        port=port,
+    )
 
 
-def _attach(server: grpc.aio.Server, inference: Inference, catalog: Catalog, database: Database) -> list[str]:
+def _attach(door: Door, inference: Inference, catalog: Catalog, database: Database) -> list[str]:
     """Every service of ours; returns their full names."""
     completion, openai = completion_service_pb2_grpc, openai_service_pb2_grpc
     attached: list[tuple[Callable[..., None], Any]] = [
@@ -116,7 +130,7 @@ def _attach(server: grpc.aio.Server, inference: Inference, catalog: Catalog, dat
         (document_service_pb2_grpc.add_DocumentServiceServicer_to_server, DocumentService()),
     ]
     for add, service in attached:
-        add(service, server)
+        add(service, door)
     files = (completion_service_pb2, openai_service_pb2, health_service_pb2, document_service_pb2)
     return [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 
@@ -129,6 +143,9 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await server.start()
+    # What was made until now stays for good: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.providers))
     ready(server.port)
     await stopping.wait()

@@ -19,6 +19,16 @@ START_S = 30.0  # a server that does not say its port within this has failed
 MANY_DEATHS = 5  # within DEATHS_S: it dies of something that a restart does not mend
 DEATHS_S = 60.0
 
+# Run by Python in the child: the kernel ends the child when our main thread ends, however that happens,
+# and then it becomes what it was started for. Else an Envoy whose parent was killed would keep the port.
+DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent is gone already")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 log = structlog.get_logger()
 
 
@@ -41,6 +51,7 @@ class ServerProcess:
         """Returns when it takes calls. Raises Failed."""
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
         self.process = await asyncio.create_subprocess_exec(
+            *tied_to_us(),
             sys.executable,
             "-m",
             "genai_spine",
@@ -92,3 +103,10 @@ class ServerProcess:
         if stdout is None:
             raise Failed("the server's output is not piped")
         return stdout
+
+
+def tied_to_us() -> tuple[str, ...]:
+    """What to put before a command so that it does not outlive this process; nothing where only Linux can."""
+    if sys.platform != "linux":
+        return ()
+    return (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))

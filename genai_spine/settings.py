@@ -57,10 +57,11 @@ class Settings(BaseSettings):
     sqlite_path: Path = Field(Path("data/genai_spine.db"), description="Used when there is no DATABASE_URL.")
     db_pool_min: int = Field(2, ge=0, description="Database connections kept open.")
     db_pool_max: int = Field(10, ge=1, description="Database connections at most.")
-    lease_ttl: float = Field(
-        15.0, gt=0, description="Seconds until a killed server's calls are settled."
-    )
+    lease_ttl: float = Field(15.0, gt=0, description="Seconds until a killed server's calls are settled.")
     price_overrides: Path | None = Field(None, description="YAML file of prices that win over the book.")
+    drain_delay: float = Field(
+        2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
+    )
     drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
 
     # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below.
@@ -125,7 +126,8 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
     key = variables.get(f"{own}API_KEY") or variables.get(f"{name.upper()}_API_KEY")
-    url = variables.get(f"{own}BASE_URL") or variables.get(f"{own}URL") or row.base_url
+    own_url = variables.get(f"{own}BASE_URL") or variables.get(f"{own}URL")
+    url = own_url or row.base_url
     if not url or (row.key and not key):
         return None
     timeout_s = float(variables.get(f"{own}TIMEOUT") or row.timeout_s)
@@ -133,6 +135,7 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
         name=name,
         base_url=url,
         api_key=key or None,
+        implicit=not own_url and not key and name not in (settings.default_provider, "builtin"),
         default_model=variables.get(f"{own}DEFAULT_MODEL") or row.model,
         default_embedding_model=variables.get(f"{own}DEFAULT_EMBEDDING_MODEL") or row.embedding_model,
         timeouts=Timeouts(

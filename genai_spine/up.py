@@ -28,7 +28,8 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
     servers = [
-        ServerProcess(lane, "127.0.0.1", 0, defaults)
+        # All of them stop together, so there is none that a refused call could go to.
+        ServerProcess(lane, "127.0.0.1", 0, defaults | {"GENAI_DRAIN_DELAY": "0"})
         for lane in lanes
         for _ in range(settings.processes if lane == "cpu" else 1)
     ]
@@ -38,7 +39,18 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
                 await edge.start(_addresses(settings, servers))
-                _announce(settings, edge.port, defaults, notice, as_json=as_json)
+                _announce(
+                    {
+                        "url": f"http://{settings.api_host}:{edge.port}",
+                        "grpc": f"{settings.api_host}:{edge.port}",
+                        "docs": f"http://{settings.api_host}:{edge.port}/docs",
+                        "servers": [f"{server.host}:{server.port}" for server in servers],
+                        "pid": os.getpid(),
+                        "default_model": _called(settings, defaults),
+                        "notice": notice,
+                    },
+                    as_json=as_json,
+                )
                 await _keep(servers, edge, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
@@ -137,7 +149,7 @@ async def _first(stopping: asyncio.Event, job: "asyncio.Future[list[None]]") -> 
     if job.done():
         job.result()
     job.cancel()
-    await asyncio.wait((job,))
+    await asyncio.gather(job, return_exceptions=True)
 
 
 async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: float) -> None:
@@ -151,39 +163,29 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
         await edge.stop()
 
 
-def _announce(
-    settings: Settings, port: int, defaults: dict[str, str], notice: str | None, *, as_json: bool
-) -> None:
-    base = f"http://{settings.api_host}:{port}"
+def _called(settings: Settings, defaults: dict[str, str]) -> str:
+    """provider:model of a request that names neither."""
     name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
-    model = (
-        defaults.get("GENAI_DEFAULT_MODEL")
-        or settings.default_model
-        or settings.endpoints[name].default_model
-    )
-    called = f"{name}:{model}"
+    own = settings.endpoints[name].default_model
+    return f"{name}:{defaults.get('GENAI_DEFAULT_MODEL') or settings.default_model or own}"
+
+
+def _announce(said: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        said = {
-            "url": base,
-            "grpc": f"{settings.api_host}:{port}",
-            "docs": f"{base}/docs",
-            "pid": os.getpid(),
-        }
-        typer.echo(json.dumps(said | {"default_model": called, "notice": notice}))
+        typer.echo(json.dumps(said))
         return
-    body = json.dumps(
-        {"model": called, "messages": [{"role": "user", "content": "Say hello."}], "stream": True}
-    )
+    base, model = said["url"], said["default_model"]
+    asked = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
     python = f"from openai import OpenAI; print(OpenAI(base_url='{base}/v1', api_key='none')"
-    question = f"model='{called}', messages=[{{'role': 'user', 'content': 'Say hello.'}}]"
     lines = [
         f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
-        *([f"note: {notice}"] if notice else []),
+        *([f"note: {said['notice']}"] if said["notice"] else []),
         "",
         "Try:",
-        f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
-        f'  python -c "{python}.chat.completions.create({question}).choices[0].message.content)"',
-        f"  genai-spine chat --address {settings.api_host}:{port} 'Say hello.'",
+        f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' "
+        f"-d '{json.dumps(asked | {'stream': True})}'",
+        f'  python -c "{python}.chat.completions.create(**{asked}).choices[0].message.content)"',
+        f"  genai-spine chat --address {said['grpc']} 'Say hello.'",
         "",
         "Ctrl-C stops it; calls that run are finished first.",
     ]

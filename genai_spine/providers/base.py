@@ -39,6 +39,9 @@ class Endpoint:
     default_model: str | None = None
     default_embedding_model: str | None = None
     timeouts: Timeouts = Timeouts()
+    # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
+    # it does not.
+    implicit: bool = False
 
 
 class Provider:

@@ -9,17 +9,17 @@ from contextlib import aclosing, suppress
 from datetime import datetime
 from http import HTTPStatus
 from time import time
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.chunks import completion, merge
 from genai_spine.providers.events import JsonLines
-from genai_spine.providers.openai_json import FINISH_REASONS, ROLES
+from genai_spine.providers.openai_json import FINISH_REASONS, MOST_TOKENS, ROLES, speaks
 from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -61,11 +61,17 @@ class Ollama(Provider):
             async with aclosing(self.wire.stream("/api/chat", body, call, JsonLines())) as reads:
                 async for lines in reads:
                     whole = pb.CompletionChunk()
-                    for line in lines:
-                        answer = self.wire.decode(line, CHAT)
-                        merge(whole, self._chunk(answer, calls))
-                        calls += len(answer.message.tool_calls or ()) if answer.message else 0
-                        done = done or answer.done
+                    try:
+                        for line in lines:
+                            answer = self.wire.decode(line, CHAT)
+                            merge(whole, self._chunk(answer, calls))
+                            calls += len(answer.message.tool_calls or ()) if answer.message else 0
+                            done = done or answer.done
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's.
+                        if speaks(whole):
+                            yield whole
+                        raise
                     yield whole
         except Refused as refused:
             self._fail(refused.reply, request.model)
@@ -121,7 +127,7 @@ class Ollama(Provider):
         extra = request.provider_options_json
         body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
         body |= {"model": request.model, "stream": stream, "messages": self._messages(request)}
-        options: dict[str, Any] = {}
+        options = _own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:
                 options[OPTIONS[field.name].upstream] = list(value) if field.is_repeated else value
@@ -223,6 +229,15 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
 }
 
 
+def _own_options(body: dict[str, Any]) -> dict[str, Any]:
+    """The `options` among the caller's own fields."""
+    try:
+        options: dict[str, Any] = msgspec.json.decode(body.get("options", b"{}"), type=dict[str, Raw])
+    except msgspec.DecodeError as error:
+        raise errors.InvalidFields([("provider_options_json", f"options: {error}")]) from error
+    return options
+
+
 def _tool(tool: pb.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description}
     function["parameters"] = Raw((tool.function.parameters_json or '{"type":"object"}').encode())
@@ -264,6 +279,9 @@ def _seconds(rfc3339: str) -> int:
         return 0
 
 
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+
+
 class Function(Struct):
     name: str
     arguments: Raw = Raw(b"{}")
@@ -287,15 +305,15 @@ class Chat(Struct):
     message: Said | None = None
     done: bool = False
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: Count | None = None
+    eval_count: Count | None = None
     error: str | None = None
 
 
 class Embeddings(Struct):
     embeddings: list[list[float]]
     model: str = ""
-    prompt_eval_count: int | None = None
+    prompt_eval_count: Count | None = None
 
 
 class Tag(Struct):

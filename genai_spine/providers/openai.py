@@ -6,7 +6,7 @@ is a Dialect in the registry row, so a new gateway is one line and no file.
 
 from array import array
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -64,10 +64,13 @@ OPTIONS = {
     )
 } | {"choice_count": Option("n"), "stop_sequences": Option("stop"), "max_tokens": Option("max_tokens")}
 
-# Error codes that decide whatever the status says.
+CHAT_ONLY = ("tools", "tool_choice", "response_format")
+
+# Error codes, or types, that decide whatever the status says.
 CODES: dict[str, type[errors.ProviderFailure]] = {
     "context_length_exceeded": errors.ContextLengthExceeded,
     "string_above_max_length": errors.ContextLengthExceeded,
+    "exceed_context_size_error": errors.ContextLengthExceeded,  # llama.cpp
     "content_filter": errors.ContentFiltered,
     "content_policy_violation": errors.ContentFiltered,
     "insufficient_quota": errors.ProviderQuota,
@@ -106,19 +109,30 @@ class OpenAI(Provider):
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         path, body, decoder = self._write(request, stream=True)
-        finished: set[int] = set()  # indexes of the choices that ended; some upstreams send no [DONE]
+        progress = Progress()
         try:
             async with aclosing(self.wire.stream(path, body, call, ServerSentEvents())) as reads:
                 async for payloads in reads:
                     chunk = pb.CompletionChunk()
-                    for payload in payloads:
-                        self._read(payload, decoder, chunk, finished)
+                    try:
+                        for payload in payloads:
+                            self._read(payload, decoder, chunk, progress)
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's, and on the upstream's bill.
+                        if wire_json.speaks(chunk):
+                            yield chunk
+                        raise
                     if chunk.ByteSize():
                         yield chunk
         except Refused as refused:
             self._fail(refused.reply, request.model)
-        if len(finished) < max(1, request.choice_count):
+        except errors.ProviderError:
+            if not progress.done:  # a connection that breaks after [DONE] cuts nothing
+                raise
+        if not progress.done and len(progress.finished) < max(1, request.choice_count):
             raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+        if not progress.begun:
+            raise self.wire.unusable("no_choices", "the answer has no choices")
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         path, body, decoder = self._write(request, stream=False)
@@ -141,10 +155,11 @@ class OpenAI(Provider):
                 "missing_embeddings", f"{len(answer.data)} embeddings for {len(request.inputs)} inputs"
             )
         response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
-        for entry in sorted(answer.data, key=lambda entry: entry.index):
-            response.embeddings.add(index=entry.index, values=self._vector(entry.embedding))
-        if answer.usage:
-            response.usage.CopyFrom(wire_json.usage(answer.usage))
+        # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
+        for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
+            response.embeddings.add(index=index, values=self._vector(entry.embedding))
+        if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
+            response.usage.CopyFrom(counts)
         return response
 
     async def list_models(self) -> list[pb.Model]:
@@ -157,7 +172,7 @@ class OpenAI(Provider):
         )
         return [
             pb.Model(
-                id=entry.id, created=max(0, int(entry.created or 0)), owned_by=entry.owned_by or self.name
+                id=entry.id, created=wire_json.seconds(entry.created), owned_by=entry.owned_by or self.name
             )
             for entry in entries
         ]
@@ -165,19 +180,31 @@ class OpenAI(Provider):
     async def close(self) -> None:
         await self.wire.close()
 
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        super().check_options(request)
+        if self._as_text(request):
+            for descriptor, _ in request.ListFields():
+                if descriptor.name in CHAT_ONLY:
+                    self._refuse(descriptor.name, f"{descriptor.name} with a bare text")
+
+    def _as_text(self, request: pb.CreateCompletionRequest) -> bool:
+        """The prompt goes out as it is; otherwise the request is, or becomes, a chat."""
+        prompt = request.prompt
+        raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
+        return request.HasField("prompt") and (raw or self.dialect.text_models(request.model))
+
     def _write(
         self, request: pb.CreateCompletionRequest, *, stream: bool
     ) -> tuple[str, bytes, msgspec.json.Decoder[Any]]:
-        body = wire_json.write_request(request, self.options, stream=stream)
-        prompt = request.prompt
-        raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
-        if request.HasField("prompt") and (raw or self.dialect.text_models(request.model)):
-            wire_json.write_prompt(body, prompt)
+        if self._as_text(request):
+            options = {**self.options, "max_tokens": Option("max_tokens")}  # whatever its name is in a chat
+            body = wire_json.write_request(request, options, stream=stream)
+            wire_json.write_prompt(body, request.prompt)
             return "/completions", msgspec.json.encode(body), TEXT
-        if request.HasField("prompt"):
-            message = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=prompt.text)])
-            body["messages"] = [wire_json.write_message(message)]
+        body = wire_json.write_request(request, self.options, stream=stream)
         wire_json.write_chat(body, request)
+        if request.HasField("prompt"):
+            body["messages"] = [{"role": "user", "content": request.prompt.text}]
         return "/chat/completions", msgspec.json.encode(body), CHAT
 
     def _read(
@@ -185,29 +212,37 @@ class OpenAI(Provider):
         payload: bytes,
         decoder: msgspec.json.Decoder[Any],
         chunk: pb.CompletionChunk,
-        finished: set[int],
+        progress: "Progress",
     ) -> None:
         """Adds one event to the chunk."""
         if payload == b"[DONE]":
-            finished.update(range(len(finished), MOST_CHOICES))
+            progress.done = True
+            for index in sorted(progress.begun - progress.finished):
+                wire_json.add_choice(chunk, wire_json.ChatChoice(index=index, finish_reason="stop"))
             return
         answer = self.wire.decode(payload, decoder)
         if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
             self._fail(Reply(200, {}, payload), "")
+        for choice in answer.choices:
+            progress.begun.add(choice.index)
+            if choice.finish_reason:
+                progress.finished.add(choice.index)
+            if isinstance(choice, wire_json.ChatChoice) and choice.delta:
+                progress.number(choice.index, choice.delta.tool_calls or ())
         self._add(answer, chunk)
-        finished.update(choice.index for choice in answer.choices if choice.finish_reason)
 
     def _add(self, answer: wire_json.Answer | wire_json.TextAnswer, chunk: pb.CompletionChunk) -> None:
         if answer.id and not chunk.id:
-            chunk.id, chunk.created, chunk.model = answer.id, max(0, answer.created), answer.model
+            chunk.id, chunk.model = answer.id, answer.model or ""
+            chunk.created = wire_json.seconds(answer.created)
         if answer.system_fingerprint:
             chunk.system_fingerprint = answer.system_fingerprint
         if isinstance(answer, wire_json.Answer) and answer.service_tier:
             chunk.service_tier = answer.service_tier
         for choice in answer.choices:
             wire_json.add_choice(chunk, choice)
-        if answer.usage:
-            chunk.usage.CopyFrom(wire_json.usage(answer.usage))
+        if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
+            chunk.usage.CopyFrom(counts)
 
     def _write_embeddings(self, request: pb.CreateEmbeddingsRequest) -> bytes:
         extra = request.provider_options_json
@@ -244,7 +279,11 @@ class OpenAI(Provider):
             raise errors.ModelNotFound(
                 model=model, hint=f"{self.name} says: {message[:500]}", provider=self.name
             )
-        kind = CODES.get(code) or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        kind = (
+            CODES.get(code)
+            or CODES.get(fault.type or "")
+            or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        )
         if kind is errors.ProviderRejected and "context length" in message.lower():
             kind = errors.ContextLengthExceeded  # compatible servers send no code
         raise kind(
@@ -255,7 +294,22 @@ class OpenAI(Provider):
         )
 
 
-MOST_CHOICES = 128  # what OpenAI allows for n; our own limit is lower
+@dataclass(slots=True)
+class Progress:
+    """What of a stream has come so far, by the index of the choice."""
+
+    done: bool = False  # [DONE] has come; some upstreams send none
+    begun: set[int] = field(default_factory=set)
+    finished: set[int] = field(default_factory=set)  # with a finish reason
+    calls: dict[int, int] = field(default_factory=dict)  # tool calls that were begun
+
+    def number(self, choice: int, pieces: Sequence[wire_json.ToolCall]) -> None:
+        """Gives an index to pieces without one (Gemini, older Ollama): an id begins another call."""
+        for piece in pieces:
+            begun = self.calls.get(choice, 0)
+            if piece.index is None:
+                piece.index = begun if piece.id or not begun else begun - 1
+            self.calls[choice] = max(begun, piece.index + 1)
 
 
 class Fault(Struct):

@@ -5,10 +5,10 @@ compatible upstreams leave out (index, usage, role), and strict about types.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.base import Option
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -52,6 +52,7 @@ FINISH_REASONS = {
     "tool_use": pb.FINISH_REASON_TOOL_CALLS,
     "SAFETY": pb.FINISH_REASON_CONTENT_FILTER,
 }
+MOST_TOKENS = 2**28  # of one count; more is no count
 TOOL_MODES = {
     pb.ToolChoice.MODE_NONE: "none",
     pb.ToolChoice.MODE_AUTO: "auto",
@@ -77,9 +78,9 @@ def write_request(
         body["user"] = request.user
     if request.reasoning_effort:
         body["reasoning_effort"] = _effort(request.reasoning_effort)
-    if stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
+    body["stream"], body["stream_options"] = True, {"include_usage": True}
+    if not stream:  # nor may the caller's own fields make it one
+        del body["stream"], body["stream_options"]
     return body
 
 
@@ -207,6 +208,9 @@ def _response_format(form: pb.ResponseFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": body}
 
 
+Index = Annotated[int, Meta(ge=0, le=1000)]
+
+
 class Function(Struct):
     name: str | None = None
     arguments: str | None = None
@@ -214,7 +218,7 @@ class Function(Struct):
 
 
 class ToolCall(Struct):
-    index: int | None = None
+    index: Index | None = None
     id: str | None = None
     type: str | None = None
     function: Function | None = None
@@ -252,7 +256,7 @@ class TextLogprobs(Struct):
 
 
 class ChatChoice(Struct):
-    index: int = 0
+    index: Index = 0
     message: Said | None = None
     delta: Said | None = None
     finish_reason: str | None = None
@@ -260,7 +264,7 @@ class ChatChoice(Struct):
 
 
 class TextChoice(Struct):
-    index: int = 0
+    index: Index = 0
     text: str = ""
     finish_reason: str | None = None
     logprobs: TextLogprobs | None = None
@@ -281,9 +285,9 @@ class OutputDetails(Struct):
 
 
 class Usage(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
@@ -292,9 +296,9 @@ class Usage(Struct):
 class Answer(Struct):
     """A whole chat answer, or one chunk of it."""
 
-    id: str = ""
-    created: int = 0
-    model: str = ""
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
     choices: list[ChatChoice] = []
     usage: Usage | None = None
     system_fingerprint: str | None = None
@@ -303,13 +307,20 @@ class Answer(Struct):
 
 
 class TextAnswer(Struct):
-    id: str = ""
-    created: int = 0
-    model: str = ""
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
     choices: list[TextChoice] = []
     usage: Usage | None = None
     system_fingerprint: str | None = None
     error: Raw | UnsetType = UNSET
+
+
+def speaks(chunk: pb.CompletionChunk) -> bool:
+    """It holds something that the model made, and not only who speaks."""
+    return any(
+        delta.content or delta.reasoning or delta.refusal or delta.tool_calls for delta in chunk.choices
+    )
 
 
 def add_choice(into: pb.CompletionChunk, choice: ChatChoice | TextChoice) -> None:
@@ -341,8 +352,8 @@ def _add_said(delta: pb.ChoiceDelta, said: Said) -> None:
     if said.function_call:
         _add_tool_call(delta, ToolCall(index=0, function=said.function_call))
     for position, call in enumerate(said.tool_calls or ()):
-        if call.index is None:  # Gemini and older Ollama leave it out
-            call.index = position if len(said.tool_calls or ()) > 1 else len(delta.tool_calls)
+        if call.index is None:  # as in every whole message
+            call.index = position
         _add_tool_call(delta, call)
 
 
@@ -383,10 +394,11 @@ def usage(reported: Usage) -> pb.Usage:
     """
     given = reported.prompt_tokens_details or InputDetails()
     made = reported.completion_tokens_details or OutputDetails()
-    cached = given.cached_tokens or reported.prompt_cache_hit_tokens or 0
-    written, audio_in, image = given.cache_write_tokens or 0, given.audio_tokens or 0, given.image_tokens or 0
-    reasoning, audio_out = made.reasoning_tokens or 0, made.audio_tokens or 0
-    prompt, output = reported.prompt_tokens, reported.completion_tokens
+    cached = _tokens(given.cached_tokens or reported.prompt_cache_hit_tokens)
+    written, audio_in = _tokens(given.cache_write_tokens), _tokens(given.audio_tokens)
+    image = _tokens(given.image_tokens)
+    reasoning, audio_out = _tokens(made.reasoning_tokens), _tokens(made.audio_tokens)
+    prompt, output = _tokens(reported.prompt_tokens), _tokens(reported.completion_tokens)
     if reasoning and reported.total_tokens == prompt + output + reasoning:
         output += reasoning
     uncached = max(0, prompt - cached - written - audio_in - image)
@@ -407,6 +419,16 @@ def usage(reported: Usage) -> pb.Usage:
         audio_output_tokens=audio_out,
         input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        accepted_prediction_tokens=made.accepted_prediction_tokens or 0,
-        rejected_prediction_tokens=made.rejected_prediction_tokens or 0,
+        accepted_prediction_tokens=_tokens(made.accepted_prediction_tokens),
+        rejected_prediction_tokens=_tokens(made.rejected_prediction_tokens),
     )
+
+
+def _tokens(reported: int | None) -> int:
+    """A count that the contract can hold; what is out of every bound is taken as none."""
+    return reported if reported and 0 < reported < MOST_TOKENS else 0
+
+
+def seconds(unix_time: float | None) -> int:
+    """A time that the contract can hold; 0: not known."""
+    return int(unix_time) if unix_time and 0 < unix_time < 2**32 else 0

@@ -33,9 +33,9 @@ from genai_spine.services.openai_shapes import (
     Sampling,
     SchemaFormat,
     Text,
-    Texts,
     TextFormat,
     TextPart,
+    Texts,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 

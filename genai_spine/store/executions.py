@@ -74,7 +74,7 @@ class Executions:
         self._database = database
         # A late settlement beats LOST, for real numbers beat unknown ones; nothing beats a settlement.
         self._upsert = (
-            f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({database.marks(len(_COLUMNS))})"
+            f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES {{values}}"
             " ON CONFLICT (id) DO UPDATE SET "
             + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _FIXED)
             + " WHERE executions.state = 'PENDING'"

@@ -18,7 +18,9 @@ from tests.databases import PostgresServer
 from tests.upstreams.process import UpstreamProcess
 
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
-NO_GRPCURL = "deselected: the tests of grpcurl, because neither grpcurl nor Go to install it is on this machine"
+NO_GRPCURL = (
+    "deselected: the tests of grpcurl, because neither grpcurl nor Go to install it is on this machine"
+)
 LOGS = pytest.StashKey[list[tuple[Path, int]]]()
 DESELECTED = pytest.StashKey[bool]()
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import resource
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,6 +107,14 @@ async def until(reached: Callable[[], bool], limit_s: float = 20.0) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"not reached within {limit_s} s")
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 async def grpc_web(edge: Edge, text: bool = False, **headers: str) -> Answer:

@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamReset
 
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import completion_service_pb2_grpc as completion_grpc
@@ -216,11 +218,31 @@ async def test_body_of_32_mib_arrives(edge: Edge, path: str) -> None:
 @pytest.mark.parametrize("body", [whole, chunked])
 async def test_larger_body_is_413(edge: Edge, path: str, body: Any) -> None:
     data = chunked(LIMIT + 1) if body is chunked else await whole(LIMIT + 1)
-    # 413 comes while the client still sends: a client that never reads meanwhile sees a broken pipe.
+    # 413 comes while the client still sends. A client that reads only after it has sent everything
+    # (Python's http.client) sees a reset connection instead: Envoy has no lingering close.
     answer = await edge.call("POST", path, data=data)
     said = check_both_shapes(answer, 413, "PAYLOAD_TOO_LARGE")
     assert said == f"the request body is larger than {LIMIT} bytes"
     assert edge.server.calls == []
+
+
+async def test_larger_body_is_413_over_http2_before_the_stream_is_reset(edge: Edge) -> None:
+    connection = H2Connection()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.envoy.port)
+    connection.initiate_connection()
+    start = {":method": "POST", ":path": CREATE, ":scheme": "http", ":authority": "a"}
+    connection.send_headers(1, list((start | {"content-length": str(LIMIT + 1)}).items()))
+    connection.send_data(1, b"{")
+    writer.write(connection.data_to_send())
+    events: list[Any] = []
+    while not any(isinstance(event, StreamReset) for event in events):
+        events += connection.receive_data(await reader.read(MIB))
+    writer.close()
+    await writer.wait_closed()
+    (head,) = [event for event in events if isinstance(event, ResponseReceived)]
+    assert (b":status", b"413") in head.headers
+    body = b"".join(event.data for event in events if isinstance(event, DataReceived))
+    assert json.loads(body)["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
 async def test_larger_grpc_request_is_resource_exhausted(edge: Edge) -> None:

@@ -17,7 +17,7 @@ import pytest
 from genai_spine import envoy
 from genai_spine.v1 import health_service_pb2 as health_service
 from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
-from tests.acceptance.edge import CHAT, CREATE, Edge, check_both_shapes, clients, edge_with, until
+from tests.acceptance.edge import CHAT, CREATE, Edge, check_both_shapes, clients, edge_with, listens, until
 from tests.acceptance.edge_server import OPTIONS, EdgeServer
 
 
@@ -196,7 +196,7 @@ async def test_stop_lets_the_stream_in_flight_end_and_takes_no_new_connection(tm
         async with edge.http.post(CHAT, data=b'{"stream": true}', headers=headers) as response:
             await response.content.readuntil(b"\n\n")
             stop = asyncio.create_task(edge.envoy.stop(10))
-            await until(lambda: refused(edge.envoy.port))
+            await until(lambda: not listens(edge.envoy.port))
             server.release.set()
             assert await response.read() == b"data: piece 1\n\ndata: piece 2\n\n"
         await stop
@@ -252,14 +252,6 @@ async def test_reflection_and_health_of_the_server_are_reachable_through_the_edg
         answers = [answer async for answer in reflect(iter([b"\x3a\x00"]))]
         assert b"genai" not in answers[0]
         assert b"grpc.reflection" in answers[0]
-
-
-def refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 class EdgeServerAt:

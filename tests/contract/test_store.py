@@ -230,7 +230,7 @@ async def test_late_settlement_beats_lost_and_a_late_intent_does_not(executions)
 
 
 async def test_lease_lives_until_it_runs_out_and_is_then_not_renewed(leases):
-    await leases.take("server-1", "cpu", 0.5)
+    await leases.take("server-1", "cpu", 3)
     assert await leases.live() == {"server-1": "cpu"}
     assert await leases.renew("server-1", 0.2)
     await asyncio.sleep(0.3)

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import http.client
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 
 from genai_spine import envoy
 from genai_spine.envoy import Addresses, Envoy, EnvoyError
+from tests.acceptance.edge import listens, until
 
 LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
 
@@ -132,11 +134,10 @@ async def test_envoy_starts_on_a_free_port_and_stops(tmp_path: Path) -> None:
     running = Envoy(tmp_path)
     await running.start(Addresses(port=0))
     assert running.port
-    await asyncio.to_thread(socket.create_connection(("127.0.0.1", running.port)).close)
+    assert listens(running.port)
     await running.stop()
     assert await running.wait() == 0
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", running.port))
+    assert not listens(running.port)
 
 
 async def test_admin_interface_is_on_loopback_only(tmp_path: Path) -> None:
@@ -175,6 +176,28 @@ async def test_envoy_that_is_not_ready_in_time_is_ended(
     with pytest.raises(EnvoyError, match=r"not ready within 0\.01 s"):
         await running.start(Addresses(port=0))
     assert await running.wait() != 0
+
+
+async def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, pathlib
+from genai_spine.envoy import Addresses, Envoy
+async def main():
+    envoy = Envoy(pathlib.Path({str(tmp_path)!r}))
+    await envoy.start(Addresses(port=0))
+    print(envoy.port, flush=True)
+    await envoy.wait()
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    port = int(await parent.stdout.readline())
+    assert listens(port)
+    parent.kill()
+    await parent.wait()
+    await until(lambda: not listens(port), 5)
 
 
 def test_envoy_is_not_started_from_a_thread_whose_end_would_kill_it(tmp_path: Path) -> None:

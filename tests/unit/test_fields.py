@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[Message, str, str]] = {
     "bias too strong": (
         asking(logit_bias={50256: 101}),
         "logit_bias[50256]",
-        "must be from -100 to 100, got 101",
+        "must be at most 100, got 101",
     ),
     "map too long": (
         asking(logit_bias=dict.fromkeys(range(1025), 0)),

@@ -217,8 +217,8 @@ async def test_stop_writes_what_waits(executions, database):
 
 
 async def test_lease_is_kept_while_the_ledger_runs(executions, database):
-    async with running(executions, database, ttl_s=0.4) as ledger:
-        await asyncio.sleep(0.9)
+    async with running(executions, database, ttl_s=1.0) as ledger:
+        await asyncio.sleep(1.4)
         assert await Leases(database).live() == {ledger.server_id: "cpu"}
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +15,7 @@ from genai_spine.store.database import Database, RowsRefused
 from genai_spine.store.executions import Executions
 from tests.databases import PostgresServer
 
-INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at)"
+INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at) VALUES {values}"
 
 
 async def scalar(database: Database, statement: str) -> object:
@@ -21,9 +23,9 @@ async def scalar(database: Database, statement: str) -> object:
         return (await connection.exec_driver_sql(statement)).scalar()
 
 
-async def write(database: Database, *ids: str | None) -> None:
-    statement = f"INSERT INTO executions (id) VALUES ({database.marks(1)})"
-    await database.write_many(statement, [(id,) for id in ids])
+def lease(database: Database, id: str) -> tuple[object, ...]:
+    now = database.time(datetime(2026, 11, 21, tzinfo=UTC))
+    return (id, "cpu", now, now)
 
 
 async def test_sqlite_file_is_made_with_its_folders_and_a_log_that_survives_a_kill(tmp_path: Path):
@@ -58,26 +60,23 @@ async def test_sqlite_without_a_path_is_empty_private_and_gone_after_close(url):
         os.listdir(folder)
 
 
-async def test_writer_and_pool_of_sqlite_see_each_others_rows(sqlite_url):
-    database = Database(sqlite_url)
-    await database.write_many(
-        f"{INSERT} VALUES (?, 'cpu', ?, ?)", [("a", "2026", "2026"), ("b", "2026", "2026")]
-    )
-    assert await scalar(database, "SELECT count(*) FROM leases") == 2
-    await database.close()
-
-
 async def test_writer_of_sqlite_waits_for_another_process_that_writes(sqlite_url):
     database, other = Database(sqlite_url), Database(sqlite_url)
     async with other.engine.connect() as connection:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
-        row = ("a", "2026", "2026")
-        writing = asyncio.create_task(database.write_many(f"{INSERT} VALUES (?, 'cpu', ?, ?)", [row]))
+        writing = asyncio.create_task(database.write_many(INSERT, [lease(database, "a")]))
         await asyncio.sleep(0.1)
         assert not writing.done()
         await connection.rollback()
         await writing
     await other.close()
+    await database.close()
+
+
+async def test_thread_of_sqlite_gets_its_turn_beside_a_busy_event_loop(sqlite_url):
+    sys.setswitchinterval(0.005)
+    database = Database(sqlite_url)
+    assert sys.getswitchinterval() <= 0.0005
     await database.close()
 
 
@@ -119,15 +118,24 @@ async def test_pool_of_postgresql_recovers_when_the_server_comes_back(postgres_s
     await database.close()
 
 
-async def test_rows_that_break_a_rule_are_refused_and_the_writer_goes_on(database: Database):
+@pytest.mark.parametrize("count", [0, 1, 8, 63, 64, 65, 73, 200])
+async def test_any_number_of_rows_is_written_and_seen_by_the_pool(database: Database, count: int):
+    await database.write_many(INSERT, [lease(database, str(number)) for number in range(count)])
+    assert await scalar(database, "SELECT count(*) FROM leases") == count
+
+
+async def test_rows_that_break_a_rule_are_refused_together_and_the_writer_goes_on(database: Database):
+    rows = [lease(database, str(number)) for number in range(100)]
     for _ in range(2):
         with pytest.raises(RowsRefused):
-            await write(database, "a")  # every other column must not be NULL
+            await database.write_many(INSERT, [*rows, (None, *rows[0][1:])])
+        assert await scalar(database, "SELECT count(*) FROM leases") == 0
+    await database.write_many(INSERT, rows)
 
 
 async def test_failure_that_is_not_a_rows_fault_is_not_called_refused(database: Database):
     with pytest.raises(Exception, match="nowhere") as failure:
-        await database.write_many(f"INSERT INTO nowhere VALUES ({database.marks(1)})", [("a",)])
+        await database.write_many("INSERT INTO nowhere (a) VALUES {values}", [("a",)])
     assert not isinstance(failure.value, RowsRefused)
 
 

@@ -44,11 +44,18 @@ export class Spine {
 
   /** The answer as it is made. Leaving the loop ends the call here and at the provider. */
   async *stream(input: CompletionInput, options: CallOptions = {}): AsyncGenerator<Piece, void, void> {
+    // The transports do not end a call when their iterator is left, so it is aborted then.
+    const left = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
     try {
-      const chunks = this.completions.streamCompletion(completionRequest(input), this.#passed(options));
-      for await (const chunk of chunks) yield new Piece(chunk);
+      const passed = this.#passed({ ...options, signal });
+      for await (const chunk of this.completions.streamCompletion(completionRequest(input), passed)) {
+        yield new Piece(chunk);
+      }
     } catch (error) {
       throw thrown(error, options.signal);
+    } finally {
+      left.abort();
     }
   }
 

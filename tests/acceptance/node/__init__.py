@@ -1,4 +1,4 @@
-"""Runs the Node scripts of this folder. Each is a list of tests of node:test, and pytest shows each of them."""
+"""Runs the Node scripts of this folder: lists of tests of node:test, each of which pytest shows."""
 
 import json
 import re
@@ -26,7 +26,8 @@ def names(script: str) -> list[str]:
 
 def results(script: str, **variables: str) -> dict[str, str]:
     """Name of each test to what went wrong; empty when nothing did."""
-    done = node(f"--test-reporter={HERE / 'reporter.mjs'}", HERE / script, **variables)
+    reporter = f"--test-reporter={HERE / 'reporter.mjs'}"
+    done = node("--test-force-exit", reporter, HERE / script, **variables)
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"test":')]
     found = {entry["test"]: entry["error"] for entry in map(json.loads, lines)}
     assert found, f"{script} ran no test\n{done.stdout}\n{done.stderr}"

@@ -704,9 +704,7 @@ class Choice(betterproto2.Message):
     Number of the answer, from 0.
     """
 
-    message: "Message | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    message: "Message | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What the model said.
     """
@@ -718,9 +716,7 @@ class Choice(betterproto2.Message):
     Why it ended.
     """
 
-    logprobs: "Logprobs | None" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    logprobs: "Logprobs | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Token probabilities, when asked for.
     """
@@ -755,9 +751,7 @@ class ChoiceDelta(betterproto2.Message):
     The next characters of a refusal.
     """
 
-    tool_calls: "list[ToolCallDelta]" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    tool_calls: "list[ToolCallDelta]" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The next pieces of tool calls.
     """
@@ -769,16 +763,12 @@ class ChoiceDelta(betterproto2.Message):
     Why the choice ended; only in its last delta.
     """
 
-    logprobs: "Logprobs | None" = betterproto2.field(
-        7, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    logprobs: "Logprobs | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Probabilities of the added tokens, when asked for.
     """
 
-    annotations_json: "str | None" = betterproto2.field(
-        8, betterproto2.TYPE_STRING, optional=True
-    )
+    annotations_json: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
     """
     Sources and citations as the provider sent them: a JSON array.
     """
@@ -813,23 +803,17 @@ class Completion(betterproto2.Message):
     Provider that answered.
     """
 
-    choices: "list[Choice]" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    choices: "list[Choice]" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The answers.
     """
 
-    usage: "Usage | None" = betterproto2.field(
-        6, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    usage: "Usage | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What was consumed.
     """
 
-    cost: "Cost | None" = betterproto2.field(
-        7, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    cost: "Cost | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What it cost.
     """
@@ -849,16 +833,12 @@ class Completion(betterproto2.Message):
     Milliseconds from the arrival of the request to the end of the answer.
     """
 
-    system_fingerprint: "str | None" = betterproto2.field(
-        11, betterproto2.TYPE_STRING, optional=True
-    )
+    system_fingerprint: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
     """
     The provider's mark of the configuration that answered.
     """
 
-    service_tier: "str | None" = betterproto2.field(
-        12, betterproto2.TYPE_STRING, optional=True
-    )
+    service_tier: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
     """
     The provider's tier that served the call.
     """
@@ -893,23 +873,17 @@ class CompletionChunk(betterproto2.Message):
     Provider that answers.
     """
 
-    choices: "list[ChoiceDelta]" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    choices: "list[ChoiceDelta]" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     What was added; at most one entry for each choice.
     """
 
-    usage: "Usage | None" = betterproto2.field(
-        6, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    usage: "Usage | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What was consumed; only in the last chunk.
     """
 
-    cost: "Cost | None" = betterproto2.field(
-        7, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    cost: "Cost | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What it cost; only in the last chunk.
     """
@@ -924,31 +898,23 @@ class CompletionChunk(betterproto2.Message):
     Id of the ledger row of the provider call that answers.
     """
 
-    latency_ms: "int | None" = betterproto2.field(
-        10, betterproto2.TYPE_UINT32, optional=True
-    )
+    latency_ms: "int | None" = betterproto2.field(10, betterproto2.TYPE_UINT32, optional=True)
     """
     Milliseconds from the arrival of the request to the end of the answer; only in the last chunk.
     """
 
-    system_fingerprint: "str | None" = betterproto2.field(
-        11, betterproto2.TYPE_STRING, optional=True
-    )
+    system_fingerprint: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
     """
     The provider's mark of the configuration that answers.
     """
 
-    service_tier: "str | None" = betterproto2.field(
-        12, betterproto2.TYPE_STRING, optional=True
-    )
+    service_tier: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
     """
     The provider's tier that serves the call.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "CompletionChunk", CompletionChunk
-)
+default_message_pool.register_message("genai_spine.v1", "CompletionChunk", CompletionChunk)
 
 
 @dataclass(eq=False, repr=False)
@@ -960,37 +926,27 @@ class ContentPart(betterproto2.Message):
         - part: The piece. Exactly one is set.
     """
 
-    text: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True, group="part"
-    )
+    text: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="part")
     """
     Plain text, UTF-8.
     """
 
-    image: "ImagePart | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True, group="part"
-    )
+    image: "ImagePart | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True, group="part")
     """
     An image.
     """
 
-    audio: "AudioPart | None" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, optional=True, group="part"
-    )
+    audio: "AudioPart | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True, group="part")
     """
     Sound.
     """
 
-    file: "FilePart | None" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, optional=True, group="part"
-    )
+    file: "FilePart | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True, group="part")
     """
     A document.
     """
 
-    refusal: "str | None" = betterproto2.field(
-        5, betterproto2.TYPE_STRING, optional=True, group="part"
-    )
+    refusal: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True, group="part")
     """
     The model's words when it declined.
     """
@@ -1040,9 +996,7 @@ class CreateCompletionRequest(betterproto2.Message):
     CreateCompletionRequest is what a caller wants generated.
     """
 
-    provider: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True
-    )
+    provider: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
     """
     Name of the provider. Default: found from the model.
     """
@@ -1053,30 +1007,22 @@ class CreateCompletionRequest(betterproto2.Message):
     provider.
     """
 
-    messages: "list[Message]" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    messages: "list[Message]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The conversation, oldest first. Required unless prompt is set.
     """
 
-    prompt: "TextPrompt | None" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    prompt: "TextPrompt | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
     """
     A bare text to go on from, in place of messages.
     """
 
-    temperature: "float | None" = betterproto2.field(
-        5, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    temperature: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
     """
     Randomness. Default: the provider's, usually 1.
     """
 
-    top_p: "float | None" = betterproto2.field(
-        6, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    top_p: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
     """
     Only the most likely tokens with this total probability are drawn. Default: the provider's, usually 1.
     """
@@ -1086,37 +1032,27 @@ class CreateCompletionRequest(betterproto2.Message):
     Only this many most likely tokens are drawn. Default: the provider's.
     """
 
-    max_tokens: "int | None" = betterproto2.field(
-        8, betterproto2.TYPE_UINT32, optional=True
-    )
+    max_tokens: "int | None" = betterproto2.field(8, betterproto2.TYPE_UINT32, optional=True)
     """
     Most tokens of the answer, reasoning included. Default: the provider's.
     """
 
-    choice_count: "int | None" = betterproto2.field(
-        9, betterproto2.TYPE_UINT32, optional=True
-    )
+    choice_count: "int | None" = betterproto2.field(9, betterproto2.TYPE_UINT32, optional=True)
     """
     Number of answers. Default 1.
     """
 
-    stop_sequences: "list[str]" = betterproto2.field(
-        10, betterproto2.TYPE_STRING, repeated=True
-    )
+    stop_sequences: "list[str]" = betterproto2.field(10, betterproto2.TYPE_STRING, repeated=True)
     """
     The answer ends before any of these texts. Default: none.
     """
 
-    presence_penalty: "float | None" = betterproto2.field(
-        11, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    presence_penalty: "float | None" = betterproto2.field(11, betterproto2.TYPE_DOUBLE, optional=True)
     """
     Against tokens that were used before. Default 0.
     """
 
-    frequency_penalty: "float | None" = betterproto2.field(
-        12, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    frequency_penalty: "float | None" = betterproto2.field(12, betterproto2.TYPE_DOUBLE, optional=True)
     """
     Against tokens in proportion to their use. Default 0.
     """
@@ -1126,23 +1062,17 @@ class CreateCompletionRequest(betterproto2.Message):
     Makes repeated calls alike where the provider can. Default: none.
     """
 
-    tools: "list[Tool]" = betterproto2.field(
-        14, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    tools: "list[Tool]" = betterproto2.field(14, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Tools that the model may call.
     """
 
-    tool_choice: "ToolChoice | None" = betterproto2.field(
-        15, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    tool_choice: "ToolChoice | None" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Whether and which tool is called. Default: the model decides.
     """
 
-    parallel_tool_calls: "bool | None" = betterproto2.field(
-        16, betterproto2.TYPE_BOOL, optional=True
-    )
+    parallel_tool_calls: "bool | None" = betterproto2.field(16, betterproto2.TYPE_BOOL, optional=True)
     """
     Several tools may be called in one turn. Default: the provider's, usually true.
     """
@@ -1154,16 +1084,12 @@ class CreateCompletionRequest(betterproto2.Message):
     Form of the answer. Default: text.
     """
 
-    logprobs: "bool | None" = betterproto2.field(
-        18, betterproto2.TYPE_BOOL, optional=True
-    )
+    logprobs: "bool | None" = betterproto2.field(18, betterproto2.TYPE_BOOL, optional=True)
     """
     Return the log probability of each token. Default false.
     """
 
-    top_logprobs: "int | None" = betterproto2.field(
-        19, betterproto2.TYPE_UINT32, optional=True
-    )
+    top_logprobs: "int | None" = betterproto2.field(19, betterproto2.TYPE_UINT32, optional=True)
     """
     With logprobs: this many alternatives for each token. Default 0.
     """
@@ -1171,9 +1097,7 @@ class CreateCompletionRequest(betterproto2.Message):
     logit_bias: "dict[int, float]" = betterproto2.field(
         20,
         betterproto2.TYPE_MAP,
-        map_meta=betterproto2.map_meta(
-            betterproto2.TYPE_UINT32, betterproto2.TYPE_DOUBLE
-        ),
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_UINT32, betterproto2.TYPE_DOUBLE),
     )
     """
     Token id to bias, -100 to 100. Default: none.
@@ -1191,18 +1115,14 @@ class CreateCompletionRequest(betterproto2.Message):
     Who asked, as the caller knows them; recorded with the call. Default: none.
     """
 
-    provider_options_json: "str | None" = betterproto2.field(
-        23, betterproto2.TYPE_STRING, optional=True
-    )
+    provider_options_json: "str | None" = betterproto2.field(23, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider: a JSON object whose keys are added to the upstream request by
     providers that accept fields unknown to this contract. Default: none.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "CreateCompletionRequest", CreateCompletionRequest
-)
+default_message_pool.register_message("genai_spine.v1", "CreateCompletionRequest", CreateCompletionRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1211,9 +1131,7 @@ class CreateEmbeddingsRequest(betterproto2.Message):
     CreateEmbeddingsRequest is what a caller wants embedded.
     """
 
-    provider: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True
-    )
+    provider: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
     """
     Name of the provider. Default: found from the model.
     """
@@ -1223,16 +1141,12 @@ class CreateEmbeddingsRequest(betterproto2.Message):
     Model, as in CreateCompletionRequest. Default: the provider's default embedding model.
     """
 
-    inputs: "list[EmbeddingInput]" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    inputs: "list[EmbeddingInput]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The texts. At least one.
     """
 
-    dimensions: "int | None" = betterproto2.field(
-        4, betterproto2.TYPE_UINT32, optional=True
-    )
+    dimensions: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT32, optional=True)
     """
     Length of the vectors, where the model can choose. Default: the model's.
     """
@@ -1242,17 +1156,13 @@ class CreateEmbeddingsRequest(betterproto2.Message):
     Who asked; recorded with the call. Default: none.
     """
 
-    provider_options_json: "str | None" = betterproto2.field(
-        6, betterproto2.TYPE_STRING, optional=True
-    )
+    provider_options_json: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider, as in CreateCompletionRequest.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "CreateEmbeddingsRequest", CreateEmbeddingsRequest
-)
+default_message_pool.register_message("genai_spine.v1", "CreateEmbeddingsRequest", CreateEmbeddingsRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1271,23 +1181,17 @@ class CreateEmbeddingsResponse(betterproto2.Message):
     Provider that answered.
     """
 
-    embeddings: "list[Embedding]" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    embeddings: "list[Embedding]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The vectors.
     """
 
-    usage: "Usage | None" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    usage: "Usage | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What was consumed.
     """
 
-    cost: "Cost | None" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    cost: "Cost | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What it cost.
     """
@@ -1308,9 +1212,7 @@ class CreateEmbeddingsResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "CreateEmbeddingsResponse", CreateEmbeddingsResponse
-)
+default_message_pool.register_message("genai_spine.v1", "CreateEmbeddingsResponse", CreateEmbeddingsResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1344,16 +1246,12 @@ class CustomTool(betterproto2.Message):
     Name, unique in the request. Required.
     """
 
-    description: "str | None" = betterproto2.field(
-        2, betterproto2.TYPE_STRING, optional=True
-    )
+    description: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
     """
     What the tool does, for the model.
     """
 
-    format_json: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    format_json: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     Grammar of the input as the provider takes it: a JSON object.
     """
@@ -1373,9 +1271,7 @@ class Embedding(betterproto2.Message):
     Number of the input, from 0.
     """
 
-    values: "list[float]" = betterproto2.field(
-        2, betterproto2.TYPE_FLOAT, repeated=True
-    )
+    values: "list[float]" = betterproto2.field(2, betterproto2.TYPE_FLOAT, repeated=True)
     """
     The vector.
     """
@@ -1393,9 +1289,7 @@ class EmbeddingInput(betterproto2.Message):
         - input: The text. Exactly one is set.
     """
 
-    text: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True, group="input"
-    )
+    text: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="input")
     """
     Plain text.
     """
@@ -1408,9 +1302,7 @@ class EmbeddingInput(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "EmbeddingInput", EmbeddingInput
-)
+default_message_pool.register_message("genai_spine.v1", "EmbeddingInput", EmbeddingInput)
 
 
 @dataclass(eq=False, repr=False)
@@ -1442,9 +1334,7 @@ class Execution(betterproto2.Message):
     What was called: completion or embeddings.
     """
 
-    capability: "str | None" = betterproto2.field(
-        5, betterproto2.TYPE_STRING, optional=True
-    )
+    capability: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
     Capability on whose behalf: summarize, extract, ... Unset: a direct call.
     """
@@ -1474,16 +1364,12 @@ class Execution(betterproto2.Message):
     The answer was streamed.
     """
 
-    usage: "Usage | None" = betterproto2.field(
-        11, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    usage: "Usage | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What was consumed.
     """
 
-    cost: "Cost | None" = betterproto2.field(
-        12, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    cost: "Cost | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What it cost.
     """
@@ -1493,23 +1379,17 @@ class Execution(betterproto2.Message):
     Milliseconds from the start of this call to its end.
     """
 
-    first_token_ms: "int | None" = betterproto2.field(
-        14, betterproto2.TYPE_UINT32, optional=True
-    )
+    first_token_ms: "int | None" = betterproto2.field(14, betterproto2.TYPE_UINT32, optional=True)
     """
     Milliseconds from the start of this call to the first token. Streams only.
     """
 
-    error_reason: "str | None" = betterproto2.field(
-        15, betterproto2.TYPE_STRING, optional=True
-    )
+    error_reason: "str | None" = betterproto2.field(15, betterproto2.TYPE_STRING, optional=True)
     """
     Name of the ErrorReason. Unset: no error.
     """
 
-    error: "str | None" = betterproto2.field(
-        16, betterproto2.TYPE_STRING, optional=True
-    )
+    error: "str | None" = betterproto2.field(16, betterproto2.TYPE_STRING, optional=True)
     """
     The error's message. Unset: no error.
     """
@@ -1535,28 +1415,20 @@ class Execution(betterproto2.Message):
     """
 
     create_time: "datetime.datetime | None" = betterproto2.field(
-        21,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
+        21, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     When the intent was made, UTC.
     """
 
     settle_time: "datetime.datetime | None" = betterproto2.field(
-        22,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
+        22, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     When the row was settled, UTC. Unset while PENDING.
     """
 
-    provider_response_id: "str | None" = betterproto2.field(
-        23, betterproto2.TYPE_STRING, optional=True
-    )
+    provider_response_id: "str | None" = betterproto2.field(23, betterproto2.TYPE_STRING, optional=True)
     """
     The provider's id of the answer, for its support.
     """
@@ -1587,37 +1459,27 @@ class FieldRules(betterproto2.Message):
     Largest allowed number, inclusive. Unset: no upper limit.
     """
 
-    min_items: "int | None" = betterproto2.field(
-        4, betterproto2.TYPE_UINT32, optional=True
-    )
+    min_items: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT32, optional=True)
     """
     Fewest entries of a list or map. Unset: no lower limit.
     """
 
-    max_items: "int | None" = betterproto2.field(
-        5, betterproto2.TYPE_UINT32, optional=True
-    )
+    max_items: "int | None" = betterproto2.field(5, betterproto2.TYPE_UINT32, optional=True)
     """
     Most entries of a list or map. Unset: no upper limit.
     """
 
-    min_length: "int | None" = betterproto2.field(
-        6, betterproto2.TYPE_UINT32, optional=True
-    )
+    min_length: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT32, optional=True)
     """
     Fewest characters of a string. Unset: no lower limit.
     """
 
-    max_length: "int | None" = betterproto2.field(
-        7, betterproto2.TYPE_UINT32, optional=True
-    )
+    max_length: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)
     """
     Most characters of a string (bytes of a bytes field). Unset: no upper limit.
     """
 
-    pattern: "str | None" = betterproto2.field(
-        8, betterproto2.TYPE_STRING, optional=True
-    )
+    pattern: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
     """
     Regular expression (RE2 subset) that the whole string must match. Unset: any text.
     """
@@ -1627,9 +1489,7 @@ class FieldRules(betterproto2.Message):
     The string must hold one JSON object.
     """
 
-    default_value: "str | None" = betterproto2.field(
-        10, betterproto2.TYPE_STRING, optional=True
-    )
+    default_value: "str | None" = betterproto2.field(10, betterproto2.TYPE_STRING, optional=True)
     """
     The value that the server uses when the caller leaves the field out. Documentation only; unset: none.
     """
@@ -1647,23 +1507,17 @@ class FilePart(betterproto2.Message):
         - source: Where the file is. One of the two is required.
     """
 
-    file_id: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True, group="source"
-    )
+    file_id: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="source")
     """
     Id of a file that was uploaded to the provider.
     """
 
-    file_data: "str | None" = betterproto2.field(
-        2, betterproto2.TYPE_STRING, optional=True, group="source"
-    )
+    file_data: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True, group="source")
     """
     data: URL with base64 content.
     """
 
-    filename: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    filename: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     Name shown to the model. Optional.
     """
@@ -1703,16 +1557,12 @@ class FunctionTool(betterproto2.Message):
     Name, unique in the request. Required.
     """
 
-    description: "str | None" = betterproto2.field(
-        2, betterproto2.TYPE_STRING, optional=True
-    )
+    description: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
     """
     What the function does, for the model.
     """
 
-    parameters_json: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    parameters_json: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     JSON Schema of the arguments, as JSON text; key order and numbers are kept.
     """
@@ -1735,9 +1585,7 @@ class GetDocsRequest(betterproto2.Message):
     pass
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetDocsRequest", GetDocsRequest
-)
+default_message_pool.register_message("genai_spine.v1", "GetDocsRequest", GetDocsRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1749,9 +1597,7 @@ class GetHealthRequest(betterproto2.Message):
     pass
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetHealthRequest", GetHealthRequest
-)
+default_message_pool.register_message("genai_spine.v1", "GetHealthRequest", GetHealthRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1771,9 +1617,7 @@ class GetHealthResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetHealthResponse", GetHealthResponse
-)
+default_message_pool.register_message("genai_spine.v1", "GetHealthResponse", GetHealthResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1788,9 +1632,7 @@ class GetModelRequest(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetModelRequest", GetModelRequest
-)
+default_message_pool.register_message("genai_spine.v1", "GetModelRequest", GetModelRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1802,9 +1644,7 @@ class GetOpenApiRequest(betterproto2.Message):
     pass
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetOpenApiRequest", GetOpenApiRequest
-)
+default_message_pool.register_message("genai_spine.v1", "GetOpenApiRequest", GetOpenApiRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1816,9 +1656,7 @@ class GetReadinessRequest(betterproto2.Message):
     pass
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetReadinessRequest", GetReadinessRequest
-)
+default_message_pool.register_message("genai_spine.v1", "GetReadinessRequest", GetReadinessRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1840,9 +1678,7 @@ class GetReadinessResponse(betterproto2.Message):
     providers: "dict[str, str]" = betterproto2.field(
         3,
         betterproto2.TYPE_MAP,
-        map_meta=betterproto2.map_meta(
-            betterproto2.TYPE_STRING, betterproto2.TYPE_STRING
-        ),
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
     )
     """
     Provider to "healthy", "unhealthy", "not_configured" or "error: ...".
@@ -1859,9 +1695,7 @@ class GetReadinessResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "GetReadinessResponse", GetReadinessResponse
-)
+default_message_pool.register_message("genai_spine.v1", "GetReadinessResponse", GetReadinessResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -1873,23 +1707,17 @@ class ImagePart(betterproto2.Message):
         - source: Where the image is. One of the two is required.
     """
 
-    url: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True, group="source"
-    )
+    url: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="source")
     """
     https URL, or a data: URL with base64 content.
     """
 
-    data: "bytes | None" = betterproto2.field(
-        2, betterproto2.TYPE_BYTES, optional=True, group="source"
-    )
+    data: "bytes | None" = betterproto2.field(2, betterproto2.TYPE_BYTES, optional=True, group="source")
     """
     The image itself; needs media_type.
     """
 
-    media_type: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    media_type: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     Media type of data, such as image/png. Set by the caller together with data.
     """
@@ -1921,9 +1749,7 @@ class JsonSchema(betterproto2.Message):
     The JSON Schema as JSON text; key order and numbers are kept. Required.
     """
 
-    description: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    description: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     What the shape is for, for the model.
     """
@@ -1943,31 +1769,23 @@ class ListModelsRequest(betterproto2.Message):
     ListModelsRequest selects models.
     """
 
-    provider: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True
-    )
+    provider: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
     """
     Only this provider's models. Default: all configured providers.
     """
 
-    page_size: "int | None" = betterproto2.field(
-        2, betterproto2.TYPE_UINT32, optional=True
-    )
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
     """
     Most models to return. Default and maximum 1000.
     """
 
-    page_token: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     next_page_token of the page before. Default: the first page.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "ListModelsRequest", ListModelsRequest
-)
+default_message_pool.register_message("genai_spine.v1", "ListModelsRequest", ListModelsRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -1981,9 +1799,7 @@ class ListModelsResponse(betterproto2.Message):
     Always "list".
     """
 
-    data: "list[Model]" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    data: "list[Model]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The models, sorted by id.
     """
@@ -1993,17 +1809,13 @@ class ListModelsResponse(betterproto2.Message):
     Token of the next page; empty on the last one.
     """
 
-    unreachable_providers: "list[str]" = betterproto2.field(
-        4, betterproto2.TYPE_STRING, repeated=True
-    )
+    unreachable_providers: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
     """
     Configured providers that did not answer, so that their models are missing here.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "ListModelsResponse", ListModelsResponse
-)
+default_message_pool.register_message("genai_spine.v1", "ListModelsResponse", ListModelsResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -2012,16 +1824,12 @@ class Logprobs(betterproto2.Message):
     Logprobs are the tokens of one choice with their probabilities.
     """
 
-    content: "list[TokenLogprob]" = betterproto2.field(
-        1, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    content: "list[TokenLogprob]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Tokens of the content.
     """
 
-    refusal: "list[TokenLogprob]" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    refusal: "list[TokenLogprob]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Tokens of the refusal.
     """
@@ -2036,16 +1844,12 @@ class Message(betterproto2.Message):
     Message is one turn of a conversation.
     """
 
-    role: "Role" = betterproto2.field(
-        1, betterproto2.TYPE_ENUM, default_factory=lambda: Role(0)
-    )
+    role: "Role" = betterproto2.field(1, betterproto2.TYPE_ENUM, default_factory=lambda: Role(0))
     """
     Who speaks. Required in a request.
     """
 
-    content: "list[ContentPart]" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    content: "list[ContentPart]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     What is said, in order. Empty for an assistant message that only calls tools.
     """
@@ -2055,30 +1859,22 @@ class Message(betterproto2.Message):
     Name of the speaker, to tell several of one role apart. Required for ROLE_FUNCTION.
     """
 
-    tool_calls: "list[ToolCall]" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    tool_calls: "list[ToolCall]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Calls that the assistant asked for.
     """
 
-    tool_call_id: "str | None" = betterproto2.field(
-        5, betterproto2.TYPE_STRING, optional=True
-    )
+    tool_call_id: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
     For ROLE_TOOL: the call that this is the result of.
     """
 
-    reasoning: "str | None" = betterproto2.field(
-        6, betterproto2.TYPE_STRING, optional=True
-    )
+    reasoning: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
     The model's thinking, where the provider shows it. Set by the server.
     """
 
-    annotations_json: "str | None" = betterproto2.field(
-        7, betterproto2.TYPE_STRING, optional=True
-    )
+    annotations_json: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
     """
     Sources and citations as the provider sent them: a JSON array. Set by the server.
     """
@@ -2123,72 +1919,52 @@ class Model(betterproto2.Message):
     Provider that serves it.
     """
 
-    context_length: "int | None" = betterproto2.field(
-        7, betterproto2.TYPE_UINT32, optional=True
-    )
+    context_length: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)
     """
     Most tokens of input and output together.
     """
 
-    context_window: "int | None" = betterproto2.field(
-        8, betterproto2.TYPE_UINT32, optional=True
-    )
+    context_window: "int | None" = betterproto2.field(8, betterproto2.TYPE_UINT32, optional=True)
     """
     The same as context_length, under the name that older clients read.
     """
 
-    input_cost_per_1k: "float | None" = betterproto2.field(
-        9, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    input_cost_per_1k: "float | None" = betterproto2.field(9, betterproto2.TYPE_DOUBLE, optional=True)
     """
     US dollars for 1,000 input tokens. Unset: price not known.
     """
 
-    output_cost_per_1k: "float | None" = betterproto2.field(
-        10, betterproto2.TYPE_DOUBLE, optional=True
-    )
+    output_cost_per_1k: "float | None" = betterproto2.field(10, betterproto2.TYPE_DOUBLE, optional=True)
     """
     US dollars for 1,000 output tokens. Unset: price not known.
     """
 
-    capabilities: "list[str]" = betterproto2.field(
-        11, betterproto2.TYPE_STRING, repeated=True
-    )
+    capabilities: "list[str]" = betterproto2.field(11, betterproto2.TYPE_STRING, repeated=True)
     """
     What it can do: chat, embeddings, vision, tools, reasoning.
     """
 
-    display_name: "str | None" = betterproto2.field(
-        12, betterproto2.TYPE_STRING, optional=True
-    )
+    display_name: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
     """
     Name for people.
     """
 
-    description: "str | None" = betterproto2.field(
-        13, betterproto2.TYPE_STRING, optional=True
-    )
+    description: "str | None" = betterproto2.field(13, betterproto2.TYPE_STRING, optional=True)
     """
     What the model is, in a sentence or two: its model card.
     """
 
-    supports_vision: "bool | None" = betterproto2.field(
-        14, betterproto2.TYPE_BOOL, optional=True
-    )
+    supports_vision: "bool | None" = betterproto2.field(14, betterproto2.TYPE_BOOL, optional=True)
     """
     It takes images.
     """
 
-    supports_streaming: "bool | None" = betterproto2.field(
-        15, betterproto2.TYPE_BOOL, optional=True
-    )
+    supports_streaming: "bool | None" = betterproto2.field(15, betterproto2.TYPE_BOOL, optional=True)
     """
     It streams.
     """
 
-    pricing: "ModelPricing | None" = betterproto2.field(
-        16, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    pricing: "ModelPricing | None" = betterproto2.field(16, betterproto2.TYPE_MESSAGE, optional=True)
     """
     List price. Unset: not known.
     """
@@ -2230,17 +2006,13 @@ class ResponseFormat(betterproto2.Message):
     Form of the answer when there is no schema. Default: text.
     """
 
-    json_schema: "JsonSchema | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    json_schema: "JsonSchema | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
     The answer is JSON of this shape. Excludes kind.
     """
 
 
-default_message_pool.register_message(
-    "genai_spine.v1", "ResponseFormat", ResponseFormat
-)
+default_message_pool.register_message("genai_spine.v1", "ResponseFormat", ResponseFormat)
 
 
 @dataclass(eq=False, repr=False)
@@ -2252,9 +2024,7 @@ class TextPrompt(betterproto2.Message):
         - prompt: The text. Exactly one is set.
     """
 
-    text: "str | None" = betterproto2.field(
-        1, betterproto2.TYPE_STRING, optional=True, group="prompt"
-    )
+    text: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="prompt")
     """
     Plain text.
     """
@@ -2266,16 +2036,12 @@ class TextPrompt(betterproto2.Message):
     Token ids; only for providers that have a text completion endpoint.
     """
 
-    suffix: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    suffix: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     Text that follows the gap to be filled. Default: none.
     """
 
-    best_of: "int | None" = betterproto2.field(
-        4, betterproto2.TYPE_UINT32, optional=True
-    )
+    best_of: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT32, optional=True)
     """
     Candidates that the provider makes to choose from. Default 1.
     """
@@ -2315,16 +2081,12 @@ class TokenLogprob(betterproto2.Message):
     Natural logarithm of its probability; -9999 when it was very unlikely.
     """
 
-    token_bytes: "bytes | None" = betterproto2.field(
-        3, betterproto2.TYPE_BYTES, optional=True
-    )
+    token_bytes: "bytes | None" = betterproto2.field(3, betterproto2.TYPE_BYTES, optional=True)
     """
     The token's UTF-8 bytes, where the provider reports them.
     """
 
-    top_logprobs: "list[TokenLogprob]" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    top_logprobs: "list[TokenLogprob]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The most likely tokens at this place.
     """
@@ -2440,23 +2202,17 @@ class ToolChoice(betterproto2.Message):
     Whether a tool is called. With function_name or custom_name the named tool is called.
     """
 
-    function_name: "str | None" = betterproto2.field(
-        2, betterproto2.TYPE_STRING, optional=True
-    )
+    function_name: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
     """
     The function to call. Excludes custom_name.
     """
 
-    custom_name: "str | None" = betterproto2.field(
-        3, betterproto2.TYPE_STRING, optional=True
-    )
+    custom_name: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     The custom tool to call. Excludes function_name.
     """
 
-    allowed_tools: "list[str]" = betterproto2.field(
-        4, betterproto2.TYPE_STRING, repeated=True
-    )
+    allowed_tools: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
     """
     With AUTO or REQUIRED: only these tools, by name. Empty: all tools of the request.
     """

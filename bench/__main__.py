@@ -1,0 +1,141 @@
+"""`make bench`: prints a table of ratios to a direct call, all measured in one run with the ledger on.
+
+The yardstick (bench/bare.py) is a bare grpc.aio handler that forwards with aiohttp. The mock upstream,
+the load generator, Envoy and the server share the machine, so read ratios and differences.
+"""
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable
+from statistics import median
+from typing import Any
+
+import uvloop
+
+from bench import load
+from bench.processes import Running, address, process, rss_mib, stack
+from bench.targets import PATH, Rest, Typed, Yardstick, text_of
+
+PER_S = 50.0  # the modest rate
+ROUNDS = 5
+Row = dict[str, Any]
+
+
+def row(name: str, value: float, limit: float, *, least: bool = False) -> Row:
+    """least: the value must be at least the limit; otherwise at most."""
+    met = value >= limit if least else value <= limit
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "goal": f"{'>=' if least else '<='} {limit:g}",
+        "met": met,
+    }
+
+
+async def rates(bare: Yardstick, typed: Typed, rest: Rest, count: int) -> list[Row]:
+    """Rounds of all three, one after the other, so that a slow moment of the machine hits them alike."""
+    ways = {"bare": bare.unary, "grpc": typed.unary, "rest": rest.unary}
+    seen: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(ROUNDS + 1):
+        for name, call in ways.items():
+            measured = await load.rate(call, count)
+            if number:  # the first round warms up
+                seen[name].append(measured)
+    middle = {name: median(values) for name, values in seen.items()}
+    rows: list[Row] = [{"name": f"calls/s, {name}", "value": round(middle[name])} for name in ways]
+    ratios = {
+        name: median([got / base for got, base in zip(seen[name], seen["bare"], strict=True)])
+        for name in ("grpc", "rest")
+    }
+    rows.append(row("unary over gRPC, of bare", ratios["grpc"], 0.6, least=True))
+    rows.append(row("unary over REST, of bare", ratios["rest"], 0.5, least=True))
+    return rows
+
+
+async def delays(direct: Rest, typed: Typed, rest: Rest) -> list[Row]:
+    base, grpc_ms, rest_ms = [await load.p50_ms(way.unary, 300, PER_S) for way in (direct, typed, rest)]
+    return [
+        {"name": f"p50 of a direct call at {PER_S:g}/s, ms", "value": round(base, 2)},
+        row("added p50 over gRPC, ms", grpc_ms - base, 2.5),
+        row("added p50 over REST, ms", rest_ms - base, 3.5),
+    ]
+
+
+async def streams(direct: Rest, typed: Typed, rest: Rest) -> list[Row]:
+    """Paced streams of 200 chunks: what is added to the first one."""
+    base = await load.first_ms(direct.first_s, 15)
+    over_grpc = await load.first_ms(typed.first_s, 15)
+    over_rest = await load.first_ms(rest.first_s, 15)
+    return [
+        row("added to the first of 200 chunks over gRPC, ms", over_grpc - base, 5),
+        row("added to the first of 200 chunks over REST, ms", over_rest - base, 5),
+    ]
+
+
+async def bursts(direct: Rest, typed: Typed, rest: Rest) -> list[Row]:
+    text, events = await text_of(direct)
+    chunks = await typed.stream()
+    said = "".join(delta.content for chunk in chunks for delta in chunk.choices)
+    over_rest, _ = await text_of(rest)
+    if not said == text == over_rest:
+        raise RuntimeError("a burst lost text on its way")
+    return [row(f"messages for a burst of {events} events", len(chunks), events / 2)]
+
+
+async def memory(service: Running, typed: Typed, calls: int) -> list[Row]:
+    """RSS of the server after a tenth of the calls, when its caches are full, and after all of them."""
+    await load.rate(typed.unary, calls // 10)
+    before = rss_mib(service.server_pid)
+    await load.rate(typed.unary, calls - calls // 10)
+    after = rss_mib(service.server_pid)
+    return [
+        {"name": f"RSS after {calls // 10} calls, MiB", "value": round(before, 1)},
+        row(f"RSS growth to {calls} calls, MiB", after - before, 5),
+    ]
+
+
+async def with_service(
+    upstream: tuple[str, ...], measure: Callable[[Running, Running], Awaitable[list[Row]]]
+) -> list[Row]:
+    with (
+        process("tests.upstreams.openai", "--fast", "--port", "0", *upstream) as mock,
+        stack(f"http://{address(mock)}") as service,
+    ):
+        return await measure(mock, service)
+
+
+async def run(count: int, calls: int) -> list[Row]:
+    async def unary(mock: Running, service: Running) -> list[Row]:
+        server = Typed(str(service.said["servers"][0]))  # type: ignore[index]
+        direct, rest = Rest(address(mock)), Rest(address(service))
+        with process("bench.bare", f"http://{address(mock)}{PATH}") as yardstick:
+            rows = await rates(Yardstick(yardstick), server, rest, count)
+        rows += await delays(direct, server, rest)
+        rows += await bursts(direct, server, rest)
+        return rows + await memory(service, server, calls)
+
+    async def paced(mock: Running, service: Running) -> list[Row]:
+        server = Typed(str(service.said["servers"][0]))  # type: ignore[index]
+        return await streams(Rest(address(mock)), server, Rest(address(service)))
+
+    rows = await with_service((), unary)
+    return rows + await with_service(("--interval-ms", "2"), paced)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    options.add_argument("--count", type=int, default=2000, help="calls per round of the rates")
+    options.add_argument("--calls", type=int, default=200_000, help="calls of the memory test")
+    options.add_argument("--json", action="store_true", help="print JSON")
+    given = options.parse_args()
+    rows = uvloop.run(run(given.count, given.calls))
+    if given.json:
+        print(json.dumps(rows))
+        return
+    for entry in rows:
+        verdict = {True: "met", False: "NOT MET", None: ""}[entry.get("met")]
+        print(f"{entry['name']:<52}{entry['value']:>10}  {entry.get('goal', ''):<8} {verdict}")
+
+
+if __name__ == "__main__":
+    main()

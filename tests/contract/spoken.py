@@ -1,0 +1,84 @@
+"""A provider of the registry and the simulator that it speaks to."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from genai_spine.call import Call
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Endpoint, Provider, Timeouts
+from genai_spine.providers.chunks import fold
+from genai_spine.v1 import completion_service_pb2 as pb
+from tests.contract.options import said
+from tests.upstreams.ollama import OllamaUpstream
+from tests.upstreams.openai import OpenAIUpstream
+from tests.upstreams.server import Upstream
+
+TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.3, between_tokens_s=0.2)
+STRICT = ("openai", "azure")  # speak OpenAI's own dialect, so the simulator may refuse what OpenAI refuses
+SPOKEN = [name for name in PROVIDERS if name != "builtin"]  # have an upstream
+PROSE = (
+    "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "
+    "boats today. A museum in the old warehouse shows how the harbour grew."
+)
+
+
+class Spoken:
+    """A provider and the upstream that it speaks to."""
+
+    def __init__(self, name: str, upstream: Upstream | None) -> None:
+        self.row = PROVIDERS[name]
+        url = "builtin:" if upstream is None else upstream.url
+        if isinstance(upstream, OpenAIUpstream):
+            url = upstream.base_url
+        self.provider: Provider = self.row.make(Endpoint(name, url, "sk-test", timeouts=TIMEOUTS))
+        self.upstream = upstream
+        self.model = "extractive" if upstream is None else "gpt-4o"
+
+    @property
+    def up(self) -> Upstream:
+        assert self.upstream is not None
+        return self.upstream
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {name: option.upstream for name, option in self.provider.options.items()}
+
+    def request(self, text: str = PROSE, **fields: Any) -> pb.CreateCompletionRequest:
+        return pb.CreateCompletionRequest(
+            **({"model": self.model, "messages": [said(pb.ContentPart(text=text))]} | fields)
+        )
+
+    async def whole(self, request: pb.CreateCompletionRequest) -> pb.Completion:
+        return await self.provider.complete(request, Call())
+
+    async def chunks(self, request: pb.CreateCompletionRequest) -> list[pb.CompletionChunk]:
+        return [chunk async for chunk in self.provider.stream(request, Call())]
+
+
+@asynccontextmanager
+async def speaking(name: str) -> AsyncIterator[Spoken]:
+    """name: a row of the registry."""
+    async with AsyncExitStack() as stack:
+        upstream: Upstream | None = None
+        if name == "ollama":
+            upstream = await stack.enter_async_context(OllamaUpstream())
+        elif name != "builtin":
+            upstream = await stack.enter_async_context(OpenAIUpstream(strict=name in STRICT))
+        found = Spoken(name, upstream)
+        yield found
+        await found.provider.close()
+
+
+def spoken_by(*names: str) -> Any:
+    return pytest.mark.parametrize("spoken", names, indirect=True)
+
+
+async def folded(chunks: list[pb.CompletionChunk]) -> pb.Completion:
+    async def stream() -> AsyncIterator[pb.CompletionChunk]:
+        for chunk in chunks:
+            yield chunk
+
+    return await fold(stream())
