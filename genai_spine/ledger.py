@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from google.protobuf.json_format import MessageToDict
@@ -300,7 +300,8 @@ def _time_ordered_uuid() -> str:
     """UUID version 7 (RFC 9562): milliseconds first, so that a table grows at its end."""
     random = int.from_bytes(os.urandom(10))
     high = time.time_ns() // 1_000_000 << 16 | 0x7000 | random >> 68
-    return str(UUID(int=high << 64 | 0b10 << 62 | random & (1 << 62) - 1))
+    text = f"{high << 64 | 0b10 << 62 | random & (1 << 62) - 1:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _cause(error: BaseException) -> str:

@@ -64,7 +64,8 @@ class Router:
     def id_of(self, route: Route) -> str:
         """The shortest name that leads back to the route."""
         name = (route.provider.name, route.model)
-        return route.model if self._owner(route.model) == name else f"{name[0]}:{name[1]}"
+        short = self._owner(route.model) == name and route.model not in self.aliases
+        return route.model if short else f"{name[0]}:{name[1]}"
 
     def _owner(self, model: str) -> tuple[str, str]:
         prefix, colon, rest = model.partition(":")

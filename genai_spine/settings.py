@@ -5,6 +5,7 @@
 
 import json
 import os
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,12 @@ Lane = Literal["cpu", "gpu", "batch"]
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="GENAI_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+        env_prefix="GENAI_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        frozen=True,
     )
 
     api_host: str = Field("127.0.0.1", description="Address that Envoy listens on.")
@@ -130,7 +136,7 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     url = own_url or row.base_url
     if not url or (row.key and not key):
         return None
-    timeout_s = float(variables.get(f"{own}TIMEOUT") or row.timeout_s)
+    timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT")) or row.timeout_s
     return Endpoint(
         name=name,
         base_url=url,
@@ -145,3 +151,16 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
             total_s=settings.total_timeout,
         ),
     )
+
+
+def _positive(name: str, value: str | None) -> float | None:
+    """Seconds of a variable; None when it is not set."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise ValueError(f"{name}={value} is no number of seconds above 0")
+    return seconds

@@ -15,10 +15,17 @@ HOLD_S = 0.05
 def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
     """level: DEBUG, INFO, WARNING or ERROR. readable: for people; default: when stderr is a terminal."""
     readable = sys.stderr.isatty() if readable is None else readable
-    renderers: list[Any] = [structlog.dev.ConsoleRenderer()]
+    # Tracebacks without the frames' variables: those hold prompts and keys.
+    renderers: list[Any] = [
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    ]
     factory: Any = structlog.PrintLoggerFactory(sys.stderr)
     if not readable:
-        renderers = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_json)]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        renderers = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(_json),
+        ]
         factory = structlog.BytesLoggerFactory(_Lines(sys.stderr.buffer))  # type: ignore[arg-type]
     structlog.configure(
         processors=[

@@ -1,0 +1,134 @@
+"""From a name to a provider: the rules in their order, and a way back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genai_spine.errors import InvalidRequest, ModelNotFound
+from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.routing import Route, Router
+
+MODELS = {"openai": "gpt-4o-mini", "ollama": "llama3.2:latest", "vllm": None, "builtin": "extractive"}
+EMBEDDINGS = {"openai": "text-embedding-3-small", "builtin": "hashing"}
+ALIASES = {"fast": "openai:gpt-4o-mini", "home": "ollama:llama3.2", "gpt-4": "vllm:mine"}
+
+
+def router(default: str = "ollama", default_model: str | None = None) -> Router:
+    providers = {
+        name: Provider(Endpoint(name, default_model=model, default_embedding_model=EMBEDDINGS.get(name)))
+        for name, model in MODELS.items()
+    }
+    return Router(providers, default, default_model, ALIASES)
+
+
+def way(provider: str = "", model: str = "", **options: bool) -> tuple[str, str]:
+    route = router().resolve(provider, model, **options)
+    return route.provider.name, route.model
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "found"),
+    [
+        # The provider that is named wins over everything that the model's name says.
+        ("vllm", "gpt-4o", ("vllm", "gpt-4o")),
+        ("openai", "openai:gpt-4o", ("openai", "gpt-4o")),
+        ("openai", "", ("openai", "gpt-4o-mini")),
+        ("ollama", "org/model:7b", ("ollama", "org/model:7b")),
+        # provider:model
+        ("", "vllm:gpt-4o", ("vllm", "gpt-4o")),
+        ("", "ollama:llama3.2:1b", ("ollama", "llama3.2:1b")),
+        ("", "builtin:extractive", ("builtin", "extractive")),
+        # What the name begins with.
+        ("", "gpt-4o", ("openai", "gpt-4o")),
+        ("", "o1-mini", ("openai", "o1-mini")),
+        ("", "o3", ("openai", "o3")),
+        ("", "text-embedding-3-large", ("openai", "text-embedding-3-large")),
+        # A colon is Ollama's tag, unless a provider's name stands before it.
+        ("", "llama3.2:latest", ("ollama", "llama3.2:latest")),
+        ("", "ollama:", ("ollama", "ollama:")),
+        # Everything else, and nothing at all, is the default provider's.
+        ("", "mistral-small", ("ollama", "mistral-small")),
+        ("", "", ("ollama", "llama3.2:latest")),
+        # Aliases come first, but a provider that is named stays.
+        ("", "fast", ("openai", "gpt-4o-mini")),
+        ("", "gpt-4", ("vllm", "mine")),
+        ("ollama", "home", ("ollama", "llama3.2")),
+    ],
+)
+def test_the_first_rule_that_fits_decides(provider: str, model: str, found: tuple[str, str]) -> None:
+    assert way(provider, model) == found
+
+
+def test_embeddings_have_their_own_default_model() -> None:
+    assert way("openai", embedding=True) == ("openai", "text-embedding-3-small")
+    with pytest.raises(InvalidRequest, match="no default model"):
+        way("ollama", embedding=True)
+
+
+def test_the_default_model_is_the_default_providers_only() -> None:
+    found = router(default_model="qwen3:8b")
+    assert found.resolve("", "").model == "qwen3:8b"
+    assert found.resolve("ollama", "").model == "qwen3:8b"
+    assert found.resolve("openai", "").model == "gpt-4o-mini"
+
+
+def test_a_provider_without_a_default_model_needs_one() -> None:
+    with pytest.raises(InvalidRequest, match="model: provider vllm has no default model"):
+        way("vllm")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("opnai", "unknown provider 'opnai'; configured: builtin, ollama, openai, vllm"),
+        ("groq", "provider 'groq' is not configured; set GENAI_GROQ_API_KEY; configured"),
+        ("azure", "set GENAI_AZURE_API_KEY and its _BASE_URL"),
+        ("lmstudio", "set GENAI_LMSTUDIO_BASE_URL"),
+    ],
+)
+def test_a_provider_that_is_not_there_is_a_bad_request_that_says_what_to_do(name: str, said: str) -> None:
+    with pytest.raises(InvalidRequest) as failure:
+        way(name, "any")
+    assert said in str(failure.value)
+    assert failure.value.metadata["field"] == "provider"
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("claude-sonnet-4", "this version has no such provider"),
+        ("anthropic.claude-v2", "this version has no such provider"),
+        ("groq:llama", "set GENAI_GROQ_API_KEY"),
+    ],
+)
+def test_a_model_whose_provider_is_not_there_is_not_found(model: str, said: str) -> None:
+    with pytest.raises(ModelNotFound) as failure:
+        way("", model)
+    assert said in str(failure.value)
+    assert failure.value.metadata["model"] == model
+
+
+def test_a_default_provider_that_is_not_configured_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="provider 'groq' is not configured"):
+        router("groq").resolve("", "")
+
+
+NAMES = st.sampled_from(
+    ["gpt-4o", "llama3.2:latest", "llama", "openai:x", "a/b:c", "claude-3", "fast", "vllm", "o1"]
+)
+
+
+@given(st.sampled_from(list(MODELS)), NAMES | st.text("abo13:-/.", min_size=1, max_size=12))
+def test_the_id_of_a_model_leads_back_to_it(provider: str, model: str) -> None:
+    found = router()
+    route = Route(found.providers[provider], model)
+    assert found.resolve("", found.id_of(route)) == route
+
+
+def test_the_id_of_a_model_is_as_short_as_can_be() -> None:
+    found = router()
+    assert found.id_of(Route(found.providers["openai"], "gpt-4o")) == "gpt-4o"
+    assert found.id_of(Route(found.providers["openai"], "gpt-4")) == "openai:gpt-4", "gpt-4 is an alias"
+    assert found.id_of(Route(found.providers["vllm"], "gpt-4o")) == "vllm:gpt-4o"
+    assert found.id_of(Route(found.providers["ollama"], "llama3.2:latest")) == "llama3.2:latest"
+    assert found.id_of(Route(found.providers["builtin"], "extractive")) == "builtin:extractive"

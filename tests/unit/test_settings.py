@@ -1,0 +1,176 @@
+"""Settings: what the environment says, what it may not say, and which providers that makes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from genai_spine import settings
+from genai_spine.providers import PROVIDERS
+from genai_spine.providers.base import Timeouts
+from genai_spine.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the machine that runs the tests, and no .env of its folder."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"{name.upper()}_API_KEY" for name in PROVIDERS]
+    for name in settings.os.environ.copy():
+        if name.startswith("GENAI_") or name in names:
+            monkeypatch.delenv(name)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return settings.load()
+
+
+class TestValues:
+    def test_defaults_listen_on_loopback_only(self) -> None:
+        found = settings.load()
+        assert (found.api_host, found.api_port, found.grpc_host) == ("127.0.0.1", 8100, "127.0.0.1")
+        assert (found.lane, found.provider_retries, found.default_provider) == ("cpu", 3, "ollama")
+        assert found.database == "sqlite:///data/genai_spine.db"
+
+    def test_variables_win_over_the_file_and_options_over_both(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_text(
+            "GENAI_LANE=gpu\nGENAI_API_PORT=1\nGENAI_GRPC_PORT=1\nGENAI_X=ignored\n"
+        )
+        monkeypatch.setenv("GENAI_API_PORT", "2")
+        monkeypatch.setenv("GENAI_GRPC_PORT", "2")
+        found = settings.load(grpc_port=3, lane=None)
+        assert (found.lane, found.api_port, found.grpc_port) == ("gpu", 2, 3)
+
+    def test_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(monkeypatch, GENAI_TOTAL_TIMEOUT="", GENAI_API_PORT="", GENAI_OPENAI_API_KEY="")
+        assert (found.total_timeout, found.api_port) == (None, 8100)
+        assert "openai" not in found.endpoints
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("API_PORT", "70000"),
+            ("API_PORT", "http"),
+            ("LANE", "tpu"),
+            ("PROVIDER_RETRIES", "-1"),
+            ("CONNECT_TIMEOUT", "0"),
+            ("TOKEN_TIMEOUT", "nan"),
+            ("PROCESSES", "0"),
+            ("AUTH", "on"),
+            ("API_HOST", "0.0.0.0"),
+            ("GRPC_HOST", "::"),
+            ("MODEL_ALIASES", "fast"),
+            ("MODEL_ALIASES", "=openai:x"),
+            ("MODEL_ALIASES", "{broken"),
+            ("STORAGE_BACKEND", "mongo"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_by_its_name(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        with pytest.raises((ValidationError, ValueError), match=rf"(?i){name}"):
+            loaded(monkeypatch, **{f"GENAI_{name}": value})
+
+    def test_listening_beyond_the_machine_is_allowed_on_purpose(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = loaded(monkeypatch, GENAI_API_HOST="0.0.0.0", GENAI_AUTH="off")
+        assert found.api_host == "0.0.0.0"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "fast=openai:gpt-4o-mini, local = ollama:llama3.2,",
+            '{"fast":"openai:gpt-4o-mini","local":"ollama:llama3.2"}',
+        ],
+    )
+    def test_aliases_are_pairs_or_json(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        found = loaded(monkeypatch, GENAI_MODEL_ALIASES=text)
+        assert found.model_aliases == {"fast": "openai:gpt-4o-mini", "local": "ollama:llama3.2"}
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        ("variables", "url"),
+        [
+            ({"GENAI_DATABASE_URL": "postgresql://u:p@h/d"}, "postgresql://u:p@h/d"),
+            ({"GENAI_STORAGE_BACKEND": "memory"}, "sqlite://"),
+            ({"GENAI_SQLITE_PATH": "/tmp/x.db"}, "sqlite:////tmp/x.db"),
+        ],
+    )
+    def test_the_url_comes_from_what_is_set(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str
+    ) -> None:
+        assert loaded(monkeypatch, **variables).database == url
+
+    def test_postgres_needs_its_url(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ValueError, match="GENAI_DATABASE_URL"):
+            _ = loaded(monkeypatch, GENAI_STORAGE_BACKEND="postgres").database
+
+    def test_its_password_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(monkeypatch, GENAI_DATABASE_URL="postgresql://u:secret@h/d")
+        assert "secret" not in repr(found)
+
+
+class TestEndpoints:
+    def test_without_keys_only_what_needs_none_is_there(self) -> None:
+        assert set(settings.load().endpoints) == {"ollama", "builtin"}
+
+    def test_a_key_makes_a_provider(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(monkeypatch, GENAI_OPENAI_API_KEY="sk-1", GROQ_API_KEY="gsk-2").endpoints
+        assert (found["openai"].api_key, found["openai"].base_url) == ("sk-1", "https://api.openai.com/v1")
+        assert found["openai"].default_model == "gpt-4o-mini"
+        assert (found["groq"].api_key, found["groq"].default_model) == ("gsk-2", "llama-3.3-70b-versatile")
+
+    def test_a_url_makes_a_provider_that_needs_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(monkeypatch, GENAI_VLLM_BASE_URL="http://gpu:8000/v1").endpoints
+        assert found["vllm"].base_url == "http://gpu:8000/v1"
+        assert found["vllm"].api_key is None
+
+    def test_azure_needs_both(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "azure" not in loaded(monkeypatch, GENAI_AZURE_API_KEY="k").endpoints
+        assert "azure" in loaded(monkeypatch, GENAI_AZURE_BASE_URL="https://x/openai/v1").endpoints
+
+    def test_everything_of_an_endpoint_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(
+            monkeypatch,
+            GENAI_OLLAMA_URL="http://box:11434",
+            GENAI_OLLAMA_DEFAULT_MODEL="qwen3:8b",
+            GENAI_OLLAMA_DEFAULT_EMBEDDING_MODEL="bge",
+            GENAI_OLLAMA_TIMEOUT="300",
+            GENAI_CONNECT_TIMEOUT="2",
+            GENAI_TOKEN_TIMEOUT="30",
+            GENAI_TOTAL_TIMEOUT="900",
+        ).endpoints["ollama"]
+        assert (found.base_url, found.default_model, found.default_embedding_model) == (
+            "http://box:11434",
+            "qwen3:8b",
+            "bge",
+        )
+        assert found.timeouts == Timeouts(connect_s=2, first_token_s=300, between_tokens_s=30, total_s=900)
+
+    @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf"])
+    def test_a_timeout_that_is_none_is_refused_by_its_name(
+        self, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        with pytest.raises(ValueError, match="GENAI_OLLAMA_TIMEOUT"):
+            loaded(monkeypatch, GENAI_OLLAMA_TIMEOUT=value)
+
+    def test_keys_can_stand_in_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("GENAI_OPENAI_API_KEY=sk-file\n")
+        found: Any = settings.load().endpoints["openai"]
+        assert found.api_key == "sk-file"
+
+    def test_a_provider_that_nobody_asked_for_is_not_missed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert not settings.load().endpoints["ollama"].implicit, "it is the default provider"
+        found = loaded(monkeypatch, GENAI_DEFAULT_PROVIDER="openai", GENAI_OPENAI_API_KEY="k").endpoints
+        assert found["ollama"].implicit
+        assert not found["openai"].implicit
+        assert not found["builtin"].implicit
+        asked = loaded(monkeypatch, GENAI_OLLAMA_URL="http://box:11434").endpoints
+        assert not asked["ollama"].implicit

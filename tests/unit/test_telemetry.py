@@ -1,0 +1,48 @@
+"""Logs: what happened, and nothing that a log must not hold."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import structlog
+from genai_spine import telemetry
+
+def answer(prompt, api_key):
+    words = prompt.split()
+    raise ValueError("it broke")
+
+telemetry.configure(readable={readable})
+log = structlog.get_logger()
+try:
+    answer("a secret prompt", "sk-secret")
+except ValueError as error:
+    log.error("internal_error", request_id="r1", exc_info=error)
+log.info("call", code="OK", path=None)
+"""
+
+
+def logged(readable: bool) -> str:
+    program = PROGRAM.format(readable=readable)
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    ).stderr
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_traceback_tells_where_and_holds_no_prompt_and_no_key(readable: bool) -> None:
+    text = logged(readable)
+    assert "it broke" in text
+    assert "answer" in text
+    assert "a secret prompt" not in text.replace('answer("a secret prompt", "sk-secret")', "")
+    assert "sk-secret" not in text.replace('answer("a secret prompt", "sk-secret")', "")
+
+
+def test_each_event_is_one_line_of_json_without_what_is_not_known() -> None:
+    error, call = (json.loads(line) for line in logged(False).splitlines())
+    assert (error["event"], error["level"], error["request_id"]) == ("internal_error", "error", "r1")
+    assert (call["event"], call["code"]) == ("call", "OK")
+    assert "path" not in call
+    assert call["timestamp"].endswith("Z")
