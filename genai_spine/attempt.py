@@ -9,7 +9,14 @@ from typing import TypeVar, cast
 
 from genai_spine import tokens
 from genai_spine.call import Call
-from genai_spine.errors import ProviderFailure, SpineError
+from genai_spine.errors import (
+    DeadlineExceeded,
+    InternalError,
+    ProviderError,
+    ProviderTimeout,
+    ServiceUnavailable,
+    SpineError,
+)
 from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
 from genai_spine.routing import Route
@@ -30,6 +37,10 @@ class Order:
     route: Route
     call: Call
     streamed: bool = False
+
+
+# Errors after which the upstream may have worked, although no answer came of it.
+AT_WORK = (ProviderError, ProviderTimeout, DeadlineExceeded, InternalError, ServiceUnavailable)
 
 
 class Attempt:
@@ -108,11 +119,11 @@ class Attempt:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
-        refused = isinstance(error, ProviderFailure) and error.metadata.get("provider_code") != "cut_stream"
-        if refused and not self.delivered:
-            self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
-        else:
+        lost = error.metadata.get("provider_code") == "connection_lost"
+        if self.delivered or lost or isinstance(error, AT_WORK):
             self._price(self._usage or self._partial())
+        else:
+            self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
         await self._settle()
 
     def cancelled(self) -> None:

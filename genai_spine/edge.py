@@ -5,8 +5,8 @@ both with the abort's metadata and one filter in envoy.yaml puts them in place.
 """
 
 import math
-from collections.abc import Mapping
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec

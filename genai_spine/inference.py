@@ -45,6 +45,8 @@ class Inference:
             completion = await order.route.provider.complete(request, call)
             if not completion.HasField("usage"):
                 completion.usage.CopyFrom(_estimated(request, completion))
+            if completion.id:
+                attempt.execution.provider_response_id = completion.id
             completion.id = attempt.answer_id("comp_")
             return completion
 

@@ -25,6 +25,7 @@ from genai_spine.services.document import DocumentService
 from genai_spine.services.health import HealthService
 from genai_spine.services.openai import Facade, OpenAIService
 from genai_spine.settings import Settings
+from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -70,10 +71,18 @@ class Server:
     port: int = 0
 
     async def start(self) -> None:
+        await self._check_tables()
         await self.ledger.start()
         await self.grpc.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _check_tables(self) -> None:
+        """A scratch database is made here; any other is migrated on purpose, not by the way."""
+        if self.database.is_scratch:
+            await schema.upgrade(self.database)
+        elif (revision := await schema.current(self.database)) != schema.head():
+            raise ValueError(f"the database is at revision {revision}; run `genai-spine migrate`")
 
     async def stop(self) -> None:
         """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""

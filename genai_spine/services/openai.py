@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import fields
 from genai_spine.call import Call
-from genai_spine.edge import error_body
+from genai_spine.edge import carrying, error_body
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.inference import Inference
 from genai_spine.services import openai_frames as frames
@@ -195,12 +195,19 @@ class OpenAIService:
         return _bodies(self.facade.text, request, call)
 
     async def CreateEmbedding(self, request: HttpBody, call: Call) -> HttpBody:
-        return HttpBody(data=await self.facade.embedding(request.data, call), content_type=JSON)
+        return _first(await self.facade.embedding(request.data, call), call)
 
 
 async def _bodies(
     handler: Callable[[bytes, Call], Answer], request: HttpBody, call: Call
 ) -> AsyncGenerator[HttpBody]:
     async with aclosing(handler(request.data, call)) as answer:
+        yield _first(await anext(answer), call)
         async for data in answer:
-            yield HttpBody(data=data, content_type=call.content_type)
+            yield HttpBody(data=data)
+
+
+def _first(data: bytes, call: Call) -> HttpBody:
+    """The first message of an answer, which carries its headers."""
+    headers, call.headers = call.headers, {}
+    return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

@@ -102,6 +102,11 @@ class Database:
         return f"<Database {self.dialect}>"  # the URL may hold a password
 
     @property
+    def is_scratch(self) -> bool:
+        """It is empty at first and gone when it is closed."""
+        return self._scratch is not None
+
+    @property
     def dialect(self) -> str:
         return self.engine.dialect.name
 

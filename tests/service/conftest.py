@@ -1,7 +1,7 @@
 """One server for each file of tests, on uvloop as in production, with its simulators and a database."""
 
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +9,15 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from tests.databases import BOTH, PostgresServer
 from tests.service.running import Running, Upstreams, running
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 
-HERE = Path(__file__).parent
-
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
+    """For tests of this folder; they say loop_scope="session" themselves, because they share servers."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder share one event loop, because they share servers."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -40,17 +33,40 @@ def upstreams(all_upstreams: Upstreams) -> Upstreams:
     return all_upstreams
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def running_service(
-    all_upstreams: Upstreams, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Running]:
+@pytest.fixture(scope="module")
+def module_sqlite_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("service") / "spine.db"
     shutil.copy(sqlite_template, path)
-    async with running(all_upstreams, f"sqlite:///{path}") as found:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    name = postgres_server.create(postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def on_sqlite(all_upstreams: Upstreams, module_sqlite_url: str) -> AsyncIterator[Running]:
+    async with running(all_upstreams, module_sqlite_url) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=BOTH)
+async def on_each(request: pytest.FixtureRequest, all_upstreams: Upstreams) -> AsyncIterator[Running]:
+    kind = "sqlite" if request.param == "sqlite" else "postgres"
+    async with running(all_upstreams, request.getfixturevalue(f"module_{kind}_url")) as found:
         yield found
 
 
 @pytest.fixture
-def service(running_service: Running, upstreams: Upstreams) -> Running:
-    """A server that does not try again; the database is SQLite."""
-    return running_service
+def service(on_sqlite: Running, upstreams: Upstreams) -> Running:
+    """A server that makes one attempt at each call; its database is SQLite."""
+    return on_sqlite
+
+
+@pytest.fixture
+def booked(on_each: Running, upstreams: Upstreams) -> Running:
+    """The same, once with SQLite and once with PostgreSQL."""
+    return on_each

@@ -1,7 +1,7 @@
 """A real server with simulated upstreams behind it, as the tests of this folder use it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from genai_spine.v1 import completion_service_pb2_grpc, execution_pb2, openai_se
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 
-TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.5, between_tokens_s=0.4)
+TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.35, between_tokens_s=0.3)
 PATIENCE_S = 3.0  # until a row must be settled
 
 
@@ -39,7 +39,7 @@ class Upstreams:
     def endpoints(self) -> dict[str, Endpoint]:
         """All providers of the tests; vllm and groq are the OpenAI simulator with another dialect."""
         openai = self.openai.base_url
-        rows = {
+        return {
             "openai": Endpoint(
                 "openai", openai, "sk-test", "gpt-4o-mini", "text-embedding-3-small", TIMEOUTS
             ),
@@ -52,7 +52,6 @@ class Upstreams:
             ),  # nobody listens
             "builtin": Endpoint("builtin", "builtin:", None, "extractive", "hashing"),
         }
-        return rows
 
 
 class Running:
@@ -199,8 +198,9 @@ async def failure(awaited: Any) -> Failure:
 @asynccontextmanager
 async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> AsyncIterator[Running]:
     given: dict[str, Any] = {"endpoints": upstreams.endpoints(), "default_provider": "ollama"}
-    given |= {"grpc_port": 0, "database_url": database_url, "drain_timeout": 5.0} | settings
-    built = server.build(Settings(_env_file=None, **given))
+    given |= {"grpc_port": 0, "database_url": database_url, "provider_retries": 0}
+    given |= {"drain_delay": 0.0, "drain_timeout": 5.0} | settings
+    built = server.build(Settings(_env_file=None, **given))  # type: ignore[call-arg]  # of pydantic
     database = Database(database_url)
     await built.start()
     found = Running(built, upstreams, database)
@@ -222,6 +222,3 @@ def asked(text: str = "Hello", *, model: str = "gpt-4o", **fields: Any) -> pb.Cr
 
 def text_of(chunks: Iterable[pb.CompletionChunk]) -> str:
     return "".join(delta.content for chunk in chunks for delta in chunk.choices)
-
-
-Check = Callable[[Running], Any]

@@ -1,4 +1,4 @@
-"""The catalog: every provider's models under names that lead to them, and no provider that spoils the rest."""
+"""The catalog: every provider's models under names that lead to them; none spoils the list for the rest."""
 
 from collections.abc import AsyncIterator
 

@@ -4,82 +4,29 @@ import json
 import re
 import socket
 import threading
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from genai_prices import data_snapshot, data_units
-from genai_prices.data import providers
-from genai_prices.types import TieredPrices
-from genai_prices.types import Usage as UpstreamUsage
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from genai_spine.pricing import (
-    BUCKETS,
     MEMO_SIZE,
-    PROVIDER_NAMES,
-    UNITS_PER_TICK,
-    Price,
     PriceBook,
     PriceBookError,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
-
-INPUT_FIELDS = (
-    "uncached_input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "image_input_tokens",
+from tests.price_books import (  # noqa: F401  # today is a fixture
+    BOOK,
+    CLOCK,
+    FIELDS,
+    INPUT_FIELDS,
+    OUTPUT_FIELDS,
+    Clock,
+    overridden,
+    ticks,
+    today,
+    usage_of,
 )
-OUTPUT_FIELDS = ("visible_output_tokens", "reasoning_tokens", "audio_output_tokens")
-FIELDS = INPUT_FIELDS + OUTPUT_FIELDS
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.set(2026, 11, 21, 12, 0)
-
-    def set(self, *when: int) -> None:
-        self.now = datetime(*when, tzinfo=UTC)  # type: ignore[arg-type, misc]
-
-    def __call__(self) -> float:
-        return self.now.timestamp()
-
-
-CLOCK = Clock()
-BOOK = PriceBook.load(clock=CLOCK)
-
-
-@pytest.fixture(autouse=True)
-def _today() -> None:
-    CLOCK.set(2026, 11, 21, 12, 0)
-
-
-def usage_of(**buckets: int) -> pb.Usage:
-    """Usage with the totals that its buckets sum to."""
-    usage = pb.Usage(**buckets)
-    usage.input_tokens = sum(getattr(usage, field) for field in INPUT_FIELDS)
-    usage.output_tokens = sum(getattr(usage, field) for field in OUTPUT_FIELDS)
-    usage.total_tokens = usage.input_tokens + usage.output_tokens
-    return usage
-
-
-def ticks(provider: str, model: str, /, _book: PriceBook = BOOK, **buckets: int) -> int:
-    cost = _book.cost(provider, model, usage_of(**buckets))
-    assert cost.price_known, (provider, model)
-    return cost.cost_ticks
-
-
-def overridden(tmp_path: Path, text: str) -> PriceBook:
-    path = tmp_path / "prices.yaml"
-    path.write_text(text)
-    return PriceBook.load(path, clock=CLOCK)
-
 
 # The table of the specification. USD for 1,000,000 tokens of input and output.
 LISTED = [
@@ -334,132 +281,6 @@ def test_usd_has_every_digit_of_the_ticks() -> None:
     assert (
         Decimal(json.dumps(cost.cost_usd)) * 10**10 == cost.cost_ticks == 123_457 * 1_500_000 + 3 * 6_000_000
     )
-
-
-def upstream_ticks(model: str, provider: str, usage: pb.Usage) -> tuple[int, set[str]]:
-    """What genai-prices itself says, rounded once to a tick, and the kinds of price that it has."""
-    values = {key: 0 for key in data_units.unit_data if key != "requests"}
-    values["input_tokens"], values["output_tokens"] = usage.input_tokens, usage.output_tokens
-    values["cache_read_tokens"] = usage.cache_read_tokens
-    values["cache_write_tokens"] = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-    values["cache_write_5m_tokens"] = usage.cache_write_5m_tokens
-    values["cache_write_1h_tokens"] = usage.cache_write_1h_tokens
-    values["input_audio_tokens"], values["input_image_tokens"] = (
-        usage.audio_input_tokens,
-        usage.image_input_tokens,
-    )
-    values["output_reasoning_tokens"] = usage.reasoning_tokens
-    values["output_audio_tokens"] = usage.audio_output_tokens
-    snapshot = data_snapshot.get_snapshot()
-    result = snapshot.calc(UpstreamUsage(**values), model, provider, None, CLOCK.now)
-    exact = (result.total_price * 10**10).quantize(Decimal(1), ROUND_HALF_UP)
-    return int(exact), {key for key, price in vars(result.model_price).items() if price is not None}
-
-
-def sampled_models() -> list[tuple[str, str]]:
-    """Every third model, and every one with tiers or dated prices, that genai-prices can find."""
-    names = []
-    for provider in providers:
-        for number, info in enumerate(provider.models):
-            tiered = isinstance(info.prices, list) or any(
-                isinstance(price, TieredPrices) for price in vars(info.prices).values()
-            )
-            name = PROVIDER_NAMES.get(provider.id, provider.id)
-            ours = (price := BOOK.find(name, info.id)) is not None and price.source == "overlay"
-            if (tiered or number % 3 == 0) and provider.find_model(info.id) is not None and not ours:
-                names.append((provider.id, info.id))
-    return names
-
-
-@pytest.mark.parametrize("when", [(2024, 6, 1, 2, 30), (2026, 11, 21, 2, 30), (2027, 1, 2, 12, 0)])
-def test_costs_equal_those_of_genai_prices(when: tuple[int, ...]) -> None:
-    CLOCK.set(*when)
-    usages = [
-        usage_of(uncached_input_tokens=1_237, visible_output_tokens=411),
-        usage_of(**{field: 1_000 + 7 * number for number, field in enumerate(FIELDS)}),
-        usage_of(uncached_input_tokens=150_001, cache_read_tokens=149_999, reasoning_tokens=33_333),
-    ]
-    compared = 0
-    for provider, model in sampled_models():
-        for usage in usages:
-            expected, kinds = upstream_ticks(model, provider, usage)
-            cost = BOOK.cost(PROVIDER_NAMES.get(provider, provider), model, usage)
-            if {"input_mtok", "output_mtok"} <= kinds:
-                assert (cost.price_known, cost.cost_ticks) == (True, expected), (provider, model, usage)
-                compared += 1
-            elif not kinds and model.endswith(("-free", ":free")):
-                assert (cost.price_known, cost.cost_ticks) == (True, 0), (provider, model)
-            else:  # genai-prices counts tokens without a price as free; we say that we do not know
-                assert not cost.price_known, (provider, model)
-    assert compared >= 600, compared
-
-
-COUNTS = st.tuples(*[st.integers(0, 2**32 - 1) for _ in FIELDS])
-RATES = st.tuples(*[st.integers(0, 10**23) for _ in BUCKETS])
-
-
-def flat(rates: tuple[int, ...]) -> Price:
-    return Price(provider="p", model="m", name=None, source="overrides", is_free=False, rates=rates)
-
-
-def usage_from(counts: tuple[int, ...]) -> pb.Usage:
-    return pb.Usage(**dict(zip(FIELDS, counts, strict=True)))
-
-
-@given(rates=RATES, first=COUNTS, second=COUNTS)
-@settings(max_examples=150, deadline=None)
-def test_cost_is_an_integer_within_half_a_tick_and_additive(
-    rates: tuple[int, ...], first: tuple[int, ...], second: tuple[int, ...]
-) -> None:
-    price = flat(rates)
-    halves = [tuple(count // 2 for count in counts) for counts in (first, second)]
-    both = tuple(a + b for a, b in zip(*halves, strict=True))
-    costs = {}
-    for counts in (*halves, both):
-        costs[counts] = cost = price.ticks(usage_from(counts))
-        assert type(cost) is int
-        exact = Fraction(sum(c * r for c, r in zip(counts, rates, strict=True)), UNITS_PER_TICK)
-        assert Fraction(-1, 2) < cost - exact <= Fraction(1, 2)
-    # Three roundings of half a tick each leave less than one and a half, so one.
-    assert abs(costs[both] - costs[halves[0]] - costs[halves[1]]) <= 1
-
-
-@given(rates=RATES, counts=COUNTS, bucket=st.integers(0, len(FIELDS) - 1), more=st.integers(0, 10**6))
-@settings(max_examples=150, deadline=None)
-def test_more_tokens_never_cost_less(
-    rates: tuple[int, ...], counts: tuple[int, ...], bucket: int, more: int
-) -> None:
-    longer = list(counts)
-    longer[bucket] = min(longer[bucket] + more, 2**32 - 1)
-    price = flat(rates)
-    before, after = price.ticks(usage_from(counts)), price.ticks(usage_from(tuple(longer)))
-    assert before is not None
-    assert after is not None
-    assert before <= after
-
-
-@given(tokens=st.lists(st.integers(0, 500_000), min_size=2, max_size=2).map(sorted))
-@settings(max_examples=100, deadline=None)
-def test_longer_input_never_costs_less_across_a_tier(tokens: list[int]) -> None:
-    less, more = (ticks("gemini", "gemini-2.5-pro", uncached_input_tokens=count) for count in tokens)
-    assert less <= more
-
-
-def test_half_a_tick_is_rounded_up_once_on_the_sum(tmp_path: Path) -> None:
-    # 0.00003 USD for a million tokens is 0.3 ticks for one.
-    book = overridden(tmp_path, "[{provider: openai, model: tiny, input: 0.00003, output: 0.00002}]")
-    assert ticks("openai", "tiny", book, uncached_input_tokens=1) == 0
-    assert ticks("openai", "tiny", book, uncached_input_tokens=1, visible_output_tokens=1) == 1
-    assert ticks("openai", "tiny", book, uncached_input_tokens=3) == 1
-    assert (
-        ticks("openai", "tiny", book, uncached_input_tokens=1, cache_read_tokens=1, reasoning_tokens=2) == 1
-    )
-
-
-def test_price_finer_than_a_tick_is_kept_exactly() -> None:
-    # 0.08333333333333334 USD for a million tokens of cache write: 83.33333333333334 for a thousand million.
-    used = ticks("openrouter", "google/gemini-2.5-flash-lite", cache_write_5m_tokens=10**9)
-    assert used == 833_333_333_333
 
 
 def test_override_wins_over_the_book_and_covers_dated_names_of_its_model(tmp_path: Path) -> None:

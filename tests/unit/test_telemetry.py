@@ -36,8 +36,7 @@ def test_a_traceback_tells_where_and_holds_no_prompt_and_no_key(readable: bool) 
     text = logged(readable)
     assert "it broke" in text
     assert "answer" in text
-    assert "a secret prompt" not in text.replace('answer("a secret prompt", "sk-secret")', "")
-    assert "sk-secret" not in text.replace('answer("a secret prompt", "sk-secret")', "")
+    assert "secret" not in text
 
 
 def test_each_event_is_one_line_of_json_without_what_is_not_known() -> None:
