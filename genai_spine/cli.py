@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 
 import grpc
 import typer
@@ -18,15 +18,17 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from genai_spine import VERSION, doctor, telemetry
-from genai_spine import up as supervisor
+from genai_spine import VERSION, telemetry
 from genai_spine.client import Client
 from genai_spine.errors import SpineError
-from genai_spine.pricing import PriceBookError
-from genai_spine.server import serve as serve_until_stopped
 from genai_spine.servers import Failed
-from genai_spine.settings import Lane, Settings, load
-from genai_spine.store import schema
+
+# The server's own modules are imported by the commands that need them: a health check in a container
+# would else spend a second of CPU on loading databases, prices and word lists, every time.
+if TYPE_CHECKING:
+    from genai_spine.settings import Settings
+
+Lane = Literal["cpu", "gpu", "batch"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +51,9 @@ def fail(reason: object) -> NoReturn:
     raise typer.Exit(1)
 
 
-def settings_with(**options: Any) -> Settings:
+def settings_with(**options: Any) -> "Settings":
+    from genai_spine.settings import load
+
     try:
         settings = load(**options)
     except ValidationError as error:
@@ -79,7 +83,7 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
     except grpc.aio.AioRpcError as error:
         reason = error.details() or error.code().name
         fail(f"{error.code().name}: {reason}")
-    except (SpineError, PriceBookError, OSError, Failed, ValueError) as error:
+    except (SpineError, OSError, Failed, ValueError) as error:
         fail(error)
 
 
@@ -102,6 +106,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""
+    from genai_spine import up as supervisor
+
     settings = settings_with(api_port=port, processes=processes)
     run(supervisor.up(settings, list(lane or ["cpu"]), as_json=as_json))
 
@@ -116,6 +122,9 @@ def serve(
     ] = None,
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
+    from genai_spine import up as supervisor
+    from genai_spine.server import serve as serve_until_stopped
+
     settings = settings_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
     if settings.processes == 1:
         run(serve_until_stopped(settings, lambda port: typer.echo(json.dumps({"port": port}))))
@@ -126,6 +135,8 @@ def serve(
 @app.command()
 def migrate(as_json: Json = False) -> None:
     """Bring the database's tables up to this version."""
+    from genai_spine.store import schema
+
     settings = settings_with()
     applied = run(schema.upgrade(settings.database))
     head = schema.head()
@@ -181,6 +192,8 @@ def models(
 @app.command(name="doctor")
 def doctor_command(as_json: Json = False) -> None:
     """Check settings, database, providers and Envoy; exit 1 if something is broken."""
+    from genai_spine import doctor
+
     settings = settings_with()
     findings = run(doctor.examine(settings))
     if as_json:
@@ -206,5 +219,7 @@ def config(
     directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
 ) -> None:
     """Write Envoy's effective configuration for these settings, to read or to run elsewhere."""
+    from genai_spine import up as supervisor
+
     settings = settings_with()
     typer.echo(supervisor.write_edge_config(settings, directory))

@@ -9,6 +9,7 @@ import copy
 import http.client
 import json
 import subprocess
+import sys
 import threading
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
@@ -238,6 +239,7 @@ async def _spawn(run_dir: Path, worker_threads: int) -> Process:
             *("--disable-hot-restart", "--concurrency", str(worker_threads)),
             *("--drain-time-s", str(LISTENER_DRAIN_S), "--drain-strategy", "immediate"),
             *("--file-flush-interval-msec", "500"),  # access log
+            stdout=sys.stderr,  # its access log; standard output is for what a program reads
             stderr=log,
             start_new_session=True,  # Ctrl-C in a terminal is for us: we drain Envoy, then end it
         )

@@ -59,6 +59,7 @@ class Running:
 
     def __init__(self, built: server.Server, upstreams: Upstreams, database: Database) -> None:
         self.server = built
+        self.stopped = False
         self.openai, self.ollama = upstreams.openai, upstreams.ollama
         self.upstreams = upstreams
         self.executions = Executions(database)
@@ -67,6 +68,12 @@ class Running:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
         self.completions: Any = completion_service_pb2_grpc.CompletionServiceStub(self.channel)
         self.facade: Any = openai_service_pb2_grpc.OpenAIServiceStub(self.channel)
+
+    async def stop(self) -> None:
+        """As on SIGTERM; a second time does nothing."""
+        if not self.stopped:
+            self.stopped = True
+            await self.server.stop()
 
     async def rows(self, request_id: str) -> list[execution_pb2.Execution]:
         """The executions of a request, once all of them are settled."""
@@ -201,14 +208,18 @@ async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> A
     given |= {"grpc_port": 0, "database_url": database_url, "provider_retries": 0}
     given |= {"drain_delay": 0.0, "drain_timeout": 5.0} | settings
     built = server.build(Settings(_env_file=None, **given))  # type: ignore[call-arg]  # of pydantic
+    try:
+        await built.start()
+    except BaseException:
+        await built.database.close()
+        raise
     database = Database(database_url)
-    await built.start()
     found = Running(built, upstreams, database)
     try:
         yield found
     finally:
         await found.channel.close()
-        await built.stop()
+        await found.stop()
         await database.close()
 
 

@@ -10,8 +10,9 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
-from tests.service.running import Running, asked
+from tests.service.running import Running, asked, text_of
 from tests.upstreams import openai_errors
+from tests.upstreams.clients import drain
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.reply import Reply
 
@@ -136,7 +137,7 @@ class TestCancel:
         await asyncio.sleep(0.1)
         assert entry.chunks == held
         call.cancel()
-        await noticed(service, time.monotonic())
+        await service.openai.bill.until(lambda bill: bill[0].disconnected)
 
 
 class TestDeadline:
@@ -158,12 +159,11 @@ class TestDeadline:
     async def test_a_deadline_within_a_stream_keeps_what_came_before_it(self, service: Running) -> None:
         service.openai.script(LONG)
         call = service.completions.StreamCompletion(asked(), timeout=0.25, metadata=metadata("deadline-3"))
-        said = 0
+        seen: list[pb.CompletionChunk] = []
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            async for chunk in call:
-                said += sum(len(delta.content) for delta in chunk.choices)
+            await drain(call, seen)
         assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        assert said > 20
+        assert len(text_of(seen)) > 20
         [row] = await service.rows("deadline-3")
         assert row.usage.output_provenance == PARTIAL
         assert row.usage.output_tokens == pytest.approx(service.openai.bill[0].completion_tokens, abs=6)
