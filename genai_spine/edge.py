@@ -25,7 +25,7 @@ PARAMS = {
     "response_format.json_schema.schema_json": "response_format.json_schema.schema",
 }
 _UNPRINTABLE = re.compile(r"[^ -~]")
-LONGEST_BODY = 3000  # bytes; more than about 8 KiB of metadata is refused by gRPC clients
+LONGEST_BODY = 2500  # bytes; see interceptors.py for what else must fit into 8 KiB of metadata
 
 
 def openai_shaped(path: str | None) -> bool:
@@ -89,8 +89,8 @@ def _ascii(error: SpineError, call: Call, openai: bool) -> str:
 def _shortened(body: dict[str, Any]) -> dict[str, Any]:
     """The same shape with less in it."""
     error, detail = body["error"], body["detail"]
-    short = {**error, "message": _cut(error["message"], 1000)}
-    short["details"] = {name: _cut(value, 150) for name, value in error["details"].items()}
+    short = {**error, "message": _cut(error["message"], 700)}
+    short["details"] = {name: _cut(value, 100) for name, value in error["details"].items()}
     if error.get("param"):
         short["param"] = _cut(error["param"], 150)
     if isinstance(detail, str):

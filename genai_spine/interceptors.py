@@ -14,17 +14,21 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from genai_spine import edge, fields
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
-from genai_spine.errors import DOMAIN, InternalError, ServiceUnavailable, SpineError
+from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-LONGEST_MESSAGE = 1000  # characters of grpc-message
+# A grpc client takes 8 KiB of metadata without question, edge.LONGEST_BODY among them.
+LONGEST_MESSAGE = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
+LONGEST_VALUE = 200  # bytes of one entry of ErrorInfo.metadata
+MOST_VIOLATIONS = 8
+LONGEST_VIOLATION = 80  # bytes of its field, and of its description
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -60,7 +64,7 @@ class Door:
         bare = handler.unary_stream if streaming else handler.unary_unary
         return make(
             self._stream(method, bare) if streaming else self._unary(method, bare),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_tolerant(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
@@ -116,9 +120,11 @@ class Door:
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
-    def _admit(self, request: Message) -> None:
+    def _admit(self, request: "Message | Unreadable") -> None:
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
+        if isinstance(request, Unreadable):
+            raise InvalidRequest(field="body", problem=str(request))
         fields.check(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
@@ -133,7 +139,8 @@ class Door:
             cause = error.__cause__ or error
             log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=cause)
         self._log(call, code_pb2.Code.Name(error.code), reason=error.reason_name, error=str(error))
-        await context.abort(CODES[error.code], str(error)[:LONGEST_MESSAGE], _trailers(error, call))
+        message = _short(str(error), LONGEST_MESSAGE, escaped=True)
+        await context.abort(CODES[error.code], message, _trailers(error, call))
         raise AssertionError("abort returned")
 
     def _log(self, call: Call, code: str, **more: object) -> None:
@@ -160,21 +167,50 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
 
 def status(error: SpineError, call: Call) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo and RequestInfo, and BadRequest and RetryInfo where they say more."""
-    result = status_pb2.Status(code=error.code, message=str(error)[:LONGEST_MESSAGE])
-    metadata = {key: value[:300] for key, value in error.metadata.items()}
+    message = _short(str(error), LONGEST_MESSAGE, escaped=True)
+    result = status_pb2.Status(code=error.code, message=message)
+    metadata = {key: _short(value, LONGEST_VALUE) for key, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=metadata)
     result.details.add().Pack(info)
     result.details.add().Pack(error_details_pb2.RequestInfo(request_id=call.request_id))
     if error.violations:
         bad = error_details_pb2.BadRequest()
-        for field, problem in error.violations[:10]:
-            bad.field_violations.add(field=field, description=problem[:200])
+        for field, problem in error.violations[:MOST_VIOLATIONS]:
+            field, problem = (_short(text, LONGEST_VIOLATION) for text in (field, problem))
+            bad.field_violations.add(field=field, description=problem)
         result.details.add().Pack(bad)
     if error.retry_after_s is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(int(error.retry_after_s * 1000))
         result.details.add().Pack(retry)
     return result
+
+
+def _short(text: str, longest: int, *, escaped: bool = False) -> str:
+    """The beginning of a text that fits into so many bytes; escaped: as grpc-message is, with %XX."""
+    size = 0
+    for at, char in enumerate(text):
+        plain = " " <= char <= "~" and char != "%"
+        size += 1 if plain else len(char.encode()) * (3 if escaped else 1)
+        if size > longest:
+            return text[:at] + "..."
+    return text
+
+
+class Unreadable(str):
+    """What stands in the place of a request that is no message of its type: why it is none."""
+
+
+def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | Unreadable]":
+    """grpc would answer UNKNOWN with the names of Python classes."""
+
+    def read(data: bytes) -> Message | Unreadable:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return Unreadable("not a message of the type that this method takes")
+
+    return read
 
 
 def _text(value: str | bytes | None) -> str | None:

@@ -209,6 +209,7 @@ class Ollama(Provider):
         # What does not decode is not Ollama's own error but that of a proxy in between.
         with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             message = FAULT.decode(reply.body).error or message
+        message = self.wire.public(message)
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)

@@ -275,6 +275,7 @@ class OpenAI(Provider):
         fault = _fault(reply)
         code = str(fault.code or fault.type or reply.status)
         message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
+        message = self.wire.public(message)
         if reply.status == HTTPStatus.NOT_FOUND or code == "model_not_found":
             raise errors.ModelNotFound(
                 model=model, hint=f"{self.name} says: {message[:500]}", provider=self.name

@@ -157,8 +157,12 @@ class Wire:
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            shown = body[:200].decode("utf-8", "replace")
+            shown = self.public(body[:200].decode("utf-8", "replace"))
             raise self.unusable("invalid_json", f"{error}; it began: {shown}") from error
+
+    def public(self, text: str) -> str:
+        """What an upstream said, without our key: some repeat it when they refuse it."""
+        return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
 
     def unusable(self, code: str, message: str) -> ProviderError:
         return ProviderError(provider=self.endpoint.name, provider_code=code, provider_message=message)

@@ -43,7 +43,7 @@ class Upstreams:
             "openai": Endpoint(
                 "openai", openai, "sk-test", "gpt-4o-mini", "text-embedding-3-small", TIMEOUTS
             ),
-            "vllm": Endpoint("vllm", openai, timeouts=TIMEOUTS),
+            "vllm": Endpoint("vllm", openai, timeouts=Timeouts(first_token_s=30)),
             "ollama": Endpoint(
                 "ollama", self.ollama.url, None, "llama3.2:latest", "nomic-embed-text:latest", TIMEOUTS
             ),
@@ -97,13 +97,12 @@ class Running:
         try:
             if path == "/v1/embeddings":
                 call = self.facade.CreateEmbedding(request, metadata=headers)
-                posted.parts.append((await call).data)
+                posted.add(await call)
             else:
                 method = "CreateChatCompletion" if path == "/v1/chat/completions" else "CreateTextCompletion"
                 call = getattr(self.facade, method)(request, metadata=headers)
                 async for part in call:
-                    posted.parts.append(part.data)
-                    posted.content_type = posted.content_type or part.content_type
+                    posted.add(part)
         except grpc.aio.AioRpcError as error:
             posted.error = error
         posted.headers = dict(await call.initial_metadata() or ()) | dict(
@@ -125,6 +124,12 @@ class Posted:
         self.content_type = ""
         self.error: grpc.aio.AioRpcError | None = None
         self.headers: dict[str, Any] = {}
+
+    def add(self, body: HttpBody) -> None:
+        if not self.parts:  # the headers ride with the first message; the edge takes them out
+            self.content_type, *headers = body.content_type.split("|")
+            self.headers.update(tuple(header.split("=", 1)) for header in headers)
+        self.parts.append(body.data)
 
     @property
     def data(self) -> bytes:

@@ -168,8 +168,8 @@ class TestNames:
 class TestSizes:
     async def test_a_request_of_39_mib_arrives(self, service: Running) -> None:
         text = "x" * (39 * MIB)
-        completion = await service.completions.CreateCompletion(asked(text))
-        assert service.openai.bill[0].prompt_tokens == completion.usage.input_tokens == len(text) // 4 + 1
+        completion = await service.completions.CreateCompletion(asked(text, model="builtin:extractive"))
+        assert completion.choices[0].message.content
 
     async def test_a_request_of_41_mib_is_refused(self, service: Running) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -200,7 +200,7 @@ class TestSizes:
 
     async def test_many_bad_fields_fit_too(self, service: Running) -> None:
         request = asked()
-        for number in range(100):
+        for _ in range(100):
             request.messages.add(role=pb.ROLE_USER, name="語" * 300).content.add()
         found = await failure(service.completions.CreateCompletion(request))
         assert found.fields[0] == "messages[1].content[0]"
@@ -210,10 +210,12 @@ class TestSizes:
     ) -> None:
         method = service.channel.unary_unary("/genai_spine.v1.CompletionService/CreateCompletion")
         for broken in (b"\x12\x03\xff\xfe\xfd", b"\xff" * 50, b"\x1a\x05\x08"):
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await method(broken)
-            assert raised.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT)
-            assert "Traceback" not in (raised.value.details() or "")
+            found = await failure(method(broken))
+            assert (found.code, found.reason, found.metadata["field"]) == (
+                INVALID,
+                "VALIDATION_ERROR",
+                "body",
+            )
         assert (await service.completions.CreateCompletion(asked())).choices
 
 
@@ -226,11 +228,13 @@ class TestFuzz:
             request.MergeFromString(raw)
         except Exception:
             return  # no message at all
-        try:
-            await service.completions.CreateCompletion(request)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() in (INVALID, grpc.StatusCode.NOT_FOUND), error.details()
-            assert "Traceback" not in (error.details() or "")
+        code, details = await _outcome(service.completions.CreateCompletion(request))
+        assert code in (grpc.StatusCode.OK, INVALID, grpc.StatusCode.NOT_FOUND), details
+        assert "Traceback" not in details
+
+
+async def _outcome(call: Any) -> tuple[grpc.StatusCode, str]:
+    return await call.code(), await call.details() or ""
 
 
 class TestOurOwnFaults:
