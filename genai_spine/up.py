@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -176,7 +178,7 @@ def _announce(said: dict[str, object], *, as_json: bool) -> None:
         return
     base, model = said["url"], said["default_model"]
     asked = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
-    python = f"from openai import OpenAI; print(OpenAI(base_url='{base}/v1', api_key='none')"
+    program = "genai-spine" if shutil.which("genai-spine") else os.path.relpath(sys.argv[0])
     lines = [
         f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
         *([f"note: {said['notice']}"] if said["notice"] else []),
@@ -184,8 +186,8 @@ def _announce(said: dict[str, object], *, as_json: bool) -> None:
         "Try:",
         f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' "
         f"-d '{json.dumps(asked | {'stream': True})}'",
-        f'  python -c "{python}.chat.completions.create(**{asked}).choices[0].message.content)"',
-        f"  genai-spine chat --address {said['grpc']} 'Say hello.'",
+        f"  {program} chat --address {said['grpc']} 'Say hello.'",
+        f"  curl {base}/v1/models",
         "",
         "Ctrl-C stops it; calls that run are finished first.",
     ]

@@ -113,12 +113,14 @@ class Facade:
     async def _each(
         self, wanted: list[pb.CreateCompletionRequest], form: frames.TextFrames, call: Call
     ) -> Answer:
-        """One prompt after the other in one stream."""
+        """One prompt after the other in one stream, which an error ends."""
         for number, request in enumerate(wanted):
             form.begin(number, last=number == len(wanted) - 1)
             async with aclosing(self._events(request, form, call)) as events:
                 async for event in events:
                     yield event
+            if call.failure:
+                return
 
     async def _events(self, request: pb.CreateCompletionRequest, form: frames.Frames, call: Call) -> Answer:
         begun = False

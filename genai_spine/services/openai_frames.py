@@ -7,6 +7,8 @@ first delta of a choice has the role; the last is empty and has the finish_reaso
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from msgspec import Raw
+
 from genai_spine.services.openai_replies import (
     DONE,
     answer_id,
@@ -61,7 +63,7 @@ class ChatFrames(Frames):
         super().__init__(include_usage)
         self.before_tools = before_tools
         self._spoken: set[int] = set()
-        self._called: set[tuple[int, int]] = set()
+        self._called: dict[tuple[int, int], bool] = {}  # choice and call -> it is of a custom tool
 
     def write(self, chunk: pb.CompletionChunk) -> bytes:
         if not self.begun:
@@ -85,6 +87,8 @@ class ChatFrames(Frames):
             said["content"] = delta.content
         if delta.refusal:
             said["refusal"] = delta.refusal
+        if delta.HasField("annotations_json"):
+            said["annotations"] = Raw(delta.annotations_json.encode())
         if delta.tool_calls:
             said |= self._calls(delta)
         if said:
@@ -96,16 +100,16 @@ class ChatFrames(Frames):
         return frames
 
     def _calls(self, delta: pb.ChoiceDelta) -> dict[str, object]:
-        calls = [self._call(delta.index, piece) for piece in delta.tool_calls]
-        if self.before_tools:
-            return {"function_call": calls[0]["function"]}
-        return {"tool_calls": calls}
+        if self.before_tools:  # one call only, as in replies.chat
+            called = [self._call(delta.index, piece) for piece in delta.tool_calls if piece.index == 0]
+            return {"function_call": called[0]["function"]} if called else {}
+        return {"tool_calls": [self._call(delta.index, piece) for piece in delta.tool_calls]}
 
     def _call(self, index: int, piece: pb.ToolCallDelta) -> dict[str, object]:
         """Id, type and name come once for each call; the fragments after it have the index only."""
         first = (index, piece.index) not in self._called
-        self._called.add((index, piece.index))
-        kind, fragment = ("custom", "input") if piece.is_custom else ("function", "arguments")
+        is_custom = self._called.setdefault((index, piece.index), piece.is_custom)
+        kind, fragment = ("custom", "input") if is_custom else ("function", "arguments")
         called: dict[str, object] = {"name": piece.name} if first else {}
         called[fragment] = piece.arguments
         body: dict[str, object] = {"index": piece.index}

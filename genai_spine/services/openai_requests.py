@@ -95,17 +95,24 @@ def is_native(body: bytes) -> bool:
     return "messages" in _decoded(body, FIELDS)
 
 
-def extras(body: bytes, kind: type[Struct]) -> str | None:
-    """The fields of the body that `kind` does not have, as a JSON object; None when there are none."""
+def extras(body: bytes, kind: type[Struct], **more: object) -> str | None:
+    """The fields of the body that `kind` does not have, and more; a JSON object, None when it is empty."""
     known = kind.__struct_fields__
-    unknown = {name: value for name, value in _decoded(body, FIELDS).items() if name not in known}
+    unknown = {name: value for name, value in _decoded(body, FIELDS).items() if name not in known} | more
     return msgspec.json.encode(unknown).decode() if unknown else None
 
 
 def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
     request = _sampling(chat)
+    before_tools = ""  # id of the last call in that style; its result goes out as the tool's
     for number, message in enumerate(chat.messages or ()):
-        _message(request.messages.add(), message, number)
+        into = request.messages.add()
+        _message(into, message, number)
+        if message.function_call:
+            before_tools = into.tool_calls[-1].id
+        elif message.role == "function" and before_tools:
+            into.role, into.tool_call_id, before_tools = pb.ROLE_TOOL, before_tools, ""
+            into.ClearField("name")
     if chat.max_completion_tokens is not None:
         request.max_tokens = _count("max_completion_tokens", chat.max_completion_tokens)
     for name in ("parallel_tool_calls", "logprobs"):
@@ -127,6 +134,8 @@ def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
     """One request for each prompt."""
     prompts = _texts(text.prompt, "prompt")
     extra = extras(body, Text)
+    # Only the provider can turn token ids into text.
+    extra_of_tokens = extras(body, Text, echo=True) if text.echo else extra
     requests = []
     for prompt in prompts:
         request = _sampling(text)
@@ -137,8 +146,8 @@ def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
             request.prompt.best_of = _count("best_of", text.best_of)
         if text.logprobs is not None:
             request.logprobs, request.top_logprobs = True, _count("logprobs", text.logprobs)
-        if extra:
-            request.provider_options_json = extra
+        if own := extra if isinstance(prompt, str) else extra_of_tokens:
+            request.provider_options_json = own
         requests.append(request)
     return requests
 

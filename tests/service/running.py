@@ -105,9 +105,7 @@ class Running:
                     posted.add(part)
         except grpc.aio.AioRpcError as error:
             posted.error = error
-        posted.headers = dict(await call.initial_metadata() or ()) | dict(
-            await call.trailing_metadata() or ()
-        )
+        posted.headers |= dict(await call.trailing_metadata() or ())
         return posted
 
     async def chat(self, *, stream: bool = False, **fields: Any) -> "Posted":
