@@ -56,8 +56,8 @@ class Attempt:
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: pb.Usage | None = None
-        self._visible = 0  # estimated tokens of what has arrived
-        self._reasoning = 0
+        self._visible = 0.0  # estimated tokens of what has arrived, not rounded
+        self._reasoning = 0.0
         request = order.request
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
@@ -147,8 +147,8 @@ class Attempt:
         if chunk.HasField("service_tier"):
             self.service_tier = chunk.service_tier
         for delta in chunk.choices:
-            self._visible += tokens.estimate_delta(delta)
-            self._reasoning += tokens.estimate(delta.reasoning)
+            self._visible += tokens.delta_weight(delta)
+            self._reasoning += tokens.weight(delta.reasoning)
 
     def _stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         chunk.id, chunk.created = self.answer_id("comp_"), self._created
@@ -161,7 +161,8 @@ class Attempt:
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
         given = tokens.estimate_input(request)
-        return tokens.usage(given, self._visible, self._reasoning, output=output)
+        visible, reasoning = tokens.rounded(self._visible), tokens.rounded(self._reasoning)
+        return tokens.usage(given, visible, reasoning, output=output)
 
     def _partial(self) -> pb.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""

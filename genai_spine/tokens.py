@@ -12,11 +12,17 @@ PER_AUDIO_BYTE = 10 / 32_000  # 10 tokens a second of 16 kHz, 16-bit sound
 
 def estimate(text: str) -> int:
     """Tokens of a text; at least 1 for a text that is not empty."""
-    if not text:
-        return 0
+    return rounded(weight(text))
+
+
+def weight(text: str) -> float:
+    """Tokens of a text before they are rounded, so that those of its pieces can be summed."""
     ascii_count = len(text) if text.isascii() else sum(char < "\x80" for char in text)
-    other_count = len(text) - ascii_count
-    return max(1, round(ascii_count / ASCII_PER_TOKEN + other_count / OTHER_PER_TOKEN))
+    return ascii_count / ASCII_PER_TOKEN + (len(text) - ascii_count) / OTHER_PER_TOKEN
+
+
+def rounded(weight: float) -> int:
+    return max(1, round(weight)) if weight else 0
 
 
 def estimate_input(request: pb.CreateCompletionRequest) -> int:
@@ -30,13 +36,10 @@ def estimate_inputs(request: pb.CreateEmbeddingsRequest) -> int:
     return sum(len(entry.tokens.tokens) or estimate(entry.text) for entry in request.inputs)
 
 
-def estimate_delta(delta: pb.ChoiceDelta) -> int:
-    """Visible tokens of a delta; its reasoning is not among them."""
-    return (
-        estimate(delta.content)
-        + estimate(delta.refusal)
-        + sum(estimate(call.name) + estimate(call.arguments) for call in delta.tool_calls)
-    )
+def delta_weight(delta: pb.ChoiceDelta) -> float:
+    """Visible tokens of a delta before they are rounded; its reasoning is not among them."""
+    said = weight(delta.content) + weight(delta.refusal)
+    return said + sum(weight(call.name) + weight(call.arguments) for call in delta.tool_calls)
 
 
 def estimate_answer(completion: pb.Completion) -> int:

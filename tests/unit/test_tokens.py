@@ -56,6 +56,12 @@ def test_token_ids_are_counted_and_not_estimated() -> None:
     assert tokens.estimate_inputs(pb.CreateEmbeddingsRequest(inputs=inputs)) == 5
 
 
+@given(st.lists(st.text(max_size=6), max_size=20))
+def test_a_text_counts_the_same_whole_and_in_pieces(pieces: list[str]) -> None:
+    weight = sum(tokens.delta_weight(pb.ChoiceDelta(content=piece)) for piece in pieces)
+    assert abs(tokens.rounded(weight) - tokens.estimate("".join(pieces))) <= 1
+
+
 def test_what_was_said_counts_the_same_whole_and_in_one_delta() -> None:
     call = pb.ToolCallDelta(name="f" * 8, arguments="x" * 40)
     delta = pb.ChoiceDelta(content="x" * 40, refusal="x" * 8, reasoning="x" * 80, tool_calls=[call])
@@ -65,7 +71,7 @@ def test_what_was_said_counts_the_same_whole_and_in_one_delta() -> None:
         tool_calls=[pb.ToolCall(function=pb.FunctionCall(name="f" * 8, arguments="x" * 40))],
     )
     completion = pb.Completion(choices=[pb.Choice(message=said)])
-    assert tokens.estimate_delta(delta) == tokens.estimate_answer(completion) == 10 + 2 + 2 + 10
+    assert tokens.delta_weight(delta) == tokens.estimate_answer(completion) == 10 + 2 + 2 + 10
     assert tokens.estimate_reasoning(completion) == 20
 
 
