@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import Any, NoReturn, TypeAlias
 
@@ -78,7 +79,7 @@ class Door:
                 await self._leave(context, call, error)
             if call.headers and call.path:
                 await context.send_initial_metadata(tuple(call.headers.items()))
-            self._log(call, "OK")
+            self._log_soon(call)
             return response
 
         return answer
@@ -99,7 +100,7 @@ class Door:
             except BaseException as error:
                 await self._leave(context, call, error)
             error_in_stream = str(call.failure) if call.failure else None
-            self._log(call, "OK", messages=sent, error_in_stream=error_in_stream)
+            self._log_soon(call, messages=sent, error_in_stream=error_in_stream)
 
         return answer
 
@@ -142,6 +143,10 @@ class Door:
         message = _short(str(error), LONGEST_MESSAGE, escaped=True)
         await context.abort(CODES[error.code], message, _trailers(error, call))
         raise AssertionError("abort returned")
+
+    def _log_soon(self, call: Call, **more: object) -> None:
+        """After the answer has gone out: the caller does not wait for our log."""
+        asyncio.get_running_loop().call_soon(partial(self._log, call, "OK", **more))
 
     def _log(self, call: Call, code: str, **more: object) -> None:
         self.running -= 1

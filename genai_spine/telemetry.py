@@ -16,9 +16,7 @@ def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
     """level: DEBUG, INFO, WARNING or ERROR. readable: for people; default: when stderr is a terminal."""
     readable = sys.stderr.isatty() if readable is None else readable
     # Tracebacks without the frames' variables: those hold prompts and keys.
-    renderers: list[Any] = [
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    ]
+    renderers: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     factory: Any = structlog.PrintLoggerFactory(sys.stderr)
     if not readable:
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)

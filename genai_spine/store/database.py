@@ -238,6 +238,9 @@ class _SqliteWriter:
     def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, at_once: bool = False) -> None:
         try:
             connection = self._connection(at_once)
+            if len(rows) == 1:  # one statement is its own transaction
+                connection.execute(_sqlite_insert(statement, len(rows[0]), 1), rows[0])
+                return
             connection.execute("BEGIN IMMEDIATE")
             start = 0
             for size in self.ROWS_PER_STATEMENT:

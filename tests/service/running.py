@@ -85,6 +85,14 @@ class Running:
                     return rows
                 await asyncio.sleep(0.005)
 
+    async def idle(self) -> None:
+        """Returns when no call runs any more; the last line of a call's log may come after its answer."""
+        for _ in range(200):
+            if not self.server.door.running:
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"{self.server.door.running} calls still run")
+
     async def post(self, path: str, body: Any, **metadata: str) -> "Posted":
         """A body by OpenAI's path, through the RPC that the edge calls; never raises RpcError."""
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)

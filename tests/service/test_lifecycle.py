@@ -143,7 +143,7 @@ class TestStop:
             [row] = await service.rows(seen[0].request_id)
             assert row.state == execution_pb2.EXECUTION_STATE_CANCELLED
             assert row.usage.output_tokens == pytest.approx(service.openai.bill[0].completion_tokens, abs=6)
-            assert service.server.door.running == 0
+            await service.idle()
 
     async def test_what_was_booked_is_there_for_the_next_server(
         self, upstreams: Upstreams, database_url: str
@@ -165,7 +165,7 @@ async def test_the_access_log_counts_what_runs(service: Running) -> None:
     await service.openai.bill.until(lambda bill: bill[0].disconnected)
     await failure(service.completions.CreateCompletion(asked(temperature=3)))
     await service.completions.CreateCompletion(asked())
-    assert service.server.door.running == 0
+    await service.idle()
 
 
 async def test_an_unknown_method_is_unimplemented(service: Running) -> None:

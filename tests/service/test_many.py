@@ -65,7 +65,7 @@ async def test_answers_and_rows_are_never_mixed_up(booked: Running) -> None:
         entry.completion_tokens for entry in finished
     )
     assert sum(row.usage.input_tokens for row in reported) == sum(entry.prompt_tokens for entry in finished)
-    assert booked.server.door.running == 0
+    await booked.idle()
 
 
 async def test_models_are_listed_and_found_through_the_door(service: Running) -> None:

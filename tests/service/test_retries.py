@@ -186,5 +186,5 @@ class TestWaiting:
         assert (row.state, row.error_reason) == (FAILED, "RATE_LIMITED")
         await asyncio.sleep(0.05)
         assert time.monotonic() - started < 1
-        assert retrying.server.door.running == 0
+        await retrying.idle()
         assert len(retrying.openai.bill.calls) == 1

@@ -147,7 +147,6 @@ class TestTextPrompts:
             assert (entry.path, entry.body.get("messages")) == (path, asked_as_chat)
             assert ("prompt" in entry.body) == ("chat" not in path)
 
-
     @pytest.mark.parametrize("field", ["tools", "tool_choice", "response_format"])
     def test_what_only_a_chat_has_is_refused_with_a_bare_text(self, field: str) -> None:
         asked = provider("vllm", "http://127.0.0.1:9")
