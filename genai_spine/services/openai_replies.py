@@ -117,7 +117,7 @@ def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> byt
         {
             "object": "embedding",
             "index": entry.index,
-            "embedding": _float32_le(entry.values) if as_base64 else _shortest(entry.values),
+            "embedding": _float32_le(entry.values) if as_base64 else _nine_digits(entry.values),
         }
         for entry in response.embeddings
     ]
@@ -254,6 +254,6 @@ def _float32_le(values: Sequence[float]) -> str:
     return base64.b64encode(vector.tobytes()).decode()
 
 
-def _shortest(values: Sequence[float]) -> list[float]:
-    """float32 values with the fewest digits that lead back to them: 0.1, not 0.10000000149011612."""
+def _nine_digits(values: Sequence[float]) -> list[float]:
+    """float32 values in as many digits as lead back to each of them: half of what a double takes."""
     return [float(f"{value:.9g}") for value in values]

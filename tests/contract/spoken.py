@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.server import Upstream
 
-TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.3, between_tokens_s=0.2)
+TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
 STRICT = ("openai", "azure")  # speak OpenAI's own dialect, so the simulator may refuse what OpenAI refuses
 SPOKEN = [name for name in PROVIDERS if name != "builtin"]  # have an upstream
 PROSE = (
@@ -50,6 +51,12 @@ class Spoken:
         return pb.CreateCompletionRequest(
             **({"model": self.model, "messages": [said(pb.ContentPart(text=text))]} | fields)
         )
+
+    async def hurry(self) -> None:
+        """From now on it waits 0.2 s for the first token, and for each one after it."""
+        await self.provider.close()
+        short = Timeouts(connect_s=5, first_token_s=0.2, between_tokens_s=0.2)
+        self.provider = self.row.make(replace(self.provider.endpoint, timeouts=short))
 
     async def whole(self, request: pb.CreateCompletionRequest) -> pb.Completion:
         return await self.provider.complete(request, Call())

@@ -22,7 +22,8 @@ from genai_spine.v1 import completion_service_pb2_grpc, execution_pb2, openai_se
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 
-TIMEOUTS = Timeouts(connect_s=0.5, first_token_s=0.35, between_tokens_s=0.3)
+TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
+IMPATIENT = "together:any"  # a model of a provider that does not wait long
 PATIENCE_S = 3.0  # until a row must be settled
 
 
@@ -37,13 +38,16 @@ class Upstreams:
             upstream.unknown_models.clear()
 
     def endpoints(self) -> dict[str, Endpoint]:
-        """All providers of the tests; vllm and groq are the OpenAI simulator with another dialect."""
+        """All providers of the tests; vllm and together are the OpenAI simulator with another dialect."""
         openai = self.openai.base_url
         return {
             "openai": Endpoint(
                 "openai", openai, "sk-test", "gpt-4o-mini", "text-embedding-3-small", TIMEOUTS
             ),
-            "vllm": Endpoint("vllm", openai, timeouts=Timeouts(first_token_s=30)),
+            "vllm": Endpoint("vllm", openai, timeouts=TIMEOUTS),
+            "together": Endpoint(
+                "together", openai, "k", timeouts=Timeouts(first_token_s=0.3, between_tokens_s=0.3)
+            ),
             "ollama": Endpoint(
                 "ollama", self.ollama.url, None, "llama3.2:latest", "nomic-embed-text:latest", TIMEOUTS
             ),

@@ -139,7 +139,7 @@ class TestNames:
             "VALIDATION_ERROR",
             "provider",
         )
-        assert found.message.endswith("configured: builtin, groq, ollama, openai, vllm")
+        assert found.message.endswith("configured: builtin, groq, ollama, openai, together, vllm")
         known = await failure(service.completions.CreateCompletion(asked(provider="mistral")))
         assert "set GENAI_MISTRAL_API_KEY" in known.message
 

@@ -6,7 +6,7 @@ import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
-from tests.service.running import Running, asked, failure
+from tests.service.running import IMPATIENT, Running, asked, failure
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply, Usage
 from tests.upstreams.samples import count_tokens
@@ -161,7 +161,8 @@ class TestFailure:
     ) -> None:
         """The upstream was asked and may have worked: the input is an estimate, the output unknown."""
         booked.openai.script(reply)
-        row = await failed_row(booked, getattr(booked.completions, method)(asked("x" * 400)))
+        asking = asked("x" * 400, model=IMPATIENT)
+        row = await failed_row(booked, getattr(booked.completions, method)(asking))
         assert (row.state, row.error_reason) == (FAILED, reason)
         assert (row.usage.input_provenance, row.usage.output_provenance) == (ESTIMATED, UNKNOWN)
         assert row.usage.input_tokens == pytest.approx(count_tokens("x" * 400), abs=10)

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 HI = [{"role": "user", "content": "Hi, json"}]
 # Keys in no order, a number that no double holds, 1.0 beside 1, escapes of both kinds.
 SCHEMA = '{"z":{"maximum":12345678901234567890,"minimum":1.0},"type":"object","a":"\\u00e9é"}'
+WRITE = {"type": "custom", "custom": {"name": "write", "description": "d", "format": {"type": "text"}}}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
@@ -161,6 +162,10 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
             }
         },
     ),
+    (
+        {"tools": [WRITE], "tool_choice": {"type": "custom", "custom": {"name": "write"}}},
+        {"tools": [WRITE], "tool_choice": {"type": "custom", "custom": {"name": "write"}}},
+    ),
     ({"response_format": {"type": "text"}}, {"response_format": {"type": "text"}}),
     ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
     # Fields that the contract does not know go through as they are.
@@ -173,6 +178,7 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"prompt_cache_retention": "24h", "verbosity": "low"},
     ),
     ({"modalities": ["text"], "service_tier": "flex"}, {"modalities": ["text"], "service_tier": "flex"}),
+    ({"audio": {"voice": "a", "format": "wav"}}, {"audio": {"voice": "a", "format": "wav"}}),
     ({"store": True, "metadata": {"b": "1", "a": "2"}}, {"store": True, "metadata": {"b": "1", "a": "2"}}),
     (
         {"prediction": {"type": "content", "content": "x"}},
@@ -271,6 +277,8 @@ class TestMessages:
             {"role": "assistant", "tool_calls": [call | {"id": "c2"}]},
             {"role": "tool", "tool_call_id": "c2", "content": ""},
             {"role": "assistant", "content": "ok", "refusal": None, "annotations": [], "audio": None},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+            {"role": "assistant", "content": None, "refusal": "no"},
             {"role": "user", "content": "And?"},
         ]
         assert (await service.chat(messages=messages)).json["choices"]
@@ -282,6 +290,7 @@ class TestMessages:
         assert sent[4]["content"] == "sunny"
         assert sent[5]["tool_calls"] == [call | {"id": "c2"}]
         assert sent[7] == {"role": "assistant", "content": "ok"}
+        assert sent[8] == sent[9] == messages[8]
 
     async def test_a_conversation_with_functions_of_the_old_style_goes_on(self, service: Running) -> None:
         messages = [

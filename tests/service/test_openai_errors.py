@@ -10,7 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.service.running import Posted, Running, failure_of
+from tests.service.running import IMPATIENT, Posted, Running, failure_of
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
 
@@ -56,13 +56,14 @@ class TestProviders:
     ) -> None:
         status, code, kind, retry_after, should_retry = expected
         service.openai.script(reply)
-        posted = await service.chat(stream=stream)
+        slow = {"model": IMPATIENT} if reply.fault == "stall" else {}
+        posted = await service.chat(stream=stream, **slow)
         problem = posted.problem
         assert (problem["status"], problem["code"], problem["type"]) == (status, code, kind)
         assert posted.headers.get("retry-after") == retry_after
         assert posted.headers.get("x-should-retry") == should_retry
         assert problem["request_id"] == posted.headers["x-request-id"]
-        assert problem["details"]["provider"] == "openai"
+        assert problem["details"]["provider"] in ("openai", "together")
         assert set(problem) >= {"message", "type", "param", "code"}
 
     async def test_both_shapes_stand_in_one_body(self, service: Running) -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.services import openai as facade
-from tests.service.running import Posted, Running
+from tests.service.running import IMPATIENT, Posted, Running
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage
 
@@ -220,7 +220,7 @@ class TestErrors:
         self, service: Running, fault: Any, code: str
     ) -> None:
         service.openai.script(Reply(["one ", "two"], fault=fault, after=2))
-        posted = await service.chat(stream=True, **USAGE)
+        posted = await service.chat(stream=True, model=IMPATIENT, **USAGE)
         *frames, last = posted.events
         assert b"[DONE]" not in posted.data
         assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames) == "one "

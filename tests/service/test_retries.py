@@ -12,7 +12,7 @@ import pytest_asyncio
 from genai_spine import inference
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
-from tests.service.running import Running, Upstreams, asked, failure, failure_of, running, text_of
+from tests.service.running import IMPATIENT, Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
 
@@ -107,7 +107,7 @@ class TestAttempts:
         self, retrying: Running, method: str, reply: Reply
     ) -> None:
         retrying.openai.default = reply
-        found = await failure(getattr(retrying.completions, method)(asked()))
+        found = await failure(getattr(retrying.completions, method)(asked(model=IMPATIENT)))
         assert len(retrying.openai.bill.calls) == 1
         assert len(await retrying.rows(found.request_id)) == 1
 
@@ -121,7 +121,7 @@ class TestAttempts:
         )
         seen = []
         try:
-            async for chunk in retrying.completions.StreamCompletion(asked()):
+            async for chunk in retrying.completions.StreamCompletion(asked(model=IMPATIENT)):
                 seen.append(chunk)
         except Exception as error:
             found = failure_of(error)  # type: ignore[arg-type]  # it can be nothing else

@@ -22,9 +22,13 @@ def response(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes
 class RawServer:
     """Each request gets the next answer: its pieces, one write each. The last one is repeated."""
 
-    def __init__(self, *answers: Answer | bytes, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *answers: Answer | bytes, tls: ssl.SSLContext | None = None, pause_s: float = 0.001
+    ) -> None:
+        """pause_s: after each piece, so that it arrives on its own."""
         self.answers = [[answer] if isinstance(answer, bytes) else list(answer) for answer in answers]
         self.tls = tls
+        self.pause_s = pause_s
         self.port = 0
         self.requests: list[bytes] = []
         self.connections = 0
@@ -75,7 +79,7 @@ class RawServer:
             if isinstance(piece, bytes):
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0.001)  # so that it arrives on its own
+                await asyncio.sleep(self.pause_s)
         return True
 
 
