@@ -39,7 +39,7 @@ def carrying(content_type: str, headers: Mapping[str, str]) -> str:
     """The content type of an answer that is bytes, with headers that the edge takes out of it again.
 
     As initial metadata they would be sent apart from the first message, which costs a tenth of the call.
-    Names and values hold neither "|" nor "=".
+    No value holds a "|", and no name a "=".
     """
     return "|".join((content_type, *(f"{name}={value}" for name, value in headers.items())))
 

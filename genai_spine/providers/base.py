@@ -1,8 +1,10 @@
 """What a provider is: an adapter between the contract's messages and one upstream API."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn
+
+import msgspec
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
@@ -35,13 +37,21 @@ class Endpoint:
 
     name: str
     base_url: str = ""
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     default_model: str | None = None
     default_embedding_model: str | None = None
     timeouts: Timeouts = Timeouts()
     # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
     # it does not.
     implicit: bool = False
+
+
+def further_fields(
+    request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest,
+) -> dict[str, Any]:
+    """The fields for the upstream that our contract does not have, byte by byte as they were sent."""
+    given = request.provider_options_json
+    return dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
 
 
 class Provider:

@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.base import Endpoint, Option, Provider, further_fields
 from genai_spine.providers.chunks import completion, merge
 from genai_spine.providers.events import JsonLines
 from genai_spine.providers.openai_json import FINISH_REASONS, MOST_TOKENS, ROLES, speaks
@@ -90,8 +90,7 @@ class Ollama(Provider):
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         if any(entry.HasField("tokens") for entry in request.inputs):
             self._refuse("inputs", "inputs of token ids")
-        extra = request.provider_options_json
-        body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
+        body = further_fields(request)
         body |= {"model": request.model, "input": [entry.text for entry in request.inputs]}
         if request.HasField("dimensions"):
             body["dimensions"] = request.dimensions
@@ -124,8 +123,7 @@ class Ollama(Provider):
         await self.wire.close()
 
     def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
-        extra = request.provider_options_json
-        body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
+        body = further_fields(request)
         body |= {"model": request.model, "stream": stream, "messages": self._messages(request)}
         options = _own_options(body)  # ours go beside them
         for field, value in request.ListFields():

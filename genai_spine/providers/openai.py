@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers import openai_json as wire_json
-from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.base import Endpoint, Option, Provider, further_fields
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.events import ServerSentEvents
 from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
@@ -245,8 +245,7 @@ class OpenAI(Provider):
             chunk.usage.CopyFrom(counts)
 
     def _write_embeddings(self, request: pb.CreateEmbeddingsRequest) -> bytes:
-        extra = request.provider_options_json
-        body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
+        body = further_fields(request)
         inputs = [
             entry.text if entry.HasField("text") else list(entry.tokens.tokens) for entry in request.inputs
         ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from genai_spine.providers.base import Option
+from genai_spine.providers.base import Option, further_fields
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # Copied as they are; the others have a shape of their own, below.
@@ -64,8 +64,7 @@ def write_request(
     request: pb.CreateCompletionRequest, options: Mapping[str, Option], *, stream: bool
 ) -> dict[str, Any]:
     """The body of a chat or text completion, without the fields that the caller left out."""
-    extra = request.provider_options_json
-    body: dict[str, Any] = msgspec.json.decode(extra, type=dict[str, Raw]) if extra else {}
+    body = further_fields(request)
     body["model"] = request.model
     for field, value in request.ListFields():
         if field.name in SCALARS:

@@ -15,6 +15,7 @@ from genai_spine.services.openai_replies import (
     encode,
     finish,
     logprobs,
+    summed,
     text_logprobs,
     usage,
 )
@@ -128,7 +129,7 @@ class TextFrames(Frames):
         self._per_prompt = per_prompt
         self._prompt, self._last = 0, True
         self._echoed: set[int] = set()
-        self._counts, self._cost = pb.Usage(), pb.Cost(price_known=True)
+        self._ended: list[pb.CompletionChunk] = []  # the last chunk of each prompt, which has its usage
 
     def begin(self, prompt: int, *, last: bool) -> None:
         self._prompt, self._last = prompt, last
@@ -138,9 +139,9 @@ class TextFrames(Frames):
             self._open(chunk, "cmpl-", "text_completion")
         frames = [self._delta(delta) for delta in chunk.choices]
         if chunk.HasField("usage"):
-            self._add(chunk)
+            self._ended.append(chunk)
             if self.include_usage and self._last:
-                frames.append(self._usage(self._counts, self._cost))
+                frames.append(self._usage(*summed(self._ended)))
         return b"".join(frames)
 
     def end(self) -> bytes:
@@ -155,14 +156,6 @@ class TextFrames(Frames):
         spoken = text_logprobs(delta.logprobs) if delta.HasField("logprobs") else None
         reason = finish(delta.finish_reason) if delta.finish_reason else None
         return self._frame(index, b'"text":%b,"logprobs":%b' % (encode(text), encode(spoken)), reason)
-
-    def _add(self, chunk: pb.CompletionChunk) -> None:
-        for field, value in chunk.usage.ListFields():
-            added = value if field.enum_type else getattr(self._counts, field.name) + value
-            setattr(self._counts, field.name, added)
-        self._cost.cost_ticks += chunk.cost.cost_ticks
-        self._cost.price_known = self._cost.price_known and chunk.cost.price_known
-        self._cost.cost_usd = self._cost.cost_ticks / 10**10
 
 
 def failed(body: dict[str, object]) -> bytes:

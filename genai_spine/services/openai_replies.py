@@ -160,14 +160,15 @@ def usage(counts: pb.Usage, cost: pb.Cost) -> dict[str, Any]:
     }
 
 
-def summed(completions: Sequence[pb.Completion]) -> tuple[pb.Usage, pb.Cost]:
+def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[pb.Usage, pb.Cost]:
+    """Usage and cost of several answers together; provenance is the last one's."""
     total, cost = pb.Usage(), pb.Cost(price_known=True)
-    for completion in completions:
-        for field, value in completion.usage.ListFields():
+    for answer in answers:
+        for field, value in answer.usage.ListFields():
             added = value if field.enum_type else getattr(total, field.name) + value
             setattr(total, field.name, added)
-        cost.cost_ticks += completion.cost.cost_ticks
-        cost.price_known = cost.price_known and completion.cost.price_known
+        cost.cost_ticks += answer.cost.cost_ticks
+        cost.price_known = cost.price_known and answer.cost.price_known
     cost.cost_usd = cost.cost_ticks / 10**10
     return total, cost
 
