@@ -188,5 +188,5 @@ class Attempt:
         return self.ledger.settle(self.execution)
 
     async def _settle(self) -> None:
-        # Shielded: a caller that goes away now must not take the booking with it.
-        await asyncio.shield(self._close())
+        # A caller that goes away now takes only this future along; the row is booked all the same.
+        await self._close()

@@ -72,7 +72,6 @@ executions = sa.Table(
     sa.Column("settled_at", Utc),
     sa.Column("provider_response_id", sa.Text),
     sa.Index("ix_executions_created_at", "created_at"),
-    sa.Index("ix_executions_provider_model_created_at", "provider", "model", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     sa.Index(
         "ix_executions_pending",

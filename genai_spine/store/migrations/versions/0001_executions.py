@@ -10,9 +10,6 @@ down_revision = None
 def upgrade() -> None:
     _create_executions()
     op.create_index("ix_executions_created_at", "executions", ["created_at"])
-    op.create_index(
-        "ix_executions_provider_model_created_at", "executions", ["provider", "model", "created_at"]
-    )
     op.create_index("ix_executions_request_id", "executions", ["request_id"])
     pending = sa.text("state = 'PENDING'")
     op.create_index(
