@@ -1,8 +1,8 @@
 """The door: every RPC of ours passes here once, in and out.
 
 In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors
-become google.rpc.Status with details, anything else becomes INTERNAL without its cause, response
-headers are sent, and one line is logged. Behind the door, nothing sees a grpc type.
+become google.rpc.Status with details, anything else becomes INTERNAL without its cause, and one line is
+logged. Behind the door, nothing sees a grpc type.
 """
 
 import asyncio
@@ -77,8 +77,6 @@ class Door:
                 response = await behaviour(request, call)
             except BaseException as error:
                 await self._leave(context, call, error)
-            if call.headers and call.path:
-                await context.send_initial_metadata(tuple(call.headers.items()))
             self._log_soon(call)
             return response
 
@@ -92,9 +90,6 @@ class Door:
                 self._admit(request)
                 async with aclosing(behaviour(request, call)) as messages:
                     async for message in messages:
-                        # Not earlier: an abort after initial metadata would reach REST as an empty 200.
-                        if not sent and call.headers:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
                         sent += 1
                         await context.write(message)
             except BaseException as error:

@@ -54,6 +54,19 @@ def further_fields(
     return dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
 
 
+def reported_usage(given: int, made: int) -> pb.Usage:
+    """Usage of an upstream that counts text in and text out, and nothing apart."""
+    return pb.Usage(
+        input_tokens=given,
+        output_tokens=made,
+        total_tokens=given + made,
+        uncached_input_tokens=given,
+        visible_output_tokens=made,
+        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+    )
+
+
 class Provider:
     """Base of all adapters. An operation that is not overridden raises UnsupportedOperation.
 

@@ -18,7 +18,7 @@ import msgspec
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, ModelNotFound
 from genai_spine.providers import plain_text
-from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.v1 import completion_service_pb2 as pb
 
 CHAT, EMBEDDING = "extractive", "hashing"
@@ -156,7 +156,7 @@ def _answer(request: pb.CreateCompletionRequest) -> Answer:
     said = [_text(message) for message in request.messages if message.role == pb.ROLE_USER] or texts
     text, reason = _reply(said[-1][:MAX_CHARS], request)
     given = sum(map(plain_text.count_tokens, texts))
-    return text, reason, _usage(given, plain_text.count_tokens(text) * len(_choices(request)))
+    return text, reason, reported_usage(given, plain_text.count_tokens(text) * len(_choices(request)))
 
 
 def _text(message: pb.Message) -> str:
@@ -204,19 +204,7 @@ def _embeddings(request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsRespo
     return pb.CreateEmbeddingsResponse(
         model=request.model,
         embeddings=[pb.Embedding(index=index, values=values) for index, values in enumerate(vectors)],
-        usage=_usage(sum(map(plain_text.count_tokens, texts)), 0),
-    )
-
-
-def _usage(given: int, said: int) -> pb.Usage:
-    return pb.Usage(
-        input_tokens=given,
-        output_tokens=said,
-        total_tokens=given + said,
-        uncached_input_tokens=given,
-        visible_output_tokens=said,
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        usage=reported_usage(sum(map(plain_text.count_tokens, texts)), 0),
     )
 
 

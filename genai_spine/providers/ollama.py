@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.providers.base import Endpoint, Option, Provider, further_fields
+from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
 from genai_spine.providers.chunks import completion, merge
 from genai_spine.providers.events import JsonLines
 from genai_spine.providers.openai_json import FINISH_REASONS, MOST_TOKENS, ROLES, speaks
@@ -107,7 +107,7 @@ class Ollama(Provider):
         for index, values in enumerate(answer.embeddings):
             response.embeddings.add(index=index, values=values)
         if answer.prompt_eval_count is not None:
-            response.usage.CopyFrom(_usage(answer.prompt_eval_count, 0))
+            response.usage.CopyFrom(reported_usage(answer.prompt_eval_count, 0))
         return response
 
     async def list_models(self) -> list[pb.Model]:
@@ -196,7 +196,7 @@ class Ollama(Provider):
             if delta.tool_calls or calls:
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
             if answer.eval_count is not None or answer.prompt_eval_count is not None:
-                chunk.usage.CopyFrom(_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
+                chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
                 # Left out when the whole prompt was in the cache, so the number is not known.
                 if answer.prompt_eval_count is None:
                     chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
@@ -256,18 +256,6 @@ def _think(effort: pb.ReasoningEffort) -> bool | str:
     if effort <= pb.REASONING_EFFORT_LOW:
         return "low"
     return "medium" if effort == pb.REASONING_EFFORT_MEDIUM else "high"
-
-
-def _usage(given: int, made: int) -> pb.Usage:
-    return pb.Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
-        uncached_input_tokens=given,
-        visible_output_tokens=made,
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-    )
 
 
 def _seconds(rfc3339: str) -> int:
