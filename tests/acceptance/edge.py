@@ -5,7 +5,7 @@ import base64
 import json
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import grpc
 
 from genai_spine.envoy import Addresses, Envoy
 from tests.acceptance.edge_server import EdgeServer
+from tests.acceptance.http import session
 
 MIB = 1 << 20
 CREATE = "/v1/completions:create"
@@ -93,20 +94,11 @@ async def edge_with(folder: Path, **lanes: list[EdgeServer]) -> AsyncIterator[Ed
 @asynccontextmanager
 async def clients(envoy: Envoy) -> AsyncIterator[tuple[aiohttp.ClientSession, grpc.aio.Channel]]:
     address = f"127.0.0.1:{envoy.port}"
-    connector = aiohttp.TCPConnector(limit=0)
     async with (
-        aiohttp.ClientSession(f"http://{address}", connector=connector, read_bufsize=MIB) as http,
+        session(f"http://{address}", read_bufsize=MIB) as http,
         grpc.aio.insecure_channel(address, options=UNLIMITED) as channel,
     ):
         yield http, channel
-
-
-async def until(reached: Callable[[], bool], limit_s: float = 20.0) -> None:
-    for _ in range(int(limit_s / 0.01)):
-        if reached():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"not reached within {limit_s} s")
 
 
 def listens(port: int) -> bool:

@@ -24,9 +24,9 @@ from tests.acceptance.edge import (
     check_both_shapes,
     edge_with,
     grpc_web,
-    until,
 )
 from tests.acceptance.edge_server import EdgeServer
+from tests.acceptance.http import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,8 +17,9 @@ import pytest
 from genai_spine import envoy
 from genai_spine.v1 import health_service_pb2 as health_service
 from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
-from tests.acceptance.edge import CHAT, CREATE, Edge, check_both_shapes, clients, edge_with, listens, until
+from tests.acceptance.edge import CHAT, CREATE, Edge, check_both_shapes, clients, edge_with, listens
 from tests.acceptance.edge_server import OPTIONS, EdgeServer
+from tests.acceptance.http import until
 
 
 async def lane_calls(edge: Edge, lane: str | None) -> None:

@@ -9,6 +9,7 @@ import aiohttp
 import jsonschema
 import pytest
 
+from tests.acceptance.http import session
 from tests.acceptance.stack import Stack
 from tests.upstreams import openai_errors
 from tests.upstreams.clients import ECHO, HELLO
@@ -61,8 +62,8 @@ class Client:
 
 @pytest.fixture
 async def rest(stack: Stack) -> AsyncIterator[Client]:
-    async with aiohttp.ClientSession(stack.url) as session:
-        yield Client(session)
+    async with session(stack.url) as http:
+        yield Client(http)
 
 
 # --- Health, models, documents

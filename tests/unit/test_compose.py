@@ -20,8 +20,9 @@ import yaml
 
 from genai_spine import envoy, settings
 from genai_spine.providers import PROVIDERS
-from tests.acceptance.edge import edge_with, until
+from tests.acceptance.edge import edge_with
 from tests.acceptance.edge_server import EdgeServer
+from tests.acceptance.http import until
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")

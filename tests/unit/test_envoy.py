@@ -14,7 +14,8 @@ import yaml
 
 from genai_spine import envoy
 from genai_spine.envoy import Addresses, Envoy, EnvoyError
-from tests.acceptance.edge import listens, until
+from tests.acceptance.edge import listens
+from tests.acceptance.http import until
 
 LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
 
