@@ -208,3 +208,58 @@ class ProviderTimeout(SpineError):
     http_status = 504
     rest_code = "PROVIDER_TIMEOUT"
     retryable = True
+
+
+class SchemaMismatch(SpineError):
+    """the answer of model '{model}' does not match the schema: {path}: {problem}"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_SCHEMA_MISMATCH
+    http_status = 502
+    rest_code = "PROVIDER_ERROR"
+
+
+class CompletionNotFound(SpineError):
+    """no completion is stored under '{id}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_COMPLETION_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"
+
+
+class NoCandidates(SpineError):
+    """{field}: no candidate is left: {problem}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_NO_CANDIDATES
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
+
+
+class ProviderResting(SpineError):
+    """provider {provider} is left alone for {rest_s} s: {cause}"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_PROVIDER_RESTING
+    http_status = 503
+    rest_code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class PriceNotFound(SpineError):
+    """no price is known for model '{model}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_PRICE_NOT_FOUND
+    http_status = 404
+    rest_code = "MODEL_NOT_FOUND"
+
+
+class NotFound(SpineError):
+    """provider {provider} has no {kind} '{id}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"

@@ -142,6 +142,9 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
         base_url=url,
         api_key=key or None,
         implicit=not own_url and not key and name not in (settings.default_provider, "builtin"),
+        further={
+            setting: value for setting in row.further if (value := variables.get(f"{own}{setting.upper()}"))
+        },
         default_model=variables.get(f"{own}DEFAULT_MODEL") or row.model,
         default_embedding_model=variables.get(f"{own}DEFAULT_EMBEDDING_MODEL") or row.embedding_model,
         timeouts=Timeouts(

@@ -23,6 +23,8 @@ class Row:
     model: str | None = None  # default model
     embedding_model: str | None = None
     timeout_s: float = 60.0
+    # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
+    further: tuple[str, ...] = ()
 
 
 def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:

@@ -9,7 +9,10 @@ import msgspec
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
 from genai_spine.providers.chunks import fold
+from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import provider_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Endpoint:
     default_model: str | None = None
     default_embedding_model: str | None = None
     timeouts: Timeouts = Timeouts()
+    # Settings that only this provider has, by their names in the registry row.
+    further: Mapping[str, str] = field(default_factory=dict)
     # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
     # it does not.
     implicit: bool = False
@@ -79,12 +84,15 @@ class Provider:
     # "messages.audio", "messages.file", "tools.custom", "prompt.tokens" for kinds of parts.
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
     LOCAL: ClassVar[bool] = False  # runs on the operator's machines, so it costs nothing per token
+    # What the upstream accepts of a JSON Schema; None: it takes none, and is told the schema in words.
+    SCHEMA: ClassVar[SchemaRules | None] = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
         self.local = self.LOCAL
+        self.schema = self.SCHEMA
 
     def stream(self, request: pb.CreateCompletionRequest, call: Call) -> AsyncIterator[pb.CompletionChunk]:
         """Chunks as they arrive; what one read brought is one chunk; the last ones carry usage."""
@@ -95,6 +103,24 @@ class Provider:
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         raise UnsupportedOperation(provider=self.name, operation="embeddings")
+
+    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
+        """Tokens of the request's input as the upstream counts them; makes no billed call."""
+        raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
+
+    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+        raise UnsupportedOperation(provider=self.name, operation="images")
+
+    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
+        raise UnsupportedOperation(provider=self.name, operation="transcription")
+
+    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
+        """Sound as it arrives; the last chunk carries usage and units, as far as they are known."""
+        raise UnsupportedOperation(provider=self.name, operation="speech")
+
+    def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
+        """Fetches a model onto the upstream's disk; its progress."""
+        raise UnsupportedOperation(provider=self.name, operation="pulling of models")
 
     async def list_models(self) -> list[pb.Model]:
         """Models with id = the upstream's own name; created 0 where the upstream does not say."""
@@ -138,7 +164,11 @@ class Provider:
 
 
 # Fields that say what is asked for rather than how; every adapter takes them.
-ALWAYS = frozenset({"provider", "model", "messages", "prompt", "user", "provider_options_json"})
+# The second line is honoured above the adapters.
+ALWAYS = frozenset(
+    {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
+    | {"routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
+)
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.
 NEUTRAL = {

@@ -31,7 +31,9 @@ from genai_spine.providers.events import EventTooLarge, Splitter
 from genai_spine.providers.http1 import Connection, ConnectionLost, Exchange, Stalled
 
 T = TypeVar("T")
+Headers = Mapping[str, str]  # names in lower case
 
+NO_HEADERS: Headers = {}
 IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
 LARGEST_ERROR = 64 << 10  # bytes of an error body that are read
 LONGEST_WAIT_S = 10.0**10  # a longer one in Retry-After is no time
@@ -103,16 +105,21 @@ class Wire:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
 
-    async def post(self, path: str, body: bytes, call: Call) -> Reply:
-        return await self.request("POST", path, body, call)
+    async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
+        return await self.request("POST", path, body, call, headers)
 
     async def get(self, path: str, call: Call) -> Reply:
         return await self.request("GET", path, b"", call)
 
-    async def request(self, method: str, path: str, body: bytes, call: Call) -> Reply:
-        """The whole reply, within first_token_s: nothing of a unary answer comes before its end."""
+    async def request(
+        self, method: str, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS
+    ) -> Reply:
+        """The whole reply, within first_token_s: nothing of a unary answer comes before its end.
+
+        headers: of this request alone, such as its signature.
+        """
         clock = Clock(self.endpoint, call)
-        exchange = await self._send(method, path, body, clock)
+        exchange = await self._send(f"{method} {self._prefix}{path}", headers, body, clock)
         clock.begin("the answer", self.endpoint.timeouts.first_token_s)
         try:
             status = await exchange.head(clock.left_s)
@@ -126,11 +133,11 @@ class Wire:
         return Reply(status, exchange.headers, answer)
 
     async def stream(
-        self, path: str, body: bytes, call: Call, splitter: Splitter
+        self, path: str, body: bytes, call: Call, splitter: Splitter, headers: Headers = NO_HEADERS
     ) -> AsyncGenerator[list[bytes]]:
         """Event payloads; what one read of the socket brought is one list. Closing it hangs up."""
         clock = Clock(self.endpoint, call)
-        exchange = await self._send("POST", path, body, clock)
+        exchange = await self._send(f"POST {self._prefix}{path}", headers, body, clock)
         timeouts = self.endpoint.timeouts
         clock.begin("the first token", timeouts.first_token_s)
         try:
@@ -173,11 +180,16 @@ class Wire:
         self._open.clear()
         self._idle.clear()
 
-    async def _send(self, method: str, path: str, body: bytes, clock: Clock) -> Exchange:
+    async def _send(self, what: str, headers: Headers, body: bytes, clock: Clock) -> Exchange:
+        """what: method and path."""
         connection = self._rested() or await self._connect(clock)
-        head = f"{method} {self._prefix}{path}{self._query} HTTP/1.1\r\n".encode("ascii")
+        head = f"{what}{self._query} HTTP/1.1\r\n".encode("ascii")
         if body:
-            head += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+            head += b"content-length: %d\r\n" % len(body)
+            if "content-type" not in headers:
+                head += b"content-type: application/json\r\n"
+        if headers:
+            head += _lines(headers)[:-2]
         try:
             return connection.send(head + self._head + body)
         except ConnectionLost as error:

@@ -61,6 +61,16 @@ class CompletionServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.Model.FromString,
                 _registered_method=True)
+        self.GetCompletion = channel.unary_unary(
+                '/genai_spine.v1.CompletionService/GetCompletion',
+                request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.GetCompletionRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.Completion.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/genai_spine.v1.CompletionService/CountTokens',
+                request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
 
 
 class CompletionServiceServicer:
@@ -112,6 +122,23 @@ class CompletionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCompletion(self, request, context):
+        """GetCompletion returns an answer that was stored because its request said
+        DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """CountTokens counts the input tokens of a completion request without making it: exactly where the
+        encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
+        Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CompletionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +166,16 @@ def add_CompletionServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.Model.SerializeToString,
+            ),
+            'GetCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCompletion,
+                    request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.GetCompletionRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.Completion.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.CountTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -278,6 +315,60 @@ class CompletionService:
             '/genai_spine.v1.CompletionService/GetModel',
             genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.SerializeToString,
             genai__spine_dot_v1_dot_completion__service__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CompletionService/GetCompletion',
+            genai__spine_dot_v1_dot_completion__service__pb2.GetCompletionRequest.SerializeToString,
+            genai__spine_dot_v1_dot_completion__service__pb2.Completion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CompletionService/CountTokens',
+            genai__spine_dot_v1_dot_completion__service__pb2.CountTokensRequest.SerializeToString,
+            genai__spine_dot_v1_dot_completion__service__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,15 @@ class CompletionServiceStub:
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.GetModelRequest, _completion_service_pb2.Model]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    GetCompletion: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.GetCompletionRequest, _completion_service_pb2.Completion]
+    """GetCompletion returns an answer that was stored because its request said
+    DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]
+    """CountTokens counts the input tokens of a completion request without making it: exactly where the
+    encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
+    Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+    """
 
 @_typing.type_check_only
 class CompletionServiceAsyncStub(CompletionServiceStub):
@@ -89,6 +98,15 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.GetModelRequest, _completion_service_pb2.Model]  # type: ignore[assignment]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    GetCompletion: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.GetCompletionRequest, _completion_service_pb2.Completion]  # type: ignore[assignment]
+    """GetCompletion returns an answer that was stored because its request said
+    DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """CountTokens counts the input tokens of a completion request without making it: exactly where the
+    encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
+    Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+    """
 
 class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
     """CompletionService turns messages or text into generated text, embeddings and token counts.
@@ -147,5 +165,26 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_completion_service_pb2.Model, _abc.Awaitable[_completion_service_pb2.Model]]:
         """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def GetCompletion(
+        self,
+        request: _completion_service_pb2.GetCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_completion_service_pb2.Completion, _abc.Awaitable[_completion_service_pb2.Completion]]:
+        """GetCompletion returns an answer that was stored because its request said
+        DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _completion_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_completion_service_pb2.CountTokensResponse, _abc.Awaitable[_completion_service_pb2.CountTokensResponse]]:
+        """CountTokens counts the input tokens of a completion request without making it: exactly where the
+        encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
+        Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+        """
 
 def add_CompletionServiceServicer_to_server(servicer: CompletionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file genai_spine/v1/error_reason.proto.
  */
 export const file_genai_spine_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKpUFCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIlCiFFUlJPUl9SRUFTT05fVU5QUk9DRVNTQUJMRV9FTlRJVFkQARIhCh1FUlJPUl9SRUFTT05fVkFMSURBVElPTl9FUlJPUhACEiMKH0VSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUFRJT04QAxImCiJFUlJPUl9SRUFTT05fVU5TVVBQT1JURURfT1BFUkFUSU9OEAQSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBAFEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQBhIoCiRFUlJPUl9SRUFTT05fQ09OVEVYVF9MRU5HVEhfRVhDRUVERUQQBxIhCh1FUlJPUl9SRUFTT05fQ09OVEVOVF9GSUxURVJFRBAIEiIKHkVSUk9SX1JFQVNPTl9QUk9WSURFUl9SRUpFQ1RFRBAJEigKJEVSUk9SX1JFQVNPTl9QUk9WSURFUl9BVVRIRU5USUNBVElPThAKEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9RVU9UQRALEiUKIUVSUk9SX1JFQVNPTl9QUk9WSURFUl9VTkFWQUlMQUJMRRAMEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9FUlJPUhANEiEKHUVSUk9SX1JFQVNPTl9QUk9WSURFUl9USU1FT1VUEA4SIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEA8SJAogRVJST1JfUkVBU09OX1NFUlZJQ0VfVU5BVkFJTEFCTEUQEBIfChtFUlJPUl9SRUFTT05fSU5URVJOQUxfRVJST1IQEWIGcHJvdG8z");
+  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKt8GCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIlCiFFUlJPUl9SRUFTT05fVU5QUk9DRVNTQUJMRV9FTlRJVFkQARIhCh1FUlJPUl9SRUFTT05fVkFMSURBVElPTl9FUlJPUhACEiMKH0VSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUFRJT04QAxImCiJFUlJPUl9SRUFTT05fVU5TVVBQT1JURURfT1BFUkFUSU9OEAQSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBAFEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQBhIoCiRFUlJPUl9SRUFTT05fQ09OVEVYVF9MRU5HVEhfRVhDRUVERUQQBxIhCh1FUlJPUl9SRUFTT05fQ09OVEVOVF9GSUxURVJFRBAIEiIKHkVSUk9SX1JFQVNPTl9QUk9WSURFUl9SRUpFQ1RFRBAJEigKJEVSUk9SX1JFQVNPTl9QUk9WSURFUl9BVVRIRU5USUNBVElPThAKEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9RVU9UQRALEiUKIUVSUk9SX1JFQVNPTl9QUk9WSURFUl9VTkFWQUlMQUJMRRAMEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9FUlJPUhANEiEKHUVSUk9SX1JFQVNPTl9QUk9WSURFUl9USU1FT1VUEA4SIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEA8SJAogRVJST1JfUkVBU09OX1NFUlZJQ0VfVU5BVkFJTEFCTEUQEBIfChtFUlJPUl9SRUFTT05fSU5URVJOQUxfRVJST1IQERIgChxFUlJPUl9SRUFTT05fU0NIRU1BX01JU01BVENIEBISJQohRVJST1JfUkVBU09OX0NPTVBMRVRJT05fTk9UX0ZPVU5EEBMSHgoaRVJST1JfUkVBU09OX05PX0NBTkRJREFURVMQFBIhCh1FUlJPUl9SRUFTT05fUFJPVklERVJfUkVTVElORxAVEiAKHEVSUk9SX1JFQVNPTl9QUklDRV9OT1RfRk9VTkQQFhIaChZFUlJPUl9SRUFTT05fTk9UX0ZPVU5EEBdiBnByb3RvMw");
 
 /**
  * ErrorReason names what went wrong. It stands in google.rpc.ErrorInfo.reason without the prefix
@@ -178,6 +178,58 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTERNAL_ERROR = 17;
    */
   INTERNAL_ERROR = 17,
+
+  /**
+   * The answer does not match the JSON Schema that was asked for, also after one repair. HTTP 502.
+   * {"code": "PROVIDER_ERROR", "message": "the answer of model 'gpt-4o' does not match the schema: ...",
+   *  "details": {"provider": "openai", "model": "gpt-4o", "path": "$.age", "problem": "..."}}
+   *
+   * @generated from enum value: ERROR_REASON_SCHEMA_MISMATCH = 18;
+   */
+  SCHEMA_MISMATCH = 18,
+
+  /**
+   * No answer is stored under this id: it never was, its time is over, or it is not complete yet. HTTP 404.
+   * {"code": "NOT_FOUND", "message": "no completion is stored under 'comp_1f...'", "details": {"id": "comp_1f..."}}
+   *
+   * @generated from enum value: ERROR_REASON_COMPLETION_NOT_FOUND = 19;
+   */
+  COMPLETION_NOT_FOUND = 19,
+
+  /**
+   * Every candidate of the request was left out by its own conditions: quality, cost, or what the
+   * providers can do. HTTP 400.
+   * {"code": "VALIDATION_ERROR", "message": "routing: no candidate is left: ...", "details": {"field": "routing"}}
+   *
+   * @generated from enum value: ERROR_REASON_NO_CANDIDATES = 20;
+   */
+  NO_CANDIDATES = 20,
+
+  /**
+   * The provider is left alone for a while, because it failed several times in a row or runs as many
+   * calls as it may. HTTP 503 with Retry-After.
+   * {"code": "SERVICE_UNAVAILABLE", "message": "provider openai is left alone for 12 s: 5 calls in a row failed",
+   *  "details": {"provider": "openai"}}
+   *
+   * @generated from enum value: ERROR_REASON_PROVIDER_RESTING = 21;
+   */
+  PROVIDER_RESTING = 21,
+
+  /**
+   * The price book does not have this model. HTTP 404.
+   * {"code": "MODEL_NOT_FOUND", "message": "no price is known for model 'x'", "details": {"model": "x"}}
+   *
+   * @generated from enum value: ERROR_REASON_PRICE_NOT_FOUND = 22;
+   */
+  PRICE_NOT_FOUND = 22,
+
+  /**
+   * No such file, batch or other object at the provider. HTTP 404.
+   * {"code": "NOT_FOUND", "message": "provider openai has no file 'file-1'", "details": {"provider": "openai"}}
+   *
+   * @generated from enum value: ERROR_REASON_NOT_FOUND = 23;
+   */
+  NOT_FOUND = 23,
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrUFCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBAUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCBwoFX3VzZXJCFwoVX3Byb3ZpZGVyX3Jlc3BvbnNlX2lkKsIBCg5FeGVjdXRpb25TdGF0ZRIfChtFWEVDVVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdFWEVDVVRJT05fU1RBVEVfUEVORElORxABEh0KGUVYRUNVVElPTl9TVEFURV9TVUNDRUVERUQQAhIaChZFWEVDVVRJT05fU1RBVEVfRkFJTEVEEAMSHQoZRVhFQ1VUSU9OX1NUQVRFX0NBTkNFTExFRBAEEhgKFEVYRUNVVElPTl9TVEFURV9MT1NUEAViBnByb3RvMw", [file_genai_spine_v1_completion_service, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIv4FCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBAUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCBwoFX3VzZXJCFwoVX3Byb3ZpZGVyX3Jlc3BvbnNlX2lkQggKBl91bml0cyJBCglVbml0VXNhZ2USEAoIYXVkaW9fbXMYASABKA0SEgoKY2hhcmFjdGVycxgCIAEoDRIOCgZpbWFnZXMYAyABKA0qwgEKDkV4ZWN1dGlvblN0YXRlEh8KG0VYRUNVVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0VYRUNVVElPTl9TVEFURV9QRU5ESU5HEAESHQoZRVhFQ1VUSU9OX1NUQVRFX1NVQ0NFRURFRBACEhoKFkVYRUNVVElPTl9TVEFURV9GQUlMRUQQAxIdChlFWEVDVVRJT05fU1RBVEVfQ0FOQ0VMTEVEEAQSGAoURVhFQ1VUSU9OX1NUQVRFX0xPU1QQBWIGcHJvdG8z", [file_genai_spine_v1_completion_service, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -45,7 +45,7 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   requestId: string;
 
   /**
-   * What was called: completion or embeddings.
+   * What was called: completion, embeddings, image, transcription, speech or batch.
    *
    * @generated from field: string operation = 4;
    */
@@ -183,6 +183,20 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
    * @generated from field: optional string provider_response_id = 23;
    */
   providerResponseId?: string | undefined;
+
+  /**
+   * Its answer was paid for and not used: a hedge that lost, or an answer that did not fit its schema.
+   *
+   * @generated from field: bool wasted = 24;
+   */
+  wasted: boolean;
+
+  /**
+   * What was consumed that is not counted in tokens. Unset: nothing.
+   *
+   * @generated from field: optional genai_spine.v1.UnitUsage units = 25;
+   */
+  units?: UnitUsage | undefined;
 };
 
 /**
@@ -191,6 +205,41 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
  */
 export const ExecutionSchema: GenMessage<Execution> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_execution, 0);
+
+/**
+ * UnitUsage is what a call consumed besides tokens.
+ *
+ * @generated from message genai_spine.v1.UnitUsage
+ */
+export type UnitUsage = Message<"genai_spine.v1.UnitUsage"> & {
+  /**
+   * Milliseconds of sound, heard or made.
+   *
+   * @generated from field: uint32 audio_ms = 1;
+   */
+  audioMs: number;
+
+  /**
+   * Characters of text that was spoken.
+   *
+   * @generated from field: uint32 characters = 2;
+   */
+  characters: number;
+
+  /**
+   * Images that were made.
+   *
+   * @generated from field: uint32 images = 3;
+   */
+  images: number;
+};
+
+/**
+ * Describes the message genai_spine.v1.UnitUsage.
+ * Use `create(UnitUsageSchema)` to create a new message.
+ */
+export const UnitUsageSchema: GenMessage<UnitUsage> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_execution, 1);
 
 /**
  * How far a provider call has come.
