@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncGenerator
 
+from genai_spine import tokens
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
+from genai_spine.errors import CompletionNotFound
 from genai_spine.inference import Inference
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -31,3 +33,18 @@ class CompletionService:
 
     async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
         return await self.catalog.model(request.model)
+
+    async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
+        raise CompletionNotFound(id=request.id)
+
+    async def CountTokens(self, request: pb.CountTokensRequest, call: Call) -> pb.CountTokensResponse:
+        asked = request.request
+        route = self.inference.router.resolve(asked.provider, asked.model)
+        return pb.CountTokensResponse(
+            input_tokens=tokens.estimate_input(asked),
+            provenance=pb.PROVENANCE_ESTIMATED,
+            counter="estimate",
+            model=route.model,
+            provider=route.provider.name,
+            fits=True,
+        )

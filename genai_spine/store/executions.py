@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, exists, literal_column, select, update
 from genai_spine.store.database import Database, Now, RowsRefused
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
 TICKS_PER_USD = 10**10
@@ -37,13 +38,14 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "user_id": "user",
     "provider_response_id": "provider_response_id",
 }
-_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms"}
+_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "wasted"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
     for field in pb.Usage.DESCRIPTOR.fields
     if field.enum_type is None and field.name != "total_tokens"
 )
+_UNITS = tuple(field.name for field in execution_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
     "first_token_ms",
     "state",
@@ -54,7 +56,7 @@ _DERIVED = (
     "created_at",
     "settled_at",
 )
-_COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_DERIVED)
+_COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DERIVED)
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 
@@ -63,6 +65,7 @@ _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
 _numbers = attrgetter(*_NUMBERS.values())
 _cost = attrgetter(*_COST)
 _usage = attrgetter(*_USAGE)
+_units = attrgetter(*_UNITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
 _PROVENANCES = {number: name.removeprefix("PROVENANCE_") for name, number in pb.Provenance.items() if number}
@@ -138,6 +141,7 @@ class Executions:
             *_numbers(execution),
             *_cost(cost),
             *_usage(usage),
+            *_units(execution.units),
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -160,6 +164,9 @@ def _execution(row: RowMapping) -> Execution:
     for name in _USAGE:
         if row[name]:
             setattr(execution.usage, name, row[name])
+    for name in _UNITS:
+        if row[name]:
+            setattr(execution.units, name, row[name])
     for name in ("input_provenance", "output_provenance"):
         if row[name]:
             setattr(execution.usage, name, pb.Provenance.Value(f"PROVENANCE_{row[name]}"))

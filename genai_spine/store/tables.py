@@ -18,6 +18,11 @@ def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 
+def _added_number(name: str) -> sa.Column[int]:
+    """Of a table that had rows before it had this column."""
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
+
+
 def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False)
 
@@ -71,6 +76,10 @@ executions = sa.Table(
     _text("server_id"),  # the process that made the call
     sa.Column("settled_at", Utc),
     sa.Column("provider_response_id", sa.Text),
+    _added_number("audio_ms"),  # milliseconds of sound
+    _added_number("characters"),  # of text that was spoken
+    _added_number("images"),
+    sa.Column("wasted", sa.Boolean, nullable=False, server_default=sa.false()),  # paid for, not used
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     sa.Index(

@@ -71,7 +71,7 @@ async def test_database_answers(database):
 
 async def test_every_field_of_an_execution_survives_the_database(executions):
     execution = intent()
-    for message in (execution, execution.usage, execution.cost):
+    for message in (execution, execution.usage, execution.cost, execution.units):
         for number, field in enumerate(message.DESCRIPTOR.fields, start=11):
             if field.message_type is None:
                 kinds = {field.TYPE_STRING: f"text {number}", field.TYPE_BOOL: True, field.TYPE_ENUM: 2}
