@@ -1,9 +1,10 @@
 """One provider call while it is on the books: opened by inference.py, settled exactly once here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic, time
 from typing import TypeVar, cast
 
@@ -19,7 +20,7 @@ from genai_spine.errors import (
 )
 from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
-from genai_spine.routing import Route
+from genai_spine.pursuit import Turn
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 
@@ -27,16 +28,17 @@ T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
-    """A request with its route: what all attempts at it share."""
+    """What a caller asked for, as all calls that are made for it share it."""
 
-    operation: str  # completion or embeddings
-    request: Request  # its provider and model are the route's
+    operation: str  # completion, embeddings, ...
+    request: Request  # its provider and model are those of the call that is being made
     requested_model: str  # as the caller named it
-    route: Route
     call: Call
     streamed: bool = False
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of the calls
+    lost: bool = False  # another call was faster: what this one costs is wasted
 
 
 # Errors after which the upstream may have worked, although no answer came of it.
@@ -44,14 +46,14 @@ AT_WORK = (ProviderError, ProviderTimeout, DeadlineExceeded, InternalError, Serv
 
 
 class Attempt:
-    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, number: int) -> None:
-        """Puts the intent on the books. number: of this attempt at the order, from 1."""
+    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, turn: Turn) -> None:
+        """Puts the intent on the books."""
         self.ledger = ledger
         self.prices = prices
         self.order = order
+        self.turn = turn
         self.call = order.call
         self.started = monotonic()
-        self.delivered = False  # something has reached the caller, so no other attempt may be made
         self.model = ""  # as the provider reports it
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
@@ -63,10 +65,10 @@ class Attempt:
             request_id=order.call.request_id,
             caller=order.call.caller,
             operation=order.operation,
-            provider=request.provider,
-            model=request.model,
+            provider=turn.provider.name,
+            model=turn.route.model,
             requested_model=order.requested_model,
-            attempt=number,
+            attempt=next(order.numbers),
             streamed=order.streamed,
             user=request.user if request.HasField("user") else None,
         )
@@ -85,7 +87,7 @@ class Attempt:
                     chunk.ClearField("usage")
                 if not chunk.choices:
                     continue
-                if not self.delivered:
+                if not self.turn.delivered:
                     await self._first(chunk)
                 self._meter(chunk)
                 yield self._stamp(chunk)
@@ -110,6 +112,8 @@ class Attempt:
         answer.model, answer.provider = self.model, execution.provider
         answer.request_id, answer.execution_id = self.call.request_id, execution.id
         answer.cost.CopyFrom(self._price(answer.usage))
+        took_ms = (monotonic() - self.started) * 1000
+        self.turn.upstream.measured(self.turn.route.model, took_ms, streamed=False)
         execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
         await self._settle()
         answer.latency_ms = self.call.latency_ms
@@ -120,7 +124,7 @@ class Attempt:
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         lost = error.metadata.get("provider_code") == "connection_lost"
-        if self.delivered or lost or isinstance(error, AT_WORK):
+        if self.turn.delivered or lost or isinstance(error, AT_WORK):
             self._price(self._usage or self._partial())
         else:
             self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
@@ -129,19 +133,22 @@ class Attempt:
     def cancelled(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
-        self.execution.error = "the caller went away"
+        self.execution.wasted = self.order.lost
+        self.execution.error = "another call was faster" if self.order.lost else "the caller went away"
         self._price(self._usage or self._partial())
         self._close()
 
     async def _first(self, chunk: pb.CompletionChunk) -> None:
         """Before the first byte is delivered, the intent must be durable."""
-        self.execution.first_token_ms = int((monotonic() - self.started) * 1000)
+        first_ms = (monotonic() - self.started) * 1000
+        self.execution.first_token_ms = int(first_ms)
+        self.turn.upstream.measured(self.turn.route.model, first_ms, streamed=True)
         self.model = chunk.model or self.execution.model
         self._created = chunk.created or int(time())
         if chunk.id:
             self.execution.provider_response_id = chunk.id
         await self.ledger.recorded(self.execution)
-        self.delivered = True
+        self.turn.delivered = True
 
     def _meter(self, chunk: pb.CompletionChunk) -> None:
         if chunk.HasField("service_tier"):
@@ -175,7 +182,7 @@ class Attempt:
         tier = self.service_tier
         for model in (self.model or execution.model, execution.model):
             cost = self.prices.cost(
-                execution.provider, model, usage, local=self.order.route.provider.local, service_tier=tier
+                execution.provider, model, usage, local=self.turn.provider.local, service_tier=tier
             )
             if cost.price_known:
                 break

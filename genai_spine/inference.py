@@ -1,48 +1,103 @@
-"""The only caller of a provider: route, book the intent, call, try again, price, book the outcome.
+"""The only caller of a provider: plan, book the intent, call, try again or elsewhere, price, settle.
 
-Each provider call is one execution in the ledger, whatever becomes of it. Another attempt is made only
-while nothing was delivered, and only here: no layer below or above repeats a call.
+Each provider call is one execution in the ledger, whatever becomes of it. Another call is made only while
+nothing was delivered, and only as a Pursuit says: no layer below or above repeats a call.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from random import uniform
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-import structlog
-
-from genai_spine import tokens
+from genai_spine import choices, hedge, tokens
 from genai_spine.attempt import Attempt, Order
 from genai_spine.call import Call
-from genai_spine.errors import InternalError, ProviderUnavailable, RateLimited, SpineError
+from genai_spine.errors import InternalError, SpineError
 from genai_spine.ledger import Ledger
+from genai_spine.plan import Planner
 from genai_spine.pricing import PriceBook
-from genai_spine.routing import Router
+from genai_spine.pursuit import Pursuit, Turn
+from genai_spine.routing import Route, Router
+from genai_spine.strategy import Scales
+from genai_spine.tiers import Tiers
+from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 
-FIRST_DELAY_S = 0.5  # before the second attempt; doubled for each one after it
-LONGEST_DELAY_S = 8.0
-LONGEST_RETRY_AFTER_S = 20.0  # a provider that asks for more is left to the caller's own retry
-
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
-log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How calls are repeated and spread."""
+
+    retries: int = 3  # calls after the first one, per request
+    fallback_chain: tuple[str, ...] = ()
+    tiers: Tiers = field(default_factory=Tiers)
 
 
 class Inference:
-    def __init__(self, router: Router, ledger: Ledger, prices: PriceBook, retries: int = 3) -> None:
-        """retries: attempts after the first one."""
+    def __init__(
+        self,
+        router: Router,
+        upstreams: Mapping[str, Upstream],
+        ledger: Ledger,
+        prices: PriceBook,
+        rules: Rules,
+    ) -> None:
+        """upstreams: by the names of the router's providers."""
         self.router = router
+        self.upstreams = upstreams
         self.ledger = ledger
         self.prices = prices
-        self.retries = retries
+        self.retries = rules.retries
+        self.planner = Planner(router, Scales(prices, upstreams, rules.tiers), rules.fallback_chain)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
-        order = self._order(request, call)
+        plan = self.planner.plan(request)
+        order = Order("completion", request, request.model, call)
+        if choices.must_be_gathered(request, plan[0].provider):
+            parts = [self._complete(part, plan) for part in choices.single(order)]
+            return choices.gathered(await choices.all_of(parts))
+        if request.routing.hedge_after_ms:
+            return await hedge.first_answer(order, plan, self._complete)
+        return await self._complete(order, plan)
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
+        plan = self.planner.plan(request)
+        order = Order("completion", request, request.model, call, streamed=True)
+        if choices.must_be_gathered(request, plan[0].provider):
+            chunks = choices.woven([self._stream(part, plan) for part in choices.single(order)])
+        elif request.routing.hedge_after_ms:
+            chunks = hedge.first_stream(order, plan, self._stream)
+        else:
+            chunks = self._stream(order, plan)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        """Errors: as complete()."""
+        plan = self.planner.embedding_plan(request)
+
+        async def once(attempt: Attempt) -> pb.CreateEmbeddingsResponse:
+            response = await attempt.turn.provider.embed(request, call)
+            if not response.HasField("usage"):
+                given = tokens.estimate_inputs(request)
+                response.usage.CopyFrom(tokens.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
+            return response
+
+        return await self._until_done(Order("embeddings", request, request.model, call), plan, once)
+
+    async def _complete(self, order: Order, plan: list[Route]) -> pb.Completion:
+        request = order.request
+        assert isinstance(request, pb.CreateCompletionRequest)
 
         async def once(attempt: Attempt) -> pb.Completion:
-            completion = await order.route.provider.complete(request, call)
+            completion = await attempt.turn.provider.complete(request, order.call)
             if not completion.HasField("usage"):
                 completion.usage.CopyFrom(_estimated(request, completion))
             if completion.id:
@@ -50,88 +105,62 @@ class Inference:
             completion.id = attempt.answer_id("comp_")
             return completion
 
-        return await self._until_done(order, once)
+        return await self._until_done(order, plan, once)
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        """Errors: as complete()."""
-        requested = request.model
-        route = self.router.resolve(request.provider, requested, embedding=True)
-        request.provider, request.model = route.provider.name, route.model
-
-        async def once(attempt: Attempt) -> pb.CreateEmbeddingsResponse:
-            response = await route.provider.embed(request, call)
-            if not response.HasField("usage"):
-                given = tokens.estimate_inputs(request)
-                response.usage.CopyFrom(tokens.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
-            return response
-
-        return await self._until_done(Order("embeddings", request, requested, route, call), once)
-
-    async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
-    ) -> AsyncGenerator[pb.CompletionChunk]:
-        """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
-        order = self._order(request, call, streamed=True)
-        for number in range(1, self.retries + 2):
-            attempt = Attempt(self.ledger, self.prices, order, number)
+    async def _stream(self, order: Order, plan: list[Route]) -> AsyncGenerator[pb.CompletionChunk]:
+        request = order.request
+        assert isinstance(request, pb.CreateCompletionRequest)
+        pursuit = Pursuit(plan, self.upstreams, order.call, self.retries)
+        while True:
+            turn = await pursuit.turn()
             try:
-                async with aclosing(attempt.metered(order.route.provider.stream(request, call))) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-                yield await attempt.finished()
-                return
+                with turn:
+                    attempt = self._attempt(order, turn)
+                    try:
+                        stream = turn.provider.stream(request, order.call)
+                        async with aclosing(attempt.metered(stream)) as chunks:
+                            async for chunk in chunks:
+                                yield chunk
+                        yield await attempt.finished()
+                        return
+                    except BaseException as error:
+                        await _end(attempt, error)
+                        raise
             except SpineError as error:
-                await attempt.failed(error)
-                await self._before_another(error, number, call, delivered=attempt.delivered)
-            except (asyncio.CancelledError, GeneratorExit):
-                attempt.cancelled()
-                raise
-            except Exception as error:
-                await attempt.failed(InternalError())
-                raise InternalError() from error
+                await pursuit.failed(turn, error)
 
-    def _order(self, request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False) -> Order:
-        """Routes the request, which from then on names the provider and the upstream's model."""
-        requested = request.model
-        route = self.router.resolve(request.provider, requested)
-        request.provider, request.model = route.provider.name, route.model
-        route.provider.check_options(request)
-        return Order("completion", request, requested, route, call, streamed)
-
-    async def _until_done(self, order: Order, once: Callable[[Attempt], Awaitable[T]]) -> T:
-        for number in range(1, self.retries + 2):
-            attempt = Attempt(self.ledger, self.prices, order, number)
+    async def _until_done(
+        self, order: Order, plan: list[Route], once: Callable[[Attempt], Awaitable[T]]
+    ) -> T:
+        pursuit = Pursuit(plan, self.upstreams, order.call, self.retries)
+        while True:
+            turn = await pursuit.turn()
             try:
-                return await attempt.settled(await once(attempt))
+                with turn:
+                    attempt = self._attempt(order, turn)
+                    try:
+                        return await attempt.settled(await once(attempt))
+                    except BaseException as error:
+                        await _end(attempt, error)
+                        raise
             except SpineError as error:
-                await attempt.failed(error)
-                await self._before_another(error, number, order.call)
-            except asyncio.CancelledError:
-                attempt.cancelled()
-                raise
-            except Exception as error:
-                await attempt.failed(InternalError())
-                raise InternalError() from error
-        raise InternalError()  # not reached: _before_another raises after the last attempt
+                await pursuit.failed(turn, error)
 
-    async def _before_another(
-        self, error: SpineError, number: int, call: Call, *, delivered: bool = False
-    ) -> None:
-        """Waits until the next attempt is due; raises the error when there is none."""
-        delay_s = None if delivered or number > self.retries else _delay_s(error, number)
-        if delay_s is None or (call.remaining_s is not None and delay_s >= call.remaining_s):
-            raise error
-        log.info("provider_retry", request_id=call.request_id, delay_s=round(delay_s, 2), cause=str(error))
-        await asyncio.sleep(delay_s)
+    def _attempt(self, order: Order, turn: Turn) -> Attempt:
+        """Opens the call's execution; from then on the request names whom the turn asks."""
+        order.request.provider, order.request.model = turn.provider.name, turn.route.model
+        return Attempt(self.ledger, self.prices, order, turn)
 
 
-def _delay_s(error: SpineError, number: int) -> float | None:
-    """None: another attempt cannot help, or would come too late."""
-    if not isinstance(error, RateLimited | ProviderUnavailable):
-        return None
-    if error.retry_after_s is not None:
-        return error.retry_after_s if error.retry_after_s <= LONGEST_RETRY_AFTER_S else None
-    return uniform(0.5, 1.0) * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (number - 1))
+async def _end(attempt: Attempt, error: BaseException) -> None:
+    """Settles a call that did not end well. Raises InternalError in the place of a fault of ours."""
+    if isinstance(error, SpineError):
+        await attempt.failed(error)
+    elif isinstance(error, Exception):
+        await attempt.failed(InternalError())
+        raise InternalError() from error
+    else:
+        attempt.cancelled()  # the caller went away, or another call was faster
 
 
 def _estimated(request: pb.CreateCompletionRequest, completion: pb.Completion) -> pb.Usage:

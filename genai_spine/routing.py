@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
+from genai_spine.v1 import completion_service_pb2 as pb
 
 # Names that say whose model they are; first match wins (rest-v1.md, section 4).
 PREFIXES = (
@@ -26,6 +27,23 @@ PREFIXES = (
 class Route:
     provider: Provider
     model: str  # the upstream's own name
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One model of an alias."""
+
+    model: str  # provider:model, or a plain name
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name of the operator's for one model, or for several that can answer alike."""
+
+    members: tuple[Member, ...]
+    strategy: "pb.RoutingStrategy | None" = None
 
 
 class Router:
@@ -34,9 +52,9 @@ class Router:
         providers: Mapping[str, Provider],
         default_provider: str,
         default_model: str | None = None,
-        aliases: Mapping[str, str] | None = None,
+        aliases: Mapping[str, Alias] | None = None,
     ) -> None:
-        """default_model: of the default provider. aliases: a caller's name to `provider:model`."""
+        """default_model: of the default provider."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model
@@ -46,9 +64,52 @@ class Router:
         """The route for what a request names, either of which may be empty. First match wins.
 
         Errors: InvalidRequest (provider unknown or not configured, or without a default model),
-        ModelNotFound (the model's own provider is not configured).
+        ModelNotFound (the model's own provider is not configured). Of an alias: its first model that
+        can be called.
         """
-        model = self.aliases.get(model, model)
+        alias = self.aliases.get(model)
+        if alias is not None:
+            return self.members(provider, alias, embedding=embedding)[0]
+        return self._resolve(provider, model, embedding)
+
+    def routes(self, provider: str, model: str, *, embedding: bool = False) -> list[Route]:
+        """Every model that the name stands for, at least one. Errors: as resolve()."""
+        alias = self.aliases.get(model)
+        if alias is not None:
+            return self.members(provider, alias, embedding=embedding)
+        return [self._resolve(provider, model, embedding)]
+
+    def members(self, provider: str, alias: Alias, *, embedding: bool = False) -> list[Route]:
+        """Those whose provider is configured; the error of the first when there is none."""
+        found: list[Route] = []
+        failure: InvalidRequest | ModelNotFound | None = None
+        for member in alias.members:
+            try:
+                route = self._resolve(provider, member.model, embedding)
+            except (InvalidRequest, ModelNotFound) as error:
+                failure = failure or error
+                continue
+            found.append(Route(route.provider, route.model, member.weight))
+        if not found and failure is not None:
+            raise failure
+        return found
+
+    def fallback(self, name: str, *, embedding: bool = False) -> list[Route]:
+        """What an entry of a fallback chain stands for: an alias, a provider's default model, or a model.
+
+        Errors: as resolve().
+        """
+        if name in self.providers and name not in self.aliases:
+            return [self._resolve(name, "", embedding)]
+        return self.routes("", name, embedding=embedding)
+
+    def id_of(self, route: Route) -> str:
+        """The shortest name that leads back to the route."""
+        name = (route.provider.name, route.model)
+        short = self._owner(route.model) == name and route.model not in self.aliases
+        return route.model if short else f"{name[0]}:{name[1]}"
+
+    def _resolve(self, provider: str, model: str, embedding: bool) -> Route:
         if provider:
             found = self._named(provider)
             own = model.removeprefix(f"{provider}:")
@@ -60,12 +121,6 @@ class Router:
         if name not in self.providers:
             raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
         return Route(self.providers[name], upstream_model)
-
-    def id_of(self, route: Route) -> str:
-        """The shortest name that leads back to the route."""
-        name = (route.provider.name, route.model)
-        short = self._owner(route.model) == name and route.model not in self.aliases
-        return route.model if short else f"{name[0]}:{name[1]}"
 
     def _owner(self, model: str) -> tuple[str, str]:
         prefix, colon, rest = model.partition(":")

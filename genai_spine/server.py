@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -13,12 +13,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from genai_spine.catalog import Catalog
-from genai_spine.inference import Inference
+from genai_spine.inference import Inference, Rules
 from genai_spine.interceptors import Door
 from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -29,6 +29,8 @@ from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
+from genai_spine.tiers import Tiers
+from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
     completion_service_pb2,
     completion_service_pb2_grpc,
@@ -63,7 +65,7 @@ class Server:
     door: Door
     ledger: Ledger
     database: Database
-    providers: dict[str, Provider]
+    upstreams: dict[str, Upstream]
     health: health.aio.HealthServicer
     names: list[str]
     drain_delay_s: float
@@ -91,8 +93,9 @@ class Server:
         log.info("draining", running=self.door.running, up_to_s=self.drain_s)
         await asyncio.sleep(self.drain_delay_s)
         await self.grpc.stop(self.drain_s)
-        for provider in self.providers.values():
-            await provider.close()
+        for upstream in self.upstreams.values():
+            for seat in upstream.seats:
+                await seat.provider.close()
         await self.ledger.stop()
         await self.database.close()
 
@@ -104,9 +107,15 @@ def build(settings: Settings) -> Server:
         Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
     )
     prices = PriceBook.load(settings.price_overrides)
-    providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
+    upstreams = {
+        name: Upstream(_keyed(endpoint), replace(settings.limits, concurrency=endpoint.max_concurrency))
+        for name, endpoint in settings.endpoints.items()
+    }
+    providers = {name: upstream.provider for name, upstream in upstreams.items()}
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
-    inference = Inference(router, ledger, prices, settings.provider_retries)
+    tiers = Tiers(settings.quality_tiers)
+    rules = Rules(settings.provider_retries, settings.fallback_chain, tiers)
+    inference = Inference(router, upstreams, ledger, prices, rules)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
     door = Door(settings.lane, server)
@@ -120,13 +129,19 @@ def build(settings: Settings) -> Server:
         door=door,
         ledger=ledger,
         database=database,
-        providers=providers,
+        upstreams=upstreams,
         health=checks,
         names=names,
         drain_delay_s=settings.drain_delay,
         drain_s=settings.drain_timeout,
         port=port,
     )
+
+
+def _keyed(endpoint: Endpoint) -> list[Provider]:
+    """The provider once for each of its keys."""
+    make = PROVIDERS[endpoint.name].make
+    return [make(replace(endpoint, api_key=key)) for key in (endpoint.api_key, *endpoint.more_keys)]
 
 
 def _attach(door: Door, inference: Inference, catalog: Catalog, database: Database) -> list[str]:
@@ -155,7 +170,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     # What was made until now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.providers))
+    log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
     ready(server.port)
     await stopping.wait()
     await server.stop()

@@ -13,8 +13,12 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from genai_spine.circuit import Limits
 from genai_spine.providers import PROVIDERS, Row
 from genai_spine.providers.base import Endpoint, Timeouts
+from genai_spine.routing import Alias, Member
+from genai_spine.tiers import NAMES as TIER_NAMES
+from genai_spine.v1 import completion_service_pb2 as pb
 
 Lane = Literal["cpu", "gpu", "batch"]
 
@@ -45,9 +49,22 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="Model of a request that names none; unset: the provider's own default."
     )
-    model_aliases: Annotated[dict[str, str], NoDecode] = Field(
-        {}, description="Names for models: `fast=openai:gpt-4o-mini,local=ollama:llama3.2`, or JSON."
+    model_aliases: Annotated[dict[str, Alias], NoDecode] = Field(
+        {},
+        description="Names for models: `fast=openai:gpt-4o-mini,local=ollama:llama3.2`, or JSON; "
+        "see docs/routing.md.",
     )
+    fallback_chain: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Providers, models or aliases to try when all others failed: `ollama,openai`."
+    )
+    quality_tiers: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="Ranks of models: `gpt-4o=premium,llama3.2=economy`; others by their family."
+    )
+    circuit_failures: int = Field(
+        5, ge=0, description="Failed calls in a row after which a provider is left alone; 0: never."
+    )
+    circuit_rest: float = Field(30.0, gt=0, description="Seconds that it is left alone.")
+    circuit_successes: int = Field(2, ge=1, description="Good trials after which it is back.")
     provider_retries: int = Field(3, ge=0, le=10, description="Attempts after the first, per request.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to connect to a provider.")
     token_timeout: float = Field(60.0, gt=0, description="Seconds of silence allowed inside a stream.")
@@ -73,17 +90,31 @@ class Settings(BaseSettings):
     # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below.
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, exclude=True)
 
+    @property
+    def limits(self) -> Limits:
+        """Of every provider; how many calls may run is its endpoint's."""
+        return Limits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
+
     @field_validator("model_aliases", mode="before")
     @classmethod
     def _aliases(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("{"):
-            return json.loads(value)
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        if any(not name.strip() or not model.strip() for name, _, model in pairs):
-            raise ValueError("write it as name=provider:model,name=provider:model")
-        return {name.strip(): model.strip() for name, _, model in pairs}
+        named = _named(value, "name=provider:model,name=provider:model|provider:model")
+        return {name: _alias(name, models) for name, models in named.items()}
+
+    @field_validator("quality_tiers", mode="before")
+    @classmethod
+    def _tiers(cls, value: Any) -> Any:
+        named = _named(value, "model=economy,model=standard,model=premium")
+        if wrong := {tier for tier in named.values() if tier not in TIER_NAMES}:
+            raise ValueError(f"{wrong.pop()!r} is not one of {', '.join(TIER_NAMES)}")
+        return named
+
+    @field_validator("fallback_chain", mode="before")
+    @classmethod
+    def _chain(cls, value: Any) -> Any:
+        return (
+            [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        )
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> "Settings":
@@ -131,7 +162,9 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     """None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
-    key = variables.get(f"{own}API_KEY") or variables.get(f"{name.upper()}_API_KEY")
+    given = variables.get(f"{own}API_KEY") or variables.get(f"{name.upper()}_API_KEY") or ""
+    keys = [key.strip() for key in given.split(",") if key.strip()]  # no provider's keys hold a comma
+    key = keys[0] if keys else None
     own_url = variables.get(f"{own}BASE_URL") or variables.get(f"{own}URL")
     url = own_url or row.base_url
     if not url or (row.key and not key):
@@ -140,7 +173,9 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     return Endpoint(
         name=name,
         base_url=url,
-        api_key=key or None,
+        api_key=key,
+        more_keys=tuple(keys[1:]),
+        max_concurrency=_count(f"{own}MAX_CONCURRENCY", variables.get(f"{own}MAX_CONCURRENCY")),
         implicit=not own_url and not key and name not in (settings.default_provider, "builtin"),
         further={
             setting: value for setting in row.further if (value := variables.get(f"{own}{setting.upper()}"))
@@ -154,6 +189,60 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
             total_s=settings.total_timeout,
         ),
     )
+
+
+def _named(value: Any, form: str) -> dict[str, Any]:
+    """Pairs of `name=value,name=value`, or of a JSON object; form: how to write it, for the error."""
+    if not isinstance(value, str):
+        return dict(value)
+    if value.lstrip().startswith("{"):
+        return dict(json.loads(value))
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not name.strip() or not given.strip() for name, _, given in pairs):
+        raise ValueError(f"write it as {form}")
+    return {name.strip(): given.strip() for name, _, given in pairs}
+
+
+def _alias(name: str, given: Any) -> Any:
+    """One model, models separated by |, a list of them, or {"models": [...], "strategy": ...} of JSON."""
+    if isinstance(given, Alias):
+        return given
+    strategy = None
+    if isinstance(given, dict):
+        strategy = _strategy(name, given.get("strategy"))
+        given = given.get("models")
+    models = given.split("|") if isinstance(given, str) else given
+    if not isinstance(models, list) or not models:
+        raise ValueError(f"{name}: needs at least one model")
+    return Alias(tuple(_member(name, model) for model in models), strategy)
+
+
+def _member(name: str, given: Any) -> Member:
+    model, weight = (given.get("model"), given.get("weight", 1)) if isinstance(given, dict) else (given, 1)
+    if not isinstance(model, str) or not model.strip():
+        raise ValueError(f"{name}: a model is a name such as openai:gpt-4o")
+    if not isinstance(weight, int | float) or not 0 < weight < inf:
+        raise ValueError(f"{name}: the weight of {model} must be a number above 0")
+    return Member(model.strip(), float(weight))
+
+
+def _strategy(name: str, given: str | None) -> "pb.RoutingStrategy | None":
+    if given is None:
+        return None
+    known = {key.removeprefix("ROUTING_STRATEGY_").lower(): key for key in pb.RoutingStrategy.keys()[1:]}
+    if given not in known:
+        raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
+    found: pb.RoutingStrategy = getattr(pb, known[given])
+    return found
+
+
+def _count(name: str, value: str | None) -> int | None:
+    """A whole number above 0 of a variable; None when it is not set."""
+    if not value:
+        return None
+    if not value.isdigit() or not int(value):
+        raise ValueError(f"{name}={value} is no whole number above 0")
+    return int(value)
 
 
 def _positive(name: str, value: str | None) -> float | None:

@@ -44,6 +44,8 @@ class Endpoint:
     default_model: str | None = None
     default_embedding_model: str | None = None
     timeouts: Timeouts = Timeouts()
+    more_keys: tuple[str, ...] = field(default=(), repr=False)  # used in turn with api_key
+    max_concurrency: int | None = None  # calls at a time, of all keys together
     # Settings that only this provider has, by their names in the registry row.
     further: Mapping[str, str] = field(default_factory=dict)
     # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
@@ -140,12 +142,17 @@ class Provider:
                 continue
             option = self.options.get(descriptor.name)
             if option is None:
-                self._refuse(descriptor.name)
+                if not self._is_made_up(descriptor.name, value):
+                    self._refuse(descriptor.name)
             elif option.max is not None and value > option.max:
                 raise InvalidFields([(descriptor.name, f"must be at most {option.max} for {self.name}")])
             elif option.min is not None and value < option.min:
                 raise InvalidFields([(descriptor.name, f"must be at least {option.min} for {self.name}")])
         self._check_parts(request)
+
+    def _is_made_up(self, name: str, value: Any) -> bool:
+        """inference.py does above the adapters what this upstream cannot."""
+        return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
 
     def _check_parts(self, request: pb.CreateCompletionRequest) -> None:
         for index, message in enumerate(request.messages):

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from genai_spine.choices import summed
 from genai_spine.services.openai_replies import (
     DONE,
     answer_id,
     encode,
     finish,
     logprobs,
-    summed,
     text_logprobs,
     usage,
 )

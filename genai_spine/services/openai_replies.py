@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from genai_spine.choices import summed
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FINISH_REASONS = {
@@ -158,19 +159,6 @@ def usage(counts: pb.Usage, cost: pb.Cost) -> dict[str, Any]:
         "price_known": cost.price_known,
         "provenance": pb.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
     }
-
-
-def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[pb.Usage, pb.Cost]:
-    """Usage and cost of several answers together; provenance is the last one's."""
-    total, cost = pb.Usage(), pb.Cost(price_known=True)
-    for answer in answers:
-        for field, value in answer.usage.ListFields():
-            added = value if field.enum_type else getattr(total, field.name) + value
-            setattr(total, field.name, added)
-        cost.cost_ticks += answer.cost.cost_ticks
-        cost.price_known = cost.price_known and answer.cost.price_known
-    cost.cost_usd = cost.cost_ticks / 10**10
-    return total, cost
 
 
 def said(message: pb.Message) -> str:

@@ -231,8 +231,8 @@ class TestFields:
         assert "provider" not in service.ollama.bill[0].body
 
     async def test_what_a_provider_cannot_do_is_refused_by_openais_name(self, service: Running) -> None:
-        posted = await service.chat(model="llama3.2:latest", n=2)
-        assert (posted.problem["status"], posted.problem["param"]) == (400, "n")
+        posted = await service.chat(model="llama3.2:latest", logit_bias={"7": 1}, n=2)
+        assert (posted.problem["status"], posted.problem["param"]) == (400, "logit_bias")
         assert "ollama does not support" in posted.problem["message"]
 
     async def test_headers_of_sdks_do_no_harm(self, service: Running) -> None:

@@ -19,7 +19,11 @@ def setting_rows() -> list[str]:
         if field.exclude:
             continue
         default = (
-            "unset" if field.default is None else f"`{field.default}`" if field.default != {} else "none"
+            "unset"
+            if field.default is None
+            else "none"
+            if field.default in ({}, ())
+            else f"`{field.default}`"
         )
         rows.append(f"| `GENAI_{name.upper()}` | {default} | {field.description} |")
     return rows

@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.routing import Route, Router
+from genai_spine.routing import Alias, Member, Route, Router
 
 MODELS = {"openai": "gpt-4o-mini", "ollama": "llama3.2:latest", "vllm": None, "builtin": "extractive"}
 EMBEDDINGS = {"openai": "text-embedding-3-small", "builtin": "hashing"}
-ALIASES = {"fast": "openai:gpt-4o-mini", "home": "ollama:llama3.2", "gpt-4": "vllm:mine"}
+ALIASES = {
+    "fast": Alias((Member("openai:gpt-4o-mini"),)),
+    "home": Alias((Member("ollama:llama3.2"),)),
+    "gpt-4": Alias((Member("vllm:mine"),)),
+}
 
 
 def router(default: str = "ollama", default_model: str | None = None) -> Router:

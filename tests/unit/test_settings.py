@@ -1,5 +1,6 @@
 """Settings: what the environment says, what it may not say, and which providers that makes."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from pydantic import ValidationError
 from genai_spine import settings
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Timeouts
+from genai_spine.routing import Alias, Member
 from genai_spine.settings import Settings
+from genai_spine.v1 import completion_service_pb2 as pb
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +94,46 @@ class TestValues:
     )
     def test_aliases_are_pairs_or_json(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         found = loaded(monkeypatch, GENAI_MODEL_ALIASES=text)
-        assert found.model_aliases == {"fast": "openai:gpt-4o-mini", "local": "ollama:llama3.2"}
+        assert found.model_aliases == {
+            "fast": Alias((Member("openai:gpt-4o-mini"),)),
+            "local": Alias((Member("ollama:llama3.2"),)),
+        }
+
+    def test_an_alias_can_be_several_models_with_weights_and_a_strategy(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = """{"a": "x|y", "b": ["x", {"model": "y", "weight": 3}],
+                   "c": {"models": ["x"], "strategy": "round_robin"}}"""
+        found = loaded(monkeypatch, GENAI_MODEL_ALIASES=text).model_aliases
+        assert found["a"] == Alias((Member("x"), Member("y")))
+        assert found["b"] == Alias((Member("x"), Member("y", 3.0)))
+        assert found["c"] == Alias((Member("x"),), pb.ROUTING_STRATEGY_ROUND_ROBIN)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"a": []}', "a: needs at least one model"),
+            ('{"a": {"models": ["x"], "strategy": "best"}}', "strategy 'best' is not one of order, weighted"),
+            ('{"a": [{"model": "x", "weight": 0}]}', "the weight of x must be a number above 0"),
+            ('{"a": [{"weight": 1}]}', "a: a model is a name"),
+        ],
+    )
+    def test_an_alias_that_makes_no_sense_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+    ) -> None:
+        with pytest.raises(ValueError, match=re.escape(said)):
+            loaded(monkeypatch, GENAI_MODEL_ALIASES=text)
+
+
+class TestKeys:
+    def test_several_keys_are_a_pool(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(monkeypatch, GENAI_OPENAI_API_KEY="a, b,c", GENAI_OPENAI_MAX_CONCURRENCY="7")
+        endpoint = found.endpoints["openai"]
+        assert (endpoint.api_key, endpoint.more_keys, endpoint.max_concurrency) == ("a", ("b", "c"), 7)
+
+    def test_a_limit_that_is_none_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ValueError, match="GENAI_OPENAI_MAX_CONCURRENCY=0 is no whole number above 0"):
+            loaded(monkeypatch, GENAI_OPENAI_API_KEY="a", GENAI_OPENAI_MAX_CONCURRENCY="0")
 
 
 class TestDatabase:

@@ -1,0 +1,72 @@
+"""A circuit breaker: an upstream that fails again and again is left alone for a while.
+
+Closed: calls are made. After `failures` failed calls in a row it opens, and no call is made for `rest_s`.
+Then it is half open: one call at a time is a trial; `successes` good ones close it, a bad one opens it again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from genai_spine.v1 import provider_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a circuit opens and closes, and how many calls may run at a time."""
+
+    failures: int = 5  # in a row; 0: it never opens
+    rest_s: float = 30.0
+    successes: int = 2
+    concurrency: int | None = None  # calls of one provider at a time; None: no limit
+
+
+DEFAULTS = Limits()
+
+
+class Circuit:
+    def __init__(self, limits: Limits = DEFAULTS, clock: Callable[[], float] = monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._failed = 0  # in a row
+        self._succeeded = 0  # trials in a row
+        self._rest_until: float | None = None  # None: closed
+        self._on_trial = False
+
+    @property
+    def state(self) -> "pb.CircuitState":
+        if self._rest_until is None:
+            return pb.CIRCUIT_STATE_CLOSED
+        return pb.CIRCUIT_STATE_OPEN if self.rest_s else pb.CIRCUIT_STATE_HALF_OPEN
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds until the next trial; 0 when calls are made."""
+        return 0.0 if self._rest_until is None else max(0.0, self._rest_until - self._clock())
+
+    @property
+    def admits(self) -> bool:
+        return self._rest_until is None or not (self._on_trial or self.rest_s)
+
+    def begin(self) -> None:
+        self._on_trial = self._rest_until is not None
+
+    def succeeded(self) -> None:
+        self._failed = 0
+        if self._rest_until is None or not self._on_trial:
+            return
+        self._on_trial = False
+        self._succeeded += 1
+        if self._succeeded >= self._limits.successes:
+            self._rest_until = None
+
+    def failed(self) -> None:
+        self._failed += 1
+        if self._limits.failures and (self._on_trial or self._failed >= self._limits.failures):
+            self._rest_until = self._clock() + self._limits.rest_s
+            self._failed = self._succeeded = 0
+        self._on_trial = False
+
+    def left(self) -> None:
+        """The call ended without saying anything about the upstream: the caller went away."""
+        self._on_trial = False

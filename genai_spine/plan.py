@@ -1,0 +1,124 @@
+"""The plan of a request: who is asked, in which order, before it is given up."""
+
+from collections.abc import Sequence
+
+from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
+from genai_spine.routing import Route, Router
+from genai_spine.strategy import STRATEGIES, Scales
+from genai_spine.v1 import completion_service_pb2 as pb
+
+TICKS_PER_USD = 10**10
+
+
+class Planner:
+    def __init__(self, router: Router, scales: Scales, fallback_chain: Sequence[str] = ()) -> None:
+        """fallback_chain: aliases, models, or providers for their default models; tried after all others.
+
+        Raises InvalidRequest or ModelNotFound for a model that cannot be called; a bare provider that is
+        not configured is passed over.
+        """
+        self.router = router
+        self.scales = scales
+        known = [name for name in fallback_chain if name in router.providers or ":" in name]
+        known += [name for name in fallback_chain if name not in known and name in router.aliases]
+        self.chain = [name for name in fallback_chain if name in known]
+
+    def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
+        """Candidates in the order in which they are tried, at least one.
+
+        Errors: those of Router.resolve(), UnsupportedOption and InvalidFields when no candidate can honour
+        the request (the first candidate's), NoCandidates when its own conditions leave none.
+        """
+        routes = self.router.routes(request.provider, request.model)
+        if len(routes) == 1 and not self.chain and not request.HasField("routing"):
+            routes[0].provider.check_options(request)
+            return routes
+        routing = request.routing
+        alias = self.router.aliases.get(request.model)
+        strategy = routing.strategy or (alias.strategy if alias else None)
+        routes = self._distinct(routes + self._fallbacks(routing))
+        routes = self._able(self._allowed(routes, request), request)
+        ordered = STRATEGIES.get(strategy or 0)
+        if ordered is not None and len(routes) > 1:
+            routes = ordered(routes, request, self.scales)
+        return self._preferred(self._distinct(routes + self._last(request)), routing)
+
+    def embedding_plan(self, request: pb.CreateEmbeddingsRequest) -> list[Route]:
+        """No fallback chain: vectors of another model cannot be compared."""
+        return self.router.routes(request.provider, request.model, embedding=True)
+
+    def _fallbacks(self, routing: pb.Routing) -> list[Route]:
+        if routing.no_fallback and routing.fallback_models:
+            raise InvalidRequest(field="routing.no_fallback", problem="excludes fallback_models")
+        found: list[Route] = []
+        for index, name in enumerate(routing.fallback_models):
+            try:
+                found += self.router.fallback(name)
+            except SpineError as error:
+                field = f"routing.fallback_models[{index}]"
+                raise InvalidRequest(field=field, problem=str(error)) from None
+        return found
+
+    def _last(self, request: pb.CreateCompletionRequest) -> list[Route]:
+        """The server's own chain, of which those stay out that cannot honour the request."""
+        routing = request.routing
+        if routing.no_fallback or routing.fallback_models or not self.chain:
+            return []
+        routes = [route for name in self.chain for route in self.router.fallback(name)]
+        return [
+            route for route in routes if not _refusal(route, request) and not self._too_much(route, request)
+        ]
+
+    def _allowed(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
+        reasons = [self._too_much(route, request) for route in routes]
+        allowed = [route for route, reason in zip(routes, reasons, strict=True) if not reason]
+        if not allowed:
+            problem = "; ".join(reason for reason in reasons if reason)
+            raise NoCandidates(field="routing", problem=problem)
+        return allowed
+
+    def _too_much(self, route: Route, request: pb.CreateCompletionRequest) -> str | None:
+        """Why the request's own conditions leave the route out; None when they do not."""
+        routing = request.routing
+        name = f"{route.provider.name}:{route.model}"
+        if routing.min_quality > self.scales.tier(route):
+            return f"{name} is below {pb.QualityTier.Name(routing.min_quality)}"
+        if routing.HasField("max_cost_usd"):
+            ticks = self.scales.ticks(route, request)
+            if ticks > routing.max_cost_usd * TICKS_PER_USD:
+                return f"{name} would cost {'an unknown amount' if ticks == float('inf') else ticks / 1e10}"
+        return None
+
+    def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
+        refusals = [_refusal(route, request) for route in routes]
+        able = [route for route, refusal in zip(routes, refusals, strict=True) if refusal is None]
+        if not able:
+            raise next(refusal for refusal in refusals if refusal is not None)
+        return able
+
+    def _preferred(self, routes: list[Route], routing: pb.Routing) -> list[Route]:
+        preferred = list(routing.preferred_providers)
+        if not preferred:
+            return routes
+        for index, name in enumerate(preferred):
+            if name not in self.router.providers:
+                field = f"routing.preferred_providers[{index}]"
+                raise InvalidRequest(field=field, problem=f"provider {name!r} is not configured")
+        places = {name: place for place, name in enumerate(preferred)}
+        return sorted(routes, key=lambda route: places.get(route.provider.name, len(places)))
+
+    @staticmethod
+    def _distinct(routes: list[Route]) -> list[Route]:
+        seen: dict[tuple[str, str], Route] = {}
+        for route in routes:
+            seen.setdefault((route.provider.name, route.model), route)
+        return list(seen.values())
+
+
+def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | None:
+    """Why the provider cannot honour the request."""
+    try:
+        route.provider.check_options(request)
+    except SpineError as error:
+        return error
+    return None

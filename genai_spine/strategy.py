@@ -1,0 +1,109 @@
+"""Strategies: in which order the candidates of a request are tried."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from random import random
+
+from genai_spine import tokens
+from genai_spine.pricing import PriceBook
+from genai_spine.routing import Route
+from genai_spine.tiers import Tiers
+from genai_spine.upstream import Upstream
+from genai_spine.v1 import completion_service_pb2 as pb
+
+USUAL_OUTPUT = 500  # tokens of an answer whose request sets no limit
+UNMEASURED_MS = 1000.0  # of a model that was not called yet; a slow one must not win by being unknown
+LOCAL_MS = 300.0
+MOST_GROUPS = 10_000  # of candidates whose turns are remembered
+
+Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
+
+
+@dataclass(slots=True)
+class Scales:
+    """What strategies weigh candidates with."""
+
+    prices: PriceBook
+    upstreams: Mapping[str, Upstream]
+    tiers: Tiers = field(default_factory=Tiers)
+    _turns: dict[str, int] = field(default_factory=dict)
+
+    def ticks(self, route: Route, request: Request) -> float:
+        """Estimated cost in ticks of 1e-10 USD; infinite when the price is not known."""
+        if isinstance(request, pb.CreateEmbeddingsRequest):
+            usage = tokens.usage(tokens.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
+        else:
+            made = request.max_tokens or USUAL_OUTPUT
+            usage = tokens.usage(tokens.estimate_input(request), made, output=pb.PROVENANCE_ESTIMATED)
+        name = route.provider.name
+        cost = self.prices.cost(name, route.model, usage, local=route.provider.local)
+        return cost.cost_ticks if cost.price_known else inf
+
+    def speed_ms(self, route: Route) -> float:
+        measured = self.upstreams[route.provider.name].speed_ms(route.model)
+        if measured is None:
+            return LOCAL_MS if route.provider.local else UNMEASURED_MS
+        return measured
+
+    def tier(self, route: Route) -> int:
+        return self.tiers.of(route.provider.name, route.model)
+
+    def turn(self, routes: Sequence[Route]) -> int:
+        """0, 1, 2, ... for the same candidates."""
+        key = "|".join(f"{route.provider.name}:{route.model}" for route in routes)
+        if key not in self._turns and len(self._turns) >= MOST_GROUPS:
+            self._turns.clear()
+        turn = self._turns.get(key, -1) + 1
+        self._turns[key] = turn
+        return turn
+
+
+Strategy = Callable[[list[Route], Request, Scales], list[Route]]
+
+
+def weighted(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    """Without replacement: each place is drawn by the weights of those that are left."""
+    # Of draws u**(1/w), w's is the largest with probability w / sum(w) (Efraimidis and Spirakis, 2006).
+    return sorted(routes, key=lambda route: random() ** (1 / route.weight), reverse=True)
+
+
+def cheapest(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    return sorted(routes, key=lambda route: scales.ticks(route, request))
+
+
+def best(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    return sorted(routes, key=scales.tier, reverse=True)
+
+
+def fastest(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    return sorted(routes, key=scales.speed_ms)
+
+
+def local_first(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    return sorted(routes, key=lambda route: not route.provider.local)
+
+
+def round_robin(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    start = scales.turn(routes) % len(routes)
+    return routes[start:] + routes[:start]
+
+
+def balanced(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+    """By the sum of a candidate's places in the three orders."""
+    places: dict[Route, int] = dict.fromkeys(routes, 0)
+    for order in (cheapest, fastest, best):
+        for place, route in enumerate(order(routes, request, scales)):
+            places[route] += place
+    return sorted(routes, key=lambda route: places[route])
+
+
+STRATEGIES: dict[int, Strategy] = {
+    pb.ROUTING_STRATEGY_WEIGHTED: weighted,
+    pb.ROUTING_STRATEGY_COST_OPTIMIZED: cheapest,
+    pb.ROUTING_STRATEGY_QUALITY: best,
+    pb.ROUTING_STRATEGY_SPEED: fastest,
+    pb.ROUTING_STRATEGY_LOCAL_FIRST: local_first,
+    pb.ROUTING_STRATEGY_ROUND_ROBIN: round_robin,
+    pb.ROUTING_STRATEGY_BALANCED: balanced,
+}
