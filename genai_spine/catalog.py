@@ -2,17 +2,20 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from time import monotonic
 
 import structlog
 
+from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
 from genai_spine.routing import Route, Router
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import provider_service_pb2
 
 ASK_S = 5.0  # a provider that does not list its models within this is left out
 FRESH_S = 30.0  # a list is asked for again after this
@@ -32,7 +35,7 @@ class Catalog:
         providers = self.router.providers
         if request.provider:
             providers = {request.provider: self.router.resolve(request.provider, "any").provider}
-        after = _token_id(request.page_token)
+        after = token_id(request.page_token)
         lists = await asyncio.gather(*map(self._listed, providers.values()))
         missing = [
             name
@@ -60,6 +63,14 @@ class Catalog:
         names = list(self.router.providers)
         states = await asyncio.gather(*(_state(self.router.providers[name]) for name in names))
         return dict.fromkeys(PROVIDERS, "not_configured") | dict(zip(names, states, strict=True))
+
+    def pull(
+        self, request: provider_service_pb2.PullModelRequest, call: Call
+    ) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
+        """Errors: InvalidRequest (unknown provider), UnsupportedOperation, those of the provider."""
+        provider = self.router.resolve(request.provider, request.model).provider
+        self._lists.pop(provider.name, None)  # it will have one model more
+        return provider.pull(request.model, call)
 
     async def _listed(self, provider: Provider) -> list[pb.Model] | None:
         try:
@@ -120,7 +131,8 @@ async def _asked(provider: Provider) -> str:
     return "healthy"
 
 
-def _token_id(token: str) -> str:
+def token_id(token: str) -> str:
+    """What a page token of ours holds; empty for the first page. Errors: InvalidRequest."""
     try:
         return base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:

@@ -19,11 +19,13 @@ from genai_spine.ledger import Ledger
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
 from genai_spine.services.health import HealthService
 from genai_spine.services.openai import Facade, OpenAIService
+from genai_spine.services.provider import ProviderService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database
@@ -33,13 +35,24 @@ from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
     completion_service_pb2,
-    completion_service_pb2_grpc,
     document_service_pb2,
-    document_service_pb2_grpc,
     health_service_pb2,
-    health_service_pb2_grpc,
     openai_service_pb2,
-    openai_service_pb2_grpc,
+    provider_service_pb2,
+)
+from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
+from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
+from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
+from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
+from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
+
+# Of each the services are reflected and have a health of their own.
+FILES = (
+    completion_service_pb2,
+    openai_service_pb2,
+    provider_service_pb2,
+    health_service_pb2,
+    document_service_pb2,
 )
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
@@ -120,7 +133,8 @@ def build(settings: Settings) -> Server:
     server = grpc.aio.server(options=OPTIONS)
     door = Door(settings.lane, server)
     checks = health.aio.HealthServicer()
-    names = _attach(door, inference, catalog, database)
+    registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
+    names = _attach(door, inference, catalog, registry, database)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
@@ -144,19 +158,21 @@ def _keyed(endpoint: Endpoint) -> list[Provider]:
     return [make(replace(endpoint, api_key=key)) for key in (endpoint.api_key, *endpoint.more_keys)]
 
 
-def _attach(door: Door, inference: Inference, catalog: Catalog, database: Database) -> list[str]:
+def _attach(
+    door: Door, inference: Inference, catalog: Catalog, registry: CapabilityRegistry, database: Database
+) -> list[str]:
     """Every service of ours; returns their full names."""
-    completion, openai = completion_service_pb2_grpc, openai_service_pb2_grpc
+    providers = ProviderService(registry, inference.upstreams, catalog)
     attached: list[tuple[Callable[..., None], Any]] = [
-        (completion.add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
-        (openai.add_OpenAIServiceServicer_to_server, OpenAIService(Facade(inference))),
-        (health_service_pb2_grpc.add_HealthServiceServicer_to_server, HealthService(catalog, database)),
-        (document_service_pb2_grpc.add_DocumentServiceServicer_to_server, DocumentService()),
+        (add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
+        (add_OpenAIServiceServicer_to_server, OpenAIService(Facade(inference))),
+        (add_ProviderServiceServicer_to_server, providers),
+        (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
+        (add_DocumentServiceServicer_to_server, DocumentService()),
     ]
     for add, service in attached:
         add(service, door)
-    files = (completion_service_pb2, openai_service_pb2, health_service_pb2, document_service_pb2)
-    return [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+    return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:

@@ -106,7 +106,11 @@ class Executions:
         """The calls that one request made, in their order."""
         query = select(executions).where(executions.c.request_id == request_id)
         async with self._database.engine.connect() as connection:
-            rows = (await connection.execute(query.order_by(executions.c.attempt, executions.c.id))).mappings().all()
+            rows = (
+                (await connection.execute(query.order_by(executions.c.attempt, executions.c.id)))
+                .mappings()
+                .all()
+            )
         return [_execution(row) for row in rows]
 
     async def sweep(self) -> list[str]:

@@ -44,6 +44,7 @@ SERVICES = (
     "genai_spine.edge",
     "genai_spine.fields",
     "genai_spine.openapi",
+    "genai_spine.registry",
     "genai_spine.store",
     "genai_spine.VERSION",
 )
@@ -69,6 +70,7 @@ ALLOWED = {
     "genai_spine/hedge.py": INFERENCE,
     "genai_spine/inference.py": INFERENCE,
     "genai_spine/catalog.py": INFERENCE,
+    "genai_spine/registry.py": ROUTING,
     "genai_spine/services/": SERVICES,
     "genai_spine/interceptors.py": (*LEAVES, "genai_spine.edge", "genai_spine.fields"),
 }

@@ -1,0 +1,68 @@
+"""Providers: what they offer, how they are doing, and models that are fetched onto their disks."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+
+from genai_spine.call import Call
+from genai_spine.catalog import Catalog, token_id
+from genai_spine.registry import CapabilityRegistry
+from genai_spine.upstream import Upstream
+from genai_spine.v1 import provider_service_pb2 as pb
+
+PAGE = 100
+
+
+class ProviderService:
+    def __init__(
+        self, registry: CapabilityRegistry, upstreams: Mapping[str, Upstream], catalog: Catalog
+    ) -> None:
+        self.registry = registry
+        self.upstreams = upstreams
+        self.catalog = catalog
+
+    async def ListProviders(self, request: pb.ListProvidersRequest, call: Call) -> pb.ListProvidersResponse:
+        found = [self._now(info) for info in self.registry.all()]
+        if request.capability or request.quality_tier:
+            found = _narrowed(found, request)
+        names = [info.provider_name for info in found]
+        after = token_id(request.page_token)
+        start = names.index(after) + 1 if after in names else 0
+        size = request.page_size or PAGE
+        response = pb.ListProvidersResponse(providers=found[start : start + size])
+        if start + size < len(found):
+            response.next_page_token = base64.urlsafe_b64encode(names[start + size - 1].encode()).decode()
+        return response
+
+    def PullModel(self, request: pb.PullModelRequest, call: Call) -> AsyncIterator[pb.PullModelResponse]:
+        return self.catalog.pull(request, call)
+
+    def _now(self, info: pb.ProviderInfo) -> pb.ProviderInfo:
+        shown = pb.ProviderInfo()
+        shown.CopyFrom(info)
+        upstream = self.upstreams[info.provider_name]
+        shown.is_available = info.is_available and upstream.admits
+        shown.circuit_state = upstream.state
+        if not upstream.admits:
+            shown.rest_ms = int(upstream.rest_s * 1000)
+        shown.running, shown.key_count = upstream.running, len(upstream.seats)
+        if upstream.limits.concurrency is not None:
+            shown.max_concurrency = upstream.limits.concurrency
+        for offer in shown.capabilities:
+            measured = upstream.speed_ms(offer.model_name)
+            if measured is not None:
+                offer.avg_latency_ms = round(measured)
+        return shown
+
+
+def _narrowed(found: list[pb.ProviderInfo], request: pb.ListProvidersRequest) -> list[pb.ProviderInfo]:
+    """Only the offers that were asked for, by their priority, and providers that have one."""
+    for info in found:
+        kept = [
+            offer
+            for offer in info.capabilities
+            if request.capability in (0, offer.capability) and request.quality_tier in (0, offer.quality_tier)
+        ]
+        del info.capabilities[:]
+        info.capabilities.extend(kept)
+    offering = [info for info in found if info.capabilities]
+    return sorted(offering, key=lambda info: min(offer.priority for offer in info.capabilities))
