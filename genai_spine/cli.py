@@ -16,12 +16,14 @@ import uvloop
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from genai_spine import VERSION, telemetry
 from genai_spine.client import Client
 from genai_spine.errors import SpineError
 from genai_spine.servers import Failed
+from genai_spine.v1.provider_service_pb2 import Capability
 
 # The server's own modules are imported by the commands that need them: a health check in a container
 # would else spend a second of CPU on loading databases, prices and word lists, every time.
@@ -187,6 +189,47 @@ def models(
     Console().print(table)
     for name in listed.unreachable_providers:
         typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
+
+
+@app.command()
+def providers(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+    """List the configured providers, and how their calls go."""
+    listed = run(Client(address).providers())
+    if as_json:
+        typer.echo(json.dumps(MessageToDict(listed, preserving_proto_field_name=True)))
+        return
+    table = Table("provider", "state", "running", "keys", "what it offers", box=None)
+    for info in listed.providers:
+        state = "available" if info.is_available else f"left alone for {info.rest_ms / 1000:.0f} s"
+        kinds = {Capability.Name(offer.capability) for offer in info.capabilities}
+        shown = ", ".join(sorted(kind.removeprefix("CAPABILITY_").lower() for kind in kinds))
+        table.add_row(info.provider_name, state, str(info.running), str(info.key_count), shown)
+    Console().print(table)
+
+
+@app.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="Model, by the provider's name.")],
+    provider: Annotated[str, typer.Option(help="Provider that keeps models on its disk.")] = "ollama",
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Fetch a model onto a provider's disk, with its progress."""
+
+    async def follow() -> None:
+        with Progress(console=Console(stderr=True), disable=as_json) as shown:
+            tasks: dict[str, TaskID] = {}
+            async for step in Client(address).pull(provider, model):
+                if as_json:
+                    typer.echo(json.dumps(MessageToDict(step, preserving_proto_field_name=True)))
+                    continue
+                if step.status not in tasks:
+                    tasks[step.status] = shown.add_task(step.status, total=None)
+                total = step.total_bytes if step.HasField("total_bytes") else 1
+                done = step.completed_bytes if step.HasField("total_bytes") else 1
+                shown.update(tasks[step.status], total=total, completed=done)
+
+    run(follow())
 
 
 @app.command(name="doctor")

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import provider_service_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
+from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 if TYPE_CHECKING:
     from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
@@ -54,6 +57,22 @@ class Client:
                 whole.data.extend(page.data)
                 whole.next_page_token = page.next_page_token
             return whole
+
+    async def providers(self) -> provider_service_pb2.ListProvidersResponse:
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            await _connected(channel, self.address)
+            request = provider_service_pb2.ListProvidersRequest(page_size=1000)
+            listed: provider_service_pb2.ListProvidersResponse = await ProviderServiceStub(
+                channel
+            ).ListProviders(request)
+            return listed
+
+    async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            await _connected(channel, self.address)
+            request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
+            async for step in ProviderServiceStub(channel).PullModel(request):
+                yield step
 
     async def health(self, service: str) -> str:
         async with grpc.aio.insecure_channel(self.address) as channel:
