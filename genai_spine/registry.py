@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from genai_spine.errors import SpineError
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
@@ -21,7 +22,6 @@ TOLD = (
     pb.CAPABILITY_COACHING_ANALYSIS,
 )
 BY_OPTION = {
-    "response_format": pb.CAPABILITY_LLM_STRUCTURED,
     "messages.image": pb.CAPABILITY_LLM_VISION,
     "tools": pb.CAPABILITY_LLM_FUNCTION_CALLING,
 }
@@ -159,6 +159,8 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
     chat, embedding = provider.endpoint.default_model, provider.endpoint.default_embedding_model
     told = () if provider.name == "builtin" else TOLD
     by_option = [found for option, found in BY_OPTION.items() if option in provider.options]
+    if _takes_schemas(provider):
+        by_option.append(pb.CAPABILITY_LLM_STRUCTURED)
     for capability in (*LLM, *by_option, *told):
         info.capabilities.append(_offer(provider, capability, chat, prices, tiers))
     if embedding:
@@ -168,6 +170,16 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
         offer.quality_tier, offer.priority = completion.QUALITY_TIER_STANDARD, _priority(provider, capability)
     return info
+
+
+def _takes_schemas(provider: Provider) -> bool:
+    schema = completion.JsonSchema(name="any", schema_json="{}")
+    form = completion.ResponseFormat(json_schema=schema)
+    try:
+        provider.check_options(completion.CreateCompletionRequest(response_format=form))
+    except SpineError:
+        return False
+    return True
 
 
 def _offer(

@@ -135,6 +135,8 @@ def test_every_provider_is_described_by_what_it_can_do(name: str) -> None:
     found = described(row.make(endpoint), PRICES, Tiers())
     assert len({offer.capability for offer in found.capabilities}) == len(found.capabilities)
     assert {offer.provider_name for offer in found.capabilities} == {name}
+    structured = pb.CAPABILITY_LLM_STRUCTURED in {offer.capability for offer in found.capabilities}
+    assert structured == (name != "builtin")
 
 
 def test_openai_is_described_as_shipped() -> None:
