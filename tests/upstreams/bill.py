@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+UNBILLED = ("/api/show", "/v1/messages/count_tokens")
+
 
 class Entry(msgspec.Struct, kw_only=True):
     """One request. Times are time.monotonic() seconds, the same for all processes of a machine."""
@@ -31,8 +33,8 @@ class Entry(msgspec.Struct, kw_only=True):
 
     @property
     def is_call(self) -> bool:
-        """Asks a model for something; lists and descriptions of models do not."""
-        return self.method == "POST" and self.path != "/api/show"
+        """Asks a model for something; lists and descriptions of models and counts of tokens do not."""
+        return self.method == "POST" and self.path not in UNBILLED
 
 
 class Bill:
