@@ -34,7 +34,7 @@ LIMIT_HEADERS = {
 
 
 class AnthropicUpstream(Upstream):
-    """Takes any model name that is not in unknown_models; `models` is what the list shows, a page at a time."""
+    """Takes any model name that is not in unknown_models; `models` is what the list shows."""
 
     def __init__(self, *, api_key: str | None = None, **options: Any) -> None:
         """api_key: the only one that is accepted; None: any. options: see Upstream."""
@@ -68,7 +68,11 @@ class AnthropicUpstream(Upstream):
             raise Refused(invalid(f'anthropic-version: "{version}" is not a valid version'))
         if entry.method == "POST" and not isinstance(entry.body, dict):
             raise Refused(invalid("The request body is not valid JSON: expected value: line 1 column 1"))
-        if self.strict and '"file_id"' in entry.raw and "files-api" not in entry.headers.get("anthropic-beta", ""):
+        if (
+            self.strict
+            and '"file_id"' in entry.raw
+            and "files-api" not in entry.headers.get("anthropic-beta", "")
+        ):
             raise Refused(invalid("messages.0.content.0.document.source: Input tag 'file' is not expected"))
         if entry.model in self.unknown_models:
             raise Refused(model_not_found(entry.model or ""))

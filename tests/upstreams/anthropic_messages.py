@@ -54,7 +54,9 @@ def message_answer(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         return Answer([Event(data, usage["output_tokens"])], prompt_tokens=prompt)
     frame = framer(reply)
     steps = list(_steps(head, blocks, ending, None if reply.omit_usage else usage))
-    return Answer(list(_timed(steps, usage["output_tokens"], frame)), "text/event-stream; charset=utf-8", frame, prompt)
+    return Answer(
+        list(_timed(steps, usage["output_tokens"], frame)), "text/event-stream; charset=utf-8", frame, prompt
+    )
 
 
 def count_answer(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:

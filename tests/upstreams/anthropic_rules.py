@@ -104,7 +104,9 @@ def _check_thinking(body: dict[str, Any]) -> None:
     thinking, model = body.get("thinking") or {}, body["model"]
     kind = thinking.get("type")
     if kind not in (None, "enabled", "disabled", "adaptive", "between_tools"):
-        raise refuse(f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags")
+        raise refuse(
+            f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags"
+        )
     if kind in ("enabled", "adaptive") and UNTHINKING.match(model):
         raise refuse("thinking: this model does not support extended thinking")
     if kind == "adaptive" and not ADAPTIVE.match(model):

@@ -7,6 +7,7 @@ Source: https://platform.claude.com/docs/en/api/messages and .../agents-and-tool
 import base64
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from tests.upstreams.anthropic_errors import invalid
@@ -46,7 +47,7 @@ def check_turns(body: dict[str, Any]) -> None:
         _check_turn(f"messages.{index}", message)
     if messages[0]["role"] != "user":
         raise refuse('messages: first message must use the "user" role')
-    for before, message in zip(messages, messages[1:], strict=False):
+    for before, message in pairwise(messages):
         if before["role"] == message["role"]:  # merged by the API of today, refused by those before
             raise refuse('messages: roles must alternate between "user" and "assistant"')
     _check_results(messages)
@@ -71,8 +72,8 @@ def _check_turn(path: str, message: Any) -> None:
     for index, block in enumerate(message["content"]):
         if block.get("type") not in allowed:
             raise refuse(
-                f"{path}.content.{index}: Input tag '{block.get('type')}' found using 'type' does not match any "
-                f"of the expected tags: {', '.join(allowed)}"
+                f"{path}.content.{index}: Input tag '{block.get('type')}' found using 'type' does not match "
+                f"any of the expected tags: {', '.join(allowed)}"
             )
         _check_block(f"{path}.content.{index}", block)
 
@@ -127,22 +128,23 @@ def _check_results(messages: list[dict[str, Any]]) -> None:
         for id in results:
             if id not in open_calls:
                 raise refuse(
-                    f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {id}. "
-                    "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                    f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: "
+                    f"{id}. Each `tool_result` block must have a corresponding `tool_use` block in the "
+                    "previous message."
                 )
         missing = [id for id in open_calls if id not in results]
         kinds = [block["type"] for block in message["content"]] if results else []
         if missing or kinds[: len(results)] != ["tool_result"] * len(results):
             raise refuse(
-                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing or open_calls)}. Each `tool_use` block must have a corresponding "
+                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
+                f"after: {', '.join(missing or open_calls)}. Each `tool_use` block must have a corresponding "
                 "`tool_result` block in the next message."
             )
         open_calls = [block["id"] for block in _blocks(message, "tool_use")]
     if open_calls:
         raise refuse(
-            f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
-            f"after: {', '.join(open_calls)}."
+            f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks "
+            f"immediately after: {', '.join(open_calls)}."
         )
 
 
@@ -161,14 +163,14 @@ def _marked(value: Any) -> Iterator[dict[str, Any]]:
 def _check_marks(body: dict[str, Any]) -> None:
     marked = [*_marked(body.get("tools")), *_marked(body.get("system")), *_marked(body["messages"])]
     if len(marked) > MOST_MARKS:
-        raise refuse(f"A maximum of {MOST_MARKS} blocks with cache_control may be provided. Found {len(marked)}.")
+        raise refuse(
+            f"A maximum of {MOST_MARKS} blocks with cache_control may be provided. Found {len(marked)}."
+        )
     short = False
     for block in marked:
         control = block["cache_control"]
         if control.get("type") != "ephemeral" or control.get("ttl", "5m") not in ("5m", "1h"):
             raise refuse("cache_control: Input should be 'ephemeral' with ttl '5m' or '1h'")
         if control.get("ttl") == "1h" and short:
-            raise refuse(
-                "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
-            )
+            raise refuse("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block")
         short = short or control.get("ttl", "5m") == "5m"

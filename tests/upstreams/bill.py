@@ -22,6 +22,7 @@ class Entry(msgspec.Struct, kw_only=True):
     raw: str  # the body as received
     headers: dict[str, str]  # names in lower case
     started_at: float
+    query: dict[str, str] = {}
     status: int = 0  # 0: no status line was sent
     prompt_tokens: int = 0  # set when the model starts; 0 for errors
     completion_tokens: int = 0  # of what was written so far; the reported number once all was written
