@@ -1,4 +1,4 @@
-"""Streams as Anthropic's documentation shows them, byte by byte, and the completions that they spell out.
+"""Streams after the examples of Anthropic's documentation, and the completions that they spell out.
 
 golden/anthropic/NAME.sse is the body of an answer, NAME.json the completion.
 """
@@ -42,7 +42,7 @@ def read_in(*reads: bytes) -> Any:
     return shown(completion(whole))
 
 
-async def test_every_whole_transcript_has_its_completion() -> None:
+def test_every_whole_transcript_has_its_completion() -> None:
     assert set(WHOLE) == {path.stem for path in GOLDEN.glob("*.sse")} - {"cut", "overloaded"}
 
 

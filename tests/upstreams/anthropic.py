@@ -56,7 +56,9 @@ class AnthropicUpstream(Upstream):
         return {**LIMIT_HEADERS, "request-id": f"req_{entry.number:024x}"}
 
     def check(self, entry: Entry) -> None:
-        key = entry.headers.get("x-api-key")
+        # The SDK 2.11 sends its key as a bearer, older ones and the documentation under the name of its own.
+        bearer = entry.headers.get("authorization", "").removeprefix("Bearer ")
+        key = entry.headers.get("x-api-key") or bearer
         if not key:
             raise Refused(missing_key())
         if self.api_key is not None and key != self.api_key:
