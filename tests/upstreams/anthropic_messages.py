@@ -35,11 +35,12 @@ class Step(NamedTuple):
 def message_answer(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
     content = reply.choices[0] if reply.choices else reply
     stops = body.get("stop_sequences") or []
-    speech = speak(content, _unscripted(body), Limits(stops, body.get("max_tokens")))
+    unscripted = _unscripted(body)
+    speech = speak(content, unscripted, Limits(stops, body.get("max_tokens")))
     counted = _input_tokens(body)
     usage = _usage(body, reply, speech, counted)
     prompt = counted if reply.usage.prompt_tokens is None else reply.usage.prompt_tokens
-    ending = _ending(content, speech, stops)
+    ending = _ending(content.text or unscripted.text or "", speech, stops)
     blocks = [*_thoughts(speech), *_texts(speech), *_calls(speech, entry)]
     head = {
         "id": reply.id or f"msg_{entry.number:022d}",
@@ -137,10 +138,10 @@ def _usage(body: dict[str, Any], reply: Reply, speech: Speech, counted: int) -> 
     return usage
 
 
-def _ending(content: Content, speech: Speech, stops: list[str]) -> dict[str, Any]:
+def _ending(text: str | list[str], speech: Speech, stops: list[str]) -> dict[str, Any]:
+    """text: as it would be without the stop sequences."""
     reason = STOP_REASONS.get(speech.finish_reason, speech.finish_reason)
-    said = "".join(content.text or ())
-    met = next((stop for stop in stops if stop in said), None)
+    met = next((stop for stop in stops if stop in "".join(text)), None)
     if met and reason == "end_turn":
         reason = "stop_sequence"
     ending: dict[str, Any] = {"stop_reason": reason, "stop_sequence": met}
