@@ -47,7 +47,7 @@ async def spoken() -> AsyncIterator[Spoken]:
         ("reasoning_max_tokens", {"reasoning_max_tokens": 2000, "model": LATEST}),
         ("tools[0].function.strict", {"tools": [STRICT]}),
         ("seed", {"seed": 1}),
-        ("choice_count", {"choice_count": 2}),
+        ("logit_bias", {"logit_bias": {7: 1.0}}),
         ("prompt.suffix", {"messages": [], "prompt": pb.TextPrompt(text="a", suffix="b")}),
         ("messages[0].content", SAMPLES["messages.audio"].fields),
     ],
