@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,6 +18,7 @@ from genai_spine.providers.base import further_fields
 from genai_spine.providers.json_schema import SchemaRules, portable
 from genai_spine.v1 import completion_service_pb2 as pb
 
+T = TypeVar("T")
 Block = dict[str, Any] | Raw  # Raw: a block of thinking, which goes back byte by byte
 
 # https://platform.claude.com/docs/en/build-with-claude/structured-outputs, 2026-11-28. Of minItems only 0
@@ -96,7 +97,7 @@ def write_request(request: pb.CreateCompletionRequest, *, stream: bool) -> dict[
     if request.HasField("user"):
         body["metadata"] = {"user_id": request.user}
     system, body["messages"] = _conversation(request)
-    if request.tools:
+    if request.tools or "tools" in body:
         _write_tools(body, request)
     _write_thinking(body, request)
     if request.HasField("response_format"):
@@ -206,6 +207,9 @@ def _tool_result(id: str, said: list[dict[str, Any]]) -> Block:
 
 
 def _tool_use(call: pb.ToolCall, path: str, ids: CallIds) -> Block:
+    if call.HasField("custom"):  # which another provider made; this API knows objects only
+        text = {"input": call.custom.input}
+        return {"type": "tool_use", "id": ids.of_call(call), "name": call.custom.name, "input": text}
     arguments = call.function.arguments or "{}"
     try:
         msgspec.json.decode(arguments, type=dict[str, Raw])
@@ -275,9 +279,8 @@ def _text(data: str, path: str) -> str:
 def _write_tools(body: dict[str, Any], request: pb.CreateCompletionRequest) -> None:
     choice = request.tool_choice
     allowed = choice.allowed_tools
-    body["tools"] = [
-        _tool(tool.function) for tool in request.tools if not allowed or tool.function.name in allowed
-    ]
+    ours = [_tool(tool.function) for tool in request.tools if not allowed or tool.function.name in allowed]
+    body["tools"] = [*_own(body, "tools", list[Raw]), *ours]  # the API's own tools come as the caller's own
     chosen: dict[str, Any] = {"type": TOOL_MODES.get(choice.mode, "auto")}
     if choice.HasField("function_name"):
         chosen = {"type": "tool", "name": choice.function_name}
@@ -349,7 +352,15 @@ def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> 
 
 
 def _configure_output(body: dict[str, Any], **fields: Any) -> None:
-    own = body.get("output_config", {})
-    if isinstance(own, Raw):
-        own = msgspec.json.decode(own, type=dict[str, Raw] | None) or {}
-    body["output_config"] = own | fields
+    body["output_config"] = {**_own(body, "output_config", dict[str, Raw]), **fields}
+
+
+def _own(body: dict[str, Any], name: str, kind: type[T]) -> T:
+    """A field as the caller's own fields have it, or as it was written since; empty when it is not there."""
+    own = body.get(name)
+    if not isinstance(own, Raw):
+        return own or kind()
+    try:
+        return msgspec.json.decode(own, type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidFields([("provider_options_json", f"{name}: {error}")]) from error

@@ -132,6 +132,12 @@ class TestTurns:
         with pytest.raises(InvalidFields, match=r"messages\[0\]\.content"):
             written(pb.Message(role=pb.ROLE_SYSTEM, content=[image]), text("Hi"))
 
+    def test_a_call_with_free_text_that_another_provider_made_is_an_object_with_it(self) -> None:
+        call = pb.ToolCall(id="a", custom=pb.CustomCall(name="write", input="ls -l"))
+        body = written(text("Hi"), pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[call]), result("a", "none"))
+        [block] = body["messages"][1]["content"]
+        assert (block["name"], block["input"]) == ("write", {"input": "ls -l"})
+
 
 class TestThoughts:
     STATE = (
@@ -269,6 +275,21 @@ class TestTools:
         body = written(tools=[WEATHER, TIME], tool_choice=choice)
         assert [tool["name"] for tool in body["tools"]] == ["time"]
         assert body["tool_choice"] == {"type": "any"}
+
+    def test_tools_of_the_apis_own_stand_beside_ours_and_can_be_chosen_alone(self) -> None:
+        own = '{"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":1.0}]}'
+        body = written(tools=[TIME], provider_options_json=own)
+        assert [tool["name"] for tool in body["tools"]] == ["web_search", "time"]
+        choice = pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)
+        alone = written(provider_options_json=own, tool_choice=choice)
+        assert (len(alone["tools"]), alone["tool_choice"]) == (1, {"type": "none"})
+
+    @pytest.mark.parametrize("own", ['{"tools":{}}', '{"output_config":[]}'])
+    def test_fields_of_the_callers_own_that_cannot_be_joined_with_ours_are_refused(self, own: str) -> None:
+        with pytest.raises(InvalidFields, match="provider_options_json"):
+            written(
+                provider_options_json=own, model=LATEST, tools=[TIME], reasoning_effort="REASONING_EFFORT_LOW"
+            )
 
     def test_a_tool_without_parameters_takes_an_empty_object(self) -> None:
         assert written(tools=[TIME])["tools"] == [
