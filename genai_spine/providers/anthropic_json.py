@@ -29,7 +29,7 @@ SCHEMA = SchemaRules(
         | {"pattern", "format", "minItems", "maxItems", "uniqueItems", "contains", "minContains"}
         | {"maxContains", "prefixItems", "minProperties", "maxProperties", "patternProperties"}
         | {"propertyNames", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "not"}
-        | {"if", "then", "else"}
+        | {"if", "then", "else", "oneOf"}
     ),
     closed=True,
 )
@@ -297,10 +297,8 @@ def _tool(function: pb.FunctionTool) -> dict[str, Any]:
         tool["description"] = function.description
     schema: dict[str, Any] = dict(NO_PARAMETERS)
     if function.parameters_json:
-        given = function.parameters_json
-        schema = msgspec.json.decode(
-            portable(given, SCHEMA) if function.strict else given, type=dict[str, Raw]
-        )
+        # As it is, strict or not: arguments in a rewritten shape would be none of the function's.
+        schema = msgspec.json.decode(function.parameters_json, type=dict[str, Raw])
         schema.setdefault("type", "object")
     tool["input_schema"] = schema
     if function.strict:
