@@ -85,7 +85,6 @@ SAMPLES: dict[str, Sample] = {
     "logprobs": Sample({"logprobs": True}, True),
     "top_logprobs": Sample({"logprobs": True, "top_logprobs": 2}, 2),
     "logit_bias": Sample({"logit_bias": {50256: -100.0, 7: 0.5}}, {"50256": -100, "7": 0.5}),
-    "reasoning_max_tokens": Sample({"reasoning_max_tokens": 2048}, 2048),
     "reasoning_effort": Sample({"reasoning_effort": pb.REASONING_EFFORT_HIGH}, "high"),
     "reasoning_max_tokens": Sample({"reasoning_max_tokens": 2048}, 2048),
     "messages.image": Sample(
@@ -150,9 +149,8 @@ ANTHROPIC: dict[str, Any] = {
     "tools": [{"name": "weather", "description": "says it", "input_schema": msgspec.json.decode(SCHEMA)}],
     "tool_choice": {"type": "any"},
     "parallel_tool_calls": True,  # disable_parallel_tool_use
-    "response_format": [
-        {"type": "text", "text": f"{JSON_SCHEMA}{SCHEMA}"}
-    ],  # an older model is told in words
+    # The default model is one of those that are told in words.
+    "response_format": [{"type": "text", "text": f"{JSON_SCHEMA}{SCHEMA}"}],
     "reasoning_effort": {"type": "enabled", "budget_tokens": 16384},
     "reasoning_max_tokens": {"type": "enabled", "budget_tokens": 2048},
     "messages.image": {
