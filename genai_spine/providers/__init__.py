@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from genai_spine.providers.anthropic import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.builtin import Builtin
 from genai_spine.providers.ollama import Ollama
@@ -51,6 +52,7 @@ PROVIDERS: dict[str, Row] = {
         model="gpt-4o-mini",
         embedding_model="text-embedding-3-small",
     ),
+    "anthropic": Row(Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"),
     # The v1 API of 2025-08, which needs no api-version; base URL https://NAME.openai.azure.com/openai/v1
     "azure": Row(_gateway(key_header="api-key", text_models=_instruct, **OFFICIAL), "Azure OpenAI"),
     "groq": Row(_gateway(), "Groq", "https://api.groq.com/openai/v1", model="llama-3.3-70b-versatile"),

@@ -16,10 +16,9 @@ async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
 def merge(into: pb.CompletionChunk, chunk: pb.CompletionChunk) -> None:
     """Appends chunk's deltas to those of the same choice and takes over its scalars."""
     deltas = list(chunk.choices)
-    if not into.choices:
-        into.MergeFrom(chunk)
-        return
     del chunk.choices[:]
+    if chunk.HasField("usage"):
+        into.ClearField("usage")  # a later count replaces the one before, zeros included
     into.MergeFrom(chunk)
     known = {delta.index: delta for delta in into.choices}
     for delta in deltas:
@@ -38,6 +37,8 @@ def _append(into: pb.ChoiceDelta, delta: pb.ChoiceDelta) -> None:
         into.finish_reason = delta.finish_reason
     if delta.HasField("annotations_json"):
         into.annotations_json = delta.annotations_json
+    if delta.HasField("reasoning_state_json"):
+        into.reasoning_state_json = delta.reasoning_state_json
     if delta.HasField("logprobs"):
         into.logprobs.MergeFrom(delta.logprobs)
     merge_tool_calls(into, delta.tool_calls)
@@ -79,6 +80,8 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
         message.reasoning = delta.reasoning
     if delta.HasField("annotations_json"):
         message.annotations_json = delta.annotations_json
+    if delta.HasField("reasoning_state_json"):
+        message.reasoning_state_json = delta.reasoning_state_json
     for piece in sorted(delta.tool_calls, key=lambda piece: piece.index):
         message.tool_calls.append(_tool_call(piece))
     choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)

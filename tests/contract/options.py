@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from genai_spine.providers.anthropic_json import JSON_SCHEMA
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.upstreams.bill import Entry
 
@@ -139,3 +142,33 @@ def asked_of_ollama(entry: Entry, name: str, upstream_name: str) -> Any:
     if name == "messages.image":
         return body["messages"][0][upstream_name]
     return body[upstream_name] if upstream_name in body else body["options"][upstream_name]
+
+
+# What Anthropic is asked, where its form differs.
+ANTHROPIC: dict[str, Any] = {
+    "tools": [{"name": "weather", "description": "says it", "input_schema": msgspec.json.decode(SCHEMA)}],
+    "tool_choice": {"type": "any"},
+    "parallel_tool_calls": True,  # disable_parallel_tool_use
+    # The default model is one of those that are told in words.
+    "response_format": [{"type": "text", "text": f"{JSON_SCHEMA}{SCHEMA}"}],
+    "reasoning_effort": {"type": "enabled", "budget_tokens": 16384},
+    "reasoning_max_tokens": {"type": "enabled", "budget_tokens": 2048},
+    "messages.image": {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": PNG_URL.partition(",")[2]},
+    },
+    "messages.file": {
+        "type": "document",
+        "source": {"type": "file", "file_id": "file-1"},
+        "title": "a.pdf",
+    },
+}
+
+
+def asked_of_anthropic(entry: Entry, name: str, upstream_name: str) -> Any:
+    body = entry.body
+    if name.startswith("messages."):
+        return _part(body)
+    if name == "response_format":
+        return body["system"]
+    return body[upstream_name] if upstream_name in body else body["tool_choice"][upstream_name]

@@ -13,12 +13,14 @@ from genai_spine.providers.base import Endpoint, Provider, Timeouts
 from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import said
+from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.server import Upstream
 
 TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
 STRICT = ("openai", "azure")  # speak OpenAI's own dialect, so the simulator may refuse what OpenAI refuses
+MODELS = {"builtin": "extractive", "anthropic": "claude-sonnet-4-20250514"}
 SPOKEN = [name for name in PROVIDERS if name != "builtin"]  # have an upstream
 PROSE = (
     "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "
@@ -36,7 +38,7 @@ class Spoken:
             url = upstream.base_url
         self.provider: Provider = self.row.make(Endpoint(name, url, "sk-test", timeouts=TIMEOUTS))
         self.upstream = upstream
-        self.model = "extractive" if upstream is None else "gpt-4o"
+        self.model = MODELS.get(name, "gpt-4o")
 
     @property
     def up(self) -> Upstream:
@@ -72,6 +74,8 @@ async def speaking(name: str) -> AsyncIterator[Spoken]:
         upstream: Upstream | None = None
         if name == "ollama":
             upstream = await stack.enter_async_context(OllamaUpstream())
+        elif name == "anthropic":
+            upstream = await stack.enter_async_context(AnthropicUpstream())
         elif name != "builtin":
             upstream = await stack.enter_async_context(OpenAIUpstream(strict=name in STRICT))
         found = Spoken(name, upstream)

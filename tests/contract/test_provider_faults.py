@@ -9,12 +9,13 @@ import pytest
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
+from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.spoken import Spoken, folded, spoken_by
-from tests.upstreams import openai_errors
+from tests.upstreams import anthropic_errors, openai_errors
+from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.ollama_rules import model_not_found, refusal
-from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply
 
 AT_MOST_S = 5.0  # whatever takes longer hangs
@@ -41,6 +42,17 @@ async def listed(spoken: Spoken) -> Any:
 
 
 EVERY_WAY = [whole, streamed, embedded]
+FAULTY = ("openai", "ollama", "anthropic")
+asked_in_every_way = pytest.mark.parametrize(
+    ("spoken", "ask"),
+    [
+        pytest.param(name, ask, id=f"{name}-{ask.__name__}")
+        for name in FAULTY
+        for ask in EVERY_WAY
+        if not (ask is embedded and PROVIDERS[name].embedding_model is None)
+    ],
+    indirect=["spoken"],
+)
 PATHS = {listed: ("/v1/models", "/api/tags")}
 
 
@@ -100,6 +112,41 @@ OLLAMA_ERRORS = [
     (ollama_error(503, "server busy"), errors.ProviderUnavailable, "503", None),
 ]
 
+ANTHROPIC_ERRORS = [
+    (anthropic_errors.rate_limited(7), errors.RateLimited, "rate_limit_error", 7.0),
+    (anthropic_errors.spend_limit(), errors.ProviderQuota, "rate_limit_error", None),
+    (anthropic_errors.credit_too_low(), errors.ProviderQuota, "invalid_request_error", None),
+    (anthropic_errors.usage_limit(), errors.ProviderQuota, "invalid_request_error", None),
+    (anthropic_errors.error("billing_error", "no card"), errors.ProviderQuota, "billing_error", None),
+    (anthropic_errors.invalid_key(), errors.ProviderAuthentication, "authentication_error", None),
+    (anthropic_errors.permission(), errors.ProviderAuthentication, "permission_error", None),
+    (anthropic_errors.prompt_too_long(), errors.ContextLengthExceeded, "invalid_request_error", None),
+    (anthropic_errors.context_limit(), errors.ContextLengthExceeded, "invalid_request_error", None),
+    (anthropic_errors.too_large(), errors.ContextLengthExceeded, "request_too_large", None),
+    (anthropic_errors.content_filter(), errors.ContentFiltered, "invalid_request_error", None),
+    (anthropic_errors.invalid("top_k: no"), errors.ProviderRejected, "invalid_request_error", None),
+    (anthropic_errors.api_error(), errors.ProviderUnavailable, "api_error", None),
+    (anthropic_errors.overloaded(), errors.ProviderUnavailable, "overloaded_error", None),
+    (anthropic_errors.timed_out(), errors.ProviderUnavailable, "timeout_error", None),
+    # Of what stands before the API.
+    (Reply(status=413, body=HTML), errors.ContextLengthExceeded, "413", None),
+    (Reply(status=429, headers={"retry-after": "3"}), errors.RateLimited, "429", 3.0),
+    (Reply(status=502, body=HTML), errors.ProviderUnavailable, "502", None),
+    (Reply(status=529), errors.ProviderUnavailable, "529", None),
+    (Reply(status=403, body={"error": "Forbidden"}), errors.ProviderAuthentication, "403", None),
+    (Reply(status=500, body="[" * 100_000), errors.ProviderUnavailable, "500", None),
+]
+NOT_FOUND = {
+    "openai": openai_errors.model_not_found,
+    "ollama": model_not_found,
+    "anthropic": anthropic_errors.model_not_found,
+}
+IN_STREAM: dict[str, Callable[[str], Any]] = {
+    "openai": lambda said: {"error": {"message": said}},
+    "ollama": lambda said: {"error": said},
+    "anthropic": lambda said: anthropic_errors.error("overloaded_error", said).body,
+}
+
 
 class TestStatuses:
     @spoken_by("openai")
@@ -133,6 +180,21 @@ class TestStatuses:
         if isinstance(reply.body, dict):
             assert error.metadata["provider_message"] == reply.body["error"]
 
+    @spoken_by("anthropic")
+    @pytest.mark.parametrize("ask", [whole, streamed])
+    @pytest.mark.parametrize(("reply", "kind", "code", "retry_after_s"), ANTHROPIC_ERRORS)
+    async def test_anthropic_errors(
+        self, spoken: Spoken, ask: Ask, reply: Reply, kind: Any, code: Any, retry_after_s: Any
+    ) -> None:
+        spoken.up.script(reply)
+        error = await failure(spoken, ask)
+        assert type(error) is kind
+        assert (error.metadata["provider"], error.metadata["provider_code"]) == ("anthropic", code)
+        assert error.retry_after_s == retry_after_s
+        if isinstance(reply.body, dict) and isinstance(reply.body["error"], dict):
+            assert error.metadata["provider_message"] == reply.body["error"]["message"]
+        assert len(spoken.up.bill) == 1, "only inference tries again"
+
     @spoken_by("openai")
     async def test_retry_after_can_be_a_date(self, spoken: Spoken) -> None:
         spoken.up.script(openai_errors.rate_limited(60, as_date=True))
@@ -140,17 +202,16 @@ class TestStatuses:
         assert error.retry_after_s is not None
         assert 55 < error.retry_after_s <= 60
 
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     async def test_a_model_that_the_upstream_does_not_have(self, spoken: Spoken, ask: Ask) -> None:
         ollama = spoken.provider.name == "ollama"
-        spoken.up.script(model_not_found("gpt-4o") if ollama else openai_errors.model_not_found("gpt-4o"))
+        spoken.up.script(NOT_FOUND[spoken.provider.name]("gpt-4o"))
         error = await failure(spoken, ask)
         assert type(error) is errors.ModelNotFound
-        assert error.metadata["model"] in ("gpt-4o", "e")
+        assert error.metadata["model"] in (spoken.model, "e")
         assert ("ollama pull" in str(error)) == ollama
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_a_list_of_models_that_is_refused_is_an_error(self, spoken: Spoken) -> None:
         for path in PATHS[listed]:
             spoken.up.script(Reply(status=503, body=HTML), Reply(body="{}"), Reply(body="<html>"), on=path)
@@ -160,8 +221,7 @@ class TestStatuses:
 
 
 class TestBrokenAnswers:
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     async def test_json_that_breaks_off(self, spoken: Spoken, ask: Ask) -> None:
         spoken.up.script(Reply(["one", "two"], fault="malformed"))
         error = await failure(spoken, ask)
@@ -169,14 +229,14 @@ class TestBrokenAnswers:
         assert error.metadata["provider_code"] == "invalid_json"
         assert "it began: {" in error.metadata["provider_message"]
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_json_that_breaks_off_within_a_stream(self, spoken: Spoken) -> None:
         spoken.up.script(Reply(["one ", "two", "three"], fault="malformed", after=2))
         text, error = await _until_error(spoken)
         assert text.startswith("one ")
         assert error.metadata["provider_code"] == "invalid_json"
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     @pytest.mark.parametrize("fault", ["reset", "close", "truncate"])
     async def test_a_stream_that_is_cut_is_an_error_after_what_it_said(
         self, spoken: Spoken, fault: Any
@@ -187,7 +247,7 @@ class TestBrokenAnswers:
         assert type(error) is errors.ProviderError
         assert error.metadata["provider_code"] == "cut_stream"
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     @pytest.mark.parametrize("fault", ["reset", "close"])
     async def test_a_whole_answer_that_is_cut(self, spoken: Spoken, fault: Any) -> None:
         spoken.up.script(Reply("four", fault=fault, after=0))
@@ -195,8 +255,7 @@ class TestBrokenAnswers:
         assert type(error) is errors.ProviderError
         assert error.metadata["provider_code"] == "cut_stream"
 
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     @pytest.mark.parametrize("fault", ["reset", "close"])
     async def test_a_connection_that_ends_before_the_answer(
         self, spoken: Spoken, ask: Ask, fault: Any
@@ -206,10 +265,10 @@ class TestBrokenAnswers:
         assert type(error) is errors.ProviderUnavailable
         assert error.metadata["provider_code"] == "connection_lost"
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_an_error_within_a_stream(self, spoken: Spoken) -> None:
         said = "the server had an error"
-        body: Any = {"error": {"message": said}} if spoken.provider.name == "openai" else {"error": said}
+        body = IN_STREAM[spoken.provider.name](said)
         spoken.up.script(Reply(["one ", "two"], fault="error", after=2, body=body))
         text, error = await _until_error(spoken)
         assert text.startswith("one ")
@@ -222,8 +281,7 @@ class TestBrokenAnswers:
         spoken.up.script(Reply(["one ", "two"], fault="error", after=2, body=body))
         assert type((await _until_error(spoken))[1]) is errors.RateLimited
 
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     @pytest.mark.parametrize(
         "body", [HTML, "", "[]", "null", "{}", '{"choices": 3, "message": 3, "data": 3}']
     )
@@ -232,13 +290,13 @@ class TestBrokenAnswers:
         error = await failure(spoken, ask)
         assert type(error) is errors.ProviderError
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_a_wrong_content_type_alone_is_no_error(self, spoken: Spoken) -> None:
         spoken.up.default = Reply("fine", content_type="text/plain")
         assert (await whole(spoken)).choices[0].message.content[0].text == "fine"
         assert (await folded(await streamed(spoken))).choices[0].message.content[0].text == "fine"
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_missing_usage_stays_missing(self, spoken: Spoken) -> None:
         spoken.up.default = Reply("fine", omit_usage=True)
         assert not (await whole(spoken)).HasField("usage")
@@ -246,8 +304,7 @@ class TestBrokenAnswers:
 
 
 class TestSilence:
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     @pytest.mark.parametrize("reply", [Reply(fault="stall"), Reply("late", first_delay_s=9)])
     async def test_an_upstream_that_does_not_answer_in_time(
         self, spoken: Spoken, ask: Ask, reply: Reply
@@ -260,7 +317,7 @@ class TestSilence:
         assert error.metadata == {"provider": spoken.provider.name, "phase": phase, "timeout_s": "0.2"}
         await spoken.up.bill.until(lambda bill: bill[0].disconnected, 1)
 
-    @spoken_by("openai", "ollama")
+    @spoken_by(*FAULTY)
     async def test_a_stream_that_falls_silent(self, spoken: Spoken) -> None:
         await spoken.hurry()
         spoken.up.script(Reply(["one ", "two"], fault="stall", after=2))
@@ -269,8 +326,7 @@ class TestSilence:
         assert error.metadata["phase"] == "the next token"
         await spoken.up.bill.until(lambda bill: bill[0].disconnected, 1)
 
-    @spoken_by("openai", "ollama")
-    @pytest.mark.parametrize("ask", EVERY_WAY)
+    @asked_in_every_way
     async def test_nobody_is_there(self, spoken: Spoken, ask: Ask) -> None:
         gone = spoken.row.make(Endpoint("gone", "http://127.0.0.1:9", "k"))
         spoken.provider = gone
@@ -287,6 +343,6 @@ async def _until_error(spoken: Spoken) -> tuple[str, SpineError]:
             async for chunk in spoken.provider.stream(spoken.request(), Call()):
                 said += "".join(delta.content for delta in chunk.choices)
     except SpineError as error:
-        assert isinstance(spoken.up, OpenAIUpstream) or said, "Ollama's first line already speaks"
+        assert not isinstance(spoken.up, OllamaUpstream) or said, "Ollama's first line already speaks"
         return said, error
     raise AssertionError(f"no error after {said!r}")

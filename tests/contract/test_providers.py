@@ -14,11 +14,14 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import options
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import SPOKEN, Spoken, folded, spoken_by
+from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage
 from tests.upstreams.samples import IMAGE_TOKENS, count_tokens
 
 TEXT = ["Hé", "llo", " 🙂", "日本", " <&> \n", '"quoted"']
+
+EMBEDDING = [name for name in PROVIDERS if name != "anthropic"]  # offer embeddings
 
 
 def said_alike(completion: pb.Completion) -> pb.Completion:
@@ -73,7 +76,7 @@ class TestAnswers:
             if reported:
                 assert usage.input_tokens == spoken.up.bill[-1].prompt_tokens
 
-    @spoken_by(*(name for name in SPOKEN if name != "ollama"))
+    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic")))
     async def test_choices_are_kept_apart(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(choices=[Content(["a", "b"]), Content(["c", "d"])])
         asked = spoken.request(choice_count=2)
@@ -81,7 +84,7 @@ class TestAnswers:
             assert [choice.index for choice in completion.choices] == [0, 1]
             assert [choice.message.content[0].text for choice in completion.choices] == ["ab", "cd"]
 
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", "anthropic")
     async def test_parallel_tool_calls_have_ids_names_and_whole_arguments(self, spoken: Spoken) -> None:
         calls = [
             ToolCall("weather", '{"city":"Ülm"}', id="a"),
@@ -119,7 +122,7 @@ class TestAnswers:
         assert last["content"] == "sunny"
         assert last.get("tool_call_id", last.get("tool_name")) in ("c1", "weather")
 
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", "anthropic")
     async def test_an_image_reaches_the_model(self, spoken: Spoken) -> None:
         asked = options.request("messages.image", spoken.model)
         asked.messages[0].content.add(text="What is it?")
@@ -128,7 +131,7 @@ class TestAnswers:
 
 
 class TestArrival:
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", "anthropic")
     async def test_what_arrives_together_leaves_together(self, spoken: Spoken) -> None:
         words = [f"w{number} " for number in range(300)]
         spoken.up.default = Reply(words, events_per_write=0)
@@ -137,7 +140,7 @@ class TestArrival:
         assert len(chunks) < 30
         assert (await folded(chunks)).choices[0].message.content[0].text == "".join(words)
 
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", "anthropic")
     async def test_what_arrives_alone_is_not_held_back(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b", "c"], fault="stall", after=3)
         stream = spoken.provider.stream(spoken.request(), Call())
@@ -149,7 +152,7 @@ class TestArrival:
         await stream.aclose()  # type: ignore[attr-defined]
         await spoken.up.bill.until(lambda bill: bill[-1].disconnected)
 
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", "anthropic")
     @pytest.mark.parametrize("pace", [{"bytes_per_write": 1}, {"bytes_per_write": 7, "line_end": "\r\n"}])
     async def test_no_text_is_lost_however_the_bytes_are_cut(self, spoken: Spoken, pace: Any) -> None:
         call = ToolCall("weather", ['{"city": "Ü', 'lm"}'], id="a")
@@ -191,6 +194,8 @@ class TestOptions:
         ask, expected = options.asked_of_openai, SAMPLES[field].sent
         if isinstance(spoken.upstream, OllamaUpstream):
             ask, expected = options.asked_of_ollama, SAMPLES[field].ollama or expected
+        if isinstance(spoken.upstream, AnthropicUpstream):
+            ask, expected = options.asked_of_anthropic, options.ANTHROPIC.get(field, expected)
         # What builtin, which has no upstream, makes of its options is told in its own tests.
         for entry in spoken.up.bill if spoken.upstream else ():
             assert entry.status == 200, entry.body
@@ -212,6 +217,8 @@ class TestOptions:
     async def test_fields_of_the_providers_own_reach_it_unchanged(self, spoken: Spoken) -> None:
         own = '{"metadata":{"z":1,"a":12345678901234567890,"b":1.0},"store":true}'
         asked = spoken.request(provider_options_json=own)
+        if spoken.provider.name == "anthropic":
+            spoken.up.strict = False  # these fields are OpenAI's
         await spoken.whole(asked)
         await spoken.chunks(asked)
         for entry in spoken.up.bill:
@@ -222,6 +229,8 @@ class TestOptions:
         self, spoken: Spoken
     ) -> None:
         own = '{"stream":true,"stream_options":{"include_usage":true},"model":"other"}'
+        if spoken.provider.name == "anthropic":
+            spoken.up.strict = False  # stream_options are OpenAI's
         completion = await spoken.whole(spoken.request(provider_options_json=own))
         assert completion.model == spoken.model
 
@@ -246,6 +255,7 @@ class TestModels:
 
 
 class TestEmbeddings:
+    @spoken_by(*EMBEDDING)
     async def test_vectors_come_in_the_order_of_the_inputs(self, spoken: Spoken) -> None:
         model = "hashing" if spoken.upstream is None else "embedding-model"
         inputs = [pb.EmbeddingInput(text=text) for text in ("one", "two", "one")]
@@ -259,6 +269,7 @@ class TestEmbeddings:
         assert usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
         assert response.model == model
 
+    @spoken_by(*EMBEDDING)
     async def test_dimensions_are_honoured(self, spoken: Spoken) -> None:
         model = "hashing" if spoken.upstream is None else "embedding-model"
         asked = pb.CreateEmbeddingsRequest(model=model, inputs=[pb.EmbeddingInput(text="x")], dimensions=16)

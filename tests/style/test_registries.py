@@ -14,7 +14,19 @@ from tests.style.source import PACKAGE, ROOT, imports
 
 KINDS_OF_PARTS = {"messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens"}
 # Modules of providers/ that are no adapter.
-SHARED = {"__init__", "base", "chunks", "events", "http1", "json_schema", "openai_json", "plain_text", "wire"}
+SHARED = {
+    "__init__",
+    "anthropic_events",
+    "anthropic_json",
+    "base",
+    "chunks",
+    "events",
+    "http1",
+    "json_schema",
+    "openai_json",
+    "plain_text",
+    "wire",
+}
 
 
 def subclasses(kind):

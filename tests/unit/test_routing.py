@@ -100,7 +100,7 @@ def test_a_provider_that_is_not_there_is_a_bad_request_that_says_what_to_do(name
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("claude-sonnet-4", "this version has no such provider"),
+        ("claude-sonnet-4", "set GENAI_ANTHROPIC_API_KEY"),
         ("anthropic.claude-v2", "this version has no such provider"),
         ("groq:llama", "set GENAI_GROQ_API_KEY"),
     ],

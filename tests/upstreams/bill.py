@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+UNBILLED = ("/api/show", "/v1/messages/count_tokens")
+
 
 class Entry(msgspec.Struct, kw_only=True):
     """One request. Times are time.monotonic() seconds, the same for all processes of a machine."""
@@ -20,6 +22,7 @@ class Entry(msgspec.Struct, kw_only=True):
     raw: str  # the body as received
     headers: dict[str, str]  # names in lower case
     started_at: float
+    query: dict[str, str] = {}
     status: int = 0  # 0: no status line was sent
     prompt_tokens: int = 0  # set when the model starts; 0 for errors
     completion_tokens: int = 0  # of what was written so far; the reported number once all was written
@@ -31,8 +34,8 @@ class Entry(msgspec.Struct, kw_only=True):
 
     @property
     def is_call(self) -> bool:
-        """Asks a model for something; lists and descriptions of models do not."""
-        return self.method == "POST" and self.path != "/api/show"
+        """Asks a model for something; lists and descriptions of models and counts of tokens do not."""
+        return self.method == "POST" and self.path not in UNBILLED
 
 
 class Bill:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import aiohttp
+import anthropic
 import openai
 
 from tests.upstreams.openai import OpenAIUpstream
@@ -37,3 +38,10 @@ async def drain(stream: Any, seen: list[Any]) -> None:
 async def raw(up: Upstream, path: str, **body: Any) -> bytes:
     async with aiohttp.ClientSession() as session, session.post(up.url + path, json=body) as response:
         return await response.read()
+
+
+def anthropic_client(up: Upstream, **options: Any) -> anthropic.AsyncAnthropic:
+    """The official client; without the CA certificates, as openai_client()."""
+    http = anthropic.DefaultAsyncHttpxClient(verify=False)
+    options = {"api_key": "sk-test", "max_retries": 0, **options}
+    return anthropic.AsyncAnthropic(base_url=up.url, http_client=http, **options)

@@ -30,6 +30,7 @@ DELTAS = st.builds(
     finish_reason=FINISHES,
     logprobs=st.none() | st.builds(pb.Logprobs, content=st.lists(TOKENS, max_size=2)),
     annotations_json=st.none() | st.just("[1]"),
+    reasoning_state_json=st.none() | st.just('[{"type":"thinking"}]'),
 )
 CHUNKS = st.builds(
     pb.CompletionChunk,

@@ -1,0 +1,279 @@
+"""Anthropic's answers read: the events of a stream, and the whole message as if it had been one.
+
+Events: https://platform.claude.com/docs/en/build-with-claude/streaming, 2026-11-28. Unknown events, blocks
+and deltas are passed over, as that page demands.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from genai_spine.v1 import completion_service_pb2 as pb
+
+FINISH_REASONS = {
+    "end_turn": pb.FINISH_REASON_STOP,
+    "stop_sequence": pb.FINISH_REASON_STOP,
+    "max_tokens": pb.FINISH_REASON_LENGTH,
+    "model_context_window_exceeded": pb.FINISH_REASON_LENGTH,
+    "pause_turn": pb.FINISH_REASON_LENGTH,  # a long turn with the API's own tools; it can be gone on with
+    "compaction": pb.FINISH_REASON_LENGTH,
+    "tool_use": pb.FINISH_REASON_TOOL_CALLS,
+    "refusal": pb.FINISH_REASON_CONTENT_FILTER,
+}
+MOST_TOKENS = 2**28  # of one count; more is no count
+
+
+class CacheCreation(Struct):
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+
+
+class OutputDetails(Struct):
+    thinking_tokens: int = 0
+
+
+class Usage(Struct):
+    """In a message_delta the counts are totals so far, and what did not change may be left out."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+    output_tokens_details: OutputDetails | None = None
+    service_tier: str | None = None
+
+    def update(self, later: "Usage") -> None:
+        for name in self.__struct_fields__:
+            value = getattr(later, name)
+            if value is not None:
+                setattr(self, name, value)
+
+
+class StopDetails(Struct):
+    explanation: str | None = None
+
+
+class Delta(Struct):
+    """Of a content block, or of the message."""
+
+    type: str | None = None
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    citation: Raw | UnsetType = UNSET
+    stop_reason: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class Block(Struct):
+    type: str = ""
+    text: str | None = None
+    citations: list[Raw] | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw | UnsetType = UNSET
+
+
+class Message(Struct):
+    type: str = ""
+    id: str = ""
+    model: str = ""
+    content: list[Block] = []
+    stop_reason: str | None = None
+    stop_details: StopDetails | None = None
+    usage: Usage | None = None
+
+
+class Details(Struct):
+    error_code: str | None = None
+
+
+class Fault(Struct):
+    type: str | None = None
+    message: str | None = None
+    details: Details | None = None
+
+
+class Event(Struct):
+    type: str
+    index: int = 0
+    message: Message | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
+    usage: Usage | None = None
+    error: Fault | None = None
+
+
+EVENT = msgspec.json.Decoder(Event)
+MESSAGE = msgspec.json.Decoder(Message)
+
+
+class Reader:
+    """What an answer has said so far; chunk() gives what was added since the last one."""
+
+    def __init__(self) -> None:
+        self.begun = self.done = False
+        self._id = self._model = ""
+        self._usage: Usage | None = None
+        self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
+        self._given: dict[int, str] = {}  # arguments that came with the start of the block
+        self._thoughts: dict[int, dict[str, Any]] = {}
+        self._citations: list[Raw] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._pieces: dict[int, pb.ToolCallDelta] = {}
+        self._ended: tuple[str, StopDetails | None] | None = None
+        self._counted = False
+
+    def take(self, event: Event) -> None:
+        kind, delta = event.type, event.delta
+        if kind == "content_block_delta" and delta:
+            if delta.text is not None:
+                self._text.append(delta.text)
+            else:
+                self._add(event.index, delta)
+        elif kind == "content_block_start" and event.content_block:
+            self._begin_block(event.index, event.content_block)
+        elif kind == "content_block_stop":
+            self._end_block(event.index)
+        elif kind == "message_start" and event.message:
+            self._begin(event.message)
+        elif kind == "message_delta" and delta:
+            if event.usage:
+                self._count(event.usage)
+            if delta.stop_reason:
+                self._ended = delta.stop_reason, delta.stop_details
+        elif kind == "message_stop":
+            self.done = True
+
+    def take_whole(self, message: Message) -> None:
+        self._begin(message)
+        for index, block in enumerate(message.content):
+            self._begin_block(index, block)
+            self._end_block(index)
+        self._ended = message.stop_reason or "end_turn", message.stop_details
+        self.done = True
+
+    def _begin(self, message: Message) -> None:
+        self.begun = True
+        self._id, self._model = message.id, message.model
+        if message.usage:
+            self._count(message.usage)
+
+    def _count(self, usage: Usage) -> None:
+        if self._usage is None:
+            self._usage = usage
+        else:
+            self._usage.update(usage)
+        self._counted = True
+
+    def _begin_block(self, index: int, block: Block) -> None:
+        if block.type == "text":
+            self._text.append(block.text or "")
+            self._citations += block.citations or ()
+        elif block.type == "thinking":
+            self._thoughts[index] = {"type": "thinking", "thinking": "", "signature": ""}
+            self._add(index, Delta(thinking=block.thinking, signature=block.signature))
+        elif block.type == "redacted_thinking":
+            self._thoughts[index] = {"type": "redacted_thinking", "data": block.data or ""}
+        elif block.type == "tool_use":
+            number = self._calls[index] = len(self._calls)
+            self._pieces[number] = pb.ToolCallDelta(index=number, id=block.id, name=block.name)
+            self._given[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
+
+    def _end_block(self, index: int) -> None:
+        arguments = self._given.pop(index, "")
+        if arguments:  # no piece of them has come
+            self._piece(index).arguments += arguments
+
+    def _add(self, index: int, delta: Delta) -> None:
+        if delta.partial_json and index in self._calls:
+            self._given.pop(index, None)
+            self._piece(index).arguments += delta.partial_json
+        elif delta.citation is not UNSET:
+            self._citations.append(delta.citation)
+        elif index in self._thoughts:
+            if delta.thinking:
+                self._thoughts[index]["thinking"] += delta.thinking
+                self._reasoning.append(delta.thinking)
+            if delta.signature:
+                self._thoughts[index]["signature"] += delta.signature
+
+    def _piece(self, index: int) -> pb.ToolCallDelta:
+        number = self._calls[index]
+        if number not in self._pieces:
+            self._pieces[number] = pb.ToolCallDelta(index=number)
+        return self._pieces[number]
+
+    def chunk(self) -> pb.CompletionChunk:
+        """Empty (of no bytes) when nothing was added."""
+        chunk = pb.CompletionChunk()
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        if text or reasoning or self._pieces or self._ended:
+            delta = chunk.choices.add(content=text, reasoning=reasoning)
+            delta.tool_calls.extend(self._pieces.values())
+            if self._ended:
+                self._finish(delta, *self._ended)
+        if self._counted and self._usage:
+            chunk.usage.CopyFrom(usage(self._usage, whole=self.done or self._ended is not None))
+            if self._usage.service_tier:
+                chunk.service_tier = self._usage.service_tier
+        if chunk.ByteSize():
+            chunk.id, chunk.model = self._id, self._model
+        self._clear()
+        return chunk
+
+    def _finish(self, delta: pb.ChoiceDelta, reason: str, details: StopDetails | None) -> None:
+        delta.finish_reason = FINISH_REASONS.get(reason, pb.FINISH_REASON_STOP)
+        if details and details.explanation:
+            delta.refusal = details.explanation
+        if self._thoughts:
+            delta.reasoning_state_json = msgspec.json.encode(list(self._thoughts.values())).decode()
+        if self._citations:
+            delta.annotations_json = msgspec.json.encode(self._citations).decode()
+
+
+def usage(reported: Usage, *, whole: bool) -> pb.Usage:
+    """Disjoint buckets: the API's input_tokens leave out what was read from or written to the cache.
+
+    whole: the output is counted to its end. Otherwise only the input is told, and output_provenance is not
+    set: the count in a message_start is not yet that of the answer.
+    """
+    uncached, cached = _tokens(reported.input_tokens), _tokens(reported.cache_read_input_tokens)
+    by_age = reported.cache_creation or CacheCreation()
+    for_1h = _tokens(by_age.ephemeral_1h_input_tokens)
+    # A message_delta tells the new sum only; and the sum alone means 5 minutes.
+    written = reported.cache_creation_input_tokens
+    for_5m = _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h)
+    given = uncached + cached + for_1h + for_5m
+    counts = pb.Usage(
+        input_tokens=given,
+        total_tokens=given,
+        uncached_input_tokens=uncached,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=for_5m,
+        cache_write_1h_tokens=for_1h,
+        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+    )
+    if whole:
+        made = _tokens(reported.output_tokens)
+        details = reported.output_tokens_details
+        counts.reasoning_tokens = min(made, _tokens(details.thinking_tokens)) if details else 0
+        counts.visible_output_tokens = made - counts.reasoning_tokens
+        counts.output_tokens, counts.total_tokens = made, given + made
+        counts.output_provenance = pb.PROVENANCE_PROVIDER_REPORTED
+    return counts
+
+
+def _tokens(reported: int | None) -> int:
+    """A count that the contract can hold; what is out of every bound is taken as none."""
+    return reported if reported and 0 < reported < MOST_TOKENS else 0
