@@ -94,7 +94,7 @@ class Attempt:
 
     async def finished(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; the last chunk, with usage and cost."""
-        usage = self._usage or self._estimated(pb.PROVENANCE_ESTIMATED)
+        usage = self._used(self._estimated(pb.PROVENANCE_ESTIMATED))
         self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
         last = self._stamp(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
@@ -125,7 +125,7 @@ class Attempt:
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         lost = error.metadata.get("provider_code") == "connection_lost"
         if self.turn.delivered or lost or isinstance(error, AT_WORK):
-            self._price(self._usage or self._partial())
+            self._price(self._used(self._partial()))
         else:
             self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
         await self._settle()
@@ -135,7 +135,7 @@ class Attempt:
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
         self.execution.wasted = self.order.lost
         self.execution.error = "another call was faster" if self.order.lost else "the caller went away"
-        self._price(self._usage or self._partial())
+        self._price(self._used(self._partial()))
         self._close()
 
     async def _first(self, chunk: pb.CompletionChunk) -> None:
@@ -162,6 +162,17 @@ class Attempt:
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
+
+    def _used(self, estimated: pb.Usage) -> pb.Usage:
+        """What the provider reported; where it told only the input, the output is the estimated one."""
+        if self._usage is None:
+            return estimated
+        if self._usage.output_provenance:
+            return self._usage
+        for name in ("output_tokens", "visible_output_tokens", "reasoning_tokens", "output_provenance"):
+            setattr(self._usage, name, getattr(estimated, name))
+        self._usage.total_tokens = self._usage.input_tokens + self._usage.output_tokens
+        return self._usage
 
     def _estimated(self, output: pb.Provenance) -> pb.Usage:
         request = self.order.request

@@ -127,6 +127,9 @@ async def test_a_stream_that_is_cut_books_the_input_that_was_reported(
     [row] = await serving.rows(found.request_id)
     assert (row.usage.uncached_input_tokens, row.usage.cache_read_tokens) == (400, 600)
     assert row.usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert row.usage.output_provenance == pb.PROVENANCE_PARTIAL_STREAM
+    assert row.usage.output_tokens > 0
+    assert row.usage.total_tokens == row.usage.input_tokens + row.usage.output_tokens
 
 
 async def test_an_sdk_of_openai_reaches_it_with_tools(serving: Running, anthropic: AnthropicUpstream) -> None:
