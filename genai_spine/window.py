@@ -7,6 +7,8 @@ from genai_spine.measure import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 
 RESERVE = 1024  # tokens kept for an answer whose length the request does not limit, but at most a quarter
+# Lists of models round their contexts: 1,000,000 stands for 1,048,576, and 32,000 for 32,768.
+ROUNDING = 1.05
 INSTRUCTIONS = frozenset((pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER))
 
 Unit = list[int]  # numbers of messages that stay or go together
@@ -16,7 +18,8 @@ async def check_context(request: pb.CreateCompletionRequest, context_length: int
     """Refuses an input that is certainly too long, before it costs anything. The request is resolved.
 
     Certain is what the model's own encoding counts of its text; of an estimate, what is left after division
-    by tokens.SAFETY. Images, frames and tools are not counted, so no request is refused that would fit.
+    by tokens.SAFETY. Images, frames and tools are not counted, and an answer of max_tokens is the
+    provider's to refuse, so that nothing is refused here that might be answered.
     Errors: ContextLengthExceeded.
     """
     # A token is at least one byte: most requests are let through without counting.
@@ -26,7 +29,7 @@ async def check_context(request: pb.CreateCompletionRequest, context_length: int
     counted = await tokens.tally_soon(request, measure)
     text = counted.text / tokens.SAFETY if measure.encoding is None else counted.text
     least = int(text) - request.ByteSize() // LONGEST_PIECE  # see encodings.count()
-    if least > context_length:
+    if least > context_length * ROUNDING:
         raise ContextLengthExceeded(
             provider=request.provider,
             provider_code="context_length_exceeded",
