@@ -26,7 +26,6 @@ PER_PROPERTIES, PER_PROPERTY, PER_ENUM, PER_VALUE, PER_TOOLS_END = 3, 3, -3, 3, 
 
 PER_AUDIO_BYTE = 10 / 32_000  # 10 tokens a second of 16 kHz, 16-bit sound
 PER_FILE_BYTE = 1 / 32  # a page of a PDF: some 2,000 tokens in 64 kB; a guess
-SAFETY = 1.2  # an estimate says "at least" only of what it is divided by
 LARGE = 100_000  # bytes; a larger request is counted in a thread, because that may take 5 ms and more
 
 _json = msgspec.json.Decoder(dict[str, Any])
@@ -38,11 +37,9 @@ class Tally:
 
     tokens: int = 0
     exact: bool = True  # by the model's own encoding and by documented rules
-    text: int = 0  # the part that is text which the model certainly reads
 
-    def add(self, tokens: int, *, text: bool = False, exact: bool = True) -> None:
+    def add(self, tokens: int, *, exact: bool = True) -> None:
         self.tokens += tokens
-        self.text += tokens if text else 0
         self.exact = self.exact and exact
 
     @property
@@ -59,7 +56,6 @@ def tally(request: pb.CreateCompletionRequest, measure: Measure) -> Tally:
     for message in request.messages:
         one = tally_message(message, measure, request.model)
         total.add(one.tokens, exact=one.exact)
-        total.text += one.text
     return total
 
 
@@ -68,6 +64,17 @@ async def tally_soon(request: pb.CreateCompletionRequest, measure: Measure) -> T
     if request.ByteSize() < LARGE:
         return tally(request, measure)
     return await asyncio.to_thread(tally, request, measure)
+
+
+async def least_soon(request: pb.CreateCompletionRequest, measure: Measure) -> int:
+    """Tokens that the input has for certain: those of its text, without images, tools and frames."""
+
+    def least() -> int:
+        parts = (part for message in request.messages for part in message.content)
+        said = sum(measure.least(part.text or part.refusal) for part in parts)
+        return said + measure.least(request.prompt.text) + len(request.prompt.tokens.tokens)
+
+    return least() if request.ByteSize() < LARGE else await asyncio.to_thread(least)
 
 
 async def sizes_soon(request: pb.CreateCompletionRequest, measure: Measure) -> list[int]:
@@ -180,7 +187,7 @@ def _prompt(prompt: pb.TextPrompt, measure: Measure) -> Tally:
     """A bare text has no frame around it."""
     ids = len(prompt.tokens.tokens)
     total = Tally(exact=ids > 0 or measure.encoding is not None)
-    total.add(ids or measure.count(prompt.text), text=True)
+    total.add(ids or measure.count(prompt.text))
     if prompt.suffix:
         total.add(measure.count(prompt.suffix), exact=False)
     return total
@@ -196,7 +203,7 @@ def _part(total: Tally, part: pb.ContentPart, measure: Measure, model: str) -> N
     elif kind == "file":
         total.add(round(len(part.file.file_data) * 3 / 4 * PER_FILE_BYTE), exact=False)
     else:
-        total.add(measure.count(part.text or part.refusal), text=True)
+        total.add(measure.count(part.text or part.refusal))
 
 
 def _tool(total: Tally, tool: pb.Tool, measure: Measure) -> None:

@@ -1,7 +1,6 @@
 """A model's context: whether an input fits into it, and what is left out of a conversation that does not."""
 
 from genai_spine import tokens
-from genai_spine.encodings import LONGEST_PIECE
 from genai_spine.errors import ContextLengthExceeded
 from genai_spine.measure import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -17,18 +16,15 @@ Unit = list[int]  # numbers of messages that stay or go together
 async def check_context(request: pb.CreateCompletionRequest, context_length: int | None) -> None:
     """Refuses an input that is certainly too long, before it costs anything. The request is resolved.
 
-    Certain is what the model's own encoding counts of its text; of an estimate, what is left after division
-    by tokens.SAFETY. Images, frames and tools are not counted, and an answer of max_tokens is the
-    provider's to refuse, so that nothing is refused here that might be answered.
+    Certain is what the model's own encoding counts of its text, or the least that the text can have in any.
+    Images, frames and tools are not counted, and room for an answer of max_tokens is the provider's to ask
+    for, so that nothing is refused here that might be answered.
     Errors: ContextLengthExceeded.
     """
     # A token is at least one byte: most requests are let through without counting.
     if context_length is None or request.ByteSize() <= context_length:
         return
-    measure = await Measure.of(request.model)
-    counted = await tokens.tally_soon(request, measure)
-    text = counted.text / tokens.SAFETY if measure.encoding is None else counted.text
-    least = int(text) - request.ByteSize() // LONGEST_PIECE  # see encodings.count()
+    least = await tokens.least_soon(request, await Measure.of(request.model))
     if least > context_length * ROUNDING:
         raise ContextLengthExceeded(
             provider=request.provider,

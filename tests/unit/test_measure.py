@@ -50,6 +50,48 @@ def test_an_estimate_never_has_more_tokens_than_bytes(text: str) -> None:
     assert exactly().count(text) <= len(text.encode())
 
 
+RUNS = (
+    "a",
+    "aB",
+    "0",
+    "3.14159,",
+    "-",
+    "=",
+    " ",
+    "\n",
+    "日",
+    "のは",
+    "한국",
+    "é",
+    "🙂",
+    "─",
+    "。",
+    "и",
+    "x = 1;\n",
+)
+LONG_WORDS = "international communication organization understanding responsibility development "
+
+
+@pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
+def test_the_least_is_not_more_than_any_encoding_counts(name: str) -> None:
+    texts = [*SAMPLES.values(), *(run * 1000 for run in RUNS), LONG_WORDS * 100]
+    assert not [text[:40] for text in texts if ROUGHLY.least(text) > exactly(name).count(text)]
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_the_least_is_more_than_nothing(kind: str) -> None:
+    assert ROUGHLY.least(SAMPLES[kind]) > 0.15 * estimate(SAMPLES[kind])
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_of_a_huge_text_the_least_is_not_more_than_its_count(
+    run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = exactly("o200k_base").count(run * 4000)
+    monkeypatch.setattr(encodings, "LONGEST_PIECE", 1000)
+    assert exactly("o200k_base").least(run * 4000) <= whole
+
+
 async def test_a_model_is_measured_by_its_encoding() -> None:
     assert (await Measure.of("gpt-4")).name == "cl100k_base"
     assert (await Measure.of("openai/gpt-4o")).count("tiktoken is great!") == 6

@@ -131,7 +131,6 @@ def test_every_part_counts_and_what_is_not_certain_is_said_to_be(kind: str) -> N
     assert plain.exact
     assert not found.exact
     assert found.tokens > plain.tokens
-    assert found.text == plain.text  # only text is certain
     assert tally(UNCERTAIN[kind], ROUGHLY).tokens > tally(asked(words("Hi")), ROUGHLY).tokens
 
 
@@ -155,6 +154,15 @@ def test_token_ids_are_counted_and_not_estimated() -> None:
     embedded = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs)
     assert encodings.load("cl100k_base")
     assert tokens.estimate_inputs(embedded) == 9
+
+
+async def test_only_text_is_certain() -> None:
+    for request in UNCERTAIN.values():
+        assert await tokens.least_soon(request, ruler("gpt-4o")) == 1
+    ids = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2, 3]))
+    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
+    prompt = pb.TextPrompt(text="tiktoken is great!")
+    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
 
 
 async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

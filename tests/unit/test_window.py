@@ -62,7 +62,7 @@ async def test_an_estimate_refuses_only_what_is_far_too_long() -> None:
     estimate = await size(request)
     await check_context(request, int(estimate / 1.2))
     with pytest.raises(ContextLengthExceeded):
-        await check_context(request, int(estimate / 1.3))
+        await check_context(request, estimate // 3)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -91,6 +91,16 @@ async def test_a_megabyte_of_one_letter_is_refused_by_its_real_size() -> None:
     await check_context(request, 132_000)
     with pytest.raises(ContextLengthExceeded):
         await check_context(request, 120_000)
+
+
+async def test_a_table_of_numbers_is_not_taken_for_more_than_it_is() -> None:
+    numbers = "0.123456789012345678,"
+    encoding = encodings.load("o200k_base")
+    assert encoding is not None
+    for model in (ROUGH, EXACT):
+        await check_context(
+            asked(said(USER, numbers * 2000), model=model), encodings.count(encoding, numbers * 2000)
+        )
 
 
 # --- Truncating
