@@ -32,7 +32,7 @@ def says(service: Running, name: str, answer: int | Exception, monkeypatch: pyte
             raise answer
         return answer
 
-    monkeypatch.setattr(service.server.providers[name], "count_tokens", count_tokens)
+    monkeypatch.setattr(service.server.upstreams[name].provider, "count_tokens", count_tokens)
     return seen
 
 
