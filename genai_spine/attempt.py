@@ -19,6 +19,7 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.ledger import Ledger
+from genai_spine.measure import Measure
 from genai_spine.pricing import PriceBook
 from genai_spine.pursuit import Turn
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -58,8 +59,7 @@ class Attempt:
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: pb.Usage | None = None
-        self._visible = 0.0  # estimated tokens of what has arrived, not rounded
-        self._reasoning = 0.0
+        self._said = tokens.Said()
         request = order.request
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
@@ -154,8 +154,7 @@ class Attempt:
         if chunk.HasField("service_tier"):
             self.service_tier = chunk.service_tier
         for delta in chunk.choices:
-            self._visible += tokens.delta_weight(delta)
-            self._reasoning += tokens.weight(delta.reasoning)
+            self._said.add(delta)
 
     def _stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         chunk.id, chunk.created = self.answer_id("comp_"), self._created
@@ -178,14 +177,12 @@ class Attempt:
         request = self.order.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
-        given = tokens.estimate_input(request)
-        visible, reasoning = tokens.rounded(self._visible), tokens.rounded(self._reasoning)
-        return tokens.usage(given, visible, reasoning, output=output)
+        measure = Measure.at_hand(request.model)
+        return self._said.usage(tokens.tally(request, measure).tokens, measure, output)
 
     def _partial(self) -> pb.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
-        arrived = self._visible or self._reasoning
-        return self._estimated(pb.PROVENANCE_PARTIAL_STREAM if arrived else pb.PROVENANCE_UNKNOWN)
+        return self._estimated(pb.PROVENANCE_PARTIAL_STREAM if self._said else pb.PROVENANCE_UNKNOWN)
 
     def _price(self, usage: pb.Usage) -> pb.Cost:
         """Puts usage and cost on the books; by the model that answered, else by the one asked for."""

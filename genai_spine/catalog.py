@@ -58,6 +58,17 @@ class Catalog:
                 return model
         raise ModelNotFound(model=name, hint=f"provider {route.provider.name} does not list it")
 
+    def context_length(self, provider: str, model: str) -> int | None:
+        """Most tokens of input and output together, as the provider's last list says, else the price book.
+
+        model: the upstream's name. None: nobody says. Asks nobody, so it is good for every request.
+        """
+        _, models = self._lists.get(provider, (0.0, ()))
+        for entry in models:
+            if entry.name == model and entry.HasField("context_length"):
+                return entry.context_length
+        return self.prices.context_length(provider, model)
+
     async def health(self) -> dict[str, str]:
         """Provider to healthy, unhealthy, error: ..., or not_configured, for every row of the registry."""
         names = list(self.router.providers)

@@ -210,6 +210,12 @@ class PriceBook:
         """
         return self._price(provider, model, None, self._minute())
 
+    def context_length(self, provider: str, model: str) -> int | None:
+        """Most tokens of input and output together, as genai-prices has it; found as a price is."""
+        upstream = PROVIDER_IDS.get(provider, provider)
+        row = self._row(upstream, model.lower().removeprefix("models/"))
+        return row.info.context_window if row else None
+
     def cost(
         self,
         provider: str,

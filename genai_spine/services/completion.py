@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator
 
-from genai_spine import tokens
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
+from genai_spine.counting import Counter
 from genai_spine.errors import CompletionNotFound
 from genai_spine.inference import Inference
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -14,6 +14,7 @@ class CompletionService:
     def __init__(self, inference: Inference, catalog: Catalog) -> None:
         self.inference = inference
         self.catalog = catalog
+        self.counter = Counter(catalog)
 
     async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         return await self.inference.complete(request, call)
@@ -38,13 +39,4 @@ class CompletionService:
         raise CompletionNotFound(id=request.id)
 
     async def CountTokens(self, request: pb.CountTokensRequest, call: Call) -> pb.CountTokensResponse:
-        asked = request.request
-        route = self.inference.router.resolve(asked.provider, asked.model)
-        return pb.CountTokensResponse(
-            input_tokens=tokens.estimate_input(asked),
-            provenance=pb.PROVENANCE_ESTIMATED,
-            counter="estimate",
-            model=route.model,
-            provider=route.provider.name,
-            fits=True,
-        )
+        return await self.counter.count(request.request, call)

@@ -129,7 +129,7 @@ class TestStop:
         self, upstreams: Upstreams, sqlite_url: str
     ) -> None:
         async with running(upstreams, sqlite_url, drain_timeout=0.15) as service:
-            service.openai.script(Reply(["abcd"] * 2000, interval_s=0.01))
+            service.openai.script(Reply([" you"] * 2000, interval_s=0.01))
             stream = aiter(service.completions.StreamCompletion(asked()))
             seen = [await anext(stream)]
             started = time.monotonic()

@@ -26,6 +26,8 @@ INFERENCE = (
     "genai_spine.pricing",
     "genai_spine.ledger",
     "genai_spine.tokens",
+    "genai_spine.measure",
+    "genai_spine.window",
 )
 ROUTING = (
     *PROVIDERS,
@@ -41,6 +43,7 @@ SERVICES = (
     *INFERENCE,
     "genai_spine.services",
     "genai_spine.catalog",
+    "genai_spine.counting",
     "genai_spine.edge",
     "genai_spine.fields",
     "genai_spine.openapi",
@@ -55,7 +58,11 @@ ALLOWED = {
     "genai_spine/store/": (*LEAVES, "genai_spine.store"),
     "genai_spine/ledger.py": (*LEAVES, "genai_spine.store"),
     "genai_spine/pricing.py": LEAVES,
-    "genai_spine/tokens.py": LEAVES,
+    "genai_spine/encodings.py": (),
+    "genai_spine/measure.py": ("genai_spine.encodings",),
+    "genai_spine/image_tokens.py": LEAVES,
+    "genai_spine/tokens.py": (*LEAVES, "genai_spine.measure", "genai_spine.image_tokens"),
+    "genai_spine/window.py": (*LEAVES, "genai_spine.encodings", "genai_spine.measure", "genai_spine.tokens"),
     "genai_spine/fields.py": LEAVES,
     "genai_spine/edge.py": LEAVES,
     "genai_spine/routing.py": (*PROVIDERS, "genai_spine.routing"),
@@ -71,6 +78,7 @@ ALLOWED = {
     "genai_spine/inference.py": INFERENCE,
     "genai_spine/catalog.py": INFERENCE,
     "genai_spine/registry.py": ROUTING,
+    "genai_spine/counting.py": (*INFERENCE, "genai_spine.catalog"),
     "genai_spine/services/": SERVICES,
     "genai_spine/interceptors.py": (*LEAVES, "genai_spine.edge", "genai_spine.fields"),
 }

@@ -167,6 +167,18 @@ class TestModels:
         assert own.HasField("input_cost_per_1k")
         assert own.input_cost_per_1k == 0
 
+    async def test_the_length_of_a_context_is_the_providers_word_or_the_price_books(
+        self, listed: Listed
+    ) -> None:
+        length = listed.catalog.context_length
+        assert length("openai", "gpt-4o-2024-08-06") == 128_000
+        assert length("openai", "gpt-4") == 8_192
+        assert length("ollama", "llama3.2:latest") is None
+        assert length("builtin", "extractive") is None  # nobody has asked it yet
+        shown = await listed.catalog.model("builtin:extractive")
+        assert length("builtin", "extractive") == shown.context_length > 0
+        assert length("builtin", "other") is None
+
 
 class TestHealth:
     async def test_every_provider_of_the_registry_has_a_state(self, listed: Listed) -> None:

@@ -430,3 +430,11 @@ def test_nothing_touches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     book = PriceBook.load()
     assert book.cost("openai", "gpt-4o", usage_of(uncached_input_tokens=1)).cost_ticks == 25_000
     assert not any("genai_prices" in thread.name for thread in threading.enumerate())
+
+
+def test_length_of_a_context_is_found_as_a_price_is() -> None:
+    assert BOOK.context_length("openai", "gpt-4o-2024-08-06") == 128_000
+    assert BOOK.context_length("azure", "gpt-4o") == 128_000
+    assert BOOK.context_length("anthropic", "claude-3-haiku-20240307") == 200_000
+    assert BOOK.context_length("openai", "no-such-model") is None
+    assert BOOK.context_length("ollama", "llama3.2:latest") is None

@@ -1,78 +1,243 @@
-"""Estimates of tokens: near enough, never zero for something, and never the provider's word."""
+"""Requests are counted by OpenAI's rules, or near enough, and it is said which of the two."""
 
+import asyncio
+import threading
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import tokens
+from genai_spine import encodings, tokens
+from genai_spine.measure import Measure
+from genai_spine.tokens import Said, tally
 from genai_spine.v1 import completion_service_pb2 as pb
+from tests.unit.token_samples import ENGLISH
 
-
-def message(*parts: Any, **fields: Any) -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=parts, **fields)
+ROUGHLY = Measure(None)
+WEATHER = {
+    "type": "object",
+    "properties": {
+        "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
+        "unit": {
+            "type": "string",
+            "description": "The unit of temperature to return",
+            "enum": ["celsius", "fahrenheit"],
+        },
+    },
+    "required": ["location"],
+}
+# The cookbook's example; OpenAI's API counts 129 with cl100k_base and 124 with o200k_base.
+BUZZWORDS = [
+    (pb.ROLE_SYSTEM, "", "You are a helpful, pattern-following assistant that translates corporate jargon"
+     " into plain English."),
+    (pb.ROLE_SYSTEM, "example_user", "New synergies will help drive top-line growth."),
+    (pb.ROLE_SYSTEM, "example_assistant", "Things working well together will increase revenue."),
+    (pb.ROLE_SYSTEM, "example_user", "Let's circle back when we have more bandwidth to touch base on"
+     " opportunities for increased leverage."),
+    (pb.ROLE_SYSTEM, "example_assistant", "Let's talk later when we're less busy about how to do better."),
+    (pb.ROLE_USER, "", "This late pivot means we don't have time to boil the ocean for the client"
+     " deliverable."),
+]  # fmt: skip
 
 
 def words(text: str) -> pb.ContentPart:
     return pb.ContentPart(text=text)
 
 
+def message(*parts: Any, role: pb.Role = pb.ROLE_USER, **fields: Any) -> pb.Message:
+    return pb.Message(role=role, content=parts, **fields)
+
+
+def asked(*parts: Any, model: str = "gpt-4o", **fields: Any) -> pb.CreateCompletionRequest:
+    return pb.CreateCompletionRequest(model=model, messages=[message(*parts)], **fields)
+
+
+def ruler(model: str) -> Measure:
+    return Measure(encodings.load(encodings.name_of(model) or ""))
+
+
+def counted(request: pb.CreateCompletionRequest) -> tokens.Tally:
+    return tally(request, ruler(request.model))
+
+
 @pytest.mark.parametrize(
-    ("text", "count"),
-    [("", 0), ("a", 1), ("four", 1), ("x" * 400, 100), ("日本語", 2), ("é" * 15, 10), ("ab日", 1)],
+    ("model", "count"), [("gpt-3.5-turbo", 129), ("gpt-4", 129), ("gpt-4o", 124), ("gpt-4o-mini", 124)]
 )
-def test_a_text_has_a_token_for_some_characters(text: str, count: int) -> None:
-    assert tokens.estimate(text) == count
+def test_the_cookbooks_messages_have_as_many_tokens_as_openai_counts(model: str, count: int) -> None:
+    messages = [message(words(text), role=role, name=name or None) for role, name, text in BUZZWORDS]
+    found = counted(pb.CreateCompletionRequest(model=model, messages=messages))
+    assert (found.tokens, found.exact) == (count, True)
+    assert found.provenance == pb.PROVENANCE_PROVIDER_REPORTED
 
 
-@given(st.text(max_size=50), st.text(max_size=50))
-def test_a_longer_text_never_has_fewer_tokens(text: str, more: str) -> None:
-    assert tokens.estimate(text) <= tokens.estimate(text + more)
-    assert (tokens.estimate(text) == 0) == (text == "")
-
-
-def test_every_part_of_a_request_counts() -> None:
-    plain = tokens.estimate_input(pb.CreateCompletionRequest(messages=[message(words("x" * 40))]))
-    assert plain == 10 + tokens.PER_MESSAGE
-    image = pb.ContentPart(image=pb.ImagePart(url="https://x"))
-    audio = pb.ContentPart(audio=pb.AudioPart(data=b"x" * 32_000))
-    file = pb.ContentPart(file=pb.FilePart(file_data="x" * 40))
-    call = pb.ToolCall(function=pb.FunctionCall(name="f", arguments="x" * 40))
-    tool = pb.Tool(function=pb.FunctionTool(name="f", parameters_json="x" * 40))
-    request = pb.CreateCompletionRequest(
-        messages=[message(words("x" * 40), image, audio, file), message(tool_calls=[call])], tools=[tool]
+@pytest.mark.parametrize(
+    ("model", "count"), [("gpt-3.5-turbo", 105), ("gpt-4", 105), ("gpt-4o", 101), ("gpt-4o-mini", 101)]
+)
+def test_the_cookbooks_tools_have_as_many_tokens_as_openai_counts(model: str, count: int) -> None:
+    system = "You are a helpful assistant that can answer to questions about the weather."
+    tool = pb.FunctionTool(
+        name="get_current_weather",
+        description="Get the current weather in a given location",
+        parameters_json=msgspec.json.encode(WEATHER).decode(),
     )
-    others = tokens.PER_IMAGE + 10 + 10  # image, sound, file
-    calls = (10 + tokens.PER_MESSAGE) * 2 + tokens.PER_MESSAGE
-    assert tokens.estimate_input(request) == plain + others + calls
+    request = pb.CreateCompletionRequest(
+        model=model,
+        messages=[
+            message(words(system), role=pb.ROLE_SYSTEM),
+            message(words("What's the weather like in San Francisco?")),
+        ],
+        tools=[pb.Tool(function=tool)],
+    )
+    assert (counted(request).tokens, counted(request).exact) == (count, True)
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "o3", "gpt-oss:20b", "claude-sonnet-4-5"])
+def test_what_no_rule_is_documented_for_is_an_estimate(model: str) -> None:
+    found = counted(asked(words("Hello there"), model=model))
+    assert found.provenance == pb.PROVENANCE_ESTIMATED
+    assert found.tokens == pytest.approx(9, abs=1)
+
+
+SCHEMA = pb.JsonSchema(name="x", schema_json='{"type":"object"}')
+NESTED = '{"type":"object","properties":{"where":{"type":"object","properties":{"x":{"type":"number"}}}}}'
+CALL = pb.ToolCall(id="1", function=pb.FunctionCall(name="find", arguments='{"x":1}'))
+FREE = pb.ToolCall(id="1", custom=pb.CustomCall(name="find", input="the blue one"))
+
+
+def function(parameters_json: str) -> pb.Tool:
+    return pb.Tool(function=pb.FunctionTool(name="x", parameters_json=parameters_json))
+
+
+HI = words("Hi")
+UNCERTAIN = {
+    "image": asked(HI, pb.ContentPart(image=pb.ImagePart(url="https://example.org/a.png"))),
+    "audio": asked(HI, pb.ContentPart(audio=pb.AudioPart(data=b"x" * 3200, format="wav"))),
+    "file": asked(HI, pb.ContentPart(file=pb.FilePart(file_data="data:application/pdf;base64,AAAA" * 9))),
+    "schema": asked(HI, response_format=pb.ResponseFormat(json_schema=SCHEMA)),
+    "custom tool": asked(HI, tools=[pb.Tool(custom=pb.CustomTool(name="x", format_json='{"type":"text"}'))]),
+    "nested": asked(HI, tools=[function(NESTED)]),
+    "any": asked(HI, tools=[function('{"anyOf":[]}')]),
+    "call": pb.CreateCompletionRequest(model="gpt-4o", messages=[message(HI), message(tool_calls=[CALL])]),
+    "free": pb.CreateCompletionRequest(model="gpt-4o", messages=[message(HI), message(tool_calls=[FREE])]),
+}
+
+
+@pytest.mark.parametrize("kind", UNCERTAIN)
+def test_every_part_counts_and_what_is_not_certain_is_said_to_be(kind: str) -> None:
+    plain = counted(asked(words("Hi")))
+    found = counted(UNCERTAIN[kind])
+    assert plain.exact
+    assert not found.exact
+    assert found.tokens > plain.tokens
+    assert tally(UNCERTAIN[kind], ROUGHLY).tokens > tally(asked(words("Hi")), ROUGHLY).tokens
+
+
+def test_an_image_of_known_size_is_exact() -> None:
+    png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (1024).to_bytes(4) * 2
+    image = pb.ImagePart(data=png, media_type="image/png", detail=pb.IMAGE_DETAIL_HIGH)
+    found = counted(asked(words("Hi"), pb.ContentPart(image=image)))
+    assert (found.tokens, found.exact) == (counted(asked(words("Hi"))).tokens + 765, True)
 
 
 def test_token_ids_are_counted_and_not_estimated() -> None:
     ids = pb.TokenList(tokens=[1, 2, 3])
-    assert tokens.estimate_input(pb.CreateCompletionRequest(prompt=pb.TextPrompt(tokens=ids))) == 3
-    assert tokens.estimate_input(pb.CreateCompletionRequest(prompt=pb.TextPrompt(text="x" * 8))) == 2
-    inputs = [pb.EmbeddingInput(tokens=ids), pb.EmbeddingInput(text="x" * 8)]
-    assert tokens.estimate_inputs(pb.CreateEmbeddingsRequest(inputs=inputs)) == 5
+    request = pb.CreateCompletionRequest(prompt=pb.TextPrompt(tokens=ids))
+    assert (tally(request, ROUGHLY).tokens, tally(request, ROUGHLY).exact) == (3, True)
+    prompt = pb.TextPrompt(text="tiktoken is great!")
+    request = pb.CreateCompletionRequest(model="gpt-3.5-turbo-instruct", prompt=prompt)
+    assert (counted(request).tokens, counted(request).exact) == (6, True)
+    request.prompt.suffix = "the end"
+    assert (counted(request).tokens, counted(request).exact) == (8, False)
+    inputs = [pb.EmbeddingInput(tokens=ids), pb.EmbeddingInput(text="tiktoken is great!")]
+    embedded = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs)
+    assert encodings.load("cl100k_base")
+    assert tokens.estimate_inputs(embedded) == 9
+
+
+async def test_only_text_is_certain() -> None:
+    for request in UNCERTAIN.values():
+        assert await tokens.least_soon(request, ruler("gpt-4o")) == 1
+    ids = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2, 3]))
+    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
+    prompt = pb.TextPrompt(text="tiktoken is great!")
+    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
+
+
+async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return tally(*given)
+
+    monkeypatch.setattr(tokens, "tally", noted)
+    for text in ("Hello", ENGLISH * 1000):
+        found = await tokens.tally_soon(asked(words(text)), ruler("gpt-4o"))
+        assert found.tokens == counted(asked(words(text))).tokens
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
+
+
+async def test_the_loop_goes_on_while_megabytes_are_counted() -> None:
+    measure, request = ruler("gpt-4o"), asked(words(ENGLISH * 5000))
+    counting = asyncio.ensure_future(tokens.tally_soon(request, measure))
+    turns = 0
+    while not counting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+
+
+# --- Answers
 
 
 @given(st.lists(st.text(max_size=6), max_size=20))
-def test_a_text_counts_the_same_whole_and_in_pieces(pieces: list[str]) -> None:
-    weight = sum(tokens.delta_weight(pb.ChoiceDelta(content=piece)) for piece in pieces)
-    assert abs(tokens.rounded(weight) - tokens.estimate("".join(pieces))) <= 1
+def test_a_stream_counts_as_its_whole_text(pieces: list[str]) -> None:
+    for measure in (ROUGHLY, ruler("gpt-4o")):
+        said = Said()
+        for piece in pieces:
+            said.add(pb.ChoiceDelta(content=piece))
+        found = said.usage(7, measure, pb.PROVENANCE_PARTIAL_STREAM)
+        assert found.visible_output_tokens == measure.count("".join(pieces))
+        assert bool(said) == bool("".join(pieces))
 
 
-def test_what_was_said_counts_the_same_whole_and_in_one_delta() -> None:
-    call = pb.ToolCallDelta(name="f" * 8, arguments="x" * 40)
-    delta = pb.ChoiceDelta(content="x" * 40, refusal="x" * 8, reasoning="x" * 80, tool_calls=[call])
-    said = pb.Message(
-        content=[words("x" * 40), pb.ContentPart(refusal="x" * 8)],
-        reasoning="x" * 80,
-        tool_calls=[pb.ToolCall(function=pb.FunctionCall(name="f" * 8, arguments="x" * 40))],
+def test_the_choices_of_a_stream_are_counted_apart() -> None:
+    said = Said()
+    for number in range(40):
+        said.add(pb.ChoiceDelta(index=number % 2, content=["to", "get"][number % 2]))
+    measure = ruler("gpt-4o")
+    found = said.usage(0, measure, pb.PROVENANCE_PARTIAL_STREAM)
+    assert found.visible_output_tokens == measure.count("to" * 20) + measure.count("get" * 20)
+
+
+def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
+    measure = ruler("gpt-4o")
+    said = Said()
+    said.add(pb.ChoiceDelta(reasoning="Let me see. ", content="It is "))
+    said.add(pb.ChoiceDelta(reasoning="Yes.", content="raining."))
+    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="find", arguments='{"x":')]))
+    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(arguments="1}")]))
+    answer = pb.Message(
+        content=[words("It is raining.")], reasoning="Let me see. Yes.", tool_calls=[CALL, FREE]
     )
-    completion = pb.Completion(choices=[pb.Choice(message=said)])
-    assert tokens.delta_weight(delta) == tokens.estimate_answer(completion) == 10 + 2 + 2 + 10
-    assert tokens.estimate_reasoning(completion) == 20
+    completion = pb.Completion(model="gpt-4o", choices=[pb.Choice(message=answer)])
+    found = said.usage(5, measure, pb.PROVENANCE_PARTIAL_STREAM)
+    assert found.visible_output_tokens == measure.count('It is raining.find{"x":1}')
+    assert (
+        found.reasoning_tokens == tokens.estimate_reasoning(completion) == measure.count("Let me see. Yes.")
+    )
+    whole = (measure.count(text) for text in ("It is raining.", "find", '{"x":1}', "find", "the blue one"))
+    assert tokens.estimate_answer(completion) == sum(whole)
+
+
+def test_a_refusal_counts_as_what_is_seen() -> None:
+    said = Said()
+    said.add(pb.ChoiceDelta(refusal="I cannot help with that."))
+    assert said.usage(0, ROUGHLY, pb.PROVENANCE_PARTIAL_STREAM).visible_output_tokens == ROUGHLY.count(
+        "I cannot help with that."
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
