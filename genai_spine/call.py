@@ -25,7 +25,7 @@ class Call:
     idempotency_key: str | None = None
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
-    # Headers for a REST client; they ride with the first bytes of the answer (edge.carrying).
+    # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
     # What ended a stream after its first byte, when the status could no longer say it; for the log.

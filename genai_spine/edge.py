@@ -44,6 +44,11 @@ def carrying(content_type: str, headers: Mapping[str, str]) -> str:
     return "|".join((content_type, *(f"{name}={value}" for name, value in headers.items())))
 
 
+def answered(call: Call, status: int) -> None:
+    """The HTTP status of a good answer that is not 200; the edge drops the body of a 204."""
+    call.headers["x-genai-http-status"] = str(status)
+
+
 def http_status(error: SpineError, openai: bool) -> int:
     return error.openai_status if openai and error.openai_status else error.http_status
 

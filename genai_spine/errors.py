@@ -263,3 +263,76 @@ class NotFound(SpineError):
     reason = reasons.ERROR_REASON_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
+
+
+class InvalidPromptVariables(SpineError):
+    """{field}: {problem}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_INVALID_PROMPT_VARIABLES
+    http_status = 400
+    rest_code = "INVALID_PROMPT_VARIABLES"
+
+
+class InvalidTemplate(SpineError):
+    """{field}: {problem}"""
+
+    code = code_pb2.INVALID_ARGUMENT
+    reason = reasons.ERROR_REASON_INVALID_TEMPLATE
+    http_status = 422
+    rest_code = "UNPROCESSABLE_ENTITY"
+    openai_status = 400
+
+
+class PromptNotFound(SpineError):
+    """no prompt '{prompt}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_PROMPT_NOT_FOUND
+    http_status = 404
+    rest_code = "PROMPT_NOT_FOUND"
+
+
+class PromptProtected(SpineError):
+    """prompt '{prompt}' belongs to the service and cannot be changed"""
+
+    code = code_pb2.PERMISSION_DENIED
+    reason = reasons.ERROR_REASON_PROMPT_PROTECTED
+    http_status = 403
+    rest_code = "FORBIDDEN"
+
+
+class Conflict(SpineError):
+    """{field}: {problem}"""
+
+    code = code_pb2.ALREADY_EXISTS
+    reason = reasons.ERROR_REASON_CONFLICT
+    http_status = 409
+    rest_code = "CONFLICT"
+
+
+class EtagMismatch(SpineError):
+    """{what} was changed by somebody else; its etag is now '{etag}'"""
+
+    code = code_pb2.ABORTED
+    reason = reasons.ERROR_REASON_ETAG_MISMATCH
+    http_status = 409
+    rest_code = "CONFLICT"
+
+
+class SessionNotFound(SpineError):
+    """no session '{session}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_SESSION_NOT_FOUND
+    http_status = 404
+    rest_code = "SESSION_NOT_FOUND"
+
+
+class MessageNotFound(SpineError):
+    """session '{session}' has no message '{message}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_MESSAGE_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"

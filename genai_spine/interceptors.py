@@ -75,6 +75,8 @@ class Door:
             try:
                 self._admit(request)
                 response = await behaviour(request, call)
+                if call.headers and call.path:
+                    await context.send_initial_metadata(tuple(call.headers.items()))
             except BaseException as error:
                 await self._leave(context, call, error)
             self._log_soon(call)
@@ -90,6 +92,8 @@ class Door:
                 self._admit(request)
                 async with aclosing(behaviour(request, call)) as messages:
                     async for message in messages:
+                        if not sent and call.headers and call.path:
+                            await context.send_initial_metadata(tuple(call.headers.items()))
                         sent += 1
                         await context.write(message)
             except BaseException as error:

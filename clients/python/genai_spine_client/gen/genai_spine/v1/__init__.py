@@ -630,6 +630,59 @@ class ErrorReason(betterproto2.Enum):
     {"code": "NOT_FOUND", "message": "provider openai has no file 'file-1'", "details": {"provider": "openai"}}
     """
 
+    INVALID_PROMPT_VARIABLES = 24
+    """
+    A variable that a prompt needs is missing, or has a value of another type. HTTP 400.
+    {"code": "INVALID_PROMPT_VARIABLES", "message": "variables.content: is required",
+     "details": {"field": "variables.content"}}
+    """
+
+    INVALID_TEMPLATE = 25
+    """
+    A template cannot be used: it does not parse, names a variable that is not declared, takes too long or
+    makes too much. HTTP 422.
+    {"code": "UNPROCESSABLE_ENTITY", "message": "user_prompt_template: line 2: unexpected end of template",
+     "details": {"field": "user_prompt_template"}}
+    """
+
+    PROMPT_NOT_FOUND = 26
+    """
+    No such prompt, version or label. HTTP 404.
+    {"code": "PROMPT_NOT_FOUND", "message": "no prompt 'x'", "details": {"prompt": "x"}}
+    """
+
+    PROMPT_PROTECTED = 27
+    """
+    The prompt belongs to the service and cannot be changed. HTTP 403.
+    {"code": "FORBIDDEN", "message": "prompt 'rewrite-clean' belongs to the service and cannot be changed",
+     "details": {"prompt": "rewrite-clean"}}
+    """
+
+    CONFLICT = 28
+    """
+    Something of that name is there already, or something else is going on with it. HTTP 409.
+    {"code": "CONFLICT", "message": "slug: an active prompt has 'x' already", "details": {"field": "slug"}}
+    """
+
+    ETAG_MISMATCH = 29
+    """
+    It was changed since the etag was read. HTTP 409; read it again.
+    {"code": "CONFLICT", "message": "prompt 'x' was changed by somebody else; its etag is now 'b'",
+     "details": {"etag": "b"}}
+    """
+
+    SESSION_NOT_FOUND = 30
+    """
+    No such session. HTTP 404.
+    {"code": "SESSION_NOT_FOUND", "message": "no session '1f...'", "details": {"session": "1f..."}}
+    """
+
+    MESSAGE_NOT_FOUND = 31
+    """
+    The session has no such message. HTTP 404.
+    {"code": "NOT_FOUND", "message": "session '1f...' has no message '2a...'", "details": {"message": "2a..."}}
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -657,6 +710,14 @@ class ErrorReason(betterproto2.Enum):
             21: "ERROR_REASON_PROVIDER_RESTING",
             22: "ERROR_REASON_PRICE_NOT_FOUND",
             23: "ERROR_REASON_NOT_FOUND",
+            24: "ERROR_REASON_INVALID_PROMPT_VARIABLES",
+            25: "ERROR_REASON_INVALID_TEMPLATE",
+            26: "ERROR_REASON_PROMPT_NOT_FOUND",
+            27: "ERROR_REASON_PROMPT_PROTECTED",
+            28: "ERROR_REASON_CONFLICT",
+            29: "ERROR_REASON_ETAG_MISMATCH",
+            30: "ERROR_REASON_SESSION_NOT_FOUND",
+            31: "ERROR_REASON_MESSAGE_NOT_FOUND",
         }
 
     @classmethod
@@ -686,6 +747,14 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_PROVIDER_RESTING": 21,
             "ERROR_REASON_PRICE_NOT_FOUND": 22,
             "ERROR_REASON_NOT_FOUND": 23,
+            "ERROR_REASON_INVALID_PROMPT_VARIABLES": 24,
+            "ERROR_REASON_INVALID_TEMPLATE": 25,
+            "ERROR_REASON_PROMPT_NOT_FOUND": 26,
+            "ERROR_REASON_PROMPT_PROTECTED": 27,
+            "ERROR_REASON_CONFLICT": 28,
+            "ERROR_REASON_ETAG_MISMATCH": 29,
+            "ERROR_REASON_SESSION_NOT_FOUND": 30,
+            "ERROR_REASON_MESSAGE_NOT_FOUND": 31,
         }
 
 

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file genai_spine/v1/error_reason.proto.
  */
 export const file_genai_spine_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKt8GCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIlCiFFUlJPUl9SRUFTT05fVU5QUk9DRVNTQUJMRV9FTlRJVFkQARIhCh1FUlJPUl9SRUFTT05fVkFMSURBVElPTl9FUlJPUhACEiMKH0VSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUFRJT04QAxImCiJFUlJPUl9SRUFTT05fVU5TVVBQT1JURURfT1BFUkFUSU9OEAQSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBAFEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQBhIoCiRFUlJPUl9SRUFTT05fQ09OVEVYVF9MRU5HVEhfRVhDRUVERUQQBxIhCh1FUlJPUl9SRUFTT05fQ09OVEVOVF9GSUxURVJFRBAIEiIKHkVSUk9SX1JFQVNPTl9QUk9WSURFUl9SRUpFQ1RFRBAJEigKJEVSUk9SX1JFQVNPTl9QUk9WSURFUl9BVVRIRU5USUNBVElPThAKEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9RVU9UQRALEiUKIUVSUk9SX1JFQVNPTl9QUk9WSURFUl9VTkFWQUlMQUJMRRAMEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9FUlJPUhANEiEKHUVSUk9SX1JFQVNPTl9QUk9WSURFUl9USU1FT1VUEA4SIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEA8SJAogRVJST1JfUkVBU09OX1NFUlZJQ0VfVU5BVkFJTEFCTEUQEBIfChtFUlJPUl9SRUFTT05fSU5URVJOQUxfRVJST1IQERIgChxFUlJPUl9SRUFTT05fU0NIRU1BX01JU01BVENIEBISJQohRVJST1JfUkVBU09OX0NPTVBMRVRJT05fTk9UX0ZPVU5EEBMSHgoaRVJST1JfUkVBU09OX05PX0NBTkRJREFURVMQFBIhCh1FUlJPUl9SRUFTT05fUFJPVklERVJfUkVTVElORxAVEiAKHEVSUk9SX1JFQVNPTl9QUklDRV9OT1RfRk9VTkQQFhIaChZFUlJPUl9SRUFTT05fTk9UX0ZPVU5EEBdiBnByb3RvMw");
+  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKvYICgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIlCiFFUlJPUl9SRUFTT05fVU5QUk9DRVNTQUJMRV9FTlRJVFkQARIhCh1FUlJPUl9SRUFTT05fVkFMSURBVElPTl9FUlJPUhACEiMKH0VSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUFRJT04QAxImCiJFUlJPUl9SRUFTT05fVU5TVVBQT1JURURfT1BFUkFUSU9OEAQSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBAFEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQBhIoCiRFUlJPUl9SRUFTT05fQ09OVEVYVF9MRU5HVEhfRVhDRUVERUQQBxIhCh1FUlJPUl9SRUFTT05fQ09OVEVOVF9GSUxURVJFRBAIEiIKHkVSUk9SX1JFQVNPTl9QUk9WSURFUl9SRUpFQ1RFRBAJEigKJEVSUk9SX1JFQVNPTl9QUk9WSURFUl9BVVRIRU5USUNBVElPThAKEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9RVU9UQRALEiUKIUVSUk9SX1JFQVNPTl9QUk9WSURFUl9VTkFWQUlMQUJMRRAMEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9FUlJPUhANEiEKHUVSUk9SX1JFQVNPTl9QUk9WSURFUl9USU1FT1VUEA4SIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEA8SJAogRVJST1JfUkVBU09OX1NFUlZJQ0VfVU5BVkFJTEFCTEUQEBIfChtFUlJPUl9SRUFTT05fSU5URVJOQUxfRVJST1IQERIgChxFUlJPUl9SRUFTT05fU0NIRU1BX01JU01BVENIEBISJQohRVJST1JfUkVBU09OX0NPTVBMRVRJT05fTk9UX0ZPVU5EEBMSHgoaRVJST1JfUkVBU09OX05PX0NBTkRJREFURVMQFBIhCh1FUlJPUl9SRUFTT05fUFJPVklERVJfUkVTVElORxAVEiAKHEVSUk9SX1JFQVNPTl9QUklDRV9OT1RfRk9VTkQQFhIaChZFUlJPUl9SRUFTT05fTk9UX0ZPVU5EEBcSKQolRVJST1JfUkVBU09OX0lOVkFMSURfUFJPTVBUX1ZBUklBQkxFUxAYEiEKHUVSUk9SX1JFQVNPTl9JTlZBTElEX1RFTVBMQVRFEBkSIQodRVJST1JfUkVBU09OX1BST01QVF9OT1RfRk9VTkQQGhIhCh1FUlJPUl9SRUFTT05fUFJPTVBUX1BST1RFQ1RFRBAbEhkKFUVSUk9SX1JFQVNPTl9DT05GTElDVBAcEh4KGkVSUk9SX1JFQVNPTl9FVEFHX01JU01BVENIEB0SIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEB4SIgoeRVJST1JfUkVBU09OX01FU1NBR0VfTk9UX0ZPVU5EEB9iBnByb3RvMw");
 
 /**
  * ErrorReason names what went wrong. It stands in google.rpc.ErrorInfo.reason without the prefix
@@ -230,6 +230,75 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_NOT_FOUND = 23;
    */
   NOT_FOUND = 23,
+
+  /**
+   * A variable that a prompt needs is missing, or has a value of another type. HTTP 400.
+   * {"code": "INVALID_PROMPT_VARIABLES", "message": "variables.content: is required",
+   *  "details": {"field": "variables.content"}}
+   *
+   * @generated from enum value: ERROR_REASON_INVALID_PROMPT_VARIABLES = 24;
+   */
+  INVALID_PROMPT_VARIABLES = 24,
+
+  /**
+   * A template cannot be used: it does not parse, names a variable that is not declared, takes too long or
+   * makes too much. HTTP 422.
+   * {"code": "UNPROCESSABLE_ENTITY", "message": "user_prompt_template: line 2: unexpected end of template",
+   *  "details": {"field": "user_prompt_template"}}
+   *
+   * @generated from enum value: ERROR_REASON_INVALID_TEMPLATE = 25;
+   */
+  INVALID_TEMPLATE = 25,
+
+  /**
+   * No such prompt, version or label. HTTP 404.
+   * {"code": "PROMPT_NOT_FOUND", "message": "no prompt 'x'", "details": {"prompt": "x"}}
+   *
+   * @generated from enum value: ERROR_REASON_PROMPT_NOT_FOUND = 26;
+   */
+  PROMPT_NOT_FOUND = 26,
+
+  /**
+   * The prompt belongs to the service and cannot be changed. HTTP 403.
+   * {"code": "FORBIDDEN", "message": "prompt 'rewrite-clean' belongs to the service and cannot be changed",
+   *  "details": {"prompt": "rewrite-clean"}}
+   *
+   * @generated from enum value: ERROR_REASON_PROMPT_PROTECTED = 27;
+   */
+  PROMPT_PROTECTED = 27,
+
+  /**
+   * Something of that name is there already, or something else is going on with it. HTTP 409.
+   * {"code": "CONFLICT", "message": "slug: an active prompt has 'x' already", "details": {"field": "slug"}}
+   *
+   * @generated from enum value: ERROR_REASON_CONFLICT = 28;
+   */
+  CONFLICT = 28,
+
+  /**
+   * It was changed since the etag was read. HTTP 409; read it again.
+   * {"code": "CONFLICT", "message": "prompt 'x' was changed by somebody else; its etag is now 'b'",
+   *  "details": {"etag": "b"}}
+   *
+   * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 29;
+   */
+  ETAG_MISMATCH = 29,
+
+  /**
+   * No such session. HTTP 404.
+   * {"code": "SESSION_NOT_FOUND", "message": "no session '1f...'", "details": {"session": "1f..."}}
+   *
+   * @generated from enum value: ERROR_REASON_SESSION_NOT_FOUND = 30;
+   */
+  SESSION_NOT_FOUND = 30,
+
+  /**
+   * The session has no such message. HTTP 404.
+   * {"code": "NOT_FOUND", "message": "session '1f...' has no message '2a...'", "details": {"message": "2a..."}}
+   *
+   * @generated from enum value: ERROR_REASON_MESSAGE_NOT_FOUND = 31;
+   */
+  MESSAGE_NOT_FOUND = 31,
 }
 
 /**
