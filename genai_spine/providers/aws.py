@@ -1,8 +1,8 @@
 """What Amazon's HTTP APIs have of their own: signed requests, and streams of binary events.
 
 Signature Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html; event streams:
-https://smithy.io/2.0/aws/amazon-eventstream.html, both 2026-11-28. botocore is imported by the first call
-that needs it, in a thread: it takes 0.15 s.
+https://smithy.io/2.0/aws/amazon-eventstream.html, both 2026-11-28. botocore is imported when it is first
+needed; what signing needs of it takes 0.15 s, and is imported in a thread.
 """
 
 import asyncio
@@ -155,15 +155,15 @@ class Signer:
 
     def _find(self) -> None:
         """Blocks: files, processes, and the network."""
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, MetadataRetrievalError
+        from botocore import exceptions as aws
         from botocore.session import Session  # which imports all that signing needs as well
 
         try:
             credentials = self._credentials or Session().get_credentials()
             frozen = credentials.get_frozen_credentials() if credentials else None
-        except (HTTPClientError, MetadataRetrievalError) as error:
+        except (aws.ConnectionError, aws.HTTPClientError, aws.MetadataRetrievalError) as error:
             raise self._failure(errors.ProviderUnavailable, str(error)) from error
-        except (BotoCoreError, ClientError) as error:
+        except (aws.BotoCoreError, aws.ClientError) as error:
             raise self._failure(errors.ProviderAuthentication, str(error)) from error
         if frozen is None:
             nothing = "no AWS credentials in the environment, in a profile, or from container or instance"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.bedrock_json import ANSWER_TOOL
 from genai_spine.providers.openai_json import MOST_TOKENS
@@ -108,7 +108,7 @@ class Delta(Struct, rename="camel"):
     text: str | None = None
     tool_use: ToolUseDelta | None = None
     reasoning_content: ReasoningDelta | None = None
-    citation: Raw | None = None
+    citation: Raw | UnsetType = UNSET
 
 
 class Start(Struct, rename="camel"):
@@ -237,8 +237,8 @@ class Reader:
                 self.tool_input(index, piece.tool_use.input, delta)
             if piece.reasoning_content:
                 self.thought(index, piece.reasoning_content, delta)
-            if piece.citation is not None:
-                self.citations.append(Raw(bytes(piece.citation)))
+            if isinstance(piece.citation, Raw):
+                self.citations.append(piece.citation.copy())
         elif (begun := event.content_block_start) is not None:
             if begun.start.tool_use:
                 self.start(begun.content_block_index, begun.start.tool_use, delta)
