@@ -7,8 +7,10 @@ needed; what signing needs of it takes 0.15 s, and is imported in a thread.
 
 import asyncio
 import struct
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
+from zlib import crc32
 
 import msgspec
 
@@ -17,6 +19,8 @@ from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint
 
 JSON_TYPE = "application/json"
+PRELUDE = struct.Struct("!III")  # of a message: its length, that of its headers, a checksum of the two
+LARGEST_MESSAGE = 24 << 20  # bytes; botocore takes none that is larger
 KEPT = "-_.~"  # characters that a path segment keeps; the service signs what it gets, so all others go as %XX
 
 
@@ -25,45 +29,73 @@ def segment(name: str) -> str:
     return quote(name, safe=KEPT)
 
 
+class _Broken(Exception):
+    """Bytes that are no event."""
+
+
 class EventStream:
     """Events as JSON: {"<event type>": payload}, as boto3 shows them.
 
     An exception within the stream is {"exception": {"name", "message"}}, and bytes that are no event are
-    {"broken": why}; both come in their place after the events before them.
+    {"broken": why}; both come in their place after the events before them. botocore's own buffer does the
+    same, tells less, and takes ten times as long.
     """
 
     def __init__(self) -> None:
-        from botocore.eventstream import EventStreamBuffer
-
-        self._buffer = EventStreamBuffer()
+        self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        from botocore.eventstream import ParserError
-
-        self._buffer.add_data(data)
-        payloads = []
+        data = self._buffer + data if self._buffer else data
+        payloads, at = [], 0
         try:
-            for message in self._buffer:
-                payloads.append(_payload(message.headers, message.payload))
-        # botocore checks both checksums; the others are headers that are wrong all the same.
-        except (ParserError, KeyError, IndexError, struct.error, UnicodeDecodeError) as error:
-            payloads.append(msgspec.json.encode({"broken": f"{type(error).__name__}: {error}"}))
+            while end := _end(data, at):
+                payloads.append(_payload(data[at:end]))
+                at = end
+        except _Broken as broken:
+            payloads.append(msgspec.json.encode({"broken": str(broken)}))
+            at = len(data)  # where the next event begins, nobody can say
+        self._buffer = data[at:]
         return payloads
 
     def rest(self) -> list[bytes]:
         return []  # half an event says nothing; the reader knows from the events whether one is missing
 
 
-def _payload(headers: dict[str, Any], payload: bytes) -> bytes:
+def _end(data: bytes, at: int) -> int:
+    """Where the message ends that begins there; 0: not all of it is here."""
+    if len(data) - at < PRELUDE.size:
+        return 0
+    length, headers, checksum = PRELUDE.unpack_from(data, at)
+    if crc32(data[at : at + 8]) != checksum:
+        raise _Broken("the checksum of an event's lengths is wrong")
+    if not PRELUDE.size + headers + 4 <= length <= LARGEST_MESSAGE:
+        raise _Broken(f"an event cannot have {length} bytes with {headers} of headers")
+    return at + length if at + length <= len(data) else 0
+
+
+def _payload(message: bytes) -> bytes:
+    if crc32(message[:-4]) != int.from_bytes(message[-4:], "big"):
+        raise _Broken("the checksum of an event is wrong")
+    split = PRELUDE.size + int.from_bytes(message[4:8], "big")
+    headers, payload = _headers(message[PRELUDE.size : split]), message[split:-4]
     kind = headers.get(":message-type")
     if kind == "event":
         return b'{"%b":%b}' % (str(headers.get(":event-type")).encode(), payload or b"{}")
     # An exception is one that the API describes, an error one that it does not.
     name = headers.get(":exception-type") or headers.get(":error-code") or str(kind)
-    message = headers.get(":error-message") or payload.decode("utf-8", "replace")
-    if kind == "exception":
-        message = fault_message(payload) or message
-    return msgspec.json.encode({"exception": {"name": name, "message": message}})
+    said = headers.get(":error-message") or _fault(payload)[1] or payload.decode("utf-8", "replace")
+    return msgspec.json.encode({"exception": {"name": name, "message": said}})
+
+
+@lru_cache(64)  # all events of a kind have the same
+def _headers(head: bytes) -> dict[str, Any]:
+    from botocore.eventstream import EventStreamHeaderParser, ParserError
+
+    try:
+        found: dict[str, Any] = EventStreamHeaderParser().parse(head)
+    except (ParserError, KeyError, IndexError, struct.error, UnicodeDecodeError) as error:
+        raise _Broken(f"the headers of an event are wrong: {type(error).__name__}: {error}") from error
+    return found
 
 
 class _Fault(msgspec.Struct):
@@ -73,11 +105,6 @@ class _Fault(msgspec.Struct):
 
 
 _FAULT = msgspec.json.Decoder(_Fault)
-
-
-def fault_message(body: bytes) -> str:
-    """What an error body says; "" when it is none."""
-    return _fault(body)[1]
 
 
 def fault(headers: dict[str, str], body: bytes) -> tuple[str, str]:

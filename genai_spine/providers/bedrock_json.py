@@ -66,8 +66,10 @@ def write_request(request: pb.CreateCompletionRequest, provider: str) -> dict[st
 
 def own(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     """An object among the caller's own fields; ours go beside what it holds."""
+    if name not in body:
+        return {}
     try:
-        found: dict[str, Any] = msgspec.json.decode(body.get(name, b"{}"), type=dict[str, Raw])
+        found: dict[str, Any] = msgspec.json.decode(body[name], type=dict[str, Raw])
     except msgspec.DecodeError as error:
         raise InvalidFields([("provider_options_json", f"{name}: {error}")]) from error
     return found

@@ -85,7 +85,6 @@ SAMPLES: dict[str, Sample] = {
     "logprobs": Sample({"logprobs": True}, True),
     "top_logprobs": Sample({"logprobs": True, "top_logprobs": 2}, 2),
     "logit_bias": Sample({"logit_bias": {50256: -100.0, 7: 0.5}}, {"50256": -100, "7": 0.5}),
-    "reasoning_max_tokens": Sample({"reasoning_max_tokens": 2048}, 2048),
     "reasoning_effort": Sample({"reasoning_effort": pb.REASONING_EFFORT_HIGH}, "high"),
     "reasoning_max_tokens": Sample({"reasoning_max_tokens": 2048}, 2048),
     "messages.image": Sample(

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EndpointConnectionError
 from botocore.session import Session
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genai_spine import errors
 from genai_spine.call import Call
@@ -67,10 +70,31 @@ class TestEventStream:
         good = aws_wire.event("messageStart", {"role": "assistant"})
         first, broken = aws.EventStream().feed(good + b"<html>no event</html>")
         assert first == b'{"messageStart":{"role":"assistant"}}'
-        assert "ChecksumMismatch" in json.loads(broken)["broken"]
+        assert "checksum" in json.loads(broken)["broken"]
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(["messageStart", "ping", "x" * 200]), st.binary(max_size=300))),
+        st.lists(st.integers(1, 40)),
+    )
+    def test_it_finds_what_botocore_finds_however_the_bytes_are_cut(
+        self, events: list[tuple[str, bytes]], sizes: list[int]
+    ) -> None:
+        stream = b"".join(aws_wire.event(kind, payload) for kind, payload in events)
+        theirs = EventStreamBuffer()
+        theirs.add_data(stream)
+        expected = [
+            b'{"%b":%b}' % (message.headers[":event-type"].encode(), message.payload or b"{}")
+            for message in theirs
+        ]
+        splitter, found, at = aws.EventStream(), [], 0
+        for size in [*sizes, len(stream)]:
+            found += splitter.feed(stream[at : at + size])
+            at += size
+        assert found == expected
+        assert len(found) == len(events)
 
     @pytest.mark.parametrize(
-        "length", [bytes.fromhex("00000000"), bytes.fromhex("0000000b"), bytes.fromhex("7fffffff")]
+        "length", [bytes.fromhex("00000000"), bytes.fromhex("0000000f"), bytes.fromhex("7fffffff")]
     )
     def test_a_length_that_cannot_be_is_broken_and_never_waited_for(self, length: bytes) -> None:
         prelude = length + bytes(4)

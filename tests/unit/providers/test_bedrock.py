@@ -302,7 +302,6 @@ class TestRefusals:
             ({"reasoning_effort": pb.REASONING_EFFORT_LOW}, "reasoning_effort"),
             ({"reasoning_max_tokens": 2000}, "reasoning_max_tokens"),
             ({"seed": 1}, "seed"),
-            ({"choice_count": 2}, "choice_count"),
             ({"messages": [], "prompt": pb.TextPrompt(text="x", suffix="y")}, "prompt.suffix"),
             (
                 {"tools": [pb.Tool(function=pb.FunctionTool(name="f", strict=True))]},
