@@ -190,7 +190,7 @@ class Signer:
             frozen = credentials.get_frozen_credentials() if credentials else None
         except (aws.ConnectionError, aws.HTTPClientError, aws.MetadataRetrievalError) as error:
             raise self._failure(errors.ProviderUnavailable, str(error)) from error
-        except (aws.BotoCoreError, aws.ClientError) as error:
+        except (aws.BotoCoreError, aws.ClientError, OSError) as error:  # OSError: of its files
             raise self._failure(errors.ProviderAuthentication, str(error)) from error
         if frozen is None:
             nothing = "no AWS credentials in the environment, in a profile, or from container or instance"

@@ -91,7 +91,8 @@ NOT_ALLOWED = "is not authorized to perform"
 
 class Bedrock(Provider):
     OPTIONS = OPTIONS
-    # For models that take a schema; the others get the same one as a tool's.
+    # For models that take a schema (bedrock_models.NATIVE_SCHEMA has the source); the others get the same
+    # one as a tool's.
     SCHEMA = SchemaRules(
         refused=frozenset(
             {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}

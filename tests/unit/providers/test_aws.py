@@ -166,6 +166,14 @@ class TestCredentials:
         with pytest.raises(errors.ProviderUnavailable, match="sts"):
             await key_of(signer())
 
+    async def test_files_that_cannot_be_read_are_the_operators_to_mend(self, monkeypatch: Any) -> None:
+        def forbidden(session: Session) -> None:
+            raise PermissionError(13, "Permission denied", "/root/.aws/credentials")
+
+        monkeypatch.setattr(Session, "get_credentials", forbidden)
+        with pytest.raises(errors.ProviderAuthentication, match="Permission denied"):
+            await key_of(signer())
+
     @pytest.mark.usefixtures("aws_credentials")
     async def test_forgotten_ones_are_looked_up_again(self, monkeypatch: Any) -> None:
         found = signer()
