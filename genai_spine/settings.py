@@ -162,12 +162,19 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     """None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
-    given = variables.get(f"{own}API_KEY") or variables.get(f"{name.upper()}_API_KEY") or ""
+    names = (f"{own}API_KEY", f"{name.upper()}_API_KEY", *row.key_variables)
+    given = next((value for named in names if (value := variables.get(named))), "")
     keys = [key.strip() for key in given.split(",") if key.strip()]  # no provider's keys hold a comma
     key = keys[0] if keys else None
     own_url = variables.get(f"{own}BASE_URL") or variables.get(f"{own}URL")
     url = own_url or row.base_url
-    if not url or (row.key and not key):
+    further = {
+        setting: value for setting in row.further if (value := variables.get(f"{own}{setting.upper()}"))
+    }
+    # Where credentials can come from elsewhere, a setting of its own says that it is meant. Not from .env:
+    # the client that reads these variables does not know that file.
+    meant = row.credential_variables and (own_url or further)
+    if not url or (row.key and not (key or meant or any(map(os.environ.get, row.credential_variables)))):
         return None
     timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT")) or row.timeout_s
     return Endpoint(
@@ -176,10 +183,8 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
         api_key=key,
         more_keys=tuple(keys[1:]),
         max_concurrency=_count(f"{own}MAX_CONCURRENCY", variables.get(f"{own}MAX_CONCURRENCY")),
-        implicit=not own_url and not key and name not in (settings.default_provider, "builtin"),
-        further={
-            setting: value for setting in row.further if (value := variables.get(f"{own}{setting.upper()}"))
-        },
+        implicit=not (own_url or key or further) and name not in (settings.default_provider, "builtin"),
+        further=further,
         default_model=variables.get(f"{own}DEFAULT_MODEL") or row.model,
         default_embedding_model=variables.get(f"{own}DEFAULT_EMBEDDING_MODEL") or row.embedding_model,
         timeouts=Timeouts(

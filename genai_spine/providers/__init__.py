@@ -10,6 +10,7 @@ from functools import partial
 
 from genai_spine.providers.anthropic import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.bedrock import Bedrock
 from genai_spine.providers.builtin import Builtin
 from genai_spine.providers.ollama import Ollama
 from genai_spine.providers.openai import Dialect, OpenAI
@@ -26,6 +27,10 @@ class Row:
     timeout_s: float = 60.0
     # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
     further: tuple[str, ...] = ()
+    # Other variables that hold its key, and variables of the environment that are as good as a key: what
+    # they say is for its own client to read.
+    key_variables: tuple[str, ...] = ()
+    credential_variables: tuple[str, ...] = ()
 
 
 def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
@@ -34,6 +39,15 @@ def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
 
 TOP_K = {"top_k": Option("top_k")}
 OFFICIAL = {"max_tokens": "max_completion_tokens", "base64_embeddings": True}
+
+
+AWS_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
 
 
 def _instruct(model: str) -> bool:
@@ -84,6 +98,16 @@ PROVIDERS: dict[str, Row] = {
         model="llama3.2:latest",
         embedding_model="nomic-embed-text:latest",
         timeout_s=120.0,
+    ),
+    "bedrock": Row(
+        Bedrock,
+        "Amazon Bedrock",
+        "https://bedrock-runtime.{region}.amazonaws.com",
+        model="amazon.nova-lite-v1:0",
+        embedding_model="amazon.titan-embed-text-v2:0",
+        further=("region", "control_url"),
+        key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
+        credential_variables=AWS_CREDENTIALS,
     ),
     "builtin": Row(
         Builtin,

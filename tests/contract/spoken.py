@@ -13,14 +13,16 @@ from genai_spine.providers.base import Endpoint, Provider, Timeouts
 from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import said
+from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
+from tests.upstreams.bedrock import CLAUDE, TITAN, BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.server import Upstream
 
 TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
 STRICT = ("openai", "azure")  # speak OpenAI's own dialect, so the simulator may refuse what OpenAI refuses
-MODELS = {"builtin": "extractive", "anthropic": "claude-sonnet-4-20250514"}
+MODELS = {"builtin": "extractive", "anthropic": "claude-sonnet-4-20250514", "bedrock": CLAUDE}
 SPOKEN = [name for name in PROVIDERS if name != "builtin"]  # have an upstream
 PROSE = (
     "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "
@@ -36,9 +38,13 @@ class Spoken:
         url = "builtin:" if upstream is None else upstream.url
         if isinstance(upstream, OpenAIUpstream):
             url = upstream.base_url
-        self.provider: Provider = self.row.make(Endpoint(name, url, "sk-test", timeouts=TIMEOUTS))
-        self.upstream = upstream
+        key, further = "sk-test", {}
         self.model = MODELS.get(name, "gpt-4o")
+        self.embedding_model = "hashing" if upstream is None else "embedding-model"
+        if isinstance(upstream, BedrockUpstream):
+            key, further, self.embedding_model = aws_wire.BEARER, {"control_url": url}, TITAN
+        self.provider: Provider = self.row.make(Endpoint(name, url, key, timeouts=TIMEOUTS, further=further))
+        self.upstream = upstream
 
     @property
     def up(self) -> Upstream:
@@ -76,6 +82,8 @@ async def speaking(name: str) -> AsyncIterator[Spoken]:
             upstream = await stack.enter_async_context(OllamaUpstream())
         elif name == "anthropic":
             upstream = await stack.enter_async_context(AnthropicUpstream())
+        elif name == "bedrock":
+            upstream = await stack.enter_async_context(BedrockUpstream())
         elif name != "builtin":
             upstream = await stack.enter_async_context(OpenAIUpstream(strict=name in STRICT))
         found = Spoken(name, upstream)

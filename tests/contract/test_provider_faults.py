@@ -13,7 +13,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.spoken import Spoken, folded, spoken_by
-from tests.upstreams import anthropic_errors, openai_errors
+from tests.upstreams import anthropic_errors, bedrock, openai_errors
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.ollama_rules import model_not_found, refusal
 from tests.upstreams.reply import Reply
@@ -42,7 +42,7 @@ async def listed(spoken: Spoken) -> Any:
 
 
 EVERY_WAY = [whole, streamed, embedded]
-FAULTY = ("openai", "ollama", "anthropic")
+FAULTY = ("openai", "ollama", "anthropic", "bedrock")
 asked_in_every_way = pytest.mark.parametrize(
     ("spoken", "ask"),
     [
@@ -53,7 +53,7 @@ asked_in_every_way = pytest.mark.parametrize(
     ],
     indirect=["spoken"],
 )
-PATHS = {listed: ("/v1/models", "/api/tags")}
+PATHS = {listed: ("/v1/models", "/api/tags", "/foundation-models")}
 
 
 async def failure(spoken: Spoken, ask: Ask) -> SpineError:
@@ -140,11 +140,13 @@ NOT_FOUND = {
     "openai": openai_errors.model_not_found,
     "ollama": model_not_found,
     "anthropic": anthropic_errors.model_not_found,
+    "bedrock": lambda model: bedrock.model_not_found(),
 }
 IN_STREAM: dict[str, Callable[[str], Any]] = {
     "openai": lambda said: {"error": {"message": said}},
     "ollama": lambda said: {"error": said},
     "anthropic": lambda said: anthropic_errors.error("overloaded_error", said).body,
+    "bedrock": lambda said: {"internalServerException": {"message": said}},
 }
 
 
@@ -226,6 +228,9 @@ class TestBrokenAnswers:
         spoken.up.script(Reply(["one", "two"], fault="malformed"))
         error = await failure(spoken, ask)
         assert type(error) is errors.ProviderError
+        if spoken.provider.name == "bedrock" and ask is streamed:
+            assert error.metadata["provider_code"] == "broken_event", "its events have checksums"
+            return
         assert error.metadata["provider_code"] == "invalid_json"
         assert "it began: {" in error.metadata["provider_message"]
 
@@ -234,7 +239,7 @@ class TestBrokenAnswers:
         spoken.up.script(Reply(["one ", "two", "three"], fault="malformed", after=2))
         text, error = await _until_error(spoken)
         assert text.startswith("one ")
-        assert error.metadata["provider_code"] == "invalid_json"
+        assert error.metadata["provider_code"] in ("invalid_json", "broken_event")
 
     @spoken_by(*FAULTY)
     @pytest.mark.parametrize("fault", ["reset", "close", "truncate"])

@@ -11,10 +11,11 @@ from genai_spine.errors import UnsupportedOption
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
-from tests.contract import options
+from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import SPOKEN, Spoken, folded, spoken_by
 from tests.upstreams.anthropic import AnthropicUpstream
+from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage
 from tests.upstreams.samples import IMAGE_TOKENS, count_tokens
@@ -76,7 +77,7 @@ class TestAnswers:
             if reported:
                 assert usage.input_tokens == spoken.up.bill[-1].prompt_tokens
 
-    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic")))
+    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic", "bedrock")))
     async def test_choices_are_kept_apart(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(choices=[Content(["a", "b"]), Content(["c", "d"])])
         asked = spoken.request(choice_count=2)
@@ -84,7 +85,7 @@ class TestAnswers:
             assert [choice.index for choice in completion.choices] == [0, 1]
             assert [choice.message.content[0].text for choice in completion.choices] == ["ab", "cd"]
 
-    @spoken_by("openai", "ollama", "anthropic")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock")
     async def test_parallel_tool_calls_have_ids_names_and_whole_arguments(self, spoken: Spoken) -> None:
         calls = [
             ToolCall("weather", '{"city":"Ülm"}', id="a"),
@@ -122,7 +123,7 @@ class TestAnswers:
         assert last["content"] == "sunny"
         assert last.get("tool_call_id", last.get("tool_name")) in ("c1", "weather")
 
-    @spoken_by("openai", "ollama", "anthropic")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock")
     async def test_an_image_reaches_the_model(self, spoken: Spoken) -> None:
         asked = options.request("messages.image", spoken.model)
         asked.messages[0].content.add(text="What is it?")
@@ -131,7 +132,7 @@ class TestAnswers:
 
 
 class TestArrival:
-    @spoken_by("openai", "ollama", "anthropic")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock")
     async def test_what_arrives_together_leaves_together(self, spoken: Spoken) -> None:
         words = [f"w{number} " for number in range(300)]
         spoken.up.default = Reply(words, events_per_write=0)
@@ -140,7 +141,7 @@ class TestArrival:
         assert len(chunks) < 30
         assert (await folded(chunks)).choices[0].message.content[0].text == "".join(words)
 
-    @spoken_by("openai", "ollama", "anthropic")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock")
     async def test_what_arrives_alone_is_not_held_back(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b", "c"], fault="stall", after=3)
         stream = spoken.provider.stream(spoken.request(), Call())
@@ -152,7 +153,7 @@ class TestArrival:
         await stream.aclose()  # type: ignore[attr-defined]
         await spoken.up.bill.until(lambda bill: bill[-1].disconnected)
 
-    @spoken_by("openai", "ollama", "anthropic")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock")
     @pytest.mark.parametrize("pace", [{"bytes_per_write": 1}, {"bytes_per_write": 7, "line_end": "\r\n"}])
     async def test_no_text_is_lost_however_the_bytes_are_cut(self, spoken: Spoken, pace: Any) -> None:
         call = ToolCall("weather", ['{"city": "Ü', 'lm"}'], id="a")
@@ -188,6 +189,8 @@ class TestOptions:
                 refusal.value.metadata["field"].replace("[", ".").partition(".")[0] in SAMPLES[field].fields
             )
             return
+        if isinstance(spoken.upstream, BedrockUpstream):
+            bedrock_options.adapted(asked)
         spoken.provider.check_options(asked)
         await spoken.whole(asked)
         await spoken.chunks(asked)
@@ -196,6 +199,8 @@ class TestOptions:
             ask, expected = options.asked_of_ollama, SAMPLES[field].ollama or expected
         if isinstance(spoken.upstream, AnthropicUpstream):
             ask, expected = options.asked_of_anthropic, options.ANTHROPIC.get(field, expected)
+        if isinstance(spoken.upstream, BedrockUpstream):
+            ask, expected = bedrock_options.asked, bedrock_options.SENT[field]
         # What builtin, which has no upstream, makes of its options is told in its own tests.
         for entry in spoken.up.bill if spoken.upstream else ():
             assert entry.status == 200, entry.body
@@ -257,7 +262,7 @@ class TestModels:
 class TestEmbeddings:
     @spoken_by(*EMBEDDING)
     async def test_vectors_come_in_the_order_of_the_inputs(self, spoken: Spoken) -> None:
-        model = "hashing" if spoken.upstream is None else "embedding-model"
+        model = spoken.embedding_model
         inputs = [pb.EmbeddingInput(text=text) for text in ("one", "two", "one")]
         response = await spoken.provider.embed(pb.CreateEmbeddingsRequest(model=model, inputs=inputs), Call())
         assert [embedding.index for embedding in response.embeddings] == [0, 1, 2]
@@ -271,7 +276,7 @@ class TestEmbeddings:
 
     @spoken_by(*EMBEDDING)
     async def test_dimensions_are_honoured(self, spoken: Spoken) -> None:
-        model = "hashing" if spoken.upstream is None else "embedding-model"
-        asked = pb.CreateEmbeddingsRequest(model=model, inputs=[pb.EmbeddingInput(text="x")], dimensions=16)
+        model = spoken.embedding_model
+        asked = pb.CreateEmbeddingsRequest(model=model, inputs=[pb.EmbeddingInput(text="x")], dimensions=256)
         response = await spoken.provider.embed(asked, Call())
-        assert len(response.embeddings[0].values) == 16
+        assert len(response.embeddings[0].values) == 256

@@ -27,6 +27,14 @@ SHARED = {
     "plain_text",
     "wire",
 }
+SHARED |= {
+    "aws",
+    "bedrock_answers",
+    "bedrock_embeddings",
+    "bedrock_json",
+    "bedrock_listing",
+    "bedrock_models",
+}
 
 
 def subclasses(kind):

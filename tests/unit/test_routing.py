@@ -101,7 +101,7 @@ def test_a_provider_that_is_not_there_is_a_bad_request_that_says_what_to_do(name
     ("model", "said"),
     [
         ("claude-sonnet-4", "set GENAI_ANTHROPIC_API_KEY"),
-        ("anthropic.claude-v2", "this version has no such provider"),
+        ("anthropic.claude-v2", "set GENAI_BEDROCK_API_KEY"),
         ("groq:llama", "set GENAI_GROQ_API_KEY"),
     ],
 )

@@ -21,7 +21,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{name.upper()}_API_KEY" for name in PROVIDERS]
     for name in settings.os.environ.copy():
-        if name.startswith("GENAI_") or name in names:
+        if name.startswith(("GENAI_", "AWS_")) or name in names:
             monkeypatch.delenv(name)
 
 
@@ -177,6 +177,44 @@ class TestEndpoints:
     def test_azure_needs_both(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "azure" not in loaded(monkeypatch, GENAI_AZURE_API_KEY="k").endpoints
         assert "azure" in loaded(monkeypatch, GENAI_AZURE_BASE_URL="https://x/openai/v1").endpoints
+
+    @pytest.mark.parametrize(
+        ("variables", "implicit"),
+        [
+            ({"GENAI_BEDROCK_API_KEY": "k"}, False),
+            ({"AWS_BEARER_TOKEN_BEDROCK": "k"}, False),
+            ({"GENAI_BEDROCK_REGION": "eu-central-1"}, False),
+            ({"GENAI_BEDROCK_BASE_URL": "https://vpce.example"}, False),
+            ({"AWS_ACCESS_KEY_ID": "AKID"}, True),
+            ({"AWS_PROFILE": "work"}, True),
+            ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, True),
+            ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2"}, True),
+            ({"AWS_PROFILE": "work", "GENAI_DEFAULT_PROVIDER": "bedrock"}, False),
+        ],
+    )
+    def test_bedrock_is_on_with_a_key_a_place_or_credentials(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], implicit: bool
+    ) -> None:
+        """Credentials that are there for something else make it no part of what must work."""
+        found = loaded(monkeypatch, **variables).endpoints["bedrock"]
+        assert found.implicit is implicit
+        assert found.api_key == ("k" if "k" in variables.values() else None)
+        assert found.further == ({"region": "eu-central-1"} if "GENAI_BEDROCK_REGION" in variables else {})
+
+    def test_bedrocks_own_key_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {"GENAI_BEDROCK_API_KEY": "ours", "AWS_BEARER_TOKEN_BEDROCK": "theirs"}
+        assert loaded(monkeypatch, **variables).endpoints["bedrock"].api_key == "ours"
+
+    @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_SECRET_ACCESS_KEY", "GENAI_BEDROCK_DEFAULT_MODEL"])
+    def test_nothing_that_signs_makes_no_bedrock(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        assert "bedrock" not in loaded(monkeypatch, **{name: "x"}).endpoints
+
+    def test_credentials_in_the_file_do_not_count(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """AWS's own tools do not read it, so they would find none."""
+        (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=AKID\n")
+        assert "bedrock" not in loaded(monkeypatch).endpoints
 
     def test_everything_of_an_endpoint_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         found = loaded(

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-UNBILLED = ("/api/show", "/v1/messages/count_tokens")
+UNBILLED = ("/api/show", "/v1/messages/count_tokens", "/count-tokens")
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -17,6 +17,7 @@ class Entry(msgspec.Struct, kw_only=True):
     number: int  # 0, 1, ... in the order of arrival
     method: str
     path: str
+    raw_path: str = ""  # as it was sent, with the query
     model: str | None
     body: Any  # the JSON value; None when there was none, or none that parses
     raw: str  # the body as received
@@ -35,7 +36,7 @@ class Entry(msgspec.Struct, kw_only=True):
     @property
     def is_call(self) -> bool:
         """Asks a model for something; lists and descriptions of models and counts of tokens do not."""
-        return self.method == "POST" and self.path not in UNBILLED
+        return self.method == "POST" and not self.path.endswith(UNBILLED)
 
 
 class Bill:

@@ -20,7 +20,7 @@ class UpstreamProcess:
     """`with UpstreamProcess("openai", "--chunks", "200") as up:`; its calls block for a few milliseconds."""
 
     def __init__(self, name: str, *arguments: str) -> None:
-        """name: a module of this package, "openai" or "ollama"."""
+        """name: a module of this package, "openai", "ollama" or "bedrock"."""
         self._command = [sys.executable, "-m", f"tests.upstreams.{name}", *arguments]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""

@@ -111,7 +111,7 @@ class Upstream:
         async def handle(request: web.Request) -> web.StreamResponse:
             headers = {name.lower(): value for name, value in request.headers.items()}
             entry = self.bill.open(request.method, request.path, headers, await request.read())
-            entry.query = dict(request.query)
+            entry.raw_path, entry.query = request.raw_path, dict(request.query)
             try:
                 reply, answer = self._answer(entry, make, check)
                 answer.headers = {**self.headers(entry), **answer.headers}
