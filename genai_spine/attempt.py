@@ -47,10 +47,11 @@ AT_WORK = (ProviderError, ProviderTimeout, DeadlineExceeded, InternalError, Serv
 
 
 class Attempt:
-    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, turn: Turn) -> None:
-        """Puts the intent on the books."""
+    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, turn: Turn, request: Request) -> None:
+        """Puts the intent on the books. request: as the provider whose turn it is gets it."""
         self.ledger = ledger
         self.prices = prices
+        self.request = request
         self.order = order
         self.turn = turn
         self.call = order.call
@@ -60,7 +61,6 @@ class Attempt:
         self._created = 0
         self._usage: pb.Usage | None = None
         self._said = tokens.Said()
-        request = order.request
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
             caller=order.call.caller,
@@ -125,6 +125,7 @@ class Attempt:
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         lost = error.metadata.get("provider_code") == "connection_lost"
         if self.turn.delivered or lost or isinstance(error, AT_WORK):
+            await Measure.of(self.request.model)  # from now on at hand
             self._price(self._used(self._partial()))
         else:
             self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
@@ -174,7 +175,7 @@ class Attempt:
         return self._usage
 
     def _estimated(self, output: pb.Provenance) -> pb.Usage:
-        request = self.order.request
+        request = self.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
         measure = Measure.at_hand(request.model)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from genai_spine import choices, hedge, tokens
-from genai_spine.attempt import Attempt, Order
+from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.call import Call
-from genai_spine.errors import InternalError, SpineError
+from genai_spine.errors import ContextLengthExceeded, InternalError, SpineError
 from genai_spine.ledger import Ledger
 from genai_spine.plan import Planner
 from genai_spine.pricing import PriceBook
@@ -22,8 +22,10 @@ from genai_spine.strategy import Scales
 from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.window import check_context, truncate
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
+R = TypeVar("R", bound=Request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Inference:
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
-        plan = self.planner.plan(request)
         order = Order("completion", request, request.model, call)
+        plan = await self._plan(request)
         if choices.must_be_gathered(request, plan[0].provider):
             parts = [self._complete(part, plan) for part in choices.single(order)]
             return choices.gathered(await choices.all_of(parts))
@@ -67,8 +69,8 @@ class Inference:
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
-        plan = self.planner.plan(request)
         order = Order("completion", request, request.model, call, streamed=True)
+        plan = await self._plan(request)
         if choices.must_be_gathered(request, plan[0].provider):
             chunks = choices.woven([self._stream(part, plan) for part in choices.single(order)])
         elif request.routing.hedge_after_ms:
@@ -92,11 +94,29 @@ class Inference:
 
         return await self._until_done(Order("embeddings", request, request.model, call), plan, once)
 
-    async def _complete(self, order: Order, plan: list[Route]) -> pb.Completion:
-        request = order.request
-        assert isinstance(request, pb.CreateCompletionRequest)
+    async def _plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
+        """The candidates whose context the input may fit. Errors: Planner.plan()'s, ContextLengthExceeded."""
+        plan = self.planner.plan(request)
+        if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
+            return plan
+        size, fitting = request.ByteSize(), []
+        failure: ContextLengthExceeded | None = None
+        for route in plan:
+            length = self.prices.context_length(route.provider.name, route.model)
+            try:
+                if length is not None and size > length:  # a token is at least one byte
+                    await check_context(_aimed(request, route), length)
+                fitting.append(route)
+            except ContextLengthExceeded as error:
+                failure = failure or error
+        if failure is not None and not fitting:
+            raise failure
+        return fitting
 
+    async def _complete(self, order: Order, plan: list[Route]) -> pb.Completion:
         async def once(attempt: Attempt) -> pb.Completion:
+            request = attempt.request
+            assert isinstance(request, pb.CreateCompletionRequest)
             completion = await attempt.turn.provider.complete(request, order.call)
             if not completion.HasField("usage"):
                 completion.usage.CopyFrom(_estimated(request, completion))
@@ -108,14 +128,14 @@ class Inference:
         return await self._until_done(order, plan, once)
 
     async def _stream(self, order: Order, plan: list[Route]) -> AsyncGenerator[pb.CompletionChunk]:
-        request = order.request
-        assert isinstance(request, pb.CreateCompletionRequest)
         pursuit = Pursuit(plan, self.upstreams, order.call, self.retries)
         while True:
             turn = await pursuit.turn()
             try:
                 with turn:
-                    attempt = self._attempt(order, turn)
+                    attempt = await self._attempt(order, turn)
+                    request = attempt.request
+                    assert isinstance(request, pb.CreateCompletionRequest)
                     try:
                         stream = turn.provider.stream(request, order.call)
                         async with aclosing(attempt.metered(stream)) as chunks:
@@ -137,7 +157,7 @@ class Inference:
             turn = await pursuit.turn()
             try:
                 with turn:
-                    attempt = self._attempt(order, turn)
+                    attempt = await self._attempt(order, turn)
                     try:
                         return await attempt.settled(await once(attempt))
                     except BaseException as error:
@@ -146,10 +166,27 @@ class Inference:
             except SpineError as error:
                 await pursuit.failed(turn, error)
 
-    def _attempt(self, order: Order, turn: Turn) -> Attempt:
-        """Opens the call's execution; from then on the request names whom the turn asks."""
-        order.request.provider, order.request.model = turn.provider.name, turn.route.model
-        return Attempt(self.ledger, self.prices, order, turn)
+    async def _attempt(self, order: Order, turn: Turn) -> Attempt:
+        """Opens the call's execution, with the request as the provider whose turn it is gets it."""
+        request = _aimed(order.request, turn.route)
+        if isinstance(request, pb.CreateCompletionRequest) and request.truncation:
+            request = await self._truncated(request)
+        return Attempt(self.ledger, self.prices, order, turn, request)
+
+    async def _truncated(self, request: pb.CreateCompletionRequest) -> pb.CreateCompletionRequest:
+        length = self.prices.context_length(request.provider, request.model)
+        if request.truncation != pb.TRUNCATION_OLDEST_MESSAGES or length is None:
+            return request
+        shorter = pb.CreateCompletionRequest()
+        shorter.CopyFrom(request)
+        await truncate(shorter, length)
+        return shorter
+
+
+def _aimed(request: R, route: Route) -> R:
+    """The request, which from then on names the provider and the upstream's model."""
+    request.provider, request.model = route.provider.name, route.model
+    return request
 
 
 async def _end(attempt: Attempt, error: BaseException) -> None:
