@@ -86,7 +86,10 @@ class PriceBook:
     def context_length(self, provider: str, model: str) -> int | None:
         """Most tokens of input and output together, as genai-prices has it; found as a price is."""
         upstream = PROVIDER_IDS.get(provider, provider)
-        row = self._row(upstream, model.lower().removeprefix("models/"))
+        name = model.lower().removeprefix("models/")
+        row = self._row(upstream, name, self._stretch(self._minute()))
+        if row is not None and row.info.context_window is None:  # a row of a price file says nothing of it
+            row = self._match(upstream, name)
         return row.info.context_window if row else None
 
     def cost(

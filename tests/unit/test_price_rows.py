@@ -132,6 +132,11 @@ def test_operators_own_price_counts_for_a_local_model_and_nobody_elses(tmp_path:
     assert BOOK.cost("openai", "gpt-4o", usage, local=True).is_free
 
 
+def test_own_price_does_not_hide_the_length_of_the_context(tmp_path: Path) -> None:
+    book = overridden(tmp_path, "[{provider: openai, model: gpt-4o, input: 1}]")
+    assert book.context_length("openai", "gpt-4o") == 128_000
+
+
 def test_book_names_its_sources_with_their_rows(tmp_path: Path) -> None:
     book = overridden(tmp_path, UNITS)
     sources = book.sources()
