@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from bench import load
+from bench import load, prices
 from bench.processes import Running, address, process, rss_mib, stack
 from bench.targets import PATH, Rest, Typed, Yardstick, text_of
 
@@ -129,6 +129,7 @@ async def run(count: int, calls: int) -> list[Row]:
         return await streams(Rest(address(mock)), server, Rest(address(service)))
 
     rows = await with_service((), unary)
+    rows += [row(name, us, 5) for name, us in prices.measured().items()]
     return rows + await with_service(("--interval-ms", "2"), paced)
 
 

@@ -108,7 +108,7 @@ class Catalog:
             model.context_window = model.context_length
         if provider.local:
             _price(model, Decimal(0), Decimal(0))
-        elif price := self.prices.find(provider.name, model.name):
+        elif (price := self.prices.find(provider.name, model.name)) and price.per_token:
             _price(model, price.input_usd_per_1m or Decimal(0), price.output_usd_per_1m or Decimal(0))
         return model
 

@@ -1,4 +1,4 @@
-"""The command line: `genai-spine up | serve | migrate | chat | models | doctor | health`.
+"""The command line: `genai-spine up | serve | migrate | chat | models | prices | doctor | health`.
 
 Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
 1 it failed (the reason is on standard error), 2 the command line is wrong.
@@ -7,6 +7,7 @@ Every command has --help, and --json where it prints something a program may rea
 import json
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 
@@ -28,6 +29,7 @@ from genai_spine.v1.provider_service_pb2 import Capability
 # The server's own modules are imported by the commands that need them: a health check in a container
 # would else spend a second of CPU on loading databases, prices and word lists, every time.
 if TYPE_CHECKING:
+    from genai_spine.pricing import PriceBook
     from genai_spine.settings import Settings
 
 Lane = Literal["cpu", "gpu", "batch"]
@@ -64,6 +66,16 @@ def settings_with(**options: Any) -> "Settings":
         fail(error)
     telemetry.configure("DEBUG" if settings.debug else settings.log_level)
     return settings
+
+
+def book_with(settings: "Settings", overrides: Path | None = None) -> "PriceBook":
+    from genai_spine.price import PriceBookError
+    from genai_spine.pricing import PriceBook
+
+    try:
+        return PriceBook.load(overrides or settings.price_overrides)
+    except PriceBookError as error:
+        fail(error)
 
 
 def _problem(problem: Any) -> str:
@@ -230,6 +242,61 @@ def pull(
                 shown.update(tasks[step.status], total=total, completed=done)
 
     run(follow())
+
+
+prices = typer.Typer(no_args_is_help=True, help="What models cost, and what past calls would have cost.")
+app.add_typer(prices, name="prices")
+
+
+@prices.command("list")
+def list_prices(
+    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List every price of the book that these settings load, and its sources."""
+    from genai_spine import price_tables
+
+    book = book_with(settings_with())
+    price_tables.show_book(book, provider, as_json=as_json)
+
+
+@prices.command("show")
+def show_price(
+    model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")], as_json: Json = False
+) -> None:
+    """Show what a model costs, by every unit that it is sold in."""
+    from genai_spine import price_tables
+    from genai_spine.catalog import Catalog
+    from genai_spine.price_list import PriceList
+    from genai_spine.providers import PROVIDERS
+    from genai_spine.routing import Router
+
+    settings = settings_with()
+    providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
+    router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
+    found = PriceList(Catalog(router, book_with(settings))).price(model)
+    price_tables.show_price(run(found), as_json=as_json)
+
+
+@prices.command()
+def rerate(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")],
+    book: Annotated[Path | None, typer.Option(help="Overrides. Default: GENAI_PRICE_OVERRIDES.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider's calls.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Price the calls of a period again, by this price book, and write what they cost now."""
+    from genai_spine import price_tables
+    from genai_spine.rerating import Period
+
+    if last < first:
+        fail("--to is before --from")
+    settings = settings_with()
+    period = Period(first.date(), last.date(), provider)
+    outcome = run(price_tables.rerate(settings.database, book_with(settings, book), period, dry_run=dry_run))
+    price_tables.show_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(name="doctor")

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from genai_spine import envoy
 from genai_spine.errors import SpineError
-from genai_spine.pricing import PriceBook, PriceBookError
+from genai_spine.price import PriceBookError
+from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings

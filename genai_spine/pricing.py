@@ -1,72 +1,27 @@
-"""The price book: what the tokens of a model cost, in integer ticks (1 tick = 1e-10 USD).
+"""The price book: finds the price of a model and what a call costs, in integer ticks of 1e-10 USD.
 
 Sources, the first that knows a model wins: the operator's overrides, prices.yaml, genai-prices
 (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data and the matching rules
 of genai-prices are used; its updater is never started, so nothing here touches the network.
-
-A price is kept as an integer of 1e-20 USD per 1,000,000 tokens, because some published prices have 18
-decimals. The cost of a call is summed exactly and rounded once, half up, to a tick.
 """
 
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, date, datetime
 from functools import lru_cache
-from hashlib import sha256
-from operator import mul
 from pathlib import Path
-from typing import Annotated, Any
+from typing import NamedTuple
 
-import msgspec
-import yaml
 from genai_prices import __version__ as GENAI_PRICES_VERSION
 from genai_prices import data as genai_prices_data
-from genai_prices.types import (
-    ClauseEquals,
-    ClauseOr,
-    ClauseStartsWith,
-    MatchLogic,
-    ModelInfo,
-    ModelPrice,
-    Provider,
-    Tier,
-    TieredPrices,
-)
+from genai_prices.types import Provider
 
+from genai_spine.price import TICKS_PER_USD, Price
+from genai_spine.price_rows import PROVIDER_IDS, Row, checksum, published, read
 from genai_spine.v1 import completion_service_pb2 as pb
-
-# Our provider names where genai-prices uses another; every other name is looked up as it is. A provider
-# that genai-prices does not have (ollama, vllm, deepinfra, ...) has only the rows of the two files.
-PROVIDER_IDS = {"bedrock": "aws", "gemini": "google", "xai": "x-ai"}
-PROVIDER_NAMES = {upstream: ours for ours, upstream in PROVIDER_IDS.items()}
-
-TICKS_PER_USD = 10**10
-UNITS_PER_USD = 10**20  # of the prices kept here
-UNITS_PER_TICK = UNITS_PER_USD // TICKS_PER_USD * 1_000_000  # prices are for 1,000,000 tokens
-
-# For each bucket of Usage the kinds of price that fit it, narrowest first: the first that a row has counts.
-# The kinds are genai-prices' keys without "_mtok", and the fields of a row in our YAML.
-INPUT_BUCKETS = (
-    ("input",),  # uncached_input_tokens
-    ("cache_read", "input"),  # cache_read_tokens
-    ("cache_write_5m", "cache_write", "input"),  # cache_write_5m_tokens
-    ("cache_write_1h", "cache_write", "input"),  # cache_write_1h_tokens
-    ("input_audio", "input"),  # audio_input_tokens
-    ("input_image", "input"),  # image_input_tokens
-)
-OUTPUT_BUCKETS = (
-    ("output",),  # visible_output_tokens
-    ("output_reasoning", "output"),  # reasoning_tokens
-    ("output_audio", "output"),  # audio_output_tokens
-)
-BUCKETS = INPUT_BUCKETS + OUTPUT_BUCKETS
-KINDS = tuple(dict.fromkeys(kind for kinds in BUCKETS for kind in kinds))
-
-Rates = tuple[int, ...]  # one per bucket, 1e-20 USD per 1,000,000 tokens; 0 where there is no price
-Amount = Decimal | TieredPrices
+from genai_spine.v1 import execution_pb2
 
 # A known name covers a longer one when the rest starts with one of these: "gpt-4o" covers "gpt-4o-2024",
 # not "gpt-4omega"; "gpt-5" does not cover "gpt-5.9".
@@ -78,100 +33,13 @@ DATED = re.compile(r"-(20\d{6}|20\d\d-\d\d-\d\d|2[3-9]\d\d)(-v\d+(:\d+)?)?")
 MEMO_SIZE = 4096  # models; more are looked up again
 
 
-class PriceBookError(ValueError):
-    """A price file or price that cannot be used; says which row and field."""
+class Source(NamedTuple):
+    """One source of the book."""
 
-
-class Amounts(msgspec.Struct, forbid_unknown_fields=True):
-    """US dollars for 1,000,000 tokens of each kind."""
-
-    input: Decimal | None = None
-    cache_read: Decimal | None = None
-    cache_write: Decimal | None = None
-    cache_write_5m: Decimal | None = None
-    cache_write_1h: Decimal | None = None
-    input_audio: Decimal | None = None
-    input_image: Decimal | None = None
-    output: Decimal | None = None
-    output_reasoning: Decimal | None = None
-    output_audio: Decimal | None = None
-
-
-class FileTier(Amounts, kw_only=True):
-    above_input_tokens: Annotated[int, msgspec.Meta(ge=1)]
-
-
-class FileRow(Amounts, kw_only=True):
-    """One row of prices.yaml or of the operator's overrides."""
-
-    provider: Annotated[str, msgspec.Meta(min_length=1)]
-    model: Annotated[str, msgspec.Meta(min_length=1)]
-    aliases: list[str] = []
-    free: bool = False
-    tiers: list[FileTier] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One model of one source, with its prices of all times."""
-
-    info: ModelInfo
-    owner: str  # genai-prices id of the provider that sells at these prices
-    source: str
-    is_free: bool = False
-
-    @property
-    def periods(self) -> list[ModelPrice]:
-        prices = self.info.prices
-        return [prices] if isinstance(prices, ModelPrice) else [period.prices for period in prices]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs at one time."""
-
-    provider: str  # whose price it is: openai for gpt-4o on azure
-    model: str  # the row's name, which can be shorter or longer than the one asked for
-    name: str | None  # for people
-    source: str  # "overrides", "overlay" or "genai-prices"
-    is_free: bool  # free by nature; a hosted model with a price of 0 is not
-    rates: Rates
-    unpriced: tuple[int, ...] = ()  # buckets without a price
-    tiers: tuple[tuple[int, Rates], ...] = ()  # (input tokens that must be exceeded, rates), highest first
-    request_fee: int = 0  # of a request that used tokens, as a rate for one token
-
-    @property
-    def input_usd_per_1m(self) -> Decimal | None:
-        """US dollars for 1,000,000 uncached input tokens, before any tier; None: no price."""
-        return self._usd(0)
-
-    @property
-    def output_usd_per_1m(self) -> Decimal | None:
-        """US dollars for 1,000,000 visible output tokens, before any tier; None for embeddings."""
-        return self._usd(len(INPUT_BUCKETS))
-
-    def ticks(self, usage: pb.Usage) -> int | None:
-        """The cost of usage; None when it has tokens of a bucket without a price.
-
-        As in genai-prices, input longer than a tier's start prices the whole request at that tier.
-        """
-        counts = _counts(usage)
-        if self.unpriced and any(counts[bucket] for bucket in self.unpriced):
-            return None
-        rates = self.rates
-        if self.tiers:
-            input_tokens = sum(counts[: len(INPUT_BUCKETS)])
-            for start, tier in self.tiers:
-                if input_tokens > start:
-                    rates = tier
-                    break
-        units: int = sum(map(mul, counts, rates))
-        if self.request_fee and any(counts):
-            units += self.request_fee
-        return (units + UNITS_PER_TICK // 2) // UNITS_PER_TICK
-
-    def _usd(self, bucket: int) -> Decimal | None:
-        return None if bucket in self.unpriced else Decimal(self.rates[bucket]) / UNITS_PER_USD
+    name: str
+    checksum: str
+    rows: int
+    valid_from: date | None  # newest first day of a price that holds now; None: no price is dated
 
 
 class PriceBook:
@@ -182,15 +50,20 @@ class PriceBook:
         self.version = version
         self._clock = clock
         self._upstream = {provider.id: provider for provider in genai_prices_data.providers}
-        self._rows = {id(info): Row(info, owner, "genai-prices") for owner, info in _models()}
+        self._rows = {id(row.info): row for row in published()}
         self._known = {owner: self._known_names(provider) for owner, provider in self._upstream.items()}
-        self._own: dict[str, dict[str, Row]] = {}
-        for row in rows:
-            self._own.setdefault(row.owner, {}).update((name, row) for name in _names(row.info))
-        every = [*self._rows.values(), *(row for names in self._own.values() for row in names.values())]
-        self._prices = {id(prices): _compile(row, prices) for row in every for prices in row.periods}
+        files = list(rows)
+        starts = sorted({_midnight(row.valid_from) for row in files if row.valid_from})
+        self._starts = starts  # minutes at which rows of the files begin to hold
+        self._own = [_in_force(files, minute) for minute in (0, *starts)]  # one for each stretch of time
+        self._prices = {
+            id(prices): row.compiled(prices, valid_from)
+            for row in (*self._rows.values(), *files)
+            for prices, valid_from in row.periods
+        }
         self._row = lru_cache(MEMO_SIZE)(self._find_row)
         self._price = lru_cache(MEMO_SIZE)(self._price_at)
+        self._list = lru_cache(1)(self._list_at)
 
     @classmethod
     def load(cls, overrides: Path | None = None, *, clock: Callable[[], float] = time.time) -> "PriceBook":
@@ -198,22 +71,25 @@ class PriceBook:
         files = {"overlay": Path(__file__).with_name("prices.yaml")}
         if overrides is not None:
             files["overrides"] = overrides
-        rows = [row for source, path in files.items() for row in _read(path, source)]
+        rows = [row for source, path in files.items() for row in read(path, source)]
         compiled = {f"genai-prices {GENAI_PRICES_VERSION}": Path(genai_prices_data.__file__), **files}
-        return cls(rows, " + ".join(f"{name} {_checksum(path)}" for name, path in compiled.items()), clock)
+        return cls(rows, " + ".join(f"{name} {checksum(path)}" for name, path in compiled.items()), clock)
 
     def find(self, provider: str, model: str) -> Price | None:
-        """The price that holds now; None when the book has none per token for this model.
+        """The price that holds now; None when the book has none for this model.
 
         An exact name or alias comes first, then what genai-prices' own rules match, then the newest dated
         row of an undated family name, then the longest known name that the model's name goes on from.
         """
-        return self._price(provider, model, None, self._minute())
+        return self._price(provider, model, None, False, self._minute())
 
     def context_length(self, provider: str, model: str) -> int | None:
         """Most tokens of input and output together, as genai-prices has it; found as a price is."""
         upstream = PROVIDER_IDS.get(provider, provider)
-        row = self._row(upstream, model.lower().removeprefix("models/"))
+        name = model.lower().removeprefix("models/")
+        row = self._row(upstream, name, self._stretch(self._minute()))
+        if row is not None and row.info.context_window is None:  # a row of a price file says nothing of it
+            row = self._match(upstream, name)
         return row.info.context_window if row else None
 
     def cost(
@@ -225,15 +101,52 @@ class PriceBook:
         local: bool = False,
         service_tier: str | None = None,
     ) -> pb.Cost:
-        """What usage costs now; price_known is false, with 0 ticks, when the book cannot tell.
+        """What tokens cost now; price_known is false, with 0 ticks, when the book cannot tell.
 
-        local: the model runs on the operator's machines, where tokens cost nothing. service_tier: the tier
-        that the provider says it served ("flex", "priority", ...), which can have prices of its own.
+        local: the model runs on the operator's machines, where it costs nothing unless the operator's own
+        file says so. service_tier: the tier that the provider says it served ("flex", "priority", ...),
+        which can have prices of its own.
         """
-        if local:
+        price = self._price(provider, model, service_tier, False, self._minute())
+        return self._cost(price, usage, None, local)
+
+    def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> pb.Cost:
+        """What a call costs that consumed `usage` and `units`, by the prices of the time it was made.
+
+        The model that answered is looked up first, then the one that was asked for. local: as in cost().
+        """
+        made = execution.create_time.seconds // 60 if execution.HasField("create_time") else self._minute()
+        tier = execution.service_tier or None
+        units = execution.units if execution.HasField("units") else None
+        provider, asked, answered = execution.provider, execution.model, execution.answered_model
+        batch, usage = execution.operation == "batch", execution.usage
+        if answered and answered != asked:
+            cost = self._cost(self._price(provider, answered, tier, batch, made), usage, units, local)
+            if cost.price_known:
+                return cost
+        return self._cost(self._price(provider, asked, tier, batch, made), usage, units, local)
+
+    def prices(self) -> list[Price]:
+        """Every model with a price, at its price of now, sorted by model, then provider."""
+        return list(self._list(self._minute()))
+
+    def sources(self) -> list[Source]:
+        """Where the prices of now come from, the weakest first."""
+        names: dict[str, str] = dict(part.rsplit(" ", 1) for part in self.version.split(" + "))
+        found = []
+        prices = self.prices()
+        for name, digest in names.items():
+            here = [price for price in prices if price.source == name.partition(" ")[0]]
+            dates = [price.valid_from for price in here if price.valid_from]
+            found.append(Source(name, digest, len(here), max(dates, default=None)))
+        return found
+
+    def _cost(
+        self, price: Price | None, usage: pb.Usage, units: execution_pb2.UnitUsage | None, local: bool
+    ) -> pb.Cost:
+        if local and (price is None or price.source != "overrides"):
             return pb.Cost(price_known=True, is_free=True, price_book=self.version)
-        price = self._price(provider, model, service_tier, self._minute())
-        ticks = None if price is None else price.ticks(usage)
+        ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:
             return pb.Cost(price_book=self.version)
         return pb.Cost(
@@ -244,36 +157,46 @@ class PriceBook:
             price_book=self.version,
         )
 
-    def list(self) -> "list[Price]":
-        """Every model with a price per token, at its price of now, sorted by model, then provider."""
-        now = _utc(self._minute())
-        prices = (self._prices[id(row.info.get_prices(now))] for row in self._all())
-        return sorted(filter(None, prices), key=lambda price: (price.model, price.provider))
-
     def _minute(self) -> int:
         """Prices change at dates and, off-peak, at times of day; all of them at whole minutes."""
         return int(self._clock()) // 60
 
-    def _all(self) -> Iterator[Row]:
+    def _stretch(self, minute: int) -> int:
+        return bisect_right(self._starts, minute)
+
+    def _list_at(self, minute: int) -> tuple[Price, ...]:
+        now = _utc(minute)
+        prices = (self._prices[id(row.info.get_prices(now))] for row in self._all(minute))
+        return tuple(sorted(filter(None, prices), key=lambda price: (price.model, price.provider)))
+
+    def _all(self, minute: int) -> Iterator[Row]:
         """Every row that is not replaced by a stronger one of the same name."""
-        for names in self._own.values():
+        own = self._own[self._stretch(minute)]
+        for names in own.values():
             yield from {id(row): row for row in names.values()}.values()
         for row in self._rows.values():
-            if row.info.id.lower() not in self._own.get(row.owner, {}):
+            if row.info.id.lower() not in own.get(row.owner, {}):
                 yield row
 
-    def _price_at(self, provider: str, model: str, service_tier: str | None, minute: int) -> Price | None:
+    def _price_at(
+        self, provider: str, model: str, service_tier: str | None, batch: bool, minute: int
+    ) -> Price | None:
         upstream = PROVIDER_IDS.get(provider, provider)
-        row = self._row(upstream, model.lower().removeprefix("models/"))  # "models/" is Gemini's
+        name = model.lower().removeprefix("models/")  # "models/" is Gemini's
+        row = self._row(upstream, name, self._stretch(minute))
         if row is None:
             return None
+        now = _utc(minute)
+        price = self._prices[id(row.info.get_prices(now))]
         # One provider's tiers say nothing about another that sells the same model; so in genai-prices.
-        if service_tier and row.owner == upstream:
-            return _compile(row, row.info.get_prices(_utc(minute), {"service_tier": service_tier}))
-        return self._prices[id(row.info.get_prices(_utc(minute)))]
+        if row.owner != upstream or not (service_tier or batch):
+            return price
+        terms = {"service_tier": service_tier} if service_tier else {}
+        terms |= {"processing": "batch"} if batch else {}
+        return row.compiled(row.info.get_prices(now, terms), price.valid_from if price else None)
 
-    def _find_row(self, upstream: str, name: str) -> Row | None:
-        own, known = self._own.get(upstream, {}), self._known.get(upstream, {})
+    def _find_row(self, upstream: str, name: str, stretch: int) -> Row | None:
+        own, known = self._own[stretch].get(upstream, {}), self._known.get(upstream, {})
         if name in own:
             return own[name]
         own_prefix = _longest_prefix(upstream, name, own)
@@ -304,8 +227,9 @@ class PriceBook:
         names: dict[str, Row] = {}
         for owner in (provider.id, *(provider.fallback_model_providers or ())):
             for info in self._upstream[owner].models:
-                for name in _names(info):
-                    names.setdefault(name, self._rows[id(info)])
+                row = self._rows[id(info)]
+                for name in row.names:
+                    names.setdefault(name, row)
         return names
 
 
@@ -313,23 +237,18 @@ def _utc(minute: int) -> datetime:
     return datetime.fromtimestamp(minute * 60, UTC)
 
 
-def _models() -> Iterator[tuple[str, ModelInfo]]:
-    return ((provider.id, info) for provider in genai_prices_data.providers for info in provider.models)
+def _midnight(day: date) -> int:
+    """The minute at which a day begins."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) // 60
 
 
-def _names(info: ModelInfo) -> Iterator[str]:
-    yield info.id.lower()
-    yield from _clause_names(info.match)
-
-
-def _clause_names(clause: MatchLogic) -> Iterator[str]:
-    if isinstance(clause, ClauseOr):
-        for part in clause.or_:
-            yield from _clause_names(part)
-    elif isinstance(clause, ClauseEquals):
-        yield clause.equals.lower()
-    elif isinstance(clause, ClauseStartsWith):
-        yield clause.starts_with.lower()
+def _in_force(rows: Iterable[Row], minute: int) -> dict[str, dict[str, Row]]:
+    """Provider to name to the strongest row that holds then."""
+    own: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.valid_from is None or _midnight(row.valid_from) <= minute:
+            own.setdefault(row.owner, {}).update((name, row) for name in row.names)
+    return own
 
 
 def _longest_prefix(upstream: str, name: str, known: Mapping[str, Row]) -> str | None:
@@ -350,131 +269,3 @@ def _newest_dated(name: str, known: Mapping[str, Row]) -> Row | None:
             digits = date[1].replace("-", "")
             dates["20" + digits if len(digits) == 4 else digits] = row
     return dates[max(dates)] if dates else None
-
-
-def _compile(row: Row, prices: ModelPrice) -> Price | None:
-    """The price of a row in one period; None when there is none per token. Raises PriceBookError."""
-    amounts = [_amount(vars(prices), kinds) for kinds in BUCKETS]
-    if all(amount is None for amount in amounts):
-        # genai-prices leaves out the prices of free models, but also of models that are priced in another
-        # way or not any more. Only a name that says free is a price of 0.
-        if vars(prices) or not row.info.id.endswith((":free", "-free")):
-            return None
-        amounts = [Decimal(0)] * len(BUCKETS)
-    starts = {tier.start for amount in amounts if isinstance(amount, TieredPrices) for tier in amount.tiers}
-    try:
-        return Price(
-            provider=PROVIDER_NAMES.get(row.owner, row.owner),
-            model=row.info.id,
-            name=row.info.name,
-            source=row.source,
-            is_free=row.is_free,
-            rates=_rates(amounts, -1),
-            unpriced=tuple(bucket for bucket, amount in enumerate(amounts) if amount is None),
-            tiers=tuple((start, _rates(amounts, start)) for start in sorted(starts, reverse=True)),
-            request_fee=_units(vars(prices).get("requests_kcount") or Decimal(0)) * 1000,
-        )
-    except PriceBookError as error:
-        raise PriceBookError(f"{row.source}: {row.owner} {row.info.id}: {error}") from None
-
-
-def _amount(prices: Mapping[str, Amount | None], kinds: Iterable[str]) -> Amount | None:
-    amounts = (prices.get(f"{kind}_mtok") for kind in kinds)
-    return next((amount for amount in amounts if amount is not None), None)
-
-
-def _rates(amounts: Iterable[Amount | None], start: int) -> Rates:
-    """Rates of a request whose input exceeds `start` tokens; -1: no tier is reached."""
-    return tuple(0 if amount is None else _units(_at(amount, start)) for amount in amounts)
-
-
-def _at(amount: Amount, start: int) -> Decimal:
-    if isinstance(amount, Decimal):
-        return amount
-    reached = [tier.price for tier in amount.tiers if tier.start <= start]
-    return reached[-1] if reached else amount.base
-
-
-def _units(usd: Decimal) -> int:
-    if not usd.is_finite() or usd < 0:
-        raise PriceBookError(f"{usd} is not a price")
-    numerator, denominator = usd.as_integer_ratio()
-    units, rest = divmod(numerator * UNITS_PER_USD, denominator)
-    if rest:
-        raise PriceBookError(f"{usd} has more than 20 decimals")
-    return units
-
-
-def _counts(usage: pb.Usage) -> tuple[int, ...]:
-    """The tokens of each bucket.
-
-    Tokens that the totals have beyond their buckets count as uncached input and visible output: usage that
-    comes without its split is not free.
-    """
-    cache_read, write_5m = usage.cache_read_tokens, usage.cache_write_5m_tokens
-    write_1h, audio, image = usage.cache_write_1h_tokens, usage.audio_input_tokens, usage.image_input_tokens
-    reasoning, audio_output = usage.reasoning_tokens, usage.audio_output_tokens
-    uncached, visible = usage.uncached_input_tokens, usage.visible_output_tokens
-    spare = usage.input_tokens - cache_read - write_5m - write_1h - audio - image
-    if spare > uncached:
-        uncached = spare
-    spare = usage.output_tokens - reasoning - audio_output
-    if spare > visible:
-        visible = spare
-    return uncached, cache_read, write_5m, write_1h, audio, image, visible, reasoning, audio_output
-
-
-def _checksum(path: Path) -> str:
-    return f"sha256:{sha256(path.read_bytes()).hexdigest()[:12]}"
-
-
-def _read(path: Path, source: str) -> list[Row]:
-    """The rows of a price file. Raises PriceBookError."""
-    try:
-        # The base loader keeps every scalar as its text, so that no price passes through a float.
-        items: Any = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
-    except (OSError, yaml.YAMLError) as error:
-        raise PriceBookError(f"{path}: {error}") from None
-    if not isinstance(items, list):
-        raise PriceBookError(f"{path}: must be a list of rows")
-    rows: list[Row] = []
-    taken: dict[tuple[str, str], int] = {}
-    for number, item in enumerate(items, 1):
-        row = _file_row(item, source, f"{path}: row {number}")
-        for name in _names(row.info):
-            first = taken.setdefault((row.owner, name), number)
-            if first != number:
-                raise PriceBookError(f"{path}: row {number}: model: {name!r} is also in row {first}")
-        rows.append(row)
-    return rows
-
-
-def _file_row(item: Any, source: str, where: str) -> Row:
-    try:
-        row = msgspec.convert(item, FileRow, strict=False)
-    except msgspec.ValidationError as error:
-        raise PriceBookError(f"{where}: {error}") from None
-    prices = {f"{kind}_mtok": _file_amount(row, kind, where) for kind in KINDS}
-    if row.free:
-        if row.tiers or any(amount is not None for amount in prices.values()):
-            raise PriceBookError(f"{where}: free: a free row has no prices")
-        prices = {"input_mtok": Decimal(0), "output_mtok": Decimal(0)}
-    elif row.input is None:
-        raise PriceBookError(f"{where}: input: needed, unless the row says free: true")
-    match = ClauseOr(or_=[ClauseEquals(equals=name) for name in (row.model, *row.aliases)])
-    info = ModelInfo(id=row.model, match=match, prices=ModelPrice(**prices))
-    return Row(info, PROVIDER_IDS.get(row.provider, row.provider), source, is_free=row.free)
-
-
-def _file_amount(row: FileRow, kind: str, where: str) -> Amount | None:
-    steps = [(tier.above_input_tokens, getattr(tier, kind)) for tier in row.tiers]
-    tiers = [Tier(start=start, price=price) for start, price in steps if price is not None]
-    base: Decimal | None = getattr(row, kind)
-    if tiers and base is None:
-        raise PriceBookError(f"{where}: {kind}: has a price in tiers, but none below them")
-    try:
-        for price in (base or Decimal(0), *(tier.price for tier in tiers)):
-            _units(price)
-    except PriceBookError as error:
-        raise PriceBookError(f"{where}: {kind}: {error}") from None
-    return TieredPrices(base=base, tiers=tiers) if base is not None and tiers else base

@@ -16,6 +16,7 @@ from genai_spine.catalog import Catalog
 from genai_spine.inference import Inference, Rules
 from genai_spine.interceptors import Door
 from genai_spine.ledger import Ledger
+from genai_spine.price_list import PriceList
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
@@ -26,6 +27,7 @@ from genai_spine.services.document import DocumentService
 from genai_spine.services.health import HealthService
 from genai_spine.services.openai import Facade, OpenAIService
 from genai_spine.services.provider import ProviderService
+from genai_spine.services.usage import UsageService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database
@@ -39,18 +41,21 @@ from genai_spine.v1 import (
     health_service_pb2,
     openai_service_pb2,
     provider_service_pb2,
+    usage_service_pb2,
 )
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
 from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
+from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
     completion_service_pb2,
     openai_service_pb2,
     provider_service_pb2,
+    usage_service_pb2,
     health_service_pb2,
     document_service_pb2,
 )
@@ -96,8 +101,8 @@ class Server:
         """A scratch database is made here; any other is migrated on purpose, not by the way."""
         if self.database.is_scratch:
             await schema.upgrade(self.database)
-        elif (revision := await schema.current(self.database)) != schema.head():
-            raise ValueError(f"the database is at revision {revision}; run `genai-spine migrate`")
+        else:
+            await schema.check(self.database)
 
     async def stop(self) -> None:
         """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""
@@ -167,6 +172,7 @@ def _attach(
         (add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
         (add_OpenAIServiceServicer_to_server, OpenAIService(Facade(inference))),
         (add_ProviderServiceServicer_to_server, providers),
+        (add_UsageServiceServicer_to_server, UsageService(PriceList(catalog))),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
     ]

@@ -1,14 +1,26 @@
 """Executions: the only SQL of the ledger's rows, and the only place that turns one into a message."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import RowMapping, exists, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    bindparam,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
-from genai_spine.store.database import Database, Now, RowsRefused
+from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
@@ -37,6 +49,8 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "error": "error",
     "user_id": "user",
     "provider_response_id": "provider_response_id",
+    "answered_model": "answered_model",
+    "service_tier": "service_tier",
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "wasted"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
@@ -70,6 +84,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
 _PROVENANCES = {number: name.removeprefix("PROVENANCE_") for name, number in pb.Provenance.items() if number}
 _SUCCESS = {"PENDING": None, "SUCCEEDED": True}  # every other state: False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Settled rows with known usage, made in [start, end) and priced by another book than this one."""
+
+    start: datetime
+    end: datetime
+    not_by_book: str
+    provider: str | None = None  # None: all
 
 
 class Executions:
@@ -113,6 +137,43 @@ class Executions:
             )
         return [_execution(row) for row in rows]
 
+    async def count(self, scope: Scope) -> int:
+        query = select(func.count()).select_from(executions).where(*_within(scope))
+        async with self._database.engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def page(self, scope: Scope, after: Execution | None, limit: int) -> list[Execution]:
+        """The oldest rows of the scope that are younger than `after`."""
+        query = select(executions).where(*_within(scope))
+        if after is not None:
+            at = tuple_(literal(_datetime(after.create_time), Utc()), literal(after.id))
+            query = query.where(tuple_(executions.c.created_at, executions.c.id) > at)
+        query = query.order_by(executions.c.created_at, executions.c.id).limit(limit)
+        async with self._database.engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [_execution(row) for row in rows]
+
+    async def reprice(self, rated: Sequence[tuple[Execution, pb.Cost]]) -> None:
+        """Writes other costs into settled rows, in one transaction.
+
+        A row that somebody else has priced by another book since it was read is left alone.
+        """
+        if not rated:
+            return
+        row = executions.c
+        change = (
+            update(executions)
+            .where(row.id == bindparam("row_id"), row.price_book == bindparam("old_book"))
+            .values({name: bindparam(f"new_{name}") for name in (*_COST, "cost_usd")})
+        )
+        values = [
+            {f"new_{name}": getattr(cost, name) for name in (*_COST, "cost_usd")}
+            | {"row_id": execution.id, "old_book": execution.cost.price_book}
+            for execution, cost in rated
+        ]
+        async with self._database.engine.begin() as connection:
+            await connection.execute(change, values)
+
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST; their ids.
 
@@ -155,6 +216,19 @@ class Executions:
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
+
+
+def _within(scope: Scope) -> list[ColumnElement[bool]]:
+    row = executions.c
+    conditions = [
+        row.created_at >= scope.start,
+        row.created_at < scope.end,
+        row.state.in_(("SUCCEEDED", "FAILED", "CANCELLED")),
+        row.input_provenance.is_distinct_from("UNKNOWN"),
+        row.output_provenance.is_distinct_from("UNKNOWN"),
+        row.price_book != scope.not_by_book,
+    ]
+    return conditions if scope.provider is None else [*conditions, row.provider == scope.provider]
 
 
 def _execution(row: RowMapping) -> Execution:

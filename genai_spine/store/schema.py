@@ -39,6 +39,12 @@ def head() -> str:
     return newest
 
 
+async def check(database: Database) -> None:
+    """Raises ValueError when the tables are not those of this version."""
+    if (revision := await current(database)) != head():
+        raise ValueError(f"the database is at revision {revision}; run `genai-spine migrate`")
+
+
 @asynccontextmanager
 async def _opened(database: str | Database) -> AsyncIterator[Database]:
     if isinstance(database, Database):

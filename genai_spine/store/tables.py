@@ -76,6 +76,8 @@ executions = sa.Table(
     _text("server_id"),  # the process that made the call
     sa.Column("settled_at", Utc),
     sa.Column("provider_response_id", sa.Text),
+    sa.Column("answered_model", sa.Text),  # by the provider's word; priced by this name first
+    sa.Column("service_tier", sa.Text),  # that the provider says it served
     _added_number("audio_ms"),  # milliseconds of sound
     _added_number("characters"),  # of text that was spoken
     _added_number("images"),

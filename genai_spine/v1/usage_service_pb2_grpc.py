@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from genai_spine.v1 import usage_service_pb2 as genai__spine_dot_v1_dot_usage__service__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +41,11 @@ class UsageServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.FromString,
                 _registered_method=True)
+        self.ListPricesArray = channel.unary_unary(
+                '/genai_spine.v1.UsageService/ListPricesArray',
+                request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.GetPrice = channel.unary_unary(
                 '/genai_spine.v1.UsageService/GetPrice',
                 request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.GetPriceRequest.SerializeToString,
@@ -57,7 +63,16 @@ class UsageServiceServicer:
     """
 
     def ListPrices(self, request, context):
-        """ListPrices lists every model of the price book that has a price, sorted by model. Errors: none.
+        """ListPrices lists every model of the price book that has a price, sorted by model.
+        Errors: VALIDATION_ERROR (page token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPricesArray(self, request, context):
+        """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+        clients. Errors: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +101,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ListPrices,
                     request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.SerializeToString,
+            ),
+            'ListPricesArray': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPricesArray,
+                    request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetPrice': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPrice,
@@ -126,6 +146,33 @@ class UsageService:
             '/genai_spine.v1.UsageService/ListPrices',
             genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.SerializeToString,
             genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPricesArray(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.UsageService/ListPricesArray',
+            genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

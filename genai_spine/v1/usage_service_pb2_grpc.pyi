@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from genai_spine.v1 import usage_service_pb2 as _usage_service_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -34,7 +35,13 @@ class UsageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     ListPrices: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesRequest, _usage_service_pb2.ListPricesResponse]
-    """ListPrices lists every model of the price book that has a price, sorted by model. Errors: none."""
+    """ListPrices lists every model of the price book that has a price, sorted by model.
+    Errors: VALIDATION_ERROR (page token).
+    """
+    ListPricesArray: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]
+    """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+    clients. Errors: none.
+    """
     GetPrice: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetPriceRequest, _usage_service_pb2.ModelPrice]
     """GetPrice returns the price of one model; an undated family name leads to its newest dated row.
     Errors: PRICE_NOT_FOUND.
@@ -50,7 +57,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPrices: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesRequest, _usage_service_pb2.ListPricesResponse]  # type: ignore[assignment]
-    """ListPrices lists every model of the price book that has a price, sorted by model. Errors: none."""
+    """ListPrices lists every model of the price book that has a price, sorted by model.
+    Errors: VALIDATION_ERROR (page token).
+    """
+    ListPricesArray: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+    clients. Errors: none.
+    """
     GetPrice: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetPriceRequest, _usage_service_pb2.ModelPrice]  # type: ignore[assignment]
     """GetPrice returns the price of one model; an undated family name leads to its newest dated row.
     Errors: PRICE_NOT_FOUND.
@@ -69,7 +82,19 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _usage_service_pb2.ListPricesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.ListPricesResponse, _abc.Awaitable[_usage_service_pb2.ListPricesResponse]]:
-        """ListPrices lists every model of the price book that has a price, sorted by model. Errors: none."""
+        """ListPrices lists every model of the price book that has a price, sorted by model.
+        Errors: VALIDATION_ERROR (page token).
+        """
+
+    @_abc_1.abstractmethod
+    def ListPricesArray(
+        self,
+        request: _usage_service_pb2.ListPricesArrayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+        clients. Errors: none.
+        """
 
     @_abc_1.abstractmethod
     def GetPrice(

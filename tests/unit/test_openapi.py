@@ -26,13 +26,14 @@ from genai_spine.v1 import (
     field_rules_pb2,
     health_service_pb2,
     openai_service_pb2,
+    usage_service_pb2,
 )
 
 DOCUMENT = document("1.2.3")
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SERVICES = [
     service
-    for file in (pb, document_service_pb2, health_service_pb2, openai_service_pb2)
+    for file in (pb, document_service_pb2, health_service_pb2, openai_service_pb2, usage_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 OPERATIONS = {
@@ -52,9 +53,17 @@ def request_schema(operation_id: str) -> dict[str, Any]:
     return schema
 
 
+def bindings(method: Any) -> list[tuple[str, str]]:
+    """(verb, path) of every route to a method; none when it is reachable by gRPC only."""
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    rules = [(each, each.WhichOneof("pattern")) for each in (rule, *rule.additional_bindings)]
+    return [(verb, getattr(each, verb)) for each, verb in rules if verb]
+
+
 def request_messages() -> list[Any]:
     """Descriptors of every message that a typed route takes, nested ones included."""
-    waiting = [method.input_type for service in SERVICES for method in service.methods]
+    methods = [method for service in SERVICES for method in service.methods]
+    waiting = [method.input_type for method in methods if any(bindings(method))]
     found: dict[str, Any] = {}
     while waiting:
         descriptor = waiting.pop()
@@ -88,10 +97,7 @@ def test_every_http_rule_is_a_path_and_every_path_has_a_rule() -> None:
     rules = set()
     for service in SERVICES:
         for method in service.methods:
-            rule = method.GetOptions().Extensions[annotations_pb2.http]
-            for binding in (rule, *rule.additional_bindings):
-                verb = binding.WhichOneof("pattern")
-                rules.add((verb, re.sub(r"=\**}", "}", getattr(binding, verb))))
+            rules |= {(verb, re.sub(r"=\**}", "}", path)) for verb, path in bindings(method)}
     assert {(verb, path) for path, item in DOCUMENT["paths"].items() for verb in item} == rules
     assert len(OPERATIONS) == len(rules), "operation ids are unique"
 

@@ -12,12 +12,8 @@ from genai_prices.types import Usage as UpstreamUsage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.pricing import (
-    BUCKETS,
-    PROVIDER_NAMES,
-    UNITS_PER_TICK,
-    Price,
-)
+from genai_spine.price import BUCKETS, GRAINS_PER_TICK, Price
+from genai_spine.price_rows import PROVIDER_NAMES
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
@@ -114,7 +110,7 @@ def test_cost_is_an_integer_within_half_a_tick_and_additive(
     for counts in (*halves, both):
         costs[counts] = cost = price.ticks(usage_from(counts))
         assert type(cost) is int
-        exact = Fraction(sum(c * r for c, r in zip(counts, rates, strict=True)), UNITS_PER_TICK)
+        exact = Fraction(sum(c * r for c, r in zip(counts, rates, strict=True)), GRAINS_PER_TICK)
         assert Fraction(-1, 2) < cost - exact <= Fraction(1, 2)
     # Three roundings of half a tick each leave less than one and a half, so one.
     assert abs(costs[both] - costs[halves[0]] - costs[halves[1]]) <= 1

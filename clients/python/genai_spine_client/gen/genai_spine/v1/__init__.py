@@ -57,6 +57,7 @@ __all__ = (
     "JsonSchema",
     "ListModelsRequest",
     "ListModelsResponse",
+    "ListPricesArrayRequest",
     "ListPricesRequest",
     "ListPricesResponse",
     "ListProvidersRequest",
@@ -2765,6 +2766,16 @@ class Execution(betterproto2.Message):
     What was consumed that is not counted in tokens. Unset: nothing.
     """
 
+    answered_model: "str | None" = betterproto2.field(26, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model that answered, by the provider's word; it is priced by this name first. Unset: no word of it.
+    """
+
+    service_tier: "str | None" = betterproto2.field(27, betterproto2.TYPE_STRING, optional=True)
+    """
+    Service tier that the provider says it served, such as flex; it can have prices of its own. Unset: none.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Execution", Execution)
 
@@ -3219,6 +3230,21 @@ default_message_pool.register_message("genai_spine.v1", "ListModelsResponse", Li
 
 
 @dataclass(eq=False, repr=False)
+class ListPricesArrayRequest(betterproto2.Message):
+    """
+    ListPricesArrayRequest chooses prices.
+    """
+
+    provider: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only prices of this provider. Default: of all.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "ListPricesArrayRequest", ListPricesArrayRequest)
+
+
+@dataclass(eq=False, repr=False)
 class ListPricesRequest(betterproto2.Message):
     """
     ListPricesRequest pages through the prices.
@@ -3550,12 +3576,12 @@ class ModelPrice(betterproto2.Message):
 
     source: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
     """
-    Where the price comes from: overrides, overlay or genai-prices.
+    Where the price comes from: overrides, overlay or genai-prices; local: it runs on the operator's machines.
     """
 
     units: "list[UnitPrice]" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    Every price of the model, by unit.
+    Every price of the model, by unit. Kinds of tokens that cost as plain input or output are left out.
     """
 
     valid_from: "str | None" = betterproto2.field(13, betterproto2.TYPE_STRING, optional=True)
@@ -4870,13 +4896,36 @@ class UsageServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListPricesResponse":
         """
-        ListPrices lists every model of the price book that has a price, sorted by model. Errors: none.
+        ListPrices lists every model of the price book that has a price, sorted by model.
+        Errors: VALIDATION_ERROR (page token).
         """
 
         return await self._unary_unary(
             "/genai_spine.v1.UsageService/ListPrices",
             message,
             ListPricesResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_prices_array(
+        self,
+        message: "ListPricesArrayRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "__google__api__.HttpBody":
+        """
+        ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+        clients. Errors: none.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.UsageService/ListPricesArray",
+            message,
+            __google__api__.HttpBody,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

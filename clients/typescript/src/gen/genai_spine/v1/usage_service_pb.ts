@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
+import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
+import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/usage_service.proto.
  */
 export const file_genai_spine_v1_usage_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJnZW5haV9zcGluZS92MS91c2FnZV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdFByaWNlc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoDUIcorsYGBEAAAAAAADwPxkAAAAAAIizQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gAhIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJtChJMaXN0UHJpY2VzUmVzcG9uc2USKgoGcHJpY2VzGAEgAygLMhouZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKcHJpY2VfYm9vaxgDIAEoCSIrCg9HZXRQcmljZVJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiJdCglVbml0UHJpY2USJwoEdW5pdBgBIAEoDjIZLmdlbmFpX3NwaW5lLnYxLlByaWNlVW5pdBILCgN1c2QYAiABKAESGgoSYWJvdmVfaW5wdXRfdG9rZW5zGAMgASgNItUCCgpNb2RlbFByaWNlEg0KBW1vZGVsGAEgASgJEgwKBG5hbWUYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSIAoYaW5wdXRfY29zdF9wZXJfMW1fdG9rZW5zGAQgASgBEiEKGW91dHB1dF9jb3N0X3Blcl8xbV90b2tlbnMYBSABKAESGQoRaW5wdXRfY29zdF9wZXJfMWsYBiABKAESGgoSb3V0cHV0X2Nvc3RfcGVyXzFrGAcgASgBEhMKC2lucHV0X3ByaWNlGAggASgBEhQKDG91dHB1dF9wcmljZRgJIAEoARIPCgdpc19mcmVlGAogASgIEg4KBnNvdXJjZRgLIAEoCRIoCgV1bml0cxgMIAMoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRQcmljZRIXCgp2YWxpZF9mcm9tGA0gASgJSACIAQFCDQoLX3ZhbGlkX2Zyb20ixQIKE0VzdGltYXRlQ29zdFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIjChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNSACIAQESJAoXZXN0aW1hdGVkX291dHB1dF90b2tlbnMYAyABKA1IAYgBARIZCgxpbnB1dF90b2tlbnMYBCABKA1IAogBARIaCg1vdXRwdXRfdG9rZW5zGAUgASgNSAOIAQESIAoTY2FjaGVkX2lucHV0X3Rva2VucxgGIAEoDUgEiAEBQhkKF19lc3RpbWF0ZWRfaW5wdXRfdG9rZW5zQhoKGF9lc3RpbWF0ZWRfb3V0cHV0X3Rva2Vuc0IPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zIr0CChRFc3RpbWF0ZUNvc3RSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIeChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNEh8KF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNEhoKEmVzdGltYXRlZF9jb3N0X3VzZBgEIAEoARIWCg5lc3RpbWF0ZWRfY29zdBgFIAEoARISCgp0b3RhbF9jb3N0GAYgASgBEhkKEWlucHV0X2Nvc3RfcGVyXzFtGAcgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xbRgIIAEoARIPCgdpc19mcmVlGAkgASgIEhMKC3ByaWNlX2tub3duGAogASgIEhwKFGVzdGltYXRlZF9jb3N0X3RpY2tzGAsgASgDEhIKCnByaWNlX2Jvb2sYDCABKAkqwQMKCVByaWNlVW5pdBIaChZQUklDRV9VTklUX1VOU1BFQ0lGSUVEEAASGwoXUFJJQ0VfVU5JVF9JTlBVVF9UT0tFTlMQARIgChxQUklDRV9VTklUX0NBQ0hFX1JFQURfVE9LRU5TEAISJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV81TV9UT0tFTlMQAxIkCiBQUklDRV9VTklUX0NBQ0hFX1dSSVRFXzFIX1RPS0VOUxAEEiEKHVBSSUNFX1VOSVRfQVVESU9fSU5QVVRfVE9LRU5TEAUSIQodUFJJQ0VfVU5JVF9JTUFHRV9JTlBVVF9UT0tFTlMQBhIcChhQUklDRV9VTklUX09VVFBVVF9UT0tFTlMQBxIfChtQUklDRV9VTklUX1JFQVNPTklOR19UT0tFTlMQCBIiCh5QUklDRV9VTklUX0FVRElPX09VVFBVVF9UT0tFTlMQCRIbChdQUklDRV9VTklUX0FVRElPX1NFQ09ORBAKEhkKFVBSSUNFX1VOSVRfQ0hBUkFDVEVSUxALEhQKEFBSSUNFX1VOSVRfSU1BR0UQDBIWChJQUklDRV9VTklUX1JFUVVFU1QQDTLFAgoMVXNhZ2VTZXJ2aWNlElMKCkxpc3RQcmljZXMSIS5nZW5haV9zcGluZS52MS5MaXN0UHJpY2VzUmVxdWVzdBoiLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNSZXNwb25zZRJnCghHZXRQcmljZRIfLmdlbmFpX3NwaW5lLnYxLkdldFByaWNlUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLk1vZGVsUHJpY2UiHoLT5JMCGBIWL3YxL3ByaWNpbmcve21vZGVsPSoqfRJ3CgxFc3RpbWF0ZUNvc3QSIy5nZW5haV9zcGluZS52MS5Fc3RpbWF0ZUNvc3RSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuRXN0aW1hdGVDb3N0UmVzcG9uc2UiHILT5JMCFjoBKiIRL3YxL2VzdGltYXRlLWNvc3RiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_google_api_annotations]);
+  fileDesc("CiJnZW5haV9zcGluZS92MS91c2FnZV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdFByaWNlc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoDUIcorsYGBEAAAAAAADwPxkAAAAAAIizQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gAhIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJtChJMaXN0UHJpY2VzUmVzcG9uc2USKgoGcHJpY2VzGAEgAygLMhouZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKcHJpY2VfYm9vaxgDIAEoCSJEChZMaXN0UHJpY2VzQXJyYXlSZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBAUILCglfcHJvdmlkZXIiKwoPR2V0UHJpY2VSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAIiXQoJVW5pdFByaWNlEicKBHVuaXQYASABKA4yGS5nZW5haV9zcGluZS52MS5QcmljZVVuaXQSCwoDdXNkGAIgASgBEhoKEmFib3ZlX2lucHV0X3Rva2VucxgDIAEoDSLVAgoKTW9kZWxQcmljZRINCgVtb2RlbBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEiAKGGlucHV0X2Nvc3RfcGVyXzFtX3Rva2VucxgEIAEoARIhChlvdXRwdXRfY29zdF9wZXJfMW1fdG9rZW5zGAUgASgBEhkKEWlucHV0X2Nvc3RfcGVyXzFrGAYgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xaxgHIAEoARITCgtpbnB1dF9wcmljZRgIIAEoARIUCgxvdXRwdXRfcHJpY2UYCSABKAESDwoHaXNfZnJlZRgKIAEoCBIOCgZzb3VyY2UYCyABKAkSKAoFdW5pdHMYDCADKAsyGS5nZW5haV9zcGluZS52MS5Vbml0UHJpY2USFwoKdmFsaWRfZnJvbRgNIAEoCUgAiAEBQg0KC192YWxpZF9mcm9tIsUCChNFc3RpbWF0ZUNvc3RSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAISIwoWZXN0aW1hdGVkX2lucHV0X3Rva2VucxgCIAEoDUgAiAEBEiQKF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNSAGIAQESGQoMaW5wdXRfdG9rZW5zGAQgASgNSAKIAQESGgoNb3V0cHV0X3Rva2VucxgFIAEoDUgDiAEBEiAKE2NhY2hlZF9pbnB1dF90b2tlbnMYBiABKA1IBIgBAUIZChdfZXN0aW1hdGVkX2lucHV0X3Rva2Vuc0IaChhfZXN0aW1hdGVkX291dHB1dF90b2tlbnNCDwoNX2lucHV0X3Rva2Vuc0IQCg5fb3V0cHV0X3Rva2Vuc0IWChRfY2FjaGVkX2lucHV0X3Rva2VucyK9AgoURXN0aW1hdGVDb3N0UmVzcG9uc2USDQoFbW9kZWwYASABKAkSHgoWZXN0aW1hdGVkX2lucHV0X3Rva2VucxgCIAEoDRIfChdlc3RpbWF0ZWRfb3V0cHV0X3Rva2VucxgDIAEoDRIaChJlc3RpbWF0ZWRfY29zdF91c2QYBCABKAESFgoOZXN0aW1hdGVkX2Nvc3QYBSABKAESEgoKdG90YWxfY29zdBgGIAEoARIZChFpbnB1dF9jb3N0X3Blcl8xbRgHIAEoARIaChJvdXRwdXRfY29zdF9wZXJfMW0YCCABKAESDwoHaXNfZnJlZRgJIAEoCBITCgtwcmljZV9rbm93bhgKIAEoCBIcChRlc3RpbWF0ZWRfY29zdF90aWNrcxgLIAEoAxISCgpwcmljZV9ib29rGAwgASgJKsEDCglQcmljZVVuaXQSGgoWUFJJQ0VfVU5JVF9VTlNQRUNJRklFRBAAEhsKF1BSSUNFX1VOSVRfSU5QVVRfVE9LRU5TEAESIAocUFJJQ0VfVU5JVF9DQUNIRV9SRUFEX1RPS0VOUxACEiQKIFBSSUNFX1VOSVRfQ0FDSEVfV1JJVEVfNU1fVE9LRU5TEAMSJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV8xSF9UT0tFTlMQBBIhCh1QUklDRV9VTklUX0FVRElPX0lOUFVUX1RPS0VOUxAFEiEKHVBSSUNFX1VOSVRfSU1BR0VfSU5QVVRfVE9LRU5TEAYSHAoYUFJJQ0VfVU5JVF9PVVRQVVRfVE9LRU5TEAcSHwobUFJJQ0VfVU5JVF9SRUFTT05JTkdfVE9LRU5TEAgSIgoeUFJJQ0VfVU5JVF9BVURJT19PVVRQVVRfVE9LRU5TEAkSGwoXUFJJQ0VfVU5JVF9BVURJT19TRUNPTkQQChIZChVQUklDRV9VTklUX0NIQVJBQ1RFUlMQCxIUChBQUklDRV9VTklUX0lNQUdFEAwSFgoSUFJJQ0VfVU5JVF9SRVFVRVNUEA0yqwMKDFVzYWdlU2VydmljZRJTCgpMaXN0UHJpY2VzEiEuZ2VuYWlfc3BpbmUudjEuTGlzdFByaWNlc1JlcXVlc3QaIi5nZW5haV9zcGluZS52MS5MaXN0UHJpY2VzUmVzcG9uc2USZAoPTGlzdFByaWNlc0FycmF5EiYuZ2VuYWlfc3BpbmUudjEuTGlzdFByaWNlc0FycmF5UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiE4LT5JMCDRILL3YxL3ByaWNpbmcSZwoIR2V0UHJpY2USHy5nZW5haV9zcGluZS52MS5HZXRQcmljZVJlcXVlc3QaGi5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNlIh6C0+STAhgSFi92MS9wcmljaW5nL3ttb2RlbD0qKn0SdwoMRXN0aW1hdGVDb3N0EiMuZ2VuYWlfc3BpbmUudjEuRXN0aW1hdGVDb3N0UmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkVzdGltYXRlQ29zdFJlc3BvbnNlIhyC0+STAhY6ASoiES92MS9lc3RpbWF0ZS1jb3N0YgZwcm90bzM", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
 
 /**
  * ListPricesRequest pages through the prices.
@@ -85,6 +87,27 @@ export const ListPricesResponseSchema: GenMessage<ListPricesResponse> = /*@__PUR
   messageDesc(file_genai_spine_v1_usage_service, 1);
 
 /**
+ * ListPricesArrayRequest chooses prices.
+ *
+ * @generated from message genai_spine.v1.ListPricesArrayRequest
+ */
+export type ListPricesArrayRequest = Message<"genai_spine.v1.ListPricesArrayRequest"> & {
+  /**
+   * Only prices of this provider. Default: of all.
+   *
+   * @generated from field: optional string provider = 1;
+   */
+  provider?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListPricesArrayRequest.
+ * Use `create(ListPricesArrayRequestSchema)` to create a new message.
+ */
+export const ListPricesArrayRequestSchema: GenMessage<ListPricesArrayRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_usage_service, 2);
+
+/**
  * GetPriceRequest names a model.
  *
  * @generated from message genai_spine.v1.GetPriceRequest
@@ -103,7 +126,7 @@ export type GetPriceRequest = Message<"genai_spine.v1.GetPriceRequest"> & {
  * Use `create(GetPriceRequestSchema)` to create a new message.
  */
 export const GetPriceRequestSchema: GenMessage<GetPriceRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_usage_service, 2);
+  messageDesc(file_genai_spine_v1_usage_service, 3);
 
 /**
  * UnitPrice is the price of one unit, from a size of input on.
@@ -138,7 +161,7 @@ export type UnitPrice = Message<"genai_spine.v1.UnitPrice"> & {
  * Use `create(UnitPriceSchema)` to create a new message.
  */
 export const UnitPriceSchema: GenMessage<UnitPrice> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_usage_service, 3);
+  messageDesc(file_genai_spine_v1_usage_service, 4);
 
 /**
  * ModelPrice is what a model costs now. The fields with `cost` or `price` in their names are the same
@@ -218,14 +241,14 @@ export type ModelPrice = Message<"genai_spine.v1.ModelPrice"> & {
   isFree: boolean;
 
   /**
-   * Where the price comes from: overrides, overlay or genai-prices.
+   * Where the price comes from: overrides, overlay or genai-prices; local: it runs on the operator's machines.
    *
    * @generated from field: string source = 11;
    */
   source: string;
 
   /**
-   * Every price of the model, by unit.
+   * Every price of the model, by unit. Kinds of tokens that cost as plain input or output are left out.
    *
    * @generated from field: repeated genai_spine.v1.UnitPrice units = 12;
    */
@@ -244,7 +267,7 @@ export type ModelPrice = Message<"genai_spine.v1.ModelPrice"> & {
  * Use `create(ModelPriceSchema)` to create a new message.
  */
 export const ModelPriceSchema: GenMessage<ModelPrice> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_usage_service, 4);
+  messageDesc(file_genai_spine_v1_usage_service, 5);
 
 /**
  * EstimateCostRequest is a call that may be made. Each count has two names; one of them is required.
@@ -300,7 +323,7 @@ export type EstimateCostRequest = Message<"genai_spine.v1.EstimateCostRequest"> 
  * Use `create(EstimateCostRequestSchema)` to create a new message.
  */
 export const EstimateCostRequestSchema: GenMessage<EstimateCostRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_usage_service, 5);
+  messageDesc(file_genai_spine_v1_usage_service, 6);
 
 /**
  * EstimateCostResponse is what the call would cost.
@@ -398,7 +421,7 @@ export type EstimateCostResponse = Message<"genai_spine.v1.EstimateCostResponse"
  * Use `create(EstimateCostResponseSchema)` to create a new message.
  */
 export const EstimateCostResponseSchema: GenMessage<EstimateCostResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_usage_service, 6);
+  messageDesc(file_genai_spine_v1_usage_service, 7);
 
 /**
  * What a price is for.
@@ -518,7 +541,8 @@ export const PriceUnitSchema: GenEnum<PriceUnit> = /*@__PURE__*/
  */
 export const UsageService: GenService<{
   /**
-   * ListPrices lists every model of the price book that has a price, sorted by model. Errors: none.
+   * ListPrices lists every model of the price book that has a price, sorted by model.
+   * Errors: VALIDATION_ERROR (page token).
    *
    * @generated from rpc genai_spine.v1.UsageService.ListPrices
    */
@@ -526,6 +550,17 @@ export const UsageService: GenService<{
     methodKind: "unary";
     input: typeof ListPricesRequestSchema;
     output: typeof ListPricesResponseSchema;
+  },
+  /**
+   * ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
+   * clients. Errors: none.
+   *
+   * @generated from rpc genai_spine.v1.UsageService.ListPricesArray
+   */
+  listPricesArray: {
+    methodKind: "unary";
+    input: typeof ListPricesArrayRequestSchema;
+    output: typeof HttpBodySchema;
   },
   /**
    * GetPrice returns the price of one model; an undated family name leads to its newest dated row.

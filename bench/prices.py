@@ -1,0 +1,39 @@
+"""`python -m bench.prices`: microseconds to price a call, without any server."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+from genai_spine.pricing import PriceBook
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.execution_pb2 import Execution
+
+COUNT = 20_000
+ROUNDS = 5
+
+
+def measured() -> dict[str, float]:
+    """The best of some rounds, in microseconds."""
+    book = PriceBook.load()
+    usage = pb.Usage(input_tokens=1200, uncached_input_tokens=200, cache_read_tokens=1000, output_tokens=300)
+    call = Execution(provider="openai", model="gpt-4o", usage=usage)
+    call.answered_model = "gpt-4o-2024-08-06"
+    call.create_time.GetCurrentTime()
+    return {
+        "lookup of a price, us": _best(lambda: book.find("openai", "gpt-4o-2024-08-06")),
+        "lookup and cost of a call, us": _best(lambda: book.rate(call)),
+    }
+
+
+def _best(work: Callable[[], object]) -> float:
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begun = perf_counter()
+        for _ in range(COUNT):
+            work()
+        best = min(best, (perf_counter() - begun) / COUNT * 1e6)
+    return best
+
+
+if __name__ == "__main__":
+    for name, us in measured().items():
+        print(f"{name:<52}{us:>10.2f}")

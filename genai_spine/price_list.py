@@ -1,0 +1,205 @@
+"""The price book as callers see it: by the names that they use for models, as messages."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+from google.protobuf.json_format import MessageToDict
+
+from genai_spine.catalog import Catalog
+from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
+from genai_spine.price import Price
+from genai_spine.providers import PROVIDERS
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_service_pb2 as usage_pb
+
+PAGE = 1000
+AT_ONCE = 100  # prices that are turned into JSON before other calls get their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a caller's name for a model leads to."""
+
+    provider: str
+    model: str
+    price: Price | None
+    is_free: bool = False  # it runs on the operator's machines, and the operator's file has no price
+
+
+class PriceList:
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.router = catalog.router
+        self.book = catalog.prices
+        self._json: dict[int, bytes] = {}  # by id of a Price, which lives as long as the book
+
+    async def price(self, name: str) -> usage_pb.ModelPrice:
+        """Errors: PriceNotFound."""
+        found = await self._find(name)
+        if found.is_free and not (found.price and found.price.is_free):
+            return usage_pb.ModelPrice(
+                model=found.model, name=found.model, provider=found.provider, is_free=True, source="local"
+            )
+        if found.price is None:
+            raise PriceNotFound(model=name)
+        return entry(found.price)
+
+    def page(self, request: usage_pb.ListPricesRequest) -> usage_pb.ListPricesResponse:
+        """Errors: InvalidRequest (page token)."""
+        after = _place(request.page_token)
+        prices = [price for price in self._prices(request.provider) if (price.model, price.provider) > after]
+        size = request.page_size or PAGE
+        response = usage_pb.ListPricesResponse(prices=map(entry, prices[:size]), price_book=self.book.version)
+        if len(prices) > size:
+            response.next_page_token = _token(prices[size - 1])
+        return response
+
+    async def array(self, provider: str) -> bytes:
+        """Every price, as a JSON array of ModelPrice with all fields. provider: "": of all."""
+        parts = []
+        for number, price in enumerate(self._prices(provider)):
+            if id(price) not in self._json:
+                fields = MessageToDict(
+                    entry(price), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                )
+                self._json[id(price)] = msgspec.json.encode(fields)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            parts.append(self._json[id(price)])
+        return b"[" + b",".join(parts) + b"]"
+
+    async def estimate(self, request: usage_pb.EstimateCostRequest) -> usage_pb.EstimateCostResponse:
+        """Errors: InvalidFields."""
+        given, made = _count(request, "input_tokens"), _count(request, "output_tokens")
+        cached = request.cached_input_tokens
+        if cached > given:
+            raise InvalidFields([("cached_input_tokens", f"must be at most the input tokens, {given}")])
+        found = await self._find(request.model)
+        usage = pb.Usage(
+            input_tokens=given,
+            uncached_input_tokens=given - cached,
+            cache_read_tokens=cached,
+            output_tokens=made,
+            visible_output_tokens=made,
+        )
+        cost = self.book.cost(found.provider, found.model, usage, local=found.is_free)
+        price = None if found.is_free else found.price
+        per_1m = (price.input_usd_per_1m, price.output_usd_per_1m) if price else (None, None)
+        return usage_pb.EstimateCostResponse(
+            model=request.model,
+            estimated_input_tokens=given,
+            estimated_output_tokens=made,
+            estimated_cost_usd=cost.cost_usd,
+            estimated_cost=cost.cost_usd,
+            total_cost=cost.cost_usd,
+            input_cost_per_1m=float(per_1m[0] or 0),
+            output_cost_per_1m=float(per_1m[1] or 0),
+            is_free=cost.is_free,
+            price_known=cost.price_known,
+            estimated_cost_ticks=cost.cost_ticks,
+            price_book=cost.price_book,
+        )
+
+    async def _find(self, name: str) -> Found:
+        """By the router's rules, whether or not the provider is configured.
+
+        A plain name that no rule knows goes to the default provider. Where that has no such model, it is
+        looked up with all providers, so that every listed model is found by the name it is listed under.
+        """
+        name = self._behind_alias(name)
+        provider, model = self.router._owner(name)
+        price = self.book.find(provider, model)
+        is_own = price is not None and price.source == "overrides"
+        if self._is_local(provider) and not is_own:
+            return await self._find_local(Found(provider, model, price, is_free=True), name)
+        if price is None and ":" not in name:
+            price = self._listed(name)
+        return self._sold(price, name) or Found(provider, model, price)
+
+    def _behind_alias(self, name: str) -> str:
+        """Of an alias for several models: the first that can be called, or else the first."""
+        alias = self.router.aliases.get(name)
+        if alias is None:
+            return name
+        try:
+            route = self.router.resolve("", name)
+        except (InvalidRequest, ModelNotFound):
+            return alias.members[0].model
+        return f"{route.provider.name}:{route.model}"
+
+    async def _find_local(self, found: Found, name: str) -> Found:
+        """A model of the operator's machines, unless another provider's fits the plain name better."""
+        exact = found.price is not None and found.price.model == name
+        if ":" in name or exact or await self._is_listed(name):
+            return found
+        elsewhere = self._sold(self._listed(name), name)
+        return elsewhere or (found if found.price else Found(found.provider, found.model, None))
+
+    @staticmethod
+    def _sold(price: Price | None, name: str) -> Found | None:
+        return Found(price.provider, price.model, price) if price and price.model == name else None
+
+    def _is_local(self, provider: str) -> bool:
+        configured = self.router.providers.get(provider)
+        return configured is not None and configured.local
+
+    async def _is_listed(self, name: str) -> bool:
+        """The provider that the name leads to has this model."""
+        try:
+            await self.catalog.model(name)
+        except SpineError:  # it has no such model, or cannot be asked
+            return False
+        return True
+
+    def _listed(self, name: str) -> Price | None:
+        same = [price for price in self.book.prices() if price.model == name]
+        return min(same, key=lambda price: price.provider not in PROVIDERS, default=None)
+
+    def _prices(self, provider: str) -> list[Price]:
+        return [price for price in self.book.prices() if provider in ("", price.provider)]
+
+
+def entry(price: Price) -> usage_pb.ModelPrice:
+    given, made = price.input_usd_per_1m or Decimal(0), price.output_usd_per_1m or Decimal(0)
+    return usage_pb.ModelPrice(
+        model=price.model,
+        name=price.name or price.model,
+        provider=price.provider,
+        input_cost_per_1m_tokens=float(given),
+        output_cost_per_1m_tokens=float(made),
+        input_cost_per_1k=float(given / 1000),
+        output_cost_per_1k=float(made / 1000),
+        input_price=float(given / 1000),
+        output_price=float(made / 1000),
+        is_free=price.is_free,
+        source=price.source,
+        units=price.units(),
+        valid_from=price.valid_from.isoformat() if price.valid_from else None,
+    )
+
+
+def _count(request: usage_pb.EstimateCostRequest, name: str) -> int:
+    """A count by either of its names."""
+    other = f"estimated_{name}"
+    given = {getattr(request, field) for field in (name, other) if request.HasField(field)}
+    if not given:
+        raise InvalidFields([(other, "is required")])
+    if len(given) > 1:
+        raise InvalidFields([(other, f"differs from {name}, which is another name for it")])
+    return int(given.pop())
+
+
+def _token(price: Price) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((price.model, price.provider))).decode()
+
+
+def _place(token: str) -> tuple[str, str]:
+    if not token:
+        return ("", "")
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(token.encode()), type=tuple[str, str])
+    except ValueError:
+        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

@@ -1,0 +1,143 @@
+"""What `genai-spine prices` prints: tables for people, JSON for programs."""
+
+import json
+import sys
+from decimal import Decimal
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Column, Table
+
+from genai_spine import rerating
+from genai_spine.price import TICKS_PER_USD
+from genai_spine.price_list import entry
+from genai_spine.pricing import PriceBook
+from genai_spine.rerating import Line, Outcome, Period
+from genai_spine.store import schema
+from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.v1 import usage_service_pb2 as pb
+
+UNITS = {
+    pb.PRICE_UNIT_AUDIO_SECOND: "a second of sound",
+    pb.PRICE_UNIT_CHARACTERS: "1,000,000 characters",
+    pb.PRICE_UNIT_IMAGE: "an image",
+    pb.PRICE_UNIT_REQUEST: "a request",
+}
+
+
+def show_book(book: PriceBook, provider: str | None, *, as_json: bool) -> None:
+    prices = [entry(price) for price in book.prices() if provider in (None, price.provider)]
+    sources = [
+        source._asdict() | {"valid_from": source.valid_from and source.valid_from.isoformat()}
+        for source in book.sources()
+    ]
+    if as_json:
+        whole = {"price_book": book.version, "sources": sources, "prices": [_fields(p) for p in prices]}
+        typer.echo(json.dumps(whole))
+        return
+    table = Table(
+        Column("model", overflow="fold"),
+        "provider",
+        "$ per 1M in",
+        "$ per 1M out",
+        "other units",
+        "source",
+        box=None,
+    )
+    for price in prices:
+        table.add_row(price.model, price.provider, *_per_token(price), _others(price), price.source)
+    Console().print(table)
+    for source in sources:
+        newest = f", newest price from {source['valid_from']}" if source["valid_from"] else ""
+        typer.echo(f"{source['name']} {source['checksum']}: {source['rows']} prices{newest}")
+
+
+def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(_fields(price)))
+        return
+    since = f", from {price.valid_from}" if price.HasField("valid_from") else ""
+    typer.echo(f"{price.provider}:{price.model} ({price.source}{since})")
+    if price.is_free:
+        typer.echo("costs nothing: it runs on your own machines")
+    for unit in price.units:
+        above = f", if the input is longer than {unit.above_input_tokens}" if unit.above_input_tokens else ""
+        typer.echo(f"{f'${unit.usd:.12g}':>16} for {_name(unit.unit)}{above}")
+
+
+async def rerate(url: str, book: PriceBook, period: Period, *, dry_run: bool) -> Outcome:
+    database = Database(url)
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task = bar.add_task("rows", total=None)
+    try:
+        await schema.check(database)
+        with bar:
+            return await rerating.rerate(
+                Executions(database),
+                book,
+                period,
+                dry_run=dry_run,
+                progress=lambda done, to_do: bar.update(task, completed=done, total=to_do),
+            )
+    finally:
+        await database.close()
+
+
+def show_outcome(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
+    lines = sorted(outcome.lines.items())
+    if as_json:
+        models = [{"provider": provider, "model": model} | _line(line) for (provider, model), line in lines]
+        whole = {"price_book": outcome.price_book, "dry_run": dry_run, "changed_rows": outcome.changed_rows}
+        typer.echo(json.dumps(whole | {"models": models, "total": _line(outcome.total())}))
+        return
+    table = Table(Column("model", overflow="fold"), box=None)
+    for title in ("rows", "no price", "old $", "new $", "change $"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, line in [*((":".join(key), line) for key, line in lines), ("total", outcome.total())]:
+        amounts = (line.old_ticks, line.new_ticks, line.new_ticks - line.old_ticks)
+        table.add_row(name, str(line.rows), str(line.unpriced_rows), *map(_dollars, amounts))
+    Console().print(table)
+    done = "would change" if dry_run else "changed"
+    typer.echo(f"{done} the cost of {outcome.changed_rows} rows; price book: {outcome.price_book}")
+
+
+def _line(line: Line) -> dict[str, int | float]:
+    difference = line.new_ticks - line.old_ticks
+    return {
+        "rows": line.rows,
+        "unpriced_rows": line.unpriced_rows,
+        "old_cost_ticks": line.old_ticks,
+        "new_cost_ticks": line.new_ticks,
+        "difference_ticks": difference,
+        "old_cost_usd": line.old_ticks / TICKS_PER_USD,
+        "new_cost_usd": line.new_ticks / TICKS_PER_USD,
+        "difference_usd": difference / TICKS_PER_USD,
+    }
+
+
+def _fields(price: pb.ModelPrice) -> dict[str, object]:
+    return MessageToDict(price, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _per_token(price: pb.ModelPrice) -> tuple[str, str]:
+    if price.is_free:
+        return "free", "free"
+    usd = {unit.unit: f"{unit.usd:g}" for unit in reversed(price.units)}  # the lowest tier counts
+    return usd.get(pb.PRICE_UNIT_INPUT_TOKENS, ""), usd.get(pb.PRICE_UNIT_OUTPUT_TOKENS, "")
+
+
+def _others(price: pb.ModelPrice) -> str:
+    return ", ".join(f"${unit.usd:.6g} {UNITS[unit.unit]}" for unit in price.units if unit.unit in UNITS)
+
+
+def _name(unit: pb.PriceUnit) -> str:
+    """pb.PRICE_UNIT_CACHE_READ_TOKENS: 1,000,000 cache read tokens."""
+    words = pb.PriceUnit.Name(unit).removeprefix("PRICE_UNIT_").lower().replace("_", " ")
+    return UNITS.get(unit) or f"1,000,000 {words}"
+
+
+def _dollars(ticks: int) -> str:
+    return f"{Decimal(ticks) / TICKS_PER_USD:f}"
