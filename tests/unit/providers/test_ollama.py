@@ -89,7 +89,7 @@ class TestRequests:
             ("LOW", "low"),
             ("MEDIUM", "medium"),
             ("HIGH", "high"),
-            ("XHIGH", "high"),
+            ("XHIGH", "max"),
         ],
     )
     async def test_reasoning_effort_is_think(

@@ -18,7 +18,7 @@ def written(**fields: Any) -> Any:
     """The JSON of a request, as its text."""
     request = pb.CreateCompletionRequest(**{"model": "m", "messages": [USER], **fields})
     body = wire_json.write_request(request, OPTIONS, stream=False)
-    wire_json.write_chat(body, request)
+    wire_json.write_chat(body, request, SchemaRules())
     return msgspec.json.encode(body).decode()
 
 
