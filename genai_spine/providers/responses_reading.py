@@ -61,7 +61,7 @@ class ResponsesReading:
         ):
             self._call(delta, event.output_index).arguments += event.delta
         elif event.type == "response.output_text.annotation.added" and event.annotation is not UNSET:
-            self.annotations.append(event.annotation)
+            self.annotations.append(_compact(event.annotation))
         elif event.type == "response.output_item.added":
             self._begin(delta, self.wire.decode(_given(event.item), ITEM), event.output_index)
         elif event.type == "response.output_item.done":
@@ -84,7 +84,7 @@ class ResponsesReading:
             for part in item.content if item.type == "message" else ():
                 delta.content += part.text
                 delta.refusal += part.refusal
-                self.annotations += part.annotations
+                self.annotations += map(_compact, part.annotations)
                 _add_logprobs(delta, part.logprobs)
             self._keep(raw)
         self._finish(response, body, chunk)
@@ -149,10 +149,15 @@ class ResponsesReading:
         kept = self.wire.decode(bytes(raw), KEPT)
         if kept.type == "reasoning":
             self.keep = True
-            self.state.append(Raw(bytes(raw)))
+            self.state.append(_compact(raw))
         elif kept.type == "message" or kept.type in CALLS:
             place = {"type": kept.type, "call_id": kept.call_id, "phase": kept.phase}
             self.state.append(Raw(msgspec.json.encode({key: value for key, value in place.items() if value})))
+
+
+def _compact(raw: bytes | Raw) -> Raw:
+    """The same JSON without the spaces that a whole answer has."""
+    return Raw(msgspec.json.format(bytes(raw), indent=-1))
 
 
 def _given(item: Raw | UnsetType) -> bytes:
