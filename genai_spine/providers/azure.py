@@ -23,7 +23,9 @@ def address(endpoint: Endpoint) -> str:
         root = path.removesuffix("/v1").removesuffix("/openai")
         version = quote(endpoint.further["api_version"])
         return url._replace(path=f"{root}/openai", query=f"api-version={version}").geturl()
-    return url._replace(path=path or "/openai/v1").geturl()
+    if path in ("", "/openai"):
+        path = "/openai/v1"
+    return url._replace(path=path).geturl()
 
 
 def path_of(path: str, deployment: str) -> str:

@@ -143,11 +143,7 @@ def theirs(response: Response) -> dict[str, Any]:
         "calls": calls,
         "finish": pb.FinishReason.Value(f"FINISH_REASON_{finish}"),
         "usage": (usage.input_tokens, usage.output_tokens, usage.total_tokens),
-        "details": (
-            given.cached_tokens,
-            given.cache_write_tokens,
-            usage.output_tokens_details.reasoning_tokens,
-        ),
+        "details": (given.cached_tokens, given.cache_write_tokens, made.reasoning_tokens),
     }
 
 
