@@ -173,7 +173,7 @@ def _part(part: pb.ContentPart) -> Body:
     if kind == "file":
         source = part.file.WhichOneof("source") or "file_id"
         file = {"type": "input_file", source: getattr(part.file, source)}
-        # Next to an id the API refuses a name: the file has its own.
+        # A file that was uploaded has its name already.
         if part.file.HasField("filename") and source != "file_id":
             file["filename"] = part.file.filename
         return file
