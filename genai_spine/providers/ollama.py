@@ -67,7 +67,7 @@ OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "t
 IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
 DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
 SHOWN_AT_ONCE = 4  # descriptions of models that are asked for at a time
-SHOW_S = 5.0  # each of them gets so long
+SHOW_S = 2.0  # all of them together get so long
 PULL_SILENCE_S = 1800.0  # while it checks what it has loaded, nothing comes
 # What Ollama calls a capability, and what we call it.
 CAPABILITIES = {
@@ -194,7 +194,7 @@ class Ollama(Provider):
         self._fail(reply, model)
 
     async def list_models(self) -> list[pb.Model]:
-        """With what each can do, as far as Ollama tells within a few seconds."""
+        """With what each can do, as far as Ollama tells within two seconds."""
         tags = await self._tags()
         await self._show_all(tags)
         return [self._model(tag) for tag in tags]
@@ -211,20 +211,20 @@ class Ollama(Provider):
     async def _show_all(self, tags: list[Tag]) -> None:
         names = {tag.digest: tag.name for tag in tags}
         self.shown = {digest: shown for digest, shown in self.shown.items() if digest in names}
-        free = asyncio.Semaphore(SHOWN_AT_ONCE)
+        free, call = asyncio.Semaphore(SHOWN_AT_ONCE), Call(deadline=monotonic() + SHOW_S)
 
         async def show(digest: str, name: str) -> None:
             # The list is worth having without it.
             with suppress(errors.SpineError):
                 async with free:
-                    self.shown[digest] = await self._show(name)
+                    self.shown[digest] = await self._show(name, call)
 
         unknown = [(digest, name) for digest, name in names.items() if digest not in self.shown]
         await asyncio.gather(*(show(digest, name) for digest, name in unknown))
 
-    async def _show(self, name: str) -> Shown:
+    async def _show(self, name: str, call: Call) -> Shown:
         body = msgspec.json.encode({"model": name})
-        reply = await self.wire.post("/api/show", body, Call(deadline=monotonic() + SHOW_S))
+        reply = await self.wire.post("/api/show", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, name)
         return self.wire.decode(reply.body, SHOWN)

@@ -206,6 +206,8 @@ class OpenAI(Provider):
 
     def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> Asked:
         if self._bridged(request):
+            if request.choice_count > 1:
+                self._refuse("choice_count")
             body = responses_json.write_request(request, self.dialect.schema, stream=stream)
             return Asked("/responses", msgspec.json.encode(body), ResponsesReading(self.wire))
         if self._as_text(request):

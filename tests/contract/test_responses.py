@@ -310,7 +310,6 @@ class TestChoiceOfTheApi:
     @pytest.mark.parametrize(
         ("fields", "field"),
         [
-            ({"choice_count": 2}, "choice_count"),
             ({"stop_sequences": ["x"]}, "stop_sequences"),
             ({"seed": 1}, "seed"),
             ({"presence_penalty": 1.0}, "presence_penalty"),
@@ -332,6 +331,12 @@ class TestChoiceOfTheApi:
             spoken.provider.check_options(spoken.request(**fields))
         assert refusal.value.metadata["field"] == field
         assert refusal.value.metadata["provider"] == "openai"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_several_choices_are_not_taken_for_one(self, spoken: Spoken, stream: bool) -> None:
+        asked = spoken.request(choice_count=2)
+        with pytest.raises(errors.UnsupportedOption, match="choice_count"):
+            await (spoken.chunks(asked) if stream else spoken.whole(asked))
 
     async def test_too_few_tokens_are_refused_before_the_upstream_does(self, spoken: Spoken) -> None:
         with pytest.raises(errors.InvalidFields, match="max_tokens: must be at least 16 for openai"):

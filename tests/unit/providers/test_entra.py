@@ -117,16 +117,16 @@ class TestLives:
         [
             (Granted("t", expires_in=3599), 3599),
             (Granted("t", expires_in=-5), 0),
-            (Granted(az_token="t", expires_on=time() + 100), 100),
-            (Granted(jwt(exp=time() + 100)), 100),
-            (Granted(jwt(exp=time() - 100)), 0),
+            (Granted(az_token="t", expires_on=time() + 100_000), 100_000),
+            (Granted(jwt(exp=time() + 100_000)), 100_000),
+            (Granted(jwt(exp=time() - 100_000)), 0),
             (Granted(jwt()), entra.UNKNOWN_LIFE_S),
             (Granted("a.b.c"), entra.UNKNOWN_LIFE_S),
             (Granted("opaque"), entra.UNKNOWN_LIFE_S),
         ],
     )
     def test_a_tokens_life_is_what_is_known_of_it(self, granted: Granted, life_s: float) -> None:
-        assert granted.life_s() == pytest.approx(life_s, abs=30)
+        assert granted.life_s() == pytest.approx(life_s, abs=600)
 
 
 class TestFailures:

@@ -274,6 +274,14 @@ class TestModels:
         up.defaults.clear()
         assert all(model.HasField("context_length") for model in await ollama.list_models())
 
+    async def test_a_description_that_does_not_come_is_not_waited_for(
+        self, up: OllamaUpstream, ollama: Ollama, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("genai_spine.providers.ollama.SHOW_S", 0.1)
+        up.script(Reply(fault="stall"), on="/api/show")
+        models = await ollama.list_models()
+        assert [model.HasField("context_length") for model in models].count(False) == 1
+
     async def test_health_needs_no_descriptions(self, up: OllamaUpstream, ollama: Ollama) -> None:
         await ollama.health()
         assert [entry.path for entry in up.bill] == ["/api/tags"]
