@@ -1,4 +1,4 @@
-"""A schema that is to be followed strictly goes out in the form that the upstream takes, others as they are."""
+"""A schema that is to be followed strictly goes out as the upstream takes it, others as they are."""
 
 import json
 from typing import Any
