@@ -63,6 +63,14 @@ class OllamaUpstream(Upstream):
             "nomic-embed-text:latest": ["embedding"],
         }
 
+        self.pulled: set[str] = set()  # since the start; they go with reset()
+
+    def reset(self) -> None:
+        super().reset()
+        for name in self.pulled:
+            self.models.pop(name, None)
+        self.pulled.clear()
+
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/api/chat", self.endpoint(self._chat, check_chat)),
@@ -147,7 +155,10 @@ class OllamaUpstream(Upstream):
             usual = [usual[0], {"error": "pull model manifest: file does not exist"}]
         else:
             usual.append({"status": "success"})
-            self.models.setdefault(name if ":" in name else f"{name}:latest", ["completion"])
+            tagged = name if ":" in name else f"{name}:latest"
+            if tagged not in self.models:
+                self.models[tagged] = ["completion"]
+                self.pulled.add(tagged)
         steps = reply.extra.get("steps", usual)
         if body.get("stream") is False:
             return _whole(steps[-1])
