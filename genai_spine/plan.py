@@ -31,7 +31,7 @@ class Planner:
         """
         routes = self.router.routes(request.provider, request.model)
         if len(routes) == 1 and not self.chain and not request.HasField("routing"):
-            routes[0].provider.check_options(request)
+            _check(routes[0], request)
             return routes
         routing = request.routing
         alias = self.router.aliases.get(request.model)
@@ -118,7 +118,19 @@ class Planner:
 def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | None:
     """Why the provider cannot honour the request."""
     try:
-        route.provider.check_options(request)
+        _check(route, request)
     except SpineError as error:
         return error
     return None
+
+
+def _check(route: Route, request: pb.CreateCompletionRequest) -> None:
+    """As the adapter will get the request: what it can do may depend on its own name of the model."""
+    asked = request.model if request.HasField("model") else None
+    request.model = route.model  # put back at once: copying a long conversation costs more
+    try:
+        route.provider.check_options(request)
+    finally:
+        request.ClearField("model")
+        if asked is not None:
+            request.model = asked

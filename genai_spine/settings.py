@@ -174,7 +174,9 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     # Where credentials can come from elsewhere, a setting of its own says that it is meant. Not from .env:
     # the client that reads these variables does not know that file.
     meant = row.credential_variables and (own_url or further)
-    if not url or (row.key and not (key or meant or any(map(os.environ.get, row.credential_variables)))):
+    stands_in = meant or any(map(os.environ.get, row.credential_variables))
+    stands_in = stands_in or any(all(name in further for name in group) for group in row.credential_settings)
+    if not url or (row.key and not (key or stands_in)):
         return None
     timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT")) or row.timeout_s
     return Endpoint(

@@ -1,17 +1,21 @@
 """PROVIDERS: every upstream that can be configured, one row each.
 
 A gateway or server that speaks OpenAI's protocol is one row and no file. A row becomes a provider when
-it is configured: its key is set, or, where no key is needed, its base URL is set or has a default.
+it is configured: its key is set, or what stands in for one, or, where no key is needed, its base URL is set
+or has a default.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from genai_spine.providers import entra
 from genai_spine.providers.anthropic import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.bedrock import Bedrock
 from genai_spine.providers.builtin import Builtin
+from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.ollama import Ollama
 from genai_spine.providers.openai import Dialect, OpenAI
 
@@ -27,6 +31,8 @@ class Row:
     timeout_s: float = 60.0
     # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
     further: tuple[str, ...] = ()
+    # Groups of those; a group that is set as a whole stands in for the key.
+    credential_settings: tuple[tuple[str, ...], ...] = ()
     # Other variables that hold its key, and variables of the environment that are as good as a key: what
     # they say is for its own client to read.
     key_variables: tuple[str, ...] = ()
@@ -38,7 +44,39 @@ def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
 
 
 TOP_K = {"top_k": Option("top_k")}
-OFFICIAL = {"max_tokens": "max_completion_tokens", "base64_embeddings": True}
+# Of a strict schema: https://platform.openai.com/docs/guides/structured-outputs, 2026-11-28.
+STRICT = SchemaRules(
+    refused=frozenset(
+        {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "default"}
+        | {"minLength", "maxLength", "patternProperties", "propertyNames", "unevaluatedProperties"}
+        | {"minProperties", "maxProperties", "prefixItems", "unevaluatedItems", "contains"}
+        | {"minContains", "maxContains", "uniqueItems"}
+    ),
+    closed=True,
+    all_required=True,
+    object_only=True,
+)
+# Beginnings of the names of models that answer at /v1/responses only: `ResponsesModel` of the official SDK
+# (openai 3.52.0) without its chat models, and https://platform.openai.com/docs/models, 2026-11-28. Those
+# with "codex" or "-pro" in another place follow the same rule.
+RESPONSES_ONLY = (
+    "codex-",
+    "computer-use-preview",
+    "gpt-5.6-cyber",
+    "gpt-6-cyber",
+    "gpt-6-rosalind",
+    "gpt-daybreak-",
+    "gpt-rosalind-",
+    "o1-pro",
+    "o3-deep-research",
+    "o3-pro",
+    "o4-mini-deep-research",
+)
+RESPONSES_ONLY_GPT = re.compile(r"gpt-\d+(\.\d+)?-(pro|codex)\b")
+
+
+def _responses_only(model: str) -> bool:
+    return model.startswith(RESPONSES_ONLY) or RESPONSES_ONLY_GPT.match(model) is not None
 
 
 AWS_CREDENTIALS = (
@@ -58,18 +96,38 @@ def _every(model: str) -> bool:
     return True
 
 
+OFFICIAL = {
+    "max_tokens": "max_completion_tokens",
+    "base64_embeddings": True,
+    "text_models": _instruct,
+    "responses": _responses_only,
+    "schema": STRICT,
+}
+
 PROVIDERS: dict[str, Row] = {
     "openai": Row(
-        _gateway(text_models=_instruct, **OFFICIAL),
+        _gateway(**OFFICIAL),
         "OpenAI",
         "https://api.openai.com/v1",
         model="gpt-4o-mini",
         embedding_model="text-embedding-3-small",
     ),
     "anthropic": Row(Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"),
-    # The v1 API of 2025-08, which needs no api-version; base URL https://NAME.openai.azure.com/openai/v1
-    "azure": Row(_gateway(key_header="api-key", text_models=_instruct, **OFFICIAL), "Azure OpenAI"),
-    "groq": Row(_gateway(), "Groq", "https://api.groq.com/openai/v1", model="llama-3.3-70b-versatile"),
+    # Base URL https://NAME.openai.azure.com. The v1 API of 2025-08 needs no api-version; with one, a model is
+    # the name of a deployment.
+    "azure": Row(
+        _gateway(key_header="api-key", azure=True, **OFFICIAL),
+        "Azure OpenAI",
+        further=("api_version", *entra.SETTINGS),
+        credential_settings=entra.CREDENTIALS,
+    ),
+    # Strict schemas: https://console.groq.com/docs/structured-outputs, 2026-11-28.
+    "groq": Row(
+        _gateway(schema=SchemaRules(closed=True, all_required=True)),
+        "Groq",
+        "https://api.groq.com/openai/v1",
+        model="llama-3.3-70b-versatile",
+    ),
     "together": Row(_gateway(options=TOP_K), "Together", "https://api.together.xyz/v1"),
     "deepinfra": Row(_gateway(options=TOP_K), "DeepInfra", "https://api.deepinfra.com/v1/openai"),
     "openrouter": Row(_gateway(options=TOP_K), "OpenRouter", "https://openrouter.ai/api/v1"),

@@ -46,8 +46,8 @@ class Endpoint:
     timeouts: Timeouts = Timeouts()
     more_keys: tuple[str, ...] = field(default=(), repr=False)  # used in turn with api_key
     max_concurrency: int | None = None  # calls at a time, of all keys together
-    # Settings that only this provider has, by their names in the registry row.
-    further: Mapping[str, str] = field(default_factory=dict)
+    # Settings that only this provider has, by their names in the registry row; secrets may be among them.
+    further: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
     # it does not.
     implicit: bool = False
@@ -135,12 +135,17 @@ class Provider:
     async def close(self) -> None:
         """Frees what the adapter holds; called once, at the end."""
 
+    def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
+        """The table for this request, where an upstream offers less to some models."""
+        return self.options
+
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
         """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
+        options = self.options_for(request)
         for descriptor, value in request.ListFields():
             if descriptor.name in ALWAYS or NEUTRAL.get(descriptor.name) == value:
                 continue
-            option = self.options.get(descriptor.name)
+            option = options.get(descriptor.name)
             if option is None:
                 if not self._is_made_up(descriptor.name, value):
                     self._refuse(descriptor.name)
@@ -148,22 +153,22 @@ class Provider:
                 raise InvalidFields([(descriptor.name, f"must be at most {option.max} for {self.name}")])
             elif option.min is not None and value < option.min:
                 raise InvalidFields([(descriptor.name, f"must be at least {option.min} for {self.name}")])
-        self._check_parts(request)
+        self._check_parts(request, options)
 
     def _is_made_up(self, name: str, value: Any) -> bool:
         """inference.py does above the adapters what this upstream cannot."""
         return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
 
-    def _check_parts(self, request: pb.CreateCompletionRequest) -> None:
+    def _check_parts(self, request: pb.CreateCompletionRequest, options: Mapping[str, Option]) -> None:
         for index, message in enumerate(request.messages):
             for part in message.content:
                 kind = part.WhichOneof("part")
-                if kind not in ("text", "refusal") and f"messages.{kind}" not in self.options:
+                if kind not in ("text", "refusal") and f"messages.{kind}" not in options:
                     self._refuse(f"messages[{index}].content", f"{kind} content")
         for index, tool in enumerate(request.tools):
-            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in self.options:
+            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
                 self._refuse(f"tools[{index}]", "custom tools")
-        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in self.options:
+        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in options:
             self._refuse("prompt", "prompts of token ids")
 
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:

@@ -1,27 +1,49 @@
 """Ollama by its native API, which has what its OpenAI-compatible one lacks: load times, keep_alive, tags.
 
-Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md, 2026-11-21.
+Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
+2026-11-28. keep_alive is one of the caller's own fields: {"keep_alive": "10m"} in provider_options_json.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
-from datetime import datetime
+from dataclasses import replace
 from http import HTTPStatus
-from time import time
-from typing import Annotated, Any, NoReturn
+from time import monotonic, time
+from typing import Any, NoReturn
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw
 
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
 from genai_spine.providers.chunks import completion, merge
 from genai_spine.providers.events import JsonLines
-from genai_spine.providers.openai_json import FINISH_REASONS, MOST_TOKENS, ROLES, speaks
+from genai_spine.providers.ollama_json import (
+    CHAT,
+    EMBEDDINGS,
+    FAULT,
+    PULLED,
+    SCHEMA,
+    SHOWN,
+    TAGS,
+    Chat,
+    Pulled,
+    Said,
+    Shown,
+    Tag,
+    format_of,
+    own_options,
+    seconds,
+    think,
+    tool_json,
+)
+from genai_spine.providers.openai_json import FINISH_REASONS, ROLES, speaks, token_logprob
 from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.provider_service_pb2 import PullModelResponse
 
 OPTIONS = {
     # Upstream names below "options.": https://github.com/ollama/ollama/blob/main/docs/modelfile.md
@@ -37,20 +59,37 @@ OPTIONS = {
     "response_format": Option("format"),
     "tools": Option("tools"),
     "reasoning_effort": Option("think"),
+    "logprobs": Option("logprobs"),
+    "top_logprobs": Option("top_logprobs"),
     "messages.image": Option("images"),
 }
-IN_OPTIONS = [name for name in OPTIONS if name not in ("response_format", "tools", "reasoning_effort")]
+OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
+IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
 DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
+SHOWN_AT_ONCE = 4  # descriptions of models that are asked for at a time
+SHOW_S = 2.0  # all of them together get so long
+PULL_SILENCE_S = 1800.0  # while it checks what it has loaded, nothing comes
+# What Ollama calls a capability, and what we call it.
+CAPABILITIES = {
+    "completion": "chat",
+    "embedding": "embeddings",
+    "vision": "vision",
+    "tools": "tools",
+    "thinking": "reasoning",
+}
+NOT_THERE = ("file does not exist", "not found")  # what a registry says of a model that it does not have
 
 
 class Ollama(Provider):
     OPTIONS = OPTIONS
     LOCAL = True
+    SCHEMA = SCHEMA
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        self.wire = Wire(endpoint, headers)
+        self.headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self.wire = Wire(endpoint, self.headers)
+        self.shown: dict[str, Shown] = {}  # by the model's digest
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
@@ -110,14 +149,97 @@ class Ollama(Provider):
             response.usage.CopyFrom(reported_usage(answer.prompt_eval_count, 0))
         return response
 
+    async def pull(self, model: str, call: Call) -> AsyncGenerator[PullModelResponse]:
+        """Steps that came together and are about the same part are one step. Leaving it ends the pull."""
+        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_S, total_s=None)
+        wire = Wire(replace(self.endpoint, timeouts=timeouts), self.headers)
+        body, status = msgspec.json.encode({"model": model, "stream": True}), ""
+        try:
+            async with aclosing(wire.stream("/api/pull", body, call, JsonLines())) as reads:
+                async for lines in reads:
+                    for step in self._steps(lines, model):
+                        status = step.status
+                        yield step
+        except Refused as refused:
+            self._fail_pull(refused.reply, model)
+        finally:
+            await wire.close()
+        if status != "success":
+            raise self.wire.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+
+    def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
+        steps: dict[tuple[str, str | None], Pulled] = {}
+        failed: bytes | None = None
+        for line in lines:
+            pulled = self.wire.decode(line, PULLED)
+            if pulled.error:
+                failed = line
+                break
+            steps[pulled.status, pulled.digest] = pulled
+        for pulled in steps.values():
+            yield PullModelResponse(
+                status=pulled.status,
+                digest=pulled.digest,
+                total_bytes=pulled.total,
+                completed_bytes=pulled.completed,
+            )
+        if failed is not None:
+            self._fail_pull(Reply(500, {}, failed), model)
+
+    def _fail_pull(self, reply: Reply, model: str) -> NoReturn:
+        message = self._said(reply)
+        if any(words in message for words in NOT_THERE):
+            hint = f"{self.name} says: {message}"
+            raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
+        self._fail(reply, model)
+
     async def list_models(self) -> list[pb.Model]:
+        """With what each can do, as far as Ollama tells within two seconds."""
+        tags = await self._tags()
+        await self._show_all(tags)
+        return [self._model(tag) for tag in tags]
+
+    async def health(self) -> None:
+        await self._tags()
+
+    async def _tags(self) -> list[Tag]:
         reply = await self.wire.get("/api/tags", Call())
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
-        return [
-            pb.Model(id=tag.name, created=_seconds(tag.modified_at), owned_by="ollama")
-            for tag in self.wire.decode(reply.body, TAGS).models
-        ]
+        return self.wire.decode(reply.body, TAGS).models
+
+    async def _show_all(self, tags: list[Tag]) -> None:
+        names = {tag.digest: tag.name for tag in tags}
+        self.shown = {digest: shown for digest, shown in self.shown.items() if digest in names}
+        free, call = asyncio.Semaphore(SHOWN_AT_ONCE), Call(deadline=monotonic() + SHOW_S)
+
+        async def show(digest: str, name: str) -> None:
+            # The list is worth having without it.
+            with suppress(errors.SpineError):
+                async with free:
+                    self.shown[digest] = await self._show(name, call)
+
+        unknown = [(digest, name) for digest, name in names.items() if digest not in self.shown]
+        await asyncio.gather(*(show(digest, name) for digest, name in unknown))
+
+    async def _show(self, name: str, call: Call) -> Shown:
+        body = msgspec.json.encode({"model": name})
+        reply = await self.wire.post("/api/show", body, call)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, name)
+        return self.wire.decode(reply.body, SHOWN)
+
+    def _model(self, tag: Tag) -> pb.Model:
+        model = pb.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
+        shown = self.shown.get(tag.digest)
+        if shown is None:
+            return model
+        model.capabilities.extend(CAPABILITIES[name] for name in shown.capabilities if name in CAPABILITIES)
+        model.supports_vision = "vision" in shown.capabilities
+        model.supports_streaming = "completion" in shown.capabilities
+        if length := shown.context_length():
+            model.context_length = length
+        return model
 
     async def close(self) -> None:
         await self.wire.close()
@@ -125,18 +247,21 @@ class Ollama(Provider):
     def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
         body = further_fields(request)
         body |= {"model": request.model, "stream": stream, "messages": self._messages(request)}
-        options = _own_options(body)  # ours go beside them
+        options = own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:
                 options[OPTIONS[field.name].upstream] = list(value) if field.is_repeated else value
         if options:
             body["options"] = options
         if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tools"] = [tool_json(tool) for tool in request.tools]
         if request.HasField("response_format"):
-            body |= _format(request.response_format)
+            body |= format_of(request.response_format)
         if request.reasoning_effort:
-            body["think"] = _think(request.reasoning_effort)
+            body["think"] = think(request.reasoning_effort)
+        for name in ("logprobs", "top_logprobs"):
+            if request.HasField(name):
+                body[name] = getattr(request, name)
         return msgspec.json.encode(body)
 
     def _messages(self, request: pb.CreateCompletionRequest) -> list[dict[str, Any]]:
@@ -156,13 +281,18 @@ class Ollama(Provider):
         if images:
             body["images"] = images
         if message.tool_calls:
-            body["tool_calls"] = [
-                {"function": {"name": call.function.name, "arguments": Raw(self._arguments(call))}}
-                for call in message.tool_calls
-            ]
+            body["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
+        if message.role == pb.ROLE_ASSISTANT and message.reasoning:
+            body["thinking"] = message.reasoning  # gpt-oss goes on from it between calls of tools
         if message.role == pb.ROLE_TOOL:
+            # Templates know a result by its tool's name; the id tells calls of one tool apart.
             body["tool_name"] = names.get(message.tool_call_id, message.name)
+            body["tool_call_id"] = message.tool_call_id
         return body
+
+    def _tool_call(self, call: pb.ToolCall) -> dict[str, Any]:
+        function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
+        return {"id": call.id, "function": function} if call.id else {"function": function}
 
     def _arguments(self, call: pb.ToolCall) -> bytes:
         """Ollama takes arguments as an object, so text that is not one cannot be sent."""
@@ -180,7 +310,7 @@ class Ollama(Provider):
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
         return match.group(1)
 
-    def _chunk(self, answer: "Chat", calls: int) -> pb.CompletionChunk:
+    def _chunk(self, answer: Chat, calls: int) -> pb.CompletionChunk:
         """calls: tool calls that this stream has brought before."""
         if answer.error:
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
@@ -188,6 +318,8 @@ class Ollama(Provider):
         delta = chunk.choices.add()
         said = answer.message or Said()
         delta.content, delta.reasoning = said.content or "", said.thinking or ""
+        if answer.logprobs:
+            delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
         for index, call in enumerate(said.tool_calls or (), calls):
             name, arguments = call.function.name, bytes(call.function.arguments).decode()
             delta.tool_calls.add(index=index, id=call.id or f"call_{index}", name=name, arguments=arguments)
@@ -197,17 +329,23 @@ class Ollama(Provider):
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
             if answer.eval_count is not None or answer.prompt_eval_count is not None:
                 chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
+                cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
+                chunk.usage.cache_read_tokens = cached
+                chunk.usage.uncached_input_tokens -= cached
                 # Left out when the whole prompt was in the cache, so the number is not known.
                 if answer.prompt_eval_count is None:
                     chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
         return chunk
 
-    def _fail(self, reply: Reply, model: str) -> NoReturn:
+    def _said(self, reply: Reply) -> str:
         message = reply.body[:500].decode("utf-8", "replace")
         # What does not decode is not Ollama's own error but that of a proxy in between.
         with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             message = FAULT.decode(reply.body).error or message
-        message = self.wire.public(message)
+        return self.wire.public(message)
+
+    def _fail(self, reply: Reply, model: str) -> NoReturn:
+        message = self._said(reply)
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -226,97 +364,3 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
     403: errors.ProviderAuthentication,
     429: errors.RateLimited,
 }
-
-
-def _own_options(body: dict[str, Any]) -> dict[str, Any]:
-    """The `options` among the caller's own fields."""
-    try:
-        options: dict[str, Any] = msgspec.json.decode(body.get("options", b"{}"), type=dict[str, Raw])
-    except msgspec.DecodeError as error:
-        raise errors.InvalidFields([("provider_options_json", f"options: {error}")]) from error
-    return options
-
-
-def _tool(tool: pb.Tool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description}
-    function["parameters"] = Raw((tool.function.parameters_json or '{"type":"object"}').encode())
-    return {"type": "function", "function": function}
-
-
-def _format(form: pb.ResponseFormat) -> dict[str, Any]:
-    if form.HasField("json_schema"):
-        return {"format": Raw(form.json_schema.schema_json.encode())}
-    return {"format": "json"} if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else {}
-
-
-def _think(effort: pb.ReasoningEffort) -> bool | str:
-    """Ollama knows false, low, medium and high."""
-    if effort == pb.REASONING_EFFORT_NONE:
-        return False
-    if effort <= pb.REASONING_EFFORT_LOW:
-        return "low"
-    return "medium" if effort == pb.REASONING_EFFORT_MEDIUM else "high"
-
-
-def _seconds(rfc3339: str) -> int:
-    try:
-        # Nanoseconds are more digits than fromisoformat takes.
-        return int(datetime.fromisoformat(re.sub(r"\.\d+", "", rfc3339)).timestamp())
-    except ValueError:
-        return 0
-
-
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
-
-
-class Function(Struct):
-    name: str
-    arguments: Raw = Raw(b"{}")
-
-
-class ToolCall(Struct):
-    function: Function
-    id: str | None = None
-
-
-class Said(Struct):
-    content: str | None = None
-    thinking: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class Chat(Struct):
-    """A whole answer, or one line of a stream."""
-
-    model: str = ""
-    message: Said | None = None
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: Count | None = None
-    eval_count: Count | None = None
-    error: str | None = None
-
-
-class Embeddings(Struct):
-    embeddings: list[list[float]]
-    model: str = ""
-    prompt_eval_count: Count | None = None
-
-
-class Tag(Struct):
-    name: str
-    modified_at: str = ""
-
-
-class Tags(Struct):
-    models: list[Tag]
-
-
-class FaultBody(Struct):
-    error: str | None = None
-
-
-CHAT = msgspec.json.Decoder(Chat)
-EMBEDDINGS = msgspec.json.Decoder(Embeddings)
-TAGS = msgspec.json.Decoder(Tags)
-FAULT = msgspec.json.Decoder(FaultBody)

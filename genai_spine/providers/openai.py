@@ -1,29 +1,39 @@
 """Any endpoint that speaks OpenAI's chat completions: OpenAI itself, gateways, and local servers.
 
-Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-21. What differs between endpoints
-is a Dialect in the registry row, so a new gateway is one line and no file.
+Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. What differs between endpoints
+is a Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
+Responses API is asked there, with the same request and the same chunks (responses_json.py).
 """
 
-from array import array
-from base64 import b64decode
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from sys import byteorder
-from typing import Any, NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.providers import azure, openai_embeddings, responses_json
 from genai_spine.providers import openai_json as wire_json
-from genai_spine.providers.base import Endpoint, Option, Provider, further_fields
+from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.chunks import completion
+from genai_spine.providers.entra import Entra
 from genai_spine.providers.events import ServerSentEvents
-from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.json_schema import SchemaRules
+from genai_spine.providers.openai_faults import failure
+from genai_spine.providers.openai_reading import ChatReading, Reading
+from genai_spine.providers.responses_reading import ResponsesReading
+from genai_spine.providers.wire import NO_HEADERS, Headers, Refused, Reply, Wire
 from genai_spine.v1 import completion_service_pb2 as pb
+
+AS_IT_IS = SchemaRules()
+
+
+def _no_model(model: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,13 @@ class Dialect:
     base64_embeddings: bool = False
     # Models that are asked at /completions with the text as it is. All others get it as a user
     # message, because a chat model answers 404 there.
-    text_models: Callable[[str], bool] = lambda model: False
+    text_models: Callable[[str], bool] = _no_model
+    # Models that are asked at /responses; a request can ask for it with {"api": "responses"} in its
+    # provider_options_json. None: the endpoint has no such API.
+    responses: Callable[[str], bool] | None = None
+    # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
+    schema: SchemaRules = AS_IT_IS
+    azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
     local: bool = False
 
 
@@ -66,29 +82,11 @@ OPTIONS = {
 
 CHAT_ONLY = ("tools", "tool_choice", "response_format")
 
-# Error codes, or types, that decide whatever the status says.
-CODES: dict[str, type[errors.ProviderFailure]] = {
-    "context_length_exceeded": errors.ContextLengthExceeded,
-    "string_above_max_length": errors.ContextLengthExceeded,
-    "exceed_context_size_error": errors.ContextLengthExceeded,  # llama.cpp
-    "content_filter": errors.ContentFiltered,
-    "content_policy_violation": errors.ContentFiltered,
-    "insufficient_quota": errors.ProviderQuota,
-    "billing_hard_limit_reached": errors.ProviderQuota,
-    "rate_limit_exceeded": errors.RateLimited,
-    "invalid_api_key": errors.ProviderAuthentication,
-}
-STATUSES: dict[int, type[errors.ProviderFailure]] = {
-    400: errors.ProviderRejected,
-    401: errors.ProviderAuthentication,
-    402: errors.ProviderQuota,
-    403: errors.ProviderAuthentication,
-    408: errors.ProviderUnavailable,
-    409: errors.ProviderUnavailable,
-    413: errors.ContextLengthExceeded,
-    422: errors.ProviderRejected,
-    429: errors.RateLimited,
-}
+
+class Asked(NamedTuple):
+    path: str
+    body: bytes
+    reading: Reading
 
 
 class OpenAI(Provider):
@@ -99,24 +97,28 @@ class OpenAI(Provider):
         self.dialect = dialect
         self.options = OPTIONS | dict(dialect.options) | {"max_tokens": Option(dialect.max_tokens)}
         self.local = dialect.local
+        self.schema = dialect.schema
+        self.deployments = dialect.azure and azure.by_deployment(endpoint)
+        self.entra = Entra.of(endpoint) if dialect.azure else None
         headers = {}
         if endpoint.api_key:
             bearer = dialect.key_header == "authorization"
             headers[dialect.key_header] = f"Bearer {endpoint.api_key}" if bearer else endpoint.api_key
-        self.wire = Wire(endpoint, headers)
+        url = azure.address(endpoint) if dialect.azure else endpoint.base_url
+        self.wire = Wire(replace(endpoint, base_url=url), headers)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        path, body, decoder = self._write(request, stream=True)
-        progress = Progress()
+        path, body, reading = self._write(request, stream=True)
+        headers = await self._authorization(call)
         try:
-            async with aclosing(self.wire.stream(path, body, call, ServerSentEvents())) as reads:
+            async with aclosing(self.wire.stream(path, body, call, ServerSentEvents(), headers)) as reads:
                 async for payloads in reads:
                     chunk = pb.CompletionChunk()
                     try:
                         for payload in payloads:
-                            self._read(payload, decoder, chunk, progress)
+                            reading.event(payload, chunk)
                     except errors.SpineError:
                         # What the same read brought before is the caller's, and on the upstream's bill.
                         if wire_json.speaks(chunk):
@@ -127,43 +129,31 @@ class OpenAI(Provider):
         except Refused as refused:
             self._fail(refused.reply, request.model)
         except errors.ProviderError:
-            if not progress.done:  # a connection that breaks after [DONE] cuts nothing
+            if not reading.done:  # a connection that breaks after the end cuts nothing
                 raise
-        if not progress.done and len(progress.finished) < max(1, request.choice_count):
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
-        if not progress.begun:
-            raise self.wire.unusable("no_choices", "the answer has no choices")
+        reading.end(max(1, request.choice_count))
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        path, body, decoder = self._write(request, stream=False)
-        reply = await self.wire.post(path, body, call)
+        path, body, reading = self._write(request, stream=False)
+        reply = await self.wire.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
         chunk = pb.CompletionChunk()
-        self._add(self.wire.decode(reply.body, decoder), chunk)
-        if not chunk.choices:
-            raise self.wire.unusable("no_choices", "the answer has no choices")
+        reading.whole(reply.body, chunk)
         return completion(chunk)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        reply = await self.wire.post("/embeddings", self._write_embeddings(request), call)
+        body = openai_embeddings.write(request, base64=self.dialect.base64_embeddings)
+        path = self._path("/embeddings", request.model)
+        reply = await self.wire.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        answer = self.wire.decode(reply.body, EMBEDDINGS)
-        if len(answer.data) != len(request.inputs):
-            raise self.wire.unusable(
-                "missing_embeddings", f"{len(answer.data)} embeddings for {len(request.inputs)} inputs"
-            )
-        response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
-        # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
-        for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
-            response.embeddings.add(index=index, values=self._vector(entry.embedding))
-        if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
-            response.usage.CopyFrom(counts)
-        return response
+        return openai_embeddings.read(self.wire, reply.body, request)
 
     async def list_models(self) -> list[pb.Model]:
-        reply = await self.wire.get("/models", Call())
+        """Of Azure by deployment: the resource's models, after which deployments are usually named."""
+        call = Call()
+        reply = await self.wire.request("GET", "/models", b"", call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
         bare = reply.body.lstrip().startswith(b"[")  # Together answers a bare list
@@ -172,20 +162,41 @@ class OpenAI(Provider):
         )
         return [
             pb.Model(
-                id=entry.id, created=wire_json.seconds(entry.created), owned_by=entry.owned_by or self.name
+                id=entry.id,
+                created=wire_json.seconds(entry.created or entry.created_at),
+                owned_by=entry.owned_by or self.name,
             )
             for entry in entries
         ]
 
     async def close(self) -> None:
+        if self.entra:
+            await self.entra.close()
         await self.wire.close()
+
+    def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
+        return responses_json.OPTIONS if self._bridged(request) else self.options
 
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
         super().check_options(request)
-        if self._as_text(request):
+        if self._bridged(request):
+            for name in ("suffix", "best_of"):
+                if request.prompt.HasField(name):
+                    self._refuse(f"prompt.{name}")
+            for index, message in enumerate(request.messages):
+                if message.HasField("name"):
+                    self._refuse(f"messages[{index}].name", "names of speakers")
+        elif self._as_text(request):
             for descriptor, _ in request.ListFields():
                 if descriptor.name in CHAT_ONLY:
                     self._refuse(descriptor.name, f"{descriptor.name} with a bare text")
+
+    def _bridged(self, request: pb.CreateCompletionRequest) -> bool:
+        """The Responses API is asked."""
+        if self.dialect.responses is None:
+            return False
+        chosen = responses_json.chosen_api(request)
+        return self.dialect.responses(request.model) if chosen is None else chosen == "responses"
 
     def _as_text(self, request: pb.CreateCompletionRequest) -> bool:
         """The prompt goes out as it is; otherwise the request is, or becomes, a chat."""
@@ -193,161 +204,51 @@ class OpenAI(Provider):
         raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
         return request.HasField("prompt") and (raw or self.dialect.text_models(request.model))
 
-    def _write(
-        self, request: pb.CreateCompletionRequest, *, stream: bool
-    ) -> tuple[str, bytes, msgspec.json.Decoder[Any]]:
+    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> Asked:
+        if self._bridged(request):
+            if request.choice_count > 1:
+                self._refuse("choice_count")
+            body = responses_json.write_request(request, self.dialect.schema, stream=stream)
+            return Asked("/responses", msgspec.json.encode(body), ResponsesReading(self.wire))
         if self._as_text(request):
             options = {**self.options, "max_tokens": Option("max_tokens")}  # whatever its name is in a chat
             body = wire_json.write_request(request, options, stream=stream)
             wire_json.write_prompt(body, request.prompt)
-            return "/completions", msgspec.json.encode(body), TEXT
-        body = wire_json.write_request(request, self.options, stream=stream)
-        wire_json.write_chat(body, request)
-        if request.HasField("prompt"):
-            body["messages"] = [{"role": "user", "content": request.prompt.text}]
-        return "/chat/completions", msgspec.json.encode(body), CHAT
+            path, reading = "/completions", ChatReading(self.wire, TEXT)
+        else:
+            body = wire_json.write_request(request, self.options, stream=stream)
+            wire_json.write_chat(body, request, self.dialect.schema)
+            if request.HasField("prompt"):
+                body["messages"] = [{"role": "user", "content": request.prompt.text}]
+            path, reading = "/chat/completions", ChatReading(self.wire, CHAT)
+        if self.dialect.responses:
+            body.pop("api", None)
+        path = self._path(path, request.model)
+        return Asked(path, msgspec.json.encode(body), reading)
 
-    def _read(
-        self,
-        payload: bytes,
-        decoder: msgspec.json.Decoder[Any],
-        chunk: pb.CompletionChunk,
-        progress: "Progress",
-    ) -> None:
-        """Adds one event to the chunk."""
-        if payload == b"[DONE]":
-            progress.done = True
-            for index in sorted(progress.begun - progress.finished):
-                wire_json.add_choice(chunk, wire_json.ChatChoice(index=index, finish_reason="stop"))
-            return
-        answer = self.wire.decode(payload, decoder)
-        if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-            self._fail(Reply(200, {}, payload), "")
-        for choice in answer.choices:
-            progress.begun.add(choice.index)
-            if choice.finish_reason:
-                progress.finished.add(choice.index)
-            if isinstance(choice, wire_json.ChatChoice) and choice.delta:
-                progress.number(choice.index, choice.delta.tool_calls or ())
-        self._add(answer, chunk)
+    def _path(self, path: str, model: str) -> str:
+        return azure.path_of(path, model) if self.deployments else path
 
-    def _add(self, answer: wire_json.Answer | wire_json.TextAnswer, chunk: pb.CompletionChunk) -> None:
-        if answer.id and not chunk.id:
-            chunk.id, chunk.model = answer.id, answer.model or ""
-            chunk.created = wire_json.seconds(answer.created)
-        if answer.system_fingerprint:
-            chunk.system_fingerprint = answer.system_fingerprint
-        if isinstance(answer, wire_json.Answer) and answer.service_tier:
-            chunk.service_tier = answer.service_tier
-        for choice in answer.choices:
-            wire_json.add_choice(chunk, choice)
-        if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
-            chunk.usage.CopyFrom(counts)
-
-    def _write_embeddings(self, request: pb.CreateEmbeddingsRequest) -> bytes:
-        body = further_fields(request)
-        inputs = [
-            entry.text if entry.HasField("text") else list(entry.tokens.tokens) for entry in request.inputs
-        ]
-        body |= {"model": request.model, "input": inputs}
-        body["encoding_format"] = "base64" if self.dialect.base64_embeddings else "float"
-        if request.HasField("dimensions"):
-            body["dimensions"] = request.dimensions
-        if request.HasField("user"):
-            body["user"] = request.user
-        return msgspec.json.encode(body)
-
-    def _vector(self, embedding: list[float] | str) -> "list[float] | array[float]":
-        if isinstance(embedding, list):
-            return embedding
-        vector = array("f")
-        try:
-            vector.frombytes(b64decode(embedding, validate=True))
-        except ValueError as error:
-            raise self.wire.unusable("invalid_base64", f"an embedding is not base64: {error}") from error
-        if byteorder == "big":
-            vector.byteswap()
-        return vector
+    async def _authorization(self, call: Call) -> Headers:
+        """Of this request; a key stands in the headers of all requests."""
+        if self.entra is None:
+            return NO_HEADERS
+        return {"authorization": f"Bearer {await self.entra.token(call)}"}
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
-        """Raises what the upstream's error means; the table is CODES, then STATUSES."""
-        fault = _fault(reply)
-        code = str(fault.code or fault.type or reply.status)
-        message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
-        message = self.wire.public(message)
-        if reply.status == HTTPStatus.NOT_FOUND or code == "model_not_found":
-            raise errors.ModelNotFound(
-                model=model, hint=f"{self.name} says: {message[:500]}", provider=self.name
-            )
-        kind = (
-            CODES.get(code)
-            or CODES.get(fault.type or "")
-            or STATUSES.get(reply.status, errors.ProviderUnavailable)
-        )
-        if kind is errors.ProviderRejected and "context length" in message.lower():
-            kind = errors.ContextLengthExceeded  # compatible servers send no code
-        raise kind(
-            provider=self.name,
-            provider_code=code,
-            provider_message=message,
-            retry_after_s=retry_after_s(reply.headers),
-        )
-
-
-@dataclass(slots=True)
-class Progress:
-    """What of a stream has come so far, by the index of the choice."""
-
-    done: bool = False  # [DONE] has come; some upstreams send none
-    begun: set[int] = field(default_factory=set)
-    finished: set[int] = field(default_factory=set)  # with a finish reason
-    calls: dict[int, int] = field(default_factory=dict)  # tool calls that were begun
-
-    def number(self, choice: int, pieces: Sequence[wire_json.ToolCall]) -> None:
-        """Gives an index to pieces without one (Gemini, older Ollama): an id begins another call."""
-        for piece in pieces:
-            begun = self.calls.get(choice, 0)
-            if piece.index is None:
-                piece.index = begun if piece.id or not begun else begun - 1
-            self.calls[choice] = max(begun, piece.index + 1)
-
-
-class Fault(Struct):
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-
-
-class _Faulty(Struct):
-    error: Fault | str | None = None
-    message: str | None = None  # Mistral
-    detail: Any = None  # vLLM before 0.5
-
-
-def _fault(reply: Reply) -> Fault:
-    try:
-        faulty = FAULTY.decode(reply.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Fault()
-    if isinstance(faulty.error, Fault):
-        return faulty.error
-    return Fault(message=faulty.error or faulty.message or (str(faulty.detail) if faulty.detail else None))
-
-
-class _Embedding(Struct):
-    embedding: list[float] | str
-    index: int = 0
-
-
-class _Embeddings(Struct):
-    data: list[_Embedding]
-    model: str = ""
-    usage: wire_json.Usage | None = None
+        """Raises what the upstream's error means."""
+        if self.entra:
+            if reply.status == HTTPStatus.UNAUTHORIZED:
+                self.entra.forget()
+            shown = self.entra.public(reply.body.decode("utf-8", "replace"))
+            reply = replace(reply, body=shown.encode())
+        raise failure(self.wire, reply, model)
 
 
 class _Model(Struct):
     id: str
     created: int | float | None = None
+    created_at: int | float | None = None  # Azure by deployment
     owned_by: str | None = None
 
 
@@ -357,7 +258,5 @@ class _Models(Struct):
 
 CHAT = msgspec.json.Decoder(wire_json.Answer)
 TEXT = msgspec.json.Decoder(wire_json.TextAnswer)
-EMBEDDINGS = msgspec.json.Decoder(_Embeddings)
 MODELS = msgspec.json.Decoder(_Models)
 MODEL_LIST = msgspec.json.Decoder(list[_Model])
-FAULTY = msgspec.json.Decoder(_Faulty)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.base import Option, further_fields
+from genai_spine.providers.json_schema import SchemaRules, portable
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # Copied as they are; the others have a shape of their own, below.
@@ -76,21 +77,22 @@ def write_request(
     if request.HasField("user"):
         body["user"] = request.user
     if request.reasoning_effort:
-        body["reasoning_effort"] = _effort(request.reasoning_effort)
+        body["reasoning_effort"] = effort_name(request.reasoning_effort)
     body["stream"], body["stream_options"] = True, {"include_usage": True}
     if not stream:  # nor may the caller's own fields make it one
         del body["stream"], body["stream_options"]
     return body
 
 
-def write_chat(body: dict[str, Any], request: pb.CreateCompletionRequest) -> None:
+def write_chat(body: dict[str, Any], request: pb.CreateCompletionRequest, rules: SchemaRules) -> None:
+    """rules: of a schema that is to be followed strictly."""
     body["messages"] = [write_message(message) for message in request.messages]
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
     if request.HasField("tool_choice"):
         body["tool_choice"] = _tool_choice(request)
     if request.HasField("response_format"):
-        body["response_format"] = _response_format(request.response_format)
+        body["response_format"] = _response_format(request.response_format, rules)
 
 
 def write_prompt(body: dict[str, Any], prompt: pb.TextPrompt) -> None:
@@ -107,7 +109,7 @@ def _number(value: float) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def _effort(effort: pb.ReasoningEffort) -> str:
+def effort_name(effort: pb.ReasoningEffort) -> str:
     return pb.ReasoningEffort.Name(effort).removeprefix("REASONING_EFFORT_").lower()
 
 
@@ -195,16 +197,26 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | dict[str, Any]:
     return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
 
-def _response_format(form: pb.ResponseFormat) -> dict[str, Any]:
+def _response_format(form: pb.ResponseFormat, rules: SchemaRules) -> dict[str, Any]:
     if not form.HasField("json_schema"):
         return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
-    schema = form.json_schema
-    body: dict[str, Any] = {"name": schema.name, "schema": Raw(schema.schema_json.encode())}
+    return {"type": "json_schema", "json_schema": write_schema(form.json_schema, rules)}
+
+
+def write_schema(schema: pb.JsonSchema, rules: SchemaRules) -> dict[str, Any]:
+    """name, schema, description, strict.
+
+    Only a schema that the caller wants followed strictly is made portable, because that can change what it
+    allows (an open object becomes a closed one). Otherwise it goes out as it is, and whether the upstream
+    follows it is seen when the answer is checked against it.
+    """
+    text = portable(schema.schema_json, rules) if schema.strict else schema.schema_json
+    body: dict[str, Any] = {"name": schema.name, "schema": Raw(text.encode())}
     if schema.HasField("description"):
         body["description"] = schema.description
     if schema.HasField("strict"):
         body["strict"] = schema.strict
-    return {"type": "json_schema", "json_schema": body}
+    return body
 
 
 Index = Annotated[int, Meta(ge=0, le=1000)]
@@ -335,8 +347,8 @@ def add_choice(into: pb.CompletionChunk, choice: ChatChoice | TextChoice) -> Non
     if choice.finish_reason:
         delta.finish_reason = FINISH_REASONS.get(choice.finish_reason, pb.FINISH_REASON_STOP)
     if isinstance(choice, ChatChoice) and choice.logprobs:
-        delta.logprobs.content.extend(_token(token) for token in choice.logprobs.content or ())
-        delta.logprobs.refusal.extend(_token(token) for token in choice.logprobs.refusal or ())
+        delta.logprobs.content.extend(token_logprob(token) for token in choice.logprobs.content or ())
+        delta.logprobs.refusal.extend(token_logprob(token) for token in choice.logprobs.refusal or ())
 
 
 def _add_said(delta: pb.ChoiceDelta, said: Said) -> None:
@@ -368,11 +380,11 @@ def _add_tool_call(delta: pb.ChoiceDelta, call: ToolCall) -> None:
     piece.arguments += called.arguments or called.input or ""
 
 
-def _token(token: Token) -> pb.TokenLogprob:
+def token_logprob(token: Token) -> pb.TokenLogprob:
     result = pb.TokenLogprob(token=token.token, logprob=token.logprob)
     if token.bytes is not None:
         result.token_bytes = bytes(token.bytes)
-    result.top_logprobs.extend(_token(other) for other in token.top_logprobs or ())
+    result.top_logprobs.extend(token_logprob(other) for other in token.top_logprobs or ())
     return result
 
 

@@ -20,7 +20,7 @@ SENT: dict[str, Any] = {
     "temperature": 0.25,
     "top_p": 0.5,
     "top_k": 40,
-    "max_tokens": 9,
+    "max_tokens": 16,
     "stop_sequences": ["stop", "é"],
     "tools": [SPEC],
     "tool_choice": {"any": {}},

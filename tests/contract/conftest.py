@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from genai_spine.providers import PROVIDERS
-from tests.contract.spoken import Spoken, speaking
+from tests.contract.spoken import VARIANTS, Spoken, speaking
 
 
-@pytest.fixture(params=PROVIDERS)
+@pytest.fixture(params=[*PROVIDERS, *VARIANTS])
 async def spoken(request: pytest.FixtureRequest) -> AsyncIterator[Spoken]:
-    """Each provider of the registry, or those that spoken_by() names."""
+    """Each provider of the registry and each variant, or those that spoken_by() names."""
     async with speaking(request.param) as found:
         yield found

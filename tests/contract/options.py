@@ -33,6 +33,7 @@ class Sample:
     fields: dict[str, Any]  # of the request, that field and what it needs
     sent: Any  # what stands under the upstream's name of it
     ollama: Any = None  # where Ollama's own form differs
+    responses: Any = None  # where that of the Responses API differs
     ask: Callable[[dict[str, Any]], Any] | None = None  # where it does not stand at the top of the body
 
 
@@ -53,13 +54,17 @@ SAMPLES: dict[str, Sample] = {
     "temperature": Sample({"temperature": 0.25}, 0.25),
     "top_p": Sample({"top_p": 0.5}, 0.5),
     "top_k": Sample({"top_k": 40}, 40),
-    "max_tokens": Sample({"max_tokens": 9}, 9),
+    "max_tokens": Sample({"max_tokens": 16}, 16),
     "choice_count": Sample({"choice_count": 2}, 2),
     "stop_sequences": Sample({"stop_sequences": ["stop", "é"]}, ["stop", "é"]),
     "presence_penalty": Sample({"presence_penalty": 0.5}, 0.5),
     "frequency_penalty": Sample({"frequency_penalty": -0.5}, -0.5),
     "seed": Sample({"seed": 2**53 + 1}, 2**53 + 1),
-    "tools": Sample({"tools": [pb.Tool(function=FUNCTION)]}, [FUNCTION_JSON]),
+    "tools": Sample(
+        {"tools": [pb.Tool(function=FUNCTION)]},
+        [FUNCTION_JSON],
+        responses=[{"type": "function", **FUNCTION_JSON["function"], "strict": False}],  # type: ignore[dict-item]
+    ),
     "tool_choice": Sample(
         {
             "tools": [pb.Tool(function=FUNCTION)],
@@ -81,11 +86,25 @@ SAMPLES: dict[str, Sample] = {
             },
         },
         ollama=FUNCTION_JSON["function"]["parameters"],  # type: ignore[index]
+        responses={
+            "format": {
+                "type": "json_schema",
+                "name": "person",
+                "schema": FUNCTION_JSON["function"]["parameters"],  # type: ignore[index]
+                "strict": False,
+            }
+        },
     ),
-    "logprobs": Sample({"logprobs": True}, True),
+    "logprobs": Sample(
+        {"logprobs": True},
+        True,
+        responses=["message.output_text.logprobs", "reasoning.encrypted_content"],
+    ),
     "top_logprobs": Sample({"logprobs": True, "top_logprobs": 2}, 2),
     "logit_bias": Sample({"logit_bias": {50256: -100.0, 7: 0.5}}, {"50256": -100, "7": 0.5}),
-    "reasoning_effort": Sample({"reasoning_effort": pb.REASONING_EFFORT_HIGH}, "high"),
+    "reasoning_effort": Sample(
+        {"reasoning_effort": pb.REASONING_EFFORT_HIGH}, "high", responses={"effort": "high"}
+    ),
     "reasoning_max_tokens": Sample({"reasoning_max_tokens": 2048}, 2048),
     "messages.image": Sample(
         {
@@ -99,6 +118,7 @@ SAMPLES: dict[str, Sample] = {
         },
         {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "low"}},
         ollama=[PNG_URL.partition(",")[2]],
+        responses={"type": "input_image", "image_url": PNG_URL, "detail": "low"},
         ask=_part,
     ),
     "messages.audio": Sample(
@@ -112,11 +132,13 @@ SAMPLES: dict[str, Sample] = {
     "messages.file": Sample(
         {"messages": [said(pb.ContentPart(file=pb.FilePart(file_id="file-1", filename="a.pdf")))]},
         {"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}},
+        responses={"type": "input_file", "file_id": "file-1"},
         ask=_part,
     ),
     "tools.custom": Sample(
         {"tools": [pb.Tool(custom=pb.CustomTool(name="write", format_json='{"type": "text"}'))]},
         [{"type": "custom", "custom": {"name": "write", "format": {"type": "text"}}}],
+        responses=[{"type": "custom", "name": "write", "format": {"type": "text"}}],
         ask=lambda body: body["tools"],
     ),
     "prompt.tokens": Sample(
@@ -172,3 +194,8 @@ def asked_of_anthropic(entry: Entry, name: str, upstream_name: str) -> Any:
     if name == "response_format":
         return body["system"]
     return body[upstream_name] if upstream_name in body else body["tool_choice"][upstream_name]
+
+
+def asked_of_responses(entry: Entry, name: str, upstream_name: str) -> Any:
+    part = name.startswith("messages.")
+    return entry.body["input"][0]["content"][0] if part else entry.body[upstream_name]

@@ -1,9 +1,10 @@
 """A provider of the registry and the simulator that it speaks to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,6 +16,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import said
 from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
+from tests.upstreams.azure import API_VERSION, AzureUpstream
 from tests.upstreams.bedrock import CLAUDE, TITAN, BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
@@ -23,7 +25,23 @@ from tests.upstreams.server import Upstream
 TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
 STRICT = ("openai", "azure")  # speak OpenAI's own dialect, so the simulator may refuse what OpenAI refuses
 MODELS = {"builtin": "extractive", "anthropic": "claude-sonnet-4-20250514", "bedrock": CLAUDE}
-SPOKEN = [name for name in PROVIDERS if name != "builtin"]  # have an upstream
+
+
+class Variant(NamedTuple):
+    """A row of the registry that is configured, or asked, in another way."""
+
+    row: str
+    upstream: type[OpenAIUpstream]
+    further: Mapping[str, str] = MappingProxyType({})
+    model: str = "gpt-4o"
+
+
+DEPLOYED, BRIDGED = "azure by deployment", "openai by responses"
+VARIANTS = {
+    DEPLOYED: Variant("azure", AzureUpstream, {"api_version": API_VERSION}),
+    BRIDGED: Variant("openai", OpenAIUpstream, model="o3-pro"),
+}
+SPOKEN = [*(name for name in PROVIDERS if name != "builtin"), *VARIANTS]  # have an upstream
 PROSE = (
     "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "
     "boats today. A museum in the old warehouse shows how the harbour grew."
@@ -34,12 +52,14 @@ class Spoken:
     """A provider and the upstream that it speaks to."""
 
     def __init__(self, name: str, upstream: Upstream | None) -> None:
+        variant = VARIANTS.get(name) or Variant(name, OpenAIUpstream)
+        name = variant.row
         self.row = PROVIDERS[name]
         url = "builtin:" if upstream is None else upstream.url
         if isinstance(upstream, OpenAIUpstream):
             url = upstream.base_url
-        key, further = "sk-test", {}
-        self.model = MODELS.get(name, "gpt-4o")
+        key, further = "sk-test", variant.further
+        self.model = MODELS.get(name, variant.model)
         self.embedding_model = "hashing" if upstream is None else "embedding-model"
         if isinstance(upstream, BedrockUpstream):
             key, further, self.embedding_model = aws_wire.BEARER, {"control_url": url}, TITAN
@@ -53,7 +73,7 @@ class Spoken:
 
     @property
     def options(self) -> dict[str, str]:
-        return {name: option.upstream for name, option in self.provider.options.items()}
+        return {name: option.upstream for name, option in self.provider.options_for(self.request()).items()}
 
     def request(self, text: str = PROSE, **fields: Any) -> pb.CreateCompletionRequest:
         return pb.CreateCompletionRequest(
@@ -75,7 +95,7 @@ class Spoken:
 
 @asynccontextmanager
 async def speaking(name: str) -> AsyncIterator[Spoken]:
-    """name: a row of the registry."""
+    """name: a row of the registry, or a variant."""
     async with AsyncExitStack() as stack:
         upstream: Upstream | None = None
         if name == "ollama":
@@ -84,6 +104,8 @@ async def speaking(name: str) -> AsyncIterator[Spoken]:
             upstream = await stack.enter_async_context(AnthropicUpstream())
         elif name == "bedrock":
             upstream = await stack.enter_async_context(BedrockUpstream())
+        elif name in VARIANTS:
+            upstream = await stack.enter_async_context(VARIANTS[name].upstream())
         elif name != "builtin":
             upstream = await stack.enter_async_context(OpenAIUpstream(strict=name in STRICT))
         found = Spoken(name, upstream)

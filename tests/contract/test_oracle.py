@@ -296,6 +296,11 @@ OLLAMA_EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {
     ),
     "bytes": (Reply(TEXT, bytes_per_write=3), {}, {}),
     "cached": (Reply(TEXT, usage=Usage(prompt_tokens=0)), {}, {}),
+    "logprobs": (
+        Reply(TEXT),
+        {"logprobs": True, "top_logprobs": 1},
+        {"logprobs": True, "top_logprobs": 1},
+    ),
 }
 
 
@@ -320,6 +325,14 @@ class TestOllama:
         ]
         assert found.usage.input_tokens == (answer.prompt_eval_count or 0)
         assert found.usage.output_tokens == answer.eval_count
+        tokens = [
+            (entry.token, entry.logprob, [(top.token, top.logprob) for top in entry.top_logprobs])
+            for entry in choice.logprobs.content
+        ]
+        assert tokens == [
+            (entry.token, entry.logprob, [(top.token, top.logprob) for top in entry.top_logprobs or ()])
+            for entry in answer.logprobs or ()
+        ]
         if not choice.message.tool_calls:
             assert choice.finish_reason == FINISH_REASONS[answer.done_reason or ""]
         assert {key: value for key, value in sent.items() if key != "stream"} == {
@@ -344,3 +357,34 @@ class TestOllama:
         assert [(model.id, model.created) for model in found] == [
             (tag.model, int(tag.modified_at.timestamp())) for tag in listed.models if tag.modified_at
         ]
+
+    async def test_the_steps_of_a_pull(self) -> None:
+        async with speaking("ollama") as spoken, ollama.AsyncClient(host=spoken.up.url, verify=False) as sdk:
+            theirs = [step async for step in await sdk.pull("phi4", stream=True)]
+            spoken.up.script(Reply(interval_s=0.01), on="/api/pull")
+            found = [step async for step in spoken.provider.pull("phi4", Call())]
+            asked, official = spoken.up.bill[1].body, spoken.up.bill[0].body
+        # The SDK gives every line; ours are those of one read, the last of each part.
+        steps = [(step.status, step.digest, step.total, step.completed) for step in theirs]
+        ours = [
+            (
+                step.status,
+                step.digest or None,
+                step.total_bytes if step.HasField("total_bytes") else None,
+                step.completed_bytes if step.HasField("completed_bytes") else None,
+            )
+            for step in found
+        ]
+        assert [step for step in steps if step in ours] == ours
+        assert ours[-1][0] == "success"
+        assert (asked["model"], asked["stream"]) == (official["model"], official["stream"])
+
+    async def test_what_is_shown_of_models(self) -> None:
+        async with speaking("ollama") as spoken, ollama.AsyncClient(host=spoken.up.url, verify=False) as sdk:
+            shown = await sdk.show("llama3.2")
+            found = {model.id: model for model in await spoken.provider.list_models()}
+        model = found["llama3.2:latest"]
+        info: Any = shown.modelinfo
+        assert model.context_length == info["llama.context_length"]
+        assert shown.capabilities == ["completion", "tools"]
+        assert list(model.capabilities) == ["chat", "tools"]

@@ -13,7 +13,7 @@ from genai_spine.providers.base import ALWAYS, Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
-from tests.contract.spoken import SPOKEN, Spoken, folded, spoken_by
+from tests.contract.spoken import BRIDGED, DEPLOYED, SPOKEN, Spoken, folded, spoken_by
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
@@ -77,7 +77,7 @@ class TestAnswers:
             if reported:
                 assert usage.input_tokens == spoken.up.bill[-1].prompt_tokens
 
-    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic", "bedrock")))
+    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic", "bedrock", BRIDGED)))
     async def test_choices_are_kept_apart(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(choices=[Content(["a", "b"]), Content(["c", "d"])])
         asked = spoken.request(choice_count=2)
@@ -85,7 +85,7 @@ class TestAnswers:
             assert [choice.index for choice in completion.choices] == [0, 1]
             assert [choice.message.content[0].text for choice in completion.choices] == ["ab", "cd"]
 
-    @spoken_by("openai", "ollama", "anthropic", "bedrock")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock", BRIDGED, DEPLOYED)
     async def test_parallel_tool_calls_have_ids_names_and_whole_arguments(self, spoken: Spoken) -> None:
         calls = [
             ToolCall("weather", '{"city":"Ülm"}', id="a"),
@@ -103,7 +103,7 @@ class TestAnswers:
             assert choice.finish_reason == pb.FINISH_REASON_TOOL_CALLS
             assert not choice.message.content
 
-    @spoken_by("openai", "ollama")
+    @spoken_by("openai", "ollama", DEPLOYED)
     async def test_a_conversation_with_tools_goes_to_and_fro(self, spoken: Spoken) -> None:
         call = pb.ToolCall(
             id="c1", function=pb.FunctionCall(name="weather", arguments='{"n": 12345678901234567890}')
@@ -123,7 +123,7 @@ class TestAnswers:
         assert last["content"] == "sunny"
         assert last.get("tool_call_id", last.get("tool_name")) in ("c1", "weather")
 
-    @spoken_by("openai", "ollama", "anthropic", "bedrock")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock", BRIDGED, DEPLOYED)
     async def test_an_image_reaches_the_model(self, spoken: Spoken) -> None:
         asked = options.request("messages.image", spoken.model)
         asked.messages[0].content.add(text="What is it?")
@@ -132,7 +132,7 @@ class TestAnswers:
 
 
 class TestArrival:
-    @spoken_by("openai", "ollama", "anthropic", "bedrock")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock", BRIDGED, DEPLOYED)
     async def test_what_arrives_together_leaves_together(self, spoken: Spoken) -> None:
         words = [f"w{number} " for number in range(300)]
         spoken.up.default = Reply(words, events_per_write=0)
@@ -153,7 +153,7 @@ class TestArrival:
         await stream.aclose()  # type: ignore[attr-defined]
         await spoken.up.bill.until(lambda bill: bill[-1].disconnected)
 
-    @spoken_by("openai", "ollama", "anthropic", "bedrock")
+    @spoken_by("openai", "ollama", "anthropic", "bedrock", BRIDGED, DEPLOYED)
     @pytest.mark.parametrize("pace", [{"bytes_per_write": 1}, {"bytes_per_write": 7, "line_end": "\r\n"}])
     async def test_no_text_is_lost_however_the_bytes_are_cut(self, spoken: Spoken, pace: Any) -> None:
         call = ToolCall("weather", ['{"city": "Ü', 'lm"}'], id="a")
@@ -197,10 +197,12 @@ class TestOptions:
         ask, expected = options.asked_of_openai, SAMPLES[field].sent
         if isinstance(spoken.upstream, OllamaUpstream):
             ask, expected = options.asked_of_ollama, SAMPLES[field].ollama or expected
-        if isinstance(spoken.upstream, AnthropicUpstream):
+        elif isinstance(spoken.upstream, AnthropicUpstream):
             ask, expected = options.asked_of_anthropic, options.ANTHROPIC.get(field, expected)
-        if isinstance(spoken.upstream, BedrockUpstream):
+        elif isinstance(spoken.upstream, BedrockUpstream):
             ask, expected = bedrock_options.asked, bedrock_options.SENT[field]
+        elif spoken.model == "o3-pro":
+            ask, expected = options.asked_of_responses, SAMPLES[field].responses or expected
         # What builtin, which has no upstream, makes of its options is told in its own tests.
         for entry in spoken.up.bill if spoken.upstream else ():
             assert entry.status == 200, entry.body

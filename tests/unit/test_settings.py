@@ -216,6 +216,25 @@ class TestEndpoints:
         (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=AKID\n")
         assert "bedrock" not in loaded(monkeypatch).endpoints
 
+    @pytest.mark.parametrize(
+        "credentials",
+        [
+            {"GENAI_AZURE_TOKEN_COMMAND": "az account get-access-token"},
+            {f"GENAI_AZURE_{name}": "x" for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")},
+        ],
+    )
+    def test_entras_credentials_stand_in_for_azures_key(
+        self, monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]
+    ) -> None:
+        url = "https://x.openai.azure.com"
+        assert "azure" not in loaded(monkeypatch, **credentials).endpoints
+        found = loaded(monkeypatch, GENAI_AZURE_BASE_URL=url, GENAI_AZURE_API_VERSION="2024-10-21").endpoints
+        assert found["azure"].api_key is None
+        names = {name.removeprefix("GENAI_AZURE_").lower() for name in credentials}
+        assert set(found["azure"].further) == {"api_version", *names}
+        monkeypatch.delenv(next(iter(credentials)))
+        assert "azure" not in settings.load().endpoints
+
     def test_everything_of_an_endpoint_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         found = loaded(
             monkeypatch,

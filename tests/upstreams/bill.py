@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-UNBILLED = ("/api/show", "/v1/messages/count_tokens", "/count-tokens")
+UNBILLED = ("/api/show", "/api/pull", "/v1/messages/count_tokens", "/count-tokens", "/oauth2/v2.0/token")
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     @property
     def is_call(self) -> bool:
-        """Asks a model for something; lists and descriptions of models and counts of tokens do not."""
+        """Asks a model for something; lists, descriptions, downloads, counts and logins do not."""
         return self.method == "POST" and not self.path.endswith(UNBILLED)
 
 

@@ -1,10 +1,12 @@
 """A simulated Ollama server with its native API.
 
 Fields, their order and what is left out when zero: github.com/ollama/ollama api/types.go, docs/api.md
-(read 2026-11-21); prompt_eval_cached_count since its version of 2026 and only when scripted.
+(read 2026-11-21) and docs.ollama.com/openapi.yaml (2026-11-28); prompt_eval_cached_count since its version
+of 2026 and only when scripted.
 As a process: python -m tests.upstreams.ollama [--port N] [--chunks 200 --interval-ms 5]
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -15,7 +17,14 @@ from aiohttp import web
 
 from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
-from tests.upstreams.ollama_rules import check_chat, check_embed, check_generate, model_not_found, refusal
+from tests.upstreams.ollama_rules import (
+    check_chat,
+    check_embed,
+    check_generate,
+    check_pull,
+    model_not_found,
+    refusal,
+)
 from tests.upstreams.reply import Content, Reply, ToolCall
 from tests.upstreams.samples import count_tokens, echo, prompt_tokens, sample, vector
 from tests.upstreams.server import Refused, Upstream, arguments, default_reply, serve
@@ -23,6 +32,8 @@ from tests.upstreams.speech import Limits, Speech, Tally, speak
 
 VERSION = "0.40.0"
 DIMENSIONS = 768
+LAYER = 5_000_000_000  # bytes of the part that is pulled
+PULL_PARTS = 4  # steps in which it comes
 MODIFIED = "2026-10-01T12:00:00.123456789Z"
 JSON_TYPE = "application/json; charset=utf-8"
 DETAILS = {
@@ -52,12 +63,21 @@ class OllamaUpstream(Upstream):
             "nomic-embed-text:latest": ["embedding"],
         }
 
+        self.pulled: set[str] = set()  # since the start; they go with reset()
+
+    def reset(self) -> None:
+        super().reset()
+        for name in self.pulled:
+            self.models.pop(name, None)
+        self.pulled.clear()
+
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/api/chat", self.endpoint(self._chat, check_chat)),
             web.post("/api/generate", self.endpoint(self._generate, check_generate)),
             web.post("/api/embed", self.endpoint(self._embed, check_embed)),
             web.post("/api/show", self.endpoint(self._show)),
+            web.post("/api/pull", self.endpoint(self._pull, check_pull)),
             web.get("/api/tags", self.endpoint(self._tags)),
             web.get("/api/version", self.endpoint(lambda *_: _whole({"version": VERSION}))),
             web.get("/", self.endpoint(lambda *_: Answer([Event(b"Ollama is running")], "text/plain"))),
@@ -71,7 +91,7 @@ class OllamaUpstream(Upstream):
             raise refusal(400, problem)
         if not entry.model:
             raise refusal(400, "model is required")
-        if entry.model in self.unknown_models:
+        if entry.model in self.unknown_models and entry.path != "/api/pull":
             raise Refused(model_not_found(entry.model))
 
     def _can(self, name: str, capability: str) -> bool:
@@ -123,6 +143,28 @@ class OllamaUpstream(Upstream):
     def _tags(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         return _whole({"models": [_tag(name) for name in self.models]})
 
+    def _pull(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+        """reply.extra["steps"]: the lines to send in place of the usual ones."""
+        name = body["model"]
+        layer = hashlib.sha256(name.encode()).hexdigest()
+        at = {"status": f"pulling {layer[:12]}", "digest": f"sha256:{layer}", "total": LAYER}
+        usual: list[dict[str, Any]] = [{"status": "pulling manifest"}, at]
+        usual += [at | {"completed": LAYER * part // PULL_PARTS} for part in range(1, PULL_PARTS + 1)]
+        usual += [{"status": "verifying sha256 digest"}, {"status": "writing manifest"}]
+        if name in self.unknown_models:
+            usual = [usual[0], {"error": "pull model manifest: file does not exist"}]
+        else:
+            usual.append({"status": "success"})
+            tagged = name if ":" in name else f"{name}:latest"
+            if tagged not in self.models:
+                self.models[tagged] = ["completion"]
+                self.pulled.add(tagged)
+        steps = reply.extra.get("steps", usual)
+        if body.get("stream") is False:
+            return _whole(steps[-1])
+        events = [Event(_line(step), 0, number) for number, step in enumerate(steps, 1)]
+        return Answer(events, "application/x-ndjson", _line)
+
     def _show(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         name = body["model"]
         tagged = name if ":" in name else f"{name}:latest"
@@ -135,7 +177,7 @@ class OllamaUpstream(Upstream):
 
 
 def _tag(name: str) -> dict[str, Any]:
-    digest = "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72"
+    digest = hashlib.sha256(name.encode()).hexdigest()
     head = {"name": name, "model": name, "modified_at": MODIFIED, "size": 2019393189}
     return {**head, "digest": digest, "details": DETAILS}
 
@@ -169,7 +211,8 @@ def _spoken(body: dict[str, Any], reply: Reply, entry: Entry, said: tuple[Speech
     final = _final(speech, reply, asked, answered)
     if body.get("stream") is False:
         message = _part(body, "".join(speech.text), "".join(speech.reasoning), _calls(speech, entry))
-        return _whole({**_head(body), **message, **final}, asked, answered)
+        logprobs = _logprobs(body, speech.text)
+        return _whole({**_head(body), **message, **final, **logprobs}, asked, answered)
     events = list(_events(body, reply, entry, (speech, {**final, **_context(body)}, answered)))
     return Answer(events, "application/x-ndjson", _line, asked)
 
@@ -187,7 +230,8 @@ def _events(
             (f"tool{shown['id']}", call.name + "".join(call.arguments), _part(body, "", "", [shown]))
         )
     for sent, (channel, text, part) in enumerate(steps, 1):
-        line = {**_head(body), **part, "done": False, **reply.extra}
+        logprobs = _logprobs(body, [text]) if channel == "text" else {}
+        line = {**_head(body), **part, "done": False, **logprobs, **reply.extra}
         yield Event(_line(line), tally.add(0, channel, text), sent)
     last = {**_head(body), **_part(body, ""), **final, **reply.extra}
     yield Event(_line(last), answered, len(steps) + 1)
@@ -210,6 +254,13 @@ def _part(
     if "messages" in body:
         return {"message": {"role": "assistant", "content": text, **thought, **called}}
     return {"response": text, **thought, **called}
+
+
+def _logprobs(body: dict[str, Any], tokens: list[str]) -> dict[str, Any]:
+    if not body.get("logprobs"):
+        return {}
+    ones = [{"token": token, "logprob": -0.25, "bytes": list(token.encode())} for token in tokens]
+    return {"logprobs": [one | ({"top_logprobs": [one]} if body.get("top_logprobs") else {}) for one in ones]}
 
 
 def _calls(speech: Speech, entry: Entry) -> list[dict[str, Any]]:

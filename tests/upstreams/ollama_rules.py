@@ -1,7 +1,8 @@
 """What Ollama refuses, in its words.
 
-Source: github.com/ollama/ollama server/routes.go and api/types.go (read 2026-11-21). Unknown fields and
-unknown options are ignored there, so they are here.
+Source: github.com/ollama/ollama server/routes.go and api/types.go (read 2026-11-21), and
+docs.ollama.com/openapi.yaml (2026-11-28). Unknown fields and unknown options are ignored there, so they are
+here.
 """
 
 import base64
@@ -44,6 +45,7 @@ MESSAGE: Mapping[str, Types] = {
     "images": LIST,
     "tool_calls": LIST,
     "tool_name": TEXT,
+    "tool_call_id": TEXT,
 }
 OPTIONS: Mapping[str, Types] = {
     "num_keep": INT,
@@ -102,6 +104,10 @@ def check_generate(body: dict[str, Any]) -> None:
     if body.get("raw") and (body.get("template") or body.get("system") or body.get("context")):
         raise refusal(400, "raw mode does not support template, system, or context")
     _check_rest(body)
+
+
+def check_pull(body: dict[str, Any]) -> None:
+    _check_types(body, {"model": TEXT, "stream": BOOL, "insecure": BOOL}, "PullRequest")
 
 
 def check_embed(body: dict[str, Any]) -> None:

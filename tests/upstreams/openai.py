@@ -1,4 +1,4 @@
-"""A simulated OpenAI API: chat completions, completions, embeddings, models.
+"""A simulated OpenAI API: chat completions, responses, completions, embeddings, models.
 
 As a process: python -m tests.upstreams.openai [--port N] [--chunks 200 --interval-ms 5] [--fast]
 """
@@ -13,6 +13,8 @@ from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.openai_chat import chat_answer
 from tests.upstreams.openai_errors import error, invalid_key, missing_key, model_not_found
+from tests.upstreams.openai_responses import responses_answer
+from tests.upstreams.openai_responses_rules import check_responses
 from tests.upstreams.openai_rules import check_chat, check_completion, check_embedding
 from tests.upstreams.openai_text import completion_answer, embedding_answer
 from tests.upstreams.reply import Reply
@@ -39,7 +41,14 @@ class OpenAIUpstream(Upstream):
         """api_key: the only one that is accepted; None: none is asked for. options: see Upstream."""
         super().__init__(**options)
         self.api_key = api_key
-        self.models = ["gpt-4o", "gpt-4o-mini", "o3", "text-embedding-3-small", "text-embedding-3-large"]
+        self.models = [
+            "gpt-4o",
+            "gpt-4o-mini",
+            "o3",
+            "o3-pro",
+            "text-embedding-3-small",
+            "text-embedding-3-large",
+        ]
 
     @property
     def base_url(self) -> str:
@@ -49,6 +58,7 @@ class OpenAIUpstream(Upstream):
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/chat/completions", self.endpoint(chat_answer, check_chat)),
+            web.post("/v1/responses", self.endpoint(responses_answer, check_responses)),
             web.post("/v1/completions", self.endpoint(completion_answer, check_completion)),
             web.post("/v1/embeddings", self.endpoint(embedding_answer, check_embedding)),
             web.get("/v1/models", self.endpoint(self._list)),

@@ -94,8 +94,14 @@ EMBEDDINGS: Mapping[str, Rule] = {
 REASONING_MODEL = re.compile(r"(o\d|gpt-5)(?!.*chat)")
 
 
+RESPONSES_ONLY = re.compile(r"o\d(-mini)?-(pro|deep-research)|codex-|computer-use-|gpt-[\d.]+-(pro|codex)\b")
+
+
 def check_chat(body: dict[str, Any]) -> None:
     check_fields(body, CHAT)
+    if RESPONSES_ONLY.match(body["model"]):
+        message = "This model is only supported in v1/responses and not in v1/chat/completions."
+        raise Refused(error(404, message, param="model"))
     check_messages(body.get("messages"))
     check_response_format(body)
     check_tools(body)

@@ -10,6 +10,16 @@ from tests.upstreams.openai_errors import error
 from tests.upstreams.server import Refused
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+# In a strict schema, as far as the guide lists them; "'allOf' is not permitted" are the API's words.
+NOT_PERMITTED = ("allOf", "oneOf", "not", "if", "then", "else", "default", "minLength", "maxLength")
+NOT_PERMITTED += (
+    "dependentRequired",
+    "dependentSchemas",
+    "patternProperties",
+    "propertyNames",
+    "uniqueItems",
+)
+NOT_PERMITTED += ("minProperties", "maxProperties", "contains", "prefixItems", "unevaluatedProperties")
 
 
 def check_response_format(body: dict[str, Any]) -> None:
@@ -70,6 +80,12 @@ def strict_problem(schema: Any, context: tuple[str, ...]) -> str | None:
     """The first place where a schema is not in the strict subset, in OpenAI's words."""
     if not isinstance(schema, dict):
         return None
+    if not context and schema.get("type") != "object":
+        kind = schema.get("type", "None")
+        return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
+    refused = next((name for name in NOT_PERMITTED if name in schema), None)
+    if refused:
+        return f"In context={context}, '{refused}' is not permitted."
     if schema.get("type") == "object" or "properties" in schema:
         problem = _object_problem(schema, context)
         if problem:

@@ -4,15 +4,23 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Any
 
 import pytest
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, ProviderError, UnsupportedOption
+from genai_spine.errors import (
+    InvalidFields,
+    ModelNotFound,
+    ProviderError,
+    ProviderUnavailable,
+    SpineError,
+    UnsupportedOption,
+)
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.chunks import fold
-from genai_spine.providers.ollama import Ollama
+from genai_spine.providers.ollama import SHOWN_AT_ONCE, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.unit.providers.raw_server import RawServer, response
 from tests.upstreams.ollama import OllamaUpstream
@@ -89,7 +97,7 @@ class TestRequests:
             ("LOW", "low"),
             ("MEDIUM", "medium"),
             ("HIGH", "high"),
-            ("XHIGH", "high"),
+            ("XHIGH", "max"),
         ],
     )
     async def test_reasoning_effort_is_think(
@@ -131,8 +139,46 @@ class TestRequests:
         with pytest.raises(UnsupportedOption, match="token ids"):
             await ollama.embed(pb.CreateEmbeddingsRequest(model="some", inputs=inputs), Call())
 
+    async def test_a_conversation_with_tools_keeps_ids_names_and_thinking(
+        self, up: OllamaUpstream, ollama: Ollama
+    ) -> None:
+        calls = [
+            pb.ToolCall(id=f"c{zone}", function=pb.FunctionCall(name="time", arguments=f'{{"zone":{zone}}}'))
+            for zone in range(2)
+        ]
+        results = [
+            pb.Message(role=pb.ROLE_TOOL, tool_call_id=call.id, content=[pb.ContentPart(text="noon")])
+            for call in reversed(calls)
+        ]
+        answer = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm")
+        await ollama.complete(chat(messages=[USER, answer, *results]), Call())
+        _, said, *told = up.bill[0].body["messages"]
+        assert said["thinking"] == "hm"
+        assert [(call["id"], call["function"]["arguments"]) for call in said["tool_calls"]] == [
+            ("c0", {"zone": 0}),
+            ("c1", {"zone": 1}),
+        ]
+        assert [(result["tool_call_id"], result["tool_name"]) for result in told] == [
+            ("c1", "time"),
+            ("c0", "time"),
+        ]
+
+    async def test_keep_alive_goes_out_with_embeddings_too(self, up: OllamaUpstream, ollama: Ollama) -> None:
+        inputs = [pb.EmbeddingInput(text="x")]
+        asked = pb.CreateEmbeddingsRequest(model="e", inputs=inputs, provider_options_json='{"keep_alive":0}')
+        await ollama.embed(asked, Call())
+        assert up.bill[0].body == {"model": "e", "input": ["x"], "keep_alive": 0}
+
 
 class TestAnswers:
+    async def test_tokens_from_the_prompt_cache_are_counted_apart(
+        self, up: OllamaUpstream, ollama: Ollama
+    ) -> None:
+        up.default = Reply("a", usage=Usage(prompt_tokens=90, cached_tokens=60))
+        for completion in (await ollama.complete(chat(), Call()), await fold(ollama.stream(chat(), Call()))):
+            usage = completion.usage
+            assert (usage.input_tokens, usage.cache_read_tokens, usage.uncached_input_tokens) == (90, 60, 30)
+
     async def test_tool_calls_are_numbered_across_the_lines_of_a_stream(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
@@ -181,3 +227,132 @@ class TestAnswers:
         models = {model.id: model for model in await ollama.list_models()}
         assert models["llama3.2:latest"].created == 1790856000
         assert models["llama3.2:latest"].owned_by == "ollama"
+
+
+class TestModels:
+    async def test_a_list_says_what_models_can_do(self, ollama: Ollama) -> None:
+        models = {model.id: model for model in await ollama.list_models()}
+        assert list(models["qwen3:8b"].capabilities) == ["chat", "tools", "reasoning"]
+        assert models["llava:7b"].supports_vision
+        assert not models["qwen3:8b"].supports_vision
+        assert list(models["nomic-embed-text:latest"].capabilities) == ["embeddings"]
+        assert models["llama3.2:latest"].context_length == 131072
+
+    async def test_a_model_is_described_once_while_it_is_the_same(
+        self, up: OllamaUpstream, ollama: Ollama
+    ) -> None:
+        first = await ollama.list_models()
+        up.models["phi4:latest"] = ["completion"]
+        assert (await ollama.list_models())[: len(first)] == first
+        shown = [entry.model for entry in up.bill if entry.path == "/api/show"]
+        assert sorted(map(str, shown)) == sorted(up.models)
+        del up.models["phi4:latest"]
+        await ollama.list_models()
+        assert len(ollama.shown) == len(up.models)
+
+    async def test_only_a_few_descriptions_are_asked_for_at_a_time(
+        self, up: OllamaUpstream, ollama: Ollama
+    ) -> None:
+        up.models = {f"m{number}:latest": ["completion"] for number in range(9)}
+        up.defaults["/api/show"] = Reply(headers_delay_s=0.02)
+        assert len(await ollama.list_models()) == 9
+        shows = [entry for entry in up.bill if entry.path == "/api/show"]
+        at_once = [
+            sum(other.started_at <= show.started_at < (other.ended_at or inf) for other in shows)
+            for show in shows
+        ]
+        assert max(at_once) == SHOWN_AT_ONCE
+
+    @pytest.mark.parametrize("reply", [Reply(status=500), Reply(body="<html>"), Reply(fault="reset")])
+    async def test_a_description_that_fails_does_not_fail_the_list(
+        self, up: OllamaUpstream, ollama: Ollama, reply: Reply
+    ) -> None:
+        up.defaults["/api/show"] = reply
+        models = await ollama.list_models()
+        assert [model.id for model in models] == list(up.models)
+        assert not any(model.HasField("context_length") for model in models)
+        up.defaults.clear()
+        assert all(model.HasField("context_length") for model in await ollama.list_models())
+
+    async def test_a_description_that_does_not_come_is_not_waited_for(
+        self, up: OllamaUpstream, ollama: Ollama, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("genai_spine.providers.ollama.SHOW_S", 0.1)
+        up.script(Reply(fault="stall"), on="/api/show")
+        models = await ollama.list_models()
+        assert [model.HasField("context_length") for model in models].count(False) == 1
+
+    async def test_health_needs_no_descriptions(self, up: OllamaUpstream, ollama: Ollama) -> None:
+        await ollama.health()
+        assert [entry.path for entry in up.bill] == ["/api/tags"]
+
+
+async def pulled(ollama: Ollama, model: str = "phi4") -> tuple[list[str], SpineError | None]:
+    """The steps, and how it ended when it failed."""
+    steps: list[str] = []
+    try:
+        async for step in ollama.pull(model, Call()):
+            steps.append(step.status)
+    except SpineError as error:
+        return steps, error
+    return steps, None
+
+
+class TestPulls:
+    async def test_a_model_that_was_pulled_is_there(self, up: OllamaUpstream, ollama: Ollama) -> None:
+        steps, error = await pulled(ollama)
+        assert error is None
+        assert (steps[0], steps[-1]) == ("pulling manifest", "success")
+        assert "phi4:latest" in [model.id for model in await ollama.list_models()]
+
+    async def test_steps_of_one_part_that_came_together_are_one(
+        self, up: OllamaUpstream, ollama: Ollama
+    ) -> None:
+        up.script(Reply(events_per_write=0), on="/api/pull")
+        steps = [step async for step in ollama.pull("phi4", Call())]
+        parts = [step for step in steps if step.HasField("digest")]
+        assert [step.completed_bytes for step in parts] == [5_000_000_000]
+        assert parts[0].total_bytes == 5_000_000_000
+
+    async def test_a_model_that_the_registry_does_not_have(self, up: OllamaUpstream, ollama: Ollama) -> None:
+        up.unknown_models.add("phi5")
+        steps, error = await pulled(ollama, "phi5")
+        assert steps == ["pulling manifest"]
+        assert type(error) is ModelNotFound
+        assert "file does not exist" in str(error)
+        assert "ollama pull" not in str(error)
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            (Reply(status=500, body={"error": "pull model manifest: file does not exist"}), ModelNotFound),
+            (Reply(status=500, body={"error": "disk full"}), ProviderUnavailable),
+            (Reply(fault="error", after=2, body={"error": "max retries exceeded"}), ProviderUnavailable),
+            (Reply(fault="truncate", after=2), ProviderError),
+            (Reply(fault="reset", after=2), ProviderError),
+            (Reply(fault="malformed", after=2), ProviderError),
+            (Reply(fault="reset"), ProviderUnavailable),
+        ],
+    )
+    async def test_what_goes_wrong_is_typed(
+        self, up: OllamaUpstream, ollama: Ollama, reply: Reply, kind: type[SpineError]
+    ) -> None:
+        up.script(reply, on="/api/pull")
+        steps, error = await pulled(ollama)
+        assert type(error) is kind
+        assert "success" not in steps
+
+    async def test_who_leaves_a_pull_ends_it(self, up: OllamaUpstream, ollama: Ollama) -> None:
+        up.script(Reply(fault="stall", after=1), on="/api/pull")
+        pull = ollama.pull("phi4", Call())
+        assert (await anext(pull)).status == "pulling manifest"
+        await pull.aclose()
+        await up.bill.until(lambda bill: bill[-1].disconnected)
+
+    async def test_silence_while_it_checks_what_it_loaded_is_no_error(self, up: OllamaUpstream) -> None:
+        hasty = Ollama(Endpoint("ollama", up.url, timeouts=Timeouts(first_token_s=1, between_tokens_s=0.05)))
+        up.script(
+            Reply(interval_s=0.1, extra={"steps": [{"status": "a"}, {"status": "success"}]}), on="/api/pull"
+        )
+        assert await pulled(hasty) == (["a", "success"], None)
+        await hasty.close()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from genai_spine.providers import openai_json as wire_json
+from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai import OPTIONS
 from genai_spine.providers.openai_json import Answer, TextAnswer, add_choice
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -18,7 +19,7 @@ def written(**fields: Any) -> Any:
     """The JSON of a request, as its text."""
     request = pb.CreateCompletionRequest(**{"model": "m", "messages": [USER], **fields})
     body = wire_json.write_request(request, OPTIONS, stream=False)
-    wire_json.write_chat(body, request)
+    wire_json.write_chat(body, request, SchemaRules())
     return msgspec.json.encode(body).decode()
 
 
