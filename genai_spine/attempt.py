@@ -188,16 +188,13 @@ class Attempt:
     def _price(self, usage: pb.Usage) -> pb.Cost:
         """Puts usage and cost on the books; by the model that answered, else by the one asked for."""
         execution = self.execution
-        tier = self.service_tier
-        for model in (self.model or execution.model, execution.model):
-            cost = self.prices.cost(
-                execution.provider, model, usage, local=self.turn.provider.local, service_tier=tier
-            )
-            if cost.price_known:
-                break
         execution.usage.CopyFrom(usage)
-        execution.cost.CopyFrom(cost)
-        return cost
+        if self.model and self.model != execution.model:
+            execution.answered_model = self.model
+        if self.service_tier:
+            execution.service_tier = self.service_tier
+        execution.cost.CopyFrom(self.prices.rate(execution, local=self.turn.provider.local))
+        return execution.cost
 
     def _close(self) -> "asyncio.Future[None]":
         self.execution.latency_ms = int((monotonic() - self.started) * 1000)

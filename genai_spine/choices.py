@@ -10,14 +10,19 @@ from dataclasses import replace
 from typing import Any
 
 from genai_spine.attempt import Order
-from genai_spine.providers.base import Provider
+from genai_spine.routing import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 WAITING = 64  # chunks of all calls together that wait for the caller
 
 
-def must_be_gathered(request: pb.CreateCompletionRequest, provider: Provider) -> bool:
-    return request.choice_count > 1 and "choice_count" not in provider.options
+def must_be_gathered(request: pb.CreateCompletionRequest, route: Route) -> bool:
+    if request.choice_count <= 1:
+        return False
+    named, request.model = request.model, route.model
+    options = route.provider.options_for(request)
+    request.model = named
+    return "choice_count" not in options
 
 
 def single(order: Order) -> list[Order]:

@@ -58,7 +58,7 @@ class Inference:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
         order = Order("completion", request, request.model, call)
         plan = await self._plan(request)
-        if choices.must_be_gathered(request, plan[0].provider):
+        if choices.must_be_gathered(request, plan[0]):
             parts = [self._complete(part, plan) for part in choices.single(order)]
             return choices.gathered(await choices.all_of(parts))
         if request.routing.hedge_after_ms:
@@ -71,7 +71,7 @@ class Inference:
         """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
         order = Order("completion", request, request.model, call, streamed=True)
         plan = await self._plan(request)
-        if choices.must_be_gathered(request, plan[0].provider):
+        if choices.must_be_gathered(request, plan[0]):
             chunks = choices.woven([self._stream(part, plan) for part in choices.single(order)])
         elif request.routing.hedge_after_ms:
             chunks = hedge.first_stream(order, plan, self._stream)

@@ -110,7 +110,7 @@ class PriceList:
         looked up with all providers, so that every listed model is found by the name it is listed under.
         """
         name = self._behind_alias(name)
-        provider, model = self.router._owner(name)
+        provider, model = self.router.owner(name)
         price = self.book.find(provider, model)
         is_own = price is not None and price.source == "overrides"
         if self._is_local(provider) and not is_own:

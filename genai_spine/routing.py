@@ -106,7 +106,7 @@ class Router:
     def id_of(self, route: Route) -> str:
         """The shortest name that leads back to the route."""
         name = (route.provider.name, route.model)
-        short = self._owner(route.model) == name and route.model not in self.aliases
+        short = self.owner(route.model) == name and route.model not in self.aliases
         return route.model if short else f"{name[0]}:{name[1]}"
 
     def _resolve(self, provider: str, model: str, embedding: bool) -> Route:
@@ -117,12 +117,13 @@ class Router:
         if not model:
             found = self._named(self.default_provider)
             return Route(found, self._default(found, embedding))
-        name, upstream_model = self._owner(model)
+        name, upstream_model = self.owner(model)
         if name not in self.providers:
             raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
         return Route(self.providers[name], upstream_model)
 
-    def _owner(self, model: str) -> tuple[str, str]:
+    def owner(self, model: str) -> tuple[str, str]:
+        """The provider whose model it is by its name, configured or not, and the provider's name of it."""
         prefix, colon, rest = model.partition(":")
         if colon and rest and (prefix in PROVIDERS or prefix in self.providers):
             return prefix, rest
