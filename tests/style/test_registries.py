@@ -24,7 +24,9 @@ SHARED = {
     "entra",
     "events",
     "http1",
+    "json_pattern",
     "json_schema",
+    "json_text",
     "ollama_json",
     "openai_embeddings",
     "openai_faults",
@@ -33,6 +35,10 @@ SHARED = {
     "plain_text",
     "responses_json",
     "responses_reading",
+    "schema_flat",
+    "schema_merge",
+    "schema_rules",
+    "schema_tree",
     "wire",
 }
 SHARED |= {
