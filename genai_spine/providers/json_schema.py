@@ -36,6 +36,7 @@ TYPE_OF = (
     | dict.fromkeys(("pattern", "format", "minLength", "maxLength"), "string")
     | dict.fromkeys(("minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"), "number")
 )
+COMBINED = ("anyOf", "oneOf", "allOf")
 ENTRY_WORDS = ("propertyNames", "minProperties", "maxProperties")  # that a list of entries cannot have
 PLAIN_PATTERN_MISSES = ("(?=", "(?!", "(?<", r"\b", r"\B", *(rf"\{digit}" for digit in range(1, 10)))
 
@@ -79,6 +80,10 @@ class _Writer:
         self.flattener = Flattener(tree, rules)
 
     def whole(self) -> Schema:
+        dialect = None if "$schema" in self.rules.refused else self.tree.dialect
+        return self._whole() if dialect is None else {"$schema": dialect} | self._whole()
+
+    def _whole(self) -> Schema:
         try:
             schema, trail = self.top()
             definitions = {name: self._definitions(name) for name in ("$defs", "definitions")}
@@ -100,7 +105,7 @@ class _Writer:
         return schema, trail
 
     def is_object(self, schema: Schema) -> bool:
-        alternatives = {"anyOf", "oneOf", "allOf", "not", "if", *REFERENCES} & set(schema)
+        alternatives = {*COMBINED, "not", "if", *REFERENCES} & set(schema)
         kind = schema.get("type", "object" if "properties" in schema else None)
         return kind == "object" and not alternatives and not self._is_map(schema)
 
@@ -146,7 +151,7 @@ class _Writer:
                 out[keyword] = self._value(keyword, value, trail)
         if "properties" in out or out.get("type") == "object":
             out = self._closed(out)
-        if self.rules.typed and not {"type", "anyOf", "oneOf", *REFERENCES} & set(out):
+        if self.rules.typed and not {"type", *COMBINED, *REFERENCES} & set(out):
             out = self._with_type(out)
         if words:
             said = out.get("description")
@@ -199,7 +204,7 @@ class _Writer:
         if not self.rules.closed or schema.get("properties"):
             return False
         patterns, further = schema.get("patternProperties"), schema.get("additionalProperties", True)
-        if {"anyOf", "oneOf", "allOf", *REFERENCES} & set(schema):
+        if {*COMBINED, *REFERENCES} & set(schema):
             return False
         if "type" not in schema:
             return bool(patterns) or isinstance(further, dict)
@@ -299,7 +304,7 @@ def _alternatives_by_type(schema: Schema) -> Schema:
 
 
 def _takes_null(schema: Schema) -> bool:
-    if not {"type", "enum", "const", "anyOf", "oneOf", "allOf", "not", "if", *REFERENCES} & set(schema):
+    if not {"type", "enum", "const", *COMBINED, "not", "if", *REFERENCES} & set(schema):
         return True
     kind = schema.get("type")
     if "null" in (kind if isinstance(kind, list) else [kind]):

@@ -63,7 +63,7 @@ def reference(schema: Schema) -> str | None:
 
 
 class SchemaTree:
-    """root: as json_text.parse() returns it."""
+    """root: as json_text.parse() returns it, without its $schema, which is the dialect."""
 
     def __init__(self, text: str, field: str) -> None:
         """Raises InvalidFields for the field that the text stands in."""
@@ -77,6 +77,7 @@ class SchemaTree:
         if not isinstance(self.root, dict):
             self.refuse((), "must be a JSON object")
         self.draft = self._draft()
+        self.dialect: str | None = self.root.pop("$schema", None)
         self._anchors: dict[str, Any] = {}
         self._weights: dict[int, int] = {}
         self._check_metaschema()
@@ -167,6 +168,8 @@ class SchemaTree:
         own_id = schema.get("$id", "#") if path else "#"
         if isinstance(own_id, str) and not own_id.startswith("#"):
             self.refuse(path, "an $id is supported at the top only")
+        if path and "$schema" in schema:
+            self.refuse(path, "a $schema is supported at the top only")
         for anchor in (schema.get("$anchor"), schema.get("$dynamicAnchor"), own_id[1:]):
             if anchor:
                 self._anchors[anchor] = schema

@@ -52,6 +52,10 @@ def doubling(**link: Any) -> Any:
         ({"$ref": "#"}, "refers to itself for the same value"),
         ({"anyOf": [{"allOf": [{"$ref": "#"}]}]}, "refers to itself for the same value"),
         ({"properties": {"a": {"$id": "https://example.com/a"}}}, "an $id is supported at the top only"),
+        (
+            {"items": {"$schema": "http://json-schema.org/draft-07/schema"}},
+            "a $schema is supported at the top",
+        ),
         ({"$defs": {"a": {"$ref": "#/x"}}, "x": {"pattern": "(?<=a)b"}}, "look-around"),
         (doubling(allOf=[{"$ref": "NEXT"}, {"$ref": "NEXT"}]), "combines too many schemas"),
         ({"unevaluatedProperties": False, "patternProperties": {"a": {}}}, "not supported"),
