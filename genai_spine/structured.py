@@ -1,4 +1,4 @@
-"""Answers in JSON: asked for in words where a provider takes no schema, read, checked, and once repaired.
+"""Answers in JSON: asked for, read out of what models write around them, checked, and once repaired.
 
 A provider's own structured output is a help, not a proof: every answer is checked against the caller's
 schema, and one that does not fit is a SchemaMismatch, never passed on in silence.
@@ -6,12 +6,12 @@ schema, and one that does not fit is a SchemaMismatch, never passed on in silenc
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from genai_spine.answer_schema import Problem, answer_schema
-from genai_spine.errors import SchemaMismatch, UnsupportedOption
+from genai_spine.errors import SchemaMismatch
 from genai_spine.providers import json_text
 from genai_spine.providers.chunks import completion, merge
 from genai_spine.providers.json_schema import WRAPPED, is_wrapped
@@ -40,43 +40,6 @@ def check(request: Request) -> None:
     """Raises InvalidFields when the schema is none, before anything is spent on it."""
     if request.response_format.HasField("json_schema"):
         answer_schema(request.response_format.json_schema.schema_json)
-
-
-def in_words(schema: pb.JsonSchema) -> str:
-    """The instruction for a model that is told the schema as text."""
-    about = f" It is for: {schema.description}" if schema.description else ""
-    return (
-        "Answer with one JSON value and nothing else: no words before or after it, no code fence. "
-        f"It must be valid by this JSON Schema, named {schema.name}.{about}\n\n{schema.schema_json}"
-    )
-
-
-def with_instruction(request: Request, options: Container[str]) -> Request:
-    """A copy that says the schema in the system message. options: the provider's.
-
-    Where the provider can be held to a JSON object, and that is what the schema wants, it still is.
-    Raises UnsupportedOption for a prompt of token ids, which no words can be added to.
-    """
-    schema = request.response_format.json_schema
-    told = Request()
-    told.CopyFrom(request)
-    told.ClearField("response_format")
-    if "response_format" in options and not is_wrapped(schema.schema_json, SchemaRules(object_only=True)):
-        told.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
-    words = in_words(schema)
-    if request.HasField("prompt"):
-        if request.prompt.WhichOneof("prompt") == "tokens":
-            raise UnsupportedOption(
-                field="response_format.json_schema",
-                provider=request.provider,
-                option="a JSON Schema for a prompt of token ids",
-            )
-        told.prompt.text = f"{words}\n\n{request.prompt.text}"
-    elif request.messages[0].role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER):
-        told.messages[0].content.add(text=f"\n\n{words}")
-    else:
-        told.messages.insert(0, pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=words)]))
-    return told
 
 
 def repair_request(request: Request, answer_text: str, problem: str) -> Request:

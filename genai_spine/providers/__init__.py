@@ -18,6 +18,7 @@ from genai_spine.providers.builtin import Builtin
 from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.ollama import Ollama
 from genai_spine.providers.openai import Dialect, OpenAI
+from genai_spine.providers.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ PROVIDERS: dict[str, Row] = {
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
         credential_variables=AWS_CREDENTIALS,
     ),
+    "replay": Row(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
     "builtin": Row(
         Builtin,
         "Built-in extractive processor: no model, no key, no network",

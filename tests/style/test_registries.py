@@ -39,6 +39,9 @@ SHARED = {
     "schema_merge",
     "schema_rules",
     "schema_tree",
+    "schema_words",
+    "recorder",
+    "recording",
     "wire",
 }
 SHARED |= {
@@ -56,7 +59,7 @@ def subclasses(kind):
 
 
 def adapters() -> dict[str, Provider]:
-    base = {"builtin": "builtin:"}
+    base = {"builtin": "builtin:", "replay": "file:recordings"}
     return {
         name: row.make(Endpoint(name=name, base_url=base.get(name) or row.base_url or "http://localhost:1"))
         for name, row in PROVIDERS.items()

@@ -9,6 +9,7 @@ import pytest
 from genai_spine import structured
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.providers.json_schema import SchemaRules
+from genai_spine.providers.schema_words import with_instruction
 from genai_spine.structured import Collected, complete_choice, parsed, pieces
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -194,7 +195,7 @@ class TestAsking:
     def test_the_schema_is_said_in_the_system_message(self) -> None:
         system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be nice")])
         request = asking(messages=[system, user()])
-        told = structured.with_instruction(request, {"response_format"})
+        told = with_instruction(request, {"response_format"})
         assert text_of(told.messages[0]).startswith("Be nice\n\nAnswer with one JSON value")
         assert text_of(told.messages[0]).endswith(request.response_format.json_schema.schema_json)
         assert told.response_format == JSON_OBJECT
@@ -202,20 +203,20 @@ class TestAsking:
         assert text_of(request.messages[0]) == "Be nice"
 
     def test_a_system_message_is_made_where_there_is_none(self) -> None:
-        told = structured.with_instruction(asking(), set())
+        told = with_instruction(asking(), set())
         assert [message.role for message in told.messages] == [pb.ROLE_SYSTEM, pb.ROLE_USER]
         assert not told.HasField("response_format")
 
     def test_a_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
-        told = structured.with_instruction(asking({"type": "array"}), {"response_format"})
+        told = with_instruction(asking({"type": "array"}), {"response_format"})
         assert not told.HasField("response_format")
 
     def test_a_bare_text_gets_the_schema_in_front(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
-        assert structured.with_instruction(request, set()).prompt.text.endswith('["name"]}\n\nWho?')
+        assert with_instruction(request, set()).prompt.text.endswith('["name"]}\n\nWho?')
         tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
         with pytest.raises(UnsupportedOption):
-            structured.with_instruction(asking(messages=[], prompt=tokens), set())
+            with_instruction(asking(messages=[], prompt=tokens), set())
 
     def test_a_repair_shows_the_answer_and_the_problem(self) -> None:
         request = asking(choice_count=2)

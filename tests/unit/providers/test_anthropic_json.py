@@ -376,7 +376,8 @@ class TestFormats:
 
     def test_what_the_api_takes_of_a_schema_is_kept_and_the_rest_is_said_in_words(self) -> None:
         form = self.form()
-        form.json_schema.schema_json = '{"type":"array","minItems":1,"maxItems":3,"items":{"type":"string","format":"date","minLength":1}}'
+        day = '{"type":"string","format":"date","minLength":1}'
+        form.json_schema.schema_json = f'{{"type":"array","minItems":1,"maxItems":3,"items":{day}}}'
         body = written(model=MIDDLE, response_format=form)
         assert body["output_config"]["format"]["schema"] == {
             "type": "array",
