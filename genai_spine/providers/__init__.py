@@ -55,7 +55,9 @@ STRICT = SchemaRules(
     ),
     closed=True,
     all_required=True,
+    bare_references=True,
     object_only=True,
+    typed=True,
 )
 # Beginnings of the names of models that answer at /v1/responses only: `ResponsesModel` of the official SDK
 # (openai 3.52.0) without its chat models, and https://platform.openai.com/docs/models, 2026-11-28. Those

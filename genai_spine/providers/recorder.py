@@ -1,5 +1,6 @@
 """A provider whose exchanges are written to disk on their way through; replay.py plays them back."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import cast
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.providers import recording
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recording import Exchange
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import provider_service_pb2
 
+SECRET_NAME = re.compile(r"secret|token|key|password")  # of a provider's further settings
 UNRECORDED = ("replay",)  # it is a recording already
 
 
@@ -31,7 +33,7 @@ class Recorder(Provider):
         self.provider = provider
         self.folder = folder
         self.options, self.local, self.schema = provider.options, provider.local, provider.schema
-        self._secrets = (provider.endpoint.api_key or "",)
+        self._secrets = secrets_of(provider.endpoint)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
@@ -110,6 +112,12 @@ class Recorder(Provider):
 
     async def close(self) -> None:
         await self.provider.close()
+
+
+def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Keys and credentials of the endpoint."""
+    named = [value for name, value in endpoint.further.items() if SECRET_NAME.search(name)]
+    return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named)))
 
 
 def _ms_since(started: float) -> float:
