@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     db_pool_min: int = Field(2, ge=0, description="Database connections kept open.")
     db_pool_max: int = Field(10, ge=1, description="Database connections at most.")
     lease_ttl: float = Field(15.0, gt=0, description="Seconds until a killed server's calls are settled.")
+    record: Path | None = Field(
+        None, description="Folder to write all exchanges with providers to, for the provider `replay`."
+    )
     price_overrides: Path | None = Field(None, description="YAML file of prices that win over the book.")
     drain_delay: float = Field(
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."

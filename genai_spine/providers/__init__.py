@@ -18,6 +18,7 @@ from genai_spine.providers.builtin import Builtin
 from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.ollama import Ollama
 from genai_spine.providers.openai import Dialect, OpenAI
+from genai_spine.providers.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ STRICT = SchemaRules(
     ),
     closed=True,
     all_required=True,
+    bare_references=True,
     object_only=True,
+    typed=True,
 )
 # Beginnings of the names of models that answer at /v1/responses only: `ResponsesModel` of the official SDK
 # (openai 3.52.0) without its chat models, and https://platform.openai.com/docs/models, 2026-11-28. Those
@@ -167,6 +170,7 @@ PROVIDERS: dict[str, Row] = {
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
         credential_variables=AWS_CREDENTIALS,
     ),
+    "replay": Row(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
     "builtin": Row(
         Builtin,
         "Built-in extractive processor: no model, no key, no network",

@@ -21,17 +21,22 @@ from genai_spine.v1 import completion_service_pb2 as pb
 T = TypeVar("T")
 Block = dict[str, Any] | Raw  # Raw: a block of thinking, which goes back byte by byte
 
-# https://platform.claude.com/docs/en/build-with-claude/structured-outputs, 2026-11-28. Of minItems only 0
-# and 1 are taken, of format and pattern only some values: they are said in words like the others.
+# https://platform.claude.com/docs/en/build-with-claude/structured-outputs, 2026-11-28. Of pattern only
+# some values are taken: it is said in words like the others.
 SCHEMA = SchemaRules(
     refused=frozenset(
         {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
-        | {"pattern", "format", "minItems", "maxItems", "uniqueItems", "contains", "minContains"}
+        | {"pattern", "maxItems", "uniqueItems", "contains", "minContains"}
         | {"maxContains", "prefixItems", "minProperties", "maxProperties", "patternProperties"}
         | {"propertyNames", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "not"}
         | {"if", "then", "else", "oneOf"}
     ),
     closed=True,
+    recursion=False,
+    formats=frozenset(
+        {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+    ),
+    most_min_items=1,
 )
 
 MAX_TOKENS = 4096  # of an answer, when the caller names no limit; the API demands one

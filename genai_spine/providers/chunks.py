@@ -70,6 +70,40 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
     return result
 
 
+def as_chunk(answer: pb.Completion) -> pb.CompletionChunk:
+    """The one chunk of a stream that spells out the answer."""
+    chunk = pb.CompletionChunk(id=answer.id, created=answer.created, model=answer.model)
+    for name in ("usage", "cost"):
+        if answer.HasField(name):
+            getattr(chunk, name).CopyFrom(getattr(answer, name))
+    for name in ("system_fingerprint", "service_tier"):
+        if answer.HasField(name):
+            setattr(chunk, name, getattr(answer, name))
+    for choice in answer.choices:
+        chunk.choices.append(_delta(choice))
+    return chunk
+
+
+def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
+    message = choice.message
+    delta = pb.ChoiceDelta(
+        index=choice.index, finish_reason=choice.finish_reason, reasoning=message.reasoning
+    )
+    delta.content = "".join(part.text for part in message.content)
+    delta.refusal = "".join(part.refusal for part in message.content)
+    for name in ("annotations_json", "reasoning_state_json"):
+        if message.HasField(name):
+            setattr(delta, name, getattr(message, name))
+    for index, call in enumerate(message.tool_calls):
+        custom = call.WhichOneof("call") == "custom"
+        called = call.custom if custom else call.function
+        arguments = call.custom.input if custom else call.function.arguments
+        delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
+    if choice.HasField("logprobs"):
+        delta.logprobs.CopyFrom(choice.logprobs)
+    return delta
+
+
 def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     message = pb.Message(role=pb.ROLE_ASSISTANT)
     if delta.content:

@@ -41,7 +41,8 @@ VARIANTS = {
     DEPLOYED: Variant("azure", AzureUpstream, {"api_version": API_VERSION}),
     BRIDGED: Variant("openai", OpenAIUpstream, model="o3-pro"),
 }
-SPOKEN = [*(name for name in PROVIDERS if name != "builtin"), *VARIANTS]  # have an upstream
+PROMISING = [name for name in PROVIDERS if name != "replay"]  # it promises what was recorded, no more
+SPOKEN = [*(name for name in PROMISING if name != "builtin"), *VARIANTS]  # have an upstream
 PROSE = (
     "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "
     "boats today. A museum in the old warehouse shows how the harbour grew."

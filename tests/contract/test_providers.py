@@ -13,7 +13,7 @@ from genai_spine.providers.base import ALWAYS, Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
-from tests.contract.spoken import BRIDGED, DEPLOYED, SPOKEN, Spoken, folded, spoken_by
+from tests.contract.spoken import BRIDGED, DEPLOYED, PROMISING, SPOKEN, Spoken, folded, spoken_by
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
@@ -22,7 +22,7 @@ from tests.upstreams.samples import IMAGE_TOKENS, count_tokens
 
 TEXT = ["Hé", "llo", " 🙂", "日本", " <&> \n", '"quoted"']
 
-EMBEDDING = [name for name in PROVIDERS if name != "anthropic"]  # offer embeddings
+EMBEDDING = [name for name in PROMISING if name != "anthropic"]  # offer embeddings
 
 
 def said_alike(completion: pb.Completion) -> pb.Completion:

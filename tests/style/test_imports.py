@@ -12,6 +12,7 @@ LEAVES = ("genai_spine.v1", "genai_spine.errors", "genai_spine.call", "genai_spi
 PROVIDERS = (*LEAVES, "genai_spine.providers")
 INFERENCE = (
     *PROVIDERS,
+    "genai_spine.answer_schema",
     "genai_spine.inference",
     "genai_spine.attempt",
     "genai_spine.choices",
@@ -23,6 +24,7 @@ INFERENCE = (
     "genai_spine.strategy",
     "genai_spine.tiers",
     "genai_spine.upstream",
+    "genai_spine.structured",
     "genai_spine.pricing",
     "genai_spine.ledger",
     "genai_spine.tokens",
@@ -77,6 +79,8 @@ ALLOWED = {
     "genai_spine/strategy.py": ROUTING,
     "genai_spine/plan.py": ROUTING,
     "genai_spine/pursuit.py": ROUTING,
+    "genai_spine/answer_schema.py": PROVIDERS,
+    "genai_spine/structured.py": (*PROVIDERS, "genai_spine.answer_schema"),
     "genai_spine/attempt.py": INFERENCE,
     "genai_spine/choices.py": INFERENCE,
     "genai_spine/hedge.py": INFERENCE,

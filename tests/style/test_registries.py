@@ -24,7 +24,9 @@ SHARED = {
     "entra",
     "events",
     "http1",
+    "json_pattern",
     "json_schema",
+    "json_text",
     "ollama_json",
     "openai_embeddings",
     "openai_faults",
@@ -33,6 +35,13 @@ SHARED = {
     "plain_text",
     "responses_json",
     "responses_reading",
+    "schema_flat",
+    "schema_merge",
+    "schema_rules",
+    "schema_tree",
+    "schema_words",
+    "recorder",
+    "recording",
     "wire",
 }
 SHARED |= {
@@ -50,7 +59,7 @@ def subclasses(kind):
 
 
 def adapters() -> dict[str, Provider]:
-    base = {"builtin": "builtin:"}
+    base = {"builtin": "builtin:", "replay": "file:recordings"}
     return {
         name: row.make(Endpoint(name=name, base_url=base.get(name) or row.base_url or "http://localhost:1"))
         for name, row in PROVIDERS.items()

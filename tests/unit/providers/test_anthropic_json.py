@@ -374,6 +374,18 @@ class TestFormats:
         }
         assert "system" not in body
 
+    def test_what_the_api_takes_of_a_schema_is_kept_and_the_rest_is_said_in_words(self) -> None:
+        form = self.form()
+        day = '{"type":"string","format":"date","minLength":1}'
+        form.json_schema.schema_json = f'{{"type":"array","minItems":1,"maxItems":3,"items":{day}}}'
+        body = written(model=MIDDLE, response_format=form)
+        assert body["output_config"]["format"]["schema"] == {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "date", "description": "minLength 1"},
+            "description": "maxItems 3",
+        }
+
     def test_an_older_model_is_told_the_schema_in_words_after_the_instructions(self) -> None:
         body = written(
             text("rules", pb.ROLE_SYSTEM), text("Hi"), response_format=self.form(description="a z")

@@ -1,0 +1,140 @@
+"""JSON Schema's regular expressions (ECMA-262), searched for in time linear in the length of the text.
+
+They run in Rust's `regex` crate, which comes with pydantic and never backtracks: the time of a search is
+bounded by the size of the pattern times that of the text, and the size is limited
+(https://docs.rs/regex, 2026-11-28). In exchange it knows no look-around and no back-references. Look-aheads
+at the very start, `^(?!...)...`, are searched for as patterns of their own; all others are refused.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
+
+MAX_CHARS = 2_000  # of a pattern
+CLASSES = {"d": "0-9", "w": "0-9A-Za-z_"}  # ECMA's are ASCII, Rust's are not
+EMPTY_CLASSES = {"[]": r"[^\s\S]", "[^]": r"[\s\S]"}
+TOKEN = re.compile(r"\[\^?\]|\\c[A-Za-z]|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\.|.", re.DOTALL)
+LOOK_AHEAD = re.compile(r"\(\?([=!])")
+LOOK_AROUND = re.compile(r"\(\?<?[=!]")
+
+
+class Pattern:
+    """One pattern; raises ValueError, with what is wrong, when it cannot be searched for."""
+
+    def __init__(self, pattern: str) -> None:
+        if len(pattern) > MAX_CHARS:
+            raise ValueError(f"is longer than {MAX_CHARS} characters")
+        self.parts = [(_compiled(part), wanted) for part, wanted in _parts(pattern)]
+
+    def found_in(self, text: str) -> bool:
+        return all(_finds(part, text) == wanted for part, wanted in self.parts)
+
+
+@lru_cache(512)
+def compiled(pattern: str) -> Pattern:
+    return Pattern(pattern)
+
+
+def _finds(part: SchemaValidator, text: str) -> bool:
+    try:
+        part.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _parts(pattern: str) -> Iterator[tuple[str, bool]]:
+    """Patterns and whether each must be found."""
+    rest = pattern.removeprefix("^")
+    if rest == pattern or not LOOK_AHEAD.match(rest):
+        yield pattern, True
+        return
+    while look := LOOK_AHEAD.match(rest):
+        end = _closing(rest)
+        yield f"^(?:{rest[look.end() : end]})", look[1] == "="
+        rest = rest[end + 1 :]
+        if re.match(r"[*+?{]", rest):
+            raise ValueError("repeats a look-ahead")
+    if "|" in _outside(rest):
+        raise ValueError("has alternatives beside a look-ahead")
+    yield f"^{rest}", True
+
+
+def _outside(pattern: str) -> str:
+    """What stands in no group and no class, without escapes."""
+    found, level, in_class = [], 0, False
+    for token in TOKEN.findall(pattern):
+        if in_class:
+            in_class = token != "]"
+        elif token == "[":
+            in_class = True
+        elif token in ("(", ")"):
+            level += 1 if token == "(" else -1
+        elif not level and len(token) == 1:
+            found.append(token)
+    return "".join(found)
+
+
+def _closing(pattern: str) -> int:
+    """Where the group ends that the pattern begins with."""
+    level, at, in_class = 0, 0, False
+    for token in TOKEN.findall(pattern):
+        if in_class:
+            in_class = token != "]"
+        elif token == "[":
+            in_class = True
+        elif token in ("(", ")"):
+            level += 1 if token == "(" else -1
+            if not level:
+                return at
+        at += len(token)
+    raise ValueError("has a group that is not closed")
+
+
+def _compiled(pattern: str) -> SchemaValidator:
+    if LOOK_AROUND.search(re.sub(r"\\.", "", pattern)):
+        raise ValueError("has a look-around that is not at its start")
+    rust = _rust(pattern)
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=rust, regex_engine="rust-regex"))
+    except SchemaError as error:
+        lines = str(error).splitlines()
+        raise ValueError(f"is no regular expression known here: {lines[-1].strip()[:200]}") from None
+
+
+def _rust(pattern: str) -> str:
+    """The pattern in the words of Rust's crate."""
+    out: list[str] = []
+    in_class = False
+    for token in TOKEN.findall(pattern):
+        if token in EMPTY_CLASSES:
+            out.append(EMPTY_CLASSES[token] if not in_class else "\\" + token)
+            in_class = False
+        elif len(token) > 1:
+            out.append(_escape(token, in_class))
+        elif in_class:
+            out.append("\\" + token if token in "[&~" else token)
+            in_class = token != "]"
+        else:
+            in_class = token == "["
+            out.append(token)
+    return "".join(out)
+
+
+def _escape(token: str, in_class: bool) -> str:
+    letter = token[1]
+    if letter in CLASSES:
+        return CLASSES[letter] if in_class else f"[{CLASSES[letter]}]"
+    if letter in "DW":
+        return f"[^{CLASSES[letter.lower()]}]"
+    if letter in "bB" and not in_class:
+        return rf"(?-u:\{letter})"
+    if letter == "b":
+        return r"\x08"
+    if letter == "c" and len(token) == 3:
+        return rf"\x{ord(token[2]) % 32:02x}"
+    if letter == "0":
+        return r"\x00"
+    return token if letter.isalnum() or letter in r".*+?()[]{}|^$\-&~#" else re.escape(letter)

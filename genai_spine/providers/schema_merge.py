@@ -1,0 +1,142 @@
+"""Two JSON Schemas that hold together, written as one, as far as that can be said in one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from genai_spine.providers.json_text import key
+from genai_spine.providers.schema_tree import Schema
+
+NOTES = ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment")
+
+
+class Unmergeable(Exception):
+    """No one schema says both."""
+
+
+class Impossible(Unmergeable):
+    """No value fits both."""
+
+
+def merged(first: Schema, second: Schema) -> Schema:
+    """One schema for what fits both; keys in the order of first, then of second. Raises Unmergeable."""
+    _check_apart(first, second)
+    out = dict(first)
+    for keyword, value in second.items():
+        if keyword not in out:
+            out[keyword] = value
+        elif key(out[keyword]) != key(value):
+            out[keyword] = _both(keyword, out[keyword], value)
+    if "properties" in out:
+        out["properties"] = _properties(first, second)
+    return out
+
+
+def _check_apart(first: Schema, second: Schema) -> None:
+    """additionalProperties and items mean what their neighbours leave over, so these must be equal."""
+    for rest, neighbours in (
+        ("additionalProperties", ("patternProperties",)),
+        ("items", ("prefixItems",)),
+        ("additionalItems", ("items",)),
+    ):
+        if rest not in first and rest not in second:
+            continue
+        for name in neighbours:
+            if key(first.get(name)) != key(second.get(name)):
+                raise Unmergeable
+    for keywords in (("if", "then", "else"), ("contains", "minContains", "maxContains")):
+        sides = [{name: side[name] for name in keywords if name in side} for side in (first, second)]
+        if all(sides) and key(sides[0]) != key(sides[1]):
+            raise Unmergeable
+
+
+def _both(keyword: str, first: Any, second: Any) -> Any:
+    if keyword in NOTES:
+        return first
+    if keyword in HOLD:
+        return HOLD[keyword](first, second)
+    raise Unmergeable
+
+
+def all_of(first: Any, second: Any) -> Any:
+    """Schemas that both hold; whoever reads the result merges them."""
+    if first is False or second is False:
+        return False
+    if first is True or second is True:
+        return second if first is True else first
+    return first if key(first) == key(second) else {"allOf": [first, second]}
+
+
+def _types(first: Any, second: Any) -> Any:
+    left, right = (value if isinstance(value, list) else [value] for value in (first, second))
+    found = [name for name in left if name in right or (name == "integer" and "number" in right)]
+    found += [name for name in right if name == "integer" and "number" in left and name not in found]
+    if not found:
+        raise Impossible
+    return found[0] if len(found) == 1 else found
+
+
+def _values(first: list[Any], second: list[Any]) -> list[Any]:
+    known = set(map(key, second))
+    found = [value for value in first if key(value) in known]
+    if not found:
+        raise Impossible
+    return found
+
+
+def _same(first: Any, second: Any) -> Any:
+    raise Impossible  # only asked when they differ
+
+
+def _by_name(first: Schema, second: Schema) -> Schema:
+    return {
+        name: all_of(first.get(name, True), second.get(name, True))
+        for name in dict.fromkeys([*first, *second])
+    }
+
+
+def _union(first: list[str], second: list[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *second]))
+
+
+def _properties(first: Schema, second: Schema) -> Schema:
+    """Each by its name; what only one side names must fit what the other says of further ones."""
+    out = {}
+    sides = (first, second)
+    for name in dict.fromkeys(name for side in sides for name in side.get("properties", ())):
+        said = [
+            side.get("properties", {}).get(name, side.get("additionalProperties", True)) for side in sides
+        ]
+        both = all_of(*said)
+        if both is False and False not in [side.get("properties", {}).get(name) for side in sides]:
+            if any(name in side.get("required", ()) for side in sides):
+                raise Impossible
+            continue  # one side forbids it, so it need not be named
+        out[name] = both
+    return out
+
+
+HOLD: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _types,
+    "enum": _values,
+    "const": _same,
+    "required": _union,
+    "properties": _by_name,
+    "patternProperties": _by_name,
+    "$defs": lambda first, second: first | second,
+    "definitions": lambda first, second: first | second,
+    "allOf": lambda first, second: first + second,
+    "items": all_of,
+    "additionalProperties": all_of,
+    "propertyNames": all_of,
+    "minimum": max,
+    "exclusiveMinimum": max,
+    "minLength": max,
+    "minItems": max,
+    "minProperties": max,
+    "maximum": min,
+    "exclusiveMaximum": min,
+    "maxLength": min,
+    "maxItems": min,
+    "maxProperties": min,
+    "uniqueItems": lambda first, second: first or second,
+}

@@ -1,0 +1,47 @@
+"""A JSON Schema said in words, for providers that take none."""
+
+from collections.abc import Container
+
+from genai_spine.errors import UnsupportedOption
+from genai_spine.providers.json_schema import is_wrapped
+from genai_spine.providers.schema_rules import SchemaRules
+from genai_spine.v1 import completion_service_pb2 as pb
+
+Request = pb.CreateCompletionRequest
+
+
+def in_words(schema: pb.JsonSchema) -> str:
+    """The instruction for a model that is told the schema as text."""
+    about = f" It is for: {schema.description}" if schema.description else ""
+    return (
+        "Answer with one JSON value and nothing else: no words before or after it, no code fence. "
+        f"It must be valid by this JSON Schema, named {schema.name}.{about}\n\n{schema.schema_json}"
+    )
+
+
+def with_instruction(request: Request, options: Container[str]) -> Request:
+    """A copy that says the schema in the system message. options: the provider's.
+
+    Where the provider can be held to a JSON object, and that is what the schema wants, it still is.
+    Raises UnsupportedOption for a prompt of token ids, which no words can be added to.
+    """
+    schema = request.response_format.json_schema
+    told = Request()
+    told.CopyFrom(request)
+    told.ClearField("response_format")
+    if "response_format" in options and not is_wrapped(schema.schema_json, SchemaRules(object_only=True)):
+        told.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
+    words = in_words(schema)
+    if request.HasField("prompt"):
+        if request.prompt.WhichOneof("prompt") == "tokens":
+            raise UnsupportedOption(
+                field="response_format.json_schema",
+                provider=request.provider,
+                option="a JSON Schema for a prompt of token ids",
+            )
+        told.prompt.text = f"{words}\n\n{request.prompt.text}"
+    elif request.messages[0].role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER):
+        told.messages[0].content.add(text=f"\n\n{words}")
+    else:
+        told.messages.insert(0, pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=words)]))
+    return told

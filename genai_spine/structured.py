@@ -1,0 +1,209 @@
+"""Answers in JSON: asked for, read out of what models write around them, checked, and once repaired.
+
+A provider's own structured output is a help, not a proof: every answer is checked against the caller's
+schema, and one that does not fit is a SchemaMismatch, never passed on in silence.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from genai_spine.answer_schema import Problem, answer_schema
+from genai_spine.errors import SchemaMismatch
+from genai_spine.providers import json_text
+from genai_spine.providers.chunks import completion, merge
+from genai_spine.providers.json_schema import WRAPPED, is_wrapped
+from genai_spine.providers.schema_rules import SchemaRules
+from genai_spine.v1 import completion_service_pb2 as pb
+
+MOST_STARTS = 200  # of JSON in prose that are tried
+THINKING = "<think>"
+START = re.compile(r'\{\s*["}]|\[\s*(?:["{\[\]\d-]|true|false|null)')
+BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)  # or a string, which may hold some
+CUT_TOKEN = re.compile(r"-|\.|\.?\d*[eE][+-]?|\\u?[0-9a-fA-F]{0,3}\"?")  # a number or escape that goes on
+NOTHING = "the answer holds no JSON"
+CUT = "the answer ends before its JSON is complete"
+CUT_BY_LIMIT = "max_tokens cut the answer before its JSON was complete"
+
+Request = pb.CreateCompletionRequest
+
+
+def wants_json(request: Request) -> bool:
+    """The answer has to be read and checked."""
+    form = request.response_format
+    return form.HasField("json_schema") or form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+
+
+def check(request: Request) -> None:
+    """Raises InvalidFields when the schema is none, before anything is spent on it."""
+    if request.response_format.HasField("json_schema"):
+        answer_schema(request.response_format.json_schema.schema_json)
+
+
+def repair_request(request: Request, answer_text: str, problem: str) -> Request:
+    """The conversation with the bad answer and what is wrong with it, for one more try at one choice."""
+    again = Request()
+    again.CopyFrom(request)
+    again.ClearField("choice_count")
+    if request.HasField("prompt"):
+        again.ClearField("prompt")
+        again.messages.add(role=pb.ROLE_USER).content.add(text=request.prompt.text)
+    if answer_text:
+        again.messages.add(role=pb.ROLE_ASSISTANT).content.add(text=answer_text)
+    again.messages.add(role=pb.ROLE_USER).content.add(
+        text=f"That answer cannot be used: {problem}. Answer again with the corrected JSON only."
+    )
+    return again
+
+
+def can_be_repaired(request: Request, error: SchemaMismatch) -> bool:
+    """Another try can help: the answer was not cut by a limit that would cut the next one as well."""
+    as_tokens = request.prompt.WhichOneof("prompt") == "tokens"
+    return not as_tokens and error.metadata["problem"] != CUT_BY_LIMIT
+
+
+def complete_choice(choice: pb.Choice, request: Request, rules: SchemaRules | None) -> None:
+    """Sets parsed_json. Refusals, tool calls and filtered answers are left alone. Raises SchemaMismatch.
+
+    request: as the caller sent it, with provider and model of the route. rules: the provider's schema.
+    """
+    parts = choice.message.content
+    special = choice.message.tool_calls or any(part.WhichOneof("part") == "refusal" for part in parts)
+    if special or choice.finish_reason == pb.FINISH_REASON_CONTENT_FILTER:
+        return
+    text = "".join(part.text for part in parts)
+    choice.parsed_json = parsed(text, request, rules, choice.finish_reason)
+
+
+def parsed(
+    text: str, request: Request, rules: SchemaRules | None, finish_reason: int = pb.FINISH_REASON_STOP
+) -> str:
+    """The JSON of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
+
+    Raises SchemaMismatch. finish_reason: of the answer, a pb.FinishReason.
+    """
+    wrong: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
+    try:
+        for piece in pieces(text):
+            answer, problem = _judged(piece, request.response_format, rules)
+            if problem is None:
+                return answer
+            if wrong is None or len(piece.text) > wrong[0]:
+                wrong = len(piece.text), problem
+    except ValueError as error:
+        cut = finish_reason == pb.FINISH_REASON_LENGTH
+        if wrong is None or str(error) == CUT:
+            wrong = 0, ("$", CUT_BY_LIMIT if cut else str(error))
+    path, problem_text = wrong[1] if wrong else ("$", NOTHING)
+    raise SchemaMismatch(model=request.model, provider=request.provider, path=path, problem=problem_text)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A complete JSON value within a text."""
+
+    text: str
+    value: Any
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Complete JSON values of an answer, those in code fences first. Raises ValueError when JSON begins
+    that is cut or broken, or when there is none."""
+    text = text.lstrip("\ufeff \t\r\n").rstrip()
+    if text.startswith(THINKING):  # of models whose server does not tell it apart
+        text = text.partition("</think>")[2].strip()
+    if not text:
+        raise ValueError("the answer is empty")
+    for whole in (text, *_fenced(text)):
+        try:
+            yield Piece(whole, json_text.parse(whole))
+            return
+        except ValueError:
+            continue
+    yield from _within(text)
+
+
+def _fenced(text: str) -> Iterator[str]:
+    parts = text.split("```")
+    for content in parts[1:-1:2]:
+        name, newline, rest = content.partition("\n")
+        yield (rest if newline and " " not in name.strip() else content).strip()
+
+
+def _within(text: str) -> Iterator[Piece]:
+    """Objects and lists in prose. Nothing is looked for inside of one that is broken."""
+    at, broken = 0, ""
+    for _ in range(MOST_STARTS):
+        start = START.search(text, at)
+        if start is None:
+            break
+        try:
+            value, at = json_text.DECODER.raw_decode(text, start.start())
+            json_text.check_levels(value)
+        except RecursionError:
+            raise ValueError("the JSON is nested too deeply") from None
+        except json.JSONDecodeError as error:
+            if _is_cut(text, error):
+                raise ValueError(CUT) from None
+            broken = broken or f"the JSON is broken: {error.msg} at character {error.pos - start.start()}"
+            at = _end(text, start.start())
+        else:
+            yield Piece(text[start.start() : at], value)
+    raise ValueError(broken or NOTHING)
+
+
+def _end(text: str, start: int) -> int:
+    """Where the brackets that open at the start are closed again, or the end of the text."""
+    level = 0
+    for token in BRACKET.finditer(text, start):
+        if token[0][0] != '"':
+            level += 1 if token[0] in "{[" else -1
+            if level <= 0:
+                return token.end()
+    return len(text)
+
+
+def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    rest = text[error.pos :]
+    if not rest or error.msg.startswith("Unterminated string"):
+        return True
+    literal = any(word.startswith(rest) for word in ("true", "false", "null"))
+    return literal or CUT_TOKEN.fullmatch(rest) is not None
+
+
+def _judged(piece: Piece, form: pb.ResponseFormat, rules: SchemaRules | None) -> tuple[str, Problem | None]:
+    """The JSON in the caller's shape, and what is wrong with it."""
+    if not form.HasField("json_schema"):
+        return piece.text, None if isinstance(piece.value, dict) else ("$", "must be a JSON object")
+    schema_json = form.json_schema.schema_json
+    judge = answer_schema(schema_json)
+    value = piece.value
+    wrapped = rules is not None and is_wrapped(schema_json, rules)
+    if wrapped and isinstance(value, dict) and value.keys() == {WRAPPED}:
+        value = value[WRAPPED]
+    value = judge.restored(value)
+    return piece.text if value is piece.value else json_text.write(value), judge.problem(value)
+
+
+class Collected:
+    """A streamed answer as it comes, for the check at its end."""
+
+    def __init__(self, request: Request, rules: SchemaRules | None) -> None:
+        """As for complete_choice()."""
+        self._request = request
+        self._rules = rules
+        self._whole = pb.CompletionChunk()
+
+    def add(self, chunk: pb.CompletionChunk) -> None:
+        merge(self._whole, pb.CompletionChunk(choices=chunk.choices))
+
+    def checked(self) -> list[pb.ChoiceDelta]:
+        """A delta with parsed_json for each choice that has one. Raises SchemaMismatch."""
+        deltas = []
+        for choice in completion(self._whole).choices:
+            complete_choice(choice, self._request, self._rules)
+            if choice.HasField("parsed_json"):
+                deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))
+        return deltas

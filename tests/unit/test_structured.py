@@ -1,0 +1,262 @@
+"""A model's answer is read, checked against the caller's schema and, where it can be, asked for again."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from genai_spine import structured
+from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
+from genai_spine.providers.json_schema import SchemaRules
+from genai_spine.providers.schema_words import with_instruction
+from genai_spine.structured import Collected, complete_choice, parsed, pieces
+from genai_spine.v1 import completion_service_pb2 as pb
+
+PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+JSON_OBJECT = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_JSON_OBJECT)
+STRICT = SchemaRules(closed=True, all_required=True, object_only=True)
+
+
+def user(text: str = "Who?") -> pb.Message:
+    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+
+
+def asking(schema: Any = PERSON, **fields: Any) -> pb.CreateCompletionRequest:
+    form = pb.ResponseFormat(json_schema=pb.JsonSchema(name="person", schema_json=json.dumps(schema)))
+    given = {"provider": "p", "model": "m", "response_format": form, "messages": [user()]}
+    return pb.CreateCompletionRequest(**given | fields)
+
+
+def mismatch(text: str, request: pb.CreateCompletionRequest, **options: Any) -> tuple[str, str]:
+    with pytest.raises(SchemaMismatch) as caught:
+        parsed(text, request, None, **options)
+    found = caught.value.metadata
+    assert (found["provider"], found["model"]) == ("p", "m")
+    return found["path"], found["problem"]
+
+
+def text_of(message: pb.Message) -> str:
+    return "".join(part.text for part in message.content)
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        "around",
+        [
+            "{}",
+            "\ufeff {}\n",
+            "```json\n{}\n```",
+            "```\n{}```",
+            "``` {} ```",
+            "Here it is:\n\n```json\n{}\n```\nAnything else?",
+            "Sure! {} I hope that helps.",
+            "See [1] and {{this}}: {}",
+            "The set {{x | x > 1}} is meant. {}",
+            '<think>maybe {{"name": 5}}?</think>\n{}',
+            '{{"name": 5}} is wrong, {} is right',
+            '{{"name": Ann, "x": {{}}}} is broken, {} is not',
+        ],
+    )
+    @pytest.mark.parametrize("answer", ['{"name":"Ann"}', '{ "z": 1.50,\n  "name": "A```b }" , "a": 1E400 }'])
+    def test_json_is_found_in_what_models_write_around_it(self, around: str, answer: str) -> None:
+        text = around.replace("{{", "\0").replace("}}", "\1").replace("{}", answer)
+        assert parsed(text.replace("\0", "{").replace("\1", "}"), asking(), None) == answer
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"name": "An',
+            '{"name": "Ann"',
+            '{"name": "Ann", "more": {"name": "Bob"}, "and',
+            '{"name": "Ann", "ok": tr',
+            '{"name": "Ann", "n": -',
+            '{"name": "Ann", "n": 1.',
+            'Sure:\n```json\n{"name": "Ann",',
+        ],
+    )
+    def test_cut_json_is_an_error_and_nothing_inside_it_is_taken(self, text: str) -> None:
+        assert mismatch(text, asking()) == ("$", "the answer ends before its JSON is complete")
+        limit = "max_tokens cut the answer before its JSON was complete"
+        assert mismatch(text, asking(), finish_reason=pb.FINISH_REASON_LENGTH) == ("$", limit)
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("", "the answer is empty"),
+            ("<think>so", "the answer is empty"),
+            ("I do not know.", "the answer holds no JSON"),
+            ('{"name": Ann}', "the JSON is broken: Expecting value at character 9"),
+            ('{"name": "Ann", x: {"name": "Bob"}}', "the JSON is broken"),
+            ('{"name":' * 3000, "the JSON is nested too deeply"),
+        ],
+    )
+    def test_what_holds_no_json_is_said_to(self, text: str, problem: str) -> None:
+        path, found = mismatch(text, asking())
+        assert path == "$"
+        assert found.startswith(problem)
+
+    def test_the_problem_is_that_of_the_longest_json(self) -> None:
+        assert mismatch('[1] {"name": 5, "why": "not"}', asking()) == ("$.name", "5 is not of type string")
+
+    def test_scalars_are_answers_too(self) -> None:
+        assert parsed("```\n5\n```", asking({"type": "integer"}), None) == "5"
+        assert parsed('"x"', asking({"type": "string"}), None) == '"x"'
+
+    @pytest.mark.parametrize(
+        "text", ["[1,[2,", '{"', "[", "{ ", "``` ", '{"a":1} ', "[[[[", "``", "\\", '["\\u']
+    )
+    def test_hostile_answers_are_read_in_bounded_time(self, text: str) -> None:
+        started = time.process_time()
+        with pytest.raises(SchemaMismatch):
+            parsed(text * (200_000 // len(text)), asking(), None)
+        assert time.process_time() - started < 3
+
+
+class TestShape:
+    def test_an_object_around_the_answer_is_taken_off(self) -> None:
+        asked = asking({"type": "array", "items": {"type": "integer"}})
+        assert parsed('{"value": [1, 2]}', asked, STRICT) == "[1,2]"
+        assert parsed("[1, 2]", asked, STRICT) == "[1, 2]"
+        assert parsed("[1, 2]", asked, None) == "[1, 2]"
+
+    def test_fillers_are_taken_out_and_the_rest_keeps_its_order_and_digits(self) -> None:
+        properties = {"b": {"type": "string"}, "a": {"type": ["number", "null"]}, "z": {}}
+        asked = asking({"type": "object", "properties": properties})
+        text = '{"z":1.50,"b":null,"a":null,"big":123456789012345678901234567890}'
+        assert parsed(text, asked, STRICT) == '{"z":1.50,"a":null,"big":123456789012345678901234567890}'
+
+    def test_the_original_schema_judges_and_not_the_portable_one(self) -> None:
+        asked = asking({"type": "object", "properties": {"age": {"type": "integer", "maximum": 130}}})
+        assert mismatch('{"age": 131}', asked) == ("$.age", "131 is greater than the maximum of 130")
+
+    def test_a_json_object_without_a_schema_is_one_object(self) -> None:
+        asked = asking(response_format=JSON_OBJECT)
+        assert parsed('```json\n{"any": 1}\n```', asked, None) == '{"any": 1}'
+        assert mismatch("[1]", asked) == ("$", "must be a JSON object")
+
+
+class TestChoices:
+    def test_parsed_json_is_set(self) -> None:
+        message = pb.Message(content=[pb.ContentPart(text='{"name":'), pb.ContentPart(text='"Ann"}')])
+        choice = pb.Choice(message=message, finish_reason=pb.FINISH_REASON_STOP)
+        complete_choice(choice, asking(), None)
+        assert choice.parsed_json == '{"name":"Ann"}'
+
+    @pytest.mark.parametrize(
+        "choice",
+        [
+            pb.Choice(message=pb.Message(content=[pb.ContentPart(refusal="No.")])),
+            pb.Choice(message=pb.Message(tool_calls=[pb.ToolCall(id="a")])),
+            pb.Choice(finish_reason=pb.FINISH_REASON_CONTENT_FILTER),
+        ],
+    )
+    def test_refusals_calls_and_filtered_answers_are_left_alone(self, choice: pb.Choice) -> None:
+        before = pb.Choice()
+        before.CopyFrom(choice)
+        complete_choice(choice, asking(), None)
+        assert choice == before
+
+    def test_a_stream_is_checked_at_its_end(self) -> None:
+        collected = Collected(asking(), None)
+        for pieces_of in (['{"na', "{"], ['me":"Ann"}', '"name":"Bob"}']):
+            deltas = [pb.ChoiceDelta(index=index, content=text) for index, text in enumerate(pieces_of)]
+            collected.add(pb.CompletionChunk(choices=deltas))
+        assert [(delta.index, delta.parsed_json) for delta in collected.checked()] == [
+            (0, '{"name":"Ann"}'),
+            (1, '{"name":"Bob"}'),
+        ]
+
+    def test_a_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
+        collected = Collected(asking(), None)
+        chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
+        collected.add(chunk)
+        collected.add(chunk)
+        assert chunk == pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
+        with pytest.raises(SchemaMismatch):
+            collected.checked()
+
+
+class TestAsking:
+    def test_bad_schemas_are_refused_before_anything_is_spent(self) -> None:
+        with pytest.raises(InvalidFields) as refusal:
+            structured.check(asking({"type": "persona"}))
+        assert refusal.value.metadata["field"] == "response_format.json_schema.schema_json"
+        structured.check(asking())
+        structured.check(pb.CreateCompletionRequest())
+
+    def test_only_json_is_read(self) -> None:
+        assert structured.wants_json(asking())
+        assert structured.wants_json(asking(response_format=JSON_OBJECT))
+        text = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT)
+        assert not structured.wants_json(asking(response_format=text))
+        assert not structured.wants_json(pb.CreateCompletionRequest())
+
+    def test_the_schema_is_said_in_the_system_message(self) -> None:
+        system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be nice")])
+        request = asking(messages=[system, user()])
+        told = with_instruction(request, {"response_format"})
+        assert text_of(told.messages[0]).startswith("Be nice\n\nAnswer with one JSON value")
+        assert text_of(told.messages[0]).endswith(request.response_format.json_schema.schema_json)
+        assert told.response_format == JSON_OBJECT
+        assert len(told.messages) == 2
+        assert text_of(request.messages[0]) == "Be nice"
+
+    def test_a_system_message_is_made_where_there_is_none(self) -> None:
+        told = with_instruction(asking(), set())
+        assert [message.role for message in told.messages] == [pb.ROLE_SYSTEM, pb.ROLE_USER]
+        assert not told.HasField("response_format")
+
+    def test_a_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
+        told = with_instruction(asking({"type": "array"}), {"response_format"})
+        assert not told.HasField("response_format")
+
+    def test_a_bare_text_gets_the_schema_in_front(self) -> None:
+        request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
+        assert with_instruction(request, set()).prompt.text.endswith('["name"]}\n\nWho?')
+        tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
+        with pytest.raises(UnsupportedOption):
+            with_instruction(asking(messages=[], prompt=tokens), set())
+
+    def test_a_repair_shows_the_answer_and_the_problem(self) -> None:
+        request = asking(choice_count=2)
+        again = structured.repair_request(request, '{"name": 5}', "$.name: 5 is not of type string")
+        assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_ASSISTANT, pb.ROLE_USER]
+        assert text_of(again.messages[1]) == '{"name": 5}'
+        assert "$.name: 5 is not of type string" in text_of(again.messages[2])
+        assert again.response_format == request.response_format
+        assert not again.HasField("choice_count")
+        assert len(request.messages) == 1
+
+    def test_a_repair_of_an_empty_answer_has_no_empty_message(self) -> None:
+        again = structured.repair_request(asking(), "", "$: the answer is empty")
+        assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_USER]
+
+    def test_a_repair_of_a_bare_text_is_a_conversation(self) -> None:
+        request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
+        again = structured.repair_request(request, "x", "$: the answer holds no JSON")
+        assert not again.HasField("prompt")
+        assert [text_of(message) for message in again.messages][:2] == ["Who?", "x"]
+
+    def test_what_a_limit_cut_is_not_tried_again(self) -> None:
+        def error_of(text: str) -> SchemaMismatch:
+            with pytest.raises(SchemaMismatch) as caught:
+                parsed(text, asking(), None, pb.FINISH_REASON_LENGTH)
+            return caught.value
+
+        assert not structured.can_be_repaired(asking(), error_of('{"name'))
+        assert structured.can_be_repaired(asking(), error_of('{"name":5}'))
+        tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
+        assert not structured.can_be_repaired(asking(messages=[], prompt=tokens), error_of('{"name":5}'))
+
+
+def test_pieces_outside_of_fences_do_not_overlap() -> None:
+    found: list[str] = []
+
+    def read(text: str) -> None:
+        for piece in pieces(text):
+            found.append(piece.text)
+
+    with pytest.raises(ValueError, match="holds no JSON"):
+        read('a {"b": {"c": 1}} d [2, {"e": 3}] f')
+    assert found == ['{"b": {"c": 1}}', '[2, {"e": 3}]']
