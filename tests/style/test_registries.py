@@ -34,6 +34,9 @@ SHARED = {
     "responses_json",
     "responses_reading",
     "wire",
+    "openai_files",
+    "openai_media",
+    "openai_sdk",
 }
 SHARED |= {
     "aws",
