@@ -36,6 +36,7 @@ from genai_spine.v1 import (
     openai_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
+    provider_service_pb2,
     usage_service_pb2,
 )
 
@@ -45,7 +46,8 @@ SERVICES = [
     service
     for file in (
         *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
-        *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2, usage_service_pb2),
+        *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
+        *(provider_service_pb2, usage_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
