@@ -24,16 +24,23 @@ from genai_spine.pricing import PriceBook
 from genai_spine.pursuit import Turn
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import media_service_pb2 as media
 
-T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
-Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
+T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
+Request = (
+    pb.CreateCompletionRequest
+    | pb.CreateEmbeddingsRequest
+    | media.CreateImagesRequest
+    | media.CreateTranscriptionRequest
+    | media.CreateSpeechRequest
+)
 
 
 @dataclass(slots=True)
 class Order:
     """What a caller asked for, as all calls that are made for it share it."""
 
-    operation: str  # completion, embeddings, ...
+    operation: str  # completion, embeddings, image, transcription or speech
     request: Request  # its provider and model are those of the call that is being made
     requested_model: str  # as the caller named it
     call: Call
@@ -102,13 +109,44 @@ class Attempt:
         last.latency_ms = self.call.latency_ms
         return last
 
+    async def spoken(self, chunks: AsyncIterator[media.SpeechChunk]) -> AsyncGenerator[media.SpeechChunk]:
+        """The sound with our ids; usage and units come with the cost, in silent()."""
+        execution = self.execution
+        async with aclosing(cast(AsyncGenerator[media.SpeechChunk], chunks)) as arriving:
+            async for chunk in arriving:
+                if chunk.HasField("units"):
+                    execution.units.CopyFrom(chunk.units)
+                if chunk.HasField("usage"):
+                    self._usage = pb.Usage()
+                    self._usage.CopyFrom(chunk.usage)
+                if not chunk.data:
+                    continue
+                if not self.turn.delivered:
+                    self.model = chunk.model = chunk.model or execution.model
+                    chunk.provider = execution.provider
+                    await self._first_byte()
+                chunk.request_id, chunk.execution_id = self.call.request_id, execution.id
+                yield chunk
+
+    async def silent(self) -> media.SpeechChunk:
+        """Settles sound that came to its end; the last chunk, with usage, units and cost."""
+        execution, usage = self.execution, self._usage or pb.Usage()
+        execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        last = media.SpeechChunk(usage=usage, cost=self._price(usage), units=execution.units)
+        last.request_id, last.execution_id = self.call.request_id, execution.id
+        await self._settle()
+        return last
+
     async def settled(self, answer: T) -> T:
         """Settles a whole answer and completes it with ids, cost and latency."""
         execution = self.execution
         self.model = answer.model or execution.model
         if isinstance(answer, pb.Completion):
             self.service_tier = answer.service_tier or None
+        if isinstance(answer, pb.Completion | media.CreateImagesResponse):
             answer.created = answer.created or int(time())
+        if isinstance(answer, media.CreateImagesResponse | media.Transcription):
+            execution.units.CopyFrom(answer.units)
         answer.model, answer.provider = self.model, execution.provider
         answer.request_id, answer.execution_id = self.call.request_id, execution.id
         answer.cost.CopyFrom(self._price(answer.usage))
@@ -140,14 +178,17 @@ class Attempt:
         self._close()
 
     async def _first(self, chunk: pb.CompletionChunk) -> None:
-        """Before the first byte is delivered, the intent must be durable."""
-        first_ms = (monotonic() - self.started) * 1000
-        self.execution.first_token_ms = int(first_ms)
-        self.turn.upstream.measured(self.turn.route.model, first_ms, streamed=True)
         self.model = chunk.model or self.execution.model
         self._created = chunk.created or int(time())
         if chunk.id:
             self.execution.provider_response_id = chunk.id
+        await self._first_byte()
+
+    async def _first_byte(self) -> None:
+        """Before it is delivered, the intent must be durable."""
+        first_ms = (monotonic() - self.started) * 1000
+        self.execution.first_token_ms = int(first_ms)
+        self.turn.upstream.measured(self.turn.route.model, first_ms, streamed=True)
         await self.ledger.recorded(self.execution)
         self.turn.delivered = True
 
@@ -178,11 +219,17 @@ class Attempt:
         request = self.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
+        if not isinstance(request, pb.CreateCompletionRequest):  # images and sound are not estimated
+            unknown = pb.PROVENANCE_UNKNOWN
+            return pb.Usage(input_provenance=unknown, output_provenance=unknown)
         measure = Measure.at_hand(request.model)
         return self._said.usage(tokens.tally(request, measure).tokens, measure, output)
 
     def _partial(self) -> pb.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
+        request = self.request
+        if isinstance(request, media.CreateSpeechRequest) and self.turn.delivered:
+            self.execution.units.characters = len(request.input)  # billed, however little was heard
         return self._estimated(pb.PROVENANCE_PARTIAL_STREAM if self._said else pb.PROVENANCE_UNKNOWN)
 
     def _price(self, usage: pb.Usage) -> pb.Cost:
@@ -193,8 +240,11 @@ class Attempt:
             execution.answered_model = self.model
         if self.service_tier:
             execution.service_tier = self.service_tier
-        execution.cost.CopyFrom(self.prices.rate(execution, local=self.turn.provider.local))
-        return execution.cost
+        cost = self.prices.rate(execution, local=self.turn.provider.local)
+        if usage.input_provenance == pb.PROVENANCE_UNKNOWN and not usage.total_tokens and not cost.is_free:
+            cost = pb.Cost(price_book=cost.price_book)  # of what nobody counted
+        execution.cost.CopyFrom(cost)
+        return cost
 
     def _close(self) -> "asyncio.Future[None]":
         self.execution.latency_ms = int((monotonic() - self.started) * 1000)

@@ -23,6 +23,7 @@ class Call:
     caller: str = ""  # what the client says it is: its user agent
     lane: str = "cpu"
     idempotency_key: str | None = None
+    provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).

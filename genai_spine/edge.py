@@ -14,7 +14,11 @@ import msgspec
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
 
-OPENAI_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models")
+OPENAI_PATHS = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
+    *("/v1/files", "/v1/batches"),
+)
+OPENAI_FAMILIES = ("/v1/models/", "/v1/images/", "/v1/audio/", "/v1/files/", "/v1/batches/")
 # OpenAI's `type` of an error, by status; 5xx and what is not listed: below.
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # Our field names to those that a client of an OpenAI-shaped path has sent.
@@ -22,6 +26,9 @@ PARAMS = {
     "choice_count": "n",
     "stop_sequences": "stop",
     "inputs": "input",
+    "image_count": "n",
+    "data": "file",
+    "filename": "file",
     "response_format.json_schema.schema_json": "response_format.json_schema.schema",
 }
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -32,7 +39,7 @@ def openai_shaped(path: str | None) -> bool:
     if path is None:
         return False
     plain = path.partition("?")[0]
-    return plain in OPENAI_PATHS or plain.startswith("/v1/models/")
+    return plain in OPENAI_PATHS or plain.startswith(OPENAI_FAMILIES)
 
 
 def carrying(content_type: str, headers: Mapping[str, str]) -> str:

@@ -22,9 +22,10 @@ from genai_spine.strategy import Scales
 from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.window import check_context, truncate
 
-T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse)
+T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 R = TypeVar("R", bound=Request)
 
 
@@ -93,6 +94,52 @@ class Inference:
             return response
 
         return await self._until_done(Order("embeddings", request, request.model, call), plan, once)
+
+    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+        """Errors: as complete()."""
+        plan = self.planner.media_plan("image", request)
+
+        async def once(attempt: Attempt) -> media.CreateImagesResponse:
+            assert isinstance(attempt.request, media.CreateImagesRequest)
+            return await attempt.turn.provider.draw(attempt.request, call)
+
+        return await self._until_done(Order("image", request, request.model, call), plan, once)
+
+    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
+        """Errors: as complete()."""
+        plan = self.planner.media_plan("transcription", request)
+
+        async def once(attempt: Attempt) -> media.Transcription:
+            assert isinstance(attempt.request, media.CreateTranscriptionRequest)
+            return await attempt.turn.provider.transcribe(attempt.request, call)
+
+        return await self._until_done(Order("transcription", request, request.model, call), plan, once)
+
+    async def speak(
+        self, request: media.CreateSpeechRequest, call: Call
+    ) -> AsyncGenerator[media.SpeechChunk]:
+        """Sound as it comes; one more chunk at the end has units and cost. Errors: as complete()."""
+        plan = self.planner.media_plan("speech", request)
+        order = Order("speech", request, request.model, call, streamed=True)
+        pursuit = Pursuit(plan, self.upstreams, call, self.retries)
+        while True:
+            turn = await pursuit.turn()
+            try:
+                with turn:
+                    attempt = await self._attempt(order, turn)
+                    try:
+                        asked = attempt.request
+                        assert isinstance(asked, media.CreateSpeechRequest)
+                        async with aclosing(attempt.spoken(turn.provider.speak(asked, call))) as chunks:
+                            async for chunk in chunks:
+                                yield chunk
+                        yield await attempt.silent()
+                        return
+                    except BaseException as error:
+                        await _end(attempt, error)
+                        raise
+            except SpineError as error:
+                await pursuit.failed(turn, error)
 
     async def _plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
         """The candidates whose context the input may fit. Errors: Planner.plan()'s, ContextLengthExceeded."""

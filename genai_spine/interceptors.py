@@ -117,6 +117,7 @@ class Door:
             caller=(_text(given.get("user-agent")) or "")[:256],
             lane=self.lane,
             idempotency_key=_text(given.get("idempotency-key")),
+            provider=(_text(given.get("x-genai-provider")) or "")[:64],
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 

@@ -132,6 +132,17 @@ class Ledger:
         if execution.streamed:  # its first byte will wait for it
             self._urgent.set()
 
+    def book(self, execution: Execution) -> "asyncio.Future[None]":
+        """Books a call that is over, under the id and time that it has; booked again, it changes nothing.
+
+        For calls that the provider made by itself, such as those of a batch. Returns and raises as settle()
+        does, and raises ServiceUnavailable when the ledger does not run.
+        """
+        if not self._open:
+            raise ServiceUnavailable(cause="its ledger is closed")
+        execution.lane, execution.server_id = self._lane, self.server_id
+        return self.settle(execution)
+
     async def recorded(self, execution: Execution) -> None:
         """Returns when the execution is durable, as intent or settled; await it before the first byte.
 

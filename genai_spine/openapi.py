@@ -29,6 +29,9 @@ JSON; the other paths take this service's own messages, the same that gRPC clien
 on OpenAI's. 64-bit integers are strings in answers, and strings or numbers in requests. Bytes are
 base64. Enums are names. An answer leaves out only what it does not list as required.
 
+**Files and batches.** On OpenAI's paths the request header `x-genai-provider` names the provider that keeps
+them; default `openai`.
+
 **Request ids.** `x-request-id` is accepted, otherwise made; it is on every response and in every error.
 
 **Lanes.** The request header `x-genai-lane` (`cpu`, `gpu` or `batch`) chooses the servers; default `cpu`.
@@ -121,8 +124,10 @@ class Paths:
 
     def _body(self, method: MethodDescriptor, body: str, in_path: list[str]) -> Schema:
         name, message = _operation_id(method), method.input_type
+        media = "application/json"
         if message.full_name == HTTP_BODY:
             content = {"schema": self._bodies[name]["request"]}
+            media = self._bodies[name].get("media", media)
         elif body != "*":
             content = {"schema": self._schemas.field(message.fields_by_name[body])}
         elif in_path:
@@ -131,7 +136,7 @@ class Paths:
             content = {"schema": self._schemas.reference(message)}
         if name in self._examples:
             content["examples"] = self._examples[name]
-        return {"required": True, "content": {"application/json": content}}
+        return {"required": True, "content": {media: content}}
 
     def _parameter(self, name: str, field: FieldDescriptor, place: str) -> Schema:
         schema = self._schemas.field(field)

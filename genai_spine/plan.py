@@ -6,8 +6,11 @@ from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
 
 TICKS_PER_USD = 10**10
+
+MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
 
 
 class Planner:
@@ -46,6 +49,17 @@ class Planner:
     def embedding_plan(self, request: pb.CreateEmbeddingsRequest) -> list[Route]:
         """No fallback chain: vectors of another model cannot be compared."""
         return self.router.routes(request.provider, request.model, embedding=True)
+
+    def media_plan(self, kind: str, request: MediaRequest) -> list[Route]:
+        """kind: image, transcription or speech, for each of which a provider has a default model."""
+        if request.model:
+            return self.router.routes(request.provider, request.model)
+        provider = self.router.resolve(request.provider, "any").provider
+        model = provider.endpoint.default_media_models.get(kind)
+        if not model:
+            problem = f"provider {provider.name} has no default model for {kind}"
+            raise InvalidRequest(field="model", problem=problem)
+        return [Route(provider, model)]
 
     def _fallbacks(self, routing: pb.Routing) -> list[Route]:
         if routing.no_fallback and routing.fallback_models:

@@ -12,6 +12,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from genai_spine.batches import BatchBooks
 from genai_spine.catalog import Catalog
 from genai_spine.inference import Inference, Rules
 from genai_spine.interceptors import Door
@@ -25,8 +26,13 @@ from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
 from genai_spine.services.health import HealthService
+from genai_spine.services.media import MediaService
 from genai_spine.services.openai import Facade, OpenAIService
+from genai_spine.services.openai_files import FilesFacade
+from genai_spine.services.openai_media import MediaFacade
 from genai_spine.services.provider import ProviderService
+from genai_spine.services.provider_batch import ProviderBatchService
+from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.usage import UsageService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
@@ -39,14 +45,20 @@ from genai_spine.v1 import (
     completion_service_pb2,
     document_service_pb2,
     health_service_pb2,
+    media_service_pb2,
     openai_service_pb2,
+    provider_batch_service_pb2,
+    provider_file_service_pb2,
     provider_service_pb2,
     usage_service_pb2,
 )
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
 from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
+from genai_spine.v1.media_service_pb2_grpc import add_MediaServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
+from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServiceServicer_to_server
+from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
@@ -54,16 +66,20 @@ from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_se
 FILES = (
     completion_service_pb2,
     openai_service_pb2,
+    media_service_pb2,
     provider_service_pb2,
+    provider_file_service_pb2,
+    provider_batch_service_pb2,
     usage_service_pb2,
     health_service_pb2,
     document_service_pb2,
 )
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
+LARGEST_ANSWER = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_ANSWER),
     ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
     # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
     ("grpc.keepalive_time_ms", 30_000),
@@ -168,10 +184,17 @@ def _attach(
 ) -> list[str]:
     """Every service of ours; returns their full names."""
     providers = ProviderService(registry, inference.upstreams, catalog)
+    books = BatchBooks(inference.ledger, inference.prices, Executions(database))
+    files = ProviderFileService(inference.router)
+    batches = ProviderBatchService(inference.router, books)
+    facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
-        (add_OpenAIServiceServicer_to_server, OpenAIService(Facade(inference))),
+        (add_OpenAIServiceServicer_to_server, facade),
+        (add_MediaServiceServicer_to_server, MediaService(inference)),
         (add_ProviderServiceServicer_to_server, providers),
+        (add_ProviderFileServiceServicer_to_server, files),
+        (add_ProviderBatchServiceServicer_to_server, batches),
         (add_UsageServiceServicer_to_server, UsageService(PriceList(catalog))),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),

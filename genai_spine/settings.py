@@ -182,6 +182,11 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
     if not url or (row.key and not (key or stands_in)):
         return None
     timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT")) or row.timeout_s
+    media_models = {
+        kind: model
+        for kind in ("image", "transcription", "speech")
+        if (model := variables.get(f"{own}DEFAULT_{kind.upper()}_MODEL") or row.media_models.get(kind))
+    }
     return Endpoint(
         name=name,
         base_url=url,
@@ -192,6 +197,7 @@ def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings
         further=further,
         default_model=variables.get(f"{own}DEFAULT_MODEL") or row.model,
         default_embedding_model=variables.get(f"{own}DEFAULT_EMBEDDING_MODEL") or row.embedding_model,
+        default_media_models=media_models,
         timeouts=Timeouts(
             connect_s=settings.connect_timeout,
             first_token_s=timeout_s,

@@ -6,8 +6,8 @@ or has a default.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from genai_spine.providers import entra
@@ -29,6 +29,7 @@ class Row:
     key: bool = True  # it needs a key
     model: str | None = None  # default model
     embedding_model: str | None = None
+    media_models: Mapping[str, str] = field(default_factory=dict)  # as Endpoint.default_media_models
     timeout_s: float = 60.0
     # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
     further: tuple[str, ...] = ()
@@ -114,6 +115,11 @@ PROVIDERS: dict[str, Row] = {
         "https://api.openai.com/v1",
         model="gpt-4o-mini",
         embedding_model="text-embedding-3-small",
+        media_models={
+            "image": "gpt-image-1",
+            "transcription": "gpt-4o-mini-transcribe",
+            "speech": "gpt-4o-mini-tts",
+        },
     ),
     "anthropic": Row(Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"),
     # Base URL https://NAME.openai.azure.com. The v1 API of 2025-08 needs no api-version; with one, a model is

@@ -1,6 +1,6 @@
 """What a provider is: an adapter between the contract's messages and one upstream API."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
@@ -11,8 +11,10 @@ from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedO
 from genai_spine.providers.chunks import fold
 from genai_spine.providers.schema_rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import execution_pb2, provider_service_pb2
 from genai_spine.v1 import media_service_pb2 as media
-from genai_spine.v1 import provider_service_pb2
+from genai_spine.v1 import provider_batch_service_pb2 as batches
+from genai_spine.v1 import provider_file_service_pb2 as files
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Endpoint:
     # Nobody asked for it: its address is the registry's. It is used when it answers, and not missed when
     # it does not.
     implicit: bool = False
+    # Default models of image, transcription and speech, by these names.
+    default_media_models: Mapping[str, str] = field(default_factory=dict)
 
 
 def further_fields(
@@ -119,6 +123,43 @@ class Provider:
     def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
         """Sound as it arrives; the last chunk carries usage and units, as far as they are known."""
         raise UnsupportedOperation(provider=self.name, operation="speech")
+
+    async def upload_file(self, request: files.UploadFileRequest, call: Call) -> files.ProviderFile:
+        raise UnsupportedOperation(provider=self.name, operation="files")
+
+    async def list_files(self, request: files.ListFilesRequest, call: Call) -> files.ListFilesResponse:
+        raise UnsupportedOperation(provider=self.name, operation="files")
+
+    async def get_file(self, id: str, call: Call) -> files.ProviderFile:
+        """Errors of this and all that take an id: NotFound."""
+        raise UnsupportedOperation(provider=self.name, operation="files")
+
+    async def delete_file(self, id: str, call: Call) -> files.DeleteFileResponse:
+        raise UnsupportedOperation(provider=self.name, operation="files")
+
+    def read_file(self, id: str, call: Call) -> AsyncGenerator[tuple[str, bytes]]:
+        """Media type and bytes, piece by piece."""
+        raise UnsupportedOperation(provider=self.name, operation="files")
+
+    async def create_batch(self, request: batches.CreateBatchRequest, call: Call) -> batches.ProviderBatch:
+        raise UnsupportedOperation(provider=self.name, operation="batches")
+
+    async def get_batch(self, id: str, call: Call) -> batches.ProviderBatch:
+        raise UnsupportedOperation(provider=self.name, operation="batches")
+
+    async def list_batches(
+        self, request: batches.ListBatchesRequest, call: Call
+    ) -> batches.ListBatchesResponse:
+        raise UnsupportedOperation(provider=self.name, operation="batches")
+
+    async def cancel_batch(self, id: str, call: Call) -> batches.ProviderBatch:
+        raise UnsupportedOperation(provider=self.name, operation="batches")
+
+    def batch_lines(
+        self, batch: batches.ProviderBatch, call: Call
+    ) -> AsyncGenerator[tuple[str, execution_pb2.Execution]]:
+        """Each answer of a batch that has ended: the caller's id of it, and model, outcome and usage."""
+        raise UnsupportedOperation(provider=self.name, operation="batches")
 
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
         """Fetches a model onto the upstream's disk; its progress."""

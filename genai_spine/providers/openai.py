@@ -18,13 +18,16 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers import azure, openai_embeddings, responses_json
 from genai_spine.providers import openai_json as wire_json
-from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.base import Endpoint, Option
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.entra import Entra
 from genai_spine.providers.events import ServerSentEvents
 from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai_faults import failure
+from genai_spine.providers.openai_files import Files
+from genai_spine.providers.openai_media import Media
 from genai_spine.providers.openai_reading import ChatReading, Reading
+from genai_spine.providers.openai_sdk import Sdk
 from genai_spine.providers.responses_reading import ResponsesReading
 from genai_spine.providers.wire import NO_HEADERS, Headers, Refused, Reply, Wire
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -89,7 +92,7 @@ class Asked(NamedTuple):
     reading: Reading
 
 
-class OpenAI(Provider):
+class OpenAI(Media, Files):
     OPTIONS = OPTIONS
 
     def __init__(self, endpoint: Endpoint, dialect: Dialect = Dialect()) -> None:
@@ -106,6 +109,7 @@ class OpenAI(Provider):
             headers[dialect.key_header] = f"Bearer {endpoint.api_key}" if bearer else endpoint.api_key
         url = azure.address(endpoint) if dialect.azure else endpoint.base_url
         self.wire = Wire(replace(endpoint, base_url=url), headers)
+        self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
@@ -173,6 +177,7 @@ class OpenAI(Provider):
         if self.entra:
             await self.entra.close()
         await self.wire.close()
+        await self.sdk.close()
 
     def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
         return responses_json.OPTIONS if self._bridged(request) else self.options

@@ -13,17 +13,19 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import fields
 from genai_spine.call import Call
-from genai_spine.edge import carrying, error_body
+from genai_spine.edge import error_body
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.inference import Inference
 from genai_spine.services import openai_frames as frames
 from genai_spine.services import openai_replies as replies
 from genai_spine.services import openai_requests as requests
+from genai_spine.services.openai_files import FilesFacade
+from genai_spine.services.openai_heads import EVENTS, JSON, first, head
+from genai_spine.services.openai_media import MediaFacade
 from genai_spine.services.openai_shapes import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import openai_service_pb2 as openai
 
-JSON = "application/json"
-EVENTS = "text/event-stream; charset=utf-8"
 PING_S = 15.0  # silence after which a comment keeps the connection of a stream alive
 PARALLEL_PROMPTS = 8  # provider calls at a time for one body with a list of prompts
 
@@ -48,7 +50,7 @@ class Facade:
                     yield event
             return
         completion = await self.inference.complete(request, call)
-        _head(call, JSON, completion)
+        head(call, JSON, completion)
         yield replies.chat(completion, before_tools=before_tools)
 
     async def text(self, body: bytes, call: Call) -> Answer:
@@ -67,7 +69,7 @@ class Facade:
                     yield event
             return
         completions = await self._all(wanted, call)
-        _head(call, JSON, completions[0])
+        head(call, JSON, completions[0])
         yield replies.text(completions, prefixes)
 
     async def embedding(self, body: bytes, call: Call) -> bytes:
@@ -77,7 +79,7 @@ class Facade:
             raise InvalidRequest(field="model", problem="is required")
         fields.check(request)
         response = await self.inference.embed(request, call)
-        _head(call, JSON, response)
+        head(call, JSON, response)
         return replies.embeddings(response, as_base64=embedding.encoding_format == "base64")
 
     async def _native(self, body: bytes, call: Call) -> bytes:
@@ -91,7 +93,7 @@ class Facade:
         request = requests.native_request(native)
         fields.check(request)
         completion = await self.inference.complete(request, call)
-        _head(call, JSON, completion)
+        head(call, JSON, completion)
         return replies.native(completion)
 
     async def _all(self, wanted: list[pb.CreateCompletionRequest], call: Call) -> list[pb.Completion]:
@@ -131,7 +133,7 @@ class Facade:
                         yield replies.PING
                         continue
                     if not begun:
-                        _head(call, EVENTS, chunk)
+                        head(call, EVENTS, chunk)
                         begun = True
                     if event := form.write(chunk):
                         yield event
@@ -170,25 +172,11 @@ def _wants_usage(options: StreamOptions | None) -> bool:
     return bool(options and options.include_usage)
 
 
-def _head(
-    call: Call, content_type: str, answer: pb.Completion | pb.CompletionChunk | pb.CreateEmbeddingsResponse
-) -> None:
-    """Response headers. Cost is known before the body only when the answer is whole."""
-    call.content_type = content_type
-    call.headers["x-genai-execution-id"] = answer.execution_id
-    call.headers["x-genai-provider"] = answer.provider
-    call.headers["openai-version"] = "2020-10-01"
-    call.headers["openai-processing-ms"] = str(call.latency_ms)
-    call.headers["server-timing"] = f"total;dur={call.latency_ms}"
-    if content_type == EVENTS:
-        call.headers["cache-control"] = "no-cache"
-    else:
-        call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / 10**10:.10f}"
-
-
 class OpenAIService:
-    def __init__(self, facade: Facade) -> None:
+    def __init__(self, facade: Facade, media: MediaFacade, files: FilesFacade) -> None:
         self.facade = facade
+        self.media = media
+        self.files = files
 
     def CreateChatCompletion(self, request: HttpBody, call: Call) -> AsyncIterator[HttpBody]:
         return _bodies(self.facade.chat, request, call)
@@ -197,19 +185,52 @@ class OpenAIService:
         return _bodies(self.facade.text, request, call)
 
     async def CreateEmbedding(self, request: HttpBody, call: Call) -> HttpBody:
-        return _first(await self.facade.embedding(request.data, call), call)
+        return first(await self.facade.embedding(request.data, call), call)
+
+    async def CreateImage(self, request: HttpBody, call: Call) -> HttpBody:
+        return first(await self.media.image(request.data, call), call)
+
+    async def CreateTranscription(self, request: HttpBody, call: Call) -> HttpBody:
+        return first(await self.media.transcription(request.data, request.content_type, call), call)
+
+    async def CreateTranslation(self, request: HttpBody, call: Call) -> HttpBody:
+        return first(await self.media.translation(request.data, request.content_type, call), call)
+
+    def CreateSpeech(self, request: HttpBody, call: Call) -> AsyncIterator[HttpBody]:
+        return _bodies(self.media.speech, request, call)
+
+    async def CreateFile(self, request: HttpBody, call: Call) -> HttpBody:
+        return first(await self.files.upload(request.data, request.content_type, call), call)
+
+    async def ListFileObjects(self, request: openai.ListFileObjectsRequest, call: Call) -> HttpBody:
+        return first(await self.files.list_files(request, call), call)
+
+    async def GetFileObject(self, request: openai.GetFileObjectRequest, call: Call) -> HttpBody:
+        return first(await self.files.file(request.file_id, call), call)
+
+    async def DeleteFileObject(self, request: openai.GetFileObjectRequest, call: Call) -> HttpBody:
+        return first(await self.files.delete(request.file_id, call), call)
+
+    def GetFileContent(self, request: openai.GetFileObjectRequest, call: Call) -> AsyncIterator[HttpBody]:
+        return self.files.content(request.file_id, call)
+
+    async def CreateBatchObject(self, request: HttpBody, call: Call) -> HttpBody:
+        return first(await self.files.create_batch(request.data, call), call)
+
+    async def ListBatchObjects(self, request: openai.ListBatchObjectsRequest, call: Call) -> HttpBody:
+        return first(await self.files.list_batches(request, call), call)
+
+    async def GetBatchObject(self, request: openai.GetBatchObjectRequest, call: Call) -> HttpBody:
+        return first(await self.files.batch(request.batch_id, call), call)
+
+    async def CancelBatchObject(self, request: openai.GetBatchObjectRequest, call: Call) -> HttpBody:
+        return first(await self.files.cancel(request.batch_id, call), call)
 
 
 async def _bodies(
     handler: Callable[[bytes, Call], Answer], request: HttpBody, call: Call
 ) -> AsyncGenerator[HttpBody]:
     async with aclosing(handler(request.data, call)) as answer:
-        yield _first(await anext(answer), call)
+        yield first(await anext(answer), call)
         async for data in answer:
             yield HttpBody(data=data)
-
-
-def _first(data: bytes, call: Call) -> HttpBody:
-    """The first message of an answer, which carries its headers."""
-    headers, call.headers = call.headers, {}
-    return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

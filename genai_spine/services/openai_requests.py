@@ -15,6 +15,7 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.services.openai_shapes import (
     AllowedChoice,
     AudioPart,
+    Batch,
     Chat,
     ChatMessage,
     CustomChoice,
@@ -24,6 +25,7 @@ from genai_spine.services.openai_shapes import (
     Function,
     FunctionChoice,
     FunctionToolCall,
+    Image,
     ImagePart,
     JsonFormat,
     Named,
@@ -32,6 +34,7 @@ from genai_spine.services.openai_shapes import (
     RefusalPart,
     Sampling,
     SchemaFormat,
+    Speech,
     Text,
     TextFormat,
     TextPart,
@@ -67,7 +70,7 @@ EFFORTS = {
 
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Chat, Text, Native, Embedding)
+    kind: msgspec.json.Decoder(kind) for kind in (Chat, Text, Native, Embedding, Image, Speech, Batch)
 }
 
 
@@ -114,12 +117,12 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
             into.role, into.tool_call_id, before_tools = pb.ROLE_TOOL, before_tools, ""
             into.ClearField("name")
     if chat.max_completion_tokens is not None:
-        request.max_tokens = _count("max_completion_tokens", chat.max_completion_tokens)
+        request.max_tokens = count("max_completion_tokens", chat.max_completion_tokens)
     for name in ("parallel_tool_calls", "logprobs"):
         if (value := getattr(chat, name)) is not None:
             setattr(request, name, value)
     if chat.top_logprobs is not None:
-        request.top_logprobs = _count("top_logprobs", chat.top_logprobs)
+        request.top_logprobs = count("top_logprobs", chat.top_logprobs)
     if chat.reasoning_effort:
         request.reasoning_effort = EFFORTS[chat.reasoning_effort]
     _tools(request, chat)
@@ -143,9 +146,9 @@ def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
         if text.suffix is not None:
             request.prompt.suffix = text.suffix
         if text.best_of is not None:
-            request.prompt.best_of = _count("best_of", text.best_of)
+            request.prompt.best_of = count("best_of", text.best_of)
         if text.logprobs is not None:
-            request.logprobs, request.top_logprobs = True, _count("logprobs", text.logprobs)
+            request.logprobs, request.top_logprobs = True, count("logprobs", text.logprobs)
         if own := extra if isinstance(prompt, str) else extra_of_tokens:
             request.provider_options_json = own
         requests.append(request)
@@ -156,7 +159,7 @@ def native_request(native: Native) -> pb.CreateCompletionRequest:
     request = pb.CreateCompletionRequest(provider=native.provider, model=native.model, user=native.user)
     request.temperature = 0.7 if native.temperature is None else native.temperature
     if native.max_tokens is not None:
-        request.max_tokens = _count("max_tokens", native.max_tokens)
+        request.max_tokens = count("max_tokens", native.max_tokens)
     if native.response_format == "json":
         request.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
     for number, message in enumerate(native.messages or ()):
@@ -171,7 +174,7 @@ def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsR
     for text in _texts(embedding.input, "input"):
         _source(request.inputs.add(), text)
     if embedding.dimensions is not None:
-        request.dimensions = _count("dimensions", embedding.dimensions)
+        request.dimensions = count("dimensions", embedding.dimensions)
     if extra := extras(body, Embedding):
         request.provider_options_json = extra
     return request
@@ -186,19 +189,19 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
             setattr(request, name, value)
     for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):
         if (value := getattr(given, name)) is not None:
-            setattr(request, ours, _count(name, value))
+            setattr(request, ours, count(name, value))
     if given.seed is not None:
-        request.seed = _count("seed", given.seed, -(2**63), 2**63 - 1)
+        request.seed = count("seed", given.seed, -(2**63), 2**63 - 1)
     if given.stop is not None:
         request.stop_sequences.extend([given.stop] if isinstance(given.stop, str) else given.stop)
     for token, bias in (given.logit_bias or {}).items():
         if not token.isascii() or not token.isdigit():
             raise InvalidRequest(field="logit_bias", problem=f"not a token id: {token[:50]!r}")
-        request.logit_bias[_count("logit_bias", int(token[:12]))] = bias
+        request.logit_bias[count("logit_bias", int(token[:12]))] = bias
     return request
 
 
-def _count(field: str, value: int, low: int = 0, high: int = 2**32 - 1) -> int:
+def count(field: str, value: int, low: int = 0, high: int = 2**32 - 1) -> int:
     """A number that fits the contract's field; its own rules are checked later."""
     if not low <= value <= high:
         raise InvalidRequest(field=field, problem=f"must be between {low} and {high}, got {value}")
@@ -222,7 +225,7 @@ def _source(into: pb.TextPrompt | pb.EmbeddingInput, text: str | list[int]) -> N
     if isinstance(text, str):
         into.text = text
     else:
-        into.tokens.tokens.extend(_count("token", token) for token in text)
+        into.tokens.tokens.extend(count("token", token) for token in text)
 
 
 def _message(into: pb.Message, message: ChatMessage, number: int) -> None:

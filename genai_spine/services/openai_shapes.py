@@ -218,3 +218,38 @@ class Embedding(Struct):
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
+
+
+class Image(Struct):
+    prompt: str = ""
+    model: str | None = None
+    provider: str | None = None
+    n: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    stream: bool | None = None
+    user: str | None = None
+
+
+class Voice(Struct):
+    id: str
+
+
+class Speech(Struct):
+    input: str = ""
+    model: str | None = None
+    provider: str | None = None
+    voice: str | Voice | None = None
+    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = None
+    speed: float | None = None
+    instructions: str | None = None
+    stream_format: Literal["audio", "sse"] | None = None
+    user: str | None = None
+
+
+class Batch(Struct):
+    input_file_id: str = ""
+    endpoint: str = ""
+    completion_window: str | None = None
+    metadata: dict[str, str] | None = None

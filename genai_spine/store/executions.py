@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     RowMapping,
     bindparam,
+    case,
     exists,
     func,
     literal,
@@ -173,6 +174,23 @@ class Executions:
         ]
         async with self._database.engine.begin() as connection:
             await connection.execute(change, values)
+
+    async def batch_total(self, provider: str, batch_id: str) -> tuple[int, pb.Cost]:
+        """How many lines of a provider's batch are on the books, and what all of them cost together."""
+        row = executions.c
+        unknown = func.sum(case((row.price_known, 0), else_=1))
+        query = select(func.count(), func.sum(row.cost_ticks), unknown, func.max(row.price_book)).where(
+            row.request_id == batch_id, row.operation == "batch", row.provider == provider
+        )
+        async with self._database.engine.connect() as connection:
+            count, ticks, without_price, book = (await connection.execute(query)).one()
+        ticks = int(ticks or 0)
+        return count, pb.Cost(
+            cost_usd=ticks / TICKS_PER_USD,
+            cost_ticks=ticks,
+            price_known=not without_price,
+            price_book=book or "",
+        )
 
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST; their ids.

@@ -71,7 +71,7 @@ class CreateImagesResponse(_message.Message):
     def __init__(self, created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
-    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user")
+    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class CreateTranscriptionRequest(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     TRANSLATE_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     data: bytes
@@ -92,20 +94,24 @@ class CreateTranscriptionRequest(_message.Message):
     segments: bool
     translate: bool
     user: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    words: bool
+    provider_options_json: str
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("start_ms", "end_ms", "text")
+    __slots__ = ("start_ms", "end_ms", "text", "details_json")
     START_MS_FIELD_NUMBER: _ClassVar[int]
     END_MS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
     start_ms: int
     end_ms: int
     text: str
-    def __init__(self, start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    details_json: str
+    def __init__(self, start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., text: _Optional[str] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class Transcription(_message.Message):
-    __slots__ = ("text", "language", "audio_ms", "segments", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "latency_ms")
+    __slots__ = ("text", "language", "audio_ms", "segments", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "latency_ms", "words")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +124,7 @@ class Transcription(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
     text: str
     language: str
     audio_ms: int
@@ -130,10 +137,11 @@ class Transcription(_message.Message):
     request_id: str
     execution_id: str
     latency_ms: int
-    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
+    words: _containers.RepeatedCompositeFieldContainer[Segment]
+    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class CreateSpeechRequest(_message.Message):
-    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user")
+    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +150,7 @@ class CreateSpeechRequest(_message.Message):
     SPEED_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     input: str
@@ -150,7 +159,8 @@ class CreateSpeechRequest(_message.Message):
     speed: float
     instructions: str
     user: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+    provider_options_json: str
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
 
 class SpeechChunk(_message.Message):
     __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id")

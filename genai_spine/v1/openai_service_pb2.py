@@ -22,23 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/openai_service.proto\x12\x0egenai_spine.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto2\xb2\x02\n\rOpenAIService\x12\x65\n\x14\x43reateChatCompletion\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/chat/completions:\x01*0\x01\x12`\n\x14\x43reateTextCompletion\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/completions:\x01*0\x01\x12X\n\x0f\x43reateEmbedding\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/embeddings:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/openai_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xf8\x01\n\x16ListFileObjectsRequest\x12%\n\x07purpose\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x07purpose\x88\x01\x01\x12\x38\n\x05limit\x18\x02 \x01(\rB\x1d\xa2\xbb\x18\x19\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xc3@R\x05\x31\x30\x30\x30\x30H\x01R\x05limit\x88\x01\x01\x12/\n\x05order\x18\x03 \x01(\tB\x14\xa2\xbb\x18\x10\x42\x08\x61sc|descR\x04\x64\x65scH\x02R\x05order\x88\x01\x01\x12\"\n\x05\x61\x66ter\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x03R\x05\x61\x66ter\x88\x01\x01\x42\n\n\x08_purposeB\x08\n\x06_limitB\x08\n\x06_orderB\x08\n\x06_after\"Z\n\x14GetFileObjectRequest\x12\x42\n\x07\x66ile_id\x18\x01 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId\"\x88\x01\n\x17ListBatchObjectsRequest\x12\x35\n\x05limit\x18\x01 \x01(\rB\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x00Y@R\x02\x32\x30H\x00R\x05limit\x88\x01\x01\x12\"\n\x05\x61\x66ter\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x01R\x05\x61\x66ter\x88\x01\x01\x42\x08\n\x06_limitB\x08\n\x06_after\"]\n\x15GetBatchObjectRequest\x12\x44\n\x08\x62\x61tch_id\x18\x01 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x07\x62\x61tchId2\xe0\x0c\n\rOpenAIService\x12\x65\n\x14\x43reateChatCompletion\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/chat/completions:\x01*0\x01\x12`\n\x14\x43reateTextCompletion\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/completions:\x01*0\x01\x12X\n\x0f\x43reateEmbedding\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/embeddings:\x01*\x12\\\n\x0b\x43reateImage\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*\x12\x66\n\x13\x43reateTranscription\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/audio/transcriptions:\x01*\x12\x62\n\x11\x43reateTranslation\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/audio/translations:\x01*\x12Y\n\x0c\x43reateSpeech\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/audio/speech:\x01*0\x01\x12N\n\nCreateFile\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/files:\x01*\x12\x62\n\x0fListFileObjects\x12&.genai_spine.v1.ListFileObjectsRequest\x1a\x14.google.api.HttpBody\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/files\x12h\n\rGetFileObject\x12$.genai_spine.v1.GetFileObjectRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/files/{file_id}\x12k\n\x10\x44\x65leteFileObject\x12$.genai_spine.v1.GetFileObjectRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/files/{file_id}\x12s\n\x0eGetFileContent\x12$.genai_spine.v1.GetFileObjectRequest\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/files/{file_id}/content0\x01\x12W\n\x11\x43reateBatchObject\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/batches:\x01*\x12\x66\n\x10ListBatchObjects\x12\'.genai_spine.v1.ListBatchObjectsRequest\x1a\x14.google.api.HttpBody\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/batches\x12m\n\x0eGetBatchObject\x12%.genai_spine.v1.GetBatchObjectRequest\x1a\x14.google.api.HttpBody\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/batches/{batch_id}\x12w\n\x11\x43\x61ncelBatchObject\x12%.genai_spine.v1.GetBatchObjectRequest\x1a\x14.google.api.HttpBody\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/batches/{batch_id}/cancelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.openai_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['purpose']._loaded_options = None
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['purpose']._serialized_options = b'\242\273\030\0028@'
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['limit']._serialized_options = b'\242\273\030\031\021\000\000\000\000\000\000\360?\031\000\000\000\000\000\210\303@R\00510000'
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['order']._serialized_options = b'\242\273\030\020B\010asc|descR\004desc'
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_LISTFILEOBJECTSREQUEST'].fields_by_name['after']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_GETFILEOBJECTREQUEST'].fields_by_name['file_id']._loaded_options = None
+  _globals['_GETFILEOBJECTREQUEST'].fields_by_name['file_id']._serialized_options = b'\242\273\030%\010\0018\200\002B\036[A-Za-z0-9_:-][A-Za-z0-9_.:-]*'
+  _globals['_LISTBATCHOBJECTSREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_LISTBATCHOBJECTSREQUEST'].fields_by_name['limit']._serialized_options = b'\242\273\030\026\021\000\000\000\000\000\000\360?\031\000\000\000\000\000\000Y@R\00220'
+  _globals['_LISTBATCHOBJECTSREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_LISTBATCHOBJECTSREQUEST'].fields_by_name['after']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_GETBATCHOBJECTREQUEST'].fields_by_name['batch_id']._loaded_options = None
+  _globals['_GETBATCHOBJECTREQUEST'].fields_by_name['batch_id']._serialized_options = b'\242\273\030%\010\0018\200\002B\036[A-Za-z0-9_:-][A-Za-z0-9_.:-]*'
   _globals['_OPENAISERVICE'].methods_by_name['CreateChatCompletion']._loaded_options = None
   _globals['_OPENAISERVICE'].methods_by_name['CreateChatCompletion']._serialized_options = b'\202\323\344\223\002\031\"\024/v1/chat/completions:\001*'
   _globals['_OPENAISERVICE'].methods_by_name['CreateTextCompletion']._loaded_options = None
   _globals['_OPENAISERVICE'].methods_by_name['CreateTextCompletion']._serialized_options = b'\202\323\344\223\002\024\"\017/v1/completions:\001*'
   _globals['_OPENAISERVICE'].methods_by_name['CreateEmbedding']._loaded_options = None
   _globals['_OPENAISERVICE'].methods_by_name['CreateEmbedding']._serialized_options = b'\202\323\344\223\002\023\"\016/v1/embeddings:\001*'
-  _globals['_OPENAISERVICE']._serialized_start=113
-  _globals['_OPENAISERVICE']._serialized_end=419
+  _globals['_OPENAISERVICE'].methods_by_name['CreateImage']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateImage']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateTranscription']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\202\323\344\223\002\035\"\030/v1/audio/transcriptions:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateTranslation']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateTranslation']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/audio/translations:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateSpeech']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateSpeech']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/audio/speech:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateFile']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateFile']._serialized_options = b'\202\323\344\223\002\016\"\t/v1/files:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['ListFileObjects']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['ListFileObjects']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/files'
+  _globals['_OPENAISERVICE'].methods_by_name['GetFileObject']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['GetFileObject']._serialized_options = b'\202\323\344\223\002\025\022\023/v1/files/{file_id}'
+  _globals['_OPENAISERVICE'].methods_by_name['DeleteFileObject']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['DeleteFileObject']._serialized_options = b'\202\323\344\223\002\025*\023/v1/files/{file_id}'
+  _globals['_OPENAISERVICE'].methods_by_name['GetFileContent']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['GetFileContent']._serialized_options = b'\202\323\344\223\002\035\022\033/v1/files/{file_id}/content'
+  _globals['_OPENAISERVICE'].methods_by_name['CreateBatchObject']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CreateBatchObject']._serialized_options = b'\202\323\344\223\002\020\"\013/v1/batches:\001*'
+  _globals['_OPENAISERVICE'].methods_by_name['ListBatchObjects']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['ListBatchObjects']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/batches'
+  _globals['_OPENAISERVICE'].methods_by_name['GetBatchObject']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['GetBatchObject']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/batches/{batch_id}'
+  _globals['_OPENAISERVICE'].methods_by_name['CancelBatchObject']._loaded_options = None
+  _globals['_OPENAISERVICE'].methods_by_name['CancelBatchObject']._serialized_options = b'\202\323\344\223\002\037\"\035/v1/batches/{batch_id}/cancel'
+  _globals['_LISTFILEOBJECTSREQUEST']._serialized_start=147
+  _globals['_LISTFILEOBJECTSREQUEST']._serialized_end=395
+  _globals['_GETFILEOBJECTREQUEST']._serialized_start=397
+  _globals['_GETFILEOBJECTREQUEST']._serialized_end=487
+  _globals['_LISTBATCHOBJECTSREQUEST']._serialized_start=490
+  _globals['_LISTBATCHOBJECTSREQUEST']._serialized_end=626
+  _globals['_GETBATCHOBJECTREQUEST']._serialized_start=628
+  _globals['_GETBATCHOBJECTREQUEST']._serialized_end=721
+  _globals['_OPENAISERVICE']._serialized_start=724
+  _globals['_OPENAISERVICE']._serialized_end=2356
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from genai_spine.v1 import openai_service_pb2 as _openai_service_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -29,8 +30,8 @@ GRPC_VERSION: str
 class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService does; errors are the same, with status
-    400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
+    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     @_typing.overload
@@ -47,13 +48,41 @@ class OpenAIServiceStub:
     """
     CreateEmbedding: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """CreateEmbedding takes the body of POST /v1/embeddings."""
+    CreateImage: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateImage takes the body of POST /v1/images/generations."""
+    CreateTranscription: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    CreateTranslation: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    CreateSpeech: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    CreateFile: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
+    x-genai-provider names the provider; default openai.
+    """
+    ListFileObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]
+    """ListFileObjects answers GET /v1/files."""
+    GetFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
+    """GetFileObject answers GET /v1/files/{file_id}."""
+    DeleteFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
+    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    GetFileContent: _grpc.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
+    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    CreateBatchObject: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """CreateBatchObject takes the body of POST /v1/batches."""
+    ListBatchObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]
+    """ListBatchObjects answers GET /v1/batches."""
+    GetBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
+    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    CancelBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
+    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
 
 @_typing.type_check_only
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService does; errors are the same, with status
-    400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
+    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,12 +96,40 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """CreateEmbedding takes the body of POST /v1/embeddings."""
+    CreateImage: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateImage takes the body of POST /v1/images/generations."""
+    CreateTranscription: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    CreateTranslation: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    CreateSpeech: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    CreateFile: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
+    x-genai-provider names the provider; default openai.
+    """
+    ListFileObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListFileObjects answers GET /v1/files."""
+    GetFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """GetFileObject answers GET /v1/files/{file_id}."""
+    DeleteFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    GetFileContent: _aio.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    CreateBatchObject: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CreateBatchObject takes the body of POST /v1/batches."""
+    ListBatchObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListBatchObjects answers GET /v1/batches."""
+    GetBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    CancelBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
 
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService does; errors are the same, with status
-    400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
+    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     @_abc_1.abstractmethod
@@ -102,5 +159,111 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """CreateEmbedding takes the body of POST /v1/embeddings."""
+
+    @_abc_1.abstractmethod
+    def CreateImage(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CreateImage takes the body of POST /v1/images/generations."""
+
+    @_abc_1.abstractmethod
+    def CreateTranscription(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+
+    @_abc_1.abstractmethod
+    def CreateTranslation(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+
+    @_abc_1.abstractmethod
+    def CreateSpeech(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+
+    @_abc_1.abstractmethod
+    def CreateFile(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
+        x-genai-provider names the provider; default openai.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFileObjects(
+        self,
+        request: _openai_service_pb2.ListFileObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListFileObjects answers GET /v1/files."""
+
+    @_abc_1.abstractmethod
+    def GetFileObject(
+        self,
+        request: _openai_service_pb2.GetFileObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """GetFileObject answers GET /v1/files/{file_id}."""
+
+    @_abc_1.abstractmethod
+    def DeleteFileObject(
+        self,
+        request: _openai_service_pb2.GetFileObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+
+    @_abc_1.abstractmethod
+    def GetFileContent(
+        self,
+        request: _openai_service_pb2.GetFileObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+
+    @_abc_1.abstractmethod
+    def CreateBatchObject(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CreateBatchObject takes the body of POST /v1/batches."""
+
+    @_abc_1.abstractmethod
+    def ListBatchObjects(
+        self,
+        request: _openai_service_pb2.ListBatchObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListBatchObjects answers GET /v1/batches."""
+
+    @_abc_1.abstractmethod
+    def GetBatchObject(
+        self,
+        request: _openai_service_pb2.GetBatchObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """GetBatchObject answers GET /v1/batches/{batch_id}."""
+
+    @_abc_1.abstractmethod
+    def CancelBatchObject(
+        self,
+        request: _openai_service_pb2.GetBatchObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
 
 def add_OpenAIServiceServicer_to_server(servicer: OpenAIServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

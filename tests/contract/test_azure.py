@@ -193,3 +193,16 @@ class TestTokens:
         with pytest.raises(errors.ProviderRejected, match=r"bad token \*\*\*"):
             await made.complete(asked(), Call())
         await made.close()
+
+
+class TestFiles:
+    async def test_a_token_stands_in_for_the_key_of_the_official_package_too(self, up: AzureUpstream) -> None:
+        made = provider(up, **entra(up))
+        with pytest.raises(errors.NotFound):  # this upstream keeps no files
+            await made.get_file("file-1", Call())
+        await made.close()
+        login, asked_for = up.bill
+        assert (login.path, asked_for.path) == ("/t-1/oauth2/v2.0/token", "/openai/files/file-1")
+        assert asked_for.headers["authorization"].startswith("Bearer ")
+        assert "api-key" not in asked_for.headers
+        assert asked_for.headers["authorization"] != "Bearer added by _sign"

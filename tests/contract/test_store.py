@@ -258,3 +258,22 @@ async def test_leases_that_ran_out_are_forgotten_when_a_server_starts(leases, da
     async with database.engine.connect() as connection:
         ids = (await connection.execute(sa.select(lease_table.c.server_id))).scalars().all()
     assert ids == ["fresh"]
+
+
+async def test_total_of_a_batch_counts_its_lines_only(executions):
+    lines = [settled(intent(operation="batch"), ticks=ticks) for ticks in (10, 2**40)]
+    foreign = [
+        settled(intent()),
+        settled(intent(operation="batch", provider="azure")),
+        settled(intent(operation="batch", request_id="request-2")),
+    ]
+    await executions.save(lines + foreign)
+    count, cost = await executions.batch_total("openai", "request-1")
+    assert (count, cost.cost_ticks, cost.price_known) == (2, 10 + 2**40, True)
+    assert cost.cost_usd == (10 + 2**40) / 1e10
+    unpriced = settled(intent(operation="batch"), ticks=0)
+    unpriced.cost.price_known = False
+    await executions.save([unpriced])
+    count, cost = await executions.batch_total("openai", "request-1")
+    assert (count, cost.cost_ticks, cost.price_known) == (3, 10 + 2**40, False)
+    assert (await executions.batch_total("openai", "nothing"))[0] == 0

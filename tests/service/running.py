@@ -13,12 +13,20 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from genai_spine import server
+from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import completion_service_pb2_grpc, execution_pb2, openai_service_pb2_grpc
+from genai_spine.v1 import (
+    completion_service_pb2_grpc,
+    execution_pb2,
+    media_service_pb2_grpc,
+    openai_service_pb2_grpc,
+    provider_batch_service_pb2_grpc,
+    provider_file_service_pb2_grpc,
+)
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 
@@ -42,7 +50,13 @@ class Upstreams:
         openai = self.openai.base_url
         return {
             "openai": Endpoint(
-                "openai", openai, "sk-test", "gpt-4o-mini", "text-embedding-3-small", TIMEOUTS
+                "openai",
+                openai,
+                "sk-test",
+                "gpt-4o-mini",
+                "text-embedding-3-small",
+                TIMEOUTS,
+                default_media_models=PROVIDERS["openai"].media_models,
             ),
             "vllm": Endpoint("vllm", openai, timeouts=TIMEOUTS),
             "together": Endpoint(
@@ -72,6 +86,9 @@ class Running:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
         self.completions: Any = completion_service_pb2_grpc.CompletionServiceStub(self.channel)
         self.facade: Any = openai_service_pb2_grpc.OpenAIServiceStub(self.channel)
+        self.media: Any = media_service_pb2_grpc.MediaServiceStub(self.channel)
+        self.files: Any = provider_file_service_pb2_grpc.ProviderFileServiceStub(self.channel)
+        self.batches: Any = provider_batch_service_pb2_grpc.ProviderBatchServiceStub(self.channel)
 
     async def stop(self) -> None:
         """As on SIGTERM; a second time does nothing."""
@@ -115,6 +132,17 @@ class Running:
                 call = getattr(self.facade, method)(request, metadata=headers)
                 async for part in call:
                     posted.add(part)
+        except grpc.aio.AioRpcError as error:
+            posted.error = error
+        posted.headers |= dict(await call.trailing_metadata() or ())
+        return posted
+
+    async def raw(self, method: str, path: str, body: bytes) -> "Posted":
+        """A body through one of the facade's unary methods, as the edge calls it for this path."""
+        posted = Posted()
+        call = getattr(self.facade, method)(HttpBody(data=body), metadata=[("x-envoy-original-path", path)])
+        try:
+            posted.add(await call)
         except grpc.aio.AioRpcError as error:
             posted.error = error
         posted.headers |= dict(await call.trailing_metadata() or ())

@@ -43,6 +43,9 @@ SHARED = {
     "recorder",
     "recording",
     "wire",
+    "openai_files",
+    "openai_media",
+    "openai_sdk",
 }
 SHARED |= {
     "aws",

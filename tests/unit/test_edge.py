@@ -188,6 +188,13 @@ class TestBodies:
             ("/v1/embeddings:create", False),
             ("/ready", False),
             (None, False),
+            ("/v1/images/generations", True),
+            ("/v1/audio/speech", True),
+            ("/v1/files", True),
+            ("/v1/files/file-1/content", True),
+            ("/v1/batches?limit=1", True),
+            ("/v1/images:create", False),
+            ("/v1/providers/openai/files", False),
         ],
     )
     def test_which_paths_are_openais(self, path: str | None, shaped: bool) -> None:

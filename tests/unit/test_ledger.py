@@ -255,3 +255,27 @@ async def test_any_interleaving_leaves_one_row_with_the_first_outcome(executions
                 await asyncio.sleep(key / 1000)
     for key, execution in calls.items():
         assert await executions.get(execution.id) == outcomes.get(key, execution)
+
+
+async def test_call_that_was_made_elsewhere_is_booked_once_under_its_own_id(ledger, executions):
+    async def booked(tokens: int) -> Execution:
+        execution = succeed(call(), tokens)
+        execution.id, execution.create_time.seconds = "00000000-0000-8000-8000-000000000001", 1_763_683_200
+        await ledger.book(execution)
+        return execution
+
+    first = await booked(7)
+    assert (first.lane, first.server_id) == ("cpu", ledger.server_id)
+    await booked(8)
+    kept = await executions.get(first.id)
+    assert kept == first
+    assert kept.create_time.seconds == 1_763_683_200
+
+
+async def test_stopped_ledger_books_nothing(executions, database):
+    async with running(executions, database) as ledger:
+        pass
+    execution = succeed(call())
+    execution.id = "00000000-0000-8000-8000-000000000002"
+    with pytest.raises(ServiceUnavailable):
+        ledger.book(execution)

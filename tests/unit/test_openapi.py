@@ -11,7 +11,14 @@ import openapi_spec_validator
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import (
+    batch_create_params,
+    completion_create_params,
+    embedding_create_params,
+    file_create_params,
+    image_generate_params,
+)
+from openai.types.audio import speech_create_params, transcription_create_params, translation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from genai_spine.call import Call
@@ -25,7 +32,11 @@ from genai_spine.v1 import (
     error_reason_pb2,
     field_rules_pb2,
     health_service_pb2,
+    media_service_pb2,
     openai_service_pb2,
+    provider_batch_service_pb2,
+    provider_file_service_pb2,
+    provider_service_pb2,
     usage_service_pb2,
 )
 
@@ -33,7 +44,11 @@ DOCUMENT = document("1.2.3")
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SERVICES = [
     service
-    for file in (pb, document_service_pb2, health_service_pb2, openai_service_pb2, usage_service_pb2)
+    for file in (
+        *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
+        *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
+        *(provider_service_pb2, usage_service_pb2),
+    )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 OPERATIONS = {
@@ -74,13 +89,19 @@ def request_messages() -> list[Any]:
 
 
 def described(field: Any) -> list[dict[str, Any]]:
-    """Where the document describes the field: in its message's schema, or as parameters of a path."""
+    """Where the document describes the field: in its message's schema, or in those of its methods."""
     schema = SCHEMAS.get(field.containing_type.name)
     if schema:
         return [schema["properties"][field.name]]
     takers = [m for s in SERVICES for m in s.methods if m.input_type is field.containing_type]
-    parameters = [OPERATIONS[f"{m.containing_service.name}_{m.name}"]["parameters"] for m in takers]
-    return [entry for entries in parameters for entry in entries if entry["name"] == field.name]
+    operations = [OPERATIONS[f"{m.containing_service.name}_{m.name}"] for m in takers]
+    found = [entry for one in operations for entry in one["parameters"] if entry["name"] == field.name]
+    bodies = [one["requestBody"]["content"]["application/json"] for one in operations if "requestBody" in one]
+    return found + [
+        body["schema"]["properties"][field.name]
+        for body in bodies  # less what stands in the path
+        if field.name in body["schema"]["properties"]
+    ]
 
 
 REQUEST_FIELDS = [field for message in request_messages() for field in message.fields]
@@ -129,7 +150,7 @@ def test_every_field_of_openai_bodies_has_a_description() -> None:
         (path, entry)
         for name, operation in OPERATIONS.items()
         if name.startswith("OpenAIService")
-        for content in (operation["requestBody"], operation["responses"]["200"])
+        for content in (operation.get("requestBody", {"content": {}}), operation["responses"]["200"])
         for media in content["content"].values()
         for path, entry in properties(media["schema"], set())
     ]
@@ -149,6 +170,12 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
         (chat_create_params.CompletionCreateParamsBase, "ChatCompletionRequest"),
         (completion_create_params.CompletionCreateParamsBase, "TextCompletionRequest"),
         (embedding_create_params.EmbeddingCreateParams, "EmbeddingRequest"),
+        (image_generate_params.ImageGenerateParamsBase, "ImageRequest"),
+        (transcription_create_params.TranscriptionCreateParamsBase, "TranscriptionForm"),
+        (translation_create_params.TranslationCreateParams, "TranscriptionForm"),
+        (speech_create_params.SpeechCreateParams, "SpeechRequest"),
+        (file_create_params.FileCreateParams, "FileForm"),
+        (batch_create_params.BatchCreateParams, "BatchRequest"),
     ],
 )
 def test_openai_requests_list_every_field_that_the_official_sdk_sends(params: Any, schema: str) -> None:
@@ -178,7 +205,14 @@ def test_rules_of_a_field_stand_in_its_schema(field: Any) -> None:
                 assert found[:1] == [getattr(rules, rule)]
         if rules.required:
             message = SCHEMAS.get(field.containing_type.name, {"required": []})
-            assert field.name in message["required"] or entry["required"]
+            in_body = [f for o in OPERATIONS.values() for f in required_in_body(o)]
+            assert field.name in [*message["required"], *in_body] or entry["required"]
+
+
+def required_in_body(operation: dict[str, Any]) -> list[str]:
+    content = operation.get("requestBody", {"content": {}})["content"]
+    names: list[str] = content.get("application/json", {"schema": {}})["schema"].get("required", [])
+    return names
 
 
 def test_a_rule_is_a_limit_that_a_validator_enforces() -> None:
@@ -201,10 +235,12 @@ def test_a_rule_is_a_limit_that_a_validator_enforces() -> None:
 def test_every_example_fits_its_schema(operation_id: str) -> None:
     operation = OPERATIONS[operation_id]
     content = operation.get("requestBody", {"content": {}})["content"]
-    examples = content.get("application/json", {}).get("examples", {})
+    assert len(content) <= 1, "one media type"
+    body = next(iter(content.values()), {})
+    examples = body.get("examples", {})
     assert bool(examples) == ("requestBody" in operation), "every body has an example to try"
     for example in examples.values():
-        check(example["value"], content["application/json"]["schema"])
+        check(example["value"], body["schema"])
 
 
 @pytest.mark.parametrize("name", ["CreateCompletion", "CreateEmbeddings"])

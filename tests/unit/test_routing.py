@@ -47,6 +47,9 @@ def way(provider: str = "", model: str = "", **options: bool) -> tuple[str, str]
         ("", "o1-mini", ("openai", "o1-mini")),
         ("", "o3", ("openai", "o3")),
         ("", "text-embedding-3-large", ("openai", "text-embedding-3-large")),
+        ("", "dall-e-3", ("openai", "dall-e-3")),
+        ("", "whisper-1", ("openai", "whisper-1")),
+        ("", "tts-1-hd", ("openai", "tts-1-hd")),
         # A colon is Ollama's tag, unless a provider's name stands before it.
         ("", "llama3.2:latest", ("ollama", "llama3.2:latest")),
         ("", "ollama:", ("ollama", "ollama:")),

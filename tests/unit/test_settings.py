@@ -253,6 +253,21 @@ class TestEndpoints:
         )
         assert found.timeouts == Timeouts(connect_s=2, first_token_s=300, between_tokens_s=30, total_s=900)
 
+    def test_models_of_images_and_sound_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(
+            monkeypatch,
+            OPENAI_API_KEY="k",
+            GENAI_OPENAI_DEFAULT_SPEECH_MODEL="tts-1",
+            GROQ_API_KEY="k",
+            GENAI_GROQ_DEFAULT_TRANSCRIPTION_MODEL="whisper-large-v3",
+        ).endpoints
+        assert found["openai"].default_media_models == {
+            "image": "gpt-image-1",
+            "transcription": "gpt-4o-mini-transcribe",
+            "speech": "tts-1",
+        }
+        assert found["groq"].default_media_models == {"transcription": "whisper-large-v3"}
+
     @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf"])
     def test_a_timeout_that_is_none_is_refused_by_its_name(
         self, monkeypatch: pytest.MonkeyPatch, value: str

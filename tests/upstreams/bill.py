@@ -4,9 +4,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+
+from tests.upstreams import forms
 
 UNBILLED = ("/api/show", "/api/pull", "/v1/messages/count_tokens", "/count-tokens", "/oauth2/v2.0/token")
 
@@ -19,11 +22,11 @@ class Entry(msgspec.Struct, kw_only=True):
     path: str
     raw_path: str = ""  # as it was sent, with the query
     model: str | None
-    body: Any  # the JSON value; None when there was none, or none that parses
+    body: Any  # the JSON value, or the fields of a form; None when there was none, or none that parses
     raw: str  # the body as received
     headers: dict[str, str]  # names in lower case
     started_at: float
-    query: dict[str, str] = {}
+    query: dict[str, str] = {}  # of the URL
     status: int = 0  # 0: no status line was sent
     prompt_tokens: int = 0  # set when the model starts; 0 for errors
     completion_tokens: int = 0  # of what was written so far; the reported number once all was written
@@ -68,10 +71,9 @@ class Bill:
         return sum(entry.completion_tokens for entry in self.entries)
 
     def open(self, method: str, path: str, headers: dict[str, str], raw: bytes) -> Entry:
-        try:
-            body = json.loads(raw) if raw else None
-        except ValueError:
-            body = None
+        body = forms.read(headers.get("content-type", ""), raw)
+        with suppress(ValueError):
+            body = json.loads(raw) if raw and body is None else body
         model = body.get("model") if isinstance(body, dict) else None
         entry = Entry(
             number=len(self.entries),

@@ -1,4 +1,4 @@
-"""A simulated OpenAI API: chat completions, responses, completions, embeddings, models.
+"""A simulated OpenAI API: chat, responses, completions, embeddings, models, images, sound, files, batches.
 
 As a process: python -m tests.upstreams.openai [--port N] [--chunks 200 --interval-ms 5] [--fast]
 """
@@ -9,10 +9,12 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from tests.upstreams import openai_media as media
 from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.openai_chat import chat_answer
 from tests.upstreams.openai_errors import error, invalid_key, missing_key, model_not_found
+from tests.upstreams.openai_files import FileCabinet
 from tests.upstreams.openai_responses import responses_answer
 from tests.upstreams.openai_responses_rules import check_responses
 from tests.upstreams.openai_rules import check_chat, check_completion, check_embedding
@@ -41,6 +43,7 @@ class OpenAIUpstream(Upstream):
         """api_key: the only one that is accepted; None: none is asked for. options: see Upstream."""
         super().__init__(**options)
         self.api_key = api_key
+        self.cabinet = FileCabinet(self)
         self.models = [
             "gpt-4o",
             "gpt-4o-mini",
@@ -55,12 +58,23 @@ class OpenAIUpstream(Upstream):
         """What an OpenAI client wants as its base URL."""
         return f"{self.url}/v1"
 
+    def reset(self) -> None:
+        super().reset()
+        self.cabinet.clear()
+
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/chat/completions", self.endpoint(chat_answer, check_chat)),
             web.post("/v1/responses", self.endpoint(responses_answer, check_responses)),
             web.post("/v1/completions", self.endpoint(completion_answer, check_completion)),
             web.post("/v1/embeddings", self.endpoint(embedding_answer, check_embedding)),
+            web.post("/v1/images/generations", self.endpoint(media.image_answer, media.check_image)),
+            web.post(
+                "/v1/audio/transcriptions", self.endpoint(media.transcription_answer, media.check_sound)
+            ),
+            web.post("/v1/audio/translations", self.endpoint(media.translation_answer, media.check_sound)),
+            web.post("/v1/audio/speech", self.endpoint(media.speech_answer, media.check_speech)),
+            *self.cabinet.routes(),
             web.get("/v1/models", self.endpoint(self._list)),
             web.get("/v1/models/{id:.+}", self.endpoint(self._get)),
             web.route("*", "/{path:.*}", self.endpoint(self._nothing)),
@@ -73,7 +87,8 @@ class OpenAIUpstream(Upstream):
         key = entry.headers.get("authorization", "").removeprefix("Bearer ")
         if self.api_key is not None and key != self.api_key:
             raise Refused(invalid_key(key) if key else missing_key())
-        if entry.method == "POST" and not isinstance(entry.body, dict):
+        bodiless = entry.path.endswith("/cancel")
+        if entry.method == "POST" and not isinstance(entry.body, dict) and not bodiless:
             message = (
                 "We could not parse the JSON body of your request. (HINT: This likely means you aren't "
                 "using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was "

@@ -2,23 +2,137 @@
 // @generated from file genai_spine/v1/openai_service.proto (package genai_spine.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/openai_service.proto.
  */
 export const file_genai_spine_v1_openai_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNnZW5haV9zcGluZS92MS9vcGVuYWlfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEysgIKDU9wZW5BSVNlcnZpY2USZQoUQ3JlYXRlQ2hhdENvbXBsZXRpb24SFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIfgtPkkwIZOgEqIhQvdjEvY2hhdC9jb21wbGV0aW9uczABEmAKFENyZWF0ZVRleHRDb21wbGV0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiGoLT5JMCFDoBKiIPL3YxL2NvbXBsZXRpb25zMAESWAoPQ3JlYXRlRW1iZWRkaW5nEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiGYLT5JMCEzoBKiIOL3YxL2VtYmVkZGluZ3NiBnByb3RvMw", [file_google_api_annotations, file_google_api_httpbody]);
+  fileDesc("CiNnZW5haV9zcGluZS92MS9vcGVuYWlfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEi2gEKFkxpc3RGaWxlT2JqZWN0c1JlcXVlc3QSHAoHcHVycG9zZRgBIAEoCUIGorsYAjhASACIAQESMQoFbGltaXQYAiABKA1CHaK7GBkRAAAAAAAA8D8ZAAAAAACIw0BSBTEwMDAwSAGIAQESKAoFb3JkZXIYAyABKAlCFKK7GBBCCGFzY3xkZXNjUgRkZXNjSAKIAQESGwoFYWZ0ZXIYBCABKAlCB6K7GAM4gAJIA4gBAUIKCghfcHVycG9zZUIICgZfbGltaXRCCAoGX29yZGVyQggKBl9hZnRlciJSChRHZXRGaWxlT2JqZWN0UmVxdWVzdBI6CgdmaWxlX2lkGAEgASgJQimiuxglCAE4gAJCHltBLVphLXowLTlfOi1dW0EtWmEtejAtOV8uOi1dKiJ6ChdMaXN0QmF0Y2hPYmplY3RzUmVxdWVzdBIuCgVsaW1pdBgBIAEoDUIaorsYFhEAAAAAAADwPxkAAAAAAABZQFICMjBIAIgBARIbCgVhZnRlchgCIAEoCUIHorsYAziAAkgBiAEBQggKBl9saW1pdEIICgZfYWZ0ZXIiVAoVR2V0QmF0Y2hPYmplY3RSZXF1ZXN0EjsKCGJhdGNoX2lkGAEgASgJQimiuxglCAE4gAJCHltBLVphLXowLTlfOi1dW0EtWmEtejAtOV8uOi1dKjLgDAoNT3BlbkFJU2VydmljZRJlChRDcmVhdGVDaGF0Q29tcGxldGlvbhIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5Ih+C0+STAhk6ASoiFC92MS9jaGF0L2NvbXBsZXRpb25zMAESYAoUQ3JlYXRlVGV4dENvbXBsZXRpb24SFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIagtPkkwIUOgEqIg8vdjEvY29tcGxldGlvbnMwARJYCg9DcmVhdGVFbWJlZGRpbmcSFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIZgtPkkwITOgEqIg4vdjEvZW1iZWRkaW5ncxJcCgtDcmVhdGVJbWFnZRIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiGC0+STAhs6ASoiFi92MS9pbWFnZXMvZ2VuZXJhdGlvbnMSZgoTQ3JlYXRlVHJhbnNjcmlwdGlvbhIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiOC0+STAh06ASoiGC92MS9hdWRpby90cmFuc2NyaXB0aW9ucxJiChFDcmVhdGVUcmFuc2xhdGlvbhIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiGC0+STAhs6ASoiFi92MS9hdWRpby90cmFuc2xhdGlvbnMSWQoMQ3JlYXRlU3BlZWNoEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiG4LT5JMCFToBKiIQL3YxL2F1ZGlvL3NwZWVjaDABEk4KCkNyZWF0ZUZpbGUSFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIUgtPkkwIOOgEqIgkvdjEvZmlsZXMSYgoPTGlzdEZpbGVPYmplY3RzEiYuZ2VuYWlfc3BpbmUudjEuTGlzdEZpbGVPYmplY3RzUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiEYLT5JMCCxIJL3YxL2ZpbGVzEmgKDUdldEZpbGVPYmplY3QSJC5nZW5haV9zcGluZS52MS5HZXRGaWxlT2JqZWN0UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiG4LT5JMCFRITL3YxL2ZpbGVzL3tmaWxlX2lkfRJrChBEZWxldGVGaWxlT2JqZWN0EiQuZ2VuYWlfc3BpbmUudjEuR2V0RmlsZU9iamVjdFJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhuC0+STAhUqEy92MS9maWxlcy97ZmlsZV9pZH0ScwoOR2V0RmlsZUNvbnRlbnQSJC5nZW5haV9zcGluZS52MS5HZXRGaWxlT2JqZWN0UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiI4LT5JMCHRIbL3YxL2ZpbGVzL3tmaWxlX2lkfS9jb250ZW50MAESVwoRQ3JlYXRlQmF0Y2hPYmplY3QSFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIWgtPkkwIQOgEqIgsvdjEvYmF0Y2hlcxJmChBMaXN0QmF0Y2hPYmplY3RzEicuZ2VuYWlfc3BpbmUudjEuTGlzdEJhdGNoT2JqZWN0c1JlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhOC0+STAg0SCy92MS9iYXRjaGVzEm0KDkdldEJhdGNoT2JqZWN0EiUuZ2VuYWlfc3BpbmUudjEuR2V0QmF0Y2hPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIegtPkkwIYEhYvdjEvYmF0Y2hlcy97YmF0Y2hfaWR9EncKEUNhbmNlbEJhdGNoT2JqZWN0EiUuZ2VuYWlfc3BpbmUudjEuR2V0QmF0Y2hPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIlgtPkkwIfIh0vdjEvYmF0Y2hlcy97YmF0Y2hfaWR9L2NhbmNlbGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
+
+/**
+ * ListFileObjectsRequest is the query of GET /v1/files.
+ *
+ * @generated from message genai_spine.v1.ListFileObjectsRequest
+ */
+export type ListFileObjectsRequest = Message<"genai_spine.v1.ListFileObjectsRequest"> & {
+  /**
+   * Only files for this. Default: all.
+   *
+   * @generated from field: optional string purpose = 1;
+   */
+  purpose?: string | undefined;
+
+  /**
+   * Most files to return. Default 10000.
+   *
+   * @generated from field: optional uint32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Order by the time they were made: asc or desc. Default desc.
+   *
+   * @generated from field: optional string order = 3;
+   */
+  order?: string | undefined;
+
+  /**
+   * Id of the last file of the page before. Default: the first page.
+   *
+   * @generated from field: optional string after = 4;
+   */
+  after?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListFileObjectsRequest.
+ * Use `create(ListFileObjectsRequestSchema)` to create a new message.
+ */
+export const ListFileObjectsRequestSchema: GenMessage<ListFileObjectsRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 0);
+
+/**
+ * GetFileObjectRequest names a file.
+ *
+ * @generated from message genai_spine.v1.GetFileObjectRequest
+ */
+export type GetFileObjectRequest = Message<"genai_spine.v1.GetFileObjectRequest"> & {
+  /**
+   * Id of the file. Required.
+   *
+   * @generated from field: string file_id = 1;
+   */
+  fileId: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.GetFileObjectRequest.
+ * Use `create(GetFileObjectRequestSchema)` to create a new message.
+ */
+export const GetFileObjectRequestSchema: GenMessage<GetFileObjectRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 1);
+
+/**
+ * ListBatchObjectsRequest is the query of GET /v1/batches.
+ *
+ * @generated from message genai_spine.v1.ListBatchObjectsRequest
+ */
+export type ListBatchObjectsRequest = Message<"genai_spine.v1.ListBatchObjectsRequest"> & {
+  /**
+   * Most batches to return. Default 20.
+   *
+   * @generated from field: optional uint32 limit = 1;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Id of the last batch of the page before. Default: the first page.
+   *
+   * @generated from field: optional string after = 2;
+   */
+  after?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListBatchObjectsRequest.
+ * Use `create(ListBatchObjectsRequestSchema)` to create a new message.
+ */
+export const ListBatchObjectsRequestSchema: GenMessage<ListBatchObjectsRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 2);
+
+/**
+ * GetBatchObjectRequest names a batch.
+ *
+ * @generated from message genai_spine.v1.GetBatchObjectRequest
+ */
+export type GetBatchObjectRequest = Message<"genai_spine.v1.GetBatchObjectRequest"> & {
+  /**
+   * Id of the batch. Required.
+   *
+   * @generated from field: string batch_id = 1;
+   */
+  batchId: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.GetBatchObjectRequest.
+ * Use `create(GetBatchObjectRequestSchema)` to create a new message.
+ */
+export const GetBatchObjectRequestSchema: GenMessage<GetBatchObjectRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 3);
 
 /**
  * OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
  * bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
- * Each method does what the typed method of CompletionService does; errors are the same, with status
- * 400 where native paths answer 422.
+ * Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
+ * ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
  *
  * @generated from service genai_spine.v1.OpenAIService
  */
@@ -53,6 +167,137 @@ export const OpenAIService: GenService<{
   createEmbedding: {
     methodKind: "unary";
     input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateImage takes the body of POST /v1/images/generations.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateImage
+   */
+  createImage: {
+    methodKind: "unary";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateTranscription
+   */
+  createTranscription: {
+    methodKind: "unary";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateTranslation takes the multipart body of POST /v1/audio/translations.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateTranslation
+   */
+  createTranslation: {
+    methodKind: "unary";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateSpeech
+   */
+  createSpeech: {
+    methodKind: "server_streaming";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
+   * x-genai-provider names the provider; default openai.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateFile
+   */
+  createFile: {
+    methodKind: "unary";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * ListFileObjects answers GET /v1/files.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.ListFileObjects
+   */
+  listFileObjects: {
+    methodKind: "unary";
+    input: typeof ListFileObjectsRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * GetFileObject answers GET /v1/files/{file_id}.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.GetFileObject
+   */
+  getFileObject: {
+    methodKind: "unary";
+    input: typeof GetFileObjectRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * DeleteFileObject answers DELETE /v1/files/{file_id}.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.DeleteFileObject
+   */
+  deleteFileObject: {
+    methodKind: "unary";
+    input: typeof GetFileObjectRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.GetFileContent
+   */
+  getFileContent: {
+    methodKind: "server_streaming";
+    input: typeof GetFileObjectRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CreateBatchObject takes the body of POST /v1/batches.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CreateBatchObject
+   */
+  createBatchObject: {
+    methodKind: "unary";
+    input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * ListBatchObjects answers GET /v1/batches.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.ListBatchObjects
+   */
+  listBatchObjects: {
+    methodKind: "unary";
+    input: typeof ListBatchObjectsRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * GetBatchObject answers GET /v1/batches/{batch_id}.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.GetBatchObject
+   */
+  getBatchObject: {
+    methodKind: "unary";
+    input: typeof GetBatchObjectRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.CancelBatchObject
+   */
+  cancelBatchObject: {
+    methodKind: "unary";
+    input: typeof GetBatchObjectRequestSchema;
     output: typeof HttpBodySchema;
   },
 }> = /*@__PURE__*/

@@ -1,0 +1,23 @@
+"""Typed images, transcriptions and speech."""
+
+from collections.abc import AsyncGenerator
+
+from genai_spine.call import Call
+from genai_spine.inference import Inference
+from genai_spine.v1 import media_service_pb2 as pb
+
+
+class MediaService:
+    def __init__(self, inference: Inference) -> None:
+        self.inference = inference
+
+    async def CreateImages(self, request: pb.CreateImagesRequest, call: Call) -> pb.CreateImagesResponse:
+        return await self.inference.draw(request, call)
+
+    async def CreateTranscription(
+        self, request: pb.CreateTranscriptionRequest, call: Call
+    ) -> pb.Transcription:
+        return await self.inference.transcribe(request, call)
+
+    def CreateSpeech(self, request: pb.CreateSpeechRequest, call: Call) -> AsyncGenerator[pb.SpeechChunk]:
+        return self.inference.speak(request, call)

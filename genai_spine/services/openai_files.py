@@ -1,0 +1,210 @@
+"""OpenAI's paths of files and batches: what the typed services do, in OpenAI's JSON.
+
+Shapes: https://platform.openai.com/docs/api-reference/files and .../batch, 2026-11-28.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from google.api.httpbody_pb2 import HttpBody
+
+from genai_spine import fields
+from genai_spine.call import Call
+from genai_spine.errors import InvalidRequest
+from genai_spine.services import multipart
+from genai_spine.services import openai_requests as requests
+from genai_spine.services.openai_heads import JSON
+from genai_spine.services.openai_shapes import Batch
+from genai_spine.services.provider_batch import ProviderBatchService
+from genai_spine.services.provider_file import ProviderFileService
+from genai_spine.v1 import openai_service_pb2 as openai
+from genai_spine.v1 import provider_batch_service_pb2 as batches
+from genai_spine.v1 import provider_file_service_pb2 as files
+
+DEFAULT_PROVIDER = "openai"
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFacade:
+    """The provider is that of the header x-genai-provider."""
+
+    files: ProviderFileService
+    batches: ProviderBatchService
+
+    async def upload(self, body: bytes, content_type: str, call: Call) -> bytes:
+        form = multipart.parse(body, content_type)
+        file = form.file("file")
+        request = files.UploadFileRequest(
+            provider=_provider(call),
+            filename=file.name,
+            data=file.data,
+            purpose=form.text("purpose") or "",
+            expires_after_s=_expires_after_s(form),
+        )
+        fields.check(request)
+        return _told(call, _file(await self.files.UploadFile(request, call)))
+
+    async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
+        page = await self.files.ListFiles(
+            files.ListFilesRequest(
+                provider=_provider(call),
+                purpose=query.purpose if query.HasField("purpose") else None,
+                page_size=query.limit if query.HasField("limit") else None,
+                page_token=query.after,
+                oldest_first=query.order == "asc",
+            ),
+            call,
+        )
+        return _told(call, _list([_file(file) for file in page.files], page.next_page_token))
+
+    async def file(self, id: str, call: Call) -> bytes:
+        request = files.GetFileRequest(provider=_provider(call), file_id=id)
+        return _told(call, _file(await self.files.GetFile(request, call)))
+
+    async def delete(self, id: str, call: Call) -> bytes:
+        request = files.DeleteFileRequest(provider=_provider(call), file_id=id)
+        gone = await self.files.DeleteFile(request, call)
+        return _told(call, {"id": gone.id, "object": "file", "deleted": gone.deleted})
+
+    def content(self, id: str, call: Call) -> AsyncGenerator[HttpBody]:
+        request = files.DownloadFileRequest(provider=_provider(call), file_id=id)
+        return self.files.DownloadFile(request, call)
+
+    async def create_batch(self, body: bytes, call: Call) -> bytes:
+        batch = requests.decode(body, Batch)
+        request = batches.CreateBatchRequest(
+            provider=_provider(call),
+            input_file_id=batch.input_file_id,
+            endpoint=batch.endpoint,
+            completion_window=batch.completion_window,
+            metadata=batch.metadata or {},
+            provider_options_json=requests.extras(body, Batch),
+        )
+        fields.check(request)
+        return _told(call, _batch(await self.batches.CreateBatch(request, call)))
+
+    async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:
+        page = await self.batches.ListBatches(
+            batches.ListBatchesRequest(
+                provider=_provider(call),
+                page_size=query.limit if query.HasField("limit") else None,
+                page_token=query.after,
+            ),
+            call,
+        )
+        return _told(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
+
+    async def batch(self, id: str, call: Call) -> bytes:
+        request = batches.GetBatchRequest(provider=_provider(call), batch_id=id)
+        return _told(call, _batch(await self.batches.GetBatch(request, call)))
+
+    async def cancel(self, id: str, call: Call) -> bytes:
+        request = batches.CancelBatchRequest(provider=_provider(call), batch_id=id)
+        return _told(call, _batch(await self.batches.CancelBatch(request, call)))
+
+
+def _provider(call: Call) -> str:
+    return call.provider or DEFAULT_PROVIDER
+
+
+def _told(call: Call, body: dict[str, Any]) -> bytes:
+    call.content_type = JSON
+    call.headers["x-genai-provider"] = _provider(call)
+    return msgspec.json.encode(body)
+
+
+def _expires_after_s(form: multipart.Form) -> int | None:
+    """OpenAI's SDK sends expires_after[anchor] and expires_after[seconds]."""
+    given, anchor = form.text("expires_after[seconds]"), form.text("expires_after[anchor]")
+    if anchor not in (None, "created_at"):
+        raise InvalidRequest(field="expires_after.anchor", problem="must be created_at")
+    if given is None:
+        return None
+    if not given.isascii() or not given.isdigit():
+        raise InvalidRequest(field="expires_after.seconds", problem="must be a whole number of seconds")
+    return requests.count("expires_after.seconds", int(given[:12]))
+
+
+def _list(data: list[dict[str, Any]], next_page_token: str) -> dict[str, Any]:
+    first_id, last_id = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": first_id,
+        "last_id": last_id,
+        "has_more": bool(next_page_token),
+    }
+
+
+def _file(file: files.ProviderFile) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.size_bytes,
+        "created_at": file.created,
+        "expires_at": file.expires if file.HasField("expires") else None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": file.status,
+        "status_details": None,
+    }
+
+
+def _batch(batch: batches.ProviderBatch) -> dict[str, Any]:
+    state = batches.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
+    times = {
+        f"{field.name}_at": getattr(batch.times, field.name) or None
+        for field in batches.BatchTimes.DESCRIPTOR.fields
+    }
+    body = {
+        "id": batch.id,
+        "object": "batch",
+        "endpoint": batch.endpoint,
+        "errors": _errors(batch),
+        "input_file_id": batch.input_file_id,
+        "completion_window": batch.completion_window,
+        "status": state,
+        "output_file_id": batch.output_file_id or None,
+        "error_file_id": batch.error_file_id or None,
+        **times,
+        "request_counts": {
+            "total": batch.request_count,
+            "completed": batch.completed_count,
+            "failed": batch.failed_count,
+        },
+        "metadata": dict(batch.metadata) or None,
+        "model": batch.model or None,
+        "provider": batch.provider,
+    }
+    if batch.HasField("usage"):
+        body["usage"] = _usage(batch)
+    if batch.HasField("cost"):
+        body |= {"cost_usd": batch.cost.cost_usd, "price_known": batch.cost.price_known}
+        body["booked_count"] = batch.booked_count
+    return body
+
+
+def _errors(batch: batches.ProviderBatch) -> dict[str, Any] | None:
+    data = [
+        {
+            "code": fault.code,
+            "message": fault.message,
+            "line": fault.line if fault.HasField("line") else None,
+            "param": fault.param if fault.HasField("param") else None,
+        }
+        for fault in batch.errors
+    ]
+    return {"object": "list", "data": data} if data else None
+
+
+def _usage(batch: batches.ProviderBatch) -> dict[str, Any]:
+    counts = batch.usage
+    return {
+        "input_tokens": counts.input_tokens,
+        "input_tokens_details": {"cached_tokens": counts.cache_read_tokens},
+        "output_tokens": counts.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": counts.reasoning_tokens},
+        "total_tokens": counts.total_tokens,
+    }

@@ -1,0 +1,43 @@
+"""Media type and headers of the answers on OpenAI's paths."""
+
+from typing import Protocol
+
+from google.api.httpbody_pb2 import HttpBody
+
+from genai_spine.call import Call
+from genai_spine.edge import carrying
+from genai_spine.v1 import completion_service_pb2 as pb
+
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+class Answered(Protocol):
+    """What a provider's answer says of itself."""
+
+    @property
+    def execution_id(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def cost(self) -> pb.Cost: ...
+
+
+def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True) -> None:
+    """whole: the answer is complete, so its cost is known before the body."""
+    call.content_type = content_type
+    call.headers["x-genai-execution-id"] = answer.execution_id
+    call.headers["x-genai-provider"] = answer.provider
+    call.headers["openai-version"] = "2020-10-01"
+    call.headers["openai-processing-ms"] = str(call.latency_ms)
+    call.headers["server-timing"] = f"total;dur={call.latency_ms}"
+    if content_type == EVENTS:
+        call.headers["cache-control"] = "no-cache"
+    elif whole:
+        call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / 10**10:.10f}"
+
+
+def first(data: bytes, call: Call) -> HttpBody:
+    """The first message of an answer, which carries its headers."""
+    headers, call.headers = call.headers, {}
+    return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

@@ -1,0 +1,153 @@
+"""OpenAI's paths of images and sound: JSON or a form in, JSON, text or sound out.
+
+Shapes: https://platform.openai.com/docs/api-reference/images and .../audio, 2026-11-28.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from genai_spine import fields
+from genai_spine.call import Call
+from genai_spine.errors import InvalidRequest
+from genai_spine.inference import Inference
+from genai_spine.services import multipart
+from genai_spine.services import openai_media_replies as replies
+from genai_spine.services import openai_requests as requests
+from genai_spine.services.openai_heads import JSON, head
+from genai_spine.services.openai_shapes import Image, Speech, Voice
+from genai_spine.v1 import media_service_pb2 as pb
+
+SOUNDS = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/opus",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+# Fields of the form that the contract has; the provider gets the others as they are.
+KNOWN = {
+    *("file", "model", "provider", "language", "prompt", "response_format", "temperature", "stream", "user"),
+    *("timestamp_granularities", "timestamp_granularities[]"),
+}
+TIMED = ("srt", "vtt", "verbose_json")  # forms that say when something was spoken
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacade:
+    inference: Inference
+
+    async def image(self, body: bytes, call: Call) -> bytes:
+        image = requests.decode(body, Image)
+        if image.stream:
+            raise InvalidRequest(field="stream", problem="images are not streamed here")
+        request = pb.CreateImagesRequest(
+            provider=image.provider,
+            model=image.model,
+            prompt=image.prompt,
+            size=image.size,
+            quality=image.quality,
+            user=image.user,
+            media_type=f"image/{image.output_format}" if image.output_format else None,
+            provider_options_json=requests.extras(body, Image),
+        )
+        if image.n is not None:
+            request.image_count = requests.count("n", image.n)
+        fields.check(request)
+        response = await self.inference.draw(request, call)
+        head(call, JSON, response)
+        return replies.images(response)
+
+    async def transcription(self, body: bytes, content_type: str, call: Call) -> bytes:
+        return await self._heard(multipart.parse(body, content_type), call)
+
+    async def translation(self, body: bytes, content_type: str, call: Call) -> bytes:
+        return await self._heard(multipart.parse(body, content_type), call, translate=True)
+
+    async def _heard(self, form: multipart.Form, call: Call, *, translate: bool = False) -> bytes:
+        wanted = form.text("response_format") or "json"
+        if wanted not in replies.TRANSCRIPTIONS:
+            known = ", ".join(replies.TRANSCRIPTIONS)
+            raise InvalidRequest(field="response_format", problem=f"must be one of {known}")
+        request = transcription_request(form, timed=wanted in TIMED)
+        if translate:
+            request.translate = True
+        fields.check(request)
+        answer = await self.inference.transcribe(request, call)
+        form_of_answer = replies.TRANSCRIPTIONS[wanted]
+        head(call, form_of_answer.content_type, answer)
+        return form_of_answer.write(answer, "translate" if translate else "transcribe")
+
+    async def speech(self, body: bytes, call: Call) -> AsyncGenerator[bytes]:
+        speech = requests.decode(body, Speech)
+        if speech.stream_format == "sse":
+            raise InvalidRequest(field="stream_format", problem="sound is streamed as it is: audio")
+        voice = speech.voice
+        own = {"voice": {"id": voice.id}} if isinstance(voice, Voice) else {}
+        request = pb.CreateSpeechRequest(
+            provider=speech.provider,
+            model=speech.model,
+            input=speech.input,
+            voice=None if isinstance(voice, Voice) else voice,
+            media_type=SOUNDS[speech.response_format or "mp3"],
+            speed=speech.speed,
+            instructions=speech.instructions,
+            user=speech.user,
+            provider_options_json=requests.extras(body, Speech, **own),
+        )
+        fields.check(request)
+        async with aclosing(self.inference.speak(request, call)) as chunks:
+            async for chunk in chunks:
+                if chunk.media_type:
+                    head(call, chunk.media_type, chunk, whole=False)
+                if chunk.data:
+                    yield chunk.data
+
+
+def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTranscriptionRequest:
+    """timed: the answer says when something was spoken. Errors: InvalidRequest naming the field."""
+    if form.text("stream") not in (None, "false", "False"):
+        raise InvalidRequest(field="stream", problem="transcriptions are not streamed here")
+    file = form.file("file")
+    request = pb.CreateTranscriptionRequest(
+        provider=form.text("provider"),
+        model=form.text("model"),
+        data=file.data,
+        filename=file.name,
+        language=form.text("language"),
+        prompt=form.text("prompt"),
+        user=form.text("user"),
+    )
+    if temperature := form.text("temperature"):
+        request.temperature = _number("temperature", temperature)
+    for granularity in _granularities(form, timed):
+        setattr(request, f"{granularity}s", True)
+    further = {
+        name.removesuffix("[]"): texts if name.endswith("[]") else texts[-1]
+        for name, texts in form.texts.items()
+        if name not in KNOWN
+    }
+    if further:
+        request.provider_options_json = msgspec.json.encode(further).decode()
+    return request
+
+
+def _granularities(form: multipart.Form, timed: bool) -> list[str]:
+    names = ("timestamp_granularities[]", "timestamp_granularities")
+    asked = [text for name in names for text in form.texts.get(name, ())]
+    if wrong := [text for text in asked if text not in ("segment", "word")]:
+        problem = f"must be segment or word, got {wrong[0][:50]!r}"
+        raise InvalidRequest(field="timestamp_granularities", problem=problem)
+    if asked and not timed:
+        raise InvalidRequest(field="timestamp_granularities", problem="needs response_format verbose_json")
+    return asked or (["segment"] if timed else [])
+
+
+def _number(field: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidRequest(field=field, problem=f"must be a number, got {text[:50]!r}") from None

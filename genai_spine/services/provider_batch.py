@@ -1,0 +1,32 @@
+"""Batches that providers answer in their own time."""
+
+from genai_spine.batches import BatchBooks
+from genai_spine.call import Call
+from genai_spine.providers.base import Provider
+from genai_spine.routing import Router
+from genai_spine.v1 import provider_batch_service_pb2 as pb
+
+
+class ProviderBatchService:
+    def __init__(self, router: Router, books: BatchBooks) -> None:
+        self.router = router
+        self.books = books
+
+    async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
+        return await self._provider(request.provider).create_batch(request, call)
+
+    async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
+        provider = self._provider(request.provider)
+        batch = await provider.get_batch(request.batch_id, call)
+        await self.books.settle(batch, provider, call)
+        return batch
+
+    async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
+        return await self._provider(request.provider).list_batches(request, call)
+
+    async def CancelBatch(self, request: pb.CancelBatchRequest, call: Call) -> pb.ProviderBatch:
+        return await self._provider(request.provider).cancel_batch(request.batch_id, call)
+
+    def _provider(self, name: str) -> Provider:
+        """Errors: InvalidRequest (unknown, or not configured)."""
+        return self.router.resolve(name, "any").provider
