@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic, time
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from genai_spine import tokens
 from genai_spine.call import Call
@@ -15,6 +15,7 @@ from genai_spine.errors import (
     InternalError,
     ProviderError,
     ProviderTimeout,
+    SchemaMismatch,
     ServiceUnavailable,
     SpineError,
 )
@@ -25,6 +26,9 @@ from genai_spine.pursuit import Turn
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import media_service_pb2 as media
+
+if TYPE_CHECKING:
+    from genai_spine.repair import Flaw
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 Request = (
@@ -47,10 +51,18 @@ class Order:
     streamed: bool = False
     numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of the calls
     lost: bool = False  # another call was faster: what this one costs is wasted
+    flaw: "Flaw | None" = None  # the answer that did not fit its schema
 
 
 # Errors after which the upstream may have worked, although no answer came of it.
-AT_WORK = (ProviderError, ProviderTimeout, DeadlineExceeded, InternalError, ServiceUnavailable)
+AT_WORK = (
+    ProviderError,
+    ProviderTimeout,
+    DeadlineExceeded,
+    InternalError,
+    ServiceUnavailable,
+    SchemaMismatch,
+)
 
 
 class Attempt:
@@ -97,13 +109,13 @@ class Attempt:
                 if not self.turn.delivered:
                     await self._first(chunk)
                 self._meter(chunk)
-                yield self._stamp(chunk)
+                yield self.stamped(chunk)
 
     async def finished(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; the last chunk, with usage and cost."""
         usage = self._used(self._estimated(pb.PROVENANCE_ESTIMATED))
         self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
-        last = self._stamp(pb.CompletionChunk(usage=usage))
+        last = self.stamped(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
         await self._settle()
         last.latency_ms = self.call.latency_ms
@@ -157,8 +169,14 @@ class Attempt:
         answer.latency_ms = self.call.latency_ms
         return answer
 
+    def answered(self, answer: pb.Completion) -> None:
+        """Takes down what an answer says of itself that is not going to be delivered."""
+        self.model, self.service_tier = answer.model, answer.service_tier or None
+        self._usage = answer.usage
+
     async def failed(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
+        self.execution.wasted = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         lost = error.metadata.get("provider_code") == "connection_lost"
@@ -198,7 +216,8 @@ class Attempt:
         for delta in chunk.choices:
             self._said.add(delta)
 
-    def _stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
+    def stamped(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
+        """The chunk with what all chunks of the answer share."""
         chunk.id, chunk.created = self.answer_id("comp_"), self._created
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id

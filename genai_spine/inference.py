@@ -4,18 +4,20 @@ Each provider call is one execution in the ledger, whatever becomes of it. Anoth
 nothing was delivered, and only as a Pursuit says: no layer below or above repeats a call.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from genai_spine import choices, hedge, tokens
+from genai_spine import choices, hedge, repair, structured, tokens
 from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.call import Call
-from genai_spine.errors import ContextLengthExceeded, InternalError, SpineError
+from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.ledger import Ledger
 from genai_spine.plan import Planner
 from genai_spine.pricing import PriceBook
+from genai_spine.providers.schema_words import with_instruction
 from genai_spine.pursuit import Pursuit, Turn
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import Scales
@@ -57,7 +59,7 @@ class Inference:
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
-        order = Order("completion", request, request.model, call)
+        order = _order(request, call)
         plan = await self._plan(request)
         if choices.must_be_gathered(request, plan[0]):
             parts = [self._complete(part, plan) for part in choices.single(order)]
@@ -70,7 +72,7 @@ class Inference:
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
-        order = Order("completion", request, request.model, call, streamed=True)
+        order = _order(request, call, streamed=True)
         plan = await self._plan(request)
         if choices.must_be_gathered(request, plan[0]):
             chunks = choices.woven([self._stream(part, plan) for part in choices.single(order)])
@@ -161,6 +163,20 @@ class Inference:
         return fitting
 
     async def _complete(self, order: Order, plan: list[Route]) -> pb.Completion:
+        try:
+            return await self._answer(order, plan)
+        except SchemaMismatch as error:
+            flaw, request = order.flaw, order.request
+            assert isinstance(request, pb.CreateCompletionRequest)
+            if flaw is None or not structured.can_be_repaired(request, error):
+                raise
+            again = repair.order(order, flaw, error)
+            return repair.mended(flaw, await self._answer(again, [flaw.attempt.turn.route]))
+
+    async def _answer(self, order: Order, plan: list[Route]) -> pb.Completion:
+        wanted = order.request
+        assert isinstance(wanted, pb.CreateCompletionRequest)
+
         async def once(attempt: Attempt) -> pb.Completion:
             request = attempt.request
             assert isinstance(request, pb.CreateCompletionRequest)
@@ -170,6 +186,8 @@ class Inference:
             if completion.id:
                 attempt.execution.provider_response_id = completion.id
             completion.id = attempt.answer_id("comp_")
+            if structured.wants_json(wanted):
+                await repair.check(attempt, completion)
             return completion
 
         return await self._until_done(order, plan, once)
@@ -183,11 +201,16 @@ class Inference:
                     attempt = await self._attempt(order, turn)
                     request = attempt.request
                     assert isinstance(request, pb.CreateCompletionRequest)
+                    collected = _collected(attempt)
                     try:
                         stream = turn.provider.stream(request, order.call)
                         async with aclosing(attempt.metered(stream)) as chunks:
                             async for chunk in chunks:
+                                if collected is not None:
+                                    collected.add(chunk)
                                 yield chunk
+                        if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
+                            yield attempt.stamped(pb.CompletionChunk(choices=deltas))
                         yield await attempt.finished()
                         return
                     except BaseException as error:
@@ -216,8 +239,11 @@ class Inference:
     async def _attempt(self, order: Order, turn: Turn) -> Attempt:
         """Opens the call's execution, with the request as the provider whose turn it is gets it."""
         request = _aimed(order.request, turn.route)
-        if isinstance(request, pb.CreateCompletionRequest) and request.truncation:
-            request = await self._truncated(request)
+        if isinstance(request, pb.CreateCompletionRequest):
+            if request.truncation:
+                request = await self._truncated(request)
+            if turn.provider.schema is None and request.response_format.HasField("json_schema"):
+                request = with_instruction(request, turn.provider.options)
         return Attempt(self.ledger, self.prices, order, turn, request)
 
     async def _truncated(self, request: pb.CreateCompletionRequest) -> pb.CreateCompletionRequest:
@@ -228,6 +254,22 @@ class Inference:
         shorter.CopyFrom(request)
         await truncate(shorter, length)
         return shorter
+
+
+def _order(request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False) -> Order:
+    """Errors: InvalidFields when the request's schema is none."""
+    if structured.wants_json(request):
+        structured.check(request)
+    return Order("completion", request, request.model, call, streamed)
+
+
+def _collected(attempt: Attempt) -> structured.Collected | None:
+    """What gathers a stream for the check at its end; None when there is nothing to check."""
+    request = attempt.order.request
+    assert isinstance(request, pb.CreateCompletionRequest)
+    if not structured.wants_json(request):
+        return None
+    return structured.Collected(request, attempt.turn.provider.schema)
 
 
 def _aimed(request: R, route: Route) -> R:

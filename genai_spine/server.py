@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from genai_spine.price_list import PriceList
 from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.providers.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
@@ -142,7 +144,9 @@ def build(settings: Settings) -> Server:
     )
     prices = PriceBook.load(settings.price_overrides)
     upstreams = {
-        name: Upstream(_keyed(endpoint), replace(settings.limits, concurrency=endpoint.max_concurrency))
+        name: Upstream(
+            _keyed(endpoint, settings.record), replace(settings.limits, concurrency=endpoint.max_concurrency)
+        )
         for name, endpoint in settings.endpoints.items()
     }
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
@@ -173,10 +177,11 @@ def build(settings: Settings) -> Server:
     )
 
 
-def _keyed(endpoint: Endpoint) -> list[Provider]:
-    """The provider once for each of its keys."""
+def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
+    """The provider once for each of its keys. record: folder into which its exchanges are written."""
     make = PROVIDERS[endpoint.name].make
-    return [make(replace(endpoint, api_key=key)) for key in (endpoint.api_key, *endpoint.more_keys)]
+    keys = (endpoint.api_key, *endpoint.more_keys)
+    return [recorded(make(replace(endpoint, api_key=key)), record) for key in keys]
 
 
 def _attach(

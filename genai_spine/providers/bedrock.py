@@ -18,9 +18,8 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers import aws, bedrock_answers, bedrock_embeddings, bedrock_listing, bedrock_models
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
-from genai_spine.providers.bedrock_json import answers_by_tool, write_request
+from genai_spine.providers.bedrock_json import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.chunks import completion
-from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai_json import speaks
 from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -91,17 +90,7 @@ NOT_ALLOWED = "is not authorized to perform"
 
 class Bedrock(Provider):
     OPTIONS = OPTIONS
-    # For models that take a schema (bedrock_models.NATIVE_SCHEMA has the source); the others get the same
-    # one as a tool's.
-    SCHEMA = SchemaRules(
-        refused=frozenset(
-            {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-            | {"minLength", "maxLength", "pattern", "minItems", "maxItems", "uniqueItems"}
-            | {"minProperties", "maxProperties", "patternProperties", "propertyNames", "not", "default"}
-        ),
-        closed=True,
-        object_only=True,
-    )
+    SCHEMA = SCHEMA
 
     def __init__(self, endpoint: Endpoint) -> None:
         region = endpoint.further.get("region", REGION)

@@ -14,6 +14,7 @@ from msgspec import Raw
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.providers import bedrock_models as models
 from genai_spine.providers.base import further_fields
+from genai_spine.providers.json_schema import SchemaRules, portable
 from genai_spine.v1 import completion_service_pb2 as pb
 
 INFERENCE = {
@@ -45,6 +46,21 @@ DOCUMENTS = {
 NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z()\[\]-]+")  # of documents
 NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")  # of tool calls
 LONGEST_ID, LONGEST_NAME = 64, 180
+
+
+# For models that take a schema (bedrock_models.NATIVE_SCHEMA has the source); the others get the same one as
+# a tool's.
+SCHEMA = SchemaRules(
+    refused=frozenset(
+        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+        | {"minLength", "maxLength", "pattern", "maxItems", "uniqueItems"}
+        | {"minProperties", "maxProperties", "patternProperties", "propertyNames", "not", "default"}
+    ),
+    closed=True,
+    object_only=True,
+    recursion=False,
+    most_min_items=1,
+)
 
 
 def write_request(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
@@ -98,7 +114,8 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     ]
     how = _tool_choice(choice) if offered else {}
     if answers_by_tool(request):
-        schema = form.json_schema.schema_json.encode() or ANY_OBJECT
+        wanted = form.HasField("json_schema")
+        schema = portable(form.json_schema.schema_json, SCHEMA).encode() if wanted else ANY_OBJECT
         described = form.json_schema.description or "Gives the whole answer."
         spec = {"name": ANSWER_TOOL, "description": described, "inputSchema": {"json": Raw(schema)}}
         alone = not offered and models.takes_named_tool(request.model)
@@ -133,7 +150,8 @@ def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
     if not form.HasField("json_schema"):
         return {}
     # The schema stands there as text.
-    definition = {"name": form.json_schema.name, "schema": form.json_schema.schema_json}
+    schema = portable(form.json_schema.schema_json, SCHEMA)
+    definition = {"name": form.json_schema.name, "schema": schema}
     if form.json_schema.description:
         definition["description"] = form.json_schema.description
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}

@@ -24,7 +24,7 @@ SENT: dict[str, Any] = {
     "stop_sequences": ["stop", "é"],
     "tools": [SPEC],
     "tool_choice": {"any": {}},
-    "response_format": ("json_schema", "person", PARAMETERS),
+    "response_format": ("json_schema", "person", PARAMETERS | {"additionalProperties": False}),
     "reasoning_effort": {"type": "enabled", "budget_tokens": 16384},
     "reasoning_max_tokens": {"type": "enabled", "budget_tokens": 2048},
     "messages.image": {"format": "png", "source": _source(PNG)},

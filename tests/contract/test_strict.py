@@ -55,3 +55,14 @@ async def test_ollama_makes_a_grammar_of_any_schema(spoken: Spoken, strict: bool
     await spoken.whole(spoken.request("json", response_format=form(OPEN, strict)))
     assert set(sent(spoken)["properties"]) == {"z", "a"}
     assert sent(spoken)["required"] == ["z"]
+
+
+@spoken_by("openai", "azure", DEPLOYED, BRIDGED)
+async def test_a_strict_schema_is_made_what_the_upstream_accepts(spoken: Spoken) -> None:
+    await spoken.whole(spoken.request("json", response_format=form(OPEN, True)))
+    schema = sent(spoken)["schema"]
+    assert sent(spoken)["strict"] is True
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["z", "a"]
+    assert "12345678901234567890" in spoken.up.bill[-1].raw
+    assert spoken.up.bill[-1].status == 200
