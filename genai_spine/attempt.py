@@ -91,6 +91,8 @@ class Attempt:
             streamed=order.streamed,
             user=request.user if request.HasField("user") else None,
         )
+        if order.call.purpose is not None:
+            self.execution.MergeFrom(order.call.purpose)
         ledger.begin(self.execution)
 
     def answer_id(self, prefix: str) -> str:

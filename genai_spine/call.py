@@ -9,6 +9,8 @@ from random import getrandbits
 from time import monotonic
 from uuid import UUID
 
+from genai_spine.v1.execution_pb2 import Execution
+
 
 def request_id() -> str:
     """A UUID of version 4. Not for secrets: it comes from a fast generator, without a system call."""
@@ -26,6 +28,10 @@ class Call:
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
+    # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,
+    # session_id, metadata_json, as every row of this call has them. None: a direct call. Set it on
+    # dataclasses.replace(call, purpose=...) where one request makes calls for several purposes.
+    purpose: Execution | None = None
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte

@@ -32,7 +32,7 @@ LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than
 LONGEST_TEXT = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
 
-# Column -> field of Execution. Columns that stand nowhere here are written by nobody yet.
+# Column -> field of Execution.
 _TEXTS = {
     "id": "id",
     "request_id": "request_id",
@@ -52,6 +52,10 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "provider_response_id": "provider_response_id",
     "answered_model": "answered_model",
     "service_tier": "service_tier",
+    "prompt_id": "prompt_id",
+    "variables_hash": "variables_hash",
+    "session_id": "session_id",
+    "metadata_json": "metadata_json",
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "wasted"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
@@ -62,6 +66,7 @@ _USAGE = tuple(  # every count of Usage has a column of its name
 )
 _UNITS = tuple(field.name for field in execution_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
+    "prompt_version",
     "first_token_ms",
     "state",
     "success",
@@ -74,6 +79,7 @@ _DERIVED = (
 _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DERIVED)
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
+_FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -225,6 +231,7 @@ class Executions:
             *_cost(cost),
             *_usage(usage),
             *_units(execution.units),
+            execution.prompt_version or None,
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -266,6 +273,8 @@ def _execution(row: RowMapping) -> Execution:
     for name in ("input_provenance", "output_provenance"):
         if row[name]:
             setattr(execution.usage, name, pb.Provenance.Value(f"PROVENANCE_{row[name]}"))
+    if row["prompt_version"]:
+        execution.prompt_version = row["prompt_version"]
     if row["first_token_ms"] is not None:
         execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):

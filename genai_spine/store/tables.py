@@ -82,6 +82,8 @@ executions = sa.Table(
     _added_number("characters"),  # of text that was spoken
     _added_number("images"),
     sa.Column("wasted", sa.Boolean, nullable=False, server_default=sa.false()),  # paid for, not used
+    sa.Column("variables_hash", sa.Text),  # SHA-256, hexadecimal
+    sa.Column("metadata_json", sa.Text),  # as the caller gave it
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     sa.Index(

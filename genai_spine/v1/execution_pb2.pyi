@@ -26,7 +26,7 @@ EXECUTION_STATE_CANCELLED: ExecutionState
 EXECUTION_STATE_LOST: ExecutionState
 
 class Execution(_message.Message):
-    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "user", "caller", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "wasted", "units", "answered_model", "service_tier")
+    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "user", "caller", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "wasted", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,11 @@ class Execution(_message.Message):
     UNITS_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_MODEL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_HASH_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ExecutionState
     request_id: str
@@ -81,7 +86,12 @@ class Execution(_message.Message):
     units: UnitUsage
     answered_model: str
     service_tier: str
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., user: _Optional[str] = ..., caller: _Optional[str] = ..., lane: _Optional[str] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., wasted: _Optional[bool] = ..., units: _Optional[_Union[UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ...) -> None: ...
+    prompt_id: str
+    prompt_version: int
+    variables_hash: str
+    session_id: str
+    metadata_json: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., user: _Optional[str] = ..., caller: _Optional[str] = ..., lane: _Optional[str] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., wasted: _Optional[bool] = ..., units: _Optional[_Union[UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ...) -> None: ...
 
 class UnitUsage(_message.Message):
     __slots__ = ("audio_ms", "characters", "images")

@@ -58,7 +58,7 @@ SERVICES = (
 )
 ALLOWED = {
     "genai_spine/errors.py": ("genai_spine.v1",),
-    "genai_spine/call.py": (),
+    "genai_spine/call.py": ("genai_spine.v1",),
     "genai_spine/providers/": PROVIDERS,
     "genai_spine/store/": (*LEAVES, "genai_spine.store"),
     "genai_spine/ledger.py": (*LEAVES, "genai_spine.store"),

@@ -3102,6 +3102,31 @@ class Execution(betterproto2.Message):
     Service tier that the provider says it served, such as flex; it can have prices of its own. Unset: none.
     """
 
+    prompt_id: "str | None" = betterproto2.field(28, betterproto2.TYPE_STRING, optional=True)
+    """
+    UUID of the prompt that was filled in. Unset: none.
+    """
+
+    prompt_version: "int | None" = betterproto2.field(29, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Number of the prompt's version.
+    """
+
+    variables_hash: "str | None" = betterproto2.field(30, betterproto2.TYPE_STRING, optional=True)
+    """
+    SHA-256 of the variables that the prompt was filled in with, as hexadecimal digits.
+    """
+
+    session_id: "str | None" = betterproto2.field(31, betterproto2.TYPE_STRING, optional=True)
+    """
+    UUID of the chat session. Unset: none.
+    """
+
+    metadata_json: "str | None" = betterproto2.field(32, betterproto2.TYPE_STRING, optional=True)
+    """
+    What the caller wants to find the call by: a JSON object. Unset: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Execution", Execution)
 
