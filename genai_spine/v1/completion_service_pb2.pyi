@@ -96,6 +96,7 @@ class CacheStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_STATUS_HIT: _ClassVar[CacheStatus]
     CACHE_STATUS_MISS: _ClassVar[CacheStatus]
     CACHE_STATUS_COALESCED: _ClassVar[CacheStatus]
+    CACHE_STATUS_BYPASS: _ClassVar[CacheStatus]
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_DEVELOPER: Role
@@ -151,6 +152,7 @@ CACHE_STATUS_UNSPECIFIED: CacheStatus
 CACHE_STATUS_HIT: CacheStatus
 CACHE_STATUS_MISS: CacheStatus
 CACHE_STATUS_COALESCED: CacheStatus
+CACHE_STATUS_BYPASS: CacheStatus
 
 class ImagePart(_message.Message):
     __slots__ = ("url", "data", "media_type", "detail")

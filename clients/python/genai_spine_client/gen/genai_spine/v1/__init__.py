@@ -240,12 +240,17 @@ class CacheStatus(betterproto2.Enum):
 
     MISS = 2
     """
-    A provider; the answer is stored now.
+    A provider; the answer is stored now, unless it is cut by a filter or larger than 1 MiB.
     """
 
     COALESCED = 3
     """
     The provider call of an identical request that ran at the same time; nothing more was spent.
+    """
+
+    BYPASS = 4
+    """
+    A provider; this server keeps no answers (GENAI_CACHE_ENABLED is off).
     """
 
     @classmethod
@@ -255,6 +260,7 @@ class CacheStatus(betterproto2.Enum):
             1: "CACHE_STATUS_HIT",
             2: "CACHE_STATUS_MISS",
             3: "CACHE_STATUS_COALESCED",
+            4: "CACHE_STATUS_BYPASS",
         }
 
     @classmethod
@@ -264,6 +270,7 @@ class CacheStatus(betterproto2.Enum):
             "CACHE_STATUS_HIT": 1,
             "CACHE_STATUS_MISS": 2,
             "CACHE_STATUS_COALESCED": 3,
+            "CACHE_STATUS_BYPASS": 4,
         }
 
 
