@@ -50,6 +50,7 @@ class Order:
     call: Call
     streamed: bool = False
     numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of the calls
+    answered: list[tuple[str, str]] = field(default_factory=list)  # provider and model of good calls
     lost: bool = False  # another call was faster: what this one costs is wasted
     flaw: "Flaw | None" = None  # the answer that did not fit its schema
 
@@ -116,7 +117,7 @@ class Attempt:
     async def finished(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; the last chunk, with usage and cost."""
         usage = self._used(self._estimated(pb.PROVENANCE_ESTIMATED))
-        self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self._succeeded()
         last = self.stamped(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
         await self._settle()
@@ -166,7 +167,7 @@ class Attempt:
         answer.cost.CopyFrom(self._price(answer.usage))
         took_ms = (monotonic() - self.started) * 1000
         self.turn.upstream.measured(self.turn.route.model, took_ms, streamed=False)
-        execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self._succeeded()
         await self._settle()
         answer.latency_ms = self.call.latency_ms
         return answer
@@ -175,6 +176,10 @@ class Attempt:
         """Takes down what an answer says of itself that is not going to be delivered."""
         self.model, self.service_tier = answer.model, answer.service_tier or None
         self._usage = answer.usage
+
+    def _succeeded(self) -> None:
+        self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self.order.answered.append((self.turn.provider.name, self.turn.route.model))
 
     async def failed(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""

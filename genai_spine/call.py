@@ -26,6 +26,7 @@ class Call:
     lane: str = "cpu"
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
+    cache_control: str | None = None  # the X-Cache-Control header
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,

@@ -4,6 +4,7 @@ Raise these everywhere; the door (interceptors.py) turns them into google.rpc.St
 edge.py into the JSON body for REST. Nothing else may reach a client.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from google.rpc import code_pb2
@@ -31,7 +32,7 @@ class SpineError(Exception):
 
     @property
     def reason_name(self) -> str:
-        return reasons.ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
+        return _name(type(self))
 
     @property
     def violations(self) -> list[tuple[str, str]]:
@@ -336,3 +337,25 @@ class MessageNotFound(SpineError):
     reason = reasons.ERROR_REASON_MESSAGE_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
+
+
+def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
+    """The error that was kept by its reason_name, text and metadata; InternalError for a reason unknown."""
+    kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)
+    if kind is InvalidFields:
+        field = metadata.get("field", "")
+        return InvalidFields([(field, message.removeprefix(f"{field}: "))])
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.metadata, error.retry_after_s = dict(metadata), None
+    return error
+
+
+def _kinds(kind: type[SpineError]) -> Iterator[type[SpineError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds(below)
+
+
+def _name(kind: type[SpineError]) -> str:
+    return reasons.ErrorReason.Name(kind.reason).removeprefix("ERROR_REASON_")

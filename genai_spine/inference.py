@@ -7,12 +7,13 @@ nothing was delivered, and only as a Pursuit says: no layer below or above repea
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from genai_spine import choices, hedge, repair, structured, tokens
 from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.call import Call
+from genai_spine.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.ledger import Ledger
 from genai_spine.plan import Planner
@@ -40,27 +41,44 @@ class Rules:
     tiers: Tiers = field(default_factory=Tiers)
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    ledger: Ledger
+    prices: PriceBook
+
+
 class Inference:
     def __init__(
         self,
         router: Router,
         upstreams: Mapping[str, Upstream],
-        ledger: Ledger,
-        prices: PriceBook,
+        books: Books,
+        delivery: Delivery,
         rules: Rules,
     ) -> None:
         """upstreams: by the names of the router's providers."""
         self.router = router
         self.upstreams = upstreams
-        self.ledger = ledger
-        self.prices = prices
+        self.ledger, self.prices = books.ledger, books.prices
+        self.delivery = delivery
         self.retries = rules.retries
-        self.planner = Planner(router, Scales(prices, upstreams, rules.tiers), rules.fallback_chain)
+        self.planner = Planner(router, Scales(self.prices, upstreams, rules.tiers), rules.fallback_chain)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
         order = _order(request, call)
         plan = await self._plan(request)
+        if is_plain(request, call):
+            return await self._made(order, plan)
+        wanted = _wanted(order, plan)
+        return await self.delivery.whole(
+            wanted, pb.Completion, lambda call: self._made(replace(order, call=call), plan)
+        )
+
+    async def _made(self, order: Order, plan: list[Route]) -> pb.Completion:
+        """A new one."""
+        request = order.request
+        assert isinstance(request, pb.CreateCompletionRequest)
         if choices.must_be_gathered(request, plan[0]):
             parts = [self._complete(part, plan) for part in choices.single(order)]
             return choices.gathered(await choices.all_of(parts))
@@ -74,15 +92,25 @@ class Inference:
         """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
         order = _order(request, call, streamed=True)
         plan = await self._plan(request)
-        if choices.must_be_gathered(request, plan[0]):
-            chunks = choices.woven([self._stream(part, plan) for part in choices.single(order)])
-        elif request.routing.hedge_after_ms:
-            chunks = hedge.first_stream(order, plan, self._stream)
+        if is_plain(request, call):
+            chunks = self._chunks(order, plan)
         else:
-            chunks = self._stream(order, plan)
+            chunks = self.delivery.stream(
+                _wanted(order, plan), lambda call: self._chunks(replace(order, call=call), plan)
+            )
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    def _chunks(self, order: Order, plan: list[Route]) -> AsyncGenerator[pb.CompletionChunk]:
+        """Of a new answer."""
+        request = order.request
+        assert isinstance(request, pb.CreateCompletionRequest)
+        if choices.must_be_gathered(request, plan[0]):
+            return choices.woven([self._stream(part, plan) for part in choices.single(order)])
+        if request.routing.hedge_after_ms:
+            return hedge.first_stream(order, plan, self._stream)
+        return self._stream(order, plan)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         """Errors: as complete()."""
@@ -95,7 +123,14 @@ class Inference:
                 response.usage.CopyFrom(tokens.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
             return response
 
-        return await self._until_done(Order("embeddings", request, request.model, call), plan, once)
+        order = Order("embeddings", request, request.model, call)
+        if is_plain(request, call):
+            return await self._until_done(order, plan, once)
+        return await self.delivery.whole(
+            _wanted(order, plan),
+            pb.CreateEmbeddingsResponse,
+            lambda call: self._until_done(replace(order, call=call), plan, once),
+        )
 
     async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
         """Errors: as complete()."""
@@ -276,6 +311,13 @@ def _aimed(request: R, route: Route) -> R:
     """The request, which from then on names the provider and the upstream's model."""
     request.provider, request.model = route.provider.name, route.model
     return request
+
+
+def _wanted(order: Order, plan: list[Route]) -> Wanted:
+    """From here on the request names the first candidate."""
+    request = _aimed(order.request, plan[0])
+    assert isinstance(request, pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest)
+    return Wanted(order.operation, request, order.call, order.answered)
 
 
 async def _end(attempt: Attempt, error: BaseException) -> None:

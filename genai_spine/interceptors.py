@@ -118,6 +118,7 @@ class Door:
             lane=self.lane,
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
+            cache_control=_text(given.get("x-cache-control")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 

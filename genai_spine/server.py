@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -14,9 +15,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from genai_spine.batches import BatchBooks
+from genai_spine.cache import ResponseCache
 from genai_spine.catalog import Catalog
-from genai_spine.inference import Inference, Rules
+from genai_spine.delivery import Delivery
+from genai_spine.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
+from genai_spine.kept import KeptCompletions
 from genai_spine.ledger import Ledger
 from genai_spine.price_list import PriceList
 from genai_spine.pricing import PriceBook
@@ -24,6 +28,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
+from genai_spine.relay import Relays
 from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -38,9 +43,12 @@ from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.usage import UsageService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
+from genai_spine.store.responses import Responses
+from genai_spine.sweeper import Sweeper
 from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
@@ -102,6 +110,8 @@ class Server:
     ledger: Ledger
     database: Database
     upstreams: dict[str, Upstream]
+    delivery: Delivery
+    sweeper: Sweeper
     health: health.aio.HealthServicer
     names: list[str]
     drain_delay_s: float
@@ -111,6 +121,7 @@ class Server:
     async def start(self) -> None:
         await self._check_tables()
         await self.ledger.start()
+        self.sweeper.start()
         await self.grpc.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -128,7 +139,10 @@ class Server:
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.door.running, up_to_s=self.drain_s)
         await asyncio.sleep(self.drain_delay_s)
+        until = monotonic() + self.drain_s
         await self.grpc.stop(self.drain_s)
+        await self.delivery.drain(max(0.0, until - monotonic()))
+        await self.sweeper.stop()
         for upstream in self.upstreams.values():
             for seat in upstream.seats:
                 await seat.provider.close()
@@ -153,13 +167,16 @@ def build(settings: Settings) -> Server:
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     tiers = Tiers(settings.quality_tiers)
     rules = Rules(settings.provider_retries, settings.fallback_chain, tiers)
-    inference = Inference(router, upstreams, ledger, prices, rules)
+    responses, completions = Responses(database), Completions(database)
+    kept = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
+    delivery = Delivery(_cache(settings, responses), Relays(), kept)
+    inference = Inference(router, upstreams, Books(ledger, prices), delivery, rules)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
     door = Door(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
-    names = _attach(door, inference, catalog, registry, database)
+    names = _attach(door, CompletionService(inference, catalog, kept), registry, database)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
@@ -169,12 +186,21 @@ def build(settings: Settings) -> Server:
         ledger=ledger,
         database=database,
         upstreams=upstreams,
+        delivery=delivery,
+        sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
         health=checks,
         names=names,
         drain_delay_s=settings.drain_delay,
         drain_s=settings.drain_timeout,
         port=port,
     )
+
+
+def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
+    if not settings.cache_enabled:
+        return None
+    shared = responses if settings.cache_backend == "database" else None
+    return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
 
 
 def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
@@ -185,16 +211,17 @@ def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _attach(
-    door: Door, inference: Inference, catalog: Catalog, registry: CapabilityRegistry, database: Database
+    door: Door, completion: CompletionService, registry: CapabilityRegistry, database: Database
 ) -> list[str]:
     """Every service of ours; returns their full names."""
+    inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
     books = BatchBooks(inference.ledger, inference.prices, Executions(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
     attached: list[tuple[Callable[..., None], Any]] = [
-        (add_CompletionServiceServicer_to_server, CompletionService(inference, catalog)),
+        (add_CompletionServiceServicer_to_server, completion),
         (add_OpenAIServiceServicer_to_server, facade),
         (add_MediaServiceServicer_to_server, MediaService(inference)),
         (add_ProviderServiceServicer_to_server, providers),

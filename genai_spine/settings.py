@@ -85,6 +85,17 @@ class Settings(BaseSettings):
         None, description="Folder to write all exchanges with providers to, for the provider `replay`."
     )
     price_overrides: Path | None = Field(None, description="YAML file of prices that win over the book.")
+    cache_enabled: bool = Field(False, description="Answers are kept for requests that ask for it.")
+    cache_ttl: float = Field(
+        3600.0, gt=0, le=31_536_000, description="Seconds that an answer is kept at most."
+    )
+    cache_backend: Literal["memory", "database"] = Field(
+        "memory", description="`memory` of each process, or `database` shared by all, with memory before it."
+    )
+    cache_memory_mb: int = Field(64, ge=1, le=65536, description="MiB of answers that a process keeps.")
+    stored_completion_ttl: float = Field(
+        86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
+    )
     drain_delay: float = Field(
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
     )
@@ -118,6 +129,13 @@ class Settings(BaseSettings):
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("cache_backend", mode="before")
+    @classmethod
+    def _without_redis(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lower() == "redis":
+            raise ValueError("this version has no Redis; `database` is shared by all processes as well")
+        return value
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> "Settings":

@@ -1,8 +1,11 @@
 """Pieces of a streamed answer: merging what arrived together, folding a stream into one Completion."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from genai_spine.v1 import completion_service_pb2 as pb
+
+WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
+SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
 
 async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
@@ -29,16 +32,30 @@ def merge(into: pb.CompletionChunk, chunk: pb.CompletionChunk) -> None:
             known[delta.index].CopyFrom(delta)
 
 
+def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
+    """One chunk that says what all of them say; at least one, and they stay as they are.
+
+    By halves: a long text is copied once for each doubling of the number of pieces, not for each piece.
+    """
+    middle = len(chunks) // 2
+    if middle:
+        whole = joined(chunks[:middle])
+        merge(whole, joined(chunks[middle:]))
+        return whole
+    whole = pb.CompletionChunk()
+    whole.CopyFrom(chunks[0])
+    return whole
+
+
 def _append(into: pb.ChoiceDelta, delta: pb.ChoiceDelta) -> None:
     into.content += delta.content
     into.reasoning += delta.reasoning
     into.refusal += delta.refusal
     if delta.finish_reason:
         into.finish_reason = delta.finish_reason
-    if delta.HasField("annotations_json"):
-        into.annotations_json = delta.annotations_json
-    if delta.HasField("reasoning_state_json"):
-        into.reasoning_state_json = delta.reasoning_state_json
+    for name in WHOLE_JSON:
+        if delta.HasField(name):
+            setattr(into, name, getattr(delta, name))
     if delta.HasField("logprobs"):
         into.logprobs.MergeFrom(delta.logprobs)
     merge_tool_calls(into, delta.tool_calls)
@@ -62,9 +79,10 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
     for name in ("usage", "cost"):
         if whole.HasField(name):
             getattr(result, name).CopyFrom(getattr(whole, name))
-    for name in ("system_fingerprint", "service_tier", "latency_ms"):
+    for name in SCALARS:
         if whole.HasField(name):
             setattr(result, name, getattr(whole, name))
+    result.cache_status = whole.cache_status
     for delta in sorted(whole.choices, key=lambda delta: delta.index):
         result.choices.append(_choice(delta))
     return result
@@ -81,6 +99,29 @@ def as_chunk(answer: pb.Completion) -> pb.CompletionChunk:
             setattr(chunk, name, getattr(answer, name))
     for choice in answer.choices:
         chunk.choices.append(_delta(choice))
+    return chunk
+
+
+def unfold(whole: pb.Completion) -> Iterator[pb.CompletionChunk]:
+    """The answer as a stream: one chunk for each choice, and one more with usage and cost."""
+    for choice in whole.choices:
+        chunk = _part_of(whole)
+        chunk.choices.append(_delta(choice))
+        yield chunk
+    last = _part_of(whole)
+    for name in ("usage", "cost"):
+        if whole.HasField(name):
+            getattr(last, name).CopyFrom(getattr(whole, name))
+    last.latency_ms, last.cache_status = whole.latency_ms, whole.cache_status
+    yield last
+
+
+def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
+    chunk = pb.CompletionChunk(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    chunk.request_id, chunk.execution_id = whole.request_id, whole.execution_id
+    for name in ("system_fingerprint", "service_tier"):
+        if whole.HasField(name):
+            setattr(chunk, name, getattr(whole, name))
     return chunk
 
 
@@ -101,6 +142,8 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
         delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
     if choice.HasField("logprobs"):
         delta.logprobs.CopyFrom(choice.logprobs)
+    if choice.HasField("parsed_json"):
+        delta.parsed_json = choice.parsed_json
     return delta
 
 
@@ -112,15 +155,16 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
         message.content.add(refusal=delta.refusal)
     if delta.reasoning:
         message.reasoning = delta.reasoning
-    if delta.HasField("annotations_json"):
-        message.annotations_json = delta.annotations_json
-    if delta.HasField("reasoning_state_json"):
-        message.reasoning_state_json = delta.reasoning_state_json
+    for name in ("annotations_json", "reasoning_state_json"):
+        if delta.HasField(name):
+            setattr(message, name, getattr(delta, name))
     for piece in sorted(delta.tool_calls, key=lambda piece: piece.index):
         message.tool_calls.append(_tool_call(piece))
     choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
     if delta.HasField("logprobs"):
         choice.logprobs.CopyFrom(delta.logprobs)
+    if delta.HasField("parsed_json"):
+        choice.parsed_json = delta.parsed_json
     return choice
 
 

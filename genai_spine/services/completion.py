@@ -5,16 +5,17 @@ from collections.abc import AsyncGenerator
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
 from genai_spine.counting import Counter
-from genai_spine.errors import CompletionNotFound
 from genai_spine.inference import Inference
+from genai_spine.kept import KeptCompletions
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
 class CompletionService:
-    def __init__(self, inference: Inference, catalog: Catalog) -> None:
+    def __init__(self, inference: Inference, catalog: Catalog, kept: KeptCompletions) -> None:
         self.inference = inference
         self.catalog = catalog
         self.counter = Counter(catalog)
+        self.kept = kept
 
     async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         return await self.inference.complete(request, call)
@@ -36,7 +37,7 @@ class CompletionService:
         return await self.catalog.model(request.model)
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
-        raise CompletionNotFound(id=request.id)
+        return await self.kept.get(request.id)
 
     async def CountTokens(self, request: pb.CountTokensRequest, call: Call) -> pb.CountTokensResponse:
         return await self.counter.count(request.request, call)

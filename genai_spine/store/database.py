@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -132,6 +133,15 @@ class Database:
         """
         if rows:
             await self._writer.write(statement, rows)
+
+    def upsert(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
+        """Inserts the row, or puts it in the place of the one with its primary key."""
+        key = [column.name for column in table.primary_key]
+        if self.dialect == "sqlite":
+            lite = sqlite.insert(table).values(row)
+            return lite.on_conflict_do_update(index_elements=key, set_=dict(lite.excluded))
+        post = postgresql.insert(table).values(row)
+        return post.on_conflict_do_update(index_elements=key, set_=dict(post.excluded))
 
     async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
         """Makes other processes that upgrade wait until this connection's transaction ends."""

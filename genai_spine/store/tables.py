@@ -103,3 +103,37 @@ leases = sa.Table(
     sa.Column("lease_until", Utc, nullable=False),  # by the database's clock
     sa.Column("started_at", Utc, nullable=False),
 )
+
+# Answers that may be given again to equal requests. A row is replaced by a newer answer.
+response_cache = sa.Table(
+    "response_cache",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # fingerprint of the request
+    _text("operation"),  # completion or embeddings
+    _text("provider"),
+    _text("model"),  # the provider's own name
+    sa.Column("body", sa.LargeBinary, nullable=False),  # Completion or CreateEmbeddingsResponse
+    _number("body_bytes"),
+    sa.Column("created_at", Utc, nullable=False),  # both by the database's clock
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Index("ix_response_cache_expires_at", "expires_at"),
+)
+
+# Answers to requests that said DISCONNECT_POLICY_CONTINUE. A RUNNING row of a dead server has no answer.
+completions = sa.Table(
+    "completions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("request_id"),
+    sa.Column("execution_id", sa.Text),  # of the call that answered
+    _text("state"),  # RUNNING, DONE or FAILED
+    _text("server_id"),  # the process that makes the call
+    sa.Column("body", sa.LargeBinary),  # Completion; of a row that is DONE
+    sa.Column("error_reason", sa.Text),  # this and the next 2: of a row that is FAILED
+    sa.Column("error", sa.Text),
+    sa.Column("error_metadata", sa.Text),  # JSON object of texts
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Index("ix_completions_request_id", "request_id"),
+    sa.Index("ix_completions_expires_at", "expires_at"),
+)

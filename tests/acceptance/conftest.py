@@ -61,6 +61,7 @@ def settings(openai_process: UpstreamProcess, ollama_process: UpstreamProcess) -
         "GENAI_MODEL_ALIASES": "org/model=openai:gpt-4o",
         "GENAI_PROVIDER_RETRIES": "0",  # so that a failure reaches the client and its own retries
         "GENAI_CIRCUIT_FAILURES": "0",  # they fail on purpose
+        "GENAI_CACHE_ENABLED": "true",  # for requests that ask for it
         "GENAI_DRAIN_TIMEOUT": "2",
     }
 

@@ -206,7 +206,7 @@ async def test_pages_may_read_our_headers_also_on_errors(edge: Edge, path: str, 
     answer = await edge.call("GET", path, script, headers=FOREIGN)
     assert answer.headers["access-control-allow-origin"] == FOREIGN["origin"]
     exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"x-request-id", "retry-after", "grpc-status", "x-genai-cost-usd", "*"} <= exposed
+    assert {"x-request-id", "retry-after", "grpc-status", "x-genai-cost-usd", "x-cache", "*"} <= exposed
 
 
 # --- Request ids

@@ -288,3 +288,20 @@ class TestEndpoints:
         assert not found["builtin"].implicit
         asked = loaded(monkeypatch, GENAI_OLLAMA_URL="http://box:11434").endpoints
         assert not asked["ollama"].implicit
+
+
+class TestCache:
+    def test_is_off_and_in_memory_by_default(self) -> None:
+        found = settings.load()
+        assert (found.cache_enabled, found.cache_ttl, found.cache_backend) == (False, 3600, "memory")
+        assert (found.cache_memory_mb, found.stored_completion_ttl) == (64, 86400)
+
+    def test_variables_turn_it_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(
+            monkeypatch, GENAI_CACHE_ENABLED="true", GENAI_CACHE_TTL="60", GENAI_CACHE_BACKEND="database"
+        )
+        assert (found.cache_enabled, found.cache_ttl, found.cache_backend) == (True, 60, "database")
+
+    def test_redis_is_refused_with_what_to_use_instead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ValidationError, match="no Redis; `database`"):
+            loaded(monkeypatch, GENAI_CACHE_BACKEND="redis")

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.providers.chunks import completion, fold, merge
+from genai_spine.providers.chunks import completion, fold, joined, merge, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
 
 WORDS = st.text(max_size=4)
@@ -31,6 +31,7 @@ DELTAS = st.builds(
     logprobs=st.none() | st.builds(pb.Logprobs, content=st.lists(TOKENS, max_size=2)),
     annotations_json=st.none() | st.just("[1]"),
     reasoning_state_json=st.none() | st.just('[{"type":"thinking"}]'),
+    parsed_json=st.none() | st.just("{}"),
 )
 CHUNKS = st.builds(
     pb.CompletionChunk,
@@ -141,3 +142,22 @@ def test_what_the_stream_left_out_stays_unset() -> None:
     assert not whole.choices[0].HasField("logprobs")
     assert not whole.choices[0].message.HasField("reasoning")
     assert not whole.choices[0].message.content
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(CHUNKS, min_size=1, max_size=9))
+def test_joined_says_what_the_chunks_say_and_leaves_them_alone(chunks: list[pb.CompletionChunk]) -> None:
+    before = [copied(chunk) for chunk in chunks]
+    assert joined(chunks) == merged(chunks)
+    assert chunks == before
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(CHUNKS, max_size=6))
+async def test_unfolded_answer_folds_to_itself(chunks: list[pb.CompletionChunk]) -> None:
+    answer = await fold(stream(chunks))
+    answer.latency_ms, answer.cache_status = 5, pb.CACHE_STATUS_HIT
+    told = list(unfold(answer))
+    assert len(told) == len(answer.choices) + 1
+    assert [len(chunk.choices) for chunk in told] == [1] * len(answer.choices) + [0]
+    assert await fold(stream(told)) == answer

@@ -1,0 +1,49 @@
+"""What decides an answer, as one short text: equal requests have equal fingerprints, in every process."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from hashlib import sha256
+
+import msgspec
+
+from genai_spine.providers.base import NEUTRAL
+from genai_spine.v1 import completion_service_pb2 as pb
+
+Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
+
+VERSION = b"1"  # raised when equal requests get other fingerprints than before
+# Who asks, who else could answer, and what is done with the answer: none of it changes the answer.
+BESIDE = ("user", "cache_max_age_s", "coalesce", "disconnect_policy", "routing")
+# Values that mean the same as none.
+SAME_AS_UNSET: Mapping[str, object] = NEUTRAL | {"truncation": pb.TRUNCATION_NONE, "top_logprobs": 0}
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def of(operation: str, request: Request) -> str:
+    """64 hex digits. operation: completion or embeddings. Provider and model are the route's.
+
+    JSON texts count byte for byte, because the order of a schema's keys changes what a model writes; only
+    the top level of provider_options_json is sorted, which is where our own clients put fields together.
+    """
+    plain = deepcopy(request)
+    plain.DiscardUnknownFields()
+    for descriptor, value in plain.ListFields():
+        if descriptor.name in BESIDE or SAME_AS_UNSET.get(descriptor.name) == value:
+            plain.ClearField(descriptor.name)
+    if isinstance(plain, pb.CreateCompletionRequest):
+        for message in plain.messages:
+            message.ClearField("prompt_cache")
+    options = _sorted(plain.provider_options_json)
+    plain.ClearField("provider_options_json")
+    if options:
+        plain.provider_options_json = options
+    # Deterministic: maps are sorted by key. Two versions of protobuf may differ, and then miss once.
+    text = plain.SerializeToString(deterministic=True)
+    return sha256(b"\0".join((VERSION, operation.encode(), text))).hexdigest()
+
+
+def _sorted(options_json: str) -> str:
+    """Empty for no option at all."""
+    options = sorted(_object.decode(options_json).items()) if options_json else ()
+    return msgspec.json.encode(dict(options)).decode() if options else ""

@@ -1,0 +1,80 @@
+"""Completions that are kept for callers who went away: the only SQL of completions."""
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import RowMapping, exists, select, update
+
+from genai_spine.store import expiry
+from genai_spine.store.database import Database, Now
+from genai_spine.store.tables import completions, leases
+from genai_spine.v1 import completion_service_pb2 as pb
+
+LOST = "LOST"  # never in the table: RUNNING by a server without a live lease
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The error that a call ended with."""
+
+    reason: str  # ErrorReason without its prefix
+    message: str
+    metadata: dict[str, str]
+
+
+class Completions:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, id: str, request_id: str, server_id: str, ttl_s: float) -> None:
+        row = {
+            "id": id,
+            "request_id": request_id,
+            "server_id": server_id,
+            "state": "RUNNING",
+            "created_at": Now(),
+            "expires_at": Now(ttl_s),
+        }
+        async with self._database.engine.begin() as connection:
+            await connection.execute(completions.insert().values(row))
+
+    async def finish(self, id: str, outcome: pb.Completion | Failed, ttl_s: float) -> None:
+        """It is kept for ttl_s from now on."""
+        row: dict[str, object] = {"expires_at": Now(ttl_s)}
+        if isinstance(outcome, Failed):
+            error = outcome.message.replace("\0", "\ufffd")  # PostgreSQL holds no NUL
+            row |= {"state": "FAILED", "error_reason": outcome.reason, "error": error}
+            row["error_metadata"] = msgspec.json.encode(outcome.metadata).decode()
+        else:
+            row |= {"state": "DONE", "body": outcome.SerializeToString()}
+            row["execution_id"] = outcome.execution_id
+        async with self._database.engine.begin() as connection:
+            await connection.execute(update(completions).where(completions.c.id == id).values(row))
+
+    async def find(self, id: str) -> pb.Completion | Failed | str | None:
+        """Of the id, otherwise the newest of the request id; the state when there is no outcome."""
+        columns = completions.c
+        lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
+        query = select(completions, lives.label("lives")).where(columns.expires_at > Now())
+        async with self._database.engine.connect() as connection:
+            for found in (
+                query.where(columns.id == id),
+                query.where(columns.request_id == id).order_by(columns.created_at.desc()).limit(1),
+            ):
+                row = (await connection.execute(found)).mappings().one_or_none()
+                if row is not None:
+                    return _outcome(row)
+        return None
+
+    async def sweep(self) -> int:
+        """Number of rows that had run out and are deleted now; call it again while it is expiry.ROWS."""
+        return await expiry.sweep(self._database, completions)
+
+
+def _outcome(row: RowMapping) -> pb.Completion | Failed | str:
+    if row["state"] == "DONE":
+        return pb.Completion.FromString(row["body"])
+    if row["state"] == "FAILED":
+        metadata = msgspec.json.decode(row["error_metadata"], type=dict[str, str])
+        return Failed(row["error_reason"], row["error"], metadata)
+    return "RUNNING" if row["lives"] else LOST

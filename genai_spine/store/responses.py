@@ -1,0 +1,52 @@
+"""The response cache's rows: the only SQL of response_cache."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from genai_spine.store import expiry
+from genai_spine.store.database import Database, Now
+from genai_spine.store.tables import response_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer as it is stored: body is the serialised message."""
+
+    operation: str
+    provider: str
+    model: str
+    body: bytes
+
+
+class Responses:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, key: str, response: Response, ttl_s: float) -> None:
+        row = {
+            "key": key,
+            "operation": response.operation,
+            "provider": response.provider,
+            "model": response.model,
+            "body": response.body,
+            "body_bytes": len(response.body),
+            "created_at": Now(),
+            "expires_at": Now(ttl_s),
+        }
+        async with self._database.engine.begin() as connection:
+            await connection.execute(self._database.upsert(response_cache, row))
+
+    async def find(self, key: str, max_age_s: float) -> tuple[bytes, float] | None:
+        """Body and age in seconds of an answer that is young enough and has not run out."""
+        columns = response_cache.c
+        query = select(columns.body, columns.created_at, Now().label("now")).where(
+            columns.key == key, columns.expires_at > Now(), columns.created_at > Now(-max_age_s)
+        )
+        async with self._database.engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else (row.body, max(0.0, (row.now - row.created_at).total_seconds()))
+
+    async def sweep(self) -> int:
+        """Number of rows that had run out and are deleted now; call it again while it is expiry.ROWS."""
+        return await expiry.sweep(self._database, response_cache)

@@ -1,0 +1,47 @@
+"""Deletes rows that have run out, in the background."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from genai_spine.store.expiry import ROWS
+
+PERIOD_S = 60.0
+PAUSE_S = 0.1  # between two statements, so that other writers get their turn
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    def __init__(
+        self, sweeps: Mapping[str, Callable[[], Awaitable[int]]], period_s: float = PERIOD_S
+    ) -> None:
+        """sweeps: by the name of the table; each returns how many rows it deleted, at most ROWS."""
+        self._sweeps = sweeps
+        self._period_s = period_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while True:
+            for table, sweep in self._sweeps.items():
+                try:
+                    await _sweep_all(sweep)
+                except Exception as error:
+                    log.warning("sweep_failed", table=table, cause=f"{type(error).__name__}: {error}"[:500])
+            await asyncio.sleep(self._period_s)
+
+
+async def _sweep_all(sweep: Callable[[], Awaitable[int]]) -> None:
+    deleted = ROWS
+    while deleted >= ROWS:
+        deleted = await sweep()
+        await asyncio.sleep(PAUSE_S)
