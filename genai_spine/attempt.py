@@ -187,12 +187,15 @@ class Attempt:
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         lost = error.metadata.get("provider_code") == "connection_lost"
-        if self.turn.delivered or lost or isinstance(error, AT_WORK):
-            await Measure.of(self.request.model)  # from now on at hand
-            self._price(self._used(self._partial()))
-        else:
-            self._price(self._usage or tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED))
-        await self._settle()
+        worked = self.turn.delivered or lost or isinstance(error, AT_WORK)
+        try:
+            if worked and self._said and self._usage is None:  # text to be counted is worth an encoding
+                await Measure.of(self.request.model)
+        finally:  # also when the caller goes away meanwhile
+            nothing = tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED)
+            self._price(self._used(self._partial()) if worked else self._usage or nothing)
+            booked = self._close()
+        await booked
 
     def cancelled(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
