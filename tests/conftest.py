@@ -1,3 +1,9 @@
 """What every test may use."""
 
+import os
+
+# PostgreSQL is started by fork and exec, at times beside a running grpc server, whose own handlers of a fork
+# can crash the child. Set before grpc is imported.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 pytest_plugins = ["tests.databases", "tests.aws_credentials"]

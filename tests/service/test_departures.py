@@ -170,7 +170,9 @@ class TestDeadline:
         assert len(text_of(seen)) > 20
         [row] = await service.rows("deadline-3")
         assert row.usage.output_provenance == PARTIAL
-        assert row.usage.output_tokens == pytest.approx(service.openai.bill[0].completion_tokens, abs=6)
+        # What was on its way when grpc ended the call is on the upstream's bill, and was not delivered.
+        billed, delivered = service.openai.bill[0].completion_tokens, text_of(seen).count(WORD)
+        assert 0.8 * delivered <= row.usage.output_tokens <= 1.2 * billed
 
     async def test_no_attempt_is_made_that_could_not_end_in_time(self, service: Running) -> None:
         service.openai.default = openai_errors.rate_limited(5)
