@@ -17,7 +17,9 @@ from genai_spine.providers.aws import EventStream
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.bedrock import Bedrock
 from genai_spine.providers.bedrock_answers import EVENT, STOP_REASONS, Reader
+from genai_spine.providers.bedrock_json import SCHEMA as RULES
 from genai_spine.providers.chunks import fold
+from genai_spine.providers.json_schema import portable
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.bedrock_options import PARAMETERS
 from tests.contract.options import FUNCTION, PNG, SCHEMA
@@ -44,7 +46,7 @@ CONFIG: Any = {
 SCHEMA_FORMAT: Any = {
     "textFormat": {
         "type": "json_schema",
-        "structure": {"jsonSchema": {"name": "person", "schema": SCHEMA}},
+        "structure": {"jsonSchema": {"name": "person", "schema": portable(SCHEMA, RULES)}},
     }
 }
 

@@ -130,7 +130,7 @@ class TestCancel:
 
     async def test_a_caller_that_reads_nothing_holds_the_upstream_back(self, service: Running) -> None:
         """Flow control reaches from the client to the upstream; nothing is piled up in between."""
-        service.openai.script(Reply(["x" * 10_000] * 3000, events_per_write=20))
+        service.openai.script(Reply(["x" * 10_000] * 6000, events_per_write=20))
         call = service.completions.StreamCompletion(asked())
         await call.read()
         [entry] = service.openai.bill
@@ -139,7 +139,7 @@ class TestCancel:
             await asyncio.sleep(0.2)
             if entry.chunks == held:
                 break
-        assert entry.chunks == held < 2900, "30 MB fit nowhere on the way"
+        assert entry.chunks == held < 5800, "60 MB fit nowhere on the way"
         call.cancel()
         await service.openai.bill.until(lambda bill: bill[0].disconnected)
 

@@ -139,7 +139,7 @@ class TestText:
 
 class TestNativeBody:
     async def test_messages_make_it_the_older_services_own(self, service: Running) -> None:
-        service.openai.script(Reply("four"))
+        service.openai.script(Reply('{"sum": 4}'))
         body = {
             "messages": [{"role": "user", "content": "json: 2+2?"}],
             "model": "gpt-4o",
@@ -161,7 +161,7 @@ class TestNativeBody:
             "execution_id",
         }
         assert answer["id"].startswith("comp_")
-        assert (answer["content"], answer["model"], answer["provider"]) == ("four", "gpt-4o", "openai")
+        assert (answer["content"], answer["model"], answer["provider"]) == ('{"sum": 4}', "gpt-4o", "openai")
         assert set(answer["usage"]) == {"input_tokens", "output_tokens", "total_tokens"}
         sent = service.openai.bill[0].body
         assert (sent["temperature"], sent["max_completion_tokens"]) == (0.7, 9)
