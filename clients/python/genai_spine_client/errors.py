@@ -32,7 +32,15 @@ class InvalidRequest(SpineError):
 
 
 class NotFound(SpineError):
-    """No provider serves this model."""
+    """There is no such model, prompt, session, message, price or stored answer."""
+
+
+class Conflict(SpineError):
+    """Something of that name is there already, or it was changed by somebody else."""
+
+
+class Forbidden(SpineError):
+    """It belongs to the service and cannot be changed."""
 
 
 class RateLimited(SpineError):
@@ -69,6 +77,20 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.DEADLINE_EXCEEDED: TimedOut,
     ErrorReason.SERVICE_UNAVAILABLE: Unavailable,
     ErrorReason.INTERNAL_ERROR: SpineError,
+    ErrorReason.SCHEMA_MISMATCH: ProviderFailed,
+    ErrorReason.COMPLETION_NOT_FOUND: NotFound,
+    ErrorReason.NO_CANDIDATES: InvalidRequest,
+    ErrorReason.PROVIDER_RESTING: Unavailable,
+    ErrorReason.PRICE_NOT_FOUND: NotFound,
+    ErrorReason.NOT_FOUND: NotFound,
+    ErrorReason.INVALID_PROMPT_VARIABLES: InvalidRequest,
+    ErrorReason.INVALID_TEMPLATE: InvalidRequest,
+    ErrorReason.PROMPT_NOT_FOUND: NotFound,
+    ErrorReason.PROMPT_PROTECTED: Forbidden,
+    ErrorReason.CONFLICT: Conflict,
+    ErrorReason.ETAG_MISMATCH: Conflict,
+    ErrorReason.SESSION_NOT_FOUND: NotFound,
+    ErrorReason.MESSAGE_NOT_FOUND: NotFound,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {
