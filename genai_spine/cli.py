@@ -1,4 +1,5 @@
-"""The command line: `genai-spine up | serve | migrate | chat | models | prices | doctor | health`.
+"""The command line: `genai-spine up | serve | migrate | chat | models | prices | sessions | executions |
+doctor | health`.
 
 Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
 1 it failed (the reason is on standard error), 2 the command line is wrong.
@@ -6,14 +7,11 @@ Every command has --help, and --json where it prints something a program may rea
 
 import json
 import sys
-from collections.abc import Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import grpc
 import typer
-import uvloop
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
 from rich.console import Console
@@ -22,8 +20,8 @@ from rich.table import Table
 
 from genai_spine import VERSION, telemetry
 from genai_spine.client import Client
-from genai_spine.errors import SpineError
-from genai_spine.servers import Failed
+from genai_spine.commands import executions, sessions
+from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1.provider_service_pb2 import Capability
 
 # The server's own modules are imported by the commands that need them: a health check in a container
@@ -41,18 +39,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="GenAI Spine: one typed AI service for all your services.",
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
-DEFAULT_ADDRESS = "127.0.0.1:8100"
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(executions.app, name="executions")
 
 
 def main() -> None:
     app()
-
-
-def fail(reason: object) -> NoReturn:
-    typer.echo(f"genai-spine: {reason}", err=True)
-    raise typer.Exit(1)
 
 
 def settings_with(**options: Any) -> "Settings":
@@ -89,16 +81,6 @@ def known_lanes(given: list[str] | None) -> list[str] | None:
     if unknown := set(given or ()) - set(get_args(Lane)):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))} is not one of {', '.join(get_args(Lane))}")
     return given
-
-
-def run(job: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return uvloop.run(job)
-    except grpc.aio.AioRpcError as error:
-        reason = error.details() or error.code().name
-        fail(f"{error.code().name}: {reason}")
-    except (SpineError, OSError, Failed, ValueError) as error:
-        fail(error)
 
 
 @app.callback(invoke_without_command=True)

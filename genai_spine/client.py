@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
 
 CONNECT_S = 5.0
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server that answers. Errors: ConnectionError."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        await _connected(channel, address)
+        yield channel
 
 
 class Client:

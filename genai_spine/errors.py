@@ -339,6 +339,15 @@ class MessageNotFound(SpineError):
     rest_code = "NOT_FOUND"
 
 
+class ExecutionNotFound(SpineError):
+    """no execution '{execution}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_EXECUTION_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"
+
+
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
     """The error that was kept by its reason_name, text and metadata; InternalError for a reason unknown."""
     kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)

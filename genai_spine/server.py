@@ -32,6 +32,7 @@ from genai_spine.relay import Relays
 from genai_spine.routing import Router
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
+from genai_spine.services.execution import ExecutionService
 from genai_spine.services.health import HealthService
 from genai_spine.services.media import MediaService
 from genai_spine.services.openai import Facade, OpenAIService
@@ -40,36 +41,46 @@ from genai_spine.services.openai_media import MediaFacade
 from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
+from genai_spine.services.session import SessionService
 from genai_spine.services.usage import UsageService
+from genai_spine.session_sends import Sends
+from genai_spine.sessions import Conversations
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
+from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.responses import Responses
+from genai_spine.store.session_messages import SessionMessages
+from genai_spine.store.sessions import Sessions
 from genai_spine.sweeper import Sweeper
 from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
     completion_service_pb2,
     document_service_pb2,
+    execution_service_pb2,
     health_service_pb2,
     media_service_pb2,
     openai_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
+    session_service_pb2,
     usage_service_pb2,
 )
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
 from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
+from genai_spine.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from genai_spine.v1.media_service_pb2_grpc import add_MediaServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
 from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServiceServicer_to_server
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
+from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
@@ -83,6 +94,8 @@ FILES = (
     usage_service_pb2,
     health_service_pb2,
     document_service_pb2,
+    session_service_pb2,
+    execution_service_pb2,
 )
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
@@ -177,6 +190,7 @@ def build(settings: Settings) -> Server:
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
     names = _attach(door, CompletionService(inference, catalog, kept), registry, database)
+    _attach_sessions(door, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
@@ -228,12 +242,22 @@ def _attach(
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
         (add_UsageServiceServicer_to_server, UsageService(PriceList(catalog))),
+        (
+            add_ExecutionServiceServicer_to_server,
+            ExecutionService(Executions(database), ExecutionHistory(database)),
+        ),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
     ]
     for add, service in attached:
         add(service, door)
     return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+def _attach_sessions(door: Door, inference: Inference, database: Database, lease_ttl_s: float) -> None:
+    conversations = Conversations(Sessions(database), SessionMessages(database))
+    sends = Sends(conversations, inference, lease_ttl_s)
+    add_SessionServiceServicer_to_server(SessionService(conversations, sends), door)  # type: ignore[arg-type]
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:

@@ -131,7 +131,7 @@ class Executions:
         query = select(executions).where(executions.c.id == id)
         async with self._database.engine.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
-        return None if row is None else _execution(row)
+        return None if row is None else execution_of(row)
 
     async def by_request(self, request_id: str) -> list[Execution]:
         """The calls that one request made, in their order."""
@@ -142,7 +142,7 @@ class Executions:
                 .mappings()
                 .all()
             )
-        return [_execution(row) for row in rows]
+        return [execution_of(row) for row in rows]
 
     async def count(self, scope: Scope) -> int:
         query = select(func.count()).select_from(executions).where(*_within(scope))
@@ -158,7 +158,7 @@ class Executions:
         query = query.order_by(executions.c.created_at, executions.c.id).limit(limit)
         async with self._database.engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [_execution(row) for row in rows]
+        return [execution_of(row) for row in rows]
 
     async def reprice(self, rated: Sequence[tuple[Execution, pb.Cost]]) -> None:
         """Writes other costs into settled rows, in one transaction.
@@ -256,7 +256,7 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     return conditions if scope.provider is None else [*conditions, row.provider == scope.provider]
 
 
-def _execution(row: RowMapping) -> Execution:
+def execution_of(row: RowMapping) -> Execution:
     execution = Execution(state=f"EXECUTION_STATE_{row['state']}")
     for column, field in (_TEXTS | _OPTIONAL_TEXTS | _NUMBERS).items():
         if row[column]:

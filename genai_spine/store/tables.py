@@ -27,6 +27,11 @@ def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False)
 
 
+def _partial(name: str, where: str, *columns: str) -> sa.Index:
+    """An index of the rows for which `where` holds."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
 # One row per call of a provider: written PENDING before the call, settled once after it.
 executions = sa.Table(
     "executions",
@@ -86,6 +91,11 @@ executions = sa.Table(
     sa.Column("metadata_json", sa.Text),  # as the caller gave it
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
+    # What few rows have costs the others nothing.
+    _partial("ix_executions_session", "session_id IS NOT NULL", "session_id", "created_at"),
+    _partial("ix_executions_prompt", "prompt_id IS NOT NULL", "prompt_id", "created_at"),
+    _partial("ix_executions_user", "user_id IS NOT NULL", "user_id", "created_at"),
+    _partial("ix_executions_failed", "success IS false", "created_at"),
     sa.Index(
         "ix_executions_pending",
         "server_id",
@@ -136,4 +146,69 @@ completions = sa.Table(
     sa.Column("expires_at", Utc, nullable=False),
     sa.Index("ix_completions_request_id", "request_id"),
     sa.Index("ix_completions_expires_at", "expires_at"),
+)
+
+# One row per chat session. The sums are those of its messages and its summary: what changes a message
+# changes them in the same transaction.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # UUID
+    sa.Column("title", sa.Text),
+    sa.Column("title_folded", sa.Text),  # for the search; databases do not fold the case of all letters
+    _text("model"),
+    sa.Column("provider", sa.Text),  # NULL: found from the model
+    _text("system_prompt"),
+    _text("metadata_json"),
+    _text("history_policy"),  # ALL, WINDOW or SUMMARY
+    _number("history_window"),
+    sa.Column("parent_session_id", sa.Text),  # which may be gone
+    _number("message_count"),
+    _number("total_tokens"),
+    _number("total_cost_ticks"),
+    sa.Column("summary", sa.Text),
+    _number("summary_messages"),  # so many, from the first on, are in the summary
+    _number("summary_tokens"),  # that all summaries have taken
+    _number("summary_cost_ticks"),
+    sa.Column("send_token", sa.Text),  # of the send that runs
+    sa.Column("send_until", Utc),  # by the database's clock; a send that died ends there
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("updated_at", Utc, nullable=False),
+    sa.Index("ix_sessions_updated_at", "updated_at", "id"),
+)
+
+# What was said, by user and assistant. The system message is the session's system_prompt.
+session_messages = sa.Table(
+    "session_messages",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # UUID
+    sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _number("sequence"),  # from 0, without gaps
+    _text("role"),  # user or assistant
+    _text("content"),
+    _text("content_folded"),  # for the search
+    _text("model"),
+    sa.Column("provider", sa.Text),  # NULL: a user's message, as are the next two
+    sa.Column("execution_id", sa.Text),
+    _number("input_tokens"),
+    _number("output_tokens"),
+    _number("cost_ticks"),
+    _number("latency_ms"),
+    _text("metadata_json"),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Index("ux_session_messages", "session_id", "sequence", unique=True),
+)
+
+# Files that came with a message, whole: each send passes them to the model again.
+session_attachments = sa.Table(
+    "session_attachments",
+    metadata,
+    sa.Column(
+        "message_id", sa.Text, sa.ForeignKey("session_messages.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("position", sa.Integer, primary_key=True),  # from 0
+    _text("filename"),
+    _text("media_type"),
+    _number("size_bytes"),
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )

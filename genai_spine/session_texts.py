@@ -1,0 +1,125 @@
+"""Sessions as text: JSON that can be imported again, and Markdown for people."""
+
+import asyncio
+from uuid import uuid4
+
+from google.protobuf import json_format
+
+from genai_spine import fields
+from genai_spine.errors import InvalidFields, InvalidRequest
+from genai_spine.session_history import check_attachments
+from genai_spine.sessions import WINDOW, Conversations, begun, check_metadata
+from genai_spine.v1 import session_service_pb2 as pb
+
+VERSION = 1
+MOST_FILE_BYTES = 24 << 20  # of a JSON export: base64 makes 32 MiB of them
+MOST_TOKENS = 1 << 31  # of a message, and of a session
+MOST_TICKS = 1 << 53
+
+
+class Texts:
+    def __init__(self, conversations: Conversations) -> None:
+        self.conversations = conversations
+
+    async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
+        """Errors: SessionNotFound, InvalidRequest."""
+        session = await self.conversations.get(request.session_id)
+        messages = self.conversations.messages
+        with_files = request.include_attachments or not request.HasField("include_attachments")
+        is_json = request.format != "markdown"
+        if is_json and with_files and await messages.file_bytes(session.id) > MOST_FILE_BYTES:
+            problem = f"the files of this session have more than {MOST_FILE_BYTES} bytes; export without them"
+            raise InvalidRequest(field="include_attachments", problem=problem)
+        said = await messages.between(session.id, 0, session.message_count, with_files=is_json and with_files)
+        if is_json:
+            export = pb.SessionExport(version=VERSION, session=session, messages=said)
+            text = await asyncio.to_thread(_json, export)
+            return pb.ExportSessionResponse(text=text, media_type="application/json")
+        return pb.ExportSessionResponse(text=_markdown(session, said), media_type="text/markdown")
+
+    async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
+        """Errors: InvalidFields."""
+        export = await asyncio.to_thread(_parsed, request.json)
+        session = _session(export)
+        await self.conversations.sessions.add(session, export.messages)
+        return session
+
+
+def _json(export: pb.SessionExport) -> str:
+    return json_format.MessageToJson(export, preserving_proto_field_name=True, ensure_ascii=False)
+
+
+def _parsed(text: str) -> pb.SessionExport:
+    try:
+        export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
+    except (json_format.ParseError, RecursionError, ValueError) as error:
+        raise InvalidFields([("json", f"is no exported session: {str(error)[:300]}")]) from None
+    fields.check(export)
+    return export
+
+
+def _session(export: pb.SessionExport) -> pb.Session:
+    """The session that the export makes, and its messages, with ids of their own and exact sums."""
+    given = export.session
+    if not given.model:
+        raise InvalidFields([("session.model", "is required")])
+    check_metadata(given.metadata, "session.metadata")
+    session = begun()
+    if given.HasField("created_at"):
+        session.created_at.CopyFrom(given.created_at)
+    for name in ("id", "created_at", "updated_at"):
+        given.ClearField(name)
+    session.MergeFrom(given)
+    session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL
+    session.history_window = min(given.history_window, 1000) or WINDOW
+    if not 0 < session.summary.message_count <= len(export.messages):
+        session.ClearField("summary")
+    for number, entry in enumerate(export.messages):
+        _adopt(entry, session, number)
+    _sum_up(session, export)
+    return session
+
+
+def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
+    message, place = entry.message, f"messages[{number}]"
+    if message.role not in ("user", "assistant"):
+        raise InvalidFields([(f"{place}.message.role", "must be user or assistant")])
+    if not message.content:
+        raise InvalidFields([(f"{place}.message.content", "is required")])
+    check_metadata(message.metadata, f"{place}.message.metadata")
+    check_attachments(entry.attachments, f"{place}.attachments")
+    message.id, message.session_id, message.sequence = str(uuid4()), session.id, number
+    message.model = message.model or session.model
+    message.tokens = message.input_tokens + message.output_tokens
+    if not message.HasField("created_at"):
+        message.created_at.CopyFrom(session.created_at)
+
+
+def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
+    summary = session.summary
+    tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
+    ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
+    if sum(tokens) >= MOST_TOKENS or min(ticks) < 0 or sum(ticks) >= MOST_TICKS:
+        raise InvalidFields([("messages", "must have tokens and costs that a session can have")])
+    session.message_count = len(export.messages)
+    session.total_tokens, session.total_cost_ticks = sum(tokens), sum(ticks)
+    session.total_cost_usd = session.total_cost_ticks / 10**10
+
+
+def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
+    began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    total = f"{session.message_count} messages, {session.total_tokens} tokens"
+    parts = [
+        f"# {session.title or f'Session {session.id}'}",
+        f"{session.model}, {began}, {total}, ${session.total_cost_usd:.6f}",
+    ]
+    if session.system_prompt:
+        parts += ["## System", session.system_prompt]
+    for entry in said:
+        message = entry.message
+        parts += [f"## {message.role.capitalize()}", message.content]
+        parts += [
+            f"*File: {info.filename} ({info.media_type}, {info.size_bytes} bytes)*"
+            for info in message.attachments
+        ]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,128 @@
+"""Chat sessions: what is kept of them, and everything that is done with them but saying something.
+
+Sends are in session_sends.py, what a model gets to see of a session is in session_history.py, and
+session_texts.py writes and reads sessions as text.
+"""
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID, uuid4, uuid5
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
+from genai_spine.store.session_messages import SessionMessages
+from genai_spine.store.sessions import Sessions
+from genai_spine.v1 import session_service_pb2 as pb
+
+WINDOW = 20  # messages
+SESSIONS, MESSAGES = 50, 100  # on a page
+LONGEST_METADATA = 65_536  # characters, as JSON
+
+
+class Conversations:
+    def __init__(self, sessions: Sessions, messages: SessionMessages) -> None:
+        self.sessions = sessions
+        self.messages = messages
+
+    async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
+        check_metadata(request.metadata)
+        session = begun(
+            title=request.title or None,
+            model=request.model,
+            provider=request.provider or None,
+            system_prompt=request.system_prompt,
+            history_policy=request.history_policy or pb.HISTORY_POLICY_ALL,
+            history_window=request.history_window or WINDOW,
+        )
+        session.metadata.CopyFrom(request.metadata)
+        await self.sessions.add(session)
+        return session
+
+    async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
+        limit = request.limit or SESSIONS
+        found, total = await self.sessions.page(request, limit)
+        return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
+
+    async def get(self, id: str) -> pb.Session:
+        """Errors: SessionNotFound, as of every method that takes an id."""
+        return _there(await self.sessions.get(id), id)
+
+    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
+        check_metadata(request.metadata)
+        return _there(await self.sessions.change(request), request.session_id)
+
+    async def remove(self, id: str) -> None:
+        if not await self.sessions.remove(id):
+            raise SessionNotFound(session=id)
+
+    async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+        session = await self.get(request.session_id)
+        first = [_system_message(session)] if session.system_prompt else []
+        limit, offset = request.limit or MESSAGES, request.offset
+        shown = first[offset:limit]
+        rest = max(0, offset - len(first))
+        if limit > len(shown):
+            shown += await self.messages.page(session.id, limit - len(shown), rest)
+        return pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
+
+    async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
+        """Errors also: MessageNotFound."""
+        parent = await self.get(request.session_id)
+        count = parent.message_count
+        if request.HasField("message_id"):
+            number = await self.messages.number_of(parent.id, request.message_id)
+            if number is None:
+                raise MessageNotFound(session=parent.id, message=request.message_id)
+            count = number + 1
+        child = begun(parent_session_id=parent.id)
+        for name in ("id", "created_at", "updated_at", "parent_session_id"):
+            parent.ClearField(name)
+        child.MergeFrom(parent)
+        if request.title:
+            child.title = request.title
+        if child.summary.message_count > count:
+            child.ClearField("summary")
+        await self.messages.branch(child, count)
+        return await self.get(child.id)
+
+
+def begun(**fields: object) -> pb.Session:
+    """A session of now, with an id of its own."""
+    session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
+    session.created_at.FromDatetime(datetime.now(UTC))
+    session.updated_at.CopyFrom(session.created_at)
+    session.metadata.SetInParent()
+    return session
+
+
+def check_metadata(metadata: Struct, field: str = "metadata") -> None:
+    """Errors: InvalidFields."""
+    try:
+        text = json.dumps(json_format.MessageToDict(metadata), allow_nan=False)
+    except (json_format.SerializeToJsonError, ValueError):
+        raise InvalidFields([(field, "must have finite numbers only")]) from None
+    if len(text) > LONGEST_METADATA:
+        problem = f"must have at most {LONGEST_METADATA} characters as JSON, got {len(text)}"
+        raise InvalidFields([(field, problem)])
+
+
+def _there(session: pb.Session | None, id: str) -> pb.Session:
+    if session is None:
+        raise SessionNotFound(session=id)
+    return session
+
+
+def _system_message(session: pb.Session) -> pb.SessionMessage:
+    """It has no row of its own: it is the session's system_prompt."""
+    message = pb.SessionMessage(
+        id=str(uuid5(UUID(session.id), "system")),
+        session_id=session.id,
+        role="system",
+        content=session.system_prompt,
+        model=session.model,
+        created_at=session.created_at,
+    )
+    message.metadata.SetInParent()
+    return message

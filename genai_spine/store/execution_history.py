@@ -1,0 +1,99 @@
+"""The history of executions in pages, the newest first.
+
+Every page is bounded: one filter that has an index of its own chooses the rows, and the other filters look
+at the newest SCANNED of those. What lies further back is on later pages.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, literal_column, or_, select
+
+from genai_spine.store.database import Database
+from genai_spine.store.executions import execution_of
+from genai_spine.store.tables import executions
+from genai_spine.v1 import execution_pb2
+from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
+
+SCANNED = 10_000  # rows
+OTHERS = ("provider", "model", "capability")  # filters without an index
+UNSUCCESSFUL = ("FAILED", "CANCELLED", "LOST")
+
+
+class Place(NamedTuple):
+    """Where a page ends: the rows after it are older, or as old with a smaller id."""
+
+    created_at: datetime
+    id: str
+
+
+class Page(NamedTuple):
+    executions: list[Execution]
+    end: Place | None  # None: it was the last one
+
+
+class ExecutionHistory:
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+
+    async def page(self, request: ListExecutionsRequest, limit: int, after: Place | None) -> Page:
+        """after: end of the page before; None: from the newest row on."""
+        chosen, others = _filters(request)
+        chosen += _times(request, after)
+        newest = (executions.c.created_at.desc(), executions.c.id.desc())
+        bound: datetime | None = None
+        async with self._engine.connect() as connection:
+            if others:
+                reach = select(executions.c.created_at).where(*chosen).order_by(newest[0])
+                bound = (await connection.execute(reach.offset(SCANNED - 1).limit(1))).scalar_one_or_none()
+                if bound is not None:
+                    others.append(executions.c.created_at >= bound)
+            query = select(executions).where(*chosen, *others).order_by(*newest).limit(limit + 1)
+            rows = (await connection.execute(query)).mappings().all()
+        found = [execution_of(row) for row in rows[:limit]]
+        if len(rows) > limit:
+            return Page(found, Place(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
+        return Page(found, None if bound is None else Place(bound, ""))
+
+
+def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Those that choose rows by an index, at most one, and the others."""
+    by_index = [
+        column == value.replace("\0", "")
+        for column, value in (
+            (executions.c.request_id, request.request_id),
+            (executions.c.session_id, request.session_id),
+            (executions.c.prompt_id, request.prompt_id),
+            (executions.c.user_id, request.user),
+        )
+        if value
+    ]
+    columns: Any = executions.c
+    others = [
+        columns[name] == getattr(request, name).replace("\0", "") for name in OTHERS if getattr(request, name)
+    ]
+    state = execution_pb2.ExecutionState.Name(request.state).removeprefix("EXECUTION_STATE_")
+    # Literals, because partial indexes serve no placeholders.
+    if state == "PENDING":
+        by_index.append(executions.c.state == literal_column("'PENDING'"))
+    elif request.state:
+        others.append(executions.c.state == state)
+    if state in UNSUCCESSFUL or (request.HasField("success") and not request.success):
+        by_index.append(literal_column("success IS false", executions.c.success.type))
+    if request.success:
+        others.append(executions.c.success.is_(True))
+    return by_index[:1], [*by_index[1:], *others]
+
+
+def _times(request: ListExecutionsRequest, after: Place | None) -> list[ColumnElement[bool]]:
+    created_at, id = executions.c.created_at, executions.c.id
+    found: list[ColumnElement[bool]] = []
+    if request.HasField("start_time"):
+        found.append(created_at >= request.start_time.ToDatetime(UTC))
+    if request.HasField("end_time"):
+        found.append(created_at < request.end_time.ToDatetime(UTC))
+    if after:
+        older = or_(created_at < after.created_at, and_(created_at == after.created_at, id < after.id))
+        found += [created_at <= after.created_at, older]
+    return found

@@ -1,0 +1,252 @@
+"""Sessions: the rows of chat sessions, and the lease that lets one send at a time run in each.
+
+The lease is two columns of the row, by the database's clock: it holds between processes, and a process
+that died holds none for longer than its time to live.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from genai_spine.store.database import Database, Now
+from genai_spine.store.tables import session_attachments, session_messages, sessions
+from genai_spine.v1 import session_service_pb2 as pb
+
+TICKS_PER_USD = 10**10
+FREE = {"send_token": None, "send_until": None}
+
+
+class Sessions:
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+
+    async def get(self, id: str) -> pb.Session | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
+        return None if row is None else session_of(row)
+
+    async def page(self, request: pb.ListSessionsRequest, limit: int) -> tuple[list[pb.Session], int]:
+        """The newest change first, and how many there are in all."""
+        matching = _filters(request)
+        query = select(sessions).where(*matching)
+        newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
+        counted = select(func.count()).select_from(sessions).where(*matching)
+        async with self._engine.connect() as connection:
+            total = (await connection.execute(counted)).scalar_one()
+            rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
+        return [session_of(row) for row in rows], total
+
+    async def add(self, session: pb.Session, said: Iterable[pb.ExportedMessage] = ()) -> None:
+        """A session with its messages, in one transaction; its sums are the caller's to set."""
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(sessions).values(row_of(session)))
+            await add_messages(connection, said)
+
+    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
+        """Sets the fields that the request has; None: no such session."""
+        values = _changes(request) | {"updated_at": datetime.now(UTC)}
+        changed = update(sessions).where(_is(request.session_id)).values(values).returning(sessions)
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(changed)).mappings().one_or_none()
+        return None if row is None else session_of(row)
+
+    async def remove(self, id: str) -> bool:
+        """With everything that was said in it; false: no such session."""
+        async with self._engine.begin() as connection:
+            return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
+
+    async def claim(self, id: str, token: str, ttl_s: float) -> pb.Session | None:
+        """The session as it is now, for this send alone; None: it is not there, or another send has it."""
+        free = or_(sessions.c.send_token.is_(None), sessions.c.send_until <= Now())
+        lease = {"send_token": token, "send_until": Now(ttl_s)}
+        claimed = update(sessions).where(_is(id), free).values(lease).returning(sessions)
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(claimed)).mappings().one_or_none()
+        return None if row is None else session_of(row)
+
+    async def renew(self, id: str, token: str, ttl_s: float) -> bool:
+        """False: the send has lost its lease."""
+        return await self._held(id, token, {"send_until": Now(ttl_s)})
+
+    async def release(self, id: str, token: str) -> None:
+        await self._held(id, token, FREE)
+
+    async def keep_summary(self, id: str, token: str, summary: pb.HistorySummary) -> bool:
+        """Puts a summary in the place of the one before, and adds what it took; false as renew().
+
+        Its tokens and cost_ticks are those of this one summary.
+        """
+        values = {
+            "summary": clean(summary.text),
+            "summary_messages": summary.message_count,
+            "summary_tokens": sessions.c.summary_tokens + summary.tokens,
+            "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost_ticks,
+            "total_tokens": sessions.c.total_tokens + summary.tokens,
+            "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost_ticks,
+        }
+        return await self._held(id, token, values)
+
+    async def _held(self, id: str, token: str, values: Mapping[str, Any]) -> bool:
+        mine = update(sessions).where(_is(id), sessions.c.send_token == token).values(values)
+        async with self._engine.begin() as connection:
+            return (await connection.execute(mine)).rowcount == 1
+
+
+async def add_messages(connection: AsyncConnection, said: Iterable[pb.ExportedMessage]) -> None:
+    rows, files = [], []
+    for entry in said:
+        rows.append(_message_row(entry.message))
+        for position, file in enumerate(entry.attachments):
+            files.append(
+                {
+                    "message_id": entry.message.id,
+                    "position": position,
+                    "filename": clean(file.filename),
+                    "media_type": clean(file.media_type),
+                    "size_bytes": len(file.data),
+                    "data": file.data,
+                }
+            )
+    if rows:
+        await connection.execute(insert(session_messages), rows)
+    if files:
+        await connection.execute(insert(session_attachments), files)
+
+
+def row_of(session: pb.Session) -> dict[str, Any]:
+    has, summary = session.HasField, session.summary
+    return {
+        "id": session.id,
+        **_title(session.title if has("title") else ""),
+        "model": clean(session.model),
+        "provider": clean(session.provider) if has("provider") else None,
+        "system_prompt": clean(session.system_prompt),
+        "metadata_json": _json(session.metadata),
+        "history_policy": _policy(session.history_policy),
+        "history_window": session.history_window,
+        "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
+        "message_count": session.message_count,
+        "total_tokens": session.total_tokens,
+        "total_cost_ticks": session.total_cost_ticks,
+        "summary": clean(summary.text) if has("summary") else None,
+        "summary_messages": summary.message_count,
+        "summary_tokens": summary.tokens,
+        "summary_cost_ticks": summary.cost_ticks,
+        "created_at": moment(session.created_at),
+        "updated_at": moment(session.updated_at),
+    }
+
+
+def session_of(row: RowMapping) -> pb.Session:
+    session = pb.Session(
+        id=row["id"],
+        title=row["title"],
+        model=row["model"],
+        provider=row["provider"],
+        system_prompt=row["system_prompt"],
+        history_policy=f"HISTORY_POLICY_{row['history_policy']}",
+        history_window=row["history_window"],
+        parent_session_id=row["parent_session_id"],
+        message_count=row["message_count"],
+        total_tokens=row["total_tokens"],
+        total_cost_ticks=row["total_cost_ticks"],
+        total_cost_usd=row["total_cost_ticks"] / TICKS_PER_USD,
+    )
+    read_json(row["metadata_json"], session.metadata)
+    if row["summary"] is not None:
+        session.summary.text = row["summary"]
+        session.summary.message_count = row["summary_messages"]
+        session.summary.tokens = row["summary_tokens"]
+        session.summary.cost_ticks = row["summary_cost_ticks"]
+    session.created_at.FromDatetime(row["created_at"])
+    session.updated_at.FromDatetime(row["updated_at"])
+    return session
+
+
+def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
+    has, content = message.HasField, clean(message.content)
+    return {
+        "id": message.id,
+        "session_id": message.session_id,
+        "sequence": message.sequence,
+        "role": message.role,
+        "content": content,
+        "content_folded": content.casefold(),
+        "model": clean(message.model),
+        "provider": clean(message.provider) if has("provider") else None,
+        "execution_id": clean(message.execution_id) if has("execution_id") else None,
+        "input_tokens": message.input_tokens,
+        "output_tokens": message.output_tokens,
+        "cost_ticks": message.cost_ticks,
+        "latency_ms": message.latency_ms,
+        "metadata_json": _json(message.metadata),
+        "created_at": moment(message.created_at),
+    }
+
+
+def clean(text: str) -> str:
+    """PostgreSQL keeps no NUL in a text."""
+    return text.replace("\0", "\ufffd")
+
+
+def moment(time: Timestamp) -> datetime:
+    return time.ToDatetime(UTC)
+
+
+def read_json(text: str, struct: Struct) -> None:
+    json_format.Parse(text, struct)
+    struct.SetInParent()  # an empty object is an object
+
+
+def _json(struct: Struct) -> str:
+    return json.dumps(json_format.MessageToDict(struct), ensure_ascii=False).replace("\0", "\\u0000")
+
+
+def _policy(policy: int) -> str:
+    return str(pb.HistoryPolicy.Name(policy)).removeprefix("HISTORY_POLICY_")
+
+
+def _is(id: str) -> ColumnElement[bool]:
+    return sessions.c.id == clean(id)
+
+
+def _title(title: str) -> dict[str, str | None]:
+    title = clean(title)
+    return {"title": title or None, "title_folded": title.casefold() or None}
+
+
+def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if request.HasField("model"):
+        found.append(sessions.c.model == clean(request.model))
+    if request.search:
+        text = clean(request.search).casefold()
+        said = session_messages.c.content_folded.contains(text, autoescape=True)
+        in_message = exists().where(session_messages.c.session_id == sessions.c.id, said)
+        found.append(or_(sessions.c.title_folded.contains(text, autoescape=True), in_message))
+    return found
+
+
+def _changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
+    has = request.HasField
+    values: dict[str, Any] = _title(request.title) if has("title") else {}
+    if has("model"):
+        values["model"] = clean(request.model)
+    if has("provider"):
+        values["provider"] = clean(request.provider) or None
+    if has("system_prompt"):
+        values["system_prompt"] = clean(request.system_prompt)
+    if has("metadata"):
+        values["metadata_json"] = _json(request.metadata)
+    if request.history_policy:
+        values["history_policy"] = _policy(request.history_policy)
+    if has("history_window"):
+        values["history_window"] = request.history_window
+    return values

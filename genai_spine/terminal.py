@@ -1,0 +1,33 @@
+"""What all commands share: their options, and how they run and fail.
+
+Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 the command line is wrong.
+"""
+
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
+
+import grpc
+import typer
+import uvloop
+
+from genai_spine.errors import SpineError
+from genai_spine.servers import Failed
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
+DEFAULT_ADDRESS = "127.0.0.1:8100"
+
+
+def fail(reason: object) -> NoReturn:
+    typer.echo(f"genai-spine: {reason}", err=True)
+    raise typer.Exit(1)
+
+
+def run(job: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return uvloop.run(job)
+    except grpc.aio.AioRpcError as error:
+        reason = error.details() or error.code().name
+        fail(f"{error.code().name}: {reason}")
+    except (SpineError, OSError, Failed, ValueError) as error:
+        fail(error)
