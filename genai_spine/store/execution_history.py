@@ -74,13 +74,11 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
         columns[name] == getattr(request, name).replace("\0", "") for name in OTHERS if getattr(request, name)
     ]
     state = execution_pb2.ExecutionState.Name(request.state).removeprefix("EXECUTION_STATE_")
-    # Literals, because partial indexes serve no placeholders.
-    if state == "PENDING":
-        by_index.append(executions.c.state == literal_column("'PENDING'"))
-    elif request.state:
+    if request.state:
         others.append(executions.c.state == state)
     if state in UNSUCCESSFUL or (request.HasField("success") and not request.success):
-        by_index.append(literal_column("success IS false", executions.c.success.type))
+        # A literal, because a partial index serves no placeholder.
+        by_index.append(executions.c.success == literal_column("false"))
     if request.success:
         others.append(executions.c.success.is_(True))
     return by_index[:1], [*by_index[1:], *others]

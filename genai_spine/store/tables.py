@@ -95,7 +95,7 @@ executions = sa.Table(
     _partial("ix_executions_session", "session_id IS NOT NULL", "session_id", "created_at"),
     _partial("ix_executions_prompt", "prompt_id IS NOT NULL", "prompt_id", "created_at"),
     _partial("ix_executions_user", "user_id IS NOT NULL", "user_id", "created_at"),
-    _partial("ix_executions_failed", "success IS false", "created_at"),
+    _partial("ix_executions_failed", "success = false", "success", "created_at"),
     sa.Index(
         "ix_executions_pending",
         "server_id",

@@ -167,8 +167,9 @@ class TestFailures:
     async def test_caller_who_leaves_has_said_nothing_and_the_row_says_what_it_cost(
         self, booked: Running, method: str
     ) -> None:
+        late = {"SendMessage": 5.0, "StreamMessage": 0.0}
         chat = await begun(booked)
-        booked.openai.script(Reply([" you"] * 400, interval_s=0.02))
+        booked.openai.script(Reply([" you"] * 400, interval_s=0.02, first_delay_s=late[method]))
         request_id = f"left-{method}-{chat.id}"
         call = getattr(chat.stub, method)(chat.said("One"), metadata=(("x-request-id", request_id),))
         if method == "StreamMessage":

@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_index("ux_session_messages", "session_messages", ["session_id", "sequence"], unique=True)
     for name in ("session", "prompt", "user"):
         _index_executions(name, f"{name}_id IS NOT NULL", f"{name}_id", "created_at")
-    _index_executions("failed", "success IS false", "created_at")
+    _index_executions("failed", "success = false", "success", "created_at")
 
 
 def _index_executions(name: str, where: str, *columns: str) -> None:

@@ -1,0 +1,271 @@
+"""The rules of the sessions' store, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from genai_spine.sessions import Conversations
+from genai_spine.store.database import Database
+from genai_spine.store.session_messages import SessionMessages
+from genai_spine.store.sessions import Sessions
+from genai_spine.v1 import session_service_pb2 as pb
+
+TTL_S = 30.0
+SUMS = """
+    SELECT count(m.id), coalesce(sum(m.input_tokens + m.output_tokens), 0), coalesce(sum(m.cost_ticks), 0)
+    FROM session_messages m WHERE m.session_id = :id
+"""
+
+
+@pytest.fixture
+async def chats(database: Database) -> Conversations:
+    return Conversations(Sessions(database), SessionMessages(database))
+
+
+@pytest.fixture
+async def other_process(database_url: str) -> AsyncIterator[Conversations]:
+    """The same database through connections of its own."""
+    database = Database(database_url)
+    yield Conversations(Sessions(database), SessionMessages(database))
+    await database.close()
+
+
+async def begun(chats: Conversations, **fields: object) -> pb.Session:
+    return await chats.create(pb.CreateSessionRequest(**({"model": "m"} | fields)))
+
+
+def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.ExportedMessage]:
+    """What a send says: a question and its answer."""
+    entries = []
+    for role, used in (("user", 0), ("assistant", tokens)):
+        entry = pb.ExportedMessage()
+        message = entry.message
+        message.id, message.session_id, message.role, message.model = str(uuid4()), session.id, role, "m"
+        message.sequence, message.content = session.message_count + len(entries), text
+        message.input_tokens = message.tokens = used
+        message.cost_ticks = used * 3
+        message.created_at.FromDatetime(datetime.now(UTC))
+        entries.append(entry)
+    return entries
+
+
+async def send(chats: Conversations, id: str, tokens: int = 7, text: str = "Hello") -> None:
+    token = str(uuid4())
+    session = None
+    while session is None:
+        session = await chats.sessions.claim(id, token, TTL_S)
+        if session is None:
+            await asyncio.sleep(0.005)
+    assert await chats.messages.end_send(token, turn(session, tokens, text))
+
+
+async def sums(database: Database, id: str) -> tuple[int, int, int]:
+    async with database.engine.connect() as connection:
+        count, tokens, ticks = (await connection.execute(sa.text(SUMS), {"id": id})).one()
+        return int(count), int(tokens), int(ticks)
+
+
+def told(session: pb.Session) -> tuple[int, int, int]:
+    return session.message_count, session.total_tokens, session.total_cost_ticks
+
+
+async def test_every_field_of_a_session_survives_the_database(chats):
+    fields = {"title": "Über\0", "model": "m" * 256, "system_prompt": "S\n'\"\\", "provider": "openai"}
+    fields |= {"history_policy": pb.HISTORY_POLICY_WINDOW, "history_window": 7}
+    made = await begun(chats, metadata={"a": [1, 2.5, None, True, {"b": "\0é"}]}, **fields)
+    kept = await chats.get(made.id)
+    made.title = made.title.replace("\0", "\ufffd")  # PostgreSQL keeps no NUL in a text
+    assert kept == made
+
+
+async def test_one_send_at_a_time_has_a_session(chats, other_process):
+    session = await begun(chats)
+    assert await chats.sessions.claim(session.id, "first", TTL_S) == session
+    assert await other_process.sessions.claim(session.id, "second", TTL_S) is None
+    assert await chats.sessions.renew(session.id, "first", TTL_S)
+    assert not await chats.sessions.renew(session.id, "second", TTL_S)
+    await chats.sessions.release(session.id, "second")
+    assert await other_process.sessions.claim(session.id, "second", TTL_S) is None
+    await chats.sessions.release(session.id, "first")
+    assert await other_process.sessions.claim(session.id, "second", TTL_S) is not None
+
+
+async def test_lease_of_a_send_that_died_runs_out_and_what_it_says_later_is_not_stored(chats, other_process):
+    session = await begun(chats)
+    assert await chats.sessions.claim(session.id, "dead", 0.0)
+    claimed = await other_process.sessions.claim(session.id, "alive", TTL_S)
+    assert claimed is not None
+    assert not await chats.messages.end_send("dead", turn(session))
+    assert not await chats.sessions.keep_summary(session.id, "dead", pb.HistorySummary(text="s"))
+    assert await other_process.messages.end_send("alive", turn(claimed))
+    assert (await chats.get(session.id)).message_count == 2
+
+
+async def test_lease_that_is_renewed_outlives_its_first_time(chats):
+    session = await begun(chats)
+    assert await chats.sessions.claim(session.id, "one", 0.2)
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        assert await chats.sessions.renew(session.id, "one", 0.5)
+    assert await chats.sessions.claim(session.id, "two", TTL_S) is None
+
+
+async def test_turn_is_stored_whole_or_not_at_all(chats, database):
+    session = await begun(chats)
+    assert await chats.sessions.claim(session.id, "t", TTL_S)
+    said = turn(session)
+    said[1].message.id = said[0].message.id
+    with pytest.raises(IntegrityError):
+        await chats.messages.end_send("t", said)
+    assert await sums(database, session.id) == (0, 0, 0)
+    assert told(await chats.get(session.id)) == (0, 0, 0)
+    assert await chats.messages.end_send("t", turn(session))
+
+
+async def test_two_messages_never_have_one_number(chats):
+    session = await begun(chats)
+    await send(chats, session.id)
+    assert await chats.sessions.claim(session.id, "t", TTL_S)
+    with pytest.raises(IntegrityError):
+        await chats.messages.end_send("t", turn(session))  # numbered as if nothing had been said
+
+
+async def test_sums_are_exact_after_50_sends_to_different_sessions_at_once(chats, database):
+    made = [await begun(chats) for _ in range(10)]
+    await asyncio.gather(*(send(chats, made[number % 10].id, 1000 + number) for number in range(50)))
+    for session in made:
+        now = await chats.get(session.id)
+        assert told(now) == await sums(database, session.id)
+        assert now.message_count == 10
+
+
+async def test_sends_of_two_processes_to_one_session_lose_nothing(chats, other_process, database):
+    session = await begun(chats)
+    await asyncio.gather(*(send((chats, other_process)[n % 2], session.id, n + 1) for n in range(20)))
+    now = await chats.get(session.id)
+    assert told(now) == await sums(database, session.id) == (40, 210, 630)
+    said = await chats.messages.page(session.id, 500, 0)
+    assert [message.sequence for message in said] == list(range(40))
+
+
+async def test_answer_that_takes_the_place_of_another_takes_its_sums_too(chats, database):
+    session = await begun(chats)
+    await send(chats, session.id, 1000)
+    [_, old] = await chats.messages.page(session.id, 10, 0)
+    claimed = await chats.sessions.claim(session.id, "t", TTL_S)
+    fresh = turn(session, 10)[1]
+    assert claimed is not None
+    assert await chats.messages.end_send("t", [fresh], old)
+    assert told(await chats.get(session.id)) == await sums(database, session.id) == (2, 10, 30)
+
+
+async def test_deletion_removes_messages_and_files_and_only_those(chats, database):
+    session, other = await begun(chats), await begun(chats)
+    for each in (session, other):
+        assert await chats.sessions.claim(each.id, "t", TTL_S)
+        said = turn(each)
+        said[0].attachments.add(filename="f", media_type="text/plain", data=b"x" * 100)
+        assert await chats.messages.end_send("t", said)
+    await chats.remove(session.id)
+    async with database.engine.connect() as connection:
+        for table, rest in (("sessions", 1), ("session_messages", 2), ("session_attachments", 1)):
+            count = await connection.execute(sa.text(f"SELECT count(*) FROM {table}"))
+            assert count.scalar_one() == rest
+
+
+async def test_branch_has_copies_and_their_sums(chats, database):
+    session = await begun(chats)
+    assert await chats.sessions.claim(session.id, "t", TTL_S)
+    said = turn(session, 5)
+    said[0].attachments.add(filename="f", media_type="text/plain", data=b"file")
+    assert await chats.messages.end_send("t", said)
+    await send(chats, session.id, 9)
+    first = (await chats.messages.page(session.id, 1, 1))[0]
+    child = await chats.branch(pb.BranchSessionRequest(session_id=session.id, message_id=first.id))
+    assert told(child) == await sums(database, child.id) == (2, 5, 15)
+    [copied, _] = await chats.messages.between(child.id, 0, 10)
+    assert (copied.attachments[0].data, copied.message.id != said[0].message.id) == (b"file", True)
+    assert told(await chats.get(session.id)) == (4, 14, 42)
+
+
+async def test_list_has_the_newest_change_first_and_pages(chats):
+    made = [await begun(chats, title=f"t{number}") for number in range(5)]
+    await send(chats, made[1].id)
+    request = pb.ListSessionsRequest(limit=2)
+    seen = []
+    for offset in (0, 2, 4):
+        request.offset = offset
+        page = await chats.page(request)
+        assert (page.total, page.limit, page.offset) == (5, 2, offset)
+        seen += [session.title for session in page.sessions]
+    assert seen == ["t1", "t4", "t3", "t2", "t0"]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("müller", {"by title"}),
+        ("MÜLLER", {"by title"}),
+        ("straße", {"by content"}),
+        ("STRASSE", {"by content"}),
+        ("100%", {"by content"}),
+        ("1_0", set()),
+        ("%", {"by content"}),
+        ("nothing", set()),
+        ("a\0b", set()),
+    ],
+)
+async def test_search_finds_title_and_content_whatever_the_case(chats, search, found):
+    titled = await begun(chats, title="Herr Müller", metadata={"n": "by title"})
+    spoken = await begun(chats, metadata={"n": "by content"})
+    await send(chats, spoken.id, text="Die Straße ist zu 100% frei")
+    await send(chats, titled.id, text="x")
+    page = await chats.page(pb.ListSessionsRequest(search=search))
+    assert {session.metadata["n"] for session in page.sessions} == found
+    assert page.total == len(found)
+
+
+async def test_messages_come_in_pages_with_the_system_message_first(chats):
+    session = await begun(chats, system_prompt="S")
+    for number in range(3):
+        await send(chats, session.id, text=str(number))
+    seen = []
+    for offset in range(0, 8, 2):
+        page = await chats.said(pb.ListMessagesRequest(session_id=session.id, limit=2, offset=offset))
+        assert page.total == 7
+        seen += [(message.role, message.content) for message in page.messages]
+    expected = [(role, str(number)) for number in range(3) for role in ("user", "assistant")]
+    assert seen == [("system", "S"), *expected]
+    assert (await chats.said(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
+
+
+async def test_sends_and_lists_read_by_index(sqlite_url):
+    """PostgreSQL's planner reads a small table whole, whatever the indexes."""
+    queries = {
+        "SELECT * FROM sessions ORDER BY updated_at DESC, id DESC LIMIT 50": "ix_sessions_updated_at",
+        "SELECT * FROM session_messages WHERE session_id = 'x' AND sequence >= 5 ORDER BY sequence":
+            "ux_session_messages",
+        "SELECT * FROM session_attachments WHERE message_id IN ('a', 'b')": "sqlite_autoindex",
+    }  # fmt: skip
+    database = Database(sqlite_url)
+    try:
+        async with database.engine.connect() as connection:
+            for query, index in queries.items():
+                plan = str((await connection.execute(sa.text(f"EXPLAIN QUERY PLAN {query}"))).all())
+                assert index in plan
+                assert "TEMP B-TREE" not in plan
+    finally:
+        await database.close()
+
+
+async def test_created_at_of_old_sessions_is_kept_to_the_microsecond(chats):
+    session = await begun(chats)
+    session.id = str(uuid4())
+    session.created_at.FromDatetime(datetime(2020, 2, 29, 1, 2, 3, 456789, UTC) - timedelta(days=1))
+    await chats.sessions.add(session)
+    assert (await chats.get(session.id)).created_at == session.created_at
