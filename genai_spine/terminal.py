@@ -9,6 +9,8 @@ from typing import Annotated, Any, NoReturn
 import grpc
 import typer
 import uvloop
+from rich.console import Console
+from rich.table import Table
 
 from genai_spine.errors import SpineError
 from genai_spine.servers import Failed
@@ -16,6 +18,7 @@ from genai_spine.servers import Failed
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
 DEFAULT_ADDRESS = "127.0.0.1:8100"
+PIPE_WIDTH = 250  # characters
 
 
 def fail(reason: object) -> NoReturn:
@@ -31,3 +34,11 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
         fail(f"{error.code().name}: {reason}")
     except (SpineError, OSError, Failed, ValueError) as error:
         fail(error)
+
+
+def show_table(table: Table) -> None:
+    """As wide as the terminal; in a pipe or a file nothing is cut off."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(table)

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict, MessageToJson
-from rich.console import Console
 from rich.table import Column, Table
 
 from genai_spine.client import connected
-from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, run
+from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, run, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
@@ -57,10 +56,10 @@ def list_executions(
         typer.echo(json.dumps([_dict(entry) for entry in found]))
         return
     names = ("created", "provider", "model", "tokens", "$", "ms", "outcome")
-    table = Table(Column("id", overflow="fold"), *names, box=None)
+    table = Table(Column("id", no_wrap=True, min_width=36), *names, box=None)
     for entry in found:
         table.add_row(*_cells(entry))
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

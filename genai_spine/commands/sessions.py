@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
 from rich.table import Column, Table
 
 from genai_spine.client import connected
-from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, run
+from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, run, show_table
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 
@@ -48,11 +47,13 @@ def list_sessions(
     if as_json:
         _print_json(found)
         return
-    table = Table(Column("id", overflow="fold"), "title", "model", "messages", "tokens", "$", box=None)
+    table = Table(
+        Column("id", no_wrap=True, min_width=36), "title", "model", "messages", "tokens", "$", box=None
+    )
     for session in found.sessions:
         numbers = (str(session.message_count), str(session.total_tokens), f"{session.total_cost_usd:.6f}")
         table.add_row(session.id, session.title, session.model, *numbers)
-    Console().print(table)
+    show_table(table)
     if found.total > len(found.sessions):
         typer.echo(f"{len(found.sessions)} of {found.total}", err=True)
 
