@@ -141,10 +141,10 @@ def _told(message: pb.SessionMessage) -> str:
 def _pieces(older: Sequence[pb.ExportedMessage]) -> list[list[pb.ExportedMessage]]:
     """Whole messages of at most LONGEST_PIECE characters together; a longer one goes alone."""
     pieces: list[list[pb.ExportedMessage]] = []
-    size = LONGEST_PIECE
+    size = 0
     for entry in older:
         size += len(entry.message.content)
-        if size > LONGEST_PIECE:
+        if not pieces or size > LONGEST_PIECE:
             pieces.append([])
             size = len(entry.message.content)
         pieces[-1].append(entry)

@@ -21,10 +21,12 @@ from genai_spine.errors import Conflict, SessionNotFound
 from genai_spine.inference import Inference
 from genai_spine.session_history import History, check_attachments, on_behalf, text_of
 from genai_spine.sessions import Conversations, check_metadata
+from genai_spine.store.sessions import clean
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import session_service_pb2 as pb
 
 WAIT_S = 60.0  # for another send of the session
+LEAVE_S = 0.1  # of a caller's deadline, to tell it that it waited in vain
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 0.25  # between two looks
 
 log = structlog.get_logger()
@@ -154,13 +156,13 @@ class Sends:
 
     async def _claimed(self, session_id: str, token: str, call: Call) -> pb.Session:
         remaining_s = call.remaining_s
-        until = monotonic() + (WAIT_S if remaining_s is None else min(WAIT_S, remaining_s))
-        pause_s = FIRST_PAUSE_S
+        patience_s = WAIT_S if remaining_s is None else min(WAIT_S, remaining_s - LEAVE_S)
+        until, pause_s = monotonic() + patience_s, FIRST_PAUSE_S
         while (session := await self.sessions.claim(session_id, token, self.lease_ttl_s)) is None:
-            lost = await self._lost(session_id)
-            if isinstance(lost, SessionNotFound) or monotonic() >= until:
+            lost, left_s = await self._lost(session_id), until - monotonic()
+            if isinstance(lost, SessionNotFound) or left_s <= 0:
                 raise lost
-            await asyncio.sleep(pause_s * uniform(0.5, 1))
+            await asyncio.sleep(min(left_s, pause_s * uniform(0.5, 1)))
             pause_s = min(LAST_PAUSE_S, pause_s * 1.5)
         return session
 
@@ -202,7 +204,8 @@ def _said(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMes
     said = pb.ExportedMessage(attachments=request.attachments)
     message = said.message
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
-    message.content, message.model, message.sequence = request.content, session.model, session.message_count
+    message.content, message.model = clean(request.content), session.model
+    message.sequence = session.message_count
     message.metadata.CopyFrom(request.metadata)
     message.created_at.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
@@ -217,7 +220,7 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
         session_id=asked.session_id,
         sequence=asked.sequence + 1,
         role="assistant",
-        content=text_of(completion),
+        content=clean(text_of(completion)),
         model=completion.model,
         provider=completion.provider,
         execution_id=completion.execution_id,

@@ -12,7 +12,19 @@ from genai_spine.store import schema
 from tests.acceptance.stack import Stack, environment, finished, genai_spine
 from tests.acceptance.test_deaths import running
 
-COMMANDS = ("up", "serve", "migrate", "chat", "models", "prices", "doctor", "health", "config")
+COMMANDS = (
+    "up",
+    "serve",
+    "migrate",
+    "chat",
+    "models",
+    "prices",
+    "doctor",
+    "health",
+    "config",
+    "sessions",
+    "executions",
+)
 
 
 def at(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
