@@ -80,7 +80,11 @@ class Settings(BaseSettings):
     sqlite_path: Path = Field(Path("data/genai_spine.db"), description="Used when there is no DATABASE_URL.")
     db_pool_min: int = Field(2, ge=0, description="Database connections kept open.")
     db_pool_max: int = Field(10, ge=1, description="Database connections at most.")
-    lease_ttl: float = Field(15.0, gt=0, description="Seconds until a killed server's calls are settled.")
+    lease_ttl: float = Field(
+        15.0,
+        gt=0,
+        description="Seconds until a killed server's calls are settled and its chat sessions free.",
+    )
     record: Path | None = Field(
         None, description="Folder to write all exchanges with providers to, for the provider `replay`."
     )

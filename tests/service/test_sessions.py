@@ -5,12 +5,13 @@ from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.service.chats import MODEL, begun
-from tests.service.running import Running, failure
+from tests.service.running import Running, Upstreams, failure, running
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
 
@@ -251,13 +252,39 @@ class TestTogether:
     async def test_send_that_waits_in_vain_is_refused_at_its_deadline(self, service: Running) -> None:
         chat = await begun(service)
         service.openai.script(Reply([" you"] * 100, interval_s=0.02))
-        running = chat.stub.StreamMessage(chat.said("One"))
-        await running.read()
+        first = chat.stub.StreamMessage(chat.said("One"))
+        await first.read()
         code = await failure_code(chat.stub.SendMessage(chat.said("Two"), timeout=0.3))
         assert code == grpc.StatusCode.ALREADY_EXISTS
-        running.cancel()
+        first.cancel()
         await service.idle()
         assert len(service.openai.bill.calls) == 1
+
+
+async def test_send_that_takes_longer_than_a_lease_keeps_the_others_waiting(
+    upstreams: Upstreams, sqlite_url: str
+) -> None:
+    async with running(upstreams, sqlite_url, lease_ttl=1.0) as short:
+        chat = await begun(short)
+        short.openai.script(Reply("first", first_delay_s=2.5), Reply("second"))
+        slow = asyncio.create_task(chat.send("One"))
+        await short.openai.bill.until(lambda bill: bool(bill.calls))
+        assert (await chat.send("Two")).message.sequence == 2
+        assert (await slow).content == "first"
+        assert [len(asked) for asked in chat.asked] == [1, 3]
+
+
+async def test_send_that_lost_its_lease_stores_nothing(upstreams: Upstreams, sqlite_url: str) -> None:
+    """As after a pause of its process that was longer than the lease."""
+    async with running(upstreams, sqlite_url) as alone:
+        chat = await begun(alone)
+        alone.openai.script(Reply("late", first_delay_s=0.3))
+        failing = asyncio.create_task(failure(chat.stub.SendMessage(chat.said("One"))))
+        await alone.openai.bill.until(lambda bill: bool(bill.calls))
+        async with alone.server.database.engine.begin() as connection:
+            await connection.execute(sa.text("UPDATE sessions SET send_token = 'of another'"))
+        assert (await failing).reason == "CONFLICT"
+        assert await chat.messages() == []
 
 
 async def test_stream_sends_text_as_it_comes_and_both_messages_at_the_end(booked: Running) -> None:
