@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine import VERSION, telemetry
+from genai_spine import VERSION, cli_executions, cli_sessions, telemetry
 from genai_spine.client import Client
-from genai_spine.commands import executions, sessions
 from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1.provider_service_pb2 import Capability
 
@@ -39,8 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="GenAI Spine: one typed AI service for all your services.",
 )
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(executions.app, name="executions")
+app.add_typer(cli_sessions.group, name="sessions")
+app.add_typer(cli_executions.group, name="executions")
 
 
 def main() -> None:

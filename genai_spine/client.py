@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 CONNECT_S = 5.0
 
 
-@asynccontextmanager
-async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a server that answers. Errors: ConnectionError."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        await _connected(channel, address)
-        yield channel
-
-
 class Client:
     def __init__(
         self,
@@ -133,6 +125,14 @@ def _asked() -> str:
         return input("> ")
     except EOFError:
         return ""
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
+    """Raises ConnectionError when nobody answers there."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        await _connected(channel, address)
+        yield channel
 
 
 async def _connected(channel: grpc.aio.Channel, address: str) -> None:

@@ -1,7 +1,4 @@
-"""What all commands share: their options, and how they run and fail.
-
-Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 the command line is wrong.
-"""
+"""What all groups of commands share: options, and how a command ends."""
 
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn

@@ -32,7 +32,7 @@ class InvalidRequest(SpineError):
 
 
 class NotFound(SpineError):
-    """There is no such model, prompt, session, message, price or stored answer."""
+    """There is no such model, prompt, session, message, price, execution or stored answer."""
 
 
 class Conflict(SpineError):
@@ -91,6 +91,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.ETAG_MISMATCH: Conflict,
     ErrorReason.SESSION_NOT_FOUND: NotFound,
     ErrorReason.MESSAGE_NOT_FOUND: NotFound,
+    ErrorReason.EXECUTION_NOT_FOUND: NotFound,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {

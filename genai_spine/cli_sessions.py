@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 PAGE = 500  # messages
 
-app = typer.Typer(no_args_is_help=True, help="Chat sessions: list, show, chat, export, delete.")
+group = typer.Typer(no_args_is_help=True, help="Chat sessions: list, show, chat, export, delete.")
 Id = Annotated[str, typer.Argument(help="Id of the session.")]
 
 
-@app.command("list")
+@group.command("list")
 def list_sessions(
     search: Annotated[str | None, typer.Option(help="Only with this text in title or messages.")] = None,
     model: Annotated[str | None, typer.Option(help="Only with this model.")] = None,
@@ -58,7 +58,7 @@ def list_sessions(
         typer.echo(f"{len(found.sessions)} of {found.total}", err=True)
 
 
-@app.command()
+@group.command()
 def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
     """Show a session and what was said in it."""
 
@@ -85,7 +85,7 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
             typer.echo(f"[{file.filename}, {file.media_type}, {file.size_bytes} bytes]")
 
 
-@app.command()
+@group.command()
 def chat(
     text: Annotated[list[str] | None, typer.Argument(help="What to say; - reads standard input.")] = None,
     session: Annotated[str | None, typer.Option(help="Id of the session. Default: a new one.")] = None,
@@ -118,7 +118,7 @@ def chat(
         raise typer.Exit(130) from None
 
 
-@app.command()
+@group.command()
 def export(
     id: Id,
     form: Annotated[str, typer.Option("--format", help="json, which imports again, or markdown.")] = "json",
@@ -139,7 +139,7 @@ def export(
         typer.echo(written)
 
 
-@app.command("import")
+@group.command("import")
 def import_session(
     path: Annotated[Path, typer.Argument(help="File that `export` wrote as JSON.", exists=True)],
     address: Address = DEFAULT_ADDRESS,
@@ -157,7 +157,7 @@ def import_session(
     _print_json(session) if as_json else typer.echo(session.id)
 
 
-@app.command()
+@group.command()
 def delete(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
     """Delete a session and everything that was said in it."""
 

@@ -15,12 +15,12 @@ from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 PAGE = 500
 
-app = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
+group = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
 Text = str | None
 Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")]
 
 
-@app.command("list")
+@group.command("list")
 def list_executions(
     request_id: Annotated[Text, typer.Option("--request", help="Only of this request.")] = None,
     session_id: Annotated[Text, typer.Option("--session", help="Only of this chat session.")] = None,
@@ -62,7 +62,7 @@ def list_executions(
     show_table(table)
 
 
-@app.command()
+@group.command()
 def show(
     id: Annotated[str, typer.Argument(help="Id of the call.")],
     address: Address = DEFAULT_ADDRESS,
