@@ -148,6 +148,78 @@ completions = sa.Table(
     sa.Index("ix_completions_expires_at", "expires_at"),
 )
 
+# One row per prompt, as it stands now; what it was before is in prompt_versions.
+prompts = sa.Table(
+    "prompts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # UUID
+    _text("name"),
+    _text("slug"),
+    sa.Column("description", sa.Text),
+    sa.Column("system_prompt", sa.Text),
+    _text("user_prompt_template"),
+    _text("category"),
+    _text("tags"),  # JSON: a list of texts
+    _text("variables"),  # JSON: a list of objects
+    _flag("is_system"),
+    _flag("is_public"),
+    sa.Column("created_by", sa.Text),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("updated_at", Utc, nullable=False),
+    _flag("is_active"),  # false: deleted, and its slug is free again
+    _number("version"),  # the newest
+    _number("revision"),  # counts the changes; the etag
+    sa.Column("preferred_provider", sa.Text),
+    sa.Column("preferred_model", sa.Text),
+    sa.Column("temperature", sa.Double),
+    sa.Column("max_tokens", sa.BigInteger),
+    sa.Column("output_schema", sa.Text),  # JSON
+    _text("search_text"),  # name, slug and description, in lower case
+    sa.Index(
+        "uq_prompts_active_slug",
+        "slug",
+        unique=True,
+        sqlite_where=sa.text("is_active"),
+        postgresql_where=sa.text("is_active"),
+    ),
+    sa.Index("ix_prompts_updated_at", "updated_at"),
+)
+
+
+def _prompt() -> sa.Column[str]:
+    return sa.Column("prompt_id", sa.Text, sa.ForeignKey("prompts.id", ondelete="CASCADE"), nullable=False)
+
+
+# Never changed once they are there.
+prompt_versions = sa.Table(
+    "prompt_versions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # UUID
+    _prompt(),
+    _number("version"),  # from 1
+    sa.Column("system_prompt", sa.Text),
+    _text("user_prompt_template"),
+    sa.Column("change_notes", sa.Text),
+    sa.Column("created_at", Utc, nullable=False),
+    _text("variables"),
+    sa.Column("preferred_provider", sa.Text),
+    sa.Column("preferred_model", sa.Text),
+    sa.Column("temperature", sa.Double),
+    sa.Column("max_tokens", sa.BigInteger),
+    sa.Column("output_schema", sa.Text),
+    sa.UniqueConstraint("prompt_id", "version", name="uq_prompt_versions"),
+)
+
+# Names that point at a version and may be moved.
+prompt_labels = sa.Table(
+    "prompt_labels",
+    metadata,
+    _prompt(),
+    _text("label"),
+    _number("version"),
+    sa.PrimaryKeyConstraint("prompt_id", "label"),
+)
+
 # One row per chat session. The sums are those of its messages and its summary: what changes a message
 # changes them in the same transaction.
 sessions = sa.Table(

@@ -1,0 +1,123 @@
+"""Templates whose work nothing bounds are rendered in a process that the kernel stops.
+
+The process gets CPU_S of processor time for each text and MEMORY bytes of address space in all; whatever a
+template does, it cannot do more. It starts with the first such template and stays.
+
+Both sides send a length (4 bytes, big-endian) and so much JSON: [source, names, values] goes there,
+[text, null] or [null, problem] comes back.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import IO, Any
+
+from genai_spine.sandbox import Refused, Template
+
+CPU_S = 2.0  # for one text
+WALL_S = 20.0  # likewise, on a machine that is busy with other things
+MEMORY = 1 << 29
+PROCESSES = 2  # of each server process
+# All that the process is told of the server's environment, which holds keys.
+ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG")
+
+
+class Sandbox:
+    """The processes that render for this one. close() at the end."""
+
+    def __init__(self, cpu_s: float = CPU_S) -> None:
+        self._cpu_s = cpu_s
+        self._free = asyncio.Semaphore(PROCESSES)
+        self._idle: list[asyncio.subprocess.Process] = []
+
+    async def render(self, source: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
+        """Raises Refused as Template does, and for what takes too long or too much memory."""
+        request = json.dumps([source, list(names), dict(values)]).encode()
+        async with self._free:
+            process = self._idle.pop() if self._idle else await self._started()
+            try:
+                async with asyncio.timeout(WALL_S):
+                    text, problem = await _exchanged(process, request)
+            except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+                raise Refused(None, await self._cause(process)) from None
+            except BaseException:
+                await _killed(process)  # its answer would be taken for the next one's
+                raise
+            self._idle.append(process)
+        if problem is not None:
+            raise Refused(None, problem)
+        return str(text)
+
+    async def close(self) -> None:
+        while self._idle:
+            await _killed(self._idle.pop())
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "genai_spine.sandbox_process", str(self._cpu_s)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        )
+
+    async def _cause(self, process: asyncio.subprocess.Process) -> str:
+        if await _killed(process) in (-signal.SIGPROF, -signal.SIGKILL):
+            return f"it takes more than {self._cpu_s:g} s"
+        return "it needs too much memory"
+
+
+async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> list[str | None]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(len(request).to_bytes(4, "big") + request)
+    await process.stdin.drain()
+    size = int.from_bytes(await process.stdout.readexactly(4), "big")
+    answer: list[str | None] = json.loads(await process.stdout.readexactly(size))
+    return answer
+
+
+async def _killed(process: asyncio.subprocess.Process) -> int:
+    """Its exit code; the one that it had, where it ended by itself."""
+    try:
+        async with asyncio.timeout(0.2):
+            if process.stdin is not None:
+                process.stdin.close()
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
+    """Renders until the other side goes away."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server
+    while head := asked.read(4):
+        source, names, values = json.loads(asked.read(int.from_bytes(head, "big")))
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)  # the kernel ends this process when it runs out
+        answer = json.dumps(_answer(source, tuple(names), values)).encode()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answered.write(len(answer).to_bytes(4, "big") + answer)
+        answered.flush()
+
+
+def _answer(source: str, names: tuple[str, ...], values: dict[str, Any]) -> list[str | None]:
+    try:
+        return [_template(source, names).render(values), None]
+    except Refused as error:
+        return [None, str(error)]
+
+
+@lru_cache(maxsize=64)
+def _template(source: str, names: tuple[str, ...]) -> Template:
+    return Template(source, names)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,306 @@
+"""Prompts, their versions and labels: all their SQL, and the only place that turns a row into a message.
+
+A change is one transaction that first locks the prompt's row by counting its revision up, then reads it,
+so two changes at once come one after the other on both databases, and neither overwrites the other.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from google.protobuf.json_format import MessageToDict, ParseDict
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from genai_spine.errors import Conflict, EtagMismatch, PromptNotFound
+from genai_spine.store.database import Database
+from genai_spine.store.tables import prompt_labels, prompt_versions, prompts
+from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVersion
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+SLUG = re.compile(r"[a-z0-9-]{1,255}")
+LATEST = "latest"  # the label that nobody sets
+# Fields of a version besides variables and output_schema, which are JSON columns.
+CONTENT = (
+    *("system_prompt", "user_prompt_template"),
+    *("preferred_provider", "preferred_model", "temperature", "max_tokens"),
+)
+_TEXTS = ("name", "slug", "description", "category", "created_by")
+_FLAGS = ("is_system", "is_public", "is_active")
+LIMIT = 50
+
+
+class PromptRows:
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+
+    async def get(self, key: str) -> Prompt | None:
+        """By id, active or not, or by the slug of an active one."""
+        if (where := _where(key)) is None:
+            return None
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(sa.select(prompts).where(where))).mappings().one_or_none()
+            if row is None:
+                return None
+            prompt = _prompt(row)
+            await _add_labels(connection, [prompt])
+        return prompt
+
+    async def page(self, request: ListPromptsRequest) -> tuple[list[Prompt], int]:
+        """The prompts that were asked for, and how many there are in all."""
+        found = _found(request)
+        limit = request.limit if request.HasField("limit") else LIMIT
+        query = sa.select(prompts).where(*found).order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
+        counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
+        async with self._engine.connect() as connection:
+            total = (await connection.execute(counted)).scalar_one()
+            rows = (await connection.execute(query.limit(limit).offset(request.offset))).mappings()
+            page = [_prompt(row) for row in rows]
+            await _add_labels(connection, page)
+        return page, total
+
+    async def versions(self, prompt_id: str, limit: int, offset: int) -> list[PromptVersion]:
+        """Newest first."""
+        query = sa.select(prompt_versions).where(prompt_versions.c.prompt_id == prompt_id)
+        query = query.order_by(prompt_versions.c.version.desc()).limit(limit).offset(offset)
+        async with self._engine.connect() as connection:
+            return [_version(row) for row in (await connection.execute(query)).mappings()]
+
+    async def version(self, prompt_id: str, number: int) -> PromptVersion | None:
+        async with self._engine.connect() as connection:
+            return await _one_version(connection, prompt_id, number)
+
+    @asynccontextmanager
+    async def changing(self, *, keep: bool = True) -> AsyncIterator["Changes"]:
+        """One transaction, undone at its end unless keep. Raises Conflict when it would give two active
+        prompts one slug."""
+        try:
+            async with self._engine.begin() as connection:
+                yield Changes(connection)
+                if not keep:
+                    await connection.rollback()
+        except IntegrityError as error:
+            raise Conflict(field="slug", problem="another active prompt has it") from error
+
+
+class Changes:
+    """What one transaction does. The prompts that it locks stay locked until its end."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def locked(self, key: str, etag: str | None = None) -> Prompt:
+        """The prompt, with the etag that it has after this change.
+
+        Raises PromptNotFound, or EtagMismatch when its etag until now was another one.
+        """
+        where = _where(key)
+        lock = sa.update(prompts).values(revision=prompts.c.revision + 1).returning(prompts)
+        row = None
+        if where is not None:
+            row = (await self._connection.execute(lock.where(where))).mappings().one_or_none()
+        if row is None:
+            raise PromptNotFound(prompt=key)
+        if etag and etag != str(row["revision"] - 1):
+            raise EtagMismatch(what=f"prompt '{row['slug']}'", etag=row["revision"] - 1)
+        prompt = _prompt(row)
+        await _add_labels(self._connection, [prompt])
+        return prompt
+
+    async def unlocked(self, prompt: Prompt) -> Prompt:
+        """Nothing was changed after all: the prompt with the etag that it had."""
+        prompt.etag = str(int(prompt.etag) - 1)
+        await self._connection.execute(
+            sa.update(prompts).where(prompts.c.id == prompt.id).values(revision=int(prompt.etag))
+        )
+        return prompt
+
+    async def insert(self, prompt: Prompt, *, or_leave: bool = False) -> bool:
+        """Adds a prompt and its version 1; sets id (unless it has one), version, etag, times and labels.
+
+        or_leave: False, and nothing done, where its id or slug is taken; otherwise that is a Conflict.
+        """
+        prompt.id = prompt.id or str(uuid4())
+        prompt.version, prompt.is_active, prompt.etag = 1, True, "1"
+        now = _now()
+        prompt.created_at.FromDatetime(now)
+        prompt.updated_at.FromDatetime(now)
+        row = _row(prompt) | {"id": prompt.id, "created_at": now, "updated_at": now}
+        statement: Any = sa.insert(prompts).values(row)
+        if or_leave:
+            statement = _insert_or_leave(self._connection.dialect.name).values(row)
+        added = (await self._connection.execute(statement.returning(prompts.c.id))).first() is not None
+        if added:
+            await self._add_version(prompt, now)
+            prompt.labels[LATEST] = 1
+        return added
+
+    async def save(self, prompt: Prompt, *, new_version: bool) -> None:
+        """Writes a locked prompt; sets version, time and labels."""
+        now = _now()
+        if new_version:
+            prompt.version += 1
+            prompt.labels[LATEST] = prompt.version
+            await self._add_version(prompt, now)
+        prompt.updated_at.FromDatetime(now)
+        row = _row(prompt) | {"updated_at": now}
+        await self._connection.execute(sa.update(prompts).where(prompts.c.id == prompt.id).values(row))
+
+    async def remove(self, prompt: Prompt) -> None:
+        """For good, with versions and labels."""
+        await self._connection.execute(sa.delete(prompts).where(prompts.c.id == prompt.id))
+
+    async def version(self, prompt_id: str, number: int) -> PromptVersion | None:
+        return await _one_version(self._connection, prompt_id, number)
+
+    async def set_label(self, prompt: Prompt, label: str, version: int) -> None:
+        await self.remove_label(prompt, label)
+        row = {"prompt_id": prompt.id, "label": label, "version": version}
+        await self._connection.execute(sa.insert(prompt_labels).values(row))
+        prompt.labels[label] = version
+
+    async def remove_label(self, prompt: Prompt, label: str) -> None:
+        of_it = (prompt_labels.c.prompt_id == prompt.id) & (prompt_labels.c.label == label)
+        await self._connection.execute(sa.delete(prompt_labels).where(of_it))
+        prompt.labels.pop(label, None)
+
+    async def _add_version(self, prompt: Prompt, now: datetime) -> None:
+        row = _content(prompt) | {
+            "id": str(uuid4()),
+            "prompt_id": prompt.id,
+            "version": prompt.version,
+            "change_notes": prompt.change_notes or None,
+            "created_at": now,
+        }
+        await self._connection.execute(sa.insert(prompt_versions).values(row))
+
+
+def same_content(one: Prompt | PromptVersion, other: Prompt | PromptVersion) -> bool:
+    """Whether both would be the same version."""
+    return _content(one) == _content(other)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _insert_or_leave(dialect: str) -> Any:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(prompts).on_conflict_do_nothing()
+
+
+def _where(key: str) -> "sa.ColumnElement[bool] | None":
+    """None: it can be nobody's id or slug."""
+    if UUID.fullmatch(key):
+        return prompts.c.id == key.lower()
+    if SLUG.fullmatch(key):
+        return (prompts.c.slug == key) & prompts.c.is_active
+    return None
+
+
+def _found(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:
+    conditions: list[Any] = []
+    if not request.include_inactive:
+        conditions.append(prompts.c.is_active)
+    if request.HasField("category"):
+        conditions.append(prompts.c.category == _clean(request.category))
+    for flag in ("is_system", "is_public"):
+        if request.HasField(flag):
+            conditions.append(prompts.c[flag] == getattr(request, flag))
+    tags = {*request.tags, *request.tag}
+    if tags:
+        conditions.append(sa.or_(*(_has_tag(tag) for tag in sorted(tags))))
+    if request.search:
+        conditions.append(prompts.c.search_text.contains(_clean(request.search.casefold()), autoescape=True))
+    return conditions
+
+
+def _has_tag(tag: str) -> "sa.ColumnElement[bool]":
+    """tags is the JSON of a list, in which `["` and `, "` stand only where an entry begins: within one, a
+    quote has a backslash before it."""
+    text = json.dumps(tag)
+    return sa.or_(
+        *(sa.func.replace(prompts.c.tags, f"{start}{text}", "") != prompts.c.tags for start in "[ ")
+    )
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\ufffd")  # PostgreSQL has no NUL; nothing that is stored has it
+
+
+def _row(prompt: Prompt) -> dict[str, Any]:
+    """All columns of a prompt but id and times."""
+    row = {name: getattr(prompt, name) if prompt.HasField(name) else None for name in _TEXTS}
+    row |= {name: getattr(prompt, name) for name in _FLAGS}
+    words = "\n".join((prompt.name, prompt.slug, prompt.description))
+    return {
+        **row,
+        **_content(prompt),
+        "tags": json.dumps(list(prompt.tags)),
+        "version": prompt.version,
+        "revision": int(prompt.etag),
+        "search_text": words.casefold(),
+    }
+
+
+def _content(message: Prompt | PromptVersion) -> dict[str, Any]:
+    """The columns that make a version."""
+    row: dict[str, Any] = {}
+    for name in CONTENT:
+        known = name == "user_prompt_template" or message.HasField(name)
+        row[name] = getattr(message, name) if known else None
+    listed = [MessageToDict(variable, preserving_proto_field_name=True) for variable in message.variables]
+    row["variables"] = json.dumps(listed, sort_keys=True)
+    schema = message.output_schema
+    row["output_schema"] = (
+        json.dumps(MessageToDict(schema), sort_keys=True) if message.HasField("output_schema") else None
+    )
+    return row
+
+
+def _fill(row: Any, message: Any, names: Sequence[str]) -> None:
+    for name in names:
+        if row[name] is not None:
+            setattr(message, name, row[name])
+    for variable in json.loads(row["variables"]):
+        ParseDict(variable, message.variables.add(), ignore_unknown_fields=True)
+    if row["output_schema"] is not None:
+        message.output_schema.update(json.loads(row["output_schema"]))
+
+
+def _prompt(row: Any) -> Prompt:
+    prompt = Prompt(id=row["id"], etag=str(row["revision"]), tags=json.loads(row["tags"]))
+    _fill(row, prompt, (*_TEXTS, *_FLAGS, *CONTENT, "version"))
+    prompt.created_at.FromDatetime(row["created_at"])
+    prompt.updated_at.FromDatetime(row["updated_at"])
+    return prompt
+
+
+def _version(row: Any) -> PromptVersion:
+    version = PromptVersion(id=row["id"], prompt_id=row["prompt_id"])
+    _fill(row, version, (*CONTENT, "version", "change_notes"))
+    version.created_at.FromDatetime(row["created_at"])
+    return version
+
+
+async def _one_version(connection: AsyncConnection, prompt_id: str, number: int) -> PromptVersion | None:
+    of_it = (prompt_versions.c.prompt_id == prompt_id) & (prompt_versions.c.version == number)
+    row = (await connection.execute(sa.select(prompt_versions).where(of_it))).mappings().one_or_none()
+    return None if row is None else _version(row)
+
+
+async def _add_labels(connection: AsyncConnection, found: Sequence[Prompt]) -> None:
+    by_id = {prompt.id: prompt for prompt in found}
+    for prompt in found:
+        prompt.labels[LATEST] = prompt.version
+    if by_id:
+        query = sa.select(prompt_labels).where(prompt_labels.c.prompt_id.in_(by_id))
+        for row in await connection.execute(query):
+            by_id[row.prompt_id].labels[row.label] = row.version

@@ -1,0 +1,323 @@
+"""The library's rules, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genai_spine import shipped
+from genai_spine.errors import Conflict, EtagMismatch, InvalidFields, PromptNotFound, PromptProtected
+from genai_spine.prompt_editor import VERSIONED, PromptEditor
+from genai_spine.prompts import Prompts
+from genai_spine.store.database import Database
+from genai_spine.store.prompts import PromptRows
+from genai_spine.v1 import completion_service_pb2
+from genai_spine.v1 import prompt_service_pb2 as pb
+from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVariable
+
+
+@pytest.fixture
+async def prompts(database: Database):
+    library = Prompts(PromptRows(database))
+    yield library
+    await library.close()
+
+
+@pytest.fixture
+def editor(prompts) -> PromptEditor:
+    return PromptEditor(prompts)
+
+
+def draft(slug: str = "greet", **fields) -> Prompt:
+    given = {"name": "Greet", "user_prompt_template": "Hello {name}", "tags": ["a", "b"]}
+    given |= {"variables": [PromptVariable(name="name")], "slug": slug}
+    return Prompt(**given | fields)
+
+
+async def update(editor: PromptEditor, mask: str = "", **fields) -> Prompt:
+    request = pb.UpdatePromptRequest(prompt_id="greet", prompt=Prompt(**fields))
+    request.update_mask.paths.extend(mask.split(",") if mask else [])
+    return await editor.update(request)
+
+
+async def test_a_new_prompt_is_read_back_by_slug_and_by_id_as_it_was_written(prompts, editor):
+    prompt = await editor.create(draft(temperature=0.0, max_tokens=7, preferred_model="m"), "a client")
+    assert await prompts.prompt("greet") == prompt
+    assert await prompts.prompt(prompt.id.upper()) == prompt
+    assert (prompt.version, dict(prompt.labels), prompt.created_by) == (1, {"latest": 1}, "a client")
+    assert (prompt.category, prompt.is_public, prompt.is_active) == ("custom", False, True)
+
+
+async def test_messages_are_the_filled_templates(prompts, editor):
+    await editor.create(draft(system_prompt="Be {name}."), None)
+    pinned = await prompts.version("greet")
+    system, user = await prompts.messages(pinned, {"name": "{name} {{ name }}"})
+    assert (system.role, user.role) == (completion_service_pb2.ROLE_SYSTEM, completion_service_pb2.ROLE_USER)
+    assert system.content[0].text == "Be {name} {{ name }}."
+    assert user.content[0].text == "Hello {name} {{ name }}"
+
+
+async def test_two_active_prompts_cannot_have_one_slug(editor):
+    await editor.create(draft(), None)
+    await editor.create(draft("other"), None)
+    with pytest.raises(Conflict):
+        await editor.create(draft(), None)
+    request = pb.UpdatePromptRequest(prompt_id="other", prompt=Prompt(slug="greet"))
+    with pytest.raises(Conflict):
+        await editor.update(request)
+
+
+async def test_a_deleted_slug_is_free_and_the_deleted_prompt_is_found_by_id_only(prompts, editor):
+    first = await editor.create(draft(), None)
+    await editor.delete(pb.DeletePromptRequest(prompt_id="greet"))
+    for name in ("greet", first.id):
+        with pytest.raises(PromptNotFound):
+            await prompts.version(name)
+    assert not (await prompts.prompt(first.id)).is_active
+    second = await editor.create(draft(), None)
+    assert (await prompts.prompt("greet")).id == second.id
+    with pytest.raises(PromptNotFound):
+        await editor.update(pb.UpdatePromptRequest(prompt_id=first.id, prompt=Prompt(name="x")))
+    await editor.delete(pb.DeletePromptRequest(prompt_id=first.id, hard=True))
+    with pytest.raises(PromptNotFound):
+        await prompts.prompt(first.id)
+    assert await prompts.rows.versions(first.id, 9, 0) == []
+
+
+async def append(prompts: Prompts, word: str, etag: str | None = None) -> None:
+    async with prompts.changing() as changes:
+        prompt = await changes.locked("greet", etag)
+        prompt.user_prompt_template += f" {word}"
+        await changes.save(prompt, new_version=True)
+
+
+async def test_50_parallel_editors_lose_no_change(prompts, editor):
+    await editor.create(draft(), None)
+    await asyncio.gather(*(append(prompts, f"w{number}") for number in range(50)))
+    prompt = await prompts.prompt("greet")
+    assert sorted(prompt.user_prompt_template.split()[2:]) == sorted(f"w{number}" for number in range(50))
+    versions = await prompts.rows.versions(prompt.id, 200, 0)
+    assert [version.version for version in versions] == list(range(51, 0, -1))
+
+
+async def test_each_of_50_parallel_updates_without_etag_is_a_version(prompts, editor):
+    prompt = await editor.create(draft(), None)
+    await asyncio.gather(*(update(editor, system_prompt=f"s{number}") for number in range(50)))
+    versions = await prompts.rows.versions(prompt.id, 200, 0)
+    assert Counter(version.system_prompt for version in versions[:-1]) == Counter(f"s{n}" for n in range(50))
+    assert (await prompts.prompt("greet")).version == 51
+
+
+async def test_of_50_parallel_editors_with_one_etag_one_wins(prompts, editor):
+    prompt = await editor.create(draft(), None)
+    edits = (update(editor, system_prompt=f"s{number}", etag=prompt.etag) for number in range(50))
+    results = await asyncio.gather(*edits, return_exceptions=True)
+    assert Counter(type(result) for result in results) == {EtagMismatch: 49, Prompt: 1}
+    [won] = [result for result in results if isinstance(result, Prompt)]
+    assert await prompts.prompt("greet") == won
+    assert won.version == 2
+
+
+async def test_two_processes_lose_no_change(database_url):
+    """Each with connections, caches and locks of its own."""
+    databases = [Database(database_url) for _ in range(2)]
+    libraries = [Prompts(PromptRows(database)) for database in databases]
+    await PromptEditor(libraries[0]).create(draft(), None)
+    await asyncio.gather(*(append(libraries[number % 2], f"w{number}") for number in range(20)))
+    prompt = await libraries[0].prompt("greet")
+    assert len(prompt.user_prompt_template.split()) == 22
+    assert prompt.version == 21
+    for database in databases:
+        await database.close()
+
+
+CONTENT = {
+    "system_prompt": ["s", "t"],
+    "user_prompt_template": ["Hello {name}", "Bye {name}"],
+    "temperature": [0.0, 0.7],
+    "max_tokens": [1, 2],
+    "preferred_provider": ["openai", "ollama"],
+    "preferred_model": ["m", "n"],
+}
+OTHER = {
+    "name": ["A", "B"],
+    "description": ["d", "e"],
+    "category": ["c", "custom"],
+    "is_public": [True, False],
+}
+CHANGES = st.dictionaries(st.sampled_from([*CONTENT, *OTHER]), st.sampled_from([0, 1]), max_size=3)
+
+
+@given(st.lists(CHANGES, max_size=5))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_a_version_is_made_if_and_only_if_content_changes(editor, changes):
+    prompt = await editor.create(draft(f"p{id(changes)}"), None)
+    for chosen in changes:
+        before = Prompt()
+        before.CopyFrom(prompt)
+        fields = {name: (CONTENT | OTHER)[name][index] for name, index in chosen.items()}
+        prompt = await editor.update(pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=Prompt(**fields)))
+        changed = any(getattr(before, name) != getattr(prompt, name) for name in VERSIONED)
+        assert all(getattr(prompt, name) == value for name, value in fields.items())
+        assert prompt.version == before.version + changed
+        differs = any(getattr(before, name) != value for name, value in fields.items())
+        assert (prompt.etag != before.etag) == differs
+    versions = await editor.prompts.rows.versions(prompt.id, 200, 0)
+    assert [version.version for version in versions] == list(range(prompt.version, 0, -1))
+    await editor.delete(pb.DeletePromptRequest(prompt_id=prompt.id, hard=True))
+
+
+async def test_a_mask_clears_and_takes_nothing_else(editor):
+    await editor.create(draft(description="d", system_prompt="s", max_tokens=3), None)
+    changed = await update(editor, "max_tokens,tags,default_model", system_prompt="t", default_model="m")
+    assert not changed.HasField("max_tokens")
+    assert (list(changed.tags), changed.system_prompt, changed.preferred_model) == ([], "s", "m")
+    for mask in ("version", "name", "nothing"):
+        with pytest.raises(InvalidFields):
+            await update(editor, mask)
+
+
+async def test_rollback_takes_the_content_of_the_old_version_only(prompts, editor):
+    await editor.create(draft(max_tokens=5), None)
+    await update(editor, "max_tokens,user_prompt_template,name", user_prompt_template="Bye", name="N")
+    rolled = await editor.rollback(pb.RollbackPromptRequest(prompt_id="greet", version=1))
+    assert (rolled.version, rolled.max_tokens, rolled.name) == (3, 5, "N")
+    again = await editor.rollback(pb.RollbackPromptRequest(prompt_id="greet", version=1))
+    assert (again.version, again.etag) == (3, rolled.etag)
+    newest, _, first = await prompts.rows.versions(rolled.id, 9, 0)
+    assert newest.change_notes == "Rolled back to version 1."
+    assert [getattr(newest, name) for name in VERSIONED] == [getattr(first, name) for name in VERSIONED]
+
+
+async def test_production_goes_before_latest_where_it_is_set(prompts, editor):
+    await editor.create(draft(), None)
+    await update(editor, system_prompt="s")
+    assert (await prompts.version("greet")).version.version == 2
+    await editor.set_label(pb.SetPromptLabelRequest(prompt_id="greet", label="production", version=1))
+    assert (await prompts.version("greet")).version.version == 1
+    assert (await prompts.version("greet", "latest")).version.version == 2
+    assert (await prompts.version("greet", 1)).version.version == 1
+    await editor.delete_label(pb.DeletePromptLabelRequest(prompt_id="greet", label="production"))
+    assert (await prompts.version("greet")).version.version == 2
+
+
+@pytest.mark.parametrize(("tags", "count"), [(["a"], 2), (["a", "z"], 3), (['q"'], 1), (["A"], 0), ([], 3)])
+async def test_tags_filter_is_any_of(prompts, editor, tags, count):
+    await editor.create(draft("one", tags=["a", "b"]), None)
+    await editor.create(draft("two", tags=["a", 'q"', "x, y"]), None)
+    await editor.create(draft("three", tags=["z", "ä"]), None)
+    found, total = await prompts.rows.page(ListPromptsRequest(tags=tags))
+    assert (len(found), total) == (count, count)
+
+
+@given(st.lists(st.text('a", []\\ä', min_size=1, max_size=4), min_size=1, max_size=3), st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_a_tag_is_found_whole_only(editor, tags, data):
+    tag = data.draw(st.sampled_from(tags) | st.text('a", []\\ä', min_size=1, max_size=4))
+    prompt = await editor.create(draft("tagged", tags=tags), None)
+    _, total = await editor.prompts.rows.page(ListPromptsRequest(tag=[tag]))
+    await editor.delete(pb.DeletePromptRequest(prompt_id=prompt.id, hard=True))
+    assert total == (tag in tags)
+
+
+@pytest.mark.parametrize(
+    ("search", "count"),
+    [("STRASSE", 1), ("straße", 1), ("GREET", 2), ("100%", 1), ("_", 0), ("x\0", 0), ("", 2)],
+)
+async def test_search_takes_upper_and_lower_case_alike_and_every_sign_as_itself(
+    prompts, editor, search, count
+):
+    await editor.create(draft("one", description="Große Straße"), None)
+    await editor.create(draft("two", description="100% sure"), None)
+    assert (await prompts.rows.page(ListPromptsRequest(search=search)))[1] == count
+
+
+async def test_what_does_not_exist_is_not_found(prompts, editor):
+    await editor.create(draft(), None)
+    for name, which in (("nobody", None), ("greet", "9"), ("greet", "staging"), ("x\0y", None), ("G", None)):
+        with pytest.raises(PromptNotFound):
+            await prompts.version(name, which)
+
+
+async def test_text_that_postgresql_cannot_hold_is_refused(editor):
+    for field in ("name", "system_prompt", "user_prompt_template"):
+        with pytest.raises(InvalidFields, match=field):
+            await editor.create(draft(**{field: "a\0b"}), None)
+
+
+async def test_a_change_of_this_process_is_seen_at_once(prompts, editor):
+    await editor.create(draft(), None)
+    assert (await prompts.version("greet")).version.version == 1
+    await update(editor, system_prompt="s")
+    assert (await prompts.version("greet")).version.version == 2
+
+
+# --- The shipped library
+
+
+async def test_servers_that_start_together_ship_every_prompt_once(database_url):
+    databases = [Database(database_url) for _ in range(3)]
+    libraries = [Prompts(PromptRows(database)) for database in databases]
+    await asyncio.gather(*(shipped.seed(library) for library in libraries))
+    page, total = await libraries[0].rows.page(ListPromptsRequest(limit=200))
+    assert total == len(shipped.drafts(PromptEditor(libraries[0]))) > 30
+    assert {(prompt.version, prompt.is_system, prompt.is_public) for prompt in page} == {(1, True, True)}
+    before = {prompt.id: prompt.etag for prompt in page}
+    await shipped.seed(libraries[1])
+    page, _ = await libraries[0].rows.page(ListPromptsRequest(limit=200))
+    assert {prompt.id: prompt.etag for prompt in page} == before
+    for database in databases:
+        await database.close()
+
+
+async def test_a_changed_file_is_a_new_version(prompts, monkeypatch):
+    await shipped.seed(prompts)
+    changed = [text.replace("Summarize this.", "Condense this.") for text in shipped.texts()]
+    monkeypatch.setattr(shipped, "texts", lambda: changed)
+    await shipped.seed(prompts)
+    prompt = await prompts.prompt("summarizer")
+    assert prompt.version == 2
+    newest, first = await prompts.rows.versions(prompt.id, 9, 0)
+    assert "Condense" in newest.user_prompt_template
+    assert (newest.change_notes, first.change_notes) == (shipped.NOTES, "")
+    assert (await prompts.prompt("translator")).version == 1
+
+
+async def test_a_prompt_of_somebody_else_stays_when_a_shipped_one_has_its_slug(prompts, editor):
+    own = await editor.create(draft("summarizer"), None)
+    with structlog.testing.capture_logs() as logs:
+        await shipped.seed(prompts)
+    assert await prompts.prompt("summarizer") == own
+    assert [log["slug"] for log in logs] == ["summarizer"]
+    await editor.delete(pb.DeletePromptRequest(prompt_id="summarizer"))
+    await shipped.seed(prompts)
+    assert (await prompts.prompt("summarizer")).is_system
+
+
+async def test_a_shipped_prompt_is_protected_and_may_have_labels(prompts, editor):
+    await shipped.seed(prompts)
+    for change in (
+        editor.update(pb.UpdatePromptRequest(prompt_id="summarizer", prompt=Prompt(name="x"))),
+        editor.delete(pb.DeletePromptRequest(prompt_id="summarizer", hard=True)),
+        editor.rollback(pb.RollbackPromptRequest(prompt_id="summarizer", version=1)),
+    ):
+        with pytest.raises(PromptProtected):
+            await change
+    label = pb.SetPromptLabelRequest(prompt_id="summarizer", label="production", version=1)
+    assert (await editor.set_label(label)).labels["production"] == 1
+
+
+async def test_every_shipped_prompt_says_something_with_what_it_requires(prompts):
+    await shipped.seed(prompts)
+    page, _ = await prompts.rows.page(ListPromptsRequest(limit=200))
+    for prompt in page:
+        pinned = await prompts.version(prompt.slug)
+        required = [variable for variable in prompt.variables if variable.required]
+        values = {variable.name: 3 if variable.type == "integer" else "Words." for variable in required}
+        filled = await prompts.fill(pinned, values)
+        assert "Words." in filled.user_prompt
+        assert filled.system_prompt
+        assert "{{" not in filled.user_prompt + filled.system_prompt
