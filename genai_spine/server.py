@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from genai_spine import shipped
 from genai_spine.batches import BatchBooks
 from genai_spine.cache import ResponseCache
 from genai_spine.catalog import Catalog
@@ -24,6 +25,7 @@ from genai_spine.kept import KeptCompletions
 from genai_spine.ledger import Ledger
 from genai_spine.price_list import PriceList
 from genai_spine.pricing import PriceBook
+from genai_spine.prompts import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recorder import recorded
@@ -38,6 +40,7 @@ from genai_spine.services.media import MediaService
 from genai_spine.services.openai import Facade, OpenAIService
 from genai_spine.services.openai_files import FilesFacade
 from genai_spine.services.openai_media import MediaFacade
+from genai_spine.services.prompt import PromptService
 from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
@@ -52,6 +55,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
+from genai_spine.store.prompts import PromptRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
@@ -65,6 +69,7 @@ from genai_spine.v1 import (
     health_service_pb2,
     media_service_pb2,
     openai_service_pb2,
+    prompt_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
@@ -77,6 +82,7 @@ from genai_spine.v1.execution_service_pb2_grpc import add_ExecutionServiceServic
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from genai_spine.v1.media_service_pb2_grpc import add_MediaServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
+from genai_spine.v1.prompt_service_pb2_grpc import add_PromptServiceServicer_to_server
 from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServiceServicer_to_server
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
@@ -88,6 +94,7 @@ FILES = (
     completion_service_pb2,
     openai_service_pb2,
     media_service_pb2,
+    prompt_service_pb2,
     provider_service_pb2,
     provider_file_service_pb2,
     provider_batch_service_pb2,
@@ -125,6 +132,7 @@ class Server:
     upstreams: dict[str, Upstream]
     delivery: Delivery
     sweeper: Sweeper
+    prompts: Prompts
     health: health.aio.HealthServicer
     names: list[str]
     drain_delay_s: float
@@ -133,6 +141,7 @@ class Server:
 
     async def start(self) -> None:
         await self._check_tables()
+        await shipped.seed(self.prompts)
         await self.ledger.start()
         self.sweeper.start()
         await self.grpc.start()
@@ -159,6 +168,7 @@ class Server:
         for upstream in self.upstreams.values():
             for seat in upstream.seats:
                 await seat.provider.close()
+        await self.prompts.close()
         await self.ledger.stop()
         await self.database.close()
 
@@ -189,7 +199,8 @@ def build(settings: Settings) -> Server:
     door = Door(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
-    names = _attach(door, CompletionService(inference, catalog, kept), registry, database)
+    prompts = Prompts(PromptRows(database))
+    names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database)
     _attach_sessions(door, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -202,6 +213,7 @@ def build(settings: Settings) -> Server:
         upstreams=upstreams,
         delivery=delivery,
         sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
+        prompts=prompts,
         health=checks,
         names=names,
         drain_delay_s=settings.drain_delay,
@@ -225,7 +237,11 @@ def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _attach(
-    door: Door, completion: CompletionService, registry: CapabilityRegistry, database: Database
+    door: Door,
+    completion: CompletionService,
+    registry: CapabilityRegistry,
+    prompts: Prompts,
+    database: Database,
 ) -> list[str]:
     """Every service of ours; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
@@ -237,6 +253,7 @@ def _attach(
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
         (add_OpenAIServiceServicer_to_server, facade),
+        (add_PromptServiceServicer_to_server, PromptService(prompts, inference)),
         (add_MediaServiceServicer_to_server, MediaService(inference)),
         (add_ProviderServiceServicer_to_server, providers),
         (add_ProviderFileServiceServicer_to_server, files),

@@ -48,6 +48,21 @@ ROUTING = (
     "genai_spine.tokens",
     "genai_spine.upstream",
 )
+PROMPTS = (
+    *LEAVES,
+    "genai_spine.prompts",
+    "genai_spine.sandbox",
+    "genai_spine.store",
+    "genai_spine.templates",
+    "genai_spine.variables",
+)
+EDITING = (
+    *PROMPTS,
+    "genai_spine.answer_schema",
+    "genai_spine.fields",
+    "genai_spine.prompt_editor",
+    "genai_spine.prompt_yaml",
+)
 SESSIONS = (
     *INFERENCE,
     "genai_spine.fields",
@@ -58,7 +73,10 @@ SESSIONS = (
     "genai_spine.store",
 )
 SERVICES = (
+    *EDITING,
     *SESSIONS,
+    "genai_spine.prompt_diff",
+    "genai_spine.prompt_execution",
     "genai_spine.batches",
     "genai_spine.services",
     "genai_spine.catalog",
@@ -115,6 +133,21 @@ ALLOWED = {
     "genai_spine/batches.py": (*INFERENCE, "genai_spine.store"),
     "genai_spine/registry.py": ROUTING,
     "genai_spine/counting.py": (*INFERENCE, "genai_spine.catalog"),
+    "genai_spine/sandbox.py": (),
+    "genai_spine/sandbox_process.py": ("genai_spine.sandbox",),
+    "genai_spine/variables.py": (*LEAVES, "genai_spine.sandbox"),
+    "genai_spine/templates.py": (
+        *LEAVES,
+        "genai_spine.sandbox",
+        "genai_spine.sandbox_process",
+        "genai_spine.variables",
+    ),
+    "genai_spine/prompts.py": PROMPTS,
+    "genai_spine/prompt_editor.py": EDITING,
+    "genai_spine/prompt_diff.py": EDITING,
+    "genai_spine/prompt_yaml.py": EDITING,
+    "genai_spine/shipped.py": EDITING,
+    "genai_spine/prompt_execution.py": (*INFERENCE, *PROMPTS),
     "genai_spine/services/": SERVICES,
     "genai_spine/interceptors.py": (*LEAVES, "genai_spine.edge", "genai_spine.fields"),
 }

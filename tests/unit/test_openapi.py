@@ -36,6 +36,7 @@ from genai_spine.v1 import (
     health_service_pb2,
     media_service_pb2,
     openai_service_pb2,
+    prompt_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
@@ -50,7 +51,8 @@ SERVICES = [
     for file in (
         *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
-        *(provider_service_pb2, usage_service_pb2, session_service_pb2, execution_service_pb2),
+        *(prompt_service_pb2, provider_service_pb2, usage_service_pb2),
+        *(session_service_pb2, execution_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
@@ -99,12 +101,18 @@ def described(field: Any) -> list[dict[str, Any]]:
         return [schema["properties"][field.name]]
     takers = [m for s in SERVICES for m in s.methods if m.input_type is field.containing_type]
     operations = [OPERATIONS[f"{m.containing_service.name}_{m.name}"] for m in takers]
-    found = [entry for one in operations for entry in one["parameters"] if entry["name"] == field.name]
-    bodies = [one["requestBody"]["content"]["application/json"] for one in operations if "requestBody" in one]
-    return found + [
-        body["schema"]["properties"][field.name]
-        for body in bodies  # less what stands in the path
-        if field.name in body["schema"]["properties"]
+    found = [e for one in operations for e in one.get("parameters", ()) if e["name"] == field.name]
+    bodies = [one["requestBody"] for one in operations if "requestBody" in one]
+    schemas = [(body, body["content"]["application/json"]["schema"]) for body in bodies]
+    found += [  # less what stands in the path
+        schema["properties"][field.name]
+        for _, schema in schemas
+        if field.name in schema.get("properties", ())
+    ]
+    return found + [  # the body is this field
+        {**schema, "required": body["required"]}
+        for body, schema in schemas
+        if field.message_type and schema.get("$ref", "").endswith(f"/{field.message_type.name}")
     ]
 
 

@@ -1,0 +1,27 @@
+"""What differs between two versions of a prompt."""
+
+from difflib import unified_diff
+
+from genai_spine.prompt_editor import VERSIONED, shown
+from genai_spine.v1 import prompt_service_pb2 as pb
+
+MOST_LINES = 1000  # of one text; with more, the comparison of hostile texts takes minutes
+
+
+def compared(old: pb.PromptVersion, late: pb.PromptVersion) -> pb.DiffPromptVersionsResponse:
+    """late: the newer of the two."""
+    response = pb.DiffPromptVersionsResponse(from_version=old.version, to_version=late.version)
+    for name in VERSIONED:
+        before, after = shown(old, name), shown(late, name)
+        if before != after:
+            unified = _unified(before or "", after or "")
+            response.fields.add(field=name, before=before, after=after, unified=unified)
+    return response
+
+
+def _unified(before: str, after: str) -> str | None:
+    """None: one of the two is no text of several lines, or has too many."""
+    old, late = before.splitlines(), after.splitlines()
+    if not 1 < max(len(old), len(late)) <= MOST_LINES:
+        return None
+    return "\n".join(unified_diff(old, late, "before", "after", lineterm=""))

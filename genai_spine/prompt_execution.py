@@ -1,0 +1,161 @@
+"""A prompt filled in and asked: what ExecutePrompt and StreamPrompt do."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from genai_spine import variables
+from genai_spine.call import Call
+from genai_spine.errors import InvalidFields, InvalidRequest
+from genai_spine.inference import Inference
+from genai_spine.prompts import Filled, Prompts
+from genai_spine.v1 import completion_service_pb2
+from genai_spine.v1 import prompt_service_pb2 as pb
+
+LONGEST_METADATA = 16_000  # characters of JSON
+NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
+JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
+SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known before a model is asked."""
+
+    filled: Filled
+    completion: completion_service_pb2.CreateCompletionRequest
+    call: Call
+
+    def result(
+        self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
+    ) -> pb.ExecutePromptResponse:
+        """answer: the completion, or the last chunk of a stream, which has usage and cost."""
+        prompt, version = self.filled.pinned.prompt, self.filled.pinned.version
+        response = pb.ExecutePromptResponse(
+            output=text,
+            content=text,
+            id=f"exec_{answer.execution_id.replace('-', '')[-24:]}",
+            request_id=answer.request_id,
+            execution_id=answer.execution_id,
+            prompt_id=prompt.id,
+            prompt_slug=prompt.slug,
+            prompt_name=prompt.name,
+            prompt_version=version.version,
+            provider=answer.provider,
+            model=answer.model,
+            input_tokens=answer.usage.input_tokens,
+            output_tokens=answer.usage.output_tokens,
+            latency_ms=answer.latency_ms,
+            cost_usd=answer.cost.cost_usd,
+            cost_ticks=answer.cost.cost_ticks,
+            price_known=answer.cost.price_known,
+            usage=pb.ExecutePromptUsage(total_tokens=answer.usage.total_tokens, cost=answer.cost.cost_usd),
+        )
+        response.variables_used.update(self.filled.used)
+        return response
+
+
+class PromptExecution:
+    def __init__(self, prompts: Prompts, inference: Inference) -> None:
+        self.prompts = prompts
+        self.inference = inference
+
+    async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
+        prepared = await self._prepared(request, call)
+        completion = await self.inference.complete(prepared.completion, prepared.call)
+        choice = completion.choices[0]
+        text = "".join(part.text for part in choice.message.content)
+        return _ended(prepared.result(text, completion), choice)
+
+    async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
+        prepared = await self._prepared(request, call)
+        texts: list[str] = []
+        end = completion_service_pb2.Choice()
+        async with aclosing(self.inference.stream(prepared.completion, prepared.call)) as chunks:
+            async for chunk in chunks:
+                for delta in chunk.choices:
+                    end.finish_reason = delta.finish_reason or end.finish_reason
+                    if delta.HasField("parsed_json"):
+                        end.parsed_json = delta.parsed_json
+                    if delta.content:
+                        texts.append(delta.content)
+                        yield pb.PromptEvent(text=delta.content)
+        yield pb.PromptEvent(result=_ended(prepared.result("".join(texts), chunk), end))
+
+    async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> Prepared:
+        if request.HasField("wait") and not request.wait:
+            raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
+        name = _named(request)
+        pinned = await self.prompts.version(name, request.version or None)
+        filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
+        completion = filled.request(**_options(request))
+        _set_format(completion, request, filled)
+        purpose = filled.purpose
+        if request.HasField("metadata"):
+            purpose.metadata_json = _metadata(request)
+        return Prepared(filled, completion, replace(call, purpose=purpose))
+
+
+def _named(request: pb.ExecutePromptRequest) -> str:
+    both = bool(request.prompt_id) and bool(request.prompt_slug)
+    if both or not (request.prompt_id or request.prompt_slug):
+        problem = "give prompt_slug or prompt_id" + (", not both" if both else "")
+        raise InvalidRequest(field="prompt_slug", problem=problem)
+    return request.prompt_id or request.prompt_slug
+
+
+def _options(request: pb.ExecutePromptRequest) -> dict[str, Any]:
+    """The caller's options, under the names of a completion; None where he has none."""
+    given: dict[str, Any] = {"user": request.user if request.HasField("user") else None}
+    for name in ("provider", "model", "temperature", "max_tokens"):
+        given[name] = getattr(request.options, name) if request.options.HasField(name) else None
+    for name in ("model", "temperature"):
+        if not request.HasField(name):
+            continue
+        value = getattr(request, name)
+        if given[name] not in (None, value):
+            raise InvalidFields([(name, f"differs from options.{name}, which means the same")])
+        given[name] = value
+    return given
+
+
+def _set_format(
+    completion: completion_service_pb2.CreateCompletionRequest,
+    request: pb.ExecutePromptRequest,
+    filled: Filled,
+) -> None:
+    pinned = filled.pinned
+    if request.response_format == "text":
+        return
+    if pinned.version.HasField("output_schema"):
+        schema = completion.response_format.json_schema
+        schema.name = SCHEMA_NAME.sub("_", pinned.prompt.slug)[:64]
+        schema.schema_json = json.dumps(variables.mapping(pinned.version.output_schema), sort_keys=True)
+    elif request.response_format == "json":
+        completion.response_format.kind = completion_service_pb2.ResponseFormat.KIND_JSON_OBJECT
+        said = (part.text for message in completion.messages for part in message.content)
+        if not any("json" in text.lower() for text in said):  # without the word, OpenAI refuses
+            instruction = completion_service_pb2.Message(role=completion_service_pb2.ROLE_SYSTEM)
+            instruction.content.add(text=JSON_INSTRUCTION)
+            completion.messages.insert(0, instruction)
+
+
+def _metadata(request: pb.ExecutePromptRequest) -> str:
+    text = json.dumps(variables.mapping(request.metadata), sort_keys=True, ensure_ascii=False)
+    if len(text) > LONGEST_METADATA:
+        raise InvalidFields([("metadata", f"must have at most {LONGEST_METADATA} characters as JSON")])
+    return text
+
+
+def _ended(
+    response: pb.ExecutePromptResponse, choice: completion_service_pb2.Choice
+) -> pb.ExecutePromptResponse:
+    """With why it ended; an answer in JSON is the JSON alone, also where the model wrote words around it."""
+    response.finish_reason = choice.finish_reason
+    if choice.HasField("parsed_json"):
+        response.output = response.content = choice.parsed_json
+        response.parsed.CopyFrom(variables.value(json.loads(choice.parsed_json)))
+    return response

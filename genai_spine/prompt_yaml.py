@@ -1,0 +1,93 @@
+"""Prompts as YAML: a list, each with the fields of Prompt that a caller can set."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+from google.protobuf.json_format import ParseDict, ParseError
+
+from genai_spine import fields, variables
+from genai_spine.errors import InvalidFields
+from genai_spine.prompt_editor import ALIASES, EDITABLE, settled
+from genai_spine.v1 import prompt_service_pb2 as pb
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+KEYS = frozenset((*EDITABLE, *ALIASES, "change_notes"))
+ORDER = (
+    *("slug", "name", "description", "category", "tags", "is_public"),
+    *("preferred_provider", "preferred_model", "temperature", "max_tokens"),
+    *("variables", "system_prompt", "user_prompt_template", "output_schema"),
+)
+MOST = 1000  # prompts of one text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines stand as they are, and nothing is written as an alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def written(prompts: Iterable[pb.Prompt]) -> str:
+    return dumped([entry(prompt) for prompt in prompts])
+
+
+def dumped(value: Any) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def entry(prompt: pb.Prompt) -> dict[str, Any]:
+    """One prompt; what is unset is left out."""
+    given = variables.as_dict(settled(prompt))
+    return {name: given[name] for name in ORDER if name in given}
+
+
+def read(text: str) -> list[pb.Prompt]:
+    """Raises InvalidFields; the path begins with the prompt's place and slug: `yaml[2] (greet).name`."""
+    listed = _loaded(text)
+    entries = [listed] if isinstance(listed, dict) else listed
+    if not isinstance(entries, list) or not all(isinstance(given, dict) for given in entries):
+        raise InvalidFields([("yaml", "must be a list of prompts")])
+    if len(entries) > MOST:
+        raise InvalidFields([("yaml", f"must hold at most {MOST} prompts, got {len(entries)}")])
+    prompts, seen = [], set()
+    for number, given in enumerate(entries):
+        place = f"yaml[{number}] ({str(given.get('slug', 'no slug'))[:60]})"
+        prompt = _prompt(given, place)
+        if prompt.slug in seen:
+            raise InvalidFields([(f"{place}.slug", "stands there twice")])
+        seen.add(prompt.slug)
+        prompts.append(prompt)
+    return prompts
+
+
+def _loaded(text: str) -> Any:
+    try:
+        # A few lines of anchors can stand for gigabytes.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER)):
+            raise InvalidFields([("yaml", "must not use aliases")])
+        return yaml.load(text, LOADER)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidFields([("yaml", f"is no YAML: {' '.join(str(error).split())[:300]}")]) from error
+
+
+def _prompt(given: dict[str, Any], place: str) -> pb.Prompt:
+    unknown = [str(name) for name in given if name not in KEYS]
+    if unknown:
+        raise InvalidFields([(f"{place}.{unknown[0][:60]}", "is no field of a prompt")])
+    prompt = pb.Prompt()
+    try:
+        ParseDict(given, prompt)
+        fields.check(prompt)
+        return settled(prompt)
+    except (ParseError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidFields([(place, str(error)[:300])]) from error
+    except InvalidFields as error:
+        raise InvalidFields([(f"{place}.{path}", problem) for path, problem in error.violations]) from error

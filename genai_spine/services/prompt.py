@@ -1,0 +1,160 @@
+"""Prompts: kept, changed, filled in, executed."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+from google.api.httpbody_pb2 import HttpBody
+
+from genai_spine import edge, prompt_diff, prompt_yaml, variables
+from genai_spine.call import Call
+from genai_spine.errors import InvalidFields
+from genai_spine.inference import Inference
+from genai_spine.prompt_editor import PromptEditor, with_aliases
+from genai_spine.prompt_execution import PromptExecution
+from genai_spine.prompts import Prompts
+from genai_spine.store.prompts import LIMIT
+from genai_spine.v1 import prompt_service_pb2 as pb
+
+M = TypeVar("M", pb.Prompt, pb.PromptVersion, pb.RenderedPrompt)
+MOST_VERSIONS = 200
+# JSON from the edge leaves out what is unset; existing clients look for these names all the same.
+BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model", "default_model")
+VERSION_BLANKS = ("system_prompt", "preferred_provider", "preferred_model", "change_notes")
+
+
+class PromptService:
+    def __init__(self, prompts: Prompts, inference: Inference) -> None:
+        self.prompts = prompts
+        self.editor = PromptEditor(prompts)
+        self.execution = PromptExecution(prompts, inference)
+
+    async def ListPrompts(self, request: pb.ListPromptsRequest, call: Call) -> pb.ListPromptsResponse:
+        found, total = await self.prompts.rows.page(request)
+        limit = request.limit if request.HasField("limit") else LIMIT
+        shown = [_shown(prompt, call) for prompt in found]
+        return pb.ListPromptsResponse(prompts=shown, total=total, limit=limit, offset=request.offset)
+
+    async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
+        prompt = await self.editor.create(request.prompt, call.caller or None)
+        edge.answered(call, 201)
+        return _shown(prompt, call)
+
+    async def GetPrompt(self, request: pb.GetPromptRequest, call: Call) -> pb.Prompt:
+        if bool(request.prompt_id) == bool(request.slug):
+            raise InvalidFields([("prompt_id", "give either prompt_id or slug")])
+        prompt = await self.prompts.prompt(request.prompt_id or request.slug)
+        if request.include_versions:
+            versions = await self.prompts.rows.versions(prompt.id, MOST_VERSIONS, 0)
+            prompt.versions.extend(_with_blanks(version, VERSION_BLANKS, call) for version in versions)
+        return _shown(prompt, call)
+
+    async def UpdatePrompt(self, request: pb.UpdatePromptRequest, call: Call) -> pb.Prompt:
+        return _shown(await self.editor.update(request), call)
+
+    async def DeletePrompt(self, request: pb.DeletePromptRequest, call: Call) -> pb.DeletePromptResponse:
+        await self.editor.delete(request)
+        edge.answered(call, 204)
+        return pb.DeletePromptResponse()
+
+    async def ListPromptVersions(
+        self, request: pb.ListPromptVersionsRequest, call: Call
+    ) -> pb.ListPromptVersionsResponse:
+        prompt = await self.prompts.prompt(request.prompt_id)
+        limit = request.limit if request.HasField("limit") else LIMIT
+        versions = await self.prompts.rows.versions(prompt.id, limit, request.offset)
+        return pb.ListPromptVersionsResponse(versions=versions, total=prompt.version)
+
+    async def ListPromptVersionsArray(
+        self, request: pb.ListPromptVersionsArrayRequest, call: Call
+    ) -> HttpBody:
+        page = pb.ListPromptVersionsRequest.FromString(request.SerializeToString())
+        listed = await self.ListPromptVersions(page, call)
+        data = json.dumps([_as_json(version) for version in listed.versions], ensure_ascii=False)
+        return HttpBody(content_type="application/json", data=data.encode())
+
+    async def GetPromptVersion(self, request: pb.GetPromptVersionRequest, call: Call) -> pb.PromptVersion:
+        version = await self._version(await self.prompts.prompt(request.prompt_id), request.version)
+        return _with_blanks(version, VERSION_BLANKS, call)
+
+    async def RollbackPrompt(self, request: pb.RollbackPromptRequest, call: Call) -> pb.Prompt:
+        return _shown(await self.editor.rollback(request), call)
+
+    async def DiffPromptVersions(
+        self, request: pb.DiffPromptVersionsRequest, call: Call
+    ) -> pb.DiffPromptVersionsResponse:
+        prompt = await self.prompts.prompt(request.prompt_id)
+        late = await self._version(prompt, request.to or "latest")
+        before = getattr(request, "from") or str(max(1, late.version - 1))
+        return prompt_diff.compared(await self._version(prompt, before), late)
+
+    async def SetPromptLabel(self, request: pb.SetPromptLabelRequest, call: Call) -> pb.Prompt:
+        return _shown(await self.editor.set_label(request), call)
+
+    async def DeletePromptLabel(
+        self, request: pb.DeletePromptLabelRequest, call: Call
+    ) -> pb.DeletePromptLabelResponse:
+        await self.editor.delete_label(request)
+        edge.answered(call, 204)
+        return pb.DeletePromptLabelResponse()
+
+    async def RenderPrompt(self, request: pb.RenderPromptRequest, call: Call) -> pb.RenderedPrompt:
+        pinned = await self.prompts.version(request.prompt_id, request.version or None)
+        filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
+        rendered = pb.RenderedPrompt(
+            system_prompt=filled.system_prompt,
+            user_prompt=filled.user_prompt,
+            variables_defaulted=filled.defaulted,
+            version=pinned.version.version,
+        )
+        rendered.variables_used.update(filled.used)
+        return _with_blanks(rendered, ("system_prompt",), call)
+
+    async def ExecutePrompt(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
+        return await self.execution.complete(request, call)
+
+    def StreamPrompt(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
+        return self.execution.stream(request, call)
+
+    async def ExportPrompts(self, request: pb.ExportPromptsRequest, call: Call) -> pb.ExportPromptsResponse:
+        found = [await self.prompts.prompt(name) for name in request.prompt_ids]
+        if not found:
+            found = await self._all(include_system=request.include_system)
+        return pb.ExportPromptsResponse(yaml=prompt_yaml.written(found), prompt_count=len(found))
+
+    async def ImportPrompts(self, request: pb.ImportPromptsRequest, call: Call) -> pb.ImportPromptsResponse:
+        given = prompt_yaml.read(request.yaml)
+        response = pb.ImportPromptsResponse()
+        async with self.prompts.changing(keep=not request.dry_run) as changes:
+            for prompt in sorted(given, key=lambda prompt: prompt.slug):
+                outcome = await self.editor.put(changes, prompt, call.caller or None)
+                getattr(response, outcome).append(prompt.slug)
+        return response
+
+    async def _version(self, prompt: pb.Prompt, which: str) -> pb.PromptVersion:
+        return await self.prompts.one_version(prompt, self.prompts.number(prompt, which))
+
+    async def _all(self, *, include_system: bool) -> list[pb.Prompt]:
+        only_own = None if include_system else False
+        request = pb.ListPromptsRequest(is_system=only_own, limit=2**31)
+        return sorted((await self.prompts.rows.page(request))[0], key=lambda prompt: prompt.slug)
+
+
+def _shown(prompt: pb.Prompt, call: Call) -> pb.Prompt:
+    prompt.ClearField("change_notes")
+    return _with_blanks(with_aliases(prompt), BLANKS, call)
+
+
+def _with_blanks(message: M, names: tuple[str, ...], call: Call) -> M:
+    for name in names if call.path else ():
+        if not message.HasField(name):
+            setattr(message, name, "")
+    return message
+
+
+def _as_json(version: pb.PromptVersion) -> dict[str, Any]:
+    """Every name, null where it is unset."""
+    given = {"variables": []} | variables.as_dict(version)
+    for variable in given["variables"]:
+        variable.setdefault("options", [])
+    return {field.name: given.get(field.name) for field in version.DESCRIPTOR.fields}

@@ -1,0 +1,68 @@
+"""The prompts that come with the service: YAML files, put into the database when a server starts."""
+
+from functools import lru_cache
+from importlib.resources import files
+from uuid import NAMESPACE_URL, uuid5
+
+import structlog
+
+from genai_spine import prompt_yaml
+from genai_spine.errors import PromptNotFound
+from genai_spine.prompt_editor import EDITABLE, PromptEditor
+from genai_spine.prompts import Prompts
+from genai_spine.store.prompts import Changes
+from genai_spine.v1 import prompt_service_pb2 as pb
+
+NOTES = "Came with a newer version of the service."
+
+log = structlog.get_logger()
+
+
+@lru_cache(maxsize=1)
+def texts() -> list[str]:
+    """The files, in the order of their names."""
+    folder = files("genai_spine") / "prompt_library"
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda f: f.name)
+    return [file.read_text("utf-8") for file in found]
+
+
+def drafts(editor: PromptEditor) -> list[pb.Prompt]:
+    """Whole prompts, checked; the id follows from the slug, so that all servers give the same."""
+    found = [editor.drafted(prompt) for text in texts() for prompt in prompt_yaml.read(text)]
+    for prompt in found:
+        prompt.id = str(uuid5(NAMESPACE_URL, f"genai-spine:prompt:{prompt.slug}"))
+        prompt.is_system = prompt.is_public = True
+    return sorted(found, key=lambda prompt: prompt.id)  # every server locks in the same order
+
+
+async def seed(prompts: Prompts) -> None:
+    """Adds what is missing and changes what is old, in one transaction; servers may start at once.
+
+    A prompt of somebody else that has the slug of a shipped one stays, and the shipped one waits.
+    """
+    editor = PromptEditor(prompts)
+    wanted = drafts(editor)
+    there, _ = await prompts.rows.page(pb.ListPromptsRequest(is_system=True, limit=2**31))
+    known = {prompt.id: prompt for prompt in there}
+    missing = [prompt for prompt in wanted if not _is_same(prompt, known.get(prompt.id))]
+    if not missing:
+        return
+    async with prompts.changing() as changes:
+        for prompt in missing:
+            await _put(editor, changes, prompt)
+
+
+async def _put(editor: PromptEditor, changes: Changes, prompt: pb.Prompt) -> None:
+    if await changes.insert(prompt, or_leave=True):
+        return
+    try:
+        stored = await changes.locked(prompt.id)
+    except PromptNotFound:
+        log.warning("prompt_not_shipped", slug=prompt.slug, cause="another prompt has its slug")
+        return
+    prompt.change_notes = NOTES
+    await editor.changed(changes, stored, prompt, EDITABLE)
+
+
+def _is_same(prompt: pb.Prompt, stored: pb.Prompt | None) -> bool:
+    return stored is not None and prompt_yaml.entry(prompt) == prompt_yaml.entry(stored)

@@ -1,0 +1,184 @@
+"""Prompts over gRPC, on both databases: typed errors, rows of the ledger, streams, many at once."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from genai_spine import variables
+from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import prompt_service_pb2 as pb
+from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
+from tests.service.running import Running, failure
+from tests.upstreams.reply import Reply
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
+
+
+@pytest.fixture
+def stub(booked: Running) -> Any:
+    return PromptServiceStub(booked.channel)
+
+
+async def made(stub: Any, **fields: Any) -> pb.Prompt:
+    given: dict[str, Any] = {"name": "Greet", "user_prompt_template": "Hello {name}"}
+    given |= {"slug": f"greet-{uuid4().hex[:12]}", "preferred_model": "gpt-4o"}
+    given |= {"variables": [pb.PromptVariable(name="name")]}
+    created: pb.Prompt = await stub.CreatePrompt(pb.CreatePromptRequest(prompt=pb.Prompt(**given | fields)))
+    return created
+
+
+def execution(prompt: pb.Prompt, **fields: Any) -> pb.ExecutePromptRequest:
+    request = pb.ExecutePromptRequest(prompt_slug=prompt.slug, **fields)
+    request.variables.update({"name": "Ann"})
+    return request
+
+
+async def test_errors_have_their_reasons_and_name_the_field(stub: Any) -> None:
+    prompt = await made(stub)
+    update = pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=pb.Prompt(name="x", etag="99"))
+    for call, code, reason in (
+        (stub.GetPrompt(pb.GetPromptRequest(slug="nobody")), "NOT_FOUND", "PROMPT_NOT_FOUND"),
+        (stub.GetPrompt(pb.GetPromptRequest(prompt_id="x\0y")), "NOT_FOUND", "PROMPT_NOT_FOUND"),
+        (stub.GetPrompt(pb.GetPromptRequest()), "INVALID_ARGUMENT", "UNPROCESSABLE_ENTITY"),
+        (stub.UpdatePrompt(update), "ABORTED", "ETAG_MISMATCH"),
+        (
+            stub.CreatePrompt(
+                pb.CreatePromptRequest(prompt=pb.Prompt(name="x", slug=prompt.slug, template="x"))
+            ),
+            "ALREADY_EXISTS",
+            "CONFLICT",
+        ),
+        (
+            stub.DeletePrompt(pb.DeletePromptRequest(prompt_id="summarizer")),
+            "PERMISSION_DENIED",
+            "PROMPT_PROTECTED",
+        ),
+    ):
+        failed = await failure(call)
+        assert (failed.code, failed.reason) == (grpc.StatusCode[code], reason)
+    given = pb.Prompt(name="x", slug="x", template="{{ nobody }}")
+    failed = await failure(stub.CreatePrompt(pb.CreatePromptRequest(prompt=given)))
+    assert (failed.reason, failed.fields) == ("INVALID_TEMPLATE", ["user_prompt_template"])
+    failed = await failure(stub.ExecutePrompt(pb.ExecutePromptRequest(prompt_id=prompt.id)))
+    assert (failed.reason, failed.fields) == ("INVALID_PROMPT_VARIABLES", ["variables.name"])
+    given = pb.Prompt(name="x", slug="x", template="x")
+    given.output_schema.update({"type": "strange"})
+    failed = await failure(stub.CreatePrompt(pb.CreatePromptRequest(prompt=given)))
+    assert (failed.reason, failed.fields) == ("UNPROCESSABLE_ENTITY", ["output_schema"])
+
+
+async def test_an_execution_pins_prompt_version_and_variables_in_its_row(booked: Running, stub: Any) -> None:
+    prompt = await made(stub, temperature=0.0, max_tokens=9, system_prompt="Be kind.")
+    request = execution(prompt, user="ann")
+    request.metadata.update({"ticket": "T7"})
+    said = await stub.ExecutePrompt(request)
+    [row] = await booked.rows(said.request_id)
+    assert (row.prompt_id, row.prompt_version) == (prompt.id, 1)
+    assert row.variables_hash == variables.digest({"name": "Ann"})
+    assert (json.loads(row.metadata_json), row.user) == ({"ticket": "T7"}, "ann")
+    assert (row.cost.cost_ticks, row.id) == (said.cost_ticks, said.execution_id)
+    assert said.finish_reason == completions.FINISH_REASON_STOP
+    [entry] = booked.openai.bill
+    assert [message["content"] for message in entry.body["messages"]] == ["Be kind.", "Hello Ann"]
+    assert (entry.body["temperature"], entry.body["max_completion_tokens"]) == (0, 9)
+
+
+async def test_a_failed_execution_has_its_row_as_well(booked: Running, stub: Any) -> None:
+    prompt = await made(stub, preferred_model="groq:any")
+    failed = await failure(stub.ExecutePrompt(execution(prompt)))
+    assert failed.reason == "PROVIDER_UNAVAILABLE"
+    [row] = await booked.rows(failed.request_id)
+    assert (row.prompt_id, row.state) == (prompt.id, execution_pb2.EXECUTION_STATE_FAILED)
+
+
+async def test_what_is_refused_before_a_call_has_no_row(booked: Running, stub: Any) -> None:
+    prompt = await made(stub)
+    failed = await failure(stub.ExecutePrompt(pb.ExecutePromptRequest(prompt_id=prompt.id)))
+    assert await booked.executions.by_request(failed.request_id) == []
+    assert list(booked.openai.bill) == []
+
+
+async def test_a_stream_gives_text_and_then_the_whole_result(booked: Running, stub: Any) -> None:
+    booked.openai.script(Reply(["fo", "ur"]))
+    events = [event async for event in stub.StreamPrompt(execution(await made(stub)))]
+    assert "".join(event.text for event in events[:-1]) == events[-1].result.output == "four"
+    assert events[-1].result.finish_reason == completions.FINISH_REASON_STOP
+    [row] = await booked.rows(events[-1].result.request_id)
+    assert row.streamed
+    assert row.prompt_id == events[-1].result.prompt_id
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_of_a_schema_is_checked_and_parsed(
+    booked: Running, stub: Any, streamed: bool
+) -> None:
+    prompt = pb.Prompt()
+    prompt.output_schema.update(SCHEMA)
+    prompt = await made(stub, output_schema=prompt.output_schema)
+    booked.openai.script(Reply('```json\n{"n": 4}\n```'))
+    if streamed:
+        result = [event async for event in stub.StreamPrompt(execution(prompt))][-1].result
+    else:
+        result = await stub.ExecutePrompt(execution(prompt))
+    assert (result.output, variables.plain(result.parsed)) == ('{"n": 4}', {"n": 4})
+    [entry] = booked.openai.bill
+    assert entry.body["response_format"]["json_schema"]["name"] == prompt.slug
+
+
+async def test_an_answer_that_is_a_list_needs_no_wrapping_by_its_caller(booked: Running, stub: Any) -> None:
+    booked.openai.script(Reply('{"value": ["a", "b"]}'))
+    request = pb.ExecutePromptRequest(prompt_slug="extract-keywords", model="gpt-4o")
+    request.variables.update({"content": "a b"})
+    said = await stub.ExecutePrompt(request)
+    assert json.loads(said.output) == variables.plain(said.parsed) == ["a", "b"]
+
+
+async def test_json_can_be_asked_for_and_declined(booked: Running, stub: Any) -> None:
+    booked.openai.script(Reply('{"a": 1}'), Reply("four"))
+    prompt = await made(stub)
+    said = await stub.ExecutePrompt(execution(prompt, response_format="json"))
+    assert variables.plain(said.parsed) == {"a": 1}
+    request = pb.ExecutePromptRequest(prompt_slug="extract-keywords", model="gpt-4o", response_format="text")
+    request.variables.update({"content": "a b"})
+    assert (await stub.ExecutePrompt(request)).output == "four"
+    assert "response_format" not in booked.openai.bill[1].body
+
+
+async def test_50_editors_of_one_prompt_through_the_service(stub: Any) -> None:
+    prompt = await made(stub)
+
+    async def edit(number: int, etag: str | None) -> grpc.StatusCode:
+        given = pb.Prompt(system_prompt=f"s{number}", etag=etag)
+        call = stub.UpdatePrompt(pb.UpdatePromptRequest(prompt_id=prompt.slug, prompt=given))
+        code: grpc.StatusCode = await call.code()
+        return code
+
+    assert set(await asyncio.gather(*(edit(number, None) for number in range(50)))) == {grpc.StatusCode.OK}
+    now = await stub.GetPrompt(pb.GetPromptRequest(slug=prompt.slug, include_versions=True))
+    assert (now.version, len({version.system_prompt for version in now.versions})) == (51, 51)
+    codes = await asyncio.gather(*(edit(100 + number, now.etag) for number in range(50)))
+    assert Counter(codes) == {grpc.StatusCode.OK: 1, grpc.StatusCode.ABORTED: 49}
+
+
+async def test_metadata_has_a_limit(stub: Any) -> None:
+    request = execution(await made(stub))
+    request.metadata.update({"a": "x" * 16_000})
+    assert (await failure(stub.ExecutePrompt(request))).fields == ["metadata"]
+
+
+async def test_versions_page_with_their_total(stub: Any) -> None:
+    prompt = await made(stub)
+    for number in range(3):
+        given = pb.Prompt(system_prompt=f"s{number}")
+        await stub.UpdatePrompt(pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=given))
+    page = await stub.ListPromptVersions(pb.ListPromptVersionsRequest(prompt_id=prompt.id, limit=2, offset=1))
+    assert ([version.version for version in page.versions], page.total) == ([3, 2], 4)
+    assert not page.versions[0].HasField("change_notes")
