@@ -19,6 +19,7 @@ COMMANDS = (
     "chat",
     "models",
     "prices",
+    "prompts",
     "doctor",
     "health",
     "config",

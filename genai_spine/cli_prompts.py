@@ -1,0 +1,330 @@
+"""`genai-spine prompts list | show | edit | diff | rollback | label | run | export | import`."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterable, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.table import Table
+
+from genai_spine.client import connected
+from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run, show_table
+from genai_spine.v1 import prompt_service_pb2 as pb
+from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
+
+if TYPE_CHECKING:
+    from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceAsyncStub as Stub
+
+group = typer.Typer(no_args_is_help=True, help="Prompts: kept, changed, filled in and run.")
+Name = Annotated[str, typer.Argument(help="Slug or id.")]
+Version = Annotated[
+    str | None, typer.Option(help="Number or label. Default: production, where it is set, or latest.")
+]
+
+
+def asked(address: str, ask: "Callable[[Stub], Awaitable[Any]]") -> Any:
+    """The answer of one call; the command fails where the call does."""
+
+    async def once() -> Any:
+        async with connected(address) as channel:
+            return await ask(PromptServiceStub(channel))
+
+    return run(once())
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+@group.command("list")
+def list_prompts(
+    category: Annotated[str | None, typer.Option(help="Only of this category.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with one of these tags; repeatable.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only with this text in name or description.")] = None,
+    system: Annotated[bool | None, typer.Option(help="Only shipped ones, or only others.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Deleted ones as well.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """List prompts, the newest change first."""
+    request = pb.ListPromptsRequest(
+        category=category, tags=tag, search=search, is_system=system, include_inactive=everything, limit=200
+    )
+
+    async def pages(stub: "Stub") -> list[pb.Prompt]:
+        found: list[pb.Prompt] = []
+        while True:
+            request.offset = len(found)
+            page = await stub.ListPrompts(request)
+            found += page.prompts
+            if not page.prompts or len(found) >= page.total:
+                return found
+
+    found = asked(address, pages)
+    if as_json:
+        typer.echo(json.dumps([as_dict(prompt) for prompt in found]))
+        return
+    table = Table("slug", "version", "category", "labels", "name", box=None)
+    for prompt in found:
+        labels = ", ".join(
+            f"{label}={number}" for label, number in sorted(prompt.labels.items()) if label != "latest"
+        )
+        slug = prompt.slug if prompt.is_active else f"{prompt.slug} (deleted)"
+        table.add_row(slug, str(prompt.version), prompt.category, labels, prompt.name)
+    show_table(table)
+
+
+@group.command()
+def show(
+    name: Name,
+    version: Annotated[str | None, typer.Option(help="Number or label. Default: as it is now.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Print a prompt as YAML, or one of its versions."""
+    if version is not None:
+        asked_for = pb.GetPromptVersionRequest(prompt_id=name, version=version)
+        found = asked(address, lambda stub: stub.GetPromptVersion(asked_for))
+    else:
+        found = asked(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
+    if as_json:
+        typer.echo(json.dumps(as_dict(found)))
+        return
+    from genai_spine import prompt_yaml
+
+    if isinstance(found, pb.PromptVersion):
+        fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
+        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "created_at"}}
+        typer.echo(prompt_yaml.dumped(shown), nl=False)
+    else:
+        typer.echo(prompt_yaml.dumped(prompt_yaml.entry(found)), nl=False)
+
+
+@group.command()
+def edit(
+    name: Name,
+    notes: Annotated[str | None, typer.Option(help="Why; stands in the version.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Open a prompt as YAML in $VISUAL or $EDITOR, and save what was changed.
+
+    Nobody's change is overwritten: when the prompt was changed meanwhile, saving fails and the file stays.
+    """
+    from genai_spine import prompt_yaml
+    from genai_spine.prompt_editor import EDITABLE
+
+    prompt = asked(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
+    before = prompt_yaml.dumped(prompt_yaml.entry(prompt))
+    path, after = _edited(before, prompt.slug)
+    if after == before:
+        path.unlink()
+        typer.echo("nothing was changed", err=True)
+        return
+
+    async def save(stub: "Stub") -> pb.Prompt:
+        [given] = prompt_yaml.read(after)
+        given.etag, given.change_notes = prompt.etag, notes or ""
+        request = pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=given)
+        request.update_mask.paths.extend(EDITABLE)
+        return await stub.UpdatePrompt(request)
+
+    try:
+        saved = asked(address, save)
+    except typer.Exit:
+        typer.echo(f"what you wrote is in {path}", err=True)
+        raise
+    path.unlink()
+    _say(saved, as_json)
+
+
+def _edited(text: str, slug: str) -> tuple[Path, str]:
+    """The file that the editor left, and its text."""
+    handle, path = tempfile.mkstemp(prefix=f"{slug}-", suffix=".yaml")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    try:
+        ended = subprocess.run([*editor, path], check=False)
+    except OSError as error:
+        fail(f"the editor {editor[0]} cannot be started: {error.strerror}")
+    if ended.returncode:
+        fail(f"the editor {editor[0]} ended with {ended.returncode}; nothing was saved")
+    return Path(path), Path(path).read_text()
+
+
+@group.command()
+def diff(
+    name: Name,
+    before: Annotated[str | None, typer.Option("--from", help="Default: the one before --to.")] = None,
+    after: Annotated[str | None, typer.Option("--to", help="Number or label. Default: latest.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Show what differs between two versions."""
+    request = pb.DiffPromptVersionsRequest(prompt_id=name, **{"from": before, "to": after})
+    found = asked(address, lambda stub: stub.DiffPromptVersions(request))
+    if as_json:
+        typer.echo(json.dumps(as_dict(found)))
+        return
+    typer.echo(f"version {found.from_version} -> {found.to_version}")
+    for field in found.fields:
+        old, late = (
+            getattr(field, side) if field.HasField(side) else "(not set)" for side in ("before", "after")
+        )
+        typer.echo(
+            f"\n{field.field}\n{field.unified}" if field.unified else f"\n{field.field}: {old} -> {late}"
+        )
+
+
+@group.command()
+def rollback(
+    name: Name,
+    version: Annotated[int, typer.Argument(help="Number of the version to go back to.")],
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Make a new version with the content of an old one."""
+    request = pb.RollbackPromptRequest(prompt_id=name, version=version)
+    _say(asked(address, lambda stub: stub.RollbackPrompt(request)), as_json)
+
+
+@group.command()
+def label(
+    name: Name,
+    label: Annotated[str, typer.Argument(help="production, staging, ...")],
+    version: Annotated[int, typer.Argument(help="Number of the version that it shall point at.")],
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Point a label at a version."""
+    request = pb.SetPromptLabelRequest(prompt_id=name, label=label, version=version)
+    _say(asked(address, lambda stub: stub.SetPromptLabel(request)), as_json)
+
+
+@group.command("run")
+def run_prompt(
+    name: Name,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option("--variable", "-v", help="name=value, name=@file or name=@- (input); repeatable."),
+    ] = None,
+    version: Version = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model. Default: the prompt's.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Provider. Default: the prompt's.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Randomness. Default: the prompt's.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of the answer.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Fill in a prompt and ask a model; the answer streams."""
+    given = dict(_read(text) for text in variable or ())
+    request = pb.ExecutePromptRequest(prompt_slug=name, version=version)
+    for key, value in (("provider", provider), ("model", model)):
+        if value is not None:
+            setattr(request.options, key, value)
+    if temperature is not None:
+        request.options.temperature = temperature
+    if max_tokens is not None:
+        request.options.max_tokens = max_tokens
+
+    async def execute(stub: "Stub") -> pb.ExecutePromptResponse:
+        prompt = await stub.GetPrompt(pb.GetPromptRequest(prompt_id=name))
+        types = {declared.name: declared.type for declared in prompt.variables}
+        request.variables.update({key: _typed(key, text, types.get(key)) for key, text in given.items()})
+        if as_json:
+            return await stub.ExecutePrompt(request)
+        return await _streamed(stub.StreamPrompt(request))
+
+    result = asked(address, execute)
+    if as_json:
+        typer.echo(json.dumps(as_dict(result)))
+        return
+    cost = f"${result.cost_usd:.6f}" if result.price_known else "price not known"
+    tokens = f"{result.input_tokens}+{result.output_tokens} tokens"
+    version_used = f"{result.prompt_slug} version {result.prompt_version}"
+    typer.echo(f"[{version_used}, {result.provider}:{result.model}, {tokens}, {cost}]", err=True)
+
+
+async def _streamed(events: AsyncIterable[pb.PromptEvent]) -> pb.ExecutePromptResponse:
+    result = pb.ExecutePromptResponse()
+    async for event in events:
+        if event.HasField("result"):
+            result = event.result
+        else:
+            typer.echo(event.text, nl=False)
+    typer.echo()
+    return result
+
+
+def _read(given: str) -> tuple[str, str]:
+    name, equals, text = given.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{given!r} is not name=value")
+    if text == "@-":
+        return name, sys.stdin.read()
+    try:
+        return name, Path(text[1:]).read_text() if text.startswith("@") else text
+    except OSError as error:
+        fail(error)
+
+
+def _typed(name: str, text: str, kind: str | None) -> Any:
+    """A text as the variable's type needs it."""
+    if kind not in ("integer", "number", "boolean", "array"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError(f"variable {name} must be a JSON value of type {kind}, got {text[:60]!r}") from None
+
+
+@group.command("export")
+def export_prompts(
+    names: Annotated[list[str] | None, typer.Argument(help="Slugs or ids. Default: all own ones.")] = None,
+    system: Annotated[bool, typer.Option("--system", help="The shipped ones as well.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File. Default: print.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Write prompts as YAML."""
+    request = pb.ExportPromptsRequest(prompt_ids=names, include_system=system)
+    found = asked(address, lambda stub: stub.ExportPrompts(request))
+    if output is not None:
+        output.write_text(found.yaml)
+        typer.echo(f"{found.prompt_count} prompts in {output}", err=True)
+    else:
+        typer.echo(json.dumps(as_dict(found)) if as_json else found.yaml, nl=as_json)
+
+
+@group.command("import")
+def import_prompts(
+    file: Annotated[typer.FileText, typer.Argument(help="YAML; - reads standard input.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen only.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Make prompts from YAML, and change those of the same slug: all of them or none."""
+    request = pb.ImportPromptsRequest(yaml=file.read(), dry_run=dry_run)
+    found = asked(address, lambda stub: stub.ImportPrompts(request))
+    if as_json:
+        typer.echo(json.dumps(as_dict(found)))
+        return
+    for outcome in ("created", "updated", "unchanged"):
+        for slug in getattr(found, outcome):
+            typer.echo(f"{outcome:<10} {slug}")
+
+
+def _say(prompt: pb.Prompt, as_json: bool) -> None:
+    text = f"{prompt.slug} is at version {prompt.version}"
+    labels = [f"{name}={number}" for name, number in sorted(prompt.labels.items()) if name != "latest"]
+    text += f" ({', '.join(labels)})" if labels else ""
+    typer.echo(json.dumps(as_dict(prompt)) if as_json else text)
