@@ -1,5 +1,4 @@
-"""The command line: `genai-spine up | serve | migrate | chat | models | prices | prompts | sessions |
-executions | doctor | health`.
+"""The command line: `genai-spine up | serve | migrate | chat | summarize | models | prompts | sessions | ...`.
 
 Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
 1 it failed (the reason is on standard error), 2 the command line is wrong.
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine import VERSION, cli_executions, cli_prompts, cli_sessions, telemetry
+from genai_spine import VERSION, cli_capabilities, cli_executions, cli_prompts, cli_sessions, telemetry
 from genai_spine.client import Client
 from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1.provider_service_pb2 import Capability
@@ -41,6 +40,7 @@ app = typer.Typer(
 app.add_typer(cli_prompts.group, name="prompts")
 app.add_typer(cli_sessions.group, name="sessions")
 app.add_typer(cli_executions.group, name="executions")
+cli_capabilities.add_to(app)
 
 
 def main() -> None:

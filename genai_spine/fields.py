@@ -18,6 +18,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from genai_spine.errors import InvalidFields
+from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2
 
@@ -321,11 +322,29 @@ def _tools(request: pb.CreateCompletionRequest) -> Iterator[Problem]:
             yield f".tool_choice.allowed_tools[{index}]", f"names no tool of tools: {name[:64]!r}"
 
 
+def _content_or_text(request: Any) -> Sequence[Problem]:
+    return () if request.content.strip() or request.text.strip() else [(".content", "is required")]
+
+
+def _generate_commit(request: capabilities.GenerateCommitRequest) -> Sequence[Problem]:
+    if request.files or request.files_changed or request.diff.strip():
+        return ()
+    return [(".files", "is required unless diff is set")]
+
+
+# Requests of capabilities that take their text as content or as text.
+WITH_CONTENT = (
+    *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
+    *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured"),
+)
+
 TOGETHER: dict[str, Check] = {
     "genai_spine.v1.CreateCompletionRequest": _create_completion,
     "genai_spine.v1.ImagePart": _image,
     "genai_spine.v1.Message": _message,
     "genai_spine.v1.ResponseFormat": _response_format,
+    "genai_spine.v1.GenerateCommitRequest": _generate_commit,
+    **{f"genai_spine.v1.{name}Request": _content_or_text for name in WITH_CONTENT},
 }
 
 # Messages that need one member of this oneof.
@@ -334,6 +353,7 @@ ONE_OF = {
     "genai_spine.v1.EmbeddingInput": "input",
     "genai_spine.v1.FilePart": "source",
     "genai_spine.v1.ImagePart": "source",
+    "genai_spine.v1.StreamCapabilityRequest": "request",
     "genai_spine.v1.TextPrompt": "prompt",
     "genai_spine.v1.Tool": "tool",
     "genai_spine.v1.ToolCall": "call",

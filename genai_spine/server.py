@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from genai_spine import shipped
 from genai_spine.batches import BatchBooks
 from genai_spine.cache import ResponseCache
+from genai_spine.capabilities.context import Services
 from genai_spine.catalog import Catalog
 from genai_spine.delivery import Delivery
 from genai_spine.inference import Books, Inference, Rules
@@ -32,6 +33,7 @@ from genai_spine.providers.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.relay import Relays
 from genai_spine.routing import Router
+from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
 from genai_spine.services.execution import ExecutionService
@@ -63,6 +65,7 @@ from genai_spine.sweeper import Sweeper
 from genai_spine.tiers import Tiers
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
+    capability_service_pb2,
     completion_service_pb2,
     document_service_pb2,
     execution_service_pb2,
@@ -76,6 +79,7 @@ from genai_spine.v1 import (
     session_service_pb2,
     usage_service_pb2,
 )
+from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
 from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from genai_spine.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
@@ -103,6 +107,7 @@ FILES = (
     document_service_pb2,
     session_service_pb2,
     execution_service_pb2,
+    capability_service_pb2,
 )
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
@@ -250,6 +255,7 @@ def _attach(
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    capabilities = CapabilityService(Services(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
         (add_OpenAIServiceServicer_to_server, facade),
@@ -265,6 +271,7 @@ def _attach(
         ),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
+        (add_CapabilityServiceServicer_to_server, capabilities),
     ]
     for add, service in attached:
         add(service, door)

@@ -33,7 +33,9 @@ Request = pb.CreateCompletionRequest
 def wants_json(request: Request) -> bool:
     """The answer has to be read and checked."""
     form = request.response_format
-    return form.HasField("json_schema") or form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+    if form.HasField("json_schema"):
+        return not form.json_schema.unchecked
+    return form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
 
 
 def check(request: Request) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, ModelNotFound
+from genai_spine.errors import ContextLengthExceeded, InvalidFields, ModelNotFound, UnsupportedOperation
 from genai_spine.providers import plain_text
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -41,6 +41,11 @@ NOTICE = (
     "sentences, and it picks the most telling ones.{seen} For generated answers configure a provider, for "
     "example with GENAI_OPENAI_API_KEY or GENAI_OLLAMA_BASE_URL."
 )
+
+# Capabilities that follow instructions, and so need a language model; of "rewrite-" all but one.
+NEED_A_MODEL = {"extract", "classify", "compare", "generate-commit", "analyze-sentiment", "answer-question"}
+NEED_A_MODEL |= {"tag", "detect-language", "translate", "paraphrase", "correct", "extract-structured"}
+NEED_A_MODEL |= {"synthesize"}
 
 SAME = Option("accepted, without effect: there is one answer, and it is always the same")
 OPTIONS = {
@@ -91,7 +96,7 @@ class Builtin(Provider):
             self._refuse("prompt.suffix", "a text after the gap")
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        text, reason, usage = await self._answer(request)
+        text, reason, usage = await self._answer(request, call)
         completion = pb.Completion(id=_id(), created=int(time()), model=request.model, usage=usage)
         content = [pb.ContentPart(text=text)] if text else []
         for index in _choices(request):
@@ -102,7 +107,7 @@ class Builtin(Provider):
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        text, reason, usage = await self._answer(request)
+        text, reason, usage = await self._answer(request, call)
         start = pb.CompletionChunk(id=_id(), created=int(time()), model=request.model)
         for piece in plain_text.pieces(text, PIECE_TOKENS):
             yield _chunk(start, [pb.ChoiceDelta(index=i, content=piece) for i in _choices(request)])
@@ -135,9 +140,12 @@ class Builtin(Provider):
             hint = f"{self.name} has {CHAT} for completions and {EMBEDDING} for embeddings"
             raise ModelNotFound(model=model, hint=hint)
 
-    async def _answer(self, request: pb.CreateCompletionRequest) -> "Answer":
+    async def _answer(self, request: pb.CreateCompletionRequest, call: Call) -> "Answer":
         self._check_model(request.model, CHAT)
-        return await self._work(request.ByteSize(), partial(_answer, request))
+        work = call.purpose.capability if call.purpose else ""
+        if work in NEED_A_MODEL or (work.startswith("rewrite-") and work != "rewrite-summarize"):
+            raise UnsupportedOperation(provider=self.name, operation=f"{work}: it is no language model")
+        return await self._work(request.ByteSize(), partial(_answer, request, told=not work))
 
     async def _work(self, size: int, work: Callable[[], Result]) -> Result:
         """The result of work, done in a thread where the size says that it would hold up the event loop."""
@@ -151,10 +159,18 @@ class Builtin(Provider):
 Answer = tuple[str, pb.FinishReason, pb.Usage]
 
 
-def _answer(request: pb.CreateCompletionRequest) -> Answer:
+def _answer(request: pb.CreateCompletionRequest, *, told: bool) -> Answer:
+    """told: a text that is too short to choose from gets the notice, and of one that is too long the
+    beginning is read; otherwise the one is its own answer, and the other is refused."""
     texts = [_text(message) for message in request.messages] or [request.prompt.text]
     said = [_text(message) for message in request.messages if message.role == pb.ROLE_USER] or texts
-    text, reason = _reply(said[-1][:MAX_CHARS], request)
+    if not told and len(said[-1]) > MAX_CHARS:
+        raise ContextLengthExceeded(
+            provider=request.provider,
+            provider_code="context_length_exceeded",
+            provider_message=f"it reads {MAX_CHARS} characters, got {len(said[-1])}",
+        )
+    text, reason = _reply(said[-1][:MAX_CHARS], request, told)
     given = sum(map(plain_text.count_tokens, texts))
     return text, reason, reported_usage(given, plain_text.count_tokens(text) * len(_choices(request)))
 
@@ -163,7 +179,7 @@ def _text(message: pb.Message) -> str:
     return "\n\n".join(part.text or part.refusal for part in message.content)
 
 
-def _reply(text: str, request: pb.CreateCompletionRequest) -> tuple[str, pb.FinishReason]:
+def _reply(text: str, request: pb.CreateCompletionRequest, told: bool) -> tuple[str, pb.FinishReason]:
     """The most sentences that max_tokens has room for, at least one, and whether that one was cut."""
     instruction = INSTRUCTION.match(text)
     sentences = plain_text.sentences(text[instruction.end() :] if instruction else text)
@@ -175,7 +191,7 @@ def _reply(text: str, request: pb.CreateCompletionRequest) -> tuple[str, pb.Fini
         chosen = plain_text.joined(sentences[index] for index in sorted(ranked[:count]))
         if request.response_format.kind == pb.ResponseFormat.KIND_JSON_OBJECT:
             reply = msgspec.json.encode({"summary": chosen, "keywords": shown}).decode()
-        elif len(sentences) >= MOST_SENTENCES:
+        elif sentences and (len(sentences) >= MOST_SENTENCES or not told):
             reply = chosen
         else:
             seen = f" Key phrases seen: {', '.join(shown)}." if shown else ""

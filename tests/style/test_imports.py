@@ -72,6 +72,13 @@ SESSIONS = (
     "genai_spine.session_texts",
     "genai_spine.store",
 )
+CAPABILITIES = (
+    *LEAVES,
+    "genai_spine.capabilities",
+    "genai_spine.fields",
+    "genai_spine.measure",
+    "genai_spine.window",
+)
 SERVICES = (
     *EDITING,
     *SESSIONS,
@@ -79,6 +86,8 @@ SERVICES = (
     "genai_spine.prompt_execution",
     "genai_spine.batches",
     "genai_spine.services",
+    "genai_spine.capabilities",
+    "genai_spine.capability_list",
     "genai_spine.catalog",
     "genai_spine.counting",
     "genai_spine.price_list",
@@ -132,6 +141,8 @@ ALLOWED = {
     "genai_spine/catalog.py": INFERENCE,
     "genai_spine/batches.py": (*INFERENCE, "genai_spine.store"),
     "genai_spine/registry.py": ROUTING,
+    "genai_spine/capabilities/": CAPABILITIES,
+    "genai_spine/capability_list.py": (*LEAVES, "genai_spine.capabilities", "genai_spine.openapi_schemas"),
     "genai_spine/counting.py": (*INFERENCE, "genai_spine.catalog"),
     "genai_spine/sandbox.py": (),
     "genai_spine/sandbox_process.py": ("genai_spine.sandbox",),

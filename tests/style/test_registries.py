@@ -7,9 +7,10 @@ import pytest
 from google.rpc import code_pb2
 
 from genai_spine import errors
+from genai_spine.capabilities import CAPABILITIES
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.v1 import completion_service_pb2, error_reason_pb2
+from genai_spine.v1 import capability_service_pb2, completion_service_pb2, error_reason_pb2
 from tests.style.source import PACKAGE, ROOT, imports
 
 KINDS_OF_PARTS = {"messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens"}
@@ -105,6 +106,37 @@ def test_no_provider_imports_another():
             if other.stem not in SHARED and other != path
         }
         assert not imports(path) & others
+
+
+# Modules of capabilities/ that are no capability.
+SHARED_BY_CAPABILITIES = {
+    *("__init__", "base", "changed_files", "changes", "citations", "context", "documents", "echoes"),
+    *("given", "groups", "languages", "long_input", "offsets", "quotes", "reading", "shapes"),
+}
+
+
+def test_every_capability_is_a_file_and_a_row():
+    files = {path.stem for path in (PACKAGE / "capabilities").glob("*.py")} - SHARED_BY_CAPABILITIES
+    assert {type(row).__module__.rpartition(".")[2] for row in CAPABILITIES.values()} == files
+    assert files == {name.replace("-", "_") for name in CAPABILITIES}
+
+
+def test_every_row_of_capabilities_is_a_method_and_streams():
+    methods = capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"].methods_by_name
+    assert {row.METHOD for row in CAPABILITIES.values()} <= set(methods)
+    for message, oneof in (("StreamCapabilityRequest", "request"), ("CapabilityEvent", "event")):
+        members = capability_service_pb2.DESCRIPTOR.message_types_by_name[message].oneofs_by_name[oneof]
+        typed = {field.name: field.message_type.name for field in members.fields if field.message_type}
+        kind = "REQUEST" if oneof == "request" else "RESPONSE"
+        rows = {row.member: getattr(row, kind).DESCRIPTOR.name for row in CAPABILITIES.values()}
+        assert {name: typed.get(name) for name in rows} == rows
+
+
+def test_no_capability_imports_another():
+    names = {name.replace("-", "_") for name in CAPABILITIES}
+    for name in names:
+        others = {f"genai_spine.capabilities.{other}" for other in names - {name}}
+        assert not imports(PACKAGE / "capabilities" / f"{name}.py") & others
 
 
 def test_lock_files_pin_every_dependency_by_hash():

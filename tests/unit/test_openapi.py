@@ -27,8 +27,8 @@ from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
 from genai_spine.openapi import document
 from genai_spine.openapi_schemas import WELL_KNOWN
 from genai_spine.services import openai_frames, openai_replies, openai_shapes
-from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
+    capability_service_pb2,
     document_service_pb2,
     error_reason_pb2,
     execution_service_pb2,
@@ -43,6 +43,7 @@ from genai_spine.v1 import (
     session_service_pb2,
     usage_service_pb2,
 )
+from genai_spine.v1 import completion_service_pb2 as pb
 
 DOCUMENT = document("1.2.3")
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -52,7 +53,7 @@ SERVICES = [
         *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
         *(prompt_service_pb2, provider_service_pb2, usage_service_pb2),
-        *(session_service_pb2, execution_service_pb2),
+        *(session_service_pb2, execution_service_pb2, capability_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

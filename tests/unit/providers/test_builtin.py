@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, ModelNotFound, UnsupportedOption
+from genai_spine.errors import InvalidFields, ModelNotFound, UnsupportedOperation, UnsupportedOption
 from genai_spine.fields import check
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.builtin import MAX_CHARS, MAX_DIMENSIONS, Builtin
 from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.execution_pb2 import Execution
 
 ARTICLE = (
     "The James Webb Space Telescope launched in December 2021 from French Guiana. It carries a mirror of 6.5 "
@@ -346,3 +347,22 @@ async def test_model_cards_say_what_the_models_are_not(builtin: Builtin) -> None
     assert list(models["hashing"].capabilities) == ["embeddings"]
     assert models["extractive"].supports_streaming
     assert all(model.context_length == model.context_window > 0 for model in models.values())
+
+
+@pytest.mark.parametrize("work", ["extract", "classify", "compare", "rewrite-casual", "translate"])
+async def test_work_that_needs_a_language_model_is_refused(builtin: Builtin, work: str) -> None:
+    call = Call(purpose=Execution(capability=work))
+    with pytest.raises(UnsupportedOperation, match=f"does not offer {work}: it is no language model"):
+        await builtin.complete(asking(ARTICLE), call)
+
+
+@pytest.mark.parametrize("work", ["summarize", "infer-title", "rewrite-summarize"])
+async def test_short_text_is_its_own_summary_where_work_is_asked_for(builtin: Builtin, work: str) -> None:
+    call = Call(purpose=Execution(capability=work))
+    completion = await builtin.complete(asking("Summarize this text:\n\nOslo votes. June."), call)
+    assert completion.choices[0].message.content[0].text == "Oslo votes. June."
+
+
+async def test_prompt_without_a_capability_is_answered_as_ever(builtin: Builtin) -> None:
+    completion = await builtin.complete(asking("Hello."), Call(purpose=Execution(prompt_id="p")))
+    assert "no language model answered" in completion.choices[0].message.content[0].text

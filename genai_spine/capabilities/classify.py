@@ -1,0 +1,83 @@
+"""Classify: which of the given categories a text belongs to, the surest first."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.v1 import capability_service_pb2 as pb
+
+
+class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
+    NAME = "classify"
+    METHOD = "Classify"
+    REQUEST = pb.ClassifyRequest
+    RESPONSE = pb.ClassifyResponse
+    TEMPERATURE = 0.1
+
+    def settle(self, request: pb.ClassifyRequest) -> None:
+        distinct = list(dict.fromkeys(request.categories))
+        del request.categories[:]
+        request.categories.extend(distinct)
+
+    def shape(self, request: pb.ClassifyRequest) -> Mapping[str, Any]:
+        one = {
+            "type": "object",
+            "properties": {
+                "category": {"type": "string", "enum": list(request.categories)},
+                "confidence": {"type": "number"},
+            },
+            "required": ["category", "confidence"],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "object",
+            "properties": {"classifications": {"type": "array", "items": one}},
+            "required": ["classifications"],
+            "additionalProperties": False,
+        }
+
+    def variables(self, request: pb.ClassifyRequest, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "categories": "\n".join(f"- {category}" for category in request.categories),
+            "multi_label": request.multi_label,
+        }
+
+    def read(self, answer: Answer, request: pb.ClassifyRequest, piece: Piece) -> pb.ClassifyResponse:
+        return _response(reading.classifications(answer.text, request.categories), request)
+
+    async def finish(self, response: pb.ClassifyResponse, request: pb.ClassifyRequest) -> None:
+        if request.HasField("include_confidence") and not request.include_confidence:
+            for entry in response.classifications:
+                entry.ClearField("confidence")
+
+    async def join(
+        self, parts: list[Part], request: pb.ClassifyRequest, context: Context
+    ) -> pb.ClassifyResponse:
+        """A vote in which the pieces weigh as much as they are long.
+
+        A category's confidence is its mean over all of the content; with one label, each piece votes for
+        its surest category.
+        """
+        total = sum(len(part.piece.text) for part in parts)
+        votes: dict[str, float] = {}
+        for part in parts:
+            weight = len(part.piece.text) / total
+            for entry in part.response.classifications:
+                votes[entry.category] = votes.get(entry.category, 0.0) + weight * entry.confidence
+        ordered = sorted(votes.items(), key=lambda pair: -pair[1])
+        return _response([(category, round(sure, 6)) for category, sure in ordered], request)
+
+
+def _response(found: Iterable[tuple[str, float]], request: pb.ClassifyRequest) -> pb.ClassifyResponse:
+    kept = list(found)[: None if request.multi_label else 1]
+    primary = kept[0][0]
+    return pb.ClassifyResponse(
+        classifications=[pb.Classification(category=category, confidence=sure) for category, sure in kept],
+        primary_category=primary,
+        category=primary,
+        classification=primary,
+    )

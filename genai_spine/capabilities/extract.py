@@ -1,0 +1,121 @@
+"""Extract: named things in a text, each with its place in it, which is checked."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.offsets import Places, around
+from genai_spine.v1 import capability_service_pb2 as pb
+
+DEFAULT_TYPES = ("PERSON", "ORG", "LOCATION", "DATE", "MONEY")
+# What models write for a type.
+OTHER_NAMES = {
+    "PER": "PERSON",
+    "PEOPLE": "PERSON",
+    "ORGANIZATION": "ORG",
+    "ORGANISATION": "ORG",
+    "COMPANY": "ORG",
+    "LOC": "LOCATION",
+    "GPE": "LOCATION",
+    "PLACE": "LOCATION",
+    "TIME": "DATE",
+    "CURRENCY": "MONEY",
+    "PERCENTAGE": "PERCENT",
+}
+
+
+class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
+    NAME = "extract"
+    METHOD = "Extract"
+    REQUEST = pb.ExtractRequest
+    RESPONSE = pb.ExtractResponse
+    TEMPERATURE = 0.1
+
+    def shape(self, request: pb.ExtractRequest) -> Mapping[str, Any]:
+        entity = {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string"},
+                "type": {"type": "string", "enum": list(request.entity_types)},
+                "start": {"type": ["integer", "null"]},
+                "confidence": {"type": "number"},
+            },
+            "required": ["text", "type", "start", "confidence"],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "object",
+            "properties": {"entities": {"type": "array", "items": entity}},
+            "required": ["entities"],
+            "additionalProperties": False,
+        }
+
+    def settle(self, request: pb.ExtractRequest) -> None:
+        given = [*request.entity_types] or [*request.types] or [request.type] * bool(request.type)
+        del request.entity_types[:]
+        request.entity_types.extend(dict.fromkeys(given or DEFAULT_TYPES))
+
+    def variables(self, request: pb.ExtractRequest, piece: Piece) -> dict[str, Any]:
+        return {"content": piece.text, "entity_types": ", ".join(request.entity_types)}
+
+    def read(self, answer: Answer, request: pb.ExtractRequest, piece: Piece) -> pb.ExtractResponse:
+        given = reading.items(answer.text, "entities")
+        found = [entity for entity in (_entity(item, request.entity_types) for item in given) if entity]
+        if given and not found and not any(isinstance(item, dict) and item.get("type") for item in given):
+            raise reading.Unreadable("the answer's list holds no entities")
+        places = Places(piece.text, piece.stretches())
+        entities = [_placed(entity, places, piece, request) for entity in found]
+        kept = [entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP]
+        return _response(kept)
+
+    async def join(
+        self, parts: list[Part], request: pb.ExtractRequest, context: Context
+    ) -> pb.ExtractResponse:
+        """All entities; one that does not stand in the content is named once."""
+        entities: dict[Any, pb.Entity] = {}
+        for entity in (entity for part in parts for entity in part.response.entities):
+            key = (entity.start, entity.end, entity.type) if entity.verified else (entity.text, entity.type)
+            entities.setdefault(key, entity)
+        return _response(entities.values())
+
+
+def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
+    """What the model says of an entity; start is still the model's. None: it is none of the wanted types."""
+    wanted = list(types)
+    if isinstance(item, str):
+        item = {"text": item}
+    text = reading.text_of(item, "text", "entity", "value", "name")
+    named = reading.text_of(item, "type", "label", "category")
+    kind = reading.known(named, wanted) or reading.known(OTHER_NAMES.get(named.upper()), wanted)
+    if kind is None and (not named or len(wanted) == 1):
+        kind = wanted[0] if len(wanted) == 1 else None
+    if not text or kind is None:
+        return None
+    entity = pb.Entity(text=text, type=kind, confidence=reading.share(item.get("confidence")))
+    start = item.get("start")
+    if isinstance(start, int) and not isinstance(start, bool) and 0 <= start < 2**32:
+        entity.start = start
+    return entity
+
+
+def _placed(entity: pb.Entity, places: Places, piece: Piece, request: pb.ExtractRequest) -> pb.Entity:
+    """The entity at its place in the content, or without one."""
+    near = entity.start if entity.HasField("start") else None
+    span = places.find(entity.text, near, entity.type)
+    if span is None:
+        entity.ClearField("start")
+        return entity
+    entity.verified, entity.text = True, piece.text[span[0] : span[1]]
+    entity.start, entity.end = piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+    if request.include_context:
+        entity.context = around(request.content, (entity.start, entity.end))
+    return entity
+
+
+def _response(entities: Iterable[pb.Entity]) -> pb.ExtractResponse:
+    """In the order of the content; what does not stand there comes last."""
+    ordered = sorted(entities, key=lambda entity: (not entity.verified, entity.start, entity.end))
+    return pb.ExtractResponse(entities=ordered, entity_count=len(ordered))

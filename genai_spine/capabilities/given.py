@@ -1,0 +1,75 @@
+"""A request as it is meant: what `options` holds is put into the fields that the caller left out."""
+
+import re
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from genai_spine import fields
+from genai_spine.errors import InvalidFields
+
+T = TypeVar("T", bound=Message)
+
+OPTIONS = "options"
+FIRST = re.compile(r"[^.\[]+")  # of a path: the field
+
+
+def merged(request: T) -> T:
+    """A copy with its options in place. Unknown options are ignored, as unknown fields are.
+
+    Errors: InvalidFields, naming options.FIELD.
+    """
+    whole = type(request)()
+    whole.CopyFrom(request)
+    options: Any = getattr(whole, OPTIONS, None)
+    if not options:
+        return whole
+    taken = {name for name, value in dict(options).items() if _take(whole, name, value)}
+    whole.ClearField(OPTIONS)
+    try:
+        fields.check(whole)
+    except InvalidFields as error:
+        raise InvalidFields([(_path(path, taken), problem) for path, problem in error.violations]) from None
+    return whole
+
+
+def _take(whole: Message, name: str, value: Any) -> bool:
+    """Puts one option into its field, unless the caller has set that itself."""
+    field: Any = whole.DESCRIPTOR.fields_by_name.get(name)
+    if field is None or name == OPTIONS or value is None or _is_set(whole, field):
+        return False
+    plain = json_format.MessageToDict(value) if isinstance(value, Message) else value
+    try:
+        # An unknown name of an enum counts as an unknown field there.
+        json_format.ParseDict({name: plain}, whole, ignore_unknown_fields=field.enum_type is None)
+    except (json_format.ParseError, ValueError) as error:
+        whole.ClearField(name)
+        kind = "list" if field.is_repeated else field.message_type or field.enum_type or KINDS.get(field.type)
+        shown = getattr(kind, "name", kind) or "value of its type"
+        raise InvalidFields([(f"{OPTIONS}.{name}", f"must be a {shown}, got {_shown(plain)}")]) from error
+    return True
+
+
+KINDS = {
+    1: "number",
+    2: "number",
+    5: "whole number",
+    8: "boolean",
+    9: "text",
+    13: "whole number of 0 or more",
+}
+
+
+def _is_set(whole: Message, field: Any) -> bool:
+    return whole.HasField(field.name) if field.has_presence else bool(getattr(whole, field.name))
+
+
+def _path(path: str, taken: set[str]) -> str:
+    first = FIRST.match(path)
+    return f"{OPTIONS}.{path}" if first and first[0] in taken else path
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "..."

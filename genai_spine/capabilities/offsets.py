@@ -1,0 +1,60 @@
+"""Where a quoted text stands in a content: checked, because models count characters badly.
+
+Positions are characters (Unicode code points) of the content.
+"""
+
+import re
+from collections.abc import Iterable
+
+Span = tuple[int, int]
+CURLY = str.maketrans("‘’“”–—\u00a0", "''\"\"-- ")  # what models write in the place of another, one for one
+
+
+class Places:
+    """The content, and which places in it are taken by quotations that were found before."""
+
+    def __init__(self, content: str, within: Iterable[Span] | None = None) -> None:
+        """within: the stretches that may be searched; None: all of it."""
+        self.content = content
+        self._stretches = list(within) if within is not None else [(0, len(content))]
+        self._loose = content.translate(CURLY)
+        self._taken: dict[tuple[str, str], set[Span]] = {}
+
+    def find(self, quoted: str, near: int | None = None, kind: str = "") -> Span | None:
+        """The place of a quotation, not one that the same quotation of the same kind has already.
+
+        As it stands, before other cases of letters, quotation marks and blanks. near: where the model says
+        that it begins; otherwise it is the first free place. None: it stands in no other place.
+        """
+        if not quoted.strip():
+            return None
+        taken = self._taken.setdefault((" ".join(quoted.casefold().split()), kind), set())
+        for pattern, text in self._patterns(quoted):
+            spans = [span for span in self._spans(pattern, text) if span not in taken]
+            if spans:
+                span = spans[0] if near is None else min(spans, key=lambda span: abs(span[0] - near))
+                taken.add(span)
+                return span
+        return None
+
+    def _patterns(self, quoted: str) -> "Iterable[tuple[re.Pattern[str], str]]":
+        words = [re.escape(word) for word in quoted.translate(CURLY).split()]
+        spaced = r"\s+".join(words)
+        yield re.compile(re.escape(quoted)), self.content
+        yield re.compile(spaced), self._loose
+        yield re.compile(spaced, re.IGNORECASE), self._loose
+
+    def _spans(self, pattern: "re.Pattern[str]", text: str) -> list[Span]:
+        return [
+            found.span() for start, end in self._stretches for found in pattern.finditer(text, start, end)
+        ]
+
+
+def around(content: str, span: Span, width: int = 60) -> str:
+    """The words around a place, with blanks made single."""
+    start, end = max(0, span[0] - width), min(len(content), span[1] + width)
+    if start:
+        start = content.find(" ", start, span[0]) + 1 or start
+    if end < len(content):
+        end = max(content.rfind(" ", span[1], end), span[1]) if " " in content[span[1] : end] else end
+    return " ".join(content[start:end].split())

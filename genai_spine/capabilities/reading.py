@@ -1,0 +1,157 @@
+"""What models write, read as far as it can be: JSON in fences, in prose, or of a simpler shape than asked.
+
+The forms that are accepted are those of rest-v1.md, section 7; what fits none of them is Unreadable.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+UNSURE = 0.8  # confidence where the model gave none
+MOST_STARTS = 200  # of JSON in prose that are tried
+THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
+WHOLE_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
+START = re.compile(r"[\[{]")
+BULLET = re.compile(r"^[ \t]*(?:[-*+•‣◦–—]|\d{1,2}[.)])[ \t]+")
+_decoder = json.JSONDecoder()
+
+
+class Unreadable(Exception):
+    """The answer has none of the forms that are accepted; says what was looked for."""
+
+
+def plain(text: str) -> str:
+    """The text without what a model thought aloud before it."""
+    return THOUGHT.sub("", text, count=1).strip()
+
+
+def unfenced(text: str) -> str:
+    """The inside of a text that is one code fence and nothing else; other texts as they are."""
+    found = WHOLE_FENCE.fullmatch(text.strip())
+    return found[1] if found and "```" not in found[1] else text
+
+
+def values(text: str) -> Iterator[Any]:
+    """JSON values of an answer: all of it, else those in code fences, else those that stand in prose."""
+    text = plain(text)
+    for whole in (text, *(found[1].strip() for found in FENCED.finditer(text))):
+        try:
+            yield _decoder.decode(whole)
+        except (ValueError, RecursionError):
+            continue
+        if whole is text:
+            return
+    at = 0
+    for _ in range(MOST_STARTS):
+        start = START.search(text, at)
+        if start is None:
+            return
+        try:
+            value, at = _decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            at = start.end()
+        else:
+            yield value
+
+
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    return (value for value in values(text) if isinstance(value, dict))
+
+
+def items(text: str, key: str) -> list[Any]:
+    """The list under a key, or a bare list of objects or texts. Raises Unreadable."""
+    for value in values(text):
+        if isinstance(value, dict):
+            value = value.get(key)
+        if isinstance(value, list) and all(isinstance(item, dict | str) for item in value):
+            return value
+    raise Unreadable(f"the answer holds no JSON list of {key}")
+
+
+def text_of(item: dict[str, Any], *keys: str) -> str:
+    """The first of the keys that has a text, without blanks around it; empty: none has."""
+    for key in keys:
+        value = item.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+    return ""
+
+
+def share(value: Any, otherwise: float = UNSURE) -> float:
+    """A number from 0 to 1; 85 and "85%" are 0.85."""
+    if isinstance(value, str):
+        percent = value.strip().endswith("%")
+        try:
+            number = float(value.strip().rstrip("% ")) / (100 if percent else 1)
+        except ValueError:
+            return otherwise
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return otherwise
+    else:
+        number = float(value)
+    if not math.isfinite(number):
+        return otherwise
+    return min(1.0, max(0.0, number / 100 if number > 1 else number))
+
+
+def texts(value: Any) -> list[str]:
+    """Texts of a list of texts, or the lines of one text; anything else gives none."""
+    if isinstance(value, str):
+        value = [BULLET.sub("", line) for line in value.splitlines()]
+    if not isinstance(value, list):
+        return []
+    return [entry.strip() for entry in value if isinstance(entry, str) and entry.strip()]
+
+
+def known(name: Any, names: Iterable[str]) -> str | None:
+    """The one of the names that is meant, whatever its case and the marks around it."""
+    wanted = _bare(name) if isinstance(name, str) else None
+    return next((given for given in names if _bare(given) == wanted), None) if wanted else None
+
+
+def _bare(name: str) -> str:
+    return " ".join(re.sub(r"[\s_-]+", " ", name.casefold()).split()).strip(" .,:;!?\"'`*()[]")
+
+
+def classifications(text: str, categories: Sequence[str]) -> list[tuple[str, float]]:
+    """(category, confidence) pairs, the surest first, each category once. Raises Unreadable."""
+    for value in values(text):
+        found: dict[str, float] = {}
+        for entry in _entries(value):
+            name, sure = (
+                (entry.get("category"), entry.get("confidence")) if isinstance(entry, dict) else (entry, None)
+            )
+            category = known(name, categories)
+            if category:
+                found[category] = max(found.get(category, 0.0), share(sure))
+        if found:
+            return sorted(found.items(), key=lambda pair: -pair[1])
+    named = first_named(plain(text), categories)
+    if named is None:
+        raise Unreadable("the answer names none of the categories")
+    return [(named, UNSURE)]
+
+
+def _entries(value: Any) -> list[Any]:
+    """The entries of an object with classifications, of one classification, or of a list."""
+    if isinstance(value, dict):
+        inner = value.get("classifications")
+        return inner if isinstance(inner, list) else [value]
+    return value if isinstance(value, list) else [value] if isinstance(value, str) else []
+
+
+def first_named(text: str, names: Iterable[str]) -> str | None:
+    """The name that stands first in a text as words of its own, the longest of those that begin there."""
+    best: tuple[int, int, str] | None = None
+    for name in names:
+        # "IT" is not named by "it".
+        case = 0 if name.isupper() and len(name) <= 4 else re.IGNORECASE
+        found = re.search(rf"(?<!\w){re.escape(name.strip())}(?!\w)", text, case)
+        if found and (best is None or (found.start(), -len(name)) < best[:2]):
+            best = found.start(), -len(name), name
+    return best[2] if best else None

@@ -1,0 +1,72 @@
+"""Summarize: a text in some sentences or bullet points."""
+
+from typing import Any
+
+from genai_spine.capabilities import long_input, reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.v1 import capability_service_pb2 as pb
+
+BULLET = "•"
+BULLETS = "bullet_points"
+
+
+class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
+    NAME = "summarize"
+    METHOD = "Summarize"
+    REQUEST = pb.SummarizeRequest
+    RESPONSE = pb.SummarizeResponse
+    TEMPERATURE = 0.3
+
+    def settle(self, request: pb.SummarizeRequest) -> None:
+        request.max_sentences = request.max_sentences or 3
+        request.output_format = request.output_format or "paragraph"
+
+    def variables(self, request: pb.SummarizeRequest, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "max_sentences": request.max_sentences,
+            "output_format": request.output_format,
+            "focus": request.focus,
+        }
+
+    def read(self, answer: Answer, request: pb.SummarizeRequest, piece: Piece) -> pb.SummarizeResponse:
+        summary = reading.unfenced(reading.plain(answer.text)).strip()
+        if not summary:
+            raise reading.Unreadable("the answer holds no summary")
+        points: list[str] = []
+        if request.output_format == BULLETS:
+            points = _points(summary)
+            summary = "\n".join(f"{BULLET} {point}" for point in points)
+        return pb.SummarizeResponse(
+            summary=summary,
+            key_points=points,
+            word_count=_words(summary),
+        )
+
+    async def finish(self, response: pb.SummarizeResponse, request: pb.SummarizeRequest) -> None:
+        words = _words(request.content)
+        response.compression_ratio = round(1 - response.word_count / words, 3) if words else 0.0
+
+    async def join(
+        self, parts: list[Part], request: pb.SummarizeRequest, context: Context
+    ) -> pb.SummarizeResponse:
+        """A summary of the summaries; where those are too long together, again in pieces."""
+        summaries = "\n\n".join(part.response.summary for part in parts)
+        if sum(len(part.piece.text) for part in parts) <= len(summaries):
+            raise reading.Unreadable("the summaries are as long as the text")
+        return await self.worked(await self.pieces(Piece(summaries), request, context), request, context)
+
+
+def _points(summary: str) -> list[str]:
+    """The bullet points; of an answer without bullets its lines, and of one line its sentences."""
+    lines = [line.strip() for line in summary.splitlines() if line.strip()]
+    marked = [line for line in lines if reading.BULLET.match(line) or line.startswith(BULLET)]
+    if not marked and len(lines) == 1:
+        marked = [summary[start:end] for start, end in long_input.sentences(summary)]
+    return [reading.BULLET.sub("", line).removeprefix(BULLET).strip() for line in marked or lines]
+
+
+def _words(text: str) -> int:
+    return sum(word != BULLET for word in text.split())

@@ -1,0 +1,119 @@
+"""Capabilities over gRPC: each method is a row of CAPABILITIES."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from google.protobuf.message import Message
+
+from genai_spine.call import Call
+from genai_spine.capabilities import CAPABILITIES, base
+from genai_spine.capabilities.context import Context, Limits, Services
+from genai_spine.capability_list import CapabilityList
+from genai_spine.catalog import Catalog
+from genai_spine.errors import SpineError
+from genai_spine.v1 import capability_service_pb2 as pb
+from genai_spine.v1 import completion_service_pb2 as completions
+
+LARGE = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
+
+
+class CatalogModels:
+    """What capabilities need to know of models."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def limits(self, provider: str, model: str, size: int) -> Limits:
+        """size: bytes of the request. Errors: those of routing."""
+        route = self._catalog.router.resolve(provider, model)
+        name = route.provider.name
+        length = self._catalog.context_length(name, route.model)
+        if length is None and size > LARGE:
+            await self._catalog.page(completions.ListModelsRequest(provider=name))
+            length = self._catalog.context_length(name, route.model)
+        return Limits(name, route.model, length)
+
+
+class CapabilityService:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._list = CapabilityList(CAPABILITIES)
+
+    async def Summarize(self, request: pb.SummarizeRequest, call: Call) -> Message:
+        return await self._run("summarize", request, call)
+
+    async def Extract(self, request: pb.ExtractRequest, call: Call) -> Message:
+        return await self._run("extract", request, call)
+
+    async def Classify(self, request: pb.ClassifyRequest, call: Call) -> Message:
+        return await self._run("classify", request, call)
+
+    async def Compare(self, request: pb.CompareRequest, call: Call) -> Message:
+        return await self._run("compare", request, call)
+
+    async def Rewrite(self, request: pb.RewriteRequest, call: Call) -> Message:
+        return await self._run("rewrite", request, call)
+
+    async def InferTitle(self, request: pb.InferTitleRequest, call: Call) -> Message:
+        return await self._run("infer-title", request, call)
+
+    async def GenerateCommit(self, request: pb.GenerateCommitRequest, call: Call) -> Message:
+        return await self._run("generate-commit", request, call)
+
+    async def AnalyzeSentiment(self, request: pb.AnalyzeSentimentRequest, call: Call) -> Message:
+        return await self._run("analyze-sentiment", request, call)
+
+    async def AnswerQuestion(self, request: pb.AnswerQuestionRequest, call: Call) -> Message:
+        return await self._run("answer-question", request, call)
+
+    async def Tag(self, request: pb.TagRequest, call: Call) -> Message:
+        return await self._run("tag", request, call)
+
+    async def DetectLanguage(self, request: pb.DetectLanguageRequest, call: Call) -> Message:
+        return await self._run("detect-language", request, call)
+
+    async def Translate(self, request: pb.TranslateRequest, call: Call) -> Message:
+        return await self._run("translate", request, call)
+
+    async def Paraphrase(self, request: pb.ParaphraseRequest, call: Call) -> Message:
+        return await self._run("paraphrase", request, call)
+
+    async def Correct(self, request: pb.CorrectRequest, call: Call) -> Message:
+        return await self._run("correct", request, call)
+
+    async def ExtractStructured(self, request: pb.ExtractStructuredRequest, call: Call) -> Message:
+        return await self._run("extract-structured", request, call)
+
+    async def Synthesize(self, request: pb.SynthesizeRequest, call: Call) -> Message:
+        return await self._run("synthesize", request, call)
+
+    async def StreamCapability(
+        self, request: pb.StreamCapabilityRequest, call: Call
+    ) -> AsyncGenerator[pb.CapabilityEvent]:
+        member, sent = request.WhichOneof("request") or "", 0
+        capability, context = CAPABILITIES[member.replace("_", "-")], Context(self._services, call)
+        async with aclosing(base.stream(capability, getattr(request, member), context)) as events:
+            try:
+                async for event in events:
+                    sent += 1
+                    yield event
+            except SpineError as error:
+                if not sent or not call.path:
+                    raise
+                call.failure = error
+                yield pb.CapabilityEvent(sequence=sent, error=_told(error, call))
+
+    async def ListCapabilities(
+        self, request: pb.ListCapabilitiesRequest, call: Call
+    ) -> pb.ListCapabilitiesResponse:
+        return self._list.page(request)
+
+    async def _run(self, name: str, request: Message, call: Call) -> Message:
+        response: Message = await CAPABILITIES[name].run(request, Context(self._services, call))
+        return response
+
+
+def _told(error: SpineError, call: Call) -> pb.CapabilityError:
+    told = pb.CapabilityError(code=error.rest_code, message=str(error), request_id=call.request_id)
+    told.details.update(error.metadata)
+    return told
