@@ -191,6 +191,9 @@ class TestAsking:
         text = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT)
         assert not structured.wants_json(asking(response_format=text))
         assert not structured.wants_json(pb.CreateCompletionRequest())
+        hint = asking()
+        hint.response_format.json_schema.unchecked = True
+        assert not structured.wants_json(hint)
 
     def test_the_schema_is_said_in_the_system_message(self) -> None:
         system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be nice")])
