@@ -1,4 +1,4 @@
-"""The command line: `genai-spine up | serve | migrate | chat | summarize | models | prompts | sessions | ...`.
+"""The command line: `genai-spine up | serve | migrate | chat | summarize | models | prompts | ...`.
 
 Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
 1 it failed (the reason is on standard error), 2 the command line is wrong.
