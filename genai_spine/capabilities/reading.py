@@ -15,6 +15,7 @@ THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 WHOLE_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
 START = re.compile(r"[\[{]")
+JSON_BEGINS = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"]")
 BULLET = re.compile(r"^[ \t]*(?:[-*+•‣◦–—]|\d{1,2}[.)])[ \t]+")
 _decoder = json.JSONDecoder()
 
@@ -155,3 +156,16 @@ def first_named(text: str, names: Iterable[str]) -> str | None:
         if found and (best is None or (found.start(), -len(name)) < best[:2]):
             best = found.start(), -len(name), name
     return best[2] if best else None
+
+
+def first_object(text: str, *keys: str) -> dict[str, Any] | None:
+    """The first JSON object of an answer that has one of the keys."""
+    return next((value for value in objects(text) if any(key in value for key in keys)), None)
+
+
+def prose(text: str) -> str:
+    """The words of an answer that is no JSON. Raises Unreadable when it is some, cut or broken or unfit."""
+    words = unfenced(plain(text)).strip()
+    if not words or JSON_BEGINS.match(words):
+        raise Unreadable("the answer is JSON that is broken or has none of the wanted fields")
+    return words

@@ -12,6 +12,9 @@ OSLO = (
     "40 million euros. The council voted for the line by 31 to 28. Oslo starts the work in June."
 )
 
+MAYOR = """{"type": "object", "properties": {"name": {"type": "string"}, "city": {"type": "string"}},
+  "required": ["name"], "additionalProperties": false}"""
+
 
 class Sample(NamedTuple):
     request: Message
@@ -73,5 +76,74 @@ SAMPLES: dict[str, Sample] = {
             }
         ),
         {"summary": "The work starts later.", "similarity_score": 0.95, "key_differences": ["Start in July"]},
+    ),
+    "analyze-sentiment": Sample(
+        pb.AnalyzeSentimentRequest(content="I love this tram."),
+        json.dumps({"sentiment": {"label": "positive", "score": 0.9, "confidence": 0.95}}),
+        {"sentiment": pb.Sentiment(label="positive", score=0.9, confidence=0.95)},
+    ),
+    "answer-question": Sample(
+        pb.AnswerQuestionRequest(context=OSLO, question="Who is the mayor?"),
+        json.dumps(
+            {
+                "answerable": True,
+                "evidence": "Mayor Anne Lindboe",
+                "answer": "Anne Lindboe",
+                "confidence": 0.9,
+            }
+        ),
+        {
+            "answer": "Anne Lindboe",
+            "answerable": True,
+            "evidence": pb.Evidence(text="Mayor Anne Lindboe", start=44, end=62, verified=True),
+        },
+    ),
+    "tag": Sample(
+        pb.TagRequest(content=OSLO, max_tags=1, existing_tags=["Public transport"]),
+        json.dumps({"tags": [{"tag": "public transport", "type": "topic", "confidence": 0.9}]}),
+        {"tags": [pb.FoundTag(tag="Public transport", type="topic", confidence=0.9, existing=True)]},
+    ),
+    "detect-language": Sample(
+        pb.DetectLanguageRequest(content=OSLO),
+        json.dumps({"language": "en", "confidence": 0.99, "alternatives": []}),
+        {"language": "en", "language_name": "English", "confidence": 0.99},
+    ),
+    "translate": Sample(
+        pb.TranslateRequest(content="Good morning.", target_language="de"),
+        json.dumps({"source_language": "en", "translation": "Guten Morgen."}),
+        {"translation": "Guten Morgen.", "source_language": "en", "target_language": "de"},
+    ),
+    "paraphrase": Sample(
+        pb.ParaphraseRequest(content="The tram costs 40 million euros."),
+        "The price of the tram is 40 million euros.",
+        {"paraphrase": "The price of the tram is 40 million euros."},
+    ),
+    "correct": Sample(
+        pb.CorrectRequest(content="I saw teh tram."),
+        json.dumps(
+            {"corrected": "I saw the tram.", "corrections": [{"original": "teh", "corrected": "the"}]}
+        ),
+        {
+            "corrected": "I saw the tram.",
+            "corrections": [pb.Correction(original="teh", corrected="the", position=6)],
+        },
+    ),
+    "extract-structured": Sample(
+        pb.ExtractStructuredRequest(content=OSLO, schema_json=MAYOR),
+        '{"name": "Anne Lindboe", "city": "Oslo"}',
+        {"data_json": '{"name": "Anne Lindboe", "city": "Oslo"}'},
+    ),
+    "synthesize": Sample(
+        pb.SynthesizeRequest(documents=[pb.SourceDocument(content=OSLO)], query="What does the tram cost?"),
+        json.dumps(
+            {
+                "synthesis": "It costs 40 million euros [1].",
+                "citations": [{"id": "1", "quote": "40 million euros"}],
+            }
+        ),
+        {
+            "synthesis": "It costs 40 million euros [1].",
+            "citations": [pb.Citation(document_id="1", quote="40 million euros", count=1)],
+        },
     ),
 }

@@ -74,9 +74,11 @@ SESSIONS = (
 )
 CAPABILITIES = (
     *LEAVES,
+    "genai_spine.answer_schema",
     "genai_spine.capabilities",
     "genai_spine.fields",
     "genai_spine.measure",
+    "genai_spine.structured",
     "genai_spine.window",
 )
 SERVICES = (

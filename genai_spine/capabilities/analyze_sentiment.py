@@ -1,0 +1,182 @@
+"""AnalyzeSentiment: how a text feels, as a whole, by sentence or about aspects."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.quotes import Quotes
+from genai_spine.capabilities.shapes import NUMBER, TEXT, TEXT_OR_NULL, one_of, record, several
+from genai_spine.v1 import capability_service_pb2 as pb
+
+LABELS = ("positive", "negative", "neutral", "mixed")
+OTHER_NAMES = {"pos": "positive", "neg": "negative", "neu": "neutral", "good": "positive", "bad": "negative"}
+LEANING = 0.2  # a score further from 0 is positive or negative
+CONFLICT = 0.25  # share of both good and bad from which a text is mixed
+SCORES = {"positive": 0.5, "negative": -0.5}  # where the model gave a label alone
+MOOD = {"label": one_of(LABELS), "score": NUMBER, "confidence": NUMBER}
+
+Request = pb.AnalyzeSentimentRequest
+Response = pb.AnalyzeSentimentResponse
+Weighed = Iterable[tuple[float, pb.Sentiment]]
+
+
+class AnalyzeSentiment(Capability[Request, Response]):
+    NAME = "analyze-sentiment"
+    METHOD = "AnalyzeSentiment"
+    REQUEST = Request
+    RESPONSE = Response
+    TEMPERATURE = 0.1
+
+    def settle(self, request: Request) -> None:
+        request.granularity = request.granularity or ("aspect" if request.aspects else "document")
+        distinct = list(dict.fromkeys(request.aspects))
+        del request.aspects[:]
+        request.aspects.extend(distinct)
+
+    def shape(self, request: Request) -> Mapping[str, Any]:
+        fields: dict[str, Any] = {"sentiment": record(**MOOD)}
+        if request.granularity == "sentence":
+            fields["sentences"] = several(record(text=TEXT, **MOOD))
+        elif request.granularity == "aspect":
+            aspect = one_of(request.aspects) if request.aspects else TEXT
+            fields["aspects"] = several(record(aspect=aspect, **MOOD, evidence=TEXT_OR_NULL))
+        return record(**fields)
+
+    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "granularity": request.granularity,
+            "aspects": "\n".join(f"- {aspect}" for aspect in request.aspects),
+        }
+
+    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+        response = Response()
+        if request.granularity == "sentence":
+            response.sentences.extend(_sentences(reading.items(answer.text, "sentences"), piece))
+        elif request.granularity == "aspect":
+            given = reading.items(answer.text, "aspects")
+            response.aspects.extend(_aspects(given, request.aspects, piece))
+        whole = reading.first_object(answer.text, "sentiment", "label", "score", "polarity")
+        mood = _mood(whole) if whole else None
+        if mood is None:
+            inner = [one.sentiment for one in response.sentences] + [
+                one.sentiment for one in response.aspects
+            ]
+            mood = together((1.0, part) for part in inner) if inner else _named(answer.text)
+        response.sentiment.CopyFrom(mood)
+        return response
+
+    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+        """Means in which the pieces weigh as much as they are long."""
+        weighed = [(float(len(part.piece.text)), part.response) for part in parts]
+        aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
+        for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:
+            aspects.setdefault(" ".join(aspect.aspect.casefold().split()), []).append((weight, aspect))
+        return Response(
+            sentiment=together((weight, one.sentiment) for weight, one in weighed),
+            sentences=[sentence for _, one in weighed for sentence in one.sentences],
+            aspects=_in_order([_merged(same) for same in aspects.values()], request.aspects),
+        )
+
+
+def together(moods: Weighed) -> pb.Sentiment:
+    """The mean of moods, none of which may be missing."""
+    given = list(moods)
+    total = sum(weight for weight, _ in given)
+    shares = {label: sum(weight for weight, mood in given if mood.label == label) / total for label in LABELS}
+    torn = min(shares["positive"], shares["negative"]) >= CONFLICT
+    return pb.Sentiment(
+        label="mixed" if torn else max(LABELS, key=lambda label: shares[label]),
+        score=round(sum(weight * mood.score for weight, mood in given) / total, 6),
+        confidence=round(sum(weight * mood.confidence for weight, mood in given) / total, 6),
+    )
+
+
+def _merged(same: list[tuple[float, pb.AspectSentiment]]) -> pb.AspectSentiment:
+    evidence = next((aspect.evidence for _, aspect in same if aspect.HasField("evidence")), None)
+    mood = together((weight, aspect.sentiment) for weight, aspect in same)
+    return pb.AspectSentiment(aspect=same[0][1].aspect, sentiment=mood, evidence=evidence)
+
+
+def _in_order(found: list[pb.AspectSentiment], wanted: Sequence[str]) -> list[pb.AspectSentiment]:
+    order = {aspect: number for number, aspect in enumerate(wanted)}
+    return sorted(found, key=lambda aspect: order.get(aspect.aspect, 0))
+
+
+def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
+    quotes, found = Quotes(piece), []
+    for item in given:
+        mood = _mood(item) if isinstance(item, dict) else None
+        said = reading.text_of(item, "text", "sentence") if mood else ""
+        if mood is None or not said:
+            continue
+        place = quotes.find(said)
+        sentence = pb.SentenceSentiment(text=place.text if place else said, sentiment=mood)
+        if place:
+            sentence.start, sentence.end = place.start, place.end
+        found.append(sentence)
+    if not found:
+        raise reading.Unreadable("the answer's list holds no sentences with a sentiment")
+    return found
+
+
+def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.AspectSentiment]:
+    """One for each; of those that were asked for, in their order, and no others."""
+    found: dict[str, pb.AspectSentiment] = {}
+    for item in given:
+        mood = _mood(item) if isinstance(item, dict) else None
+        named = reading.text_of(item, "aspect", "name", "text") if mood else ""
+        name = reading.known(named, wanted) if wanted else named
+        if mood is None or not name or name in found:
+            continue
+        found[name] = pb.AspectSentiment(aspect=name, sentiment=mood)
+        if place := Quotes(piece).find(reading.text_of(item, "evidence", "quote")):
+            found[name].evidence = place.text
+    if given and not found:
+        raise reading.Unreadable("the answer's list holds no aspects with a sentiment")
+    return _in_order(list(found.values()), wanted)
+
+
+def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
+    """Of an object, or of its field `sentiment`. None: it has neither label nor score."""
+    inner = item.get("sentiment")
+    given = inner if isinstance(inner, dict) else item
+    label = _label(reading.text_of(given, "label", "sentiment", "polarity"))
+    score = _score(given.get("score"))
+    if label is None:
+        if score is None:
+            return None
+        label = "neutral" if abs(score) <= LEANING else "positive" if score > 0 else "negative"
+    if score is None:
+        score = SCORES.get(label, 0.0)
+    # Some models give the strength alone as the score.
+    signed = {"positive": abs(score), "negative": -abs(score)}.get(label, score)
+    return pb.Sentiment(label=label, score=signed, confidence=reading.share(given.get("confidence")))
+
+
+def _label(said: str) -> str | None:
+    return OTHER_NAMES.get(said.casefold()) or reading.first_named(said, LABELS)
+
+
+def _score(given: Any) -> float | None:
+    """From -1 to 1; -40 is -0.4."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        number = float(given)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return max(-1.0, min(1.0, number / 100 if abs(number) > 1 else number))
+
+
+def _named(text: str) -> pb.Sentiment:
+    label = _label(reading.plain(text))
+    if label is None:
+        raise reading.Unreadable("the answer names no sentiment")
+    return pb.Sentiment(label=label, score=SCORES.get(label, 0.0), confidence=reading.UNSURE)

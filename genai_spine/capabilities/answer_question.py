@@ -1,0 +1,102 @@
+"""AnswerQuestion: an answer from a given context, with the passage that proves it, which is checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.groups import BETWEEN
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.quotes import Quotes
+from genai_spine.capabilities.shapes import BOOLEAN, NUMBER, TEXT, TEXT_OR_NULL, record
+from genai_spine.errors import InvalidFields
+from genai_spine.v1 import capability_service_pb2 as pb
+
+Request = pb.AnswerQuestionRequest
+Response = pb.AnswerQuestionResponse
+
+NO = ("false", "no")  # for answerable, where a model writes words
+
+
+class AnswerQuestion(Capability[Request, Response]):
+    NAME = "answer-question"
+    METHOD = "AnswerQuestion"
+    REQUEST = Request
+    RESPONSE = Response
+    TEMPERATURE = 0.1
+    SHAPE = record(answerable=BOOLEAN, evidence=TEXT_OR_NULL, answer=TEXT, confidence=NUMBER)
+
+    def settle(self, request: Request) -> None:
+        blank = [name for name in ("context", "question") if not getattr(request, name).strip()]
+        if blank:
+            raise InvalidFields([(name, "is required") for name in blank])
+
+    def whole(self, request: Request) -> Piece:
+        return Piece(request.context)
+
+    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+        return {"context": piece.text, "question": request.question}
+
+    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+        given: Mapping[str, Any] = reading.first_object(answer.text, "answer", "answerable") or {}
+        if not given:
+            given = {"answer": reading.prose(answer.text)}
+        said = reading.text_of(dict(given), "answer", "text")
+        found = Response(answer=said, confidence=reading.share(given.get("confidence")))
+        if quoted := _quoted(given.get("evidence")):
+            _place(found, quoted, piece)
+        known = given.get("answerable", True)
+        told_no = known is False or (isinstance(known, str) and known.strip().casefold() in NO)
+        return _settled(found, request, answerable=bool(said) and not told_no)
+
+    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+        """The one answer that the pieces give; of several, one that is made of all of them."""
+        given: list[Response] = [part.response for part in parts]
+        found = [one for one in given if one.answerable]
+        if not found:
+            return max(given, key=lambda one: one.confidence)
+        found.sort(key=lambda one: (-one.evidence.verified, -one.confidence))
+        if len({one.answer.casefold() for one in found}) == 1:
+            return found[0]
+        notes = BETWEEN.join(_note(one) for one in found)
+        if len(notes) * 2 > len(request.context):
+            return found[0]
+        whole = await self.worked(await self.pieces(Piece(notes), request, context), request, context)
+        quoted = whole.evidence.text or found[0].evidence.text
+        whole.ClearField("evidence")
+        if quoted:
+            _place(whole, quoted, Piece(request.context))
+        if not whole.evidence.verified and found[0].evidence.verified:
+            whole.evidence.CopyFrom(found[0].evidence)
+        return _settled(whole, request, answerable=whole.answerable)
+
+
+def _quoted(evidence: Any) -> str:
+    """The passage of {"text"}, of a text, or the first one of a list."""
+    if isinstance(evidence, list):
+        evidence = evidence[0] if evidence else None
+    if isinstance(evidence, dict):
+        return reading.text_of(evidence, "text", "quote", "passage")
+    return evidence.strip() if isinstance(evidence, str) else ""
+
+
+def _place(response: Response, quoted: str, piece: Piece) -> None:
+    place = Quotes(piece).find(quoted)
+    response.evidence.text = place.text if place else quoted
+    if place:
+        response.evidence.start, response.evidence.end = place.start, place.end
+        response.evidence.verified = True
+
+
+def _settled(response: Response, request: Request, *, answerable: bool) -> Response:
+    """With require_evidence, an answer that no passage proves is none."""
+    response.answerable = answerable and (response.evidence.verified or not request.require_evidence)
+    if not response.answerable:
+        response.answer = ""
+    return response
+
+
+def _note(found: Response) -> str:
+    """An answer of a piece as the context of the question to all of them."""
+    return f"{found.evidence.text}\n({found.answer})" if found.evidence.verified else found.answer

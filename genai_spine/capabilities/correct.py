@@ -1,0 +1,124 @@
+"""Correct: a text without its mistakes, and what was mended, each at its place, which is checked."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from genai_spine.capabilities import echoes, reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.changes import Change, changes
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.offsets import Places, Span
+from genai_spine.capabilities.shapes import TEXT, record, several
+from genai_spine.v1 import capability_service_pb2 as pb
+
+KEYS = ("corrected", "corrected_text", "correction")
+
+
+class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
+    NAME = "correct"
+    METHOD = "Correct"
+    REQUEST = pb.CorrectRequest
+    RESPONSE = pb.CorrectResponse
+    TEMPERATURE = 0.1
+    ECHOES = True
+
+    def shape(self, request: pb.CorrectRequest) -> Mapping[str, Any]:
+        why = {"explanation": TEXT} if request.explain_corrections else {}
+        one = record(original=TEXT, corrected=TEXT, **why)
+        return record(corrected=TEXT, corrections=several(one))
+
+    def variables(self, request: pb.CorrectRequest, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "explain_corrections": request.explain_corrections,
+            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+        }
+
+    def read(self, answer: Answer, request: pb.CorrectRequest, piece: Piece) -> pb.CorrectResponse:
+        given = reading.first_object(answer.text, *KEYS)
+        corrected = reading.text_of(given, *KEYS) if given else reading.prose(answer.text)
+        if not corrected:
+            raise reading.Unreadable("the answer holds no text")
+        mended = changes(piece.text, corrected)
+        listed = given.get("corrections") if given else None
+        found = _listed(listed if isinstance(listed, list) else [], request)
+        if found:
+            _Placing(piece, mended).place(found)
+        else:
+            found = [_of(change, piece) for change in mended if change.old != change.new]
+        return pb.CorrectResponse(corrected=corrected, corrections=_in_order(found))
+
+    async def join(
+        self, parts: list[Part], request: pb.CorrectRequest, context: Context
+    ) -> pb.CorrectResponse:
+        return pb.CorrectResponse(
+            corrected=echoes.rejoined((part.piece, part.response.corrected) for part in parts),
+            corrections=_in_order(found for part in parts for found in part.response.corrections),
+        )
+
+
+def _in_order(found: Iterable[pb.Correction]) -> list[pb.Correction]:
+    """As in the content; what has no place there comes last."""
+    return sorted(found, key=lambda one: (not one.HasField("position"), one.position))
+
+
+def _of(change: Change, piece: Piece) -> pb.Correction:
+    """A correction that the model did not tell of."""
+    return pb.Correction(original=change.old, corrected=change.new, position=piece.origin(change.start))
+
+
+def _listed(given: list[Any], request: pb.CorrectRequest) -> list[pb.Correction]:
+    """What the model says that it mended; where it changed nothing is left out."""
+    found = []
+    for item in (item for item in given if isinstance(item, dict)):
+        original = reading.text_of(item, "original", "before", "from")
+        corrected = reading.text_of(item, "corrected", "correction", "after", "to")
+        if original == corrected:
+            continue
+        correction = pb.Correction(original=original, corrected=corrected)
+        why = reading.text_of(item, "explanation", "reason")
+        if request.explain_corrections and why:
+            correction.explanation = why
+        found.append(correction)
+    return found
+
+
+class _Placing:
+    """Places of corrections: the same word may stand at many, and only some of them were mended."""
+
+    def __init__(self, piece: Piece, mended: list[Change]) -> None:
+        self._piece = piece
+        self._mended = mended
+        self._taken: set[Span] = set()
+
+    def place(self, corrections: list[pb.Correction]) -> None:
+        for correction in corrections:
+            span = self._find(correction.original) if correction.original else None
+            if span is not None:
+                self._taken.add(span)
+                correction.original = self._piece.text[span[0] : span[1]]
+                correction.position = self._piece.origin(span[0])
+
+    def _find(self, original: str) -> Span | None:
+        """Where the text was changed, else the first free place. None: it stands nowhere."""
+        free = [span for span in self._spans(original) if span not in self._taken]
+        changed = (span for span in free if any(change.touches(*span) for change in self._mended))
+        first = next(changed, free[0] if free else None)
+        return first or Places(self._piece.text, self._piece.stretches()).find(original)
+
+    def _spans(self, original: str) -> Iterator[Span]:
+        """As words of their own; where there are none, within words."""
+        exact = re.escape(original)
+        before = r"(?<!\w)" if original[0].isalnum() else ""
+        after = r"(?!\w)" if original[-1].isalnum() else ""
+        for pattern in dict.fromkeys((before + exact + after, exact)):
+            spans = [
+                found.span()
+                for start, end in self._piece.stretches()
+                for found in re.compile(pattern).finditer(self._piece.text, start, end)
+            ]
+            if spans:
+                yield from spans
+                return

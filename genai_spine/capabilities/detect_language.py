@@ -1,0 +1,82 @@
+"""DetectLanguage: in which language of ISO 639-1 a text is written."""
+
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability
+from genai_spine.capabilities.context import Answer
+from genai_spine.capabilities.languages import LANGUAGES, Language, language
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.shapes import NUMBER, TEXT, record, several
+from genai_spine.v1 import capability_service_pb2 as pb
+
+READ_CHARS = 4_000  # of the content; a language shows in its first sentences
+SHORTEST_NAME = 4  # characters of a name that is looked for in prose; "Ido" is too often something else
+GUESS = record(language=TEXT, confidence=NUMBER)
+
+Request = pb.DetectLanguageRequest
+Response = pb.DetectLanguageResponse
+
+
+class DetectLanguage(Capability[Request, Response]):
+    NAME = "detect-language"
+    METHOD = "DetectLanguage"
+    REQUEST = Request
+    RESPONSE = Response
+    TEMPERATURE = 0.0
+    SHAPE = record(language=TEXT, confidence=NUMBER, alternatives=several(GUESS))
+
+    def whole(self, request: Request) -> Piece:
+        return Piece(request.content[:READ_CHARS])
+
+    def unread(self, request: Request) -> int:
+        return max(0, len(request.content) - READ_CHARS)
+
+    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+        return {"content": piece.text}
+
+    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+        given = reading.first_object(answer.text, "language", "language_code", "code", "language_name")
+        best = _guess(given) if given else _named(reading.prose(answer.text))
+        if best is None:
+            raise reading.Unreadable("the answer names no language of ISO 639-1")
+        others = given.get("alternatives") if given else None
+        return Response(
+            language=best.language,
+            language_name=best.language_name,
+            confidence=best.confidence,
+            alternatives=_alternatives(others if isinstance(others, list) else [], best.language),
+        )
+
+
+def _guess(item: Any) -> pb.LanguageGuess | None:
+    """None: it names no language of ISO 639-1."""
+    if isinstance(item, str):
+        item = {"language": item}
+    if not isinstance(item, dict):
+        return None
+    for key in ("language", "language_code", "code", "language_name", "name"):
+        found = language(reading.text_of(item, key))
+        if found:
+            return _guessed(found, reading.share(item.get("confidence")))
+    return None
+
+
+def _guessed(found: Language, sure: float) -> pb.LanguageGuess:
+    return pb.LanguageGuess(language=found.code, language_name=found.name, confidence=sure)
+
+
+def _named(words: str) -> pb.LanguageGuess | None:
+    """Of a code or name alone, or the first name in a sentence."""
+    names = (known.name for known in LANGUAGES.values() if len(known.name) >= SHORTEST_NAME)
+    found = language(words) or language(reading.first_named(words, names) or "")
+    return _guessed(found, reading.UNSURE) if found else None
+
+
+def _alternatives(given: list[Any], best: str) -> list[pb.LanguageGuess]:
+    """The likeliest first, each once and without the best one."""
+    found: dict[str, pb.LanguageGuess] = {}
+    for guess in (_guess(item) for item in given):
+        if guess and guess.language != best and guess.confidence > 0:
+            found.setdefault(guess.language, guess)
+    return sorted(found.values(), key=lambda guess: -guess.confidence)

@@ -1,0 +1,94 @@
+"""Several documents as one content: each with its id, shortened in fair shares, or a few at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from genai_spine.capabilities import long_input
+from genai_spine.capabilities.groups import BETWEEN, PER_JOINT, grouped
+from genai_spine.capabilities.long_input import MOST_PIECES, Piece, Room
+from genai_spine.v1.capability_service_pb2 import SourceDocument
+
+RESERVED = '[]"\n'  # in ids: they end an id where it is shown or cited
+
+Documents = Sequence[SourceDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(Piece):
+    """All documents as one text, which is cut between them and within each."""
+
+    documents: Documents = ()
+
+
+def whole(documents: Documents) -> Shown:
+    return Shown(BETWEEN.join(map(shown, documents)), documents=documents)
+
+
+def settle(documents: Documents) -> list[tuple[str, str]]:
+    """Gives ids to documents that have none. Returns what is wrong with them, as (path, problem)."""
+    problems: list[tuple[str, str]] = []
+    ids: set[str] = set()
+    for number, document in enumerate(documents):
+        path = f"documents[{number}]"
+        document.id = document.id.strip() or str(number + 1)
+        if any(mark in document.id for mark in RESERVED):
+            problems.append((f"{path}.id", "must hold no brackets, quotation marks or line breaks"))
+        if document.id in ids:
+            problems.append((f"{path}.id", f"is the id of an earlier document: {document.id!r}"))
+        if not document.content.strip():
+            problems.append((f"{path}.content", "is required"))
+        ids.add(document.id)
+    return problems
+
+
+def shown(document: SourceDocument, content: str | None = None) -> str:
+    """As the model gets it. content: what of it; None: all."""
+    title = " ".join(document.title.replace('"', "'").split())
+    head = f'<document id="{document.id}"' + (f' title="{title}"' if title else "") + ">"
+    return f"{head}\n{document.content if content is None else content}\n</document>"
+
+
+def shortened(documents: Documents, room: Room) -> Piece:
+    """All of them, the long ones with a gap; short ones stay as they are."""
+    heads = [room.measure.count(shown(document, "")) + PER_JOINT for document in documents]
+    sizes = [room.measure.count(document.content) for document in documents]
+    share = _share(sizes, room.tokens - sum(heads))
+    texts, omitted = [], 0
+    for document, size in zip(documents, sizes, strict=True):
+        part = Piece(document.content)
+        if size > share:
+            part = long_input.shortened(document.content, Room(share, room.measure))
+        texts.append(shown(document, part.text))
+        omitted += part.omitted
+    return Piece(BETWEEN.join(texts), omitted=omitted)
+
+
+def _share(sizes: Iterable[int], tokens: int) -> int:
+    """Most tokens of a document so that all have room: what short ones leave goes to the long ones."""
+    left = sorted(sizes)
+    while left and left[0] * len(left) <= tokens:
+        tokens -= left.pop(0)
+    return max(0, tokens) // len(left) if left else tokens
+
+
+def split(documents: Documents, room: Room) -> list[Piece]:
+    """As many documents at a time as there is room for; one that is too long in pieces of its own.
+
+    Raises ValueError when it would be too many pieces.
+    """
+    texts = [text for document in documents for text in _parts(document, room)]
+    groups = grouped(texts, room)
+    if len(groups) > MOST_PIECES:
+        raise ValueError(f"it would take more than {MOST_PIECES} pieces")
+    return [
+        Piece(BETWEEN.join(group), number=number, total=len(groups)) for number, group in enumerate(groups, 1)
+    ]
+
+
+def _parts(document: SourceDocument, room: Room) -> list[str]:
+    whole = shown(document)
+    if room.has(whole):
+        return [whole]
+    head = room.measure.count(shown(document, "")) + PER_JOINT
+    inner = Room(max(1, room.tokens - head), room.measure)
+    return [shown(document, part.text) for part in long_input.pieces(document.content, inner)]

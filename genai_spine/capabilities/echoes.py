@@ -1,0 +1,27 @@
+"""Answers that say a whole content again: read without loss, and put together from pieces."""
+
+from collections.abc import Iterable
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.context import Answer
+from genai_spine.capabilities.long_input import Piece
+
+
+def echo(answer: Answer, piece: Piece, *keys: str) -> str:
+    """The text of a plain answer, or under one of the keys when it came as JSON. Raises Unreadable."""
+    given = reading.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
+    if given is not None:
+        text = reading.text_of(given, *keys)
+    else:
+        text = reading.plain(answer.text)
+        if not piece.text.lstrip().startswith("```"):
+            text = reading.unfenced(text)
+    if not text.strip():
+        raise reading.Unreadable("the answer holds no text")
+    return text.strip()
+
+
+def rejoined(parts: Iterable[tuple[Piece, str]]) -> str:
+    """The texts of pieces one after another, with the blanks that stood between the pieces."""
+    texts = [text + piece.text[len(piece.text.rstrip()) :] for piece, text in parts]
+    return "".join(texts).strip()

@@ -1,0 +1,23 @@
+"""Texts put together, as many at a time as a model has room for."""
+
+from collections.abc import Iterable
+
+from genai_spine.capabilities.long_input import Room
+
+BETWEEN = "\n\n"
+PER_JOINT = 2  # tokens of what stands between two texts
+
+
+def grouped(texts: Iterable[str], room: Room, least: int = 1) -> list[list[str]]:
+    """In order. least: texts of a group even where there is no room, so that something is put together."""
+    groups: list[list[str]] = []
+    used = 0
+    for text in texts:
+        size = room.measure.count(text) + PER_JOINT
+        if groups and (len(groups[-1]) < least or used + size <= room.tokens):
+            groups[-1].append(text)
+            used += size
+        else:
+            groups.append([text])
+            used = size
+    return groups

@@ -1,0 +1,37 @@
+"""What a model quotes from a piece of a content, at its place in the content, which is checked."""
+
+from typing import NamedTuple
+
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.offsets import Places
+
+MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
+
+
+class Quote(NamedTuple):
+    """Positions are characters (Unicode code points) of the content."""
+
+    text: str  # as it stands there
+    start: int
+    end: int
+
+
+class Quotes:
+    """Quotations in the order of the text: of equal passages, the one nearest behind the last is taken."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._piece = piece
+        self._places = Places(piece.text, piece.stretches())
+        self._at = 0
+
+    def find(self, said: str) -> Quote | None:
+        """None: it does not stand there."""
+        for text in dict.fromkeys((said, said.strip(MARKS))):
+            span = self._places.find(text, self._at)
+            if span is not None:
+                self._at = span[1]
+                piece = self._piece
+                return Quote(
+                    piece.text[span[0] : span[1]], piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+                )
+        return None

@@ -1,0 +1,92 @@
+"""Synthesize: one text drawn from several documents, whose citations are resolved against them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from genai_spine.capabilities import citations, documents, reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.groups import BETWEEN
+from genai_spine.capabilities.long_input import Piece, Room
+from genai_spine.capabilities.shapes import TEXT, TEXT_OR_NULL, record, several
+from genai_spine.errors import InvalidFields
+from genai_spine.v1 import capability_service_pb2 as pb
+
+KEYS = ("synthesis", "text", "answer", "summary")
+CITED = record(synthesis=TEXT, citations=several(record(id=TEXT, quote=TEXT_OR_NULL)))
+
+Request = pb.SynthesizeRequest
+Response = pb.SynthesizeResponse
+
+
+class Synthesize(Capability[Request, Response]):
+    """A request without documents is one of its own: to bring together what was drawn from parts of them."""
+
+    NAME = "synthesize"
+    METHOD = "Synthesize"
+    REQUEST = Request
+    RESPONSE = Response
+    TEMPERATURE = 0.3
+
+    def settle(self, request: Request) -> None:
+        request.synthesis_type = request.synthesis_type or "answer"
+        problems = [] if request.query.strip() else [("query", "is required")]
+        problems += documents.settle(request.documents)
+        if problems:
+            raise InvalidFields(problems)
+
+    def whole(self, request: Request) -> Piece:
+        return documents.whole(request.documents)
+
+    def shape(self, request: Request) -> Mapping[str, Any] | None:
+        return CITED if request.documents and _cites(request) else None
+
+    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+        return {
+            "documents": piece.text if request.documents else "",
+            "results": "" if request.documents else piece.text,
+            "query": request.query,
+            "synthesis_type": request.synthesis_type,
+            "cite_sources": _cites(request),
+        }
+
+    def shortened(self, whole: Piece, room: Room) -> Piece:
+        if not isinstance(whole, documents.Shown):
+            return super().shortened(whole, room)
+        return documents.shortened(whole.documents, room)
+
+    def split(self, whole: Piece, room: Room) -> list[Piece]:
+        if not isinstance(whole, documents.Shown):
+            return super().split(whole, room)
+        return documents.split(whole.documents, room)
+
+    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+        given = reading.first_object(answer.text, *KEYS)
+        text = reading.text_of(given, *KEYS) if given else reading.prose(answer.text)
+        if not text:
+            raise reading.Unreadable("the answer holds no synthesis")
+        listed = given.get("citations") if given else None
+        quotes = citations.quotes(listed if isinstance(listed, list) else [], request.documents)
+        return _response(text, quotes, request)
+
+    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+        """One text of the texts of all parts, which keeps their citations."""
+        quotes: dict[str, str] = {}
+        for citation in (citation for part in parts for citation in part.response.citations):
+            if citation.HasField("quote"):
+                quotes.setdefault(citation.document_id, citation.quote)
+        last = Request()
+        last.CopyFrom(request)
+        last.ClearField("documents")
+        results = BETWEEN.join(part.response.synthesis for part in parts)
+        whole = await self.worked(await self.pieces(Piece(results), last, context), last, context)
+        return _response(whole.synthesis, quotes, request)
+
+
+def _cites(request: Request) -> bool:
+    return request.cite_sources or not request.HasField("cite_sources")
+
+
+def _response(text: str, quotes: Mapping[str, str], request: Request) -> Response:
+    found, unknown = citations.resolved(text, quotes, request.documents)
+    return Response(synthesis=text, citations=found, unknown_citations=unknown)

@@ -1,0 +1,86 @@
+"""Tag: tags for a text, those that are in use before others."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from genai_spine.capabilities import reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.shapes import NUMBER, TEXT, one_of, record, several
+from genai_spine.v1 import capability_service_pb2 as pb
+
+DEFAULT_TYPE = "topic"
+
+
+class Tag(Capability[pb.TagRequest, pb.TagResponse]):
+    NAME = "tag"
+    METHOD = "Tag"
+    REQUEST = pb.TagRequest
+    RESPONSE = pb.TagResponse
+    TEMPERATURE = 0.2
+
+    def settle(self, request: pb.TagRequest) -> None:
+        request.max_tags = request.max_tags or 5
+        distinct = list(dict.fromkeys(request.tag_types)) or [DEFAULT_TYPE]
+        del request.tag_types[:]
+        request.tag_types.extend(distinct)
+
+    def shape(self, request: pb.TagRequest) -> Mapping[str, Any]:
+        one = record(tag=TEXT, type=one_of(request.tag_types), confidence=NUMBER)
+        return record(tags=several(one))
+
+    def variables(self, request: pb.TagRequest, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "max_tags": request.max_tags,
+            "tag_types": ", ".join(request.tag_types),
+            "existing_tags": "\n".join(f"- {tag}" for tag in dict.fromkeys(request.existing_tags)),
+        }
+
+    def read(self, answer: Answer, request: pb.TagRequest, piece: Piece) -> pb.TagResponse:
+        given = reading.items(answer.text, "tags")
+        found = [tag for tag in (_tag(item, request) for item in given) if tag]
+        if given and not found:
+            raise reading.Unreadable("the answer's list holds no tags of the wanted types")
+        return _response(found, request)
+
+    async def join(self, parts: list[Part], request: pb.TagRequest, context: Context) -> pb.TagResponse:
+        """A vote in which the pieces weigh as much as they are long."""
+        total = sum(len(part.piece.text) for part in parts)
+        votes: dict[tuple[str, str], pb.FoundTag] = {}
+        for part in parts:
+            share = len(part.piece.text) / total
+            for tag in part.response.tags:
+                first = votes.setdefault((tag.tag.casefold(), tag.type), _without_votes(tag))
+                first.confidence = round(first.confidence + share * tag.confidence, 6)
+        return _response(votes.values(), request)
+
+
+def _without_votes(tag: pb.FoundTag) -> pb.FoundTag:
+    return pb.FoundTag(tag=tag.tag, type=tag.type, existing=tag.existing)
+
+
+def _tag(item: Any, request: pb.TagRequest) -> pb.FoundTag | None:
+    """None: it has no name, or a type that is none of the wanted."""
+    if isinstance(item, str):
+        item = {"tag": item}
+    name = " ".join(reading.text_of(item, "tag", "name", "text", "label").lstrip("#").split())
+    named = reading.text_of(item, "type", "tag_type", "kind")
+    kind = reading.known(named, request.tag_types)
+    if kind is None and (not named or len(request.tag_types) == 1):
+        kind = request.tag_types[0]
+    if not name or kind is None:
+        return None
+    existing = reading.known(name, request.existing_tags)
+    sure = reading.share(item.get("confidence"))
+    return pb.FoundTag(tag=existing or name, type=kind, confidence=sure, existing=existing is not None)
+
+
+def _response(found: Iterable[pb.FoundTag], request: pb.TagRequest) -> pb.TagResponse:
+    """The surest first, each once, whatever its case and whether words are joined by blanks or hyphens."""
+    kept: list[pb.FoundTag] = []
+    for tag in sorted(found, key=lambda tag: -tag.confidence):
+        if reading.known(tag.tag, (one.tag for one in kept)) is None:
+            kept.append(tag)
+    return pb.TagResponse(tags=kept[: request.max_tags])

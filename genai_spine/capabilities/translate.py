@@ -1,0 +1,88 @@
+"""Translate: a text in another language, whose own language is found where it was not given."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from genai_spine.capabilities import echoes, reading
+from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.context import Answer, Context
+from genai_spine.capabilities.languages import is_unknown_code, language
+from genai_spine.capabilities.long_input import Piece
+from genai_spine.capabilities.shapes import TEXT, record
+from genai_spine.errors import InvalidFields
+from genai_spine.v1 import capability_service_pb2 as pb
+
+KEYS = ("translation", "translated_text", "translated")
+WITH_SOURCE = record(source_language=TEXT, translation=TEXT)
+
+
+class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
+    NAME = "translate"
+    METHOD = "Translate"
+    REQUEST = pb.TranslateRequest
+    RESPONSE = pb.TranslateResponse
+    TEMPERATURE = 0.2
+    ECHOES = True
+
+    def settle(self, request: pb.TranslateRequest) -> None:
+        problems = []
+        for name in ("target_language", "source_language"):
+            said = getattr(request, name).strip()
+            if said and is_unknown_code(said):
+                problems.append((name, f"is no code of ISO 639-1: {said!r}"))
+        if not request.target_language.strip():
+            problems.append(("target_language", "is required"))
+        if problems:
+            raise InvalidFields(problems)
+
+    def shape(self, request: pb.TranslateRequest) -> Mapping[str, Any] | None:
+        """A given language need not be found: then the answer is the translation alone."""
+        return None if request.source_language.strip() else WITH_SOURCE
+
+    def variables(self, request: pb.TranslateRequest, piece: Piece) -> dict[str, Any]:
+        return {
+            "content": piece.text,
+            "target_language": _told(request.target_language),
+            "source_language": _told(request.source_language),
+            "preserve_formatting": request.preserve_formatting or not request.HasField("preserve_formatting"),
+            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+        }
+
+    def read(self, answer: Answer, request: pb.TranslateRequest, piece: Piece) -> pb.TranslateResponse:
+        source = request.source_language.strip()
+        if source:
+            return _response(echoes.echo(answer, piece, *KEYS), source, request)
+        given = reading.first_object(answer.text, *KEYS) or {}
+        translation = reading.text_of(given, *KEYS)
+        if not translation:
+            raise reading.Unreadable("the answer holds no JSON object with a translation")
+        named = reading.text_of(given, "source_language", "source", "language", "detected_language")
+        if not named:
+            raise reading.Unreadable("the answer does not name the language of the text")
+        found = language(named)
+        return _response(translation, found.code if found else named, request)
+
+    async def join(
+        self, parts: list[Part], request: pb.TranslateRequest, context: Context
+    ) -> pb.TranslateResponse:
+        """The pieces one after another; the language is that of most of the text."""
+        sizes: Counter[str] = Counter()
+        for part in parts:
+            sizes[part.response.source_language] += len(part.piece.text)
+        text = echoes.rejoined((part.piece, part.response.translation) for part in parts)
+        return _response(text, sizes.most_common(1)[0][0], request)
+
+
+def _response(text: str, source: str, request: pb.TranslateRequest) -> pb.TranslateResponse:
+    return pb.TranslateResponse(
+        translation=text, source_language=source, target_language=request.target_language
+    )
+
+
+def _told(said: str) -> str:
+    """A language as the model is told of it: a code with its name, a name as it is."""
+    said = said.strip()
+    found = language(said)
+    is_code = found is not None and said.casefold().replace("_", "-").split("-")[0] == found.code
+    return f"{found.name} ({said})" if found and is_code else said

@@ -1,0 +1,51 @@
+"""Capabilities at work on scripted answers, without a server."""
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from genai_spine.call import Call
+from genai_spine.capabilities import CAPABILITIES
+from genai_spine.capabilities.context import Context
+from genai_spine.v1 import completion_service_pb2 as completions
+from tests.contract.scripted import Answers, Scripted, services
+
+# Enough for a prompt and some sentences.
+SMALL = 900
+
+
+class Replying(Scripted):
+    """Answers each request with what `reply` makes of its messages: (instructions, text)."""
+
+    def __init__(self, reply: Callable[[str, str], Any]) -> None:
+        super().__init__("")
+        self.reply = reply
+
+    async def stream(
+        self, request: completions.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[completions.CompletionChunk]:
+        given = self.reply(*said(request))
+        self.answers = [given if isinstance(given, str) else json.dumps(given)]
+        async for chunk in super().stream(request, call):
+            yield chunk
+
+
+def said(request: completions.CreateCompletionRequest) -> tuple[str, str]:
+    instructions, text = ("".join(part.text for part in message.content) for message in request.messages)
+    return instructions, text
+
+
+def scripted(answer: Any) -> Scripted:
+    """answer: a text, anything that becomes JSON, or a model."""
+    if isinstance(answer, Scripted):
+        return answer
+    given: Answers = answer if isinstance(answer, str) else json.dumps(answer)
+    return Scripted(given)
+
+
+async def work(name: str, request: Message, answer: Any, context_length: int | None = None) -> Any:
+    """The response."""
+    context = Context(services(scripted(answer), context_length), Call())
+    return await CAPABILITIES[name].run(request, context)
