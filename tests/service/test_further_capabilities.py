@@ -1,5 +1,4 @@
-"""Sentiment, questions, tags, languages, translation, paraphrase, correction, data by schema and synthesis over
-gRPC, through inference, the ledger and the simulated upstreams."""
+"""Nine more capabilities over gRPC, through inference, the ledger and the simulated upstreams."""
 
 import json
 from typing import Any
@@ -24,7 +23,10 @@ NAMES = (
 )
 EVERY = pytest.mark.parametrize("name", NAMES)
 PLAIN = {"paraphrase"}  # answered in plain text
-SCHEMA = '{"type": "object", "properties": {"zone": {"type": "string"}, "age": {"type": "integer"}}, "required": ["zone", "age"]}'
+SCHEMA = (
+    '{"type": "object", "properties": {"zone": {"type": "string"}, "age": {"type": "integer"}}, '
+    '"required": ["zone", "age"]}'
+)
 GOOD, BAD = '{"zone": "A", "age": 36}', '{"zone": "A", "age": "old"}'
 
 
