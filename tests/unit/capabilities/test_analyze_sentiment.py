@@ -13,7 +13,7 @@ TEXT = "The room was lovely. The breakfast was awful! The room was lovely."
 
 
 async def judged(answer: Any, content: str = TEXT, **fields: Any) -> pb.AnalyzeSentimentResponse:
-    return await work("analyze-sentiment", pb.AnalyzeSentimentRequest(content=content, **fields), answer)
+    return await work(pb.AnalyzeSentimentRequest(content=content, **fields), answer)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_without_given_aspects_the_models_are_taken() -> None:
 
 async def test_the_model_is_asked_for_the_granularity_and_the_aspects() -> None:
     model = scripted({"aspects": [{"aspect": "room", "label": "positive", "score": 1}]})
-    await work("analyze-sentiment", pb.AnalyzeSentimentRequest(content=TEXT, aspects=["room"]), model)
+    await work(pb.AnalyzeSentimentRequest(content=TEXT, aspects=["room"]), model)
     assert "- room" in said(model.requests[0])[0]
     assert '"enum": ["room"]' in model.requests[0].response_format.json_schema.schema_json
 
@@ -120,7 +120,7 @@ async def test_a_long_text_is_judged_in_pieces_by_their_weight() -> None:
     request = pb.AnalyzeSentimentRequest(
         content=content, granularity="sentence", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    response = await work("analyze-sentiment", request, Replying(reply), 2 * SMALL)
+    response = await work(request, Replying(reply), 2 * SMALL)
     assert response.context.pieces > 1
     assert response.sentiment.score == 0.8
     assert [content[one.start : one.end] for one in response.sentences] == content.splitlines()
@@ -137,7 +137,7 @@ async def test_an_aspect_of_several_pieces_is_one_aspect() -> None:
     request = pb.AnalyzeSentimentRequest(
         content=content, granularity="aspect", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    response = await work("analyze-sentiment", request, Replying(reply), 2 * SMALL)
+    response = await work(request, Replying(reply), 2 * SMALL)
     (aspect,) = response.aspects
     assert (aspect.aspect, aspect.evidence, aspect.sentiment.score) == ("room", "room was lovely", 0.8)
 

@@ -11,7 +11,7 @@ TEXT = "🚋 The tram was built in 1894. It was closed in 1960, and opened again
 
 async def asked(answer: Any, **fields: Any) -> pb.AnswerQuestionResponse:
     request = pb.AnswerQuestionRequest(context=TEXT, question="When was it built?", **fields)
-    return await work("answer-question", request, answer)
+    return await work(request, answer)
 
 
 def given(**fields: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ async def test_broken_or_foreign_json_is_a_provider_error(answer: str) -> None:
 async def test_a_blank_field_is_refused(name: str) -> None:
     request = pb.AnswerQuestionRequest(**{"context": "x", "question": "y", name: " \n"})
     with pytest.raises(InvalidFields, match=f"{name}: is required"):
-        await work("answer-question", request, given())
+        await work(request, given())
 
 
 LONG = "".join(f"In {1000 + number} nothing happened.\n" for number in range(500)) + TEXT
@@ -93,7 +93,7 @@ LONG = "".join(f"In {1000 + number} nothing happened.\n" for number in range(500
 async def test_a_long_context_is_refused_before_anything_is_spent() -> None:
     model = scripted(given())
     with pytest.raises(ContextLengthExceeded):
-        await work("answer-question", pb.AnswerQuestionRequest(context=LONG, question="?"), model, SMALL)
+        await work(pb.AnswerQuestionRequest(context=LONG, question="?"), model, SMALL)
     assert not model.requests
 
 
@@ -107,7 +107,7 @@ async def test_the_one_piece_that_answers_is_heard_and_its_evidence_placed() -> 
     request = pb.AnswerQuestionRequest(
         context=LONG, question="When was it built?", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    found = await work("answer-question", request, Replying(reply), SMALL)
+    found = await work(request, Replying(reply), SMALL)
     assert found.context.pieces > 2
     assert found.answer == "In 1894."
     assert LONG[found.evidence.start : found.evidence.end] == "built in 1894"
@@ -116,7 +116,7 @@ async def test_the_one_piece_that_answers_is_heard_and_its_evidence_placed() -> 
 async def test_no_piece_that_answers_means_no_answer() -> None:
     request = pb.AnswerQuestionRequest(context=LONG, question="Why?", long_input=pb.LONG_INPUT_MAP_REDUCE)
     model = Replying(lambda *_: given(answerable=False, evidence=None, answer="", confidence=0.7))
-    found = await work("answer-question", request, model, SMALL)
+    found = await work(request, model, SMALL)
     assert (found.answer, found.answerable, found.confidence) == ("", False, 0.7)
 
 
@@ -132,7 +132,7 @@ async def test_different_answers_of_pieces_are_brought_together() -> None:
     request = pb.AnswerQuestionRequest(
         context=LONG, question="When?", long_input=pb.LONG_INPUT_MAP_REDUCE, require_evidence=True
     )
-    found = await work("answer-question", request, Replying(several), SMALL)
+    found = await work(request, Replying(several), SMALL)
     assert found.answer == "In 1000 and in 1400."
     assert LONG[found.evidence.start : found.evidence.end] == "In 1400 nothing happened."
 
@@ -141,6 +141,6 @@ async def test_a_truncated_context_keeps_true_places() -> None:
     request = pb.AnswerQuestionRequest(
         context=LONG, question="When was it built?", long_input=pb.LONG_INPUT_TRUNCATE
     )
-    found = await work("answer-question", request, Replying(reply), SMALL)
+    found = await work(request, Replying(reply), SMALL)
     assert found.context.omitted_characters > 0
     assert LONG[found.evidence.start : found.evidence.end] == "built in 1894"

@@ -16,7 +16,7 @@ TEXT = "🚋 I ate a apple in the tram, and a pear."
 
 
 async def corrected(answer: Any, content: str = TEXT, **fields: Any) -> pb.CorrectResponse:
-    return await work("correct", pb.CorrectRequest(content=content, **fields), answer)
+    return await work(pb.CorrectRequest(content=content, **fields), answer)
 
 
 def mended(*pairs: tuple[str, str], text: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ async def test_places_in_pieces_are_those_of_the_whole() -> None:
         return mended(*[("teh", "the")] * inner.count("teh"), text=inner.replace("teh", "the"))
 
     request = pb.CorrectRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
-    response = await work("correct", request, Replying(reply), 2 * SMALL)
+    response = await work(request, Replying(reply), 2 * SMALL)
     assert response.context.pieces > 2
     assert response.corrected == content.replace("teh", "the").strip()
     positions = [one.position for one in response.corrections]

@@ -9,7 +9,7 @@ from tests.unit.capabilities.working import said, scripted, work
 
 
 async def detected(answer: Any, content: str = "Trikken er blå.") -> pb.DetectLanguageResponse:
-    return await work("detect-language", pb.DetectLanguageRequest(content=content), answer)
+    return await work(pb.DetectLanguageRequest(content=content), answer)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ async def test_what_is_no_language_of_the_standard_is_a_provider_error(answer: A
 
 async def test_the_beginning_of_a_long_text_is_enough() -> None:
     model = scripted({"language": "en"})
-    await work("detect-language", pb.DetectLanguageRequest(content="word " * 100_000), model, 10_000)
+    await work(pb.DetectLanguageRequest(content="word " * 100_000), model, 10_000)
     assert READ_CHARS <= len(said(model.requests[0])[1]) < READ_CHARS + 100

@@ -26,7 +26,7 @@ def struct(value: Any) -> struct_pb2.Struct:
 async def filled(answer: Any, **fields: Any) -> pb.ExtractStructuredResponse:
     given = {} if fields.keys() & {"schema", "schema_json", "options"} else {"schema_json": SCHEMA}
     request = pb.ExtractStructuredRequest(content="Ada, 36, zone A.", **given, **fields)
-    return await work("extract-structured", request, answer)
+    return await work(request, answer)
 
 
 @pytest.mark.parametrize("answer", [GOOD, f"```json\n{GOOD}\n```", f"Here it is: {GOOD} Bye."])
@@ -147,7 +147,7 @@ async def test_results_of_pieces_are_brought_together_in_groups() -> None:
     request = pb.ExtractStructuredRequest(
         content=content, schema_json=LIST, long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    response = await work("extract-structured", request, Replying(reply), SMALL)
+    response = await work(request, Replying(reply), SMALL)
     assert response.context.pieces > 10
     assert json.loads(response.data_json) == {"names": list(range(15))}
     assert merges
@@ -158,5 +158,5 @@ async def test_equal_results_need_no_bringing_together() -> None:
     request = pb.ExtractStructuredRequest(
         content="word " * 5000, schema_json=LIST, long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    context = (await work("extract-structured", request, model, SMALL)).context
+    context = (await work(request, model, SMALL)).context
     assert len(model.requests) == context.pieces > 1

@@ -9,7 +9,7 @@ from tests.unit.capabilities.working import SMALL, Replying, said, scripted, wor
 
 async def worded(answer: Any, variations: int | None = None, **fields: Any) -> pb.ParaphraseResponse:
     request = pb.ParaphraseRequest(content="It rains.", variations=variations, **fields)
-    return await work("paraphrase", request, answer)
+    return await work(request, answer)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_each_way_of_a_long_text_is_that_way_of_all_pieces() -> None:
         return [inner.replace("Paragraph", word) for word in ("Section", "Part", "Bit")]
 
     request = pb.ParaphraseRequest(content=content, variations=3, long_input=pb.LONG_INPUT_MAP_REDUCE)
-    response = await work("paraphrase", request, Replying(reply), 3 * SMALL)
+    response = await work(request, Replying(reply), 3 * SMALL)
     assert response.context.pieces > 2
     words = ("Section", "Part", "Bit")
     assert list(response.variations) == [content.replace("Paragraph", word) for word in words]

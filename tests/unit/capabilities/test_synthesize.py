@@ -15,7 +15,7 @@ DOCUMENTS = (
 
 async def drawn(answer: Any, documents: Any = DOCUMENTS, **fields: Any) -> pb.SynthesizeResponse:
     request = pb.SynthesizeRequest(documents=documents, **{"query": "What of the tram?", **fields})
-    return await work("synthesize", request, answer)
+    return await work(request, answer)
 
 
 def cited(response: pb.SynthesizeResponse) -> list[tuple[str, str | None, int]]:
@@ -124,7 +124,7 @@ async def test_truncation_cuts_the_long_documents_alone() -> None:
     assert response.context.omitted_characters == 0
     request = pb.SynthesizeRequest(documents=LONG, query="When?", long_input=pb.LONG_INPUT_TRUNCATE)
     model = scripted({"synthesis": "It came [short]."})
-    response = await work("synthesize", request, model, 3 * SMALL)
+    response = await work(request, model, 3 * SMALL)
     assert response.context.omitted_characters > 0
     _, text = said(model.requests[0])
     assert "On day 7 the tram came." in text
@@ -148,7 +148,7 @@ async def test_a_long_text_is_drawn_part_by_part_and_keeps_its_citations() -> No
     request = pb.SynthesizeRequest(
         documents=[*LONG, whole], query="When?", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    response = await work("synthesize", request, Replying(reply), 2 * SMALL)
+    response = await work(request, Replying(reply), 2 * SMALL)
     assert response.context.pieces == len(seen) > 3
     assert cited(response) == [("short", "On day 7", 1), ("1", None, 1), ("whole", None, 1)]
     assert "".join(seen).count("word ") >= 2990

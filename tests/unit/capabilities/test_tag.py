@@ -8,7 +8,7 @@ from tests.unit.capabilities.working import SMALL, Replying, said, scripted, wor
 
 
 async def tagged(answer: Any, **fields: Any) -> list[Any]:
-    response = await work("tag", pb.TagRequest(content="A text.", **fields), answer)
+    response = await work(pb.TagRequest(content="A text.", **fields), answer)
     return [(tag.tag, tag.type, round(tag.confidence, 3), tag.existing) for tag in response.tags]
 
 
@@ -64,7 +64,7 @@ async def test_an_answer_without_tags_is_a_provider_error(answer: Any) -> None:
 async def test_the_model_is_told_limits_types_and_tags_in_use() -> None:
     model = scripted({"tags": []})
     request = pb.TagRequest(content="x", max_tags=7, tag_types=["mood"], existing_tags=["calm", "calm"])
-    await work("tag", request, model)
+    await work(request, model)
     instructions, _ = said(model.requests[0])
     assert "at most 7 tags" in instructions
     assert "Kinds of tags: mood" in instructions
@@ -79,7 +79,7 @@ async def test_pieces_vote_for_tags_by_their_length() -> None:
         return {"tags": [one(tag, 0.9) for tag in tags]}
 
     request = pb.TagRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
-    response = await work("tag", request, Replying(reply), SMALL)
+    response = await work(request, Replying(reply), SMALL)
     assert response.context.pieces > 2
     assert [tag.tag for tag in response.tags] == ["tram", "boat"]
     assert response.tags[0].confidence > 0.8 > 0.5 > response.tags[1].confidence

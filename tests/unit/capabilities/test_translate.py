@@ -9,7 +9,7 @@ from tests.unit.capabilities.working import SMALL, Replying, said, scripted, wor
 
 async def translated(answer: Any, content: str = "Good morning.", **fields: Any) -> pb.TranslateResponse:
     request = pb.TranslateRequest(content=content, **{"target_language": "de", **fields})
-    return await work("translate", request, answer)
+    return await work(request, answer)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ async def test_other_names_of_the_fields_are_read() -> None:
 async def test_a_given_language_is_kept_and_the_answer_is_plain() -> None:
     model = scripted("Guten Morgen.")
     request = pb.TranslateRequest(content="Good morning.", target_language="German", source_language="en-GB")
-    response = await work("translate", request, model)
+    response = await work(request, model)
     assert (response.translation, response.source_language) == ("Guten Morgen.", "en-GB")
     assert not model.requests[0].HasField("response_format")
     assert "from English (en-GB) into German." in said(model.requests[0])[0]
@@ -78,7 +78,7 @@ async def test_blank_target_is_refused() -> None:
 async def test_formatting_is_kept_unless_it_need_not(given: bool | None, words: str) -> None:
     model = scripted({"source_language": "en", "translation": "x"})
     request = pb.TranslateRequest(content="x", target_language="de", preserve_formatting=given)
-    await work("translate", request, model)
+    await work(request, model)
     assert words in said(model.requests[0])[0]
 
 
@@ -92,7 +92,7 @@ async def test_pieces_are_put_together_with_the_blanks_between_them() -> None:
         return {"source_language": source, "translation": inner.replace("Paragraph", "Absatz")}
 
     request = pb.TranslateRequest(content=content, target_language="de", long_input=pb.LONG_INPUT_MAP_REDUCE)
-    response = await work("translate", request, Replying(reply), 2 * SMALL)
+    response = await work(request, Replying(reply), 2 * SMALL)
     assert response.context.pieces > 2
     assert response.translation == content.replace("Paragraph", "Absatz")
     assert response.source_language == "en"

@@ -1,4 +1,4 @@
-"""Capabilities at work on scripted answers, without a server."""
+"""Capabilities at work on answers that are JSON, or made of what the model was told."""
 
 import json
 from collections.abc import AsyncGenerator, Callable
@@ -7,10 +7,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
-from genai_spine.capabilities import CAPABILITIES
-from genai_spine.capabilities.context import Context
 from genai_spine.v1 import completion_service_pb2 as completions
-from tests.contract.scripted import Answers, Scripted, services
+from tests.contract.scripted import Answers, Scripted
+from tests.unit.capabilities.asked import asked
 
 # Enough for a prompt and some sentences.
 SMALL = 900
@@ -45,7 +44,6 @@ def scripted(answer: Any) -> Scripted:
     return Scripted(given)
 
 
-async def work(name: str, request: Message, answer: Any, context_length: int | None = None) -> Any:
+async def work(request: Message, answer: Any, context_length: int | None = None) -> Any:
     """The response."""
-    context = Context(services(scripted(answer), context_length), Call())
-    return await CAPABILITIES[name].run(request, context)
+    return await asked(request, scripted(answer), context_length)
