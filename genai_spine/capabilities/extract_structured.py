@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
@@ -11,7 +12,8 @@ from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Ask, Context
 from genai_spine.capabilities.groups import BETWEEN, grouped
 from genai_spine.capabilities.long_input import Piece
-from genai_spine.errors import InvalidFields
+from genai_spine.errors import InvalidFields, SpineError
+from genai_spine.providers.schema_words import in_words
 from genai_spine.structured import parsed
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
@@ -20,6 +22,21 @@ SENT_AS = "response_format.json_schema.schema_json"  # what inference calls the 
 
 Request = pb.ExtractStructuredRequest
 Response = pb.ExtractStructuredResponse
+
+
+@dataclass(frozen=True, slots=True)
+class AskBySchema(Ask):
+    """Says the schema in words to a model that takes none."""
+
+    def refused(self, error: SpineError) -> str | None:
+        field = Ask.refused(self, error)
+        if field == "response_format":
+            self.say_schema()
+        return field
+
+    def say_schema(self) -> None:
+        words = in_words(self.request.response_format.json_schema)
+        self.request.messages[0].content[-1].text += f"\n\n{words}"
 
 
 class ExtractStructured(Capability[Request, Response]):
@@ -59,9 +76,12 @@ class ExtractStructured(Capability[Request, Response]):
 
     async def _ask(self, piece: Piece, request: Request, context: Context, *, aloud: bool = True) -> Ask:
         """The schema goes as the caller wrote it, for inference to check the answer by, and to repair it."""
-        ask = await super()._ask(piece, request, context, aloud=aloud)
+        plain = await super()._ask(piece, request, context, aloud=aloud)
         form = completions.JsonSchema(name=self.member, schema_json=request.schema_json, strict=True)
-        ask.request.response_format.json_schema.CopyFrom(form)
+        plain.request.response_format.json_schema.CopyFrom(form)
+        ask = AskBySchema(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
+        if "response_format" in context.left_out:
+            ask.say_schema()
         return ask
 
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:

@@ -40,9 +40,9 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
         }
 
     async def room(self, limits: Limits, request: pb.ParaphraseRequest, context: Context) -> Room:
-        """Half of the context would be for one way to say it."""
+        """The answer is as long as all the ways to say it together."""
         room = await super().room(limits, request, context)
-        return Room(room.tokens * 2 // (1 + request.variations), room.measure)
+        return Room(room.tokens // request.variations, room.measure)
 
     def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: Piece) -> pb.ParaphraseResponse:
         if request.variations == 1:

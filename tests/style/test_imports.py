@@ -78,6 +78,7 @@ CAPABILITIES = (
     "genai_spine.capabilities",
     "genai_spine.fields",
     "genai_spine.measure",
+    "genai_spine.providers.schema_words",
     "genai_spine.structured",
     "genai_spine.window",
 )

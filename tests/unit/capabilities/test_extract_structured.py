@@ -160,3 +160,15 @@ async def test_equal_results_need_no_bringing_together() -> None:
     )
     context = (await work(request, model, SMALL)).context
     assert len(model.requests) == context.pieces > 1
+
+
+async def test_a_model_that_takes_no_schema_is_told_it_in_words() -> None:
+    model = Scripted(['{"names": [1]}', '{"names": [2]}', '{"names": [1, 2]}'], takes_schemas=False)
+    request = pb.ExtractStructuredRequest(
+        content="word " * 800, schema_json=LIST, long_input=pb.LONG_INPUT_MAP_REDUCE
+    )
+    await work(request, model, SMALL)
+    assert len(model.requests) > 1
+    assert all(LIST in said(asked)[0] for asked in model.requests)
+    with pytest.raises(SchemaMismatch):
+        await filled(Scripted(json.dumps({"zone": "A"}), takes_schemas=False))
