@@ -9,7 +9,7 @@ from typing import Any
 
 from genai_spine import variables
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, InvalidRequest
+from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
 from genai_spine.inference import Inference
 from genai_spine.prompts import Filled, Prompts
 from genai_spine.v1 import completion_service_pb2
@@ -28,6 +28,23 @@ class Prepared:
     filled: Filled
     completion: completion_service_pb2.CreateCompletionRequest
     call: Call
+    own_temperature: bool = False  # the caller's; otherwise it is the prompt's wish, which can be left out
+
+    def fresh(self) -> completion_service_pb2.CreateCompletionRequest:
+        """A copy to ask with: inference writes its route into it."""
+        request = completion_service_pb2.CreateCompletionRequest()
+        request.CopyFrom(self.completion)
+        return request
+
+    def milder(self, error: UnsupportedOption | ProviderRejected) -> None:
+        """Drops the prompt's temperature where the model takes none, which has cost nothing.
+
+        Raises the error where it is about something else, or the caller's own wish.
+        """
+        about = error.metadata.get("field", "") + error.metadata.get("provider_message", "")
+        if "temperature" not in about or self.own_temperature or not self.completion.HasField("temperature"):
+            raise error
+        self.completion.ClearField("temperature")
 
     def result(
         self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
@@ -65,7 +82,11 @@ class PromptExecution:
 
     async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
         prepared = await self._prepared(request, call)
-        completion = await self.inference.complete(prepared.completion, prepared.call)
+        try:
+            completion = await self.inference.complete(prepared.fresh(), prepared.call)
+        except (UnsupportedOption, ProviderRejected) as error:
+            prepared.milder(error)
+            completion = await self.inference.complete(prepared.fresh(), prepared.call)
         choice = completion.choices[0]
         text = "".join(part.text for part in choice.message.content)
         return _ended(prepared.result(text, completion), choice)
@@ -74,7 +95,7 @@ class PromptExecution:
         prepared = await self._prepared(request, call)
         texts: list[str] = []
         end = completion_service_pb2.Choice()
-        async with aclosing(self.inference.stream(prepared.completion, prepared.call)) as chunks:
+        async with aclosing(self._chunks(prepared)) as chunks:
             async for chunk in chunks:
                 for delta in chunk.choices:
                     end.finish_reason = delta.finish_reason or end.finish_reason
@@ -85,18 +106,36 @@ class PromptExecution:
                         yield pb.PromptEvent(text=delta.content)
         yield pb.PromptEvent(result=_ended(prepared.result("".join(texts), chunk), end))
 
+    async def _chunks(self, prepared: Prepared) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
+        begun = False
+        try:
+            async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
+                async for chunk in chunks:
+                    begun = True
+                    yield chunk
+            return
+        except (UnsupportedOption, ProviderRejected) as error:
+            if begun:
+                raise
+            prepared.milder(error)
+        async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
     async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> Prepared:
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
         pinned = await self.prompts.version(name, request.version or None)
         filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
-        completion = filled.request(**_options(request))
+        options = _options(request)
+        completion = filled.request(**options)
         _set_format(completion, request, filled)
         purpose = filled.purpose
         if request.HasField("metadata"):
             purpose.metadata_json = _metadata(request)
-        return Prepared(filled, completion, replace(call, purpose=purpose))
+        own = options["temperature"] is not None
+        return Prepared(filled, completion, replace(call, purpose=purpose), own)
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:

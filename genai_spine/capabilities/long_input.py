@@ -108,7 +108,10 @@ def _cuts(text: str, room: Room) -> Iterator[int]:
             length = length * 4 // 5
         if at + length >= len(text) and room.has(text[at:]):
             return
-        at = _border(text, at + length // 2, min(len(text), at + length), fences)
+        end = min(len(text), at + length)
+        border = _border(text, at + length // 2, end, fences)
+        # A beginning can have more tokens than the longer text that it was cut from.
+        at = border if room.has(text[at:border]) else end
         yield at
     raise ValueError(f"it would take more than {MOST_PIECES} pieces")
 

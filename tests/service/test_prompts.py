@@ -15,6 +15,7 @@ from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 from tests.service.running import Running, failure
+from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -182,3 +183,30 @@ async def test_versions_page_with_their_total(stub: Any) -> None:
     page = await stub.ListPromptVersions(pb.ListPromptVersionsRequest(prompt_id=prompt.id, limit=2, offset=1))
     assert ([version.version for version in page.versions], page.total) == ([3, 2], 4)
     assert not page.versions[0].HasField("change_notes")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_model_that_takes_no_temperature_is_asked_again_without_the_prompts(
+    booked: Running, stub: Any, streamed: bool
+) -> None:
+    no = openai_errors.error(
+        400, "Unsupported value: 'temperature' does not support 0.7", code="unsupported_value"
+    )
+    booked.openai.script(no, Reply("fine"))
+    prompt = await made(stub, preferred_model="gpt-4o")
+    if streamed:
+        events = [event async for event in stub.StreamPrompt(execution(prompt))]
+        output = events[-1].result.output
+    else:
+        output = (await stub.ExecutePrompt(execution(prompt))).output
+    assert output == "fine"
+    assert ["temperature" in entry.body for entry in booked.openai.bill.calls] == [True, False]
+
+
+async def test_the_callers_own_temperature_is_not_dropped(booked: Running, stub: Any) -> None:
+    no = openai_errors.error(400, "'temperature' is not supported", code="unsupported_value")
+    booked.openai.script(no)
+    prompt = await made(stub, preferred_model="gpt-4o")
+    found = await failure(stub.ExecutePrompt(execution(prompt, temperature=0.2)))
+    assert found.reason == "PROVIDER_REJECTED"
+    assert len(booked.openai.bill.calls) == 1
