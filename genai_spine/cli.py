@@ -65,7 +65,7 @@ def book_with(settings: "Settings", overrides: Path | None = None) -> "PriceBook
     from genai_spine.pricing import PriceBook
 
     try:
-        return PriceBook.load(overrides or settings.price_overrides)
+        return PriceBook.load(overrides or settings.price_overrides, settings.own_price)
     except PriceBookError as error:
         fail(error)
 

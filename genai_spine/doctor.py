@@ -50,7 +50,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 def _prices(settings: Settings) -> Finding:
     try:
-        return Finding("prices", "ok", PriceBook.load(settings.price_overrides).version)
+        return Finding("prices", "ok", PriceBook.load(settings.price_overrides, settings.own_price).version)
     except (PriceBookError, OSError) as error:
         return Finding("prices", "broken", str(error))
 

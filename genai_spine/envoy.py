@@ -44,6 +44,7 @@ class Addresses:
     host: str = "127.0.0.1"
     port: int = 8100
     admin_port: int = 0  # on 127.0.0.1
+    symbols: tuple[str, int] | None = None  # of the listener for symbol documentation; None: there is none
     descriptors: Path = DESCRIPTORS
     # Lane (cpu, gpu, batch) -> (IP address, port) of each server; a lane without servers answers 503.
     lanes: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
@@ -68,9 +69,13 @@ def overlay(config: Config, addresses: Addresses) -> Config:
     result = copy.deepcopy(config)
     result["admin"]["address"] = _socket("127.0.0.1", addresses.admin_port)
     resources = result["static_resources"]
-    (listener,) = resources["listeners"]
-    listener["address"] = _socket(addresses.host, addresses.port)
-    _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
+    listening = {"public": (addresses.host, addresses.port)}
+    if addresses.symbols:
+        listening["symbols"] = addresses.symbols
+    resources["listeners"] = [one for one in resources["listeners"] if one["name"] in listening]
+    for listener in resources["listeners"]:
+        listener["address"] = _socket(*listening[listener["name"]])
+        _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
     lanes = {cluster["name"].removeprefix("spine_"): cluster for cluster in resources["clusters"]}
     if unknown := addresses.lanes.keys() - lanes.keys():
         raise EnvoyError(f"unknown lanes {sorted(unknown)}; envoy.yaml has {sorted(lanes)}")
@@ -132,6 +137,7 @@ class Envoy:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.port = 0  # where it listens, known once it is ready
+        self.symbols_port = 0  # the same of the listener for symbol documentation; 0: there is none
         self.admin_port = 0
         self._process: Process | None = None
 
@@ -163,8 +169,12 @@ class Envoy:
                 raise EnvoyError(f"Envoy ended with status {process.returncode}: {self._log()}")
             await asyncio.sleep(POLL_S)
         listeners = json.loads(await self._admin("GET", "/listeners?format=json"))
-        address = listeners["listener_statuses"][0]["local_address"]["socket_address"]
-        self.port = address["port_value"]
+        ports = {
+            one["name"]: one["local_address"]["socket_address"]["port_value"]
+            for one in listeners["listener_statuses"]
+        }
+        self.symbols_port = ports.get("symbols", 0)
+        self.port = ports["public"]
 
     async def _is_live(self) -> bool:
         try:

@@ -113,18 +113,18 @@ def _compile(descriptor: Descriptor, built: Compiled) -> _MessageCheck:
         if field_check:
             checker.fields[getattr(field, checker.KEY)] = (path, field_check)
         if rules.required:
-            checker.needed.append((_presence(field), (path, "is required")))
+            checker.needed.append((_presence(field, rules), (path, "is required")))
         elif rules.min_items:
-            checker.needed.append((_presence(field), (path, _too_few(rules.min_items, 0))))
+            checker.needed.append((_presence(field, rules), (path, _too_few(rules.min_items, 0))))
     return checker
 
 
-def _presence(field: Any) -> Callable[[Any], Any]:
+def _presence(field: Any, rules: Rules) -> Callable[[Any], Any]:
     """Whether a required field is there: set, not an empty text, not zero where zero means unset."""
     value = attrgetter(field.name)
     if not field.has_presence:
         return value
-    if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
+    if field.type in (field.TYPE_STRING, field.TYPE_BYTES) and not rules.may_be_empty:
         return lambda message: message.HasField(field.name) and value(message)
     return lambda message: message.HasField(field.name)
 

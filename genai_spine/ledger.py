@@ -7,8 +7,9 @@ meanwhile. A row waits in memory until it is durable, and no longer.
 import asyncio
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -42,6 +43,18 @@ SETTLED = frozenset(
 
 T = TypeVar("T")
 log = structlog.get_logger()
+_watching: ContextVar[list[Execution] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[list[Execution]]:
+    """Collects the settlements of all calls that are made inside, and in tasks that are begun inside."""
+    rows: list[Execution] = []
+    token = _watching.set(rows)
+    try:
+        yield rows
+    finally:
+        _watching.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,8 @@ class Ledger:
         else:
             row.execution, row.since = _copy(execution), time.monotonic()
         row.settled = True
+        if (rows := _watching.get()) is not None:
+            rows.append(row.execution)
         self._wake.set()
         self._urgent.set()
         return row

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from operator import mul
+from typing import NamedTuple
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
@@ -54,6 +55,15 @@ def grains(usd: Decimal, counts: int) -> int:
     return rate
 
 
+class OwnPrice(NamedTuple):
+    """The operator's price of one model, in US dollars for 1,000,000 tokens; None: as the book has it."""
+
+    provider: str
+    model: str
+    input: Decimal | None
+    output: Decimal | None
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs at one time."""
@@ -61,7 +71,7 @@ class Price:
     provider: str  # whose price it is: openai for gpt-4o on azure
     model: str  # the row's name, which can be shorter or longer than the one asked for
     name: str | None  # for people
-    source: str  # "overrides", "overlay" or "genai-prices"
+    source: str  # "settings", "overrides", "overlay" or "genai-prices"
     is_free: bool  # free by nature; a hosted model with a price of 0 is not
     rates: Rates
     unpriced: tuple[int, ...] = ()  # places of buckets without a price
@@ -73,6 +83,11 @@ class Price:
     request: int | None = None
     least_audio_ms: int = 0  # shorter sound is billed as this long
     valid_from: date | None = None  # first day of this price; None: since ever
+
+    @property
+    def is_operators(self) -> bool:
+        """It counts for a model on the operator's own machines, too."""
+        return self.source in ("settings", "overrides")
 
     @property
     def per_token(self) -> bool:

@@ -112,7 +112,7 @@ class PriceList:
         name = self._behind_alias(name)
         provider, model = self.router.owner(name)
         price = self.book.find(provider, model)
-        is_own = price is not None and price.source == "overrides"
+        is_own = price is not None and price.is_operators
         if self._is_local(provider) and not is_own:
             return await self._find_local(Found(provider, model, price, is_free=True), name)
         if price is None and ":" not in name:

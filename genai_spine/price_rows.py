@@ -26,7 +26,7 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from genai_spine.price import BUCKETS, MILLION, Price, PriceBookError, Rates, grains
+from genai_spine.price import BUCKETS, MILLION, OwnPrice, Price, PriceBookError, Rates, grains
 
 # Our provider names where genai-prices uses another; every other name is looked up as it is. A provider
 # that genai-prices does not have (ollama, vllm, deepinfra, ...) has only the rows of the two files.
@@ -196,8 +196,23 @@ def read(path: Path, source: str) -> list[Row]:
     return sorted(rows, key=lambda row: row.valid_from or date.min)
 
 
+def stated(own: OwnPrice) -> Row:
+    """The row of a price of the settings. Raises PriceBookError."""
+    if own.input is None or own.output is None:
+        missing = "input" if own.input is None else "output"
+        raise PriceBookError(
+            f"settings: {own.provider} {own.model}: {missing}: no price is known; set it, too"
+        )
+    prices = {"input": str(own.input), "output": str(own.output)}
+    return _file_row({"provider": own.provider, "model": own.model, **prices}, "settings", "settings")
+
+
 def checksum(path: Path) -> str:
     return f"sha256:{sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
+def digest_of(own: OwnPrice) -> str:
+    return f"sha256:{sha256(repr(own).encode()).hexdigest()[:12]}"
 
 
 def _file_row(item: Any, source: str, where: str) -> Row:

@@ -1,8 +1,8 @@
 """The price book: finds the price of a model and what a call costs, in integer ticks of 1e-10 USD.
 
-Sources, the first that knows a model wins: the operator's overrides, prices.yaml, genai-prices
-(https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data and the matching rules
-of genai-prices are used; its updater is never started, so nothing here touches the network.
+Sources, the first that knows a model wins: a price of the settings, the operator's overrides, prices.yaml,
+genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data and the
+matching rules of genai-prices are used; its updater is never started, so nothing here touches the network.
 """
 
 import re
@@ -18,8 +18,8 @@ from genai_prices import __version__ as GENAI_PRICES_VERSION
 from genai_prices import data as genai_prices_data
 from genai_prices.types import Provider
 
-from genai_spine.price import TICKS_PER_USD, Price
-from genai_spine.price_rows import PROVIDER_IDS, Row, checksum, published, read
+from genai_spine.price import TICKS_PER_USD, OwnPrice, Price
+from genai_spine.price_rows import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 
@@ -52,7 +52,7 @@ class PriceBook:
         self._upstream = {provider.id: provider for provider in genai_prices_data.providers}
         self._rows = {id(row.info): row for row in published()}
         self._known = {owner: self._known_names(provider) for owner, provider in self._upstream.items()}
-        files = list(rows)
+        self._files = files = list(rows)
         starts = sorted({_midnight(row.valid_from) for row in files if row.valid_from})
         self._starts = starts  # minutes at which rows of the files begin to hold
         self._own = [_in_force(files, minute) for minute in (0, *starts)]  # one for each stretch of time
@@ -66,14 +66,30 @@ class PriceBook:
         self._list = lru_cache(1)(self._list_at)
 
     @classmethod
-    def load(cls, overrides: Path | None = None, *, clock: Callable[[], float] = time.time) -> "PriceBook":
+    def load(
+        cls,
+        overrides: Path | None = None,
+        own: OwnPrice | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> "PriceBook":
         """Reads, checks and compiles all prices. Raises PriceBookError naming the file, row and field."""
         files = {"overlay": Path(__file__).with_name("prices.yaml")}
         if overrides is not None:
             files["overrides"] = overrides
         rows = [row for source, path in files.items() for row in read(path, source)]
         compiled = {f"genai-prices {GENAI_PRICES_VERSION}": Path(genai_prices_data.__file__), **files}
-        return cls(rows, " + ".join(f"{name} {checksum(path)}" for name, path in compiled.items()), clock)
+        book = cls(rows, " + ".join(f"{name} {checksum(path)}" for name, path in compiled.items()), clock)
+        return book._with(own) if own else book
+
+    def _with(self, own: OwnPrice) -> "PriceBook":
+        known = self.find(own.provider, own.model)
+        if known is not None and own.input is None:
+            own = own._replace(input=known.input_usd_per_1m)
+        if known is not None and own.output is None:
+            own = own._replace(output=known.output_usd_per_1m)
+        row = stated(own)
+        return PriceBook([*self._files, row], f"{self.version} + settings {digest_of(own)}", self._clock)
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price that holds now; None when the book has none for this model.
@@ -144,7 +160,7 @@ class PriceBook:
     def _cost(
         self, price: Price | None, usage: pb.Usage, units: execution_pb2.UnitUsage | None, local: bool
     ) -> pb.Cost:
-        if local and (price is None or price.source != "overrides"):
+        if local and (price is None or not price.is_operators):
             return pb.Cost(price_known=True, is_free=True, price_book=self.version)
         ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:

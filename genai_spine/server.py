@@ -47,6 +47,7 @@ from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
+from genai_spine.services.symbol import SymbolService
 from genai_spine.services.usage import UsageService
 from genai_spine.session_sends import Sends
 from genai_spine.sessions import Conversations
@@ -77,6 +78,7 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
+    symbol_service_pb2,
     usage_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
@@ -91,6 +93,7 @@ from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServ
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
 from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
@@ -108,6 +111,7 @@ FILES = (
     session_service_pb2,
     execution_service_pb2,
     capability_service_pb2,
+    symbol_service_pb2,
 )
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
@@ -138,6 +142,7 @@ class Server:
     delivery: Delivery
     sweeper: Sweeper
     prompts: Prompts
+    symbols: SymbolService
     health: health.aio.HealthServicer
     names: list[str]
     drain_delay_s: float
@@ -166,8 +171,11 @@ class Server:
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.door.running, up_to_s=self.drain_s)
         await asyncio.sleep(self.drain_delay_s)
+        # A batch that would take longer answers with what it has, rather than be cut off.
+        last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
         until = monotonic() + self.drain_s
         await self.grpc.stop(self.drain_s)
+        last_orders.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.sweeper.stop()
         for upstream in self.upstreams.values():
@@ -184,7 +192,7 @@ def build(settings: Settings) -> Server:
     ledger = Ledger(
         Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
     )
-    prices = PriceBook.load(settings.price_overrides)
+    prices = PriceBook.load(settings.price_overrides, settings.own_price)
     upstreams = {
         name: Upstream(
             _keyed(endpoint, settings.record), replace(settings.limits, concurrency=endpoint.max_concurrency)
@@ -198,14 +206,18 @@ def build(settings: Settings) -> Server:
     responses, completions = Responses(database), Completions(database)
     kept = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
     delivery = Delivery(_cache(settings, responses), Relays(), kept)
-    inference = Inference(router, upstreams, Books(ledger, prices), delivery, rules)
+    books = Books(ledger, prices)
+    inference = Inference(router, upstreams, books, delivery, rules)
+    # A job repeats its calls itself, so that nothing is repeated by two.
+    once = Inference(router, upstreams, books, delivery, replace(rules, retries=0))
+    symbols = SymbolService(once, settings.symbols)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
     door = Door(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
     prompts = Prompts(PromptRows(database))
-    names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database)
+    names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database, symbols)
     _attach_sessions(door, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -219,6 +231,7 @@ def build(settings: Settings) -> Server:
         delivery=delivery,
         sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
         prompts=prompts,
+        symbols=symbols,
         health=checks,
         names=names,
         drain_delay_s=settings.drain_delay,
@@ -247,6 +260,7 @@ def _attach(
     registry: CapabilityRegistry,
     prompts: Prompts,
     database: Database,
+    symbols: SymbolService,
 ) -> list[str]:
     """Every service of ours; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
@@ -272,6 +286,7 @@ def _attach(
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
         (add_CapabilityServiceServicer_to_server, capabilities),
+        (add_SymbolServiceServicer_to_server, symbols),
     ]
     for add, service in attached:
         add(service, door)

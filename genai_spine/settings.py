@@ -5,6 +5,8 @@
 
 import json
 import os
+from collections.abc import Mapping
+from decimal import Decimal
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,13 +16,28 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.circuit import Limits
+from genai_spine.price import OwnPrice
 from genai_spine.providers import PROVIDERS, Row
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.routing import Alias, Member
+from genai_spine.routing import Alias, Member, Router
+from genai_spine.symbols.question import JobRules
 from genai_spine.tiers import NAMES as TIER_NAMES
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Lane = Literal["cpu", "gpu", "batch"]
+# Variables that are read without GENAI_ too.
+WITHOUT_PREFIX = (
+    "HOST",
+    "PORT",
+    "MODEL_NAME",
+    "MAX_CONCURRENT_REQUESTS",
+    "MAX_RETRIES",
+    "RETRY_MIN_WAIT",
+    "RETRY_MAX_WAIT",
+    "MAX_PROMPT_TOKENS",
+    "INPUT_TOKEN_PRICE",
+    "OUTPUT_TOKEN_PRICE",
+)
 
 
 class Settings(BaseSettings):
@@ -105,6 +122,35 @@ class Settings(BaseSettings):
     )
     drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
 
+    # Documentation of symbols. load() takes these also without the prefix.
+    host: str | None = Field(
+        None, description="Address of the listener for symbol documentation; unset: as `GENAI_API_HOST`."
+    )
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Its port; existing callers use 8003. Unset: there is none. See docs/symbols.md.",
+    )
+    model_name: str = Field("gpt-5-nano", min_length=1, description="Model that documents symbols.")
+    max_concurrent_requests: int = Field(
+        10, ge=1, le=1000, description="Provider calls at a time, of one batch of symbols."
+    )
+    max_retries: int = Field(3, ge=1, le=100, description="Attempts at one symbol, the first one included.")
+    retry_min_wait: float = Field(
+        1.0, ge=0, lt=inf, description="Seconds between the first two attempts; doubled after each one more."
+    )
+    retry_max_wait: float = Field(60.0, ge=0, lt=inf, description="Seconds between two attempts at most.")
+    max_prompt_tokens: int = Field(
+        2000, ge=100, le=10_000_000, description="Tokens of the prompt about a symbol at most."
+    )
+    input_token_price: Decimal | None = Field(
+        None,
+        ge=0,
+        description="US dollars for 1,000,000 input tokens of it; unset: the price book's.",
+    )
+    output_token_price: Decimal | None = Field(None, ge=0, description="The same for output tokens.")
+
     # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below.
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, exclude=True)
 
@@ -112,6 +158,32 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """Of every provider; how many calls may run is its endpoint's."""
         return Limits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
+
+    @property
+    def symbols(self) -> JobRules:
+        return JobRules(
+            self.model_name,
+            self.max_concurrent_requests,
+            self.max_retries,
+            self.retry_min_wait,
+            self.retry_max_wait,
+            self.max_prompt_tokens,
+        )
+
+    @property
+    def own_price(self) -> OwnPrice | None:
+        """Of the model that documents symbols."""
+        if self.input_token_price is None and self.output_token_price is None:
+            return None
+        alias = self.model_aliases.get(self.model_name)
+        model = alias.members[0].model if alias else self.model_name
+        owner = Router({}, self.default_provider).owner(model)
+        return OwnPrice(*owner, self.input_token_price, self.output_token_price)
+
+    @property
+    def symbols_address(self) -> tuple[str, int] | None:
+        """Of the listener for symbol documentation; None: there is none."""
+        return None if self.port is None else (self.host or self.api_host, self.port)
 
     @field_validator("model_aliases", mode="before")
     @classmethod
@@ -145,8 +217,10 @@ class Settings(BaseSettings):
     def _open_only_on_purpose(self) -> "Settings":
         if self.auth == "on":
             raise ValueError("GENAI_AUTH=on: this version has no authentication yet")
-        for name in ("api_host", "grpc_host"):
-            host = getattr(self, name)
+        hosts = {"api_host": self.api_host, "grpc_host": self.grpc_host}
+        if self.symbols_address:  # else HOST may mean something else
+            hosts["host"] = self.symbols_address[0]
+        for name, host in hosts.items():
             if host not in ("127.0.0.1", "::1", "localhost") and self.auth != "off":
                 raise ValueError(
                     f"GENAI_{name.upper()}={host} listens beyond this machine without authentication; "
@@ -168,15 +242,25 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:
     """Settings of the environment; overrides are options of the command line, None where not given."""
-    given = {name: value for name, value in overrides.items() if value is not None}
-    settings = Settings(**given)
     variables = {**_env_file(), **os.environ}
+    given = _without_prefix(variables)
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    settings = Settings(**given)
     endpoints = {
         name: endpoint
         for name, row in PROVIDERS.items()
         if (endpoint := _endpoint(name, row, variables, settings)) is not None
     }
     return settings.model_copy(update={"endpoints": endpoints})
+
+
+def _without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Settings whose variable is set by its older name only."""
+    return {
+        name.lower(): value
+        for name in WITHOUT_PREFIX
+        if (value := variables.get(name)) and not variables.get(f"GENAI_{name}")
+    }
 
 
 def _env_file() -> dict[str, str]:

@@ -46,6 +46,7 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
                         "url": f"http://{settings.api_host}:{edge.port}",
                         "grpc": f"{settings.api_host}:{edge.port}",
                         "docs": f"http://{settings.api_host}:{edge.port}/docs",
+                        "symbols": _symbols(settings, edge),
                         "servers": [f"{server.host}:{server.port}" for server in servers],
                         "pid": os.getpid(),
                         "default_model": _called(settings, defaults),
@@ -80,10 +81,17 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
     addresses = Addresses(
         host=settings.api_host,
         port=settings.api_port,
+        symbols=settings.symbols_address,
         admin_port=settings.envoy_admin_port or 9901,
         lanes={settings.lane: [(host, port) for port in ports]},
     )
     return effective(addresses, folder)
+
+
+def _symbols(settings: Settings, edge: Envoy) -> str | None:
+    """Address of the listener for symbol documentation; None: there is none."""
+    address = settings.symbols_address
+    return f"http://{address[0]}:{edge.symbols_port}" if address else None
 
 
 def _stopping() -> asyncio.Event:
@@ -125,6 +133,7 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
     return Addresses(
         host=settings.api_host,
         port=settings.api_port,
+        symbols=settings.symbols_address,
         admin_port=settings.envoy_admin_port,
         lanes=lanes,
     )
@@ -181,6 +190,7 @@ def _announce(said: dict[str, object], *, as_json: bool) -> None:
     program = "genai-spine" if shutil.which("genai-spine") else os.path.relpath(sys.argv[0])
     lines = [
         f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
+        *([f"Symbol documentation: {said['symbols']}/generate"] if said["symbols"] else []),
         *([f"note: {said['notice']}"] if said["notice"] else []),
         "",
         "Try:",

@@ -61,7 +61,7 @@ def test_every_mounted_file_is_in_the_repository_and_read_only() -> None:
 
 def test_only_envoy_is_published_and_on_loopback_unless_told_otherwise() -> None:
     published = {name: resolved(service["ports"]) for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"envoy": ["127.0.0.1:8100:8100"]}
+    assert published == {"envoy": ["127.0.0.1:8100:8100", "127.0.0.1:8003:8003"]}
 
 
 def test_every_variable_is_in_env_example_with_the_same_default() -> None:
@@ -92,12 +92,15 @@ def test_envoys_clusters_are_services_that_serve_their_lane_on_their_port() -> N
 
 def test_envoys_files_and_port_are_where_its_configuration_says() -> None:
     config = envoy.load()
-    (listener,) = config["static_resources"]["listeners"]
+    listener, symbols = config["static_resources"]["listeners"]
     mounted = dict(mount.split(":")[:2] for mount in SERVICES["envoy"]["volumes"])
     assert mounted["./genai_spine/v1/descriptors.binpb"] == envoy._transcoder(listener)["proto_descriptor"]
     assert mounted["./envoy.yaml"] in SERVICES["envoy"]["command"]
     public = listener["address"]["socket_address"]
     assert (public["address"], public["port_value"]) == ("0.0.0.0", 8100)
+    own = symbols["address"]["socket_address"]
+    assert (own["address"], own["port_value"]) == ("0.0.0.0", 8003)
+    assert envoy._transcoder(symbols) == envoy._transcoder(listener)
     admin = config["admin"]["address"]["socket_address"]
     assert (admin["address"], admin["port_value"]) == ("127.0.0.1", 9901)
 

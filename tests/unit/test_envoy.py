@@ -35,19 +35,26 @@ def differences(one: Any, other: Any, path: str = "") -> set[str]:
 def test_overlay_touches_addresses_and_nothing_else() -> None:
     config = envoy.load()
     before = copy.deepcopy(config)
-    addresses = Addresses(host="127.0.0.2", port=9, admin_port=8, descriptors=Path("/d"), lanes=LANES)
+    addresses = Addresses(
+        host="127.0.0.2",
+        port=9,
+        admin_port=8,
+        descriptors=Path("/d"),
+        lanes=LANES,
+        symbols=("127.0.0.3", 7),
+    )
     changed = envoy.overlay(config, addresses)
     assert config == before
-    listener = "/static_resources/listeners/public"
-    filters = f"{listener}/filter_chains/0/filters/envoy.filters.network.http_connection_manager"
+    listeners = [f"/static_resources/listeners/{name}" for name in ("public", "symbols")]
+    filters = "filter_chains/0/filters/envoy.filters.network.http_connection_manager"
     transcoder = f"{filters}/typed_config/http_filters/envoy.filters.http.grpc_json_transcoder/typed_config"
     clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
     endpoint = "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address"
     assert differences(config, changed) == {
         "/admin/address/socket_address/port_value",
-        f"{listener}/address/socket_address/address",
-        f"{listener}/address/socket_address/port_value",
-        f"{transcoder}/proto_descriptor",
+        *(f"{listener}/address/socket_address/address" for listener in listeners),
+        *(f"{listener}/address/socket_address/port_value" for listener in listeners),
+        *(f"{listener}/{transcoder}/proto_descriptor" for listener in listeners),
         *(f"{cluster}/type" for cluster in clusters),
         "/static_resources/clusters/spine_cpu/load_assignment/endpoints/0/lb_endpoints",  # one more server
         f"/static_resources/clusters/spine_gpu/{endpoint}/address",
@@ -67,6 +74,32 @@ def test_overlay_puts_the_servers_into_their_lanes() -> None:
         for cluster in changed["static_resources"]["clusters"]
     }
     assert found == {"spine_cpu": LANES["cpu"], "spine_gpu": LANES["gpu"], "spine_batch": []}
+
+
+def test_listener_for_symbols_is_left_out_unless_it_has_an_address() -> None:
+    def names(addresses: Addresses) -> list[str]:
+        config = envoy.overlay(envoy.load(), addresses)
+        return [listener["name"] for listener in config["static_resources"]["listeners"]]
+
+    assert names(Addresses()) == ["public"]
+    assert names(Addresses(symbols=("127.0.0.1", 8003))) == ["public", "symbols"]
+
+
+def test_listeners_differ_in_names_addresses_and_the_paths_of_symbols() -> None:
+    public, symbols = envoy.load()["static_resources"]["listeners"]
+    filters = symbols["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    (paths,) = [one for one in filters if one["name"] == "envoy.filters.http.lua.symbols"]
+    filters.remove(paths)
+    assert differences(public, symbols) == {"/name", "/address/socket_address/port_value"}
+
+
+async def test_listener_for_symbols_has_a_port_of_its_own(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0, symbols=("127.0.0.1", 0)))
+    assert running.symbols_port not in (0, running.port)
+    assert listens(running.symbols_port)
+    await running.stop()
+    assert not listens(running.symbols_port)
 
 
 def test_lane_that_envoy_yaml_does_not_have_is_refused() -> None:
@@ -106,7 +139,8 @@ def test_every_service_with_rest_paths_is_transcoded() -> None:
 
 async def test_envoy_accepts_the_file_of_docker_compose(tmp_path: Path) -> None:
     config = envoy.load()
-    envoy._transcoder(config["static_resources"]["listeners"][0])["proto_descriptor"] = str(envoy.DESCRIPTORS)
+    for listener in config["static_resources"]["listeners"]:
+        envoy._transcoder(listener)["proto_descriptor"] = str(envoy.DESCRIPTORS)
     path = tmp_path / "envoy.yaml"
     path.write_text(yaml.safe_dump(config))
     await envoy.validate(path)

@@ -41,6 +41,7 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
+    symbol_service_pb2,
     usage_service_pb2,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -52,7 +53,7 @@ SERVICES = [
     for file in (
         *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
-        *(prompt_service_pb2, provider_service_pb2, usage_service_pb2),
+        *(prompt_service_pb2, provider_service_pb2, usage_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()

@@ -1,0 +1,131 @@
+"""Symbol documentation over gRPC: batches, their events, what they would take, and whether they are taken."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from genai_spine import VERSION, encodings
+from genai_spine.call import Call
+from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
+from genai_spine.inference import Inference
+from genai_spine.measure import Measure
+from genai_spine.routing import Route
+from genai_spine.symbols.job import TICKS_PER_USD, Job, Means, prompts
+from genai_spine.symbols.prompt import count_frame
+from genai_spine.symbols.question import MAX_TOKENS, JobRules
+from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import symbol_service_pb2 as pb
+
+ENCODING = "cl100k_base"  # by which prompts are counted, whatever the model
+PATIENCE_S = 1.0  # of a health check, for the encoding
+
+
+class SymbolService:
+    def __init__(self, inference: Inference, rules: JobRules) -> None:
+        """inference: repeats nothing; calls about a symbol are repeated as the rules say."""
+        self._inference = inference
+        self._rules = rules
+        self._jobs: set[Job] = set()
+
+    async def DocumentSymbols(
+        self, request: pb.DocumentSymbolsRequest, call: Call
+    ) -> pb.DocumentSymbolsResponse:
+        job = await self._job(request, call)
+        self._jobs.add(job)
+        try:
+            return await job.run(_unheard)
+        finally:
+            self._jobs.discard(job)
+
+    async def StreamDocumentSymbols(
+        self, request: pb.DocumentSymbolsRequest, call: Call
+    ) -> AsyncGenerator[pb.SymbolEvent]:
+        job = await self._job(request, call)
+        self._jobs.add(job)
+        queue: asyncio.Queue[pb.SymbolEvent | None] = asyncio.Queue()
+        task = asyncio.create_task(job.run(queue.put_nowait))
+        task.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await task
+        finally:
+            self._jobs.discard(job)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def EstimateDocumentSymbols(
+        self, request: pb.DocumentSymbolsRequest, call: Call
+    ) -> pb.EstimateDocumentSymbolsResponse:
+        route, measure = self._route(), await _measure()
+        asked = await prompts(request, self._rules.prompt_tokens, measure)
+        estimate = pb.EstimateDocumentSymbolsResponse(
+            symbol_count=len(asked),
+            estimated_tokens=sum(prompt.tokens for prompt in asked),
+            max_output_tokens=MAX_TOKENS * len(asked),
+            price_known=True,
+            shortened_count=sum(prompt.was_cut for prompt in asked),
+            provider=route.provider.name,
+            model=route.model,
+            job_id=request.job_id,
+        )
+        frame = count_frame(measure)
+        for prompt in asked:
+            usage = completions.Usage(input_tokens=frame + prompt.tokens, output_tokens=MAX_TOKENS)
+            cost = self._inference.prices.cost(
+                route.provider.name, route.model, usage, local=route.provider.local
+            )
+            estimate.input_tokens += usage.input_tokens
+            estimate.max_cost_ticks += cost.cost_ticks
+            estimate.price_known &= cost.price_known
+        estimate.max_cost = estimate.max_cost_ticks / TICKS_PER_USD
+        return estimate
+
+    async def GetSymbolHealth(
+        self, request: pb.GetSymbolHealthRequest, call: Call
+    ) -> pb.GetSymbolHealthResponse:
+        status = await self._status()
+        return pb.GetSymbolHealthResponse(status=status, model=self._rules.model, ready=status == "healthy")
+
+    def stop(self) -> None:
+        """Jobs begin no call any more and answer with what they have."""
+        for job in self._jobs:
+            job.stop("the server is stopping")
+
+    async def _status(self) -> str:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _measure()
+        except TimeoutError:
+            return "initializing"
+        except ServiceUnavailable:
+            return "unhealthy"
+        try:
+            self._route()
+        except ServiceUnavailable:
+            return "degraded"
+        return "healthy"
+
+    async def _job(self, request: pb.DocumentSymbolsRequest, call: Call) -> Job:
+        """Errors: ServiceUnavailable."""
+        model = self._route().model
+        means = Means(self._inference.complete, self._rules, model, await _measure(), VERSION)
+        return Job(request, call, means)
+
+    def _route(self) -> Route:
+        """Errors: ServiceUnavailable when no provider is configured for the model."""
+        try:
+            return self._inference.router.resolve("", self._rules.model)
+        except (InvalidRequest, ModelNotFound) as error:
+            raise ServiceUnavailable(cause=error) from None
+
+
+async def _measure() -> Measure:
+    """Errors: ServiceUnavailable when the encoding is not on this machine."""
+    encoding = await encodings.ready(ENCODING)
+    if encoding is None:
+        raise ServiceUnavailable(cause=f"the encoding {ENCODING} cannot be loaded")
+    return Measure(encoding)
+
+
+def _unheard(event: pb.SymbolEvent) -> None:
+    """Nobody listens to the events of a job that is not streamed."""
