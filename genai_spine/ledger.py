@@ -43,13 +43,13 @@ SETTLED = frozenset(
 
 T = TypeVar("T")
 log = structlog.get_logger()
-_watching: ContextVar[list[Execution] | None] = ContextVar("watching", default=None)
+_watching: ContextVar[dict[str, Execution] | None] = ContextVar("watching", default=None)
 
 
 @contextmanager
-def watched() -> Iterator[list[Execution]]:
-    """Collects the settlements of all calls that are made inside, and in tasks that are begun inside."""
-    rows: list[Execution] = []
+def watched() -> Iterator[dict[str, Execution]]:
+    """Collects the settlements, by id, of calls that are made inside, also in tasks that are begun inside."""
+    rows: dict[str, Execution] = {}
     token = _watching.set(rows)
     try:
         yield rows
@@ -198,7 +198,7 @@ class Ledger:
             row.execution, row.since = _copy(execution), time.monotonic()
         row.settled = True
         if (rows := _watching.get()) is not None:
-            rows.append(row.execution)
+            rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self._wake.set()
         self._urgent.set()
         return row

@@ -113,7 +113,7 @@ class Job:
                     cause = error.__cause__ or error
                     log.error("internal_error", request_id=call.request_id, symbol=symbol_id, exc_info=cause)
                 outcome.error.code, outcome.error.message = error.rest_code, str(error)
-        for row in rows:
+        for row in rows.values():
             tokens = row.usage.input_tokens + row.usage.output_tokens
             outcome.tokens_used += tokens
             self._spent.tokens += tokens

@@ -13,13 +13,15 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from genai_spine.settings import WITHOUT_PREFIX
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import execution_pb2
 
 ROOT = Path(__file__).parents[2]
 START_S, STOP_S = 30.0, 20.0
-OURS = re.compile(r"GENAI_.*|OPENAI_.*|OTEL_.*|.*_(PROXY|proxy)")  # would be read by the service or an SDK
+# Would be read by the service or an SDK.
+OURS = re.compile(r"GENAI_.*|OPENAI_.*|OTEL_.*|.*_(PROXY|proxy)|" + "|".join(WITHOUT_PREFIX))
 UNEXPECTED = ('"internal_error"', '"server_died"', "Traceback")  # in a log line: a fault of the service
 
 
@@ -30,6 +32,7 @@ class Stack:
     url: str  # http://127.0.0.1:PORT, Envoy's
     database_url: str
     log: Path
+    symbols_url: str | None = None  # of the listener for symbol documentation
 
     @property
     def address(self) -> str:
@@ -83,7 +86,8 @@ def up(folder: Path, settings: dict[str, str], database_url: str) -> Iterator[St
             stderr=stderr,
         )
     try:
-        yield Stack(json.loads(_first_line(process, log))["url"], database_url, log)
+        said = json.loads(_first_line(process, log))
+        yield Stack(said["url"], database_url, log, said["symbols"])
     finally:
         _stop(process)
     assert process.returncode == 0, f"`up` ended with {process.returncode}\n{tail(log)}"

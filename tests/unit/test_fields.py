@@ -14,6 +14,11 @@ from genai_spine.errors import InvalidFields
 from genai_spine.fields import MAX_PROBLEMS, check
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1 import symbol_service_pb2 as symbols_pb
+
+NAMELESS = symbols_pb.SymbolContext(
+    symbol_id="", name="", kind="", language="", file_path="", signature="", centrality=0
+)
 
 
 def user(text: str = "Hello", **fields: Any) -> pb.Message:
@@ -85,6 +90,9 @@ GOOD: dict[str, Message] = {
     "prompt of tokens": pb.CreateCompletionRequest(prompt=pb.TextPrompt(tokens=pb.TokenList(tokens=[0]))),
     "embeddings": pb.CreateEmbeddingsRequest(inputs=[pb.EmbeddingInput(text="")]),
     "list models": pb.ListModelsRequest(),
+    "empty texts that may be": symbols_pb.DocumentSymbolsRequest(
+        job_id="j", symbols=[symbols_pb.Symbol(symbol_id="", context=NAMELESS)]
+    ),
     "raw body": httpbody_pb2.HttpBody(content_type="application/json", data=b"\xff"),
 }
 
@@ -98,6 +106,11 @@ AT_MOST_16 = "must have at most 16 items, got 17"
 FAULTS: dict[str, tuple[Message, str, str]] = {
     "number over": (asking(temperature=3), "temperature", "must be at most 2, got 3"),
     "number under": (asking(presence_penalty=-2.5), "presence_penalty", "must be at least -2, got -2.5"),
+    "absent text that may be empty": (
+        symbols_pb.DocumentSymbolsRequest(job_id="j", symbols=[symbols_pb.Symbol(context=NAMELESS)]),
+        "symbols[0].symbol_id",
+        "is required",
+    ),
     "big whole number": (
         asking(max_tokens=10**7 + 1),
         "max_tokens",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.ledger import Ledger
+from genai_spine.ledger import Ledger, watched
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -279,3 +279,24 @@ async def test_stopped_ledger_books_nothing(executions, database):
     execution.id = "00000000-0000-8000-8000-000000000002"
     with pytest.raises(ServiceUnavailable):
         ledger.book(execution)
+
+
+async def test_settlements_are_seen_by_who_watches_and_by_nobody_else(ledger):
+    """Also those of tasks that are begun inside, and each once."""
+
+    async def one(text):
+        execution = call()
+        execution.request_id = text
+        ledger.begin(execution)
+        succeed(execution)
+        await ledger.settle(execution)
+        await ledger.settle(execution)
+
+    async def watching(*texts):
+        with watched() as rows:
+            await asyncio.gather(*map(one, texts))
+        return sorted(row.request_id for row in rows.values())
+
+    await one("before")
+    assert await asyncio.gather(watching("a", "b"), watching("c")) == [["a", "b"], ["c"]]
+    await one("after")
