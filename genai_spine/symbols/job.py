@@ -116,6 +116,7 @@ class Job:
         for row in rows.values():
             tokens = row.usage.input_tokens + row.usage.output_tokens
             outcome.tokens_used += tokens
+            outcome.execution_id = row.id
             self._spent.tokens += tokens
             self._spent.ticks += row.cost.cost_ticks
             self._spent.price_known &= row.cost.price_known or not tokens

@@ -72,16 +72,18 @@ class SymbolError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class DocumentedSymbol(_message.Message):
-    __slots__ = ("symbol_id", "summary", "tokens_used", "error")
+    __slots__ = ("symbol_id", "summary", "tokens_used", "error", "execution_id")
     SYMBOL_ID_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_USED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     symbol_id: str
     summary: str
     tokens_used: int
     error: SymbolError
-    def __init__(self, symbol_id: _Optional[str] = ..., summary: _Optional[str] = ..., tokens_used: _Optional[int] = ..., error: _Optional[_Union[SymbolError, _Mapping]] = ...) -> None: ...
+    execution_id: str
+    def __init__(self, symbol_id: _Optional[str] = ..., summary: _Optional[str] = ..., tokens_used: _Optional[int] = ..., error: _Optional[_Union[SymbolError, _Mapping]] = ..., execution_id: _Optional[str] = ...) -> None: ...
 
 class DocumentSymbolsResponse(_message.Message):
     __slots__ = ("documented_symbols", "total_tokens", "total_cost", "warnings", "total_cost_ticks", "price_known", "job_id", "request_id")

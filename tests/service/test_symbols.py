@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -13,6 +14,8 @@ import jsonschema
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from genai_spine import encodings
+from genai_spine.services import symbol as symbol_service
 from genai_spine.v1 import execution_pb2, symbol_service_pb2_grpc
 from genai_spine.v1 import symbol_service_pb2 as pb
 from tests.service.running import Running, Upstreams, failure, running
@@ -127,6 +130,7 @@ async def test_tokens_and_cost_are_those_of_the_bill(symbols: Any, service: Runn
     rows = await service.rows("bill-5")
     assert sum(row.cost.cost_ticks for row in rows) == response.total_cost_ticks
     assert {row.capability for row in rows} == {"document-symbols"}
+    assert {row.id for row in rows} == {entry.execution_id for entry in response.documented_symbols}
     about = [json.loads(row.metadata_json) for row in rows]
     assert sorted(one["symbol_id"] for one in about) == [f"s{n}" for n in range(5)]
     assert {one["job_id"] for one in about} == {"job_1"}
@@ -429,6 +433,41 @@ class TestHealth:
         health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
         assert (health.status, health.model, health.ready) == ("healthy", MODEL, True)
         assert len(service.openai.bill) == 0
+
+    async def test_without_its_encoding_it_is_unhealthy_and_batches_are_refused(
+        self, symbols: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(encodings, "_loaded", {})
+        monkeypatch.setattr(encodings, "_failed", {})
+        monkeypatch.setattr(encodings, "PACKAGE", "no_such_package")
+        health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
+        assert (health.status, health.ready) == ("unhealthy", False)
+        found = await failure(symbols.DocumentSymbols(batch(1)))
+        assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+        assert "cl100k_base" in found.message
+
+    async def test_while_its_encoding_is_loaded_it_is_initializing_and_batches_wait(
+        self, symbols: Any, service: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded = threading.Event()
+        load = encodings.load
+
+        def slow(name: str) -> Any:
+            assert loaded.wait(10)
+            return load(name)
+
+        monkeypatch.setattr(encodings, "_loaded", {})
+        monkeypatch.setattr(encodings, "load", slow)
+        monkeypatch.setattr(symbol_service, "PATIENCE_S", 0.01)
+        call = asyncio.ensure_future(symbols.DocumentSymbols(batch(1)))
+        health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
+        assert (health.status, health.ready) == ("initializing", False)
+        assert len(service.openai.bill) == 0
+        loaded.set()
+        assert (await call).documented_symbols[0].summary
+        monkeypatch.setattr(symbol_service, "PATIENCE_S", 10)
+        health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
+        assert (health.status, health.ready) == ("healthy", True)
 
     async def test_without_a_key_it_is_degraded_and_batches_are_refused(
         self, upstreams: Upstreams, module_sqlite_url: str

@@ -4635,6 +4635,11 @@ class DocumentedSymbol(betterproto2.Message):
     Unset: it was documented.
     """
 
+    execution_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Id of the ledger row of the last provider call made for it; empty when there was none.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "DocumentedSymbol", DocumentedSymbol)
 
