@@ -48,6 +48,13 @@ def keyless_stack(settings: dict[str, str], tmp_path_factory: pytest.TempPathFac
     yield from up(folder, without, f"sqlite:///{folder}/spine.db")
 
 
+@pytest.fixture(autouse=True)
+def forgotten(openai_upstream: UpstreamProcess) -> Iterator[None]:
+    """Other tests share the simulator and want its own answers."""
+    yield
+    openai_upstream.reset()
+
+
 @pytest.fixture
 async def own(own_stack: Stack, openai_upstream: UpstreamProcess) -> AsyncIterator[Client]:
     """A client of the listener for symbols."""
