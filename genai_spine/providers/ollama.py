@@ -350,6 +350,8 @@ class Ollama(Provider):
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         kind = STATUSES.get(reply.status, errors.ProviderUnavailable)
+        if "context length" in message:
+            kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
         raise kind(
             provider=self.name,
             provider_code=str(reply.status),
