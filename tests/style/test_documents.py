@@ -8,6 +8,7 @@ from genai_spine import errors
 from genai_spine.providers import PROVIDERS
 from genai_spine.settings import Settings
 from genai_spine.v1 import error_reason_pb2
+from tests.style import support
 from tests.style.source import ROOT
 from tests.style.test_registries import subclasses
 
@@ -48,6 +49,10 @@ def test_every_setting_is_documented_with_its_default():
 def test_every_error_is_documented():
     text = (ROOT / "docs/errors.md").read_text()
     assert re.findall(r"^\| `[A-Z_]+` \|.*$", text, re.M) == error_rows()
+
+
+def test_the_tables_of_providers_are_those_of_the_adapters():
+    assert support.PAGE.read_text().partition(support.MARK)[2] == support.tables()
 
 
 def test_readme_names_every_provider():
