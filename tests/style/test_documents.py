@@ -64,3 +64,10 @@ def test_links_in_the_documents_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_that_the_page_on_adding_a_provider_names_are_there():
+    text = (ROOT / "docs/adding-a-provider.md").read_text()
+    named = set(re.findall(r"`((?:genai_spine|tests|bench)/[a-z_/.]+)`", text))
+    assert [path for path in named if "parrot" not in path and not (ROOT / path).exists()] == []
+    assert len(named) > 10
