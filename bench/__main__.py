@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from bench import load, prices
+from bench import adapters, load, prices, routing
 from bench.processes import Running, address, process, rss_mib, stack
 from bench.targets import PATH, Rest, Typed, Yardstick, text_of
 
@@ -130,6 +130,8 @@ async def run(count: int, calls: int) -> list[Row]:
 
     rows = await with_service((), unary)
     rows += [row(name, us, 5) for name, us in prices.measured().items()]
+    rows += [row(name, us, 30) for name, us in (await routing.measured()).items()]
+    rows += [row(name, share, 0.8, least=True) for name, share in (await adapters.measured()).items()]
     return rows + await with_service(("--interval-ms", "2"), paced)
 
 

@@ -8,17 +8,17 @@ from time import perf_counter
 Call = Callable[[], Awaitable[object]]
 
 
-async def rate(call: Call, count: int, workers: int = 32) -> float:
-    """Calls per second when `workers` callers call without a pause."""
+async def rate(call: Call, count: int, workers: int = 32, clock: Callable[[], float] = perf_counter) -> float:
+    """Calls per second of the clock when `workers` callers call without a pause."""
     left = iter(range(count))
 
     async def work() -> None:
         for _ in left:
             await call()
 
-    began = perf_counter()
+    began = clock()
     await asyncio.gather(*(work() for _ in range(workers)))
-    return count / (perf_counter() - began)
+    return count / (clock() - began)
 
 
 async def p50_ms(call: Call, count: int, per_s: float) -> float:

@@ -44,7 +44,9 @@ class Planner:
         ordered = STRATEGIES.get(strategy or 0)
         if ordered is not None and len(routes) > 1:
             routes = ordered(routes, request, self.scales)
-        return self._preferred(self._distinct(routes + self._last(request)), routing)
+        if last := self._last(request):
+            routes = self._distinct(routes + last)
+        return self._preferred(routes, routing)
 
     def embedding_plan(self, request: pb.CreateEmbeddingsRequest) -> list[Route]:
         """No fallback chain: vectors of another model cannot be compared."""
@@ -84,6 +86,8 @@ class Planner:
         ]
 
     def _allowed(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
+        if not request.HasField("routing"):
+            return routes
         reasons = [self._too_much(route, request) for route in routes]
         allowed = [route for route, reason in zip(routes, reasons, strict=True) if not reason]
         if not allowed:
@@ -98,16 +102,20 @@ class Planner:
         if routing.min_quality > self.scales.tier(route):
             return f"{name} is below {pb.QualityTier.Name(routing.min_quality)}"
         if routing.HasField("max_cost_usd"):
-            ticks = self.scales.ticks(route, request)
+            ticks = self.scales.ticks(route, self.scales.expected(request))
             if ticks > routing.max_cost_usd * TICKS_PER_USD:
                 return f"{name} would cost {'an unknown amount' if ticks == float('inf') else ticks / 1e10}"
         return None
 
     def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
-        refusals = [_refusal(route, request) for route in routes]
-        able = [route for route, refusal in zip(routes, refusals, strict=True) if refusal is None]
-        if not able:
-            raise next(refusal for refusal in refusals if refusal is not None)
+        able, first = [], None
+        for route in routes:
+            refusal = _refusal(route, request)
+            if refusal is None:
+                able.append(route)
+            first = first or refusal
+        if first is not None and not able:
+            raise first
         return able
 
     def _preferred(self, routes: list[Route], routing: pb.Routing) -> list[Route]:
@@ -141,6 +149,9 @@ def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | 
 def _check(route: Route, request: pb.CreateCompletionRequest) -> None:
     """As the adapter will get the request: what it can do may depend on its own name of the model."""
     asked = request.model if request.HasField("model") else None
+    if asked == route.model:
+        route.provider.check_options(request)
+        return
     request.model = route.model  # put back at once: copying a long conversation costs more
     try:
         route.provider.check_options(request)

@@ -126,6 +126,13 @@ class PriceBook:
         price = self._price(provider, model, service_tier, False, self._minute())
         return self._cost(price, usage, None, local)
 
+    def ticks(self, provider: str, model: str, usage: pb.Usage, *, local: bool = False) -> int | None:
+        """As cost(), and only the number; None when the book cannot tell."""
+        price = self._price(provider, model, None, False, self._minute())
+        if local and (price is None or price.source != "overrides"):
+            return 0
+        return None if price is None else price.ticks(usage)
+
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> pb.Cost:
         """What a call costs that consumed `usage` and `units`, by the prices of the time it was made.
 

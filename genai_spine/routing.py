@@ -62,6 +62,7 @@ class Router:
         self.default_provider = default_provider
         self.default_model = default_model
         self.aliases = aliases or {}
+        self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
         """The route for what a request names, either of which may be empty. First match wins.
@@ -84,6 +85,15 @@ class Router:
 
     def members(self, provider: str, alias: Alias, *, embedding: bool = False) -> list[Route]:
         """Those whose provider is configured; the error of the first when there is none."""
+        key = (provider, alias, embedding)
+        found = self._members.get(key)
+        if found is None:
+            found = self._found(provider, alias, embedding)
+            if not provider:  # what a request names may be anything
+                self._members[key] = found
+        return list(found)
+
+    def _found(self, provider: str, alias: Alias, embedding: bool) -> list[Route]:
         found: list[Route] = []
         failure: InvalidRequest | ModelNotFound | None = None
         for member in alias.members:

@@ -29,16 +29,17 @@ class Scales:
     tiers: Tiers = field(default_factory=Tiers)
     _turns: dict[str, int] = field(default_factory=dict)
 
-    def ticks(self, route: Route, request: Request) -> float:
-        """Estimated cost in ticks of 1e-10 USD; infinite when the price is not known."""
+    def expected(self, request: Request) -> pb.Usage:
+        """What a call of any candidate will use, estimated."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            usage = tokens.usage(tokens.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
-        else:
-            made = request.max_tokens or USUAL_OUTPUT
-            usage = tokens.usage(tokens.estimate_input(request), made, output=pb.PROVENANCE_ESTIMATED)
-        name = route.provider.name
-        cost = self.prices.cost(name, route.model, usage, local=route.provider.local)
-        return cost.cost_ticks if cost.price_known else inf
+            return tokens.usage(tokens.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
+        made = request.max_tokens or USUAL_OUTPUT
+        return tokens.usage(tokens.estimate_input(request), made, output=pb.PROVENANCE_ESTIMATED)
+
+    def ticks(self, route: Route, usage: pb.Usage) -> float:
+        """Cost in ticks of 1e-10 USD; infinite when the price is not known."""
+        ticks = self.prices.ticks(route.provider.name, route.model, usage, local=route.provider.local)
+        return inf if ticks is None else ticks
 
     def speed_ms(self, route: Route) -> float:
         measured = self.upstreams[route.provider.name].speed_ms(route.model)
@@ -69,7 +70,8 @@ def weighted(routes: list[Route], request: Request, scales: Scales) -> list[Rout
 
 
 def cheapest(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
-    return sorted(routes, key=lambda route: scales.ticks(route, request))
+    usage = scales.expected(request)
+    return sorted(routes, key=lambda route: scales.ticks(route, usage))
 
 
 def best(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
@@ -91,11 +93,8 @@ def round_robin(routes: list[Route], request: Request, scales: Scales) -> list[R
 
 def balanced(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
     """By the sum of a candidate's places in the three orders."""
-    places: dict[Route, int] = dict.fromkeys(routes, 0)
-    for order in (cheapest, fastest, best):
-        for place, route in enumerate(order(routes, request, scales)):
-            places[route] += place
-    return sorted(routes, key=lambda route: places[route])
+    orders = [order(routes, request, scales) for order in (cheapest, fastest, best)]
+    return sorted(routes, key=lambda route: sum(order.index(route) for order in orders))
 
 
 STRATEGIES: dict[int, Strategy] = {

@@ -8,7 +8,7 @@ or has a default.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from genai_spine.providers import entra
 from genai_spine.providers.anthropic import Anthropic
@@ -79,6 +79,7 @@ RESPONSES_ONLY = (
 RESPONSES_ONLY_GPT = re.compile(r"gpt-\d+(\.\d+)?-(pro|codex)\b")
 
 
+@lru_cache(1024)  # asked several times for each call
 def _responses_only(model: str) -> bool:
     return model.startswith(RESPONSES_ONLY) or RESPONSES_ONLY_GPT.match(model) is not None
 

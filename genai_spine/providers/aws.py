@@ -6,8 +6,11 @@ needed; what signing needs of it takes 0.15 s, and is imported in a thread.
 """
 
 import asyncio
+import hmac
 import struct
 from functools import lru_cache
+from hashlib import sha256
+from time import gmtime, strftime, time
 from typing import Any
 from urllib.parse import quote, urlsplit
 from zlib import crc32
@@ -24,6 +27,7 @@ LARGEST_MESSAGE = 24 << 20  # bytes; botocore takes none that is larger
 KEPT = "-_.~"  # characters that a path segment keeps; the service signs what it gets, so all others go as %XX
 
 
+@lru_cache(256)
 def segment(name: str) -> str:
     """A name as one segment of a path: `amazon.nova-lite-v1:0` is `amazon.nova-lite-v1%3A0`."""
     return quote(name, safe=KEPT)
@@ -123,8 +127,33 @@ def _fault(body: bytes) -> tuple[str, str]:
     return found.type or "", found.message or found.Message or ""
 
 
+@lru_cache(256)  # there are as many as models
+def _canonical(url: str) -> tuple[str, str, str]:
+    """Host, path and query of a URL as they are signed."""
+    parts = urlsplit(url)
+    path = quote(parts.path or "/", safe="/" + KEPT)  # what came encoded is encoded once more
+    pairs = sorted(pair.partition("=") for pair in parts.query.split("&") if pair)
+    query = "&".join(f"{name}={value}" for name, _, value in pairs)
+    return parts.netloc.rpartition("@")[2], path, query
+
+
+@lru_cache(2)
+def _stamp(second: int) -> str:
+    return strftime("%Y%m%dT%H%M%SZ", gmtime(second))
+
+
+def _keyed(secret: str, scope: str) -> hmac.HMAC:
+    """What signs; a copy of it costs half of what a new one does."""
+    key = f"AWS4{secret}".encode()
+    for step in scope.split("/"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return hmac.new(key, digestmod="sha256")
+
+
 class Signer:
     """Signs requests with the credentials that botocore finds: environment, profile, container, instance.
+
+    The signature is our own: botocore's takes ten times as long.
 
     Errors: ProviderAuthentication (none found, or not to be had), ProviderUnavailable (who gives them
     does not answer), ProviderTimeout, DeadlineExceeded.
@@ -135,19 +164,31 @@ class Signer:
         self._credentials: Any = None
         self._frozen: Any = None
         self._loading: asyncio.Task[None] | None = None
+        self._keyed = lru_cache(2)(_keyed)  # one holds for a day
 
     async def headers(self, request: tuple[str, str], body: bytes, call: Call) -> dict[str, str]:
         """Headers that sign the request, names in lower case. request: method and URL, as they are sent."""
         if self._frozen is None or self._stale():
             await self._load(call)
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        method, url = request
-        signed = {"host": urlsplit(url).netloc.rpartition("@")[2], "content-type": JSON_TYPE}
-        asked = AWSRequest(method, url, headers=signed, data=body)
-        SigV4Auth(self._frozen, self._service, self._region).add_auth(asked)
-        return {name.lower(): value for name, value in asked.headers.items() if name != "host"}
+        (method, url), keys = request, self._frozen
+        host, path, query = _canonical(url)
+        stamp = _stamp(int(time()))
+        signed = {"content-type": JSON_TYPE, "host": host, "x-amz-date": stamp}  # in the order of names
+        if keys.token:
+            signed["x-amz-security-token"] = keys.token
+        names = ";".join(signed)
+        lines = "".join([f"{name}:{value}\n" for name, value in signed.items()])
+        canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+        scope = f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        mac = self._keyed(keys.secret_key, scope).copy()
+        mac.update(to_sign.encode())
+        del signed["host"]
+        signed["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, "
+            f"SignedHeaders={names}, Signature={mac.hexdigest()}"
+        )
+        return signed
 
     def forget(self) -> None:
         """The service says that they have expired; the next call looks for others."""

@@ -184,16 +184,17 @@ class Provider:
         """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
         options = self.options_for(request)
         for descriptor, value in request.ListFields():
-            if descriptor.name in ALWAYS or NEUTRAL.get(descriptor.name) == value:
+            name = descriptor.name
+            if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
                 continue
-            option = options.get(descriptor.name)
+            option = options.get(name)
             if option is None:
-                if not self._is_made_up(descriptor.name, value):
-                    self._refuse(descriptor.name)
+                if not self._is_made_up(name, value):
+                    self._refuse(name)
             elif option.max is not None and value > option.max:
-                raise InvalidFields([(descriptor.name, f"must be at most {option.max} for {self.name}")])
+                raise InvalidFields([(name, f"must be at most {option.max} for {self.name}")])
             elif option.min is not None and value < option.min:
-                raise InvalidFields([(descriptor.name, f"must be at least {option.min} for {self.name}")])
+                raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
         self._check_parts(request, options)
 
     def _is_made_up(self, name: str, value: Any) -> bool:
@@ -203,13 +204,15 @@ class Provider:
     def _check_parts(self, request: pb.CreateCompletionRequest, options: Mapping[str, Option]) -> None:
         for index, message in enumerate(request.messages):
             for part in message.content:
+                if part.HasField("text"):
+                    continue
                 kind = part.WhichOneof("part")
-                if kind not in ("text", "refusal") and f"messages.{kind}" not in options:
+                if kind != "refusal" and f"messages.{kind}" not in options:
                     self._refuse(f"messages[{index}].content", f"{kind} content")
         for index, tool in enumerate(request.tools):
             if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
                 self._refuse(f"tools[{index}]", "custom tools")
-        if request.prompt.WhichOneof("prompt") == "tokens" and "prompt.tokens" not in options:
+        if request.prompt.HasField("tokens") and "prompt.tokens" not in options:
             self._refuse("prompt", "prompts of token ids")
 
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:

@@ -105,6 +105,8 @@ def answers_by_tool(request: pb.CreateCompletionRequest) -> bool:
 
 def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     """toolConfig; empty where there are no tools."""
+    if not (request.tools or request.HasField("tool_choice") or request.HasField("response_format")):
+        return {}
     choice, form = request.tool_choice, request.response_format
     none = choice.mode == pb.ToolChoice.MODE_NONE
     offered = [

@@ -19,7 +19,7 @@ from msgspec import Raw
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
-from genai_spine.providers.chunks import completion, merge
+from genai_spine.providers.chunks import completion
 from genai_spine.providers.events import JsonLines
 from genai_spine.providers.ollama_json import (
     CHAT,
@@ -31,7 +31,6 @@ from genai_spine.providers.ollama_json import (
     TAGS,
     Chat,
     Pulled,
-    Said,
     Shown,
     Tag,
     format_of,
@@ -103,7 +102,7 @@ class Ollama(Provider):
                     try:
                         for line in lines:
                             answer = self.wire.decode(line, CHAT)
-                            merge(whole, self._chunk(answer, calls))
+                            self._add(answer, whole, calls)
                             calls += len(answer.message.tool_calls or ()) if answer.message else 0
                             done = done or answer.done
                     except errors.SpineError:
@@ -124,7 +123,9 @@ class Ollama(Provider):
         answer = self.wire.decode(reply.body, CHAT)
         if answer.message is None or not answer.done:
             raise self.wire.unusable("no_message", "the answer has no message or is not done")
-        return completion(self._chunk(answer, 0))
+        chunk = pb.CompletionChunk()
+        self._add(answer, chunk, 0)
+        return completion(chunk)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         if any(entry.HasField("tokens") for entry in request.inputs):
@@ -310,32 +311,30 @@ class Ollama(Provider):
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
         return match.group(1)
 
-    def _chunk(self, answer: Chat, calls: int) -> pb.CompletionChunk:
-        """calls: tool calls that this stream has brought before."""
+    def _add(self, answer: Chat, chunk: pb.CompletionChunk, calls: int) -> None:
+        """Adds what one line says. calls: tool calls that this stream has brought before."""
         if answer.error:
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
-        chunk = pb.CompletionChunk(model=answer.model, created=int(time()))
-        delta = chunk.choices.add()
-        said = answer.message or Said()
-        delta.content, delta.reasoning = said.content or "", said.thinking or ""
+        if not chunk.choices:
+            chunk.model, chunk.created = answer.model, int(time())
+        delta = chunk.choices[0] if chunk.choices else chunk.choices.add()
+        if (said := answer.message) is not None:
+            if said.content:
+                delta.content += said.content
+            if said.thinking:
+                delta.reasoning += said.thinking
+            for index, call in enumerate(said.tool_calls or (), calls):
+                name, arguments = call.function.name, bytes(call.function.arguments).decode()
+                delta.tool_calls.add(
+                    index=index, id=call.id or f"call_{index}", name=name, arguments=arguments
+                )
         if answer.logprobs:
             delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
-        for index, call in enumerate(said.tool_calls or (), calls):
-            name, arguments = call.function.name, bytes(call.function.arguments).decode()
-            delta.tool_calls.add(index=index, id=call.id or f"call_{index}", name=name, arguments=arguments)
         if answer.done:
             delta.finish_reason = FINISH_REASONS.get(answer.done_reason or "stop", pb.FINISH_REASON_STOP)
             if delta.tool_calls or calls:
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
-            if answer.eval_count is not None or answer.prompt_eval_count is not None:
-                chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
-                cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
-                chunk.usage.cache_read_tokens = cached
-                chunk.usage.uncached_input_tokens -= cached
-                # Left out when the whole prompt was in the cache, so the number is not known.
-                if answer.prompt_eval_count is None:
-                    chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
-        return chunk
+            _add_usage(answer, chunk)
 
     def _said(self, reply: Reply) -> str:
         message = reply.body[:500].decode("utf-8", "replace")
@@ -350,12 +349,26 @@ class Ollama(Provider):
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         kind = STATUSES.get(reply.status, errors.ProviderUnavailable)
+        if "context length" in message:
+            kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
         raise kind(
             provider=self.name,
             provider_code=str(reply.status),
             provider_message=message,
             retry_after_s=retry_after_s(reply.headers),
         )
+
+
+def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
+    if answer.eval_count is None and answer.prompt_eval_count is None:
+        return
+    chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
+    cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
+    chunk.usage.cache_read_tokens = cached
+    chunk.usage.uncached_input_tokens -= cached
+    # Left out when the whole prompt was in the cache, so the number is not known.
+    if answer.prompt_eval_count is None:
+        chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
 
 
 STATUSES: dict[int, type[errors.ProviderFailure]] = {

@@ -1,8 +1,9 @@
 """What an error in OpenAI's shape means, from OpenAI, Azure and the servers that are compatible with them.
 
 Sources: https://platform.openai.com/docs/guides/error-codes, and for Azure
-https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter, 2026-11-28; the codes of a
-failed response: `ResponseError` of the official SDK (openai 3.52.0).
+https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter, for OpenRouter
+https://openrouter.ai/docs/api/reference/errors-and-debugging, 2026-11-28; the codes of a failed response:
+`ResponseError` of the official SDK (openai 3.52.0).
 """
 
 from http import HTTPStatus
@@ -55,18 +56,22 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
 def failure(wire: Wire, reply: Reply, model: str) -> errors.SpineError:
     """The error to raise; the table is CODES, then STATUSES."""
     name, fault = wire.endpoint.name, _fault(reply)
+    # Gateways say the status in the body of an answer that had begun as a good one.
+    status = fault.code if reply.status == HTTPStatus.OK and isinstance(fault.code, int) else reply.status
     code = str(fault.code or fault.type or reply.status)
     message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
     message = wire.public(message)
-    if reply.status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
+    if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     inner = fault.innererror.code if fault.innererror else None
     kind = (
         CODES.get(code)
         or CODES.get(fault.type or "")
         or CODES.get(inner or "")
-        or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        or STATUSES.get(status, errors.ProviderUnavailable)
     )
+    if fault.metadata and fault.metadata.flagged_input is not None:
+        kind = errors.ContentFiltered
     if kind is errors.ProviderRejected and "context length" in message.lower():
         kind = errors.ContextLengthExceeded  # compatible servers send no code
     return kind(
@@ -81,11 +86,16 @@ class _Inner(Struct):
     code: str | None = None
 
 
+class _Metadata(Struct):
+    flagged_input: Any = None
+
+
 class Fault(Struct):
     message: str | None = None
     type: str | None = None
     code: str | int | None = None
     innererror: _Inner | None = None  # Azure
+    metadata: _Metadata | None = None  # OpenRouter, whose moderation answers 403
 
 
 class _Faulty(Struct):

@@ -41,9 +41,7 @@ class ChatReading:
             for index in sorted(self.begun - self.finished):
                 wire_json.add_choice(chunk, wire_json.ChatChoice(index=index, finish_reason="stop"))
             return
-        answer = self.wire.decode(payload, self.decoder)
-        if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-            raise failure(self.wire, Reply(200, {}, payload), "")
+        answer = self._answer(payload)
         for choice in answer.choices:
             self.begun.add(choice.index)
             if choice.finish_reason:
@@ -53,7 +51,7 @@ class ChatReading:
         _add(answer, chunk)
 
     def whole(self, body: bytes, chunk: pb.CompletionChunk) -> None:
-        _add(self.wire.decode(body, self.decoder), chunk)
+        _add(self._answer(body), chunk)
         if not chunk.choices:
             raise self.wire.unusable("no_choices", "the answer has no choices")
 
@@ -62,6 +60,13 @@ class ChatReading:
             raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
         if not self.begun:
             raise self.wire.unusable("no_choices", "the answer has no choices")
+
+    def _answer(self, data: bytes) -> Any:
+        """Raises what the upstream says went wrong after its status 200."""
+        answer = self.wire.decode(data, self.decoder)
+        if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
+            raise failure(self.wire, Reply(200, {}, data), "")
+        return answer
 
     def _number(self, choice: int, pieces: Sequence[wire_json.ToolCall]) -> None:
         """Gives an index to pieces without one (Gemini, older Ollama): an id begins another call."""

@@ -242,10 +242,12 @@ class Wire:
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:
-    for name, value in headers.items():
-        if not (name + value).isascii() or any(char in name + value for char in "\r\n\0"):
-            raise InvalidRequest(field=name, problem="a header takes printable ASCII only")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii") + b"\r\n"
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not text.isascii() or "\0" in text or text.count("\r") + text.count("\n") != 2 * len(headers):
+        for name, value in headers.items():
+            if not (name + value).isascii() or any(char in name + value for char in "\r\n\0"):
+                raise InvalidRequest(field=name, problem="a header takes printable ASCII only")
+    return text.encode("ascii") + b"\r\n"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

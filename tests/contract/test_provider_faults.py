@@ -101,6 +101,13 @@ OPENAI_ERRORS = [
         None,
     ),
     (Reply(status=500, body={"error": "Model crashed"}), errors.ProviderUnavailable, "500", None),
+    # OpenRouter's moderation.
+    (
+        Reply(status=403, body={"error": {"code": 403, "message": "no", "metadata": {"flagged_input": "x"}}}),
+        errors.ContentFiltered,
+        "403",
+        None,
+    ),
     (Reply(status=500, body="[" * 100_000), errors.ProviderUnavailable, "500", None),
 ]
 OLLAMA_ERRORS = [
@@ -110,6 +117,12 @@ OLLAMA_ERRORS = [
     (ollama_error(401), errors.ProviderAuthentication, "401", None),
     (ollama_error(400, "invalid options"), errors.ProviderRejected, "400", None),
     (ollama_error(503, "server busy"), errors.ProviderUnavailable, "503", None),
+    (
+        ollama_error(400, "the input length exceeds the context length"),
+        errors.ContextLengthExceeded,
+        "400",
+        None,
+    ),
 ]
 
 ANTHROPIC_ERRORS = [
@@ -279,6 +292,21 @@ class TestBrokenAnswers:
         assert text.startswith("one ")
         assert type(error) is errors.ProviderUnavailable
         assert error.metadata["provider_message"] == said
+
+    @spoken_by("openai")
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            (429, errors.RateLimited),
+            (502, errors.ProviderUnavailable),
+            ("content_filter", errors.ContentFiltered),
+        ],
+    )
+    async def test_an_error_in_an_answer_with_status_200(self, spoken: Spoken, code: Any, kind: Any) -> None:
+        spoken.up.script(Reply(body={"error": {"code": code, "message": "Provider returned error"}}))
+        error = await failure(spoken, whole)
+        assert type(error) is kind
+        assert error.metadata["provider_code"] == str(code)
 
     @spoken_by("openai")
     async def test_an_error_within_a_stream_is_known_by_its_code(self, spoken: Spoken) -> None:

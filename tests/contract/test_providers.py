@@ -9,11 +9,11 @@ import pytest
 from genai_spine.call import Call
 from genai_spine.errors import UnsupportedOption
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import ALWAYS, Endpoint
+from genai_spine.providers.base import ALWAYS, Endpoint, Provider
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
-from tests.contract.spoken import BRIDGED, DEPLOYED, PROMISING, SPOKEN, Spoken, folded, spoken_by
+from tests.contract.spoken import BRIDGED, DEPLOYED, PROMISING, SPOKEN, VARIANTS, Spoken, folded, spoken_by
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
@@ -22,7 +22,17 @@ from tests.upstreams.samples import IMAGE_TOKENS, count_tokens
 
 TEXT = ["Hé", "llo", " 🙂", "日本", " <&> \n", '"quoted"']
 
-EMBEDDING = [name for name in PROMISING if name != "anthropic"]  # offer embeddings
+
+def _adapter(name: str) -> Provider:
+    return PROVIDERS[VARIANTS[name].row if name in VARIANTS else name].make(_endpoint())
+
+
+def _endpoint() -> Endpoint:
+    return Endpoint("any", "http://127.0.0.1:9")
+
+
+EMBEDDING = [name for name in PROMISING if type(_adapter(name)).embed is not Provider.embed]
+MANY = [name for name in SPOKEN if name != BRIDGED and "choice_count" in _adapter(name).options]
 
 
 def said_alike(completion: pb.Completion) -> pb.Completion:
@@ -77,7 +87,7 @@ class TestAnswers:
             if reported:
                 assert usage.input_tokens == spoken.up.bill[-1].prompt_tokens
 
-    @spoken_by(*(name for name in SPOKEN if name not in ("ollama", "anthropic", "bedrock", BRIDGED)))
+    @spoken_by(*MANY)
     async def test_choices_are_kept_apart(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(choices=[Content(["a", "b"]), Content(["c", "d"])])
         asked = spoken.request(choice_count=2)
@@ -178,8 +188,8 @@ class TestOptions:
         asked = options.request(field, spoken.model)
         needed = [name for name in (field, *SAMPLES[field].fields) if name in SAMPLES]
         no_schema = spoken.upstream is None and field == "response_format"
-        if field == "choice_count" and field not in spoken.options:
-            spoken.provider.check_options(asked)  # inference asks several times
+        if field in ("choice_count", "response_format") and field not in spoken.options:
+            spoken.provider.check_options(asked)  # inference asks several times, or says the schema in words
             return
         if no_schema or not all(name in spoken.options for name in needed):
             with pytest.raises(UnsupportedOption) as refusal:
@@ -240,10 +250,6 @@ class TestOptions:
             spoken.up.strict = False  # stream_options are OpenAI's
         completion = await spoken.whole(spoken.request(provider_options_json=own))
         assert completion.model == spoken.model
-
-
-def _endpoint() -> Endpoint:
-    return Endpoint("any", "http://127.0.0.1:9")
 
 
 class TestModels:

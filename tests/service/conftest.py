@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import uvloop
 
 from tests.databases import BOTH, PostgresServer
 from tests.service.running import Running, Upstreams, running
+from tests.upstreams.anthropic import AnthropicUpstream
+from tests.upstreams.azure import AzureUpstream
+from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 
@@ -22,8 +26,18 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def all_upstreams() -> AsyncIterator[Upstreams]:
-    async with OpenAIUpstream() as openai, OllamaUpstream() as ollama:
-        yield Upstreams(openai, ollama)
+    found = Upstreams(
+        openai=OpenAIUpstream(),
+        ollama=OllamaUpstream(),
+        anthropic=AnthropicUpstream(),
+        azure=AzureUpstream(),
+        bedrock=BedrockUpstream(),
+        openrouter=OpenAIUpstream(strict=False),
+    )
+    async with AsyncExitStack() as stack:
+        for upstream in found.each():
+            await stack.enter_async_context(upstream)
+        yield found
 
 
 @pytest.fixture

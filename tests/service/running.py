@@ -1,9 +1,9 @@
 """A real server with simulated upstreams behind it, as the tests of this folder use it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import grpc
@@ -27,8 +27,13 @@ from genai_spine.v1 import (
     provider_batch_service_pb2_grpc,
     provider_file_service_pb2_grpc,
 )
+from tests.upstreams import aws_wire
+from tests.upstreams.anthropic import AnthropicUpstream
+from tests.upstreams.azure import API_VERSION, AzureUpstream
+from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
+from tests.upstreams.server import Upstream
 
 TIMEOUTS = Timeouts(connect_s=5, first_token_s=10, between_tokens_s=10)
 IMPATIENT = "together:any"  # a model of a provider that does not wait long
@@ -39,14 +44,21 @@ PATIENCE_S = 3.0  # until a row must be settled
 class Upstreams:
     openai: OpenAIUpstream
     ollama: OllamaUpstream
+    anthropic: AnthropicUpstream
+    azure: AzureUpstream
+    bedrock: BedrockUpstream
+    openrouter: OpenAIUpstream  # takes what OpenAI would refuse
 
     def reset(self) -> None:
-        for upstream in (self.openai, self.ollama):
+        for upstream in self.each():
             upstream.reset()
             upstream.unknown_models.clear()
 
+    def each(self) -> Iterator[Upstream]:
+        return (getattr(self, found.name) for found in fields(self))
+
     def endpoints(self) -> dict[str, Endpoint]:
-        """All providers of the tests; vllm and together are the OpenAI simulator with another dialect."""
+        """Providers of most tests; vllm and together are the OpenAI simulator with another dialect."""
         openai = self.openai.base_url
         return {
             "openai": Endpoint(
@@ -71,16 +83,33 @@ class Upstreams:
             "builtin": Endpoint("builtin", "builtin:", None, "extractive", "hashing"),
         }
 
+    def one_of_each(self) -> dict[str, Endpoint]:
+        """A provider for each simulator: Azure by deployment, Bedrock by a key."""
+        further = {"azure": {"api_version": API_VERSION}, "bedrock": {"control_url": self.bedrock.url}}
+        keys = {"bedrock": aws_wire.BEARER}
+        urls = {"openai": self.openai.base_url, "openrouter": self.openrouter.base_url}
+        return {
+            found.name: Endpoint(
+                found.name,
+                urls.get(found.name) or getattr(self, found.name).url,
+                keys.get(found.name, "sk-test"),
+                timeouts=TIMEOUTS,
+                further=further.get(found.name, {}),
+            )
+            for found in fields(self)
+        }
+
 
 class Running:
     """One server, a channel to it, and its ledger as another process would read it."""
 
-    def __init__(self, built: server.Server, upstreams: Upstreams, database: Database) -> None:
+    def __init__(self, built: server.Server, upstreams: Upstreams, database_url: str) -> None:
         self.server = built
+        self.database_url, self.database = database_url, Database(database_url)
         self.stopped = False
         self.openai, self.ollama = upstreams.openai, upstreams.ollama
         self.upstreams = upstreams
-        self.executions = Executions(database)
+        self.executions = Executions(self.database)
         # Each test's server has its own connection; grpc would share one between equal channels.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
@@ -257,14 +286,13 @@ async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> A
     except BaseException:
         await built.database.close()
         raise
-    database = Database(database_url)
-    found = Running(built, upstreams, database)
+    found = Running(built, upstreams, database_url)
     try:
         yield found
     finally:
         await found.channel.close()
         await found.stop()
-        await database.close()
+        await found.database.close()
 
 
 def user(text: str) -> pb.Message:

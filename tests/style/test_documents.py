@@ -8,6 +8,7 @@ from genai_spine import errors
 from genai_spine.providers import PROVIDERS
 from genai_spine.settings import Settings
 from genai_spine.v1 import error_reason_pb2
+from tests.style import support
 from tests.style.source import ROOT
 from tests.style.test_registries import subclasses
 
@@ -50,6 +51,10 @@ def test_every_error_is_documented():
     assert re.findall(r"^\| `[A-Z_]+` \|.*$", text, re.M) == error_rows()
 
 
+def test_the_tables_of_providers_are_those_of_the_adapters():
+    assert support.PAGE.read_text().partition(support.MARK)[2] == support.tables()
+
+
 def test_readme_names_every_provider():
     text = (ROOT / "README.md").read_text()
     assert not [name for name in PROVIDERS if f"`{name}`" not in text]
@@ -59,3 +64,10 @@ def test_links_in_the_documents_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_that_the_page_on_adding_a_provider_names_are_there():
+    text = (ROOT / "docs/adding-a-provider.md").read_text()
+    named = set(re.findall(r"`((?:genai_spine|tests|bench)/[a-z_/.]+)`", text))
+    assert [path for path in named if "parrot" not in path and not (ROOT / path).exists()] == []
+    assert len(named) > 10

@@ -55,7 +55,7 @@ class AzureUpstream(OpenAIUpstream):
         return f"{self.url}/{{tenant}}/oauth2/v2.0/token"
 
     def routes(self) -> list[web.RouteDef]:
-        chat, below = self.endpoint(_chat, check_chat), "/openai/deployments/{deployment}"
+        chat, below = self.endpoint(filtered_chat, check_chat), "/openai/deployments/{deployment}"
         texts = self.endpoint(completion_answer, check_completion)
         vectors = self.endpoint(embedding_answer, check_embedding)
         responses = self.endpoint(responses_answer, check_responses)
@@ -132,7 +132,7 @@ class AzureUpstream(OpenAIUpstream):
         return Answer([Event(json.dumps(granted | {"access_token": self.tokens[-1]}).encode())])
 
 
-def _chat(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+def filtered_chat(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
     """A chat with what the filters found: in the prompt, and in each choice."""
     answer = chat_answer(body, reply, entry)
     found = [{"prompt_index": 0, "content_filter_results": SAFE}]

@@ -60,8 +60,10 @@ class BedrockUpstream(Upstream):
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/model/{model:.+}/converse", self.endpoint(self._converse, check_converse)),
-            web.post("/model/{model:.+}/converse-stream", self.endpoint(self._converse, check_converse)),
+            web.post("/model/{model:.+}/converse", self.endpoint(self.converse_answer, check_converse)),
+            web.post(
+                "/model/{model:.+}/converse-stream", self.endpoint(self.converse_answer, check_converse)
+            ),
             web.post("/model/{model:.+}/count-tokens", self.endpoint(self._count, check_count)),
             web.post("/model/{model:.+}/invoke", self.endpoint(self._invoke)),
             web.get("/foundation-models", self.endpoint(self._foundation_models)),
@@ -81,7 +83,7 @@ class BedrockUpstream(Upstream):
         if entry.model in self.unknown_models:
             raise Refused(model_not_found())
 
-    def _converse(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+    def converse_answer(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         speech = speak(_content(reply), _unscripted(body), _limits(body))
         usage = _usage(body, reply, speech)
         asked = sum(usage[name] for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"))

@@ -1,8 +1,9 @@
-"""The bench's upstream: chat completions from precomputed bytes, as many per second as one core can.
+"""The bench's upstreams: answers of one API from precomputed bytes, as many per second as one core can.
 
 A raw asyncio protocol on uvloop. It reads HTTP/1.1 with content-length, keeps connections alive, takes
-pipelined requests, and answers every POST alike: a chat completion, or a stream when the body has
-"stream": true. The bill is counts only: GET /_bill.
+pipelined requests, and answers every POST alike: a whole answer, or a stream when the body has
+"stream": true or the path ends in -stream. The bill is counts only: GET /_bill.
+As a process: python -m tests.upstreams.fast --api anthropic [--port N] [--chunks 200 --interval-ms 5]
 """
 
 import argparse
@@ -10,17 +11,25 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from tests.upstreams.bill import Bill
+import uvloop
+
+from tests.upstreams.anthropic_messages import message_answer
+from tests.upstreams.azure import filtered_chat
+from tests.upstreams.bedrock import BedrockUpstream
+from tests.upstreams.bill import Bill, Entry
 from tests.upstreams.delivery import Answer
+from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai_chat import chat_answer
+from tests.upstreams.openai_responses import responses_answer
 from tests.upstreams.reply import Reply, Usage
-from tests.upstreams.server import announce, terminated
+from tests.upstreams.server import Make, announce, arguments, terminated
 
 PROMPT_TOKENS = 12
 DEFAULT_CHUNKS = 200
 STREAM_MARKS = (b'"stream":true', b'"stream": true')
+STREAM_PATH = b"-stream HTTP/1.1"
 USAGE_MARKS = (b'"include_usage":true', b'"include_usage": true')
 MODELS = (
     b'{"object": "list", "data": [{"id": "gpt-4o", "object": "model", "created": 1, "owned_by": "system"}]}'
@@ -56,21 +65,40 @@ class Script:
     interval_s: float
 
 
+# By the name of the API: what makes its answers, and what every request is taken for.
+TEXT = [{"role": "user", "content": "Hello"}]
+SAID = [{"role": "user", "content": [{"text": "Hello"}]}]
+APIS: dict[str, tuple[Make, dict[str, Any]]] = {
+    "openai": (chat_answer, {"messages": []}),
+    "azure": (filtered_chat, {"messages": []}),
+    "responses": (responses_answer, {"input": TEXT}),
+    "anthropic": (message_answer, {"messages": TEXT, "max_tokens": 4096}),
+    "ollama": (OllamaUpstream().chat_answer, {"messages": TEXT}),
+    "bedrock": (BedrockUpstream().converse_answer, {"messages": SAID}),
+}
+
+
 def precompute(options: argparse.Namespace) -> Script:
     chunks = DEFAULT_CHUNKS if options.chunks is None else options.chunks
     reply = Reply([" tok"] * chunks, usage=Usage(prompt_tokens=PROMPT_TOKENS), created=1763683200)
-    entry = Bill().open("POST", "/v1/chat/completions", {}, b"{}")
-    asked = {"model": "gpt-4o", "messages": []}
-    whole = chat_answer(asked, reply, entry).events[0]
-    options_with_usage = {"stream_options": {"include_usage": True}}
+    make, body = APIS[options.api]
+    asked = {"model": "gpt-4o", "stream": False, **body}
+    whole = make(asked, reply, _entry("/converse")).events[0]
+    plain = make({**asked, "stream": True}, reply, _entry("/converse-stream"))
+    options_with_usage = {"stream": True, "stream_options": {"include_usage": True}}
+    with_usage = make({**asked, **options_with_usage}, reply, _entry("/converse-stream"))
     burst = options.burst if options.interval_ms else 0
     return Script(
         whole=_head("application/json", f"content-length: {len(whole.data)}") + whole.data,
         whole_tokens=whole.tokens,
-        plain=_stream(chat_answer({**asked, "stream": True}, reply, entry), burst),
-        with_usage=_stream(chat_answer({**asked, "stream": True, **options_with_usage}, reply, entry), burst),
+        plain=_stream(plain, burst),
+        with_usage=_stream(with_usage, burst),
         interval_s=options.interval_ms / 1000,
     )
+
+
+def _entry(path: str) -> Entry:
+    return Bill().open("POST", path, {}, b"{}")
 
 
 def _head(content_type: str, length: str, status: str = "200 OK") -> bytes:
@@ -80,7 +108,7 @@ def _head(content_type: str, length: str, status: str = "200 OK") -> bytes:
 
 def _stream(answer: Answer, burst: int) -> Stream:
     """burst: events per write; 0: everything in one write, headers included."""
-    head = _head("text/event-stream; charset=utf-8", "transfer-encoding: chunked")
+    head = _head(answer.content_type, "transfer-encoding: chunked")
     groups = list(_groups(answer, burst or len(answer.events)))
     writes = [b"%x\r\n%b\r\n" % (len(data), data) for data, _, _ in groups]
     writes[0] = head + writes[0]
@@ -136,7 +164,9 @@ class FastProtocol(asyncio.Protocol):
         counts, script = self._counts, self._script
         counts.requests += 1
         counts.prompt_tokens += PROMPT_TOKENS
-        if any(request.find(mark, end) >= 0 for mark in STREAM_MARKS):
+        if request.find(STREAM_PATH, 0, end) >= 0 or any(
+            request.find(mark, end) >= 0 for mark in STREAM_MARKS
+        ):
             counts.streams += 1
             asks = any(request.find(mark, end) >= 0 for mark in USAGE_MARKS)
             self._write(script.with_usage if asks else script.plain, 0, self._loop.time())
@@ -190,3 +220,13 @@ async def serve_fast(options: argparse.Namespace) -> None:
     announce(f"http://127.0.0.1:{port}")
     await terminated()
     server.close()
+
+
+def main() -> None:
+    parser = arguments("fast")
+    parser.add_argument("--api", choices=APIS, required=True)
+    uvloop.run(serve_fast(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -73,7 +73,7 @@ class OllamaUpstream(Upstream):
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/api/chat", self.endpoint(self._chat, check_chat)),
+            web.post("/api/chat", self.endpoint(self.chat_answer, check_chat)),
             web.post("/api/generate", self.endpoint(self._generate, check_generate)),
             web.post("/api/embed", self.endpoint(self._embed, check_embed)),
             web.post("/api/show", self.endpoint(self._show)),
@@ -107,7 +107,7 @@ class OllamaUpstream(Upstream):
         if body.get("think") and not self._can(name, "thinking"):
             raise refusal(400, f'"{name}" does not support thinking')
 
-    def _chat(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+    def chat_answer(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         self._check_capabilities(body, "chat")
         messages = body.get("messages") or []
         if not messages:

@@ -128,6 +128,7 @@ def main() -> None:
     if options.fast:
         from tests.upstreams.fast import serve_fast
 
+        options.api = "openai"
         uvloop.run(serve_fast(options))
         return
     reply = default_reply(options)

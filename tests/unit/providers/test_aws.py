@@ -4,11 +4,14 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
+from botocore import auth
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EndpointConnectionError
@@ -125,6 +128,47 @@ class TestFaults:
         self, headers: dict[str, str], body: bytes, name: str, message: str
     ) -> None:
         assert aws.fault(headers, body) == (name, message)
+
+
+class TestSignatures:
+    @pytest.mark.usefixtures("no_aws_credentials")
+    @pytest.mark.parametrize("token", [None, "session/token=="])
+    @pytest.mark.parametrize("body", [b"", b'{"messages": "\xc3\xa9"}'])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            REQUEST[1],
+            "http://127.0.0.1:8080/model/arn%3Aaws%3Abedrock%3A%3A1%3Ainference-profile%2Fx%20y/invoke",
+            "https://bedrock.us-east-1.amazonaws.com/inference-profiles?maxResults=9&max-a=%2B&nextToken=a%3D",
+            "https://host",
+        ],
+    )
+    async def test_they_are_botocores(
+        self, monkeypatch: Any, url: str, body: bytes, token: str | None
+    ) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret/key+")
+        if token:
+            monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        ours = await signer().headers(("POST", url), body, Call())
+        stamp = datetime.strptime(ours["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        assert abs((datetime.now(UTC) - stamp).total_seconds()) < 60
+        monkeypatch.setattr(auth, "get_current_datetime", lambda: stamp)
+        asked = AWSRequest("POST", url, headers={"content-type": "application/json"}, data=body)
+        auth.SigV4Auth(Credentials("AKID", "secret/key+", token), "bedrock", "us-east-1").add_auth(asked)
+        assert ours == {name.lower(): value for name, value in asked.headers.items()}
+
+    @pytest.mark.usefixtures("aws_credentials")
+    async def test_a_new_day_has_a_key_of_its_own(self, monkeypatch: Any) -> None:
+        found, signed = signer(), []
+        for day in (28, 29, 28):
+            monkeypatch.setattr(aws, "time", datetime(2026, 11, day, 12, tzinfo=UTC).timestamp)
+            signed.append(await found.headers(REQUEST, b"{}", Call()))
+        assert [headers["x-amz-date"][:8] for headers in signed] == ["20261128", "20261129", "20261128"]
+        assert "/20261129/us-east-1/bedrock" in signed[1]["authorization"]
+        assert signed[0] == signed[2]
+        signatures = [headers["authorization"].rpartition("=")[2] for headers in signed]
+        assert signatures[0] != signatures[1]
 
 
 class TestCredentials:
