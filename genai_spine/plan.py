@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
+from genai_spine.providers import PROVIDERS
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -10,6 +13,7 @@ from genai_spine.v1 import media_service_pb2 as media
 
 TICKS_PER_USD = 10**10
 
+log = structlog.get_logger()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
 
 
@@ -17,14 +21,11 @@ class Planner:
     def __init__(self, router: Router, scales: Scales, fallback_chain: Sequence[str] = ()) -> None:
         """fallback_chain: aliases, models, or providers for their default models; tried after all others.
 
-        Raises InvalidRequest or ModelNotFound for a model that cannot be called; a bare provider that is
-        not configured is passed over.
+        What of it cannot be called, because its provider is not configured, is logged and passed over.
         """
         self.router = router
         self.scales = scales
-        known = [name for name in fallback_chain if name in router.providers or ":" in name]
-        known += [name for name in fallback_chain if name not in known and name in router.aliases]
-        self.chain = [name for name in fallback_chain if name in known]
+        self.chain = [route for name in fallback_chain for route in self._of_chain(name)]
 
     def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
         """Candidates in the order in which they are tried, at least one.
@@ -80,10 +81,20 @@ class Planner:
         routing = request.routing
         if routing.no_fallback or routing.fallback_models or not self.chain:
             return []
-        routes = [route for name in self.chain for route in self.router.fallback(name)]
         return [
-            route for route in routes if not _refusal(route, request) and not self._too_much(route, request)
+            route
+            for route in self.chain
+            if not _refusal(route, request) and not self._too_much(route, request)
         ]
+
+    def _of_chain(self, name: str) -> list[Route]:
+        try:
+            if name in PROVIDERS and name not in self.router.providers and name not in self.router.aliases:
+                raise InvalidRequest(field="fallback_chain", problem=f"provider {name} is not configured")
+            return self.router.fallback(name)
+        except SpineError as error:
+            log.warning("fallback_passed_over", name=name, cause=str(error))
+            return []
 
     def _allowed(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
         if not request.HasField("routing"):

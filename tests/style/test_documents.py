@@ -9,7 +9,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.settings import Settings
 from genai_spine.v1 import error_reason_pb2
 from tests.style import support
-from tests.style.source import ROOT
+from tests.style.source import ROOT, SOURCES
 from tests.style.test_registries import subclasses
 
 
@@ -71,3 +71,9 @@ def test_files_that_the_page_on_adding_a_provider_names_are_there():
     named = set(re.findall(r"`((?:genai_spine|tests|bench)/[a-z_/.]+)`", text))
     assert [path for path in named if "parrot" not in path and not (ROOT / path).exists()] == []
     assert len(named) > 10
+
+
+def test_no_merge_was_left_half_done():
+    marks = ("<" * 7 + " ", ">" * 7 + " ")
+    for path in [*SOURCES, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*.y*ml")]:
+        assert not [line for line in path.read_text().splitlines() if line.startswith(marks)], path.name

@@ -1,0 +1,49 @@
+"""Providers without an upstream, for tests of who is asked and in which order."""
+
+from collections.abc import Mapping
+
+from genai_spine.circuit import Limits
+from genai_spine.plan import Planner
+from genai_spine.pricing import PriceBook
+from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.routing import Alias, Router
+from genai_spine.strategy import Scales
+from genai_spine.upstream import Upstream
+from genai_spine.v1 import completion_service_pb2 as pb
+
+PRICES = PriceBook.load()
+MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-sonnet-4-20250514", "ollama": "llama3.2:latest"}
+
+
+class Deaf(Provider):
+    """Takes temperature and nothing else."""
+
+    OPTIONS = {"temperature": Option("temperature")}  # noqa: RUF012  # as in every adapter
+
+
+class Local(Deaf):
+    LOCAL = True
+    OPTIONS = Deaf.OPTIONS | {"seed": Option("seed")}
+
+
+def providers() -> dict[str, Provider]:
+    kinds = {"ollama": Local}
+    return {
+        name: kinds.get(name, Deaf)(Endpoint(name, default_model=model)) for name, model in MODELS.items()
+    }
+
+
+def upstreams(made: Mapping[str, Provider], **limits: Limits) -> dict[str, Upstream]:
+    return {
+        name: Upstream([provider], limits.get(name, Limits(failures=0))) for name, provider in made.items()
+    }
+
+
+def planner(chain: tuple[str, ...] = (), aliases: Mapping[str, Alias] | None = None) -> Planner:
+    made = providers()
+    return Planner(Router(made, "openai", aliases=aliases), Scales(PRICES, upstreams(made)), chain)
+
+
+def asked(model: str = "gpt-4o", **fields: object) -> pb.CreateCompletionRequest:
+    said = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])
+    return pb.CreateCompletionRequest(model=model, messages=[said], **fields)  # type: ignore[arg-type]

@@ -1,0 +1,146 @@
+"""A request's way through its candidates: who is asked next, and when it is given up."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from genai_spine import errors, pursuit
+from genai_spine.call import Call
+from genai_spine.circuit import Limits
+from genai_spine.errors import SpineError
+from genai_spine.pursuit import Pursuit
+from genai_spine.routing import Route
+from genai_spine.upstream import Upstream
+from tests.unit.candidates import providers, upstreams
+
+DOWN = errors.ProviderUnavailable(provider="x", provider_message="down")
+REFUSED = errors.ProviderRejected(provider="x", provider_message="bad")
+GARBAGE = errors.ProviderError(provider="x", provider_message="garbage")
+MADE = providers()
+ROUTES = [Route(provider, "m") for provider in MADE.values()]  # openai, anthropic, ollama
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pursuit, "FIRST_DELAY_S", 0.0)
+
+
+def limited(retry_after_s: float | None) -> SpineError:
+    return errors.RateLimited(provider="x", provider_message="slow down", retry_after_s=retry_after_s)
+
+
+async def asked(found: Pursuit, *outcomes: SpineError) -> tuple[list[str], SpineError | None]:
+    """Who was asked, and the error that ended it; None: the turn after the outcomes could be made."""
+    names: list[str] = []
+    try:
+        for outcome in outcomes:
+            turn = await found.turn()
+            names.append(turn.provider.name)
+            try:
+                with turn:
+                    raise outcome
+            except SpineError as error:
+                await found.failed(turn, error)
+        turn = await found.turn()
+        names.append(turn.provider.name)
+        with turn:
+            return names, None
+    except SpineError as error:
+        return names, error
+
+
+def over(routes: list[Route], retries: int = 3, call: Call | None = None) -> Pursuit:
+    return Pursuit(routes, upstreams(MADE), call or Call(), retries)
+
+
+async def test_each_candidate_is_asked_before_any_is_asked_again() -> None:
+    names, _ = await asked(over(ROUTES), DOWN, DOWN, DOWN)
+    assert names == ["openai", "anthropic", "ollama", "openai"]
+
+
+async def test_retries_bound_all_calls_together_but_each_candidate_has_its_turn() -> None:
+    names, error = await asked(over(ROUTES, retries=0), DOWN, DOWN, DOWN)
+    assert names == ["openai", "anthropic", "ollama"]
+    assert error is DOWN
+    names, error = await asked(over(ROUTES[:1], retries=2), DOWN, DOWN, DOWN)
+    assert (names, error) == (["openai"] * 3, DOWN)
+
+
+async def test_what_is_wrong_with_the_request_ends_it() -> None:
+    names, error = await asked(over(ROUTES), REFUSED)
+    assert (names, error) == (["openai"], REFUSED)
+
+
+async def test_what_another_try_cannot_mend_is_not_tried_again_there() -> None:
+    names, _ = await asked(over(ROUTES[:2]), GARBAGE, DOWN, DOWN)
+    assert names == ["openai", "anthropic", "anthropic", "anthropic"]
+
+
+async def test_after_the_first_byte_nobody_else_is_asked() -> None:
+    found = over(ROUTES)
+    turn = await found.turn()
+    turn.delivered = True
+    with pytest.raises(errors.ProviderUnavailable):
+        await found.failed(turn, DOWN)
+
+
+async def test_a_time_that_a_provider_asks_for_is_waited_out() -> None:
+    started = monotonic()
+    names, _ = await asked(over(ROUTES[:1]), limited(0.1))
+    assert names == ["openai", "openai"]
+    assert monotonic() - started >= 0.09
+
+
+async def test_a_time_that_is_too_long_is_the_callers_to_wait() -> None:
+    names, error = await asked(over(ROUTES[:1]), limited(60))
+    assert names == ["openai"]
+    assert error is not None
+    assert error.retry_after_s == 60
+
+
+async def test_no_pause_outlasts_the_deadline() -> None:
+    call = Call(deadline=monotonic() + 0.05)
+    names, _ = await asked(over(ROUTES[:1], call=call), limited(1.0))
+    assert names == ["openai"]
+
+
+async def test_the_error_says_what_each_answered() -> None:
+    _, error = await asked(over(ROUTES[:2], retries=0), limited(60), GARBAGE)
+    assert error is not None
+    assert error.metadata["tried"] == "openai:m RATE_LIMITED; anthropic:m PROVIDER_ERROR"
+
+
+async def test_another_key_of_the_same_upstream_is_asked_first() -> None:
+    first, second, _ = MADE.values()
+    pool = {"openai": Upstream([first, first]), "anthropic": Upstream([second])}
+    found = Pursuit([Route(first, "m"), Route(second, "m")], pool, Call(), 3)
+    names, _ = await asked(found, limited(30), limited(30))
+    assert names == ["openai", "openai", "anthropic"]
+
+
+async def test_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
+    ups = upstreams(MADE, openai=Limits(failures=1))
+    seat = ups["openai"].take()
+    assert seat is not None
+    ups["openai"].give_back(seat, DOWN)
+    assert (await asked(Pursuit(ROUTES[:2], ups, Call(), 0)))[0] == ["anthropic"]
+    names, error = await asked(Pursuit(ROUTES[:1], ups, Call(), 0))
+    assert names == []
+    assert isinstance(error, errors.ProviderResting)
+    assert error.retry_after_s
+
+
+async def test_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
+    ups = upstreams(MADE, openai=Limits(concurrency=1))
+    held = ups["openai"].take()
+    assert held is not None
+    waiting = asyncio.create_task(Pursuit(ROUTES[:1], ups, Call(), 0).turn())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    ups["openai"].give_back(held, None)
+    turn = await waiting
+    assert turn.provider.name == "openai"
+    late = Call(deadline=monotonic() + 0.02)
+    with pytest.raises(errors.ProviderResting, match="1 calls are running"):
+        await Pursuit(ROUTES[:1], ups, late, 0).turn()

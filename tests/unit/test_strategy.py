@@ -1,0 +1,97 @@
+"""Strategies and tiers: which candidate comes first."""
+
+from collections import Counter
+
+import pytest
+
+from genai_spine.routing import Route
+from genai_spine.strategy import STRATEGIES, Scales
+from genai_spine.tiers import Tiers
+from genai_spine.v1 import completion_service_pb2 as pb
+from tests.unit.candidates import PRICES, asked, providers, upstreams
+
+MADE = providers()
+GPT, MINI = Route(MADE["openai"], "gpt-4o"), Route(MADE["openai"], "gpt-4o-mini")
+CLAUDE, LLAMA = Route(MADE["anthropic"], "claude-3-opus-20240229"), Route(MADE["ollama"], "llama3.2:latest")
+ALL = [GPT, CLAUDE, MINI, LLAMA]
+
+
+def scales() -> Scales:
+    return Scales(PRICES, upstreams(MADE))
+
+
+def ordered(strategy: int, routes: list[Route], given: Scales | None = None) -> list[Route]:
+    return STRATEGIES[strategy](list(routes), asked(), given or scales())
+
+
+def test_every_strategy_but_the_listed_order_has_a_row_and_loses_nobody() -> None:
+    assert set(STRATEGIES) == set(pb.RoutingStrategy.values()) - {0, pb.ROUTING_STRATEGY_ORDER}
+    for strategy in STRATEGIES:
+        assert Counter(route.model for route in ordered(strategy, ALL)) == Counter(r.model for r in ALL)
+
+
+def test_the_cheapest_is_first_and_an_unknown_price_last() -> None:
+    unknown = Route(MADE["openai"], "of-nobody")
+    found = ordered(pb.ROUTING_STRATEGY_COST_OPTIMIZED, [unknown, *ALL])
+    assert found == [LLAMA, MINI, GPT, CLAUDE, unknown]
+
+
+def test_a_long_request_is_counted_and_a_short_one_is_weighed() -> None:
+    given = scales()
+    short, long = asked(), asked()
+    long.messages[0].content[0].text = "word " * 10_000
+    assert given.expected(short).input_tokens == short.ByteSize() // 4
+    assert given.expected(long).input_tokens == pytest.approx(10_000, rel=0.05)
+
+
+def test_the_best_is_first() -> None:
+    found = ordered(pb.ROUTING_STRATEGY_QUALITY, ALL)
+    assert set(found[:2]) == {GPT, CLAUDE}
+
+
+def test_the_fastest_is_first_once_it_was_measured() -> None:
+    given = scales()
+    given.upstreams["openai"].measured("gpt-4o", 50, streamed=True)
+    given.upstreams["anthropic"].measured(CLAUDE.model, 5000, streamed=False)
+    assert ordered(pb.ROUTING_STRATEGY_SPEED, ALL, given) == [GPT, LLAMA, MINI, CLAUDE]
+
+
+def test_each_has_its_turn() -> None:
+    given = scales()
+    firsts = [ordered(pb.ROUTING_STRATEGY_ROUND_ROBIN, ALL, given)[0] for _ in range(8)]
+    assert firsts == ALL + ALL
+
+
+def test_weights_are_probabilities_of_the_first_place() -> None:
+    routes = [Route(MADE["openai"], "a", 8.0), Route(MADE["openai"], "b", 2.0)]
+    firsts = Counter(ordered(pb.ROUTING_STRATEGY_WEIGHTED, routes)[0].model for _ in range(2000))
+    assert 300 <= firsts["b"] <= 500  # 400 expected, standard deviation 18
+
+
+def test_a_balance_is_cheap_and_good_and_fast() -> None:
+    # These two have the same sum of places, so the listed order decides.
+    assert ordered(pb.ROUTING_STRATEGY_BALANCED, ALL)[:2] == [GPT, LLAMA]
+
+
+class TestTiers:
+    @pytest.mark.parametrize(
+        ("model", "tier"),
+        [
+            ("gpt-4o", "PREMIUM"),
+            ("gpt-4o-mini", "STANDARD"),
+            ("gpt-5-nano", "ECONOMY"),
+            ("claude-3-haiku-20240307", "ECONOMY"),
+            ("claude-opus-4", "PREMIUM"),
+            ("amazon.nova-lite-v1:0", "ECONOMY"),
+            ("llama3.2:latest", "STANDARD"),
+            ("nobody-knows", "STANDARD"),
+        ],
+    )
+    def test_families_are_ranked(self, model: str, tier: str) -> None:
+        assert pb.QualityTier.Name(Tiers().of("any", model)) == f"QUALITY_TIER_{tier}"
+
+    def test_the_operators_ranking_wins_and_the_narrowest_name_counts(self) -> None:
+        ranked = Tiers({"gpt-4o": "economy", "azure:gpt-4o": "standard", "groq": "premium"})
+        assert ranked.of("openai", "gpt-4o") == pb.QUALITY_TIER_ECONOMY
+        assert ranked.of("azure", "gpt-4o") == pb.QUALITY_TIER_STANDARD
+        assert ranked.of("groq", "anything") == pb.QUALITY_TIER_PREMIUM
