@@ -90,15 +90,8 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
 
 def as_chunk(answer: pb.Completion) -> pb.CompletionChunk:
     """The one chunk of a stream that spells out the answer."""
-    chunk = pb.CompletionChunk(id=answer.id, created=answer.created, model=answer.model)
-    for name in ("usage", "cost"):
-        if answer.HasField(name):
-            getattr(chunk, name).CopyFrom(getattr(answer, name))
-    for name in ("system_fingerprint", "service_tier"):
-        if answer.HasField(name):
-            setattr(chunk, name, getattr(answer, name))
-    for choice in answer.choices:
-        chunk.choices.append(_delta(choice))
+    chunk = _totals_of(answer)
+    chunk.choices.extend(map(_delta, answer.choices))
     return chunk
 
 
@@ -108,12 +101,17 @@ def unfold(whole: pb.Completion) -> Iterator[pb.CompletionChunk]:
         chunk = _part_of(whole)
         chunk.choices.append(_delta(choice))
         yield chunk
-    last = _part_of(whole)
-    for name in ("usage", "cost"):
-        if whole.HasField(name):
-            getattr(last, name).CopyFrom(getattr(whole, name))
+    last = _totals_of(whole)
     last.latency_ms, last.cache_status = whole.latency_ms, whole.cache_status
     yield last
+
+
+def _totals_of(whole: pb.Completion) -> pb.CompletionChunk:
+    chunk = _part_of(whole)
+    for name in ("usage", "cost"):
+        if whole.HasField(name):
+            getattr(chunk, name).CopyFrom(getattr(whole, name))
+    return chunk
 
 
 def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
