@@ -40,7 +40,6 @@ app = typer.Typer(
 app.add_typer(cli_prompts.group, name="prompts")
 app.add_typer(cli_sessions.group, name="sessions")
 app.add_typer(cli_executions.group, name="executions")
-cli_capabilities.add_to(app)
 
 
 def main() -> None:
@@ -315,3 +314,7 @@ def config(
 
     settings = settings_with()
     typer.echo(supervisor.write_edge_config(settings, directory))
+
+
+# After the others, so that --help begins with how to start.
+cli_capabilities.add_to(app)
