@@ -1,10 +1,9 @@
 """One provider call while it is on the books: opened by inference.py, settled exactly once here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from itertools import count
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -49,7 +48,6 @@ class Order:
     requested_model: str  # as the caller named it
     call: Call
     streamed: bool = False
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of the calls
     answered: list[tuple[str, str]] = field(default_factory=list)  # provider and model of good calls
     lost: bool = False  # another call was faster: what this one costs is wasted
     flaw: "Flaw | None" = None  # the answer that did not fit its schema
@@ -88,7 +86,7 @@ class Attempt:
             provider=turn.provider.name,
             model=turn.route.model,
             requested_model=order.requested_model,
-            attempt=next(order.numbers),
+            attempt=next(order.call.attempts),
             streamed=order.streamed,
             user=request.user if request.HasField("user") else None,
         )

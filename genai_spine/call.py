@@ -4,7 +4,9 @@ A service gets a Call in place of a grpc context, so nothing behind the door see
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from random import getrandbits
 from time import monotonic
 from uuid import UUID
@@ -33,6 +35,8 @@ class Call:
     # session_id, metadata_json, as every row of this call has them. None: a direct call. Set it on
     # dataclasses.replace(call, purpose=...) where one request makes calls for several purposes.
     purpose: Execution | None = None
+    # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
+    attempts: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
