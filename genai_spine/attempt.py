@@ -144,7 +144,7 @@ class Attempt:
     async def silent(self) -> media.SpeechChunk:
         """Settles sound that came to its end; the last chunk, with usage, units and cost."""
         execution, usage = self.execution, self._usage or pb.Usage()
-        execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self._succeeded()
         last = media.SpeechChunk(usage=usage, cost=self._price(usage), units=execution.units)
         last.request_id, last.execution_id = self.call.request_id, execution.id
         await self._settle()

@@ -34,6 +34,10 @@ class SpineError(Exception):
     def reason_name(self) -> str:
         return _name(type(self))
 
+    def blames(self, field: str) -> bool:
+        """It names the field, by itself or in the provider's words."""
+        return field in self.metadata.get("field", "") + self.metadata.get("provider_message", "")
+
     @property
     def violations(self) -> list[tuple[str, str]]:
         """(field, problem) pairs; empty when no field is to blame."""

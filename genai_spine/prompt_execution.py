@@ -41,8 +41,8 @@ class Prepared:
 
         Raises the error where it is about something else, or the caller's own wish.
         """
-        about = error.metadata.get("field", "") + error.metadata.get("provider_message", "")
-        if "temperature" not in about or self.own_temperature or not self.completion.HasField("temperature"):
+        ours = self.completion.HasField("temperature") and not self.own_temperature
+        if not (ours and error.blames("temperature")):
             raise error
         self.completion.ClearField("temperature")
 

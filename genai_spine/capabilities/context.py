@@ -94,11 +94,11 @@ class Ask:
 
         Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
         """
-        about = error.metadata.get("field", "") + error.metadata.get("provider_message", "")
-        if self.request.HasField("response_format") and ("response_format" in about or "schema" in about):
+        about_form = error.blames("response_format") or error.blames("schema")
+        if self.request.HasField("response_format") and about_form:
             return "response_format"
         ours = self.request.HasField("temperature") and not self.own_temperature
-        return "temperature" if ours and "temperature" in about else None
+        return "temperature" if ours and error.blames("temperature") else None
 
 
 @dataclass(frozen=True, slots=True)
