@@ -103,12 +103,12 @@ def _cuts(text: str, room: Room) -> Iterator[int]:
     size = max(1, int(len(text) * share * 0.95))
     at = 0
     for _ in range(MOST_PIECES):
-        length = size
-        while at + length < len(text) and not room.has(text[at : at + length]) and length > 1:
+        length = min(size, len(text) - at)
+        while length > 1 and not room.has(text[at : at + length]):
             length = length * 4 // 5
-        if at + length >= len(text) and room.has(text[at:]):
+        end = at + length
+        if end == len(text):
             return
-        end = min(len(text), at + length)
         border = _border(text, at + length // 2, end, fences)
         # A beginning can have more tokens than the longer text that it was cut from.
         at = border if room.has(text[at:border]) else end

@@ -1,7 +1,7 @@
 """Texts that are too long: nothing is lost in pieces, and what is left out of a short one is told."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genai_spine.capabilities import long_input
@@ -25,6 +25,8 @@ def paragraphs(count: int) -> str:
 
 
 @given(text=TEXTS, tokens=st.integers(4, 60))
+@example(text="aaaaaaaa\n🍎\n", tokens=4)  # the rest is short and has more tokens than its share
+@example(text="aa .\n🍎..", tokens=4)  # as has a beginning that ends at a border
 @settings(max_examples=150)
 def test_pieces_put_together_are_the_text(text: str, tokens: int) -> None:
     pieces = long_input.pieces(text, room(tokens))
