@@ -180,7 +180,7 @@ def read(path: Path, source: str) -> list[Row]:
     try:
         # The base loader keeps every scalar as its text, so that no price passes through a float.
         items: Any = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, RecursionError) as error:
         raise PriceBookError(f"{path}: {error}") from None
     if not isinstance(items, list):
         raise PriceBookError(f"{path}: must be a list of rows")

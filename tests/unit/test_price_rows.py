@@ -66,6 +66,11 @@ def test_bad_units_are_refused_with_row_and_field(tmp_path: Path, text: str, sai
         overridden(tmp_path, f"[{{provider: p, model: m, {text}}}]")
 
 
+def test_file_that_is_nested_without_end_is_refused_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(PriceBookError, match=f"^{tmp_path}.*: maximum recursion depth exceeded"):
+        overridden(tmp_path, "- " * 5000 + "x")
+
+
 DATED = """
 - {provider: openai, model: gpt-4o, input: 2, output: 9, valid_from: 2026-12-01}
 - {provider: openai, model: gpt-4o, input: 1, output: 8, valid_from: 2027-01-01}
