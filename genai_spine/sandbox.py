@@ -102,7 +102,7 @@ Loops = tuple[str | None, ...]
 
 
 class Refused(Exception):
-    """A template that cannot be used: "line N: what is wrong"."""
+    """A text that cannot be used: "line N: what is wrong"."""
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(f"line {line}: {problem}" if line else problem)

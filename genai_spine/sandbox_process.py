@@ -1,10 +1,10 @@
-"""Templates whose work nothing bounds are rendered in a process that the kernel stops.
+"""Templates whose work nothing bounds, and YAML of callers, are worked on in a process that the kernel stops.
 
 The process gets CPU_S of processor time for each text and MEMORY bytes of address space in all; whatever a
-template does, it cannot do more. It starts with the first such template and stays.
+text does, it cannot do more. It starts with the first such text and stays.
 
-Both sides send a length (4 bytes, big-endian) and so much JSON: [source, names, values] goes there,
-[text, null] or [null, problem] comes back.
+Both sides send a length (4 bytes, big-endian) and so much JSON: [task, what it needs ...] goes there,
+[result, null] or [null, problem] comes back.
 """
 
 import asyncio
@@ -13,36 +13,51 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import IO, Any
 
+from genai_spine.plain_yaml import load
 from genai_spine.sandbox import Refused, Template
 
 CPU_S = 2.0  # for one text
 WALL_S = 20.0  # likewise, on a machine that is busy with other things
+WAIT_S = 10.0  # until one of the processes is free
 MEMORY = 1 << 29
 PROCESSES = 2  # of each server process
 # All that the process is told of the server's environment, which holds keys.
 ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG")
 
 
-class Sandbox:
-    """The processes that render for this one. close() at the end."""
+class Busy(Exception):
+    """Every process of the sandbox was taken for too long."""
 
-    def __init__(self, cpu_s: float = CPU_S) -> None:
+
+class Sandbox:
+    """The processes that work for this one. close() at the end."""
+
+    def __init__(self, cpu_s: float = CPU_S, wait_s: float = WAIT_S) -> None:
         self._cpu_s = cpu_s
+        self._wait_s = wait_s
         self._free = asyncio.Semaphore(PROCESSES)
         self._idle: list[asyncio.subprocess.Process] = []
 
     async def render(self, source: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
-        """Raises Refused as Template does, and for what takes too long or too much memory."""
-        request = json.dumps([source, list(names), dict(values)]).encode()
-        async with self._free:
+        """Raises Refused as Template does, and for what takes too long or too much memory; or Busy."""
+        return str(await self._result("render", source, list(names), dict(values)))
+
+    async def load_yaml(self, text: str) -> Any:
+        """Raises Refused as plain_yaml.load does, and for what takes too long or too much memory; or Busy."""
+        return await self._result("load_yaml", text)
+
+    async def _result(self, *task: Any) -> Any:
+        request = json.dumps(task).encode()
+        async with self._place():
             process = self._idle.pop() if self._idle else await self._started()
             try:
                 async with asyncio.timeout(WALL_S):
-                    text, problem = await _exchanged(process, request)
+                    result, problem = await _exchanged(process, request)
             except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
                 raise Refused(None, await self._cause(process)) from None
             except BaseException:
@@ -51,7 +66,19 @@ class Sandbox:
             self._idle.append(process)
         if problem is not None:
             raise Refused(None, problem)
-        return str(text)
+        return result
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Busy(f"the sandbox of templates and YAML was busy for {self._wait_s:g} s") from None
+        try:
+            yield
+        finally:
+            self._free.release()
 
     async def close(self) -> None:
         while self._idle:
@@ -71,13 +98,13 @@ class Sandbox:
         return "it needs too much memory"
 
 
-async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> list[str | None]:
+async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> list[Any]:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(len(request).to_bytes(4, "big") + request)
     await process.stdin.drain()
     size = int.from_bytes(await process.stdout.readexactly(4), "big")
-    answer: list[str | None] = json.loads(await process.stdout.readexactly(size))
+    answer: list[Any] = json.loads(await process.stdout.readexactly(size))
     return answer
 
 
@@ -94,30 +121,36 @@ async def _killed(process: asyncio.subprocess.Process) -> int:
 
 
 def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
-    """Renders until the other side goes away."""
+    """Works until the other side goes away."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server
     while head := asked.read(4):
-        source, names, values = json.loads(asked.read(int.from_bytes(head, "big")))
+        task, *given = json.loads(asked.read(int.from_bytes(head, "big")))
         signal.setitimer(signal.ITIMER_PROF, cpu_s)  # the kernel ends this process when it runs out
-        answer = json.dumps(_answer(source, tuple(names), values)).encode()
+        answer = json.dumps(_answer(TASKS[task], given)).encode()
         signal.setitimer(signal.ITIMER_PROF, 0)
         answered.write(len(answer).to_bytes(4, "big") + answer)
         answered.flush()
 
 
-def _answer(source: str, names: tuple[str, ...], values: dict[str, Any]) -> list[str | None]:
+def _answer(work: Callable[..., Any], given: list[Any]) -> list[Any]:
     try:
-        return [_template(source, names).render(values), None]
+        return [work(*given), None]
     except Refused as error:
         return [None, str(error)]
+
+
+def _rendered(source: str, names: list[str], values: dict[str, Any]) -> str:
+    return _template(source, tuple(names)).render(values)
 
 
 @lru_cache(maxsize=64)
 def _template(source: str, names: tuple[str, ...]) -> Template:
     return Template(source, names)
 
+
+TASKS: dict[str, Callable[..., Any]] = {"render": _rendered, "load_yaml": load}
 
 if __name__ == "__main__":
     main(float(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from cachetools import LRUCache
 
 from genai_spine import variables
-from genai_spine.errors import InvalidTemplate
+from genai_spine.errors import InvalidTemplate, ServiceUnavailable
 from genai_spine.sandbox import Refused, Template
-from genai_spine.sandbox_process import Sandbox
+from genai_spine.sandbox_process import Busy, Sandbox
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 FIELDS = ("system_prompt", "user_prompt_template")
@@ -44,7 +44,8 @@ class Templates:
     async def rendered(self, field: str, texts: Texts, values: Mapping[str, Any]) -> str:
         """The text of one field. values: of variables.completed(); one that is None stays undefined.
 
-        Raises InvalidTemplate for a template that fails with these values, or that takes too much.
+        Raises InvalidTemplate for a template that fails with these values, or that takes too much;
+        ServiceUnavailable where the sandbox has no place.
         """
         template = self._compiled(field, texts)
         given = {name: value for name, value in values.items() if value is not None}
@@ -54,6 +55,8 @@ class Templates:
             return template.render(given)
         except Refused as error:
             raise InvalidTemplate(field=field, problem=str(error)) from error
+        except Busy as error:
+            raise ServiceUnavailable(cause=str(error)) from error
 
     async def close(self) -> None:
         await self.sandbox.close()

@@ -123,7 +123,7 @@ class PromptService:
         return pb.ExportPromptsResponse(yaml=prompt_yaml.written(found), prompt_count=len(found))
 
     async def ImportPrompts(self, request: pb.ImportPromptsRequest, call: Call) -> pb.ImportPromptsResponse:
-        given = prompt_yaml.read(request.yaml)
+        given = await prompt_yaml.read_apart(request.yaml, self.prompts.templates.sandbox)
         response = pb.ImportPromptsResponse()
         async with self.prompts.changing(keep=not request.dry_run) as changes:
             for prompt in sorted(given, key=lambda prompt: prompt.slug):

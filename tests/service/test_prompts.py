@@ -11,7 +11,7 @@ import pytest
 
 from genai_spine import variables
 from genai_spine.v1 import completion_service_pb2 as completions
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, health_service_pb2, health_service_pb2_grpc
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 from tests.service.running import Running, failure
@@ -210,3 +210,34 @@ async def test_the_callers_own_temperature_is_not_dropped(booked: Running, stub:
     found = await failure(stub.ExecutePrompt(execution(prompt, temperature=0.2)))
     assert found.reason == "PROVIDER_REJECTED"
     assert len(booked.openai.bill.calls) == 1
+
+
+HOSTILE_YAML = {
+    "levels": "- " * 25_000 + "x",
+    "brackets": "[" * 25_000 + "]" * 25_000,
+    "braces": "{a: " * 25_000,
+    "open brackets": "[" * 500_000,
+    "a list": "[" + "a," * 249_000 + "]",
+    "a long text": "- {slug: a, name: " + "x" * 500_000 + "}",
+    "tags": "".join(f"%TAG !a{number}! b\n" for number in range(28_000)) + "--- a",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_YAML)
+async def test_hostile_yaml_is_refused_and_the_field_is_named(stub: Any, what: str) -> None:
+    failed = await failure(stub.ImportPrompts(pb.ImportPromptsRequest(yaml=HOSTILE_YAML[what])))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert failed.fields == ["yaml"]
+
+
+async def test_others_are_answered_while_hostile_yaml_is_read(booked: Running, stub: Any) -> None:
+    health: Any = health_service_pb2_grpc.HealthServiceStub(booked.channel)
+    request = pb.ImportPromptsRequest(yaml=HOSTILE_YAML["tags"])
+    imports = [asyncio.ensure_future(stub.ImportPrompts(request)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    for _ in range(5):
+        said = await health.GetHealth(health_service_pb2.GetHealthRequest())
+        assert said.status == "healthy"
+    assert not any(importing.done() for importing in imports)
+    for importing in imports:
+        assert (await failure(importing)).message == "yaml: it takes more than 2 s"

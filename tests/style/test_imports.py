@@ -60,6 +60,7 @@ EDITING = (
     *PROMPTS,
     "genai_spine.answer_schema",
     "genai_spine.fields",
+    "genai_spine.plain_yaml",
     "genai_spine.prompt_editor",
     "genai_spine.prompt_yaml",
 )
@@ -157,7 +158,8 @@ ALLOWED = {
     "genai_spine/capability_list.py": (*LEAVES, "genai_spine.capabilities", "genai_spine.openapi_schemas"),
     "genai_spine/counting.py": (*INFERENCE, "genai_spine.catalog"),
     "genai_spine/sandbox.py": (),
-    "genai_spine/sandbox_process.py": ("genai_spine.sandbox",),
+    "genai_spine/plain_yaml.py": ("genai_spine.sandbox",),
+    "genai_spine/sandbox_process.py": ("genai_spine.sandbox", "genai_spine.plain_yaml"),
     "genai_spine/variables.py": (*LEAVES, "genai_spine.sandbox"),
     "genai_spine/templates.py": (
         *LEAVES,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genai_spine.sandbox import Refused
-from genai_spine.sandbox_process import Sandbox
+from genai_spine.sandbox_process import PROCESSES, Busy, Sandbox
 
 DOUBLED = "{% set x = x ~ x %}"
 PAIRED = "{% set x = [x, x] %}{% set y = [y, y] %}"
@@ -87,3 +87,33 @@ async def test_the_process_does_not_know_the_keys_of_the_server(sandbox, monkeyp
 async def test_an_error_of_the_template_is_told(sandbox):
     with pytest.raises(Refused, match="line 2: division by zero"):
         await sandbox.render("\n{{ 1 / 0 }}", [], {})
+
+
+async def test_who_waits_too_long_for_a_process_is_told_so_and_the_next_one_is_served():
+    sandbox = Sandbox(cpu_s=1.0, wait_s=0.1)
+    endless = HOSTILE["a long range"]
+    ended = await asyncio.gather(
+        *(sandbox.render(endless, [], {}) for _ in range(PROCESSES + 3)), return_exceptions=True
+    )
+    assert [type(error) for error in ended] == [Refused] * PROCESSES + [Busy] * 3
+    assert await sandbox.render("{{ 1 * 2 }}", [], {}) == "2"
+    await sandbox.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"%TAG !a{number}! b\n" for number in range(28_000)) + "--- a",
+        "1" + ":1" * 249_000,
+    ],
+    ids=["tags", "base 60"],
+)
+async def test_yaml_that_takes_too_long_to_read_is_stopped(sandbox, text):
+    with pytest.raises(Refused, match=r"it takes more than 0.3 s"):
+        await sandbox.load_yaml(text)
+    assert await sandbox.load_yaml("[a, 1, null]") == ["a", 1, None]
+
+
+async def test_what_is_wrong_with_yaml_is_told(sandbox):
+    with pytest.raises(Refused, match="must not use aliases"):
+        await sandbox.load_yaml("[&a x, *a]")

@@ -6748,7 +6748,8 @@ class ImportPromptsRequest(betterproto2.Message):
 
     yaml: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    YAML, as ExportPrompts writes it; what a prompt leaves out gets its default. Required.
+    YAML, as ExportPrompts writes it; what a prompt leaves out gets its default. Required. Aliases are
+    refused, as are more than 1000 prompts, 50000 values, or 35 levels of lists and mappings.
     """
 
     dry_run: "bool | None" = betterproto2.field(2, betterproto2.TYPE_BOOL, optional=True)
