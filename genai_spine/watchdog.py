@@ -119,9 +119,11 @@ class Watchdog:
                 return
 
     async def _abort_when_hung(self) -> None:
-        period_s = min(LONGEST_PERIOD_S, self.timeout_s / LEAST_CHECKS)
+        most_silent = max(LEAST_CHECKS, ceil(self.timeout_s / LONGEST_PERIOD_S))
+        period_s = self.timeout_s / most_silent
+        most_closed = ceil(self.closed_s / period_s)
         silent = closed = 0
-        while silent * period_s < self.timeout_s and closed < ceil(self.closed_s / period_s):
+        while silent < most_silent and closed < most_closed:
             seen, _ = await asyncio.gather(self._check(period_s), asyncio.sleep(period_s))
             silent = silent + 1 if seen is Health.SILENT else 0
             closed = closed + 1 if seen is Health.CLOSED else 0
