@@ -117,6 +117,7 @@ def serve(
     ] = None,
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
+    telemetry.write_stack_when_aborted()
     from genai_spine import up as supervisor
     from genai_spine.server import serve as serve_until_stopped
 

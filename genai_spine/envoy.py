@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import envoy as envoy_wheel  # type: ignore[import-untyped]
+import structlog
 import yaml
 
 from genai_spine.servers import tied_to_us
+from genai_spine.watchdog import Health, abort
 
 PACKAGE = Path(__file__).parent
 DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"
@@ -31,6 +33,8 @@ POLL_S = 0.05
 LISTENER_DRAIN_S = 1
 
 Config = dict[str, Any]
+
+log = structlog.get_logger()
 
 
 class EnvoyError(OSError):
@@ -140,6 +144,15 @@ class Envoy:
         self.symbols_port = 0  # the same of the listener for symbol documentation; 0: there is none
         self.admin_port = 0
         self._process: Process | None = None
+        self._launched: tuple[Config, int] | None = None  # configuration and threads
+
+    @property
+    def part(self) -> str:
+        return "envoy"
+
+    @property
+    def named(self) -> Mapping[str, object]:
+        return {"port": self.port, "pid": self._process and self._process.pid}
 
     async def start(self, addresses: Addresses, worker_threads: int = 1) -> None:
         """Start Envoy and wait until it serves; access log lines go to stdout. Errors: EnvoyError.
@@ -154,14 +167,26 @@ class Envoy:
             # DIE_WITH_PARENT: the kernel looks at the thread that started Envoy.
             raise EnvoyError("Envoy must be started from the main thread")
         _write(config, self.run_dir)
+        self._launched = (config, worker_threads)
         self._process = await _spawn(self.run_dir, worker_threads)
         try:
             await asyncio.wait_for(self._ready(self._process), READY_TIMEOUT_S)
         except TimeoutError as error:
+            await self._kill()
             raise EnvoyError(f"Envoy was not ready within {READY_TIMEOUT_S:g} s: {self._log()}") from error
-        finally:
-            if not self.port:
-                await self._kill()
+        except BaseException:
+            await self._kill()
+            raise
+
+    async def restart(self) -> None:
+        """As it was launched, on the ports that it had. Errors: EnvoyError."""
+        if self._launched is None:
+            raise EnvoyError("Envoy was not started")
+        config, worker_threads = copy.deepcopy(self._launched[0]), self._launched[1]
+        ports = {"public": self.port, "symbols": self.symbols_port}
+        for listener in config["static_resources"]["listeners"]:
+            listener["address"]["socket_address"]["port_value"] = ports[listener["name"]]
+        await self.launch(config, worker_threads)
 
     async def _ready(self, process: Process) -> None:
         while not await self._is_live():
@@ -187,7 +212,23 @@ class Envoy:
         """Until Envoy ends; its exit status."""
         if self._process is None:
             raise EnvoyError("Envoy was not started")
-        return await self._process.wait()
+        status = await self._process.wait()
+        if status:
+            log.error("envoy_said", status=status, said=self._log())
+        return status
+
+    async def check(self, limit_s: float) -> Health:
+        """By its admin interface: that a server behind it is away or hangs is not Envoy's fault."""
+        try:
+            await self._admin("GET", "/ready", limit_s)
+        except (OSError, http.client.HTTPException):
+            return Health.SILENT
+        return Health.ANSWERS
+
+    async def abort(self) -> None:
+        """End it at once; wait() logs the stack that it writes."""
+        if self._process is not None:
+            await abort(self._process)
 
     async def drain(self) -> None:
         """Ask clients to leave and stop listening after LISTENER_DRAIN_S; calls in flight go on."""
@@ -226,8 +267,8 @@ class Envoy:
                 self._process.kill()
             await self._process.wait()
 
-    async def _admin(self, method: str, path: str) -> str:
-        return await asyncio.to_thread(_request, self.admin_port, method, path)
+    async def _admin(self, method: str, path: str, limit_s: float = QUIT_TIMEOUT_S) -> str:
+        return await asyncio.to_thread(_request, self.admin_port, method, path, limit_s)
 
     def _log(self) -> str:
         return _last_words((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
@@ -255,9 +296,9 @@ async def _spawn(run_dir: Path, worker_threads: int) -> Process:
         )
 
 
-def _request(port: int, method: str, path: str) -> str:
+def _request(port: int, method: str, path: str, limit_s: float) -> str:
     """One call of Envoy's admin interface: the body. Errors: OSError, http.client.HTTPException."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=QUIT_TIMEOUT_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
     try:
         connection.request(method, path)
         return connection.getresponse().read().decode()

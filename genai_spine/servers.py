@@ -1,4 +1,4 @@
-"""Server processes: started, watched, started again when they die, stopped in order.
+"""Server processes: started, asked for their health, stopped in order.
 
 One process listens on one port: with a shared port, a client that holds few connections (Envoy) would
 keep one process busy and leave the others idle.
@@ -10,30 +10,30 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from time import monotonic
+from dataclasses import dataclass
 
-import structlog
+from genai_spine.client import Client
+from genai_spine.watchdog import Failed, Health, abort
 
-START_S = 30.0  # a server that does not say its port within this has failed
-MANY_DEATHS = 5  # within DEATHS_S: it dies of something that a restart does not mend
-DEATHS_S = 60.0
+START_S = (
+    120.0  # a server that does not say its port within this hangs: slow machines and databases need less
+)
+EXIT_S = 5.0  # for a server that said something else, to end by itself
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
 
 # Run by Python in the child: the kernel ends the child when our main thread ends, however that happens,
 # and then it becomes what it was started for. Else an Envoy whose parent was killed would keep the port.
+# It leaves no core dump, which would hold prompts and keys. The limit is 1 byte, not 0: where the kernel
+# pipes dumps to a program, 0 still makes one.
 DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
+import ctypes, os, resource, signal, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent is gone already")
 os.execv(sys.argv[2], sys.argv[2:])
 """
-
-log = structlog.get_logger()
-
-
-class Failed(Exception):
-    """A part could not be started or does not stay up; says which and why."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,14 @@ class ServerProcess:
     port: int  # 0: any; the process says which
     environment: Mapping[str, str]
     process: asyncio.subprocess.Process | None = None
-    deaths: list[float] = field(default_factory=list)
+
+    @property
+    def part(self) -> str:
+        return "server"
+
+    @property
+    def named(self) -> Mapping[str, object]:
+        return {"lane": self.lane, "port": self.port, "pid": self.process and self.process.pid}
 
     async def start(self) -> None:
         """Returns when it takes calls. Raises Failed."""
@@ -66,20 +73,38 @@ class ServerProcess:
             async with asyncio.timeout(START_S):
                 line = await self._stdout().readline()
             self.port = json.loads(line)["port"]
-        except (TimeoutError, ValueError, KeyError):
-            await self.stop(0)
-            raise Failed(f"a server on lane {self.lane} did not start; its log above says why") from None
+        except TimeoutError:
+            await abort(self.process)
+            raise self._failed(f"said no port within {START_S:g} s") from None
+        except (ValueError, KeyError):
+            await self.stop(EXIT_S)
+            raise self._failed(f"ended with status {self.process.returncode}") from None
 
-    async def keep(self) -> None:
-        """Starts it again whenever it dies. Raises Failed when it dies too often."""
-        while True:
-            status = await self._running().wait()
-            now = monotonic()
-            self.deaths = [then for then in self.deaths if now - then < DEATHS_S] + [now]
-            log.error("server_died", lane=self.lane, port=self.port, status=status)
-            if len(self.deaths) >= MANY_DEATHS:
-                raise Failed(f"the server on lane {self.lane} died {MANY_DEATHS} times in {DEATHS_S:g} s")
-            await self.start()
+    def _failed(self, why: str) -> Failed:
+        return Failed(f"a server on lane {self.lane} did not start: it {why}; its log above says more")
+
+    async def restart(self) -> None:
+        await self.start()
+
+    async def wait(self) -> int:
+        return await self._running().wait()
+
+    async def check(self, limit_s: float) -> Health:
+        """By grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
+        asked = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
+        match await Client(asked).health_or_error("", limit_s):
+            case "SERVING" | "NOT_SERVING":
+                return Health.ANSWERS
+            case "UNAVAILABLE":
+                return Health.CLOSED
+            case (
+                _
+            ):  # no answer in time; or refused by the library below our code, which may hang all the same
+                return Health.SILENT
+
+    async def abort(self) -> None:
+        """Ends it at once; its log has the stack of every thread."""
+        await abort(self._running())
 
     async def stop(self, grace_s: float) -> None:
         """SIGTERM lets running calls finish; SIGKILL after grace_s."""
@@ -106,7 +131,10 @@ class ServerProcess:
 
 
 def tied_to_us() -> tuple[str, ...]:
-    """What to put before a command so that it does not outlive this process; nothing where only Linux can."""
+    """Words before a command, so that it does not outlive this process and leaves no core dump.
+
+    None where only Linux can do that.
+    """
     if sys.platform != "linux":
         return ()
     return (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))

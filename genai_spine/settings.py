@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
     )
     drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
+    health_timeout: float = Field(
+        30.0,
+        ge=1,
+        le=86400,
+        description="Seconds without an answer to health checks, after which a process is replaced.",
+    )
 
     # Documentation of symbols. load() takes these also without the prefix.
     host: str | None = Field(

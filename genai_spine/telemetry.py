@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import faulthandler
 import logging
 import sys
 from typing import Any, BinaryIO
@@ -39,6 +40,11 @@ def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
     # What libraries log goes the same way; grpc tells of every client that hung up, which is no news.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
+
+
+def write_stack_when_aborted() -> None:
+    """SIGABRT, and crashes, write the stack of every thread to standard error before the process ends."""
+    faulthandler.enable()
 
 
 class _Lines:

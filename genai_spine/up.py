@@ -15,9 +15,10 @@ import typer
 
 from genai_spine import doctor
 from genai_spine.envoy import Addresses, Envoy, effective
-from genai_spine.servers import Failed, ServerProcess
+from genai_spine.servers import ServerProcess
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.watchdog import Child, Watchdog
 
 STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking, closing
 
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 
 
 async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
-    """Runs until SIGTERM or SIGINT. Raises Failed when a part does not start or stay up."""
+    """Runs until SIGTERM or SIGINT. Raises Failed when a part does not start; later it is restarted."""
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
@@ -54,7 +55,7 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
                     },
                     as_json=as_json,
                 )
-                await _keep(servers, edge, stopping)
+                await _keep([*servers, edge], settings, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
 
@@ -69,7 +70,7 @@ async def serve(settings: Settings) -> None:
     try:
         await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
         typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-        await _keep(servers, None, stopping)
+        await _keep(servers, settings, stopping)
     finally:
         await _stop(servers, None, settings.drain_timeout)
 
@@ -139,17 +140,11 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
     )
 
 
-async def _keep(servers: Sequence[ServerProcess], edge: Envoy | None, stopping: asyncio.Event) -> None:
-    """Until stopping is set. Raises Failed when a server dies too often, or Envoy dies."""
-    watched = [server.keep() for server in servers]
-    if edge is not None:
-        watched.append(_edge_died(edge))
-    await _first(stopping, asyncio.gather(*watched))
-
-
-async def _edge_died(edge: Envoy) -> None:
-    status = await edge.wait()
-    raise Failed(f"Envoy ended with status {status}; its log above says why")
+async def _keep(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
+    """Replaces what exits or hangs, until stopping is set."""
+    drain_s = settings.drain_delay + settings.drain_timeout + STOP_MARGIN_S
+    watchdogs = [Watchdog(child, settings.health_timeout, drain_s) for child in children]
+    await _first(stopping, asyncio.gather(*(watchdog.keep() for watchdog in watchdogs)))
 
 
 async def _first(stopping: asyncio.Event, job: "asyncio.Future[list[None]]") -> None:

@@ -66,6 +66,8 @@ class TestValues:
             ("CONNECT_TIMEOUT", "0"),
             ("TOKEN_TIMEOUT", "nan"),
             ("PROCESSES", "0"),
+            ("HEALTH_TIMEOUT", "0.5"),
+            ("HEALTH_TIMEOUT", "inf"),
             ("AUTH", "on"),
             ("API_HOST", "0.0.0.0"),
             ("GRPC_HOST", "::"),

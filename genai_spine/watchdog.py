@@ -1,0 +1,154 @@
+"""Watchdog: a child process that exits or stops answering its health check is replaced, after a backoff.
+
+A check is asked for every period and fails when it has no answer by then. Only failures in a row count, and
+none counts for more than a period: a machine that slept through the night has missed one check, not 5000.
+"""
+
+import asyncio
+import contextlib
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from math import ceil
+from random import uniform
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+LONGEST_PERIOD_S = 5.0
+LEAST_CHECKS = 6  # that fail in a row before a process counts as hung
+STACK_S = 2.0  # to write where it hangs, before SIGKILL
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+STEADY_S = 60.0  # a process that ran for this long starts with a clean record
+
+log = structlog.get_logger()
+
+
+class Failed(Exception):
+    """A part could not be started; says which and why."""
+
+
+class Health(Enum):
+    ANSWERS = "answers"
+    SILENT = "silent"  # it takes the connection, or seems to, and says nothing
+    CLOSED = "closed"  # it takes no connections: so does a server that lets its last calls finish
+
+
+class Child(Protocol):
+    """A process that a watchdog keeps running."""
+
+    @property
+    def part(self) -> str:
+        """What it is: server or envoy. Log events begin with it."""
+
+    @property
+    def named(self) -> Mapping[str, object]:
+        """What tells it from others in the log."""
+
+    async def restart(self) -> None:
+        """Returns when it answers on its old port. Raises Failed or OSError, and then leaves no process."""
+
+    async def wait(self) -> int:
+        """Until it exits; its status."""
+
+    async def check(self, limit_s: float) -> Health:
+        """Its health, asked within limit_s."""
+
+    async def abort(self) -> None:
+        """Ends it when it hangs."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Exponential backoff with jitter: none after the first death, then 0.5 s, 1 s, 2 s, ... up to 30 s."""
+
+    deaths: int = 0  # in a row
+
+    def next_s(self) -> float:
+        self.deaths += 1
+        if self.deaths == 1:
+            return 0.0
+        doublings = min(self.deaths - 2, 10)
+        return uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """Of one child that has been started."""
+
+    child: Child
+    timeout_s: float  # of silence
+    closed_s: float  # that it may take no connections: longer than it takes to drain
+    backoff: Backoff = field(default_factory=Backoff)
+
+    async def keep(self) -> None:
+        """Replaces the process whenever it exits or hangs. Ends by being cancelled only.
+
+        It never gives up: what has worked once is not a wrong configuration.
+        """
+        while True:
+            since = monotonic()
+            status = await self._ended()
+            if monotonic() - since >= STEADY_S:
+                self.backoff = Backoff()
+            await self._replace(status)
+
+    async def _ended(self) -> int:
+        watching = asyncio.ensure_future(self._abort_when_hung())
+        try:
+            return await self.child.wait()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _replace(self, status: int) -> None:
+        pause_s = self.backoff.next_s()
+        self._error("died", status=status, restart_in_s=round(pause_s, 2))
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self.child.restart()
+            except (Failed, OSError) as error:
+                pause_s = self.backoff.next_s()
+                self._error("not_restarted", error=str(error), restart_in_s=round(pause_s, 2))
+            else:
+                log.info(f"{self.child.part}_restarted", **self.child.named)
+                return
+
+    async def _abort_when_hung(self) -> None:
+        most_silent = max(LEAST_CHECKS, ceil(self.timeout_s / LONGEST_PERIOD_S))
+        period_s = self.timeout_s / most_silent
+        most_closed = ceil(self.closed_s / period_s)
+        silent = closed = 0
+        while silent < most_silent and closed < most_closed:
+            seen, _ = await asyncio.gather(self._check(period_s), asyncio.sleep(period_s))
+            silent = silent + 1 if seen is Health.SILENT else 0
+            closed = closed + 1 if seen is Health.CLOSED else 0
+        self._error("hung", checks_failed=silent or closed, every_s=round(period_s, 2), seen=seen.value)
+        await self.child.abort()
+
+    async def _check(self, limit_s: float) -> Health:
+        try:
+            return await self.child.check(limit_s)
+        except Exception:  # a fault of ours: the process is left alone
+            log.exception("health_check_failed", **self.child.named)
+            return Health.ANSWERS
+
+    def _error(self, what: str, **details: object) -> None:
+        log.error(f"{self.child.part}_{what}", **self.child.named, **details)
+
+
+async def abort(process: Process) -> None:
+    """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_S."""
+    with contextlib.suppress(ProcessLookupError):  # it ended in between
+        process.send_signal(signal.SIGABRT)
+        process.send_signal(signal.SIGCONT)  # a stopped process would not see SIGABRT
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STACK_S):
+                await process.wait()
+                return
+        process.kill()
+    await process.wait()
