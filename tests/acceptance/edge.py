@@ -5,7 +5,7 @@ import base64
 import json
 import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 POSTS = (CREATE, STREAM, CHAT, EMBEDDINGS)
 LEAKS = {"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding"}
-FOREIGN = {"origin": "https://page.example"}
+PAGE = {"origin": "http://localhost:3000"}  # of this machine; it may call
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
@@ -77,13 +77,15 @@ class Answer:
 
 
 @asynccontextmanager
-async def edge_with(folder: Path, **lanes: list[EdgeServer]) -> AsyncIterator[Edge]:
+async def edge_with(
+    folder: Path, *, host: str = "127.0.0.1", origins: Sequence[str] = (), **lanes: list[EdgeServer]
+) -> AsyncIterator[Edge]:
     """An Envoy for these servers, which run already. `edge.server` is the first of lane cpu."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for 1,000 connections; Envoy inherits it
     ports = {lane: [("127.0.0.1", server.port) for server in servers] for lane, servers in lanes.items()}
     envoy = Envoy(folder)
-    await envoy.start(Addresses(port=0, lanes=ports))
+    await envoy.start(Addresses(host=host, port=0, lanes=ports, origins=origins))
     try:
         async with clients(envoy) as (http, channel):
             yield Edge(envoy, lanes["cpu"][0], http, channel)
@@ -114,7 +116,7 @@ async def grpc_web(edge: Edge, text: bool = False, **headers: str) -> Answer:
     kind = "application/grpc-web-text" if text else "application/grpc-web+proto"
     frame = b"\0\0\0\0\0"
     data = base64.b64encode(frame) if text else frame
-    sent = {"content-type": kind, "accept": kind, **FOREIGN}
+    sent = {"content-type": kind, "accept": kind, **PAGE}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     answer = await edge.call("POST", "/genai_spine.v1.HealthService/GetHealth", data=data, headers=sent)
     assert answer.status == 200

@@ -18,7 +18,6 @@ from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
 from tests.acceptance.edge import (
     CHAT,
     CREATE,
-    FOREIGN,
     STREAM,
     Edge,
     check_both_shapes,
@@ -186,27 +185,6 @@ async def test_grpc_web_in_binary_and_in_text(edge: Edge) -> None:
     text = (await grpc_web(edge, text=True)).body  # pieces, each with its own padding
     parts = [base64.b64decode(text[start : start + 4]) for start in range(0, len(text), 4)]
     assert b"".join(parts).endswith(b"grpc-status:0\r\ngrpc-message:\r\n")
-
-
-# --- CORS
-
-
-async def test_preflight_allows_every_origin_and_the_headers_it_asks_for(edge: Edge) -> None:
-    asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-a"}
-    answer = await edge.call("OPTIONS", CHAT, headers=FOREIGN | asked)
-    assert answer.status == 200
-    assert answer.headers["access-control-allow-origin"] == FOREIGN["origin"]
-    assert answer.headers["access-control-allow-headers"] == "authorization,x-a"
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    assert edge.server.calls == []
-
-
-@pytest.mark.parametrize(("path", "script"), [("/health", ""), ("/health", "refuse"), ("/nowhere", "")])
-async def test_pages_may_read_our_headers_also_on_errors(edge: Edge, path: str, script: str) -> None:
-    answer = await edge.call("GET", path, script, headers=FOREIGN)
-    assert answer.headers["access-control-allow-origin"] == FOREIGN["origin"]
-    exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"x-request-id", "retry-after", "grpc-status", "x-genai-cost-usd", "x-cache", "*"} <= exposed
 
 
 # --- Request ids

@@ -173,9 +173,21 @@ async def test_the_own_port_has_these_two_paths_only(own: Client, path: str) -> 
     assert "GET /health and POST /generate" in answer.json["detail"]
 
 
-async def test_a_page_of_another_origin_may_call_it(own: Client) -> None:
-    answer = await own.post("/generate", batch(1), origin="https://page.example")
-    assert answer.headers["access-control-allow-origin"] in ("*", "https://page.example")
+async def test_a_page_of_this_machine_may_call_it(own: Client) -> None:
+    answer = await own.post("/generate", batch(1), origin="http://localhost:3000")
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/models"])
+@pytest.mark.parametrize("header", [{"origin": "https://page.example"}, {"host": "page.example:8003"}])
+async def test_other_pages_and_names_are_refused_before_a_provider_is_called(
+    own: Client, openai_upstream: UpstreamProcess, path: str, header: dict[str, str]
+) -> None:
+    answer = await own.post(path, batch(1), **header)
+    assert (answer.status, answer.json["error"]["code"]) == (403, "FORBIDDEN")
+    assert "access-control-allow-origin" not in answer.headers
+    assert openai_upstream.bill() == []
 
 
 async def test_events_are_server_sent_events(public: Client) -> None:

@@ -105,6 +105,15 @@ def test_envoys_files_and_port_are_where_its_configuration_says() -> None:
     assert (admin["address"], admin["port_value"]) == ("127.0.0.1", 9901)
 
 
+def test_envoy_is_given_every_variable_that_its_configuration_reads() -> None:
+    read = set(re.findall(r'os\.getenv\("(\w+)"\)', (ROOT / "envoy.yaml").read_text("utf-8")))
+    assert read == SERVICES["envoy"]["environment"].keys()
+    (public, own) = SERVICES["envoy"]["ports"]
+    assert all(
+        port.startswith(SERVICES["envoy"]["environment"]["GENAI_PUBLISH_HOST"]) for port in (public, own)
+    )
+
+
 def test_image_of_envoy_is_the_version_that_is_tested_here() -> None:
     assert SERVICES["envoy"]["image"] == f"envoyproxy/envoy:v{envoy.version()}"
 

@@ -1,4 +1,4 @@
-"""The overlay changes addresses only; what Envoy says when it cannot start reaches the operator."""
+"""The overlay changes addresses and who may call; what Envoy says of a failed start reaches the operator."""
 
 import asyncio
 import copy
@@ -32,7 +32,7 @@ def differences(one: Any, other: Any, path: str = "") -> set[str]:
     return set() if one == other else {path}
 
 
-def test_overlay_touches_addresses_and_nothing_else() -> None:
+def test_overlay_touches_addresses_and_who_may_call_and_nothing_else() -> None:
     config = envoy.load()
     before = copy.deepcopy(config)
     addresses = Addresses(
@@ -48,6 +48,7 @@ def test_overlay_touches_addresses_and_nothing_else() -> None:
     listeners = [f"/static_resources/listeners/{name}" for name in ("public", "symbols")]
     filters = "filter_chains/0/filters/envoy.filters.network.http_connection_manager"
     transcoder = f"{filters}/typed_config/http_filters/envoy.filters.http.grpc_json_transcoder/typed_config"
+    routes = f"{filters}/typed_config/route_config/virtual_hosts/all/typed_per_filter_config"
     clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
     endpoint = "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address"
     assert differences(config, changed) == {
@@ -55,6 +56,7 @@ def test_overlay_touches_addresses_and_nothing_else() -> None:
         *(f"{listener}/address/socket_address/address" for listener in listeners),
         *(f"{listener}/address/socket_address/port_value" for listener in listeners),
         *(f"{listener}/{transcoder}/proto_descriptor" for listener in listeners),
+        *(f"{listener}/{routes}/envoy.filters.http.lua" for listener in listeners),
         *(f"{cluster}/type" for cluster in clusters),
         "/static_resources/clusters/spine_cpu/load_assignment/endpoints/0/lb_endpoints",  # one more server
         f"/static_resources/clusters/spine_gpu/{endpoint}/address",
@@ -74,6 +76,21 @@ def test_overlay_puts_the_servers_into_their_lanes() -> None:
         for cluster in changed["static_resources"]["clusters"]
     }
     assert found == {"spine_cpu": LANES["cpu"], "spine_gpu": LANES["gpu"], "spine_batch": []}
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts"),
+    [("127.0.0.1", {}), ("::1", {}), ("localhost", {}), ("0.0.0.0", {"*": True}), ("10.0.0.5", {"*": True})],
+)
+def test_overlay_says_to_each_listener_who_may_call(host: str, hosts: dict[str, bool]) -> None:
+    addresses = Addresses(host=host, symbols=("127.0.0.1", 1), origins=("https://a.example",))
+    found = [
+        envoy._manager(listener)["route_config"]["virtual_hosts"][0]["typed_per_filter_config"]
+        for listener in envoy.overlay(envoy.load(), addresses)["static_resources"]["listeners"]
+    ]
+    said = [one["envoy.filters.http.lua"]["filter_context"] for one in found]
+    pages = {"https://a.example": True}
+    assert said == [{"hosts": hosts, "origins": pages}, {"hosts": {}, "origins": pages}]
 
 
 def test_listener_for_symbols_is_left_out_unless_it_has_an_address() -> None:

@@ -75,6 +75,8 @@ class TestValues:
             ("MODEL_ALIASES", "=openai:x"),
             ("MODEL_ALIASES", "{broken"),
             ("STORAGE_BACKEND", "mongo"),
+            ("CORS_ORIGINS", "app.example.com"),
+            ("CORS_ORIGINS", "https://a.example,null"),
         ],
     )
     def test_what_cannot_be_is_refused_by_its_name(
@@ -88,6 +90,11 @@ class TestValues:
     ) -> None:
         found = loaded(monkeypatch, GENAI_API_HOST="0.0.0.0", GENAI_AUTH="off")
         assert found.api_host == "0.0.0.0"
+
+    def test_origins_are_a_list_and_none_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert settings.load().cors_origins == ()
+        found = loaded(monkeypatch, GENAI_CORS_ORIGINS=" https://A.example, http://b.example:3000,,* ")
+        assert found.cors_origins == ("https://a.example", "http://b.example:3000", "*")
 
     @pytest.mark.parametrize(
         "text",
