@@ -7,7 +7,7 @@ TS := clients/typescript
 GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint generate check-generated breaking lock bench acceptance clean
+.PHONY: help install run test check lint generate check-generated breaking lock audit bench acceptance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -63,6 +63,9 @@ breaking: ## proto/ keeps its promises to callers built against main
 lock: ## rewrite the lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+audit: install ## known vulnerabilities of the locked packages
+	$(BIN)/python -m tests.style.audit
 
 bench: install ## measure against a direct call, printed as ratios
 	$(BIN)/python -m bench
