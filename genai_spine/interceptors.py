@@ -1,8 +1,8 @@
 """The door: every RPC of ours passes here once, in and out.
 
 In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors
-become google.rpc.Status with details, anything else becomes INTERNAL without its cause, and one line is
-logged. Behind the door, nothing sees a grpc type.
+become google.rpc.Status with details (in a stream over REST that has begun, its last message), anything
+else becomes INTERNAL without its cause, and one line is logged. Behind the door, nothing sees a grpc type.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from genai_spine import edge, fields
+from genai_spine import edge, fields, stream_end
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
@@ -48,6 +48,7 @@ class Door:
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.running = 0
+        self.streams = stream_end.RunningStreams()
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
@@ -63,10 +64,11 @@ class Door:
         streaming = handler.response_streaming
         make = grpc.unary_stream_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
         bare = handler.unary_stream if streaming else handler.unary_unary
+        serialize = handler.response_serializer
         return make(
             self._stream(method, bare) if streaming else self._unary(method, bare),
             request_deserializer=_tolerant(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=_raw_or(serialize) if streaming else serialize,
         )
 
     def _unary(self, method: str, behaviour: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
@@ -87,17 +89,23 @@ class Door:
     def _stream(self, method: str, behaviour: Streaming) -> Callable[[Message, Context], Awaitable[None]]:
         async def answer(request: Message, context: Context) -> None:
             call = self._enter(method, context)
-            sent = 0
+            sent, last = 0, None
             try:
-                self._admit(request)
-                async with aclosing(behaviour(request, call)) as messages:
-                    async for message in messages:
-                        if not sent and call.headers and call.path:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
-                        sent += 1
-                        await context.write(message)
+                with self.streams.one():
+                    self._admit(request)
+                    async with aclosing(behaviour(request, call)) as messages:
+                        async for message in messages:
+                            if not sent and call.headers and call.path:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                            sent, last = sent + 1, message
+                            await context.write(message)
             except BaseException as error:
-                await self._leave(context, call, error)
+                if last is None or not call.path:
+                    await self._leave(context, call, error)
+                told = self._known(call, error)
+                self._log(call, "OK", messages=sent, error_in_stream=str(told))
+                await context.write(stream_end.last_message(last, sent, told, call))
+                return
             error_in_stream = str(call.failure) if call.failure else None
             self._log_soon(call, messages=sent, error_in_stream=error_in_stream)
 
@@ -130,20 +138,23 @@ class Door:
         fields.check(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
-        """Ends the call with the error's status; what is no SpineError is logged with its traceback."""
+        """Ends the call with the error's status."""
+        told = self._known(call, error)
+        self._log(call, code_pb2.Code.Name(told.code), reason=told.reason_name, error=str(told))
+        message = _short(str(told), LONGEST_MESSAGE, escaped=True)
+        await context.abort(CODES[told.code], message, _trailers(told, call))
+        raise AssertionError("abort returned")
+
+    def _known(self, call: Call, error: BaseException) -> SpineError:
+        """The error as a caller may see it; what is no SpineError is logged with its traceback."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._log(call, "CANCELLED")
             raise error
-        if not isinstance(error, SpineError):
-            log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=error)
-            error = InternalError()
-        elif isinstance(error, InternalError):
-            cause = error.__cause__ or error
-            log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=cause)
-        self._log(call, code_pb2.Code.Name(error.code), reason=error.reason_name, error=str(error))
-        message = _short(str(error), LONGEST_MESSAGE, escaped=True)
-        await context.abort(CODES[error.code], message, _trailers(error, call))
-        raise AssertionError("abort returned")
+        if isinstance(error, SpineError) and not isinstance(error, InternalError):
+            return error
+        cause = error.__cause__ or error if isinstance(error, InternalError) else error
+        log.error("internal_error", request_id=call.request_id, method=call.method, exc_info=cause)
+        return error if isinstance(error, InternalError) else InternalError()
 
     def _log_soon(self, call: Call, **more: object) -> None:
         """After the answer has gone out: the caller does not wait for our log."""
@@ -201,6 +212,11 @@ def _short(text: str, longest: int, *, escaped: bool = False) -> str:
         if size > longest:
             return text[:at] + "..."
     return text
+
+
+def _raw_or(serialize: Callable[[Message], bytes]) -> Callable[[Message | bytes], bytes]:
+    """Bytes go out as they are: those that stand for no message."""
+    return lambda message: message if isinstance(message, bytes) else serialize(message)
 
 
 class Unreadable(str):

@@ -116,6 +116,7 @@ FILES = (
 
 LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
 LARGEST_ANSWER = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
+LAST_WORDS_S = 1.0  # for the streams that a stop cuts to end with the reason
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_ANSWER),
@@ -174,8 +175,10 @@ class Server:
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
         until = monotonic() + self.drain_s
-        await self.grpc.stop(self.drain_s)
+        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.door.streams.cut)
+        await self.grpc.stop(self.drain_s + LAST_WORDS_S)
         last_orders.cancel()
+        time_is_up.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.sweeper.stop()
         for upstream in self.upstreams.values():

@@ -10,7 +10,6 @@ from genai_spine.capabilities import CAPABILITIES, base
 from genai_spine.capabilities.context import Context, Limits, Services
 from genai_spine.capability_list import CapabilityList
 from genai_spine.catalog import Catalog
-from genai_spine.errors import SpineError
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 
@@ -90,18 +89,11 @@ class CapabilityService:
     async def StreamCapability(
         self, request: pb.StreamCapabilityRequest, call: Call
     ) -> AsyncGenerator[pb.CapabilityEvent]:
-        member, sent = request.WhichOneof("request") or "", 0
+        member = request.WhichOneof("request") or ""
         capability, context = CAPABILITIES[member.replace("_", "-")], Context(self._services, call)
         async with aclosing(base.stream(capability, getattr(request, member), context)) as events:
-            try:
-                async for event in events:
-                    sent += 1
-                    yield event
-            except SpineError as error:
-                if not sent or not call.path:
-                    raise
-                call.failure = error
-                yield pb.CapabilityEvent(sequence=sent, error=_told(error, call))
+            async for event in events:
+                yield event
 
     async def ListCapabilities(
         self, request: pb.ListCapabilitiesRequest, call: Call
@@ -111,9 +103,3 @@ class CapabilityService:
     async def _run(self, name: str, request: Message, call: Call) -> Message:
         response: Message = await CAPABILITIES[name].run(request, Context(self._services, call))
         return response
-
-
-def _told(error: SpineError, call: Call) -> pb.CapabilityError:
-    told = pb.CapabilityError(code=error.rest_code, message=str(error), request_id=call.request_id)
-    told.details.update(error.metadata)
-    return told

@@ -92,7 +92,8 @@ class CompletionServiceServicer:
     def StreamCompletion(self, request, context):
         """StreamCompletion generates the answer and sends it piece by piece. Pieces that arrive together
         leave together. The last chunk has usage and cost. Over REST each chunk is one SSE event.
-        Errors: as CreateCompletion; an error after the first chunk ends the stream with that status.
+        Errors: as CreateCompletion; an error after the first chunk ends the stream with that status, and over
+        REST with a last event that has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

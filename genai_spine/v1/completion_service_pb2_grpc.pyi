@@ -45,7 +45,8 @@ class CompletionServiceStub:
     StreamCompletion: _grpc.UnaryStreamMultiCallable[_completion_service_pb2.CreateCompletionRequest, _completion_service_pb2.CompletionChunk]
     """StreamCompletion generates the answer and sends it piece by piece. Pieces that arrive together
     leave together. The last chunk has usage and cost. Over REST each chunk is one SSE event.
-    Errors: as CreateCompletion; an error after the first chunk ends the stream with that status.
+    Errors: as CreateCompletion; an error after the first chunk ends the stream with that status, and over
+    REST with a last event that has it.
     """
     CreateEmbeddings: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.CreateEmbeddingsRequest, _completion_service_pb2.CreateEmbeddingsResponse]
     """CreateEmbeddings returns one vector for each input, in the order of the inputs.
@@ -85,7 +86,8 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     StreamCompletion: _aio.UnaryStreamMultiCallable[_completion_service_pb2.CreateCompletionRequest, _completion_service_pb2.CompletionChunk]  # type: ignore[assignment]
     """StreamCompletion generates the answer and sends it piece by piece. Pieces that arrive together
     leave together. The last chunk has usage and cost. Over REST each chunk is one SSE event.
-    Errors: as CreateCompletion; an error after the first chunk ends the stream with that status.
+    Errors: as CreateCompletion; an error after the first chunk ends the stream with that status, and over
+    REST with a last event that has it.
     """
     CreateEmbeddings: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.CreateEmbeddingsRequest, _completion_service_pb2.CreateEmbeddingsResponse]  # type: ignore[assignment]
     """CreateEmbeddings returns one vector for each input, in the order of the inputs.
@@ -134,7 +136,8 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_completion_service_pb2.CompletionChunk], _abc.AsyncIterator[_completion_service_pb2.CompletionChunk]]:
         """StreamCompletion generates the answer and sends it piece by piece. Pieces that arrive together
         leave together. The last chunk has usage and cost. Over REST each chunk is one SSE event.
-        Errors: as CreateCompletion; an error after the first chunk ends the stream with that status.
+        Errors: as CreateCompletion; an error after the first chunk ends the stream with that status, and over
+        REST with a last event that has it.
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,7 @@
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import execution_pb2 as _execution_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -163,7 +164,7 @@ class CreateSpeechRequest(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
 
 class SpeechChunk(_message.Message):
-    __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id")
+    __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "error")
     DATA_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +174,7 @@ class SpeechChunk(_message.Message):
     COST_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     media_type: str
     model: str
@@ -182,4 +184,5 @@ class SpeechChunk(_message.Message):
     cost: _completion_service_pb2.Cost
     request_id: str
     execution_id: str
-    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ...) -> None: ...
+    error: _stream_error_pb2.StreamError
+    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...

@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -420,12 +421,14 @@ class ExecutePromptResponse(_message.Message):
     def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ...) -> None: ...
 
 class PromptEvent(_message.Message):
-    __slots__ = ("text", "result")
+    __slots__ = ("text", "result", "error")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     text: str
     result: ExecutePromptResponse
-    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[ExecutePromptResponse, _Mapping]] = ...) -> None: ...
+    error: _stream_error_pb2.StreamError
+    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[ExecutePromptResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
 
 class ExportPromptsRequest(_message.Message):
     __slots__ = ("prompt_ids", "include_system")

@@ -1,5 +1,6 @@
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -181,13 +182,15 @@ class PullModelRequest(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class PullModelResponse(_message.Message):
-    __slots__ = ("status", "digest", "total_bytes", "completed_bytes")
+    __slots__ = ("status", "digest", "total_bytes", "completed_bytes", "error")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     status: str
     digest: str
     total_bytes: int
     completed_bytes: int
-    def __init__(self, status: _Optional[str] = ..., digest: _Optional[str] = ..., total_bytes: _Optional[int] = ..., completed_bytes: _Optional[int] = ...) -> None: ...
+    error: _stream_error_pb2.StreamError
+    def __init__(self, status: _Optional[str] = ..., digest: _Optional[str] = ..., total_bytes: _Optional[int] = ..., completed_bytes: _Optional[int] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...

@@ -1,6 +1,7 @@
 import datetime
 
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -132,7 +133,7 @@ class EstimateDocumentSymbolsResponse(_message.Message):
     def __init__(self, symbol_count: _Optional[int] = ..., estimated_tokens: _Optional[int] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., max_cost: _Optional[float] = ..., max_cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., shortened_count: _Optional[int] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
 
 class SymbolEvent(_message.Message):
-    __slots__ = ("envelope_version", "timestamp", "job_id", "event_id", "parent_event_id", "source", "type", "status", "sequence", "payload", "context", "meta", "result")
+    __slots__ = ("envelope_version", "timestamp", "job_id", "event_id", "parent_event_id", "source", "type", "status", "sequence", "payload", "context", "meta", "result", "error")
     ENVELOPE_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +147,7 @@ class SymbolEvent(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     envelope_version: str
     timestamp: _timestamp_pb2.Timestamp
     job_id: str
@@ -159,7 +161,8 @@ class SymbolEvent(_message.Message):
     context: SymbolEventContext
     meta: SymbolEventMeta
     result: DocumentSymbolsResponse
-    def __init__(self, envelope_version: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_id: _Optional[str] = ..., event_id: _Optional[str] = ..., parent_event_id: _Optional[str] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Union[SymbolEventPayload, _Mapping]] = ..., context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., meta: _Optional[_Union[SymbolEventMeta, _Mapping]] = ..., result: _Optional[_Union[DocumentSymbolsResponse, _Mapping]] = ...) -> None: ...
+    error: _stream_error_pb2.StreamError
+    def __init__(self, envelope_version: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_id: _Optional[str] = ..., event_id: _Optional[str] = ..., parent_event_id: _Optional[str] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Union[SymbolEventPayload, _Mapping]] = ..., context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., meta: _Optional[_Union[SymbolEventMeta, _Mapping]] = ..., result: _Optional[_Union[DocumentSymbolsResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
 
 class SymbolEventPayload(_message.Message):
     __slots__ = ("symbol_count", "estimated_tokens", "symbol_id", "token_count", "total_tokens", "total_cost", "duration_ms", "warnings", "done", "total")

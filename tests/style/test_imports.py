@@ -174,7 +174,13 @@ ALLOWED = {
     "genai_spine/shipped.py": EDITING,
     "genai_spine/prompt_execution.py": (*INFERENCE, *PROMPTS),
     "genai_spine/services/": SERVICES,
-    "genai_spine/interceptors.py": (*LEAVES, "genai_spine.edge", "genai_spine.fields"),
+    "genai_spine/interceptors.py": (
+        *LEAVES,
+        "genai_spine.edge",
+        "genai_spine.fields",
+        "genai_spine.stream_end",
+    ),
+    "genai_spine/stream_end.py": (*LEAVES, "genai_spine.edge"),
 }
 SETTINGS_READERS = {"settings.py", "cli.py", "server.py", "up.py", "doctor.py", "__main__.py"}
 

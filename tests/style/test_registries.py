@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
 from google.rpc import code_pb2
 
 from genai_spine import errors
@@ -82,6 +84,24 @@ def test_every_error_reason_has_an_example():
         comment = re.search(rf"((?: *//.*\n)+) *{reason} = ", text)
         assert comment, reason
         assert '{"code":' in comment[1], reason
+
+
+def test_every_stream_over_rest_can_say_what_ended_it():
+    """By an `error` of the shape of the unary body; bytes have none and are reset (stream_end.py)."""
+    protos = (PACKAGE / "v1" / "descriptors.binpb").read_bytes()
+    files = descriptor_pb2.FileDescriptorSet.FromString(protos).file
+    messages = {f".{file.package}.{message.name}": message for file in files for message in file.message_type}
+    methods = [method for file in files for service in file.service for method in service.method]
+    streamed = {
+        method.output_type
+        for method in methods
+        if method.server_streaming and method.options.HasExtension(annotations_pb2.http)
+    }
+    for name in streamed - {".google.api.HttpBody"}:
+        [error] = [field for field in messages[name].field if field.name == "error"] or [None]
+        assert error is not None, f"{name} has no error"
+        shape = [field.name for field in messages[error.type_name].field]
+        assert shape == ["code", "message", "details", "request_id"], name
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

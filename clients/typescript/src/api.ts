@@ -18,3 +18,4 @@ export * from "./gen/genai_spine/v1/document_service_pb.js";
 export * from "./gen/genai_spine/v1/error_reason_pb.js";
 export * from "./gen/genai_spine/v1/health_service_pb.js";
 export * from "./gen/genai_spine/v1/openai_service_pb.js";
+export * from "./gen/genai_spine/v1/stream_error_pb.js";
