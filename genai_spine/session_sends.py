@@ -75,14 +75,15 @@ class Sends:
             ask = Ask(_said(request, turn.session))
             asked = await self._asked(turn, ask, request)
             completion = completions.Completion()
-            said = completion.choices.add().message.content.add()
+            choice, said = completion.choices.add(), list[str]()
             async with aclosing(self.inference.stream(asked, turn.call)) as chunks:
                 async for chunk in chunks:
                     text = "".join(delta.content or delta.refusal for delta in chunk.choices)
-                    said.text += text
                     _note(completion, chunk)
                     if text:
+                        said.append(text)
                         yield pb.MessageEvent(text=text)
+            choice.message.content.add(text="".join(said))
             yield pb.MessageEvent(result=await self._stored(turn, ask, completion))
 
     async def regenerate(self, request: pb.RegenerateMessageRequest, call: Call) -> pb.SendMessageResponse:

@@ -13,7 +13,8 @@ from typing import Any
 from genai_spine.answer_schema import Problem, answer_schema
 from genai_spine.errors import SchemaMismatch
 from genai_spine.providers import json_text
-from genai_spine.providers.chunks import completion, merge
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
 from genai_spine.providers.json_schema import WRAPPED, is_wrapped
 from genai_spine.providers.schema_rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -196,15 +197,16 @@ class Collected:
         """As for complete_choice()."""
         self._request = request
         self._rules = rules
-        self._whole = pb.CompletionChunk()
+        self._whole = ChunkBuilder()
 
     def add(self, chunk: pb.CompletionChunk) -> None:
-        merge(self._whole, pb.CompletionChunk(choices=chunk.choices))
+        for delta in chunk.choices:
+            self._whole.choice(delta.index).add(delta)
 
     def checked(self) -> list[pb.ChoiceDelta]:
         """A delta with parsed_json for each choice that has one. Raises SchemaMismatch."""
         deltas = []
-        for choice in completion(self._whole).choices:
+        for choice in completion(self._whole.build()).choices:
             complete_choice(choice, self._request, self._rules)
             if choice.HasField("parsed_json"):
                 deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))

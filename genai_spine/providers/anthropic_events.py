@@ -4,11 +4,12 @@ Events: https://platform.claude.com/docs/en/build-with-claude/streaming, 2026-11
 and deltas are passed over, as that page demands.
 """
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from genai_spine.providers.chunk_builder import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FINISH_REASONS = {
@@ -114,6 +115,25 @@ EVENT = msgspec.json.Decoder(Event)
 MESSAGE = msgspec.json.Decoder(Message)
 
 
+@dataclass(slots=True)
+class Thought:
+    """One block of thinking while it comes."""
+
+    text: list[str] = field(default_factory=list)
+    signature: list[str] = field(default_factory=list)
+    redacted: str | None = None
+
+    @property
+    def block(self) -> dict[str, str]:
+        if self.redacted is not None:
+            return {"type": "redacted_thinking", "data": self.redacted}
+        return {
+            "type": "thinking",
+            "thinking": "".join(self.text),
+            "signature": "".join(self.signature),
+        }
+
+
 class Reader:
     """What an answer has said so far; chunk() gives what was added since the last one."""
 
@@ -123,22 +143,20 @@ class Reader:
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
         self._given: dict[int, str] = {}  # arguments that came with the start of the block
-        self._thoughts: dict[int, dict[str, Any]] = {}
+        self._thoughts: dict[int, Thought] = {}
         self._citations: list[Raw] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._pieces: dict[int, pb.ToolCallDelta] = {}
+        self._builder = ChunkBuilder()
         self._ended: tuple[str, StopDetails | None] | None = None
         self._counted = False
 
     def take(self, event: Event) -> None:
         kind, delta = event.type, event.delta
         if kind == "content_block_delta" and delta:
-            if delta.text is not None:
-                self._text.append(delta.text)
+            if delta.text:
+                self._builder.choice().content.append(delta.text)
             else:
                 self._add(event.index, delta)
         elif kind == "content_block_start" and event.content_block:
@@ -178,51 +196,45 @@ class Reader:
 
     def _begin_block(self, index: int, block: Block) -> None:
         if block.type == "text":
-            self._text.append(block.text or "")
+            if block.text:
+                self._builder.choice().content.append(block.text)
             self._citations += block.citations or ()
         elif block.type == "thinking":
-            self._thoughts[index] = {"type": "thinking", "thinking": "", "signature": ""}
+            self._thoughts[index] = Thought()
             self._add(index, Delta(thinking=block.thinking, signature=block.signature))
         elif block.type == "redacted_thinking":
-            self._thoughts[index] = {"type": "redacted_thinking", "data": block.data or ""}
+            self._thoughts[index] = Thought(redacted=block.data or "")
         elif block.type == "tool_use":
-            number = self._calls[index] = len(self._calls)
-            self._pieces[number] = pb.ToolCallDelta(index=number, id=block.id, name=block.name)
+            self._calls[index] = len(self._calls)
+            self._call(index).add(block.id, block.name)
             self._given[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
 
     def _end_block(self, index: int) -> None:
         arguments = self._given.pop(index, "")
         if arguments:  # no piece of them has come
-            self._piece(index).arguments += arguments
+            self._call(index).arguments.append(arguments)
 
     def _add(self, index: int, delta: Delta) -> None:
         if delta.partial_json and index in self._calls:
             self._given.pop(index, None)
-            self._piece(index).arguments += delta.partial_json
+            self._call(index).arguments.append(delta.partial_json)
         elif delta.citation is not UNSET:
             self._citations.append(delta.citation)
         elif index in self._thoughts:
             if delta.thinking:
-                self._thoughts[index]["thinking"] += delta.thinking
-                self._reasoning.append(delta.thinking)
+                self._thoughts[index].text.append(delta.thinking)
+                self._builder.choice().reasoning.append(delta.thinking)
             if delta.signature:
-                self._thoughts[index]["signature"] += delta.signature
+                self._thoughts[index].signature.append(delta.signature)
 
-    def _piece(self, index: int) -> pb.ToolCallDelta:
-        number = self._calls[index]
-        if number not in self._pieces:
-            self._pieces[number] = pb.ToolCallDelta(index=number)
-        return self._pieces[number]
+    def _call(self, index: int) -> ToolCallBuilder:
+        return self._builder.choice().tool_call(self._calls[index])
 
     def chunk(self) -> pb.CompletionChunk:
         """Empty (of no bytes) when nothing was added."""
-        chunk = pb.CompletionChunk()
-        text, reasoning = "".join(self._text), "".join(self._reasoning)
-        if text or reasoning or self._pieces or self._ended:
-            delta = chunk.choices.add(content=text, reasoning=reasoning)
-            delta.tool_calls.extend(self._pieces.values())
-            if self._ended:
-                self._finish(delta, *self._ended)
+        if self._ended:
+            self._finish(self._builder.choice(), *self._ended)
+        chunk = self._builder.build()
         if self._counted and self._usage:
             chunk.usage.CopyFrom(usage(self._usage, whole=self.done or self._ended is not None))
             if self._usage.service_tier:
@@ -232,12 +244,14 @@ class Reader:
         self._clear()
         return chunk
 
-    def _finish(self, delta: pb.ChoiceDelta, reason: str, details: StopDetails | None) -> None:
+    def _finish(self, choice: ChoiceBuilder, reason: str, details: StopDetails | None) -> None:
+        delta = choice.delta
         delta.finish_reason = FINISH_REASONS.get(reason, pb.FINISH_REASON_STOP)
         if details and details.explanation:
-            delta.refusal = details.explanation
+            choice.refusal.append(details.explanation)
         if self._thoughts:
-            delta.reasoning_state_json = msgspec.json.encode(list(self._thoughts.values())).decode()
+            blocks = [thought.block for thought in self._thoughts.values()]
+            delta.reasoning_state_json = msgspec.json.encode(blocks).decode()
         if self._citations:
             delta.annotations_json = msgspec.json.encode(self._citations).decode()
 

@@ -19,6 +19,7 @@ from genai_spine.call import Call
 from genai_spine.providers import aws, bedrock_answers, bedrock_embeddings, bedrock_listing, bedrock_models
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.providers.bedrock_json import SCHEMA, answers_by_tool, write_request
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.openai_json import speaks
 from genai_spine.providers.wire import Refused, Reply, Wire, retry_after_s
@@ -128,15 +129,16 @@ class Bedrock(Provider):
         try:
             async with aclosing(self.wire.stream(path, body, call, aws.EventStream(), headers)) as reads:
                 async for payloads in reads:
-                    chunk = self._chunk(request)
+                    builder = self._begun(request)
                     try:
                         for payload in payloads:
-                            self._read(payload, reader, chunk)
+                            self._read(payload, reader, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
-                        if speaks(chunk):
+                        if speaks(chunk := builder.build()):
                             yield chunk
                         raise
+                    chunk = builder.build()
                     # That a message begins is no answer yet: until it says something, another may be asked.
                     if speaks(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
                         yield chunk
@@ -154,12 +156,12 @@ class Bedrock(Provider):
         body = msgspec.json.encode(write_request(request, self.name))
         reply = await self._post(request.model, "converse", body, call)
         answer = self.wire.decode(reply.body, bedrock_answers.ANSWER)
-        chunk, reader = self._chunk(request), bedrock_answers.Reader()
-        chunk.id = reply.headers.get("x-amzn-requestid", "")
-        reader.whole(answer, chunk.choices[0])
-        self._add(answer, chunk)
+        builder, reader = self._begun(request), bedrock_answers.Reader()
+        builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
+        reader.whole(answer, builder.choice())
+        self._add(answer, builder.chunk)
         self._check_end(reader)
-        return completion(chunk)
+        return completion(builder.build())
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         batches = bedrock_embeddings.batches(request, self.name)
@@ -254,19 +256,23 @@ class Bedrock(Provider):
             self._fail(reply, "")
         return reply.body
 
-    def _chunk(self, request: pb.CreateCompletionRequest) -> pb.CompletionChunk:
-        return pb.CompletionChunk(model=request.model, created=int(time()), choices=[pb.ChoiceDelta()])
+    def _begun(self, request: pb.CreateCompletionRequest) -> ChunkBuilder:
+        """A chunk of the only choice, without its text."""
+        builder = ChunkBuilder()
+        builder.chunk.model, builder.chunk.created = request.model, int(time())
+        builder.choice()
+        return builder
 
-    def _read(self, payload: bytes, reader: bedrock_answers.Reader, chunk: pb.CompletionChunk) -> None:
+    def _read(self, payload: bytes, reader: bedrock_answers.Reader, builder: ChunkBuilder) -> None:
         event = self.wire.decode(payload, bedrock_answers.EVENT)
         if event.exception is not None:
             name = event.exception.name
             raise self._failure(name[:1].upper() + name[1:], event.exception.message, Reply(0, {}, b""), "")
         if event.broken is not None:
             raise self.wire.unusable("broken_event", event.broken)
-        reader.event(event, chunk.choices[0])
+        reader.event(event, builder.choice())
         if event.metadata is not None:
-            self._add(event.metadata, chunk)
+            self._add(event.metadata, builder.chunk)
 
     def _add(
         self, told: bedrock_answers.Answer | bedrock_answers.Metadata, chunk: pb.CompletionChunk

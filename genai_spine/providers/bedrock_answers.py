@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.bedrock_json import ANSWER_TOOL
+from genai_spine.providers.chunk_builder import ChoiceBuilder
 from genai_spine.providers.openai_json import MOST_TOKENS
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -190,21 +191,21 @@ def usage(reported: Usage) -> pb.Usage:
 class Thought:
     """One block of thinking while it comes."""
 
-    text: str = ""
+    text: list[str] = field(default_factory=list)
     signature: str | None = None
-    redacted: bytes = b""
+    redacted: list[bytes] = field(default_factory=list)
 
     @property
     def block(self) -> dict[str, Any]:
         if self.redacted:
-            return {"reasoningContent": {"redactedContent": b64encode(self.redacted).decode()}}
+            return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
         signed = {"signature": self.signature} if self.signature else {}
-        return {"reasoningContent": {"reasoningText": {"text": self.text, **signed}}}
+        return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), **signed}}}
 
 
 @dataclass(slots=True)
 class Reader:
-    """Reads the pieces of one answer into the delta of a chunk, by the index of their block."""
+    """Reads the pieces of one answer into the choice of a chunk, by the index of their block."""
 
     tools: dict[int, int] = field(default_factory=dict)  # block to tool call
     empty: set[int] = field(default_factory=set)  # tool calls that have no arguments yet
@@ -213,71 +214,70 @@ class Reader:
     citations: list[Raw] = field(default_factory=list)
     stop_reason: str | None = None
 
-    def whole(self, answer: Answer, delta: pb.ChoiceDelta) -> None:
+    def whole(self, answer: Answer, choice: ChoiceBuilder) -> None:
         for index, block in enumerate(answer.output.message.content):
             if block.tool_use:
-                self.start(index, block.tool_use, delta)
-                self.tool_input(index, bytes(block.tool_use.input).decode(), delta)
+                self.start(index, block.tool_use, choice)
+                self.tool_input(index, bytes(block.tool_use.input).decode(), choice)
             elif reasoning := block.reasoning_content:
                 said = reasoning.reasoning_text or ReasoningText()
                 piece = ReasoningDelta(said.text, said.signature, reasoning.redacted_content)
-                self.thought(index, piece, delta)
+                self.thought(index, piece, choice)
             elif cited := block.citations_content:
-                delta.content += "".join(part.text or "" for part in cited.content)
+                choice.content.extend(part.text or "" for part in cited.content)
                 self.citations += cited.citations
             else:
-                delta.content += block.text or ""
-        self.stop(answer.stop_reason, delta)
+                choice.content.append(block.text or "")
+        self.stop(answer.stop_reason, choice)
 
-    def event(self, event: Event, delta: pb.ChoiceDelta) -> None:
+    def event(self, event: Event, choice: ChoiceBuilder) -> None:
         if (change := event.content_block_delta) is not None:
             index, piece = change.content_block_index, change.delta
-            delta.content += piece.text or ""
+            if piece.text:
+                choice.content.append(piece.text)
             if piece.tool_use:
-                self.tool_input(index, piece.tool_use.input, delta)
+                self.tool_input(index, piece.tool_use.input, choice)
             if piece.reasoning_content:
-                self.thought(index, piece.reasoning_content, delta)
+                self.thought(index, piece.reasoning_content, choice)
             if isinstance(piece.citation, Raw):
                 self.citations.append(piece.citation.copy())
         elif (begun := event.content_block_start) is not None:
             if begun.start.tool_use:
-                self.start(begun.content_block_index, begun.start.tool_use, delta)
+                self.start(begun.content_block_index, begun.start.tool_use, choice)
         elif (ended := event.content_block_stop) is not None:
             if ended.content_block_index in self.empty:
-                self.tool_input(ended.content_block_index, "{}", delta)
+                self.tool_input(ended.content_block_index, "{}", choice)
         elif event.message_stop is not None:
-            self.stop(event.message_stop.stop_reason, delta)
+            self.stop(event.message_stop.stop_reason, choice)
 
-    def start(self, index: int, use: ToolUse, delta: pb.ChoiceDelta) -> None:
+    def start(self, index: int, use: ToolUse, choice: ChoiceBuilder) -> None:
         self.empty.add(index)
         if use.name == ANSWER_TOOL:
             self.answers.add(index)
             return
         self.tools[index] = len(self.tools)
-        delta.tool_calls.add(index=self.tools[index], id=use.tool_use_id, name=use.name)
+        choice.tool_call(self.tools[index]).add(use.tool_use_id, use.name)
 
-    def tool_input(self, index: int, text: str, delta: pb.ChoiceDelta) -> None:
+    def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:
         if not text:
             return
         self.empty.discard(index)
         if index in self.answers:
-            delta.content += text
+            choice.content.append(text)
         elif index in self.tools:
-            number = self.tools[index]
-            piece = next((piece for piece in delta.tool_calls if piece.index == number), None)
-            if piece is None:
-                piece = delta.tool_calls.add(index=number)
-            piece.arguments += text
+            choice.tool_call(self.tools[index]).arguments.append(text)
 
-    def thought(self, index: int, piece: ReasoningDelta, delta: pb.ChoiceDelta) -> None:
+    def thought(self, index: int, piece: ReasoningDelta, choice: ChoiceBuilder) -> None:
         thought = self.thoughts.setdefault(index, Thought())
-        thought.text += piece.text or ""
         thought.signature = piece.signature or thought.signature
-        thought.redacted += piece.redacted_content or b""
-        delta.reasoning += piece.text or ""
+        if piece.redacted_content:
+            thought.redacted.append(piece.redacted_content)
+        if piece.text:
+            thought.text.append(piece.text)
+            choice.reasoning.append(piece.text)
 
-    def stop(self, reason: str, delta: pb.ChoiceDelta) -> None:
-        self.stop_reason = reason
+    def stop(self, reason: str, choice: ChoiceBuilder) -> None:
+        delta, self.stop_reason = choice.delta, reason
         delta.finish_reason = STOP_REASONS.get(reason, pb.FINISH_REASON_STOP)
         if reason == "tool_use" and self.answers and not self.tools:
             delta.finish_reason = pb.FINISH_REASON_STOP

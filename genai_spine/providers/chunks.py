@@ -1,75 +1,31 @@
-"""Pieces of a streamed answer: merging what arrived together, folding a stream into one Completion."""
+"""Chunks of a streamed answer: joined, folded into one Completion, and a Completion told as chunks."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
-WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
 
 async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
     """The Completion that the stream spells out."""
-    whole = pb.CompletionChunk()
+    whole = ChunkBuilder()
     async for chunk in chunks:
-        merge(whole, chunk)
-    return completion(whole)
-
-
-def merge(into: pb.CompletionChunk, chunk: pb.CompletionChunk) -> None:
-    """Appends chunk's deltas to those of the same choice and takes over its scalars."""
-    deltas = list(chunk.choices)
-    del chunk.choices[:]
-    if chunk.HasField("usage"):
-        into.ClearField("usage")  # a later count replaces the one before, zeros included
-    into.MergeFrom(chunk)
-    known = {delta.index: delta for delta in into.choices}
-    for delta in deltas:
-        if delta.index in known:
-            _append(known[delta.index], delta)
-        else:
-            known[delta.index] = into.choices.add()
-            known[delta.index].CopyFrom(delta)
+        whole.add(chunk)
+    return completion(whole.build())
 
 
 def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
-    """One chunk that says what all of them say; at least one, and they stay as they are.
-
-    By halves: a long text is copied once for each doubling of the number of pieces, not for each piece.
-    """
-    middle = len(chunks) // 2
-    if middle:
-        whole = joined(chunks[:middle])
-        merge(whole, joined(chunks[middle:]))
-        return whole
-    whole = pb.CompletionChunk()
-    whole.CopyFrom(chunks[0])
-    return whole
-
-
-def _append(into: pb.ChoiceDelta, delta: pb.ChoiceDelta) -> None:
-    into.content += delta.content
-    into.reasoning += delta.reasoning
-    into.refusal += delta.refusal
-    if delta.finish_reason:
-        into.finish_reason = delta.finish_reason
-    for name in WHOLE_JSON:
-        if delta.HasField(name):
-            setattr(into, name, getattr(delta, name))
-    if delta.HasField("logprobs"):
-        into.logprobs.MergeFrom(delta.logprobs)
-    merge_tool_calls(into, delta.tool_calls)
-
-
-def merge_tool_calls(into: pb.ChoiceDelta, pieces: Iterable[pb.ToolCallDelta]) -> None:
-    known = {call.index: call for call in into.tool_calls}
-    for piece in pieces:
-        call = known.get(piece.index)
-        if call is None:
-            known[piece.index] = call = into.tool_calls.add(index=piece.index)
-        arguments = call.arguments + piece.arguments
-        call.MergeFrom(piece)
-        call.arguments = arguments
+    """One chunk that says what all of them say; at least one, and they stay as they are."""
+    if len(chunks) == 1:
+        copy = pb.CompletionChunk()
+        copy.CopyFrom(chunks[0])
+        return copy
+    whole = ChunkBuilder()
+    for chunk in chunks:
+        whole.add(chunk)
+    return whole.build()
 
 
 def completion(whole: pb.CompletionChunk) -> pb.Completion:

@@ -19,6 +19,7 @@ from msgspec import Raw
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.events import JsonLines
 from genai_spine.providers.ollama_json import (
@@ -98,19 +99,19 @@ class Ollama(Provider):
         try:
             async with aclosing(self.wire.stream("/api/chat", body, call, JsonLines())) as reads:
                 async for lines in reads:
-                    whole = pb.CompletionChunk()
+                    builder = ChunkBuilder()
                     try:
                         for line in lines:
                             answer = self.wire.decode(line, CHAT)
-                            self._add(answer, whole, calls)
+                            self._add(answer, builder, calls)
                             calls += len(answer.message.tool_calls or ()) if answer.message else 0
                             done = done or answer.done
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
-                        if speaks(whole):
-                            yield whole
+                        if speaks(chunk := builder.build()):
+                            yield chunk
                         raise
-                    yield whole
+                    yield builder.build()
         except Refused as refused:
             self._fail(refused.reply, request.model)
         if not done:
@@ -123,9 +124,9 @@ class Ollama(Provider):
         answer = self.wire.decode(reply.body, CHAT)
         if answer.message is None or not answer.done:
             raise self.wire.unusable("no_message", "the answer has no message or is not done")
-        chunk = pb.CompletionChunk()
-        self._add(answer, chunk, 0)
-        return completion(chunk)
+        builder = ChunkBuilder()
+        self._add(answer, builder, 0)
+        return completion(builder.build())
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         if any(entry.HasField("tokens") for entry in request.inputs):
@@ -311,28 +312,28 @@ class Ollama(Provider):
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
         return match.group(1)
 
-    def _add(self, answer: Chat, chunk: pb.CompletionChunk, calls: int) -> None:
+    def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
         """Adds what one line says. calls: tool calls that this stream has brought before."""
         if answer.error:
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
-        if not chunk.choices:
+        chunk = builder.chunk
+        if not builder.choices:
             chunk.model, chunk.created = answer.model, int(time())
-        delta = chunk.choices[0] if chunk.choices else chunk.choices.add()
+        choice = builder.choice()
+        delta = choice.delta
         if (said := answer.message) is not None:
             if said.content:
-                delta.content += said.content
+                choice.content.append(said.content)
             if said.thinking:
-                delta.reasoning += said.thinking
+                choice.reasoning.append(said.thinking)
             for index, call in enumerate(said.tool_calls or (), calls):
                 name, arguments = call.function.name, bytes(call.function.arguments).decode()
-                delta.tool_calls.add(
-                    index=index, id=call.id or f"call_{index}", name=name, arguments=arguments
-                )
+                choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
         if answer.logprobs:
             delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
         if answer.done:
             delta.finish_reason = FINISH_REASONS.get(answer.done_reason or "stop", pb.FINISH_REASON_STOP)
-            if delta.tool_calls or calls:
+            if choice.tool_calls or calls:
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
             _add_usage(answer, chunk)
 

@@ -19,6 +19,7 @@ from genai_spine.call import Call
 from genai_spine.providers import azure, openai_embeddings, responses_json
 from genai_spine.providers import openai_json as wire_json
 from genai_spine.providers.base import Endpoint, Option
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.entra import Entra
 from genai_spine.providers.events import ServerSentEvents
@@ -119,16 +120,16 @@ class OpenAI(Media, Files):
         try:
             async with aclosing(self.wire.stream(path, body, call, ServerSentEvents(), headers)) as reads:
                 async for payloads in reads:
-                    chunk = pb.CompletionChunk()
+                    builder = ChunkBuilder()
                     try:
                         for payload in payloads:
-                            reading.event(payload, chunk)
+                            reading.event(payload, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's, and on the upstream's bill.
-                        if wire_json.speaks(chunk):
+                        if wire_json.speaks(chunk := builder.build()):
                             yield chunk
                         raise
-                    if chunk.ByteSize():
+                    if (chunk := builder.build()).ByteSize():
                         yield chunk
         except Refused as refused:
             self._fail(refused.reply, request.model)
@@ -142,9 +143,9 @@ class OpenAI(Media, Files):
         reply = await self.wire.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        chunk = pb.CompletionChunk()
-        reading.whole(reply.body, chunk)
-        return completion(chunk)
+        builder = ChunkBuilder()
+        reading.whole(reply.body, builder)
+        return completion(builder.build())
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         body = openai_embeddings.write(request, base64=self.dialect.base64_embeddings)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.base import Option, further_fields
+from genai_spine.providers.chunk_builder import ChoiceBuilder, ChunkBuilder
 from genai_spine.providers.json_schema import SchemaRules, portable
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -334,16 +335,15 @@ def speaks(chunk: pb.CompletionChunk) -> bool:
     )
 
 
-def add_choice(into: pb.CompletionChunk, choice: ChatChoice | TextChoice) -> None:
+def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
     """Appends what the choice says to the chunk's delta of the same index."""
-    delta = next((known for known in into.choices if known.index == choice.index), None)
-    if delta is None:
-        delta = into.choices.add(index=choice.index)
+    into = builder.choice(choice.index)
+    delta = into.delta
     if isinstance(choice, TextChoice):
-        delta.content += choice.text
+        into.content.append(choice.text)
         _add_text_logprobs(delta, choice.logprobs)
     elif said := choice.delta or choice.message:
-        _add_said(delta, said)
+        _add_said(into, said)
     if choice.finish_reason:
         delta.finish_reason = FINISH_REASONS.get(choice.finish_reason, pb.FINISH_REASON_STOP)
     if isinstance(choice, ChatChoice) and choice.logprobs:
@@ -351,33 +351,29 @@ def add_choice(into: pb.CompletionChunk, choice: ChatChoice | TextChoice) -> Non
         delta.logprobs.refusal.extend(token_logprob(token) for token in choice.logprobs.refusal or ())
 
 
-def _add_said(delta: pb.ChoiceDelta, said: Said) -> None:
+def _add_said(into: ChoiceBuilder, said: Said) -> None:
     if said.content:
-        delta.content += said.content
+        into.content.append(said.content)
     if reasoning := said.reasoning_content or said.reasoning:
-        delta.reasoning += reasoning
+        into.reasoning.append(reasoning)
     if said.refusal:
-        delta.refusal += said.refusal
+        into.refusal.append(said.refusal)
     if said.annotations is not UNSET and bytes(said.annotations) not in (b"null", b"[]"):
-        delta.annotations_json = bytes(said.annotations).decode()
+        into.delta.annotations_json = bytes(said.annotations).decode()
     if said.function_call:
-        _add_tool_call(delta, ToolCall(index=0, function=said.function_call))
+        _add_tool_call(into, ToolCall(index=0, function=said.function_call))
     for position, call in enumerate(said.tool_calls or ()):
         if call.index is None:  # as in every whole message
             call.index = position
-        _add_tool_call(delta, call)
+        _add_tool_call(into, call)
 
 
-def _add_tool_call(delta: pb.ChoiceDelta, call: ToolCall) -> None:
-    piece = next((known for known in delta.tool_calls if known.index == call.index), None)
-    if piece is None:
-        piece = delta.tool_calls.add(index=call.index or 0, is_custom=call.type == "custom")
-    if call.id:
-        piece.id = call.id
+def _add_tool_call(into: ChoiceBuilder, call: ToolCall) -> None:
+    builder = into.tool_call(call.index or 0)
+    if call.type == "custom":
+        builder.delta.is_custom = True
     called = call.function or call.custom or Function()
-    if called.name:
-        piece.name = called.name
-    piece.arguments += called.arguments or called.input or ""
+    builder.add(call.id, called.name, called.arguments or called.input)
 
 
 def token_logprob(token: Token) -> pb.TokenLogprob:

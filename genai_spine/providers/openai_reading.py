@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Raw
 
 from genai_spine.providers import openai_json as wire_json
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.openai_faults import failure
 from genai_spine.providers.wire import Reply, Wire
-from genai_spine.v1 import completion_service_pb2 as pb
 
 
 class Reading(Protocol):
@@ -17,10 +17,10 @@ class Reading(Protocol):
 
     done: bool  # a stream has said all; what its connection does now is of no interest
 
-    def event(self, payload: bytes, chunk: pb.CompletionChunk) -> None:
+    def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         """Adds one event of a stream to the chunk."""
 
-    def whole(self, body: bytes, chunk: pb.CompletionChunk) -> None:
+    def whole(self, body: bytes, builder: ChunkBuilder) -> None:
         """Adds an answer that is no stream."""
 
     def end(self, choice_count: int) -> None:
@@ -35,11 +35,11 @@ class ChatReading:
         self.finished: set[int] = set()  # with a finish reason
         self.calls: dict[int, int] = {}  # tool calls that were begun
 
-    def event(self, payload: bytes, chunk: pb.CompletionChunk) -> None:
+    def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         if payload == b"[DONE]":
             self.done = True
             for index in sorted(self.begun - self.finished):
-                wire_json.add_choice(chunk, wire_json.ChatChoice(index=index, finish_reason="stop"))
+                wire_json.add_choice(builder, wire_json.ChatChoice(index=index, finish_reason="stop"))
             return
         answer = self._answer(payload)
         for choice in answer.choices:
@@ -48,11 +48,11 @@ class ChatReading:
                 self.finished.add(choice.index)
             if isinstance(choice, wire_json.ChatChoice) and choice.delta:
                 self._number(choice.index, choice.delta.tool_calls or ())
-        _add(answer, chunk)
+        _add(answer, builder)
 
-    def whole(self, body: bytes, chunk: pb.CompletionChunk) -> None:
-        _add(self._answer(body), chunk)
-        if not chunk.choices:
+    def whole(self, body: bytes, builder: ChunkBuilder) -> None:
+        _add(self._answer(body), builder)
+        if not builder.choices:
             raise self.wire.unusable("no_choices", "the answer has no choices")
 
     def end(self, choice_count: int) -> None:
@@ -77,7 +77,8 @@ class ChatReading:
             self.calls[choice] = max(begun, piece.index + 1)
 
 
-def _add(answer: wire_json.Answer | wire_json.TextAnswer, chunk: pb.CompletionChunk) -> None:
+def _add(answer: wire_json.Answer | wire_json.TextAnswer, builder: ChunkBuilder) -> None:
+    chunk = builder.chunk
     # Azure's first chunk holds what it found in the prompt, and no id.
     if answer.id and not chunk.id:
         chunk.id, chunk.model = answer.id, answer.model or ""
@@ -87,6 +88,6 @@ def _add(answer: wire_json.Answer | wire_json.TextAnswer, chunk: pb.CompletionCh
     if isinstance(answer, wire_json.Answer) and answer.service_tier:
         chunk.service_tier = answer.service_tier
     for choice in answer.choices:
-        wire_json.add_choice(chunk, choice)
+        wire_json.add_choice(builder, choice)
     if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
         chunk.usage.CopyFrom(counts)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.providers import openai_json as wire_json
+from genai_spine.providers.chunk_builder import ChunkBuilder, ToolCallBuilder
 from genai_spine.providers.openai_faults import failure
 from genai_spine.providers.responses_json import Kept
 from genai_spine.providers.wire import Reply, Wire
@@ -33,67 +34,67 @@ class ResponsesReading:
         self.keep = False  # the state holds reasoning
         self.head: _Response | None = None
 
-    def event(self, payload: bytes, chunk: pb.CompletionChunk) -> None:
+    def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         if payload == b"[DONE]":  # of gateways; OpenAI's stream just ends
             return
         event = self.wire.decode(payload, EVENT)
-        delta = chunk.choices[0] if chunk.choices else chunk.choices.add()
-        self._add(event, payload, chunk, delta)
-        if not delta.ByteSize():  # an event that says nothing to a caller
-            del chunk.choices[:]
-        elif self.head:
-            _head(self.head, chunk)
+        if event.type.endswith(".delta") and not (event.delta or event.logprobs):
+            return  # it says nothing to a caller
+        self._add(event, payload, builder)
+        if builder.choices and self.head:
+            _head(self.head, builder.chunk)
 
-    def _add(self, event: "_Event", payload: bytes, chunk: pb.CompletionChunk, delta: pb.ChoiceDelta) -> None:
+    def _add(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
         if event.type == "response.output_text.delta":
-            delta.content += event.delta
-            _add_logprobs(delta, event.logprobs)
+            choice = builder.choice()
+            choice.content.append(event.delta)
+            _add_logprobs(choice.delta, event.logprobs)
         elif event.type == "response.refusal.delta":
-            delta.refusal += event.delta
+            builder.choice().refusal.append(event.delta)
         elif event.type in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
-            delta.reasoning += event.delta
+            builder.choice().reasoning.append(event.delta)
             self.thought = True
         elif event.type == "response.reasoning_summary_part.added":
-            self._paragraph(delta)
+            self._paragraph(builder)
         elif event.type in (
             "response.function_call_arguments.delta",
             "response.custom_tool_call_input.delta",
         ):
-            self._call(delta, event.output_index).arguments += event.delta
+            self._call(builder, event.output_index).arguments.append(event.delta)
         elif event.type == "response.output_text.annotation.added" and event.annotation is not UNSET:
             self.annotations.append(_compact(event.annotation))
         elif event.type == "response.output_item.added":
-            self._begin(delta, self.wire.decode(_given(event.item), ITEM), event.output_index)
+            self._begin(builder, self.wire.decode(_given(event.item), ITEM), event.output_index)
         elif event.type == "response.output_item.done":
             self._keep(_given(event.item))
         else:
-            self._of_the_whole(event, payload, chunk)
+            self._of_the_whole(event, payload, builder)
 
-    def whole(self, body: bytes, chunk: pb.CompletionChunk) -> None:
+    def whole(self, body: bytes, builder: ChunkBuilder) -> None:
         response = self.wire.decode(body, RESPONSE)
-        delta = chunk.choices.add()
+        choice = builder.choice()
         for number, raw in enumerate(response.output):
             item = self.wire.decode(raw, ITEM)
-            self._begin(delta, item, number)
+            self._begin(builder, item, number)
             if item.type in CALLS:
-                self._call(delta, number).arguments = item.arguments or item.input
+                self._call(builder, number).arguments.append(item.arguments or item.input)
             for summary in (*item.summary, *(item.content if item.type == "reasoning" else ())):
-                self._paragraph(delta)
-                delta.reasoning += summary.text
+                self._paragraph(builder)
+                choice.reasoning.append(summary.text)
                 self.thought = True
             for part in item.content if item.type == "message" else ():
-                delta.content += part.text
-                delta.refusal += part.refusal
+                choice.content.append(part.text)
+                choice.refusal.append(part.refusal)
                 self.annotations += map(_compact, part.annotations)
-                _add_logprobs(delta, part.logprobs)
+                _add_logprobs(choice.delta, part.logprobs)
             self._keep(raw)
-        self._finish(response, body, chunk)
+        self._finish(response, body, builder)
 
     def end(self, choice_count: int) -> None:
         if not self.done:
             raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
 
-    def _of_the_whole(self, event: "_Event", payload: bytes, chunk: pb.CompletionChunk) -> None:
+    def _of_the_whole(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
         if event.type == "error":
             nested = event.error is not UNSET
             raise failure(self.wire, Reply(200, {}, payload if nested else b'{"error":%b}' % payload), "")
@@ -102,11 +103,11 @@ class ResponsesReading:
         response = self.wire.decode(event.response, RESPONSE)
         if event.type in ENDS:
             self.done = True
-            self._finish(response, bytes(event.response), chunk)
+            self._finish(response, bytes(event.response), builder)
         else:
             self.head = response
 
-    def _finish(self, response: "_Response", body: bytes, chunk: pb.CompletionChunk) -> None:
+    def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
         """The end of the only choice, and what is known of the whole."""
         if response.status == "failed" or response.error is not None:
             raise failure(self.wire, Reply(200, {}, body), response.model)
@@ -114,8 +115,8 @@ class ResponsesReading:
             raise self.wire.unusable(
                 "not_complete", f"the response is {response.status or 'without a status'}"
             )
-        _head(response, chunk)
-        [delta] = chunk.choices
+        _head(response, builder.chunk)
+        delta = builder.choice().delta
         reason = response.incomplete_details.reason if response.incomplete_details else None
         done = pb.FINISH_REASON_TOOL_CALLS if self.calls else pb.FINISH_REASON_STOP
         delta.finish_reason = INCOMPLETE.get(reason or "", pb.FINISH_REASON_LENGTH if reason else done)
@@ -124,25 +125,25 @@ class ResponsesReading:
         if self.keep:
             delta.reasoning_state_json = msgspec.json.encode(self.state).decode()
         if response.usage and (counts := _usage(response.usage)).total_tokens:
-            chunk.usage.CopyFrom(counts)
+            builder.chunk.usage.CopyFrom(counts)
 
-    def _begin(self, delta: pb.ChoiceDelta, item: "_Item", output_index: int) -> None:
+    def _begin(self, builder: ChunkBuilder, item: "_Item", output_index: int) -> None:
         if item.type not in CALLS:
             return
         number = self.calls[output_index] = len(self.calls)
-        call = delta.tool_calls.add(index=number, id=item.call_id or item.id, name=item.name)
-        call.is_custom = item.type == "custom_tool_call"
+        call = builder.choice().tool_call(number)
+        call.add(item.call_id or item.id, item.name)
+        call.delta.is_custom = item.type == "custom_tool_call"
 
-    def _call(self, delta: pb.ChoiceDelta, output_index: int) -> pb.ToolCallDelta:
+    def _call(self, builder: ChunkBuilder, output_index: int) -> ToolCallBuilder:
         number = self.calls.get(output_index)
         if number is None:
             raise self.wire.unusable("unknown_item", f"arguments of item {output_index}, which is no call")
-        known = next((call for call in delta.tool_calls if call.index == number), None)
-        return known if known is not None else delta.tool_calls.add(index=number)
+        return builder.choice().tool_call(number)
 
-    def _paragraph(self, delta: pb.ChoiceDelta) -> None:
+    def _paragraph(self, builder: ChunkBuilder) -> None:
         if self.thought:
-            delta.reasoning += PARAGRAPH
+            builder.choice().reasoning.append(PARAGRAPH)
 
     def _keep(self, raw: bytes | Raw) -> None:
         """What a later request must send back, and the order of the rest."""

@@ -13,7 +13,8 @@ from google.protobuf.json_format import MessageToDict
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers.anthropic_events import EVENT, Reader
-from genai_spine.providers.chunks import completion, merge
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
 from genai_spine.providers.events import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.spoken import Spoken, folded, speaking
@@ -33,13 +34,13 @@ def shown(found: pb.Completion) -> Any:
 
 def read_in(*reads: bytes) -> Any:
     """The completion that comes of a stream which arrived in these reads."""
-    splitter, reader, whole = ServerSentEvents(), Reader(), pb.CompletionChunk()
+    splitter, reader, whole = ServerSentEvents(), Reader(), ChunkBuilder()
     for read in reads:
         for payload in splitter.feed(read):
             reader.take(EVENT.decode(payload))
-        merge(whole, reader.chunk())
+        whole.add(reader.chunk())
     assert reader.done
-    return shown(completion(whole))
+    return shown(completion(whole.build()))
 
 
 def test_every_whole_transcript_has_its_completion() -> None:

@@ -18,6 +18,7 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.providers.bedrock import Bedrock
 from genai_spine.providers.bedrock_answers import EVENT, STOP_REASONS, Reader
 from genai_spine.providers.bedrock_json import SCHEMA as RULES
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import fold
 from genai_spine.providers.json_schema import portable
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -446,9 +447,10 @@ class TestGolden:
             assert [json.loads(payload) for payload in payloads] == expected, at
         splitter = EventStream()
         payloads = [payload for at in range(len(stream)) for payload in splitter.feed(stream[at : at + 1])]
-        reader, delta = Reader(), pb.ChoiceDelta()
+        reader, builder = Reader(), ChunkBuilder()
         for payload in payloads:
-            reader.event(EVENT.decode(payload), delta)
+            reader.event(EVENT.decode(payload), builder.choice())
+        [delta] = builder.build().choices
         assert (delta.reasoning, delta.content) == ("hm 🙂", '日本 "<&>" \n')
         [call] = delta.tool_calls
         assert (call.id, call.name, call.arguments) == ("t1", "weather", '{"city": "Ülm"}')

@@ -8,21 +8,22 @@ import msgspec
 import pytest
 
 from genai_spine.providers.bedrock_answers import ANSWER, EVENT, Reader, Usage, usage
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
 def whole(*blocks: Any, stop: str = "end_turn") -> pb.ChoiceDelta:
     body = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": stop}
-    delta = pb.ChoiceDelta()
-    Reader().whole(ANSWER.decode(msgspec.json.encode(body)), delta)
-    return delta
+    builder = ChunkBuilder()
+    Reader().whole(ANSWER.decode(msgspec.json.encode(body)), builder.choice())
+    return builder.build().choices[0]
 
 
 def streamed(*events: dict[str, Any]) -> pb.ChoiceDelta:
-    reader, delta = Reader(), pb.ChoiceDelta()
+    reader, builder = Reader(), ChunkBuilder()
     for event in events:
-        reader.event(EVENT.decode(msgspec.json.encode(event)), delta)
-    return delta
+        reader.event(EVENT.decode(msgspec.json.encode(event)), builder.choice())
+    return builder.build().choices[0]
 
 
 def piece(block: int, **delta: Any) -> dict[str, Any]:

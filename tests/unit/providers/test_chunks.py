@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.providers.chunks import completion, fold, joined, merge, unfold
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion, fold, joined, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
 
 WORDS = st.text(max_size=4)
@@ -45,10 +46,10 @@ CHUNKS = st.builds(
 
 
 def merged(chunks: Iterable[pb.CompletionChunk]) -> pb.CompletionChunk:
-    whole = pb.CompletionChunk()
+    whole = ChunkBuilder()
     for chunk in chunks:
-        merge(whole, copied(chunk))
-    return whole
+        whole.add(chunk)
+    return whole.build()
 
 
 def copied(chunk: pb.CompletionChunk) -> pb.CompletionChunk:
@@ -148,7 +149,7 @@ def test_what_the_stream_left_out_stays_unset() -> None:
 @given(st.lists(CHUNKS, min_size=1, max_size=9))
 def test_joined_says_what_the_chunks_say_and_leaves_them_alone(chunks: list[pb.CompletionChunk]) -> None:
     before = [copied(chunk) for chunk in chunks]
-    assert joined(chunks) == merged(chunks)
+    assert joined(chunks) == merged(before)
     assert chunks == before
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from genai_spine.providers import openai_json as wire_json
+from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai import OPTIONS
 from genai_spine.providers.openai_json import Answer, TextAnswer, add_choice
@@ -24,10 +25,10 @@ def written(**fields: Any) -> Any:
 
 
 def read(body: str, kind: Any = Answer) -> pb.CompletionChunk:
-    chunk = pb.CompletionChunk()
+    builder = ChunkBuilder()
     for choice in msgspec.json.decode(body, type=kind).choices:
-        add_choice(chunk, choice)
-    return chunk
+        add_choice(builder, choice)
+    return builder.build()
 
 
 def usage(**fields: Any) -> pb.Usage:

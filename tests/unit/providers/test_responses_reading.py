@@ -7,7 +7,8 @@ import pytest
 
 from genai_spine.errors import ProviderError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.chunks import completion, merge
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
 from genai_spine.providers.responses_reading import ResponsesReading
 from genai_spine.providers.wire import Wire
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -43,24 +44,23 @@ def streamed(*events: dict[str, Any], read: ResponsesReading | None = None) -> l
     read = read or reading()
     chunks = []
     for event in events:
-        chunk = pb.CompletionChunk()
-        read.event(json.dumps(event).encode(), chunk)
-        chunks.append(chunk)
+        builder = ChunkBuilder()
+        read.event(json.dumps(event).encode(), builder)
+        chunks.append(builder.build())
     return chunks
 
 
 def folded(*events: dict[str, Any]) -> pb.Completion:
-    into = pb.CompletionChunk()
+    into = ChunkBuilder()
     for chunk in streamed(*events):
-        if chunk.ByteSize():
-            merge(into, chunk)
-    return completion(into)
+        into.add(chunk)
+    return completion(into.build())
 
 
 def whole(**fields: Any) -> pb.Completion:
-    chunk = pb.CompletionChunk()
-    reading().whole(json.dumps(response(**fields), indent=2).encode(), chunk)
-    return completion(chunk)
+    builder = ChunkBuilder()
+    reading().whole(json.dumps(response(**fields), indent=2).encode(), builder)
+    return completion(builder.build())
 
 
 def summary(index: int, text: str) -> list[dict[str, Any]]:
