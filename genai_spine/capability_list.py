@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine.capabilities.base import Capability
 from genai_spine.errors import InvalidRequest
-from genai_spine.openapi_schemas import ProtoSchemas, Schema
+from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.v1 import capability_service_pb2 as pb
 
 PAGE = 100

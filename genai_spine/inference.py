@@ -10,15 +10,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from genai_spine import choices, hedge, repair, structured, tokens
+from genai_spine import choices, hedge, repair, tokens
 from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.call import Call
 from genai_spine.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
+from genai_spine.json_schema import answers
+from genai_spine.json_schema.describe import with_instruction
 from genai_spine.ledger import Ledger
 from genai_spine.plan import Planner
 from genai_spine.pricing import PriceBook
-from genai_spine.providers.schema_words import with_instruction
 from genai_spine.pursuit import Pursuit, Turn
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import Scales
@@ -203,7 +204,7 @@ class Inference:
         except SchemaMismatch as error:
             flaw, request = order.flaw, order.request
             assert isinstance(request, pb.CreateCompletionRequest)
-            if flaw is None or not structured.can_be_repaired(request, error):
+            if flaw is None or not answers.can_be_repaired(request, error):
                 raise
             again = repair.order(order, flaw, error)
             return repair.mended(flaw, await self._answer(again, [flaw.attempt.turn.route]))
@@ -221,7 +222,7 @@ class Inference:
             if completion.id:
                 attempt.execution.provider_response_id = completion.id
             completion.id = attempt.answer_id("comp_")
-            if structured.wants_json(wanted):
+            if answers.wants_json(wanted):
                 await repair.check(attempt, completion)
             return completion
 
@@ -293,18 +294,18 @@ class Inference:
 
 def _order(request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False) -> Order:
     """Errors: InvalidFields when the request's schema is none."""
-    if structured.wants_json(request):
-        structured.check(request)
+    if answers.wants_json(request):
+        answers.check(request)
     return Order("completion", request, request.model, call, streamed)
 
 
-def _collected(attempt: Attempt) -> structured.Collected | None:
+def _collected(attempt: Attempt) -> answers.Collected | None:
     """What gathers a stream for the check at its end; None when there is nothing to check."""
     request = attempt.order.request
     assert isinstance(request, pb.CreateCompletionRequest)
-    if not structured.wants_json(request):
+    if not answers.wants_json(request):
         return None
-    return structured.Collected(request, attempt.turn.provider.schema)
+    return answers.Collected(request, attempt.turn.provider.schema)
 
 
 def _aimed(request: R, route: Route) -> R:

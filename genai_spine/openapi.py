@@ -15,7 +15,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from genai_spine.openapi_schemas import WELL_KNOWN, ProtoSchemas, Schema, is_needed
+from genai_spine.json_schema.from_proto import WELL_KNOWN, ProtoSchemas, Schema, is_needed
 
 DESCRIPTION = """\
 One typed AI service for completions, embeddings and models over gRPC, REST and OpenAI's JSON.

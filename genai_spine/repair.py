@@ -6,10 +6,10 @@ Both calls are rows of the ledger, the first one marked as wasted; the answer's 
 import asyncio
 from dataclasses import dataclass, replace
 
-from genai_spine import structured
 from genai_spine.attempt import Attempt, Order
 from genai_spine.choices import summed
 from genai_spine.errors import SchemaMismatch
+from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
 LONG_CHARS = 50_000  # of an answer; above, it is checked in a thread
@@ -32,9 +32,9 @@ async def check(attempt: Attempt, answer: pb.Completion) -> None:
         given = (choice, request, attempt.turn.provider.schema)
         try:
             if answer.ByteSize() > LONG_CHARS:
-                await asyncio.to_thread(structured.complete_choice, *given)
+                await asyncio.to_thread(answers.complete_choice, *given)
             else:
-                structured.complete_choice(*given)
+                answers.complete_choice(*given)
         except SchemaMismatch:
             attempt.answered(answer)
             attempt.order.flaw = Flaw(attempt, answer, choice)
@@ -47,7 +47,7 @@ def order(first: Order, flaw: Flaw, error: SchemaMismatch) -> Order:
     assert isinstance(sent, pb.CreateCompletionRequest)
     text = "".join(part.text for part in flaw.choice.message.content)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
-    return replace(first, request=structured.repair_request(sent, text, problem), flaw=None)
+    return replace(first, request=answers.repair_request(sent, text, problem), flaw=None)
 
 
 def mended(flaw: Flaw, repaired: pb.Completion) -> pb.Completion:

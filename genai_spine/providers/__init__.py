@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
+from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers import entra
 from genai_spine.providers.anthropic import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.bedrock import Bedrock
 from genai_spine.providers.builtin import Builtin
-from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.ollama import Ollama
 from genai_spine.providers.openai import Dialect, OpenAI
 from genai_spine.providers.replay import Replay

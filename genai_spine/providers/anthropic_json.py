@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from genai_spine.errors import InvalidFields
+from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import further_fields
-from genai_spine.providers.json_schema import SchemaRules, portable
 from genai_spine.v1 import completion_service_pb2 as pb
 
 T = TypeVar("T")

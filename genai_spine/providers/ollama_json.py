@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from genai_spine import errors
-from genai_spine.providers.json_schema import SchemaRules, portable
+from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.openai_json import MOST_TOKENS, Token
 from genai_spine.v1 import completion_service_pb2 as pb
 

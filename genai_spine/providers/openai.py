@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers import azure, openai_embeddings, responses_json
 from genai_spine.providers import openai_json as wire_json
 from genai_spine.providers.base import Endpoint, Option
@@ -23,7 +24,6 @@ from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import completion
 from genai_spine.providers.entra import Entra
 from genai_spine.providers.events import ServerSentEvents
-from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai_faults import failure
 from genai_spine.providers.openai_files import Files
 from genai_spine.providers.openai_media import Media

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers import openai_json as wire_json
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
 
 OPTIONS = {

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
+from genai_spine.json_schema.rewrite import portable
 from genai_spine.providers.aws import EventStream
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.bedrock import Bedrock
@@ -20,7 +21,6 @@ from genai_spine.providers.bedrock_answers import EVENT, STOP_REASONS, Reader
 from genai_spine.providers.bedrock_json import SCHEMA as RULES
 from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import fold
-from genai_spine.providers.json_schema import portable
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.bedrock_options import PARAMETERS
 from tests.contract.options import FUNCTION, PNG, SCHEMA

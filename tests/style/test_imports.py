@@ -12,7 +12,7 @@ LEAVES = ("genai_spine.v1", "genai_spine.errors", "genai_spine.call", "genai_spi
 PROVIDERS = (*LEAVES, "genai_spine.providers")
 INFERENCE = (
     *PROVIDERS,
-    "genai_spine.answer_schema",
+    "genai_spine.json_schema.validator",
     "genai_spine.inference",
     "genai_spine.attempt",
     "genai_spine.choices",
@@ -25,7 +25,7 @@ INFERENCE = (
     "genai_spine.strategy",
     "genai_spine.tiers",
     "genai_spine.upstream",
-    "genai_spine.structured",
+    "genai_spine.json_schema.answers",
     "genai_spine.pricing",
     "genai_spine.ledger",
     "genai_spine.tokens",
@@ -58,7 +58,7 @@ PROMPTS = (
 )
 EDITING = (
     *PROMPTS,
-    "genai_spine.answer_schema",
+    "genai_spine.json_schema.validator",
     "genai_spine.fields",
     "genai_spine.plain_yaml",
     "genai_spine.prompt_editor",
@@ -75,12 +75,12 @@ SESSIONS = (
 )
 CAPABILITIES = (
     *LEAVES,
-    "genai_spine.answer_schema",
+    "genai_spine.json_schema.validator",
     "genai_spine.capabilities",
     "genai_spine.fields",
     "genai_spine.measure",
-    "genai_spine.providers.schema_words",
-    "genai_spine.structured",
+    "genai_spine.json_schema.describe",
+    "genai_spine.json_schema.answers",
     "genai_spine.window",
 )
 SERVICES = (
@@ -136,8 +136,8 @@ ALLOWED = {
     "genai_spine/strategy.py": ROUTING,
     "genai_spine/plan.py": ROUTING,
     "genai_spine/pursuit.py": ROUTING,
-    "genai_spine/answer_schema.py": PROVIDERS,
-    "genai_spine/structured.py": (*PROVIDERS, "genai_spine.answer_schema"),
+    "genai_spine/json_schema/validator.py": PROVIDERS,
+    "genai_spine/json_schema/answers.py": (*PROVIDERS, "genai_spine.json_schema.validator"),
     "genai_spine/delivery.py": INFERENCE,
     "genai_spine/attempt.py": INFERENCE,
     "genai_spine/choices.py": INFERENCE,
@@ -155,7 +155,11 @@ ALLOWED = {
         "genai_spine.measure",
         "genai_spine.symbols",
     ),
-    "genai_spine/capability_list.py": (*LEAVES, "genai_spine.capabilities", "genai_spine.openapi_schemas"),
+    "genai_spine/capability_list.py": (
+        *LEAVES,
+        "genai_spine.capabilities",
+        "genai_spine.json_schema.from_proto",
+    ),
     "genai_spine/counting.py": (*INFERENCE, "genai_spine.catalog"),
     "genai_spine/sandbox.py": (),
     "genai_spine/plain_yaml.py": ("genai_spine.sandbox",),

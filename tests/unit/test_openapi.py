@@ -24,8 +24,8 @@ from openai.types.chat import completion_create_params as chat_create_params
 from genai_spine.call import Call
 from genai_spine.edge import error_body
 from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
+from genai_spine.json_schema.from_proto import WELL_KNOWN
 from genai_spine.openapi import document
-from genai_spine.openapi_schemas import WELL_KNOWN
 from genai_spine.services import openai_frames, openai_replies, openai_shapes
 from genai_spine.v1 import (
     capability_service_pb2,

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers import openai_json as wire_json
 from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.json_schema import SchemaRules
 from genai_spine.providers.openai import OPTIONS
 from genai_spine.providers.openai_json import Answer, TextAnswer, add_choice
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -10,11 +10,11 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.json_schema.describe import with_instruction
 from genai_spine.providers import PROVIDERS, recording
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.recording import begun, failure
 from genai_spine.providers.replay import Replay
-from genai_spine.providers.schema_words import with_instruction
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import SAMPLES
 

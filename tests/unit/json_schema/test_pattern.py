@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from genai_spine.providers.json_pattern import Pattern
+from genai_spine.json_schema.pattern import Pattern
 
 ZOD_EMAIL = (
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from genai_spine import structured
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
-from genai_spine.providers.json_schema import SchemaRules
-from genai_spine.providers.schema_words import with_instruction
-from genai_spine.structured import Collected, complete_choice, parsed, pieces
+from genai_spine.json_schema import answers
+from genai_spine.json_schema.answers import Collected, complete_choice, parsed, pieces
+from genai_spine.json_schema.describe import with_instruction
+from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -180,20 +180,20 @@ class TestChoices:
 class TestAsking:
     def test_bad_schemas_are_refused_before_anything_is_spent(self) -> None:
         with pytest.raises(InvalidFields) as refusal:
-            structured.check(asking({"type": "persona"}))
+            answers.check(asking({"type": "persona"}))
         assert refusal.value.metadata["field"] == "response_format.json_schema.schema_json"
-        structured.check(asking())
-        structured.check(pb.CreateCompletionRequest())
+        answers.check(asking())
+        answers.check(pb.CreateCompletionRequest())
 
     def test_only_json_is_read(self) -> None:
-        assert structured.wants_json(asking())
-        assert structured.wants_json(asking(response_format=JSON_OBJECT))
+        assert answers.wants_json(asking())
+        assert answers.wants_json(asking(response_format=JSON_OBJECT))
         text = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT)
-        assert not structured.wants_json(asking(response_format=text))
-        assert not structured.wants_json(pb.CreateCompletionRequest())
+        assert not answers.wants_json(asking(response_format=text))
+        assert not answers.wants_json(pb.CreateCompletionRequest())
         hint = asking()
         hint.response_format.json_schema.unchecked = True
-        assert not structured.wants_json(hint)
+        assert not answers.wants_json(hint)
 
     def test_the_schema_is_said_in_the_system_message(self) -> None:
         system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be nice")])
@@ -223,7 +223,7 @@ class TestAsking:
 
     def test_a_repair_shows_the_answer_and_the_problem(self) -> None:
         request = asking(choice_count=2)
-        again = structured.repair_request(request, '{"name": 5}', "$.name: 5 is not of type string")
+        again = answers.repair_request(request, '{"name": 5}', "$.name: 5 is not of type string")
         assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_ASSISTANT, pb.ROLE_USER]
         assert text_of(again.messages[1]) == '{"name": 5}'
         assert "$.name: 5 is not of type string" in text_of(again.messages[2])
@@ -232,12 +232,12 @@ class TestAsking:
         assert len(request.messages) == 1
 
     def test_a_repair_of_an_empty_answer_has_no_empty_message(self) -> None:
-        again = structured.repair_request(asking(), "", "$: the answer is empty")
+        again = answers.repair_request(asking(), "", "$: the answer is empty")
         assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_USER]
 
     def test_a_repair_of_a_bare_text_is_a_conversation(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
-        again = structured.repair_request(request, "x", "$: the answer holds no JSON")
+        again = answers.repair_request(request, "x", "$: the answer holds no JSON")
         assert not again.HasField("prompt")
         assert [text_of(message) for message in again.messages][:2] == ["Who?", "x"]
 
@@ -247,10 +247,10 @@ class TestAsking:
                 parsed(text, asking(), None, pb.FINISH_REASON_LENGTH)
             return caught.value
 
-        assert not structured.can_be_repaired(asking(), error_of('{"name'))
-        assert structured.can_be_repaired(asking(), error_of('{"name":5}'))
+        assert not answers.can_be_repaired(asking(), error_of('{"name'))
+        assert answers.can_be_repaired(asking(), error_of('{"name":5}'))
         tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
-        assert not structured.can_be_repaired(asking(messages=[], prompt=tokens), error_of('{"name":5}'))
+        assert not answers.can_be_repaired(asking(messages=[], prompt=tokens), error_of('{"name":5}'))
 
 
 def test_pieces_outside_of_fences_do_not_overlap() -> None:

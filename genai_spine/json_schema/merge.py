@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from genai_spine.providers.json_text import key
-from genai_spine.providers.schema_tree import Schema
+from genai_spine.json_schema.json_text import key
+from genai_spine.json_schema.tree import Schema
 
 NOTES = ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment")
 

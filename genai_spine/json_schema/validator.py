@@ -21,8 +21,9 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 from referencing import Registry
 
-from genai_spine.providers import json_pattern, json_schema, json_text
-from genai_spine.providers.schema_tree import DRAFTS, SchemaTree, json_path, reference
+from genai_spine.json_schema import json_text, rewrite
+from genai_spine.json_schema import pattern as json_pattern
+from genai_spine.json_schema.tree import DRAFTS, SchemaTree, json_path, reference
 
 MAX_STEPS = 300_000  # about two seconds
 MOST_ERRORS = 20  # among which the most telling one is chosen
@@ -86,7 +87,7 @@ class AnswerSchema:
 @lru_cache(256)
 def answer_schema(schema_json: str) -> AnswerSchema:
     """Raises InvalidFields for response_format.json_schema.schema_json."""
-    return AnswerSchema(json_schema.tree(schema_json))
+    return AnswerSchema(rewrite.tree(schema_json))
 
 
 def _told(error: ValidationError) -> str:

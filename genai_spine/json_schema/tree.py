@@ -13,7 +13,8 @@ from jsonschema import validators as drafts
 from jsonschema.exceptions import SchemaError
 
 from genai_spine.errors import InvalidFields
-from genai_spine.providers import json_pattern, json_text
+from genai_spine.json_schema import json_text
+from genai_spine.json_schema import pattern as json_pattern
 
 MAX_BYTES = 128 << 10
 MAX_LEVELS = 64  # schemas within schemas; OpenAI takes 10

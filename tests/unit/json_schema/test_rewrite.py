@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import InvalidFields
-from genai_spine.providers.json_schema import SchemaRules, is_wrapped, portable
+from genai_spine.json_schema.rewrite import SchemaRules, is_wrapped, portable
 
 PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 TREE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/tree"}}, "required": ["next"]}

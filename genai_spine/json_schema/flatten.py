@@ -6,9 +6,9 @@ that were written out around a schema: one that leads back to it is recursion.
 
 from typing import Any
 
-from genai_spine.providers.schema_merge import NOTES, Impossible, Unmergeable, merged
-from genai_spine.providers.schema_rules import SchemaRules
-from genai_spine.providers.schema_tree import REFERENCES, Schema, SchemaTree, children, reference
+from genai_spine.json_schema.merge import NOTES, Impossible, Unmergeable, merged
+from genai_spine.json_schema.rules import SchemaRules
+from genai_spine.json_schema.tree import REFERENCES, Schema, SchemaTree, children, reference
 
 # Taken out without a word when they are refused: they say nothing about an answer.
 SILENT = frozenset({"$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$comment", "$vocabulary", "title"})

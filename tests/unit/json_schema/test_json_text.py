@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.providers import json_text
-from genai_spine.providers.json_text import key, parse, write
+from genai_spine.json_schema import json_text
+from genai_spine.json_schema.json_text import key, parse, write
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from genai_spine.errors import InvalidFields
-from genai_spine.providers.schema_tree import MAX_LEVELS, SchemaTree, json_path
+from genai_spine.json_schema.tree import MAX_LEVELS, SchemaTree, json_path
 
 
 def tree(schema: Any) -> SchemaTree:

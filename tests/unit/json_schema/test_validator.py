@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genai_spine.answer_schema import answer_schema
-from genai_spine.providers import json_text
-from genai_spine.providers.json_schema import WRAPPED, SchemaRules, is_wrapped, portable
+from genai_spine.json_schema import json_text
+from genai_spine.json_schema.rewrite import WRAPPED, SchemaRules, is_wrapped, portable
+from genai_spine.json_schema.validator import answer_schema
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 

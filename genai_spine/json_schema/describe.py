@@ -3,8 +3,8 @@
 from collections.abc import Container
 
 from genai_spine.errors import UnsupportedOption
-from genai_spine.providers.json_schema import is_wrapped
-from genai_spine.providers.schema_rules import SchemaRules
+from genai_spine.json_schema.rewrite import is_wrapped
+from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest

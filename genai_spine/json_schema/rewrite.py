@@ -8,11 +8,11 @@ An answer is turned back by answer_schema.restored().
 from functools import lru_cache
 from typing import Any
 
-from genai_spine.providers import json_text
-from genai_spine.providers.schema_flat import SILENT, Flattener, references
-from genai_spine.providers.schema_merge import NOTES
-from genai_spine.providers.schema_rules import SchemaRules
-from genai_spine.providers.schema_tree import (
+from genai_spine.json_schema import json_text
+from genai_spine.json_schema.flatten import SILENT, Flattener, references
+from genai_spine.json_schema.merge import NOTES
+from genai_spine.json_schema.rules import SchemaRules
+from genai_spine.json_schema.tree import (
     LISTS,
     MAPS,
     REFERENCES,
