@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from genai_spine import tokens
 from genai_spine.call import Call
 from genai_spine.errors import (
     DeadlineExceeded,
@@ -19,9 +18,10 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.ledger import Ledger
-from genai_spine.measure import Measure
 from genai_spine.pricing import PriceBook
 from genai_spine.pursuit import Turn
+from genai_spine.tokens import counts
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import media_service_pb2 as media
@@ -78,7 +78,7 @@ class Attempt:
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: pb.Usage | None = None
-        self._said = tokens.Said()
+        self._said = counts.Said()
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
             caller=order.call.caller,
@@ -190,7 +190,7 @@ class Attempt:
             if worked and self._said and self._usage is None:  # text to be counted is worth an encoding
                 await Measure.of(self.request.model)
         finally:  # also when the caller goes away meanwhile
-            nothing = tokens.usage(0, 0, output=pb.PROVENANCE_ESTIMATED)
+            nothing = counts.usage(0, 0, output=pb.PROVENANCE_ESTIMATED)
             self._price(self._used(self._partial()) if worked else self._usage or nothing)
             booked = self._close()
         await booked
@@ -245,12 +245,12 @@ class Attempt:
     def _estimated(self, output: pb.Provenance) -> pb.Usage:
         request = self.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return tokens.usage(tokens.estimate_inputs(request), 0, output=output)
+            return counts.usage(counts.estimate_inputs(request), 0, output=output)
         if not isinstance(request, pb.CreateCompletionRequest):  # images and sound are not estimated
             unknown = pb.PROVENANCE_UNKNOWN
             return pb.Usage(input_provenance=unknown, output_provenance=unknown)
         measure = Measure.at_hand(request.model)
-        return self._said.usage(tokens.tally(request, measure).tokens, measure, output)
+        return self._said.usage(counts.tally(request, measure).tokens, measure, output)
 
     def _partial(self) -> pb.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""

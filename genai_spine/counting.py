@@ -1,11 +1,11 @@
 """CountTokens: how many tokens an input has, by the best counter that there is for its model."""
 
-from genai_spine import tokens
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
 from genai_spine.errors import UnsupportedOperation
-from genai_spine.measure import Measure
 from genai_spine.providers.base import Provider
+from genai_spine.tokens import counts
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
@@ -31,7 +31,7 @@ async def _count(
 ) -> None:
     """Its own encoding if that leaves no doubt, else the upstream's counter, else an estimate."""
     measure = await Measure.of(request.model)
-    counted = await tokens.tally_soon(request, measure)
+    counted = await counts.tally_soon(request, measure)
     response.counter, response.provenance = measure.name, counted.provenance
     response.input_tokens = counted.tokens
     if not counted.exact:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from genai_spine import choices, hedge, repair, tokens
+from genai_spine import choices, hedge, repair
 from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.call import Call
 from genai_spine.delivery import Delivery, Wanted, is_plain
@@ -24,10 +24,11 @@ from genai_spine.pursuit import Pursuit, Turn
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import Scales
 from genai_spine.tiers import Tiers
+from genai_spine.tokens import counts
+from genai_spine.tokens.context_window import check_context, truncate
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
-from genai_spine.window import check_context, truncate
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 R = TypeVar("R", bound=Request)
@@ -120,8 +121,8 @@ class Inference:
         async def once(attempt: Attempt) -> pb.CreateEmbeddingsResponse:
             response = await attempt.turn.provider.embed(request, call)
             if not response.HasField("usage"):
-                given = tokens.estimate_inputs(request)
-                response.usage.CopyFrom(tokens.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
+                given = counts.estimate_inputs(request)
+                response.usage.CopyFrom(counts.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
             return response
 
         order = Order("embeddings", request, request.model, call)
@@ -333,9 +334,9 @@ async def _end(attempt: Attempt, error: BaseException) -> None:
 
 
 def _estimated(request: pb.CreateCompletionRequest, completion: pb.Completion) -> pb.Usage:
-    return tokens.usage(
-        tokens.estimate_input(request),
-        tokens.estimate_answer(completion),
-        tokens.estimate_reasoning(completion),
+    return counts.usage(
+        counts.estimate_input(request),
+        counts.estimate_answer(completion),
+        counts.estimate_reasoning(completion),
         output=pb.PROVENANCE_ESTIMATED,
     )

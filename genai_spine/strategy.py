@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from math import inf
 from random import random
 
-from genai_spine import tokens
 from genai_spine.pricing import PriceBook
 from genai_spine.routing import Route
 from genai_spine.tiers import Tiers
+from genai_spine.tokens import counts
 from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -34,12 +34,12 @@ class Scales:
     def expected(self, request: Request) -> pb.Usage:
         """What a call of any candidate will use, estimated."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return tokens.usage(tokens.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
+            return counts.usage(counts.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
         made = request.max_tokens or USUAL_OUTPUT
         # The order of prices does not hang on a few tokens; counting costs more than all the rest.
         size = request.ByteSize()
-        given = size // BYTES_PER_TOKEN if size <= SHORT else tokens.estimate_input(request)
-        return tokens.usage(given, made, output=pb.PROVENANCE_ESTIMATED)
+        given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request)
+        return counts.usage(given, made, output=pb.PROVENANCE_ESTIMATED)
 
     def ticks(self, route: Route, usage: pb.Usage) -> float:
         """Cost in ticks of 1e-10 USD; infinite when the price is not known."""

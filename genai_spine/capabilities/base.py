@@ -18,10 +18,10 @@ from genai_spine.capabilities.given import merged
 from genai_spine.capabilities.long_input import Piece, Room
 from genai_spine.capabilities.reading import Unreadable
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
-from genai_spine.measure import Measure
+from genai_spine.tokens.context_window import check_context
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
-from genai_spine.window import check_context
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from genai_spine.measure import Measure
+from genai_spine.tokens.tokenizer import Measure
 
 HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
 MARK = "\n\n[... {count} characters left out here ...]\n\n"

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from genai_spine import VERSION, encodings
+from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference import Inference
-from genai_spine.measure import Measure
 from genai_spine.routing import Route
 from genai_spine.symbols.job import TICKS_PER_USD, Job, Means, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
+from genai_spine.tokens import encodings
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
 

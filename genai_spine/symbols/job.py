@@ -10,11 +10,11 @@ import structlog
 from genai_spine.call import Call
 from genai_spine.errors import InternalError, SpineError
 from genai_spine.ledger import watched
-from genai_spine.measure import Measure
 from genai_spine.symbols import events
 from genai_spine.symbols.events import Envelopes
 from genai_spine.symbols.prompt import Prompt, built
 from genai_spine.symbols.question import Complete, JobRules, Question, on_behalf
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 TICKS_PER_USD = 10**10

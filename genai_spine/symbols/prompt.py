@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from genai_spine.measure import Measure
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
 

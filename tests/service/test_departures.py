@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine.measure import Measure
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from tests.service.running import Running, asked, text_of

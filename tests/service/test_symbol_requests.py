@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from genai_spine import encodings
 from genai_spine.services import symbol as symbol_service
+from genai_spine.tokens import encodings
 from genai_spine.v1 import symbol_service_pb2 as pb
 from genai_spine.v1.symbol_service_pb2_grpc import SymbolServiceStub
 from tests.service.running import Running, Upstreams, failure

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from genai_spine.capabilities import documents
 from genai_spine.capabilities.long_input import Room
-from genai_spine.measure import Measure
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 
 MEASURE = asyncio.run(Measure.of("gpt-4o"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from genai_spine.capabilities import long_input
 from genai_spine.capabilities.long_input import MARK, Piece, Room
-from genai_spine.measure import Measure
+from genai_spine.tokens.tokenizer import Measure
 
 BY_ESTIMATE = Measure(None)
 TEXTS = st.text(

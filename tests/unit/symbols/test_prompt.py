@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine import encodings, tokens
-from genai_spine.measure import Measure
 from genai_spine.symbols.prompt import SYSTEM, built, count_frame, count_messages
+from genai_spine.tokens import counts, encodings
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
 
@@ -181,7 +181,7 @@ class TestMessages:
         for text in texts:
             request.messages.add(role=completions.ROLE_USER).content.add(text=text)
         said = [{"role": "user", "content": text} for text in texts]
-        assert tokens.tally(request, MEASURE).tokens == count_messages(said, MEASURE)
+        assert counts.tally(request, MEASURE).tokens == count_messages(said, MEASURE)
 
     def test_a_prompt_and_its_frame_are_a_whole_input(self) -> None:
         prompt = built(context(), 2000, MEASURE)

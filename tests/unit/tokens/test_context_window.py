@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from genai_spine import encodings, tokens
 from genai_spine.errors import ContextLengthExceeded
-from genai_spine.measure import Measure
+from genai_spine.tokens import counts, encodings
+from genai_spine.tokens.context_window import RESERVE, check_context, truncate
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.window import RESERVE, check_context, truncate
-from tests.unit.token_samples import SAMPLES
+from tests.unit.tokens.samples import SAMPLES
 
 SYSTEM, DEVELOPER, USER = pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER
 ASSISTANT, TOOL, FUNCTION = pb.ROLE_ASSISTANT, pb.ROLE_TOOL, pb.ROLE_FUNCTION
@@ -30,7 +30,7 @@ def asked(*messages: pb.Message, model: str = EXACT, **fields: Any) -> pb.Create
 
 
 async def size(request: pb.CreateCompletionRequest) -> int:
-    return tokens.tally(request, await Measure.of(request.model)).tokens
+    return counts.tally(request, await Measure.of(request.model)).tokens
 
 
 # --- Checking

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import image_tokens
-from genai_spine.image_tokens import count, size
+from genai_spine.tokens import images
+from genai_spine.tokens.images import count, size
 from genai_spine.v1 import completion_service_pb2 as pb
 
 HIGH, LOW = pb.IMAGE_DETAIL_HIGH, pb.IMAGE_DETAIL_LOW
@@ -104,5 +104,5 @@ def test_where_the_provider_chooses_the_detail_the_count_is_not_certain() -> Non
 
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
 def test_no_image_has_more_patches_than_the_most(width: int, height: int) -> None:
-    assert 1 <= image_tokens._patches(width, height) <= image_tokens.MOST_PATCHES
-    assert 1 <= image_tokens._tiles(width, height) <= 16
+    assert 1 <= images._patches(width, height) <= images.MOST_PATCHES
+    assert 1 <= images._tiles(width, height) <= 16

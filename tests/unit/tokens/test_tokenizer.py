@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine import encodings, measure
-from genai_spine.measure import Measure, estimate
-from tests.unit.token_samples import ENGLISH, SAMPLES
+from genai_spine.tokens import encodings, tokenizer
+from genai_spine.tokens.tokenizer import Measure, estimate
+from tests.unit.tokens.samples import ENGLISH, SAMPLES
 
 
 def exactly(name: str = "cl100k_base") -> Measure:
@@ -110,7 +110,7 @@ def test_the_beginning_of_a_huge_text_speaks_for_it_in_haste() -> None:
     text = ENGLISH * 400
     hasty = Measure(encodings.load("o200k_base"), hasty=True)
     assert hasty.count(text) == pytest.approx(exactly("o200k_base").count(text), rel=0.01)
-    assert len(text) > 3 * measure.HASTY
+    assert len(text) > 3 * tokenizer.HASTY
 
 
 # --- Cutting

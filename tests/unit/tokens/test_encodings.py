@@ -13,8 +13,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import encodings
-from tests.unit.token_samples import SAMPLES
+from genai_spine.tokens import encodings
+from tests.unit.tokens.samples import SAMPLES
 
 SHIPPED = ("o200k_base", "cl100k_base", "o200k_harmony")
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import encodings, tokens
-from genai_spine.measure import Measure
-from genai_spine.tokens import Said, tally
+from genai_spine.tokens import counts, encodings
+from genai_spine.tokens.counts import Said, tally
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
-from tests.unit.token_samples import ENGLISH
+from tests.unit.tokens.samples import ENGLISH
 
 ROUGHLY = Measure(None)
 WEATHER = {
@@ -58,7 +58,7 @@ def ruler(model: str) -> Measure:
     return Measure(encodings.load(encodings.name_of(model) or ""))
 
 
-def counted(request: pb.CreateCompletionRequest) -> tokens.Tally:
+def counted(request: pb.CreateCompletionRequest) -> counts.Tally:
     return tally(request, ruler(request.model))
 
 
@@ -153,16 +153,16 @@ def test_token_ids_are_counted_and_not_estimated() -> None:
     inputs = [pb.EmbeddingInput(tokens=ids), pb.EmbeddingInput(text="tiktoken is great!")]
     embedded = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs)
     assert encodings.load("cl100k_base")
-    assert tokens.estimate_inputs(embedded) == 9
+    assert counts.estimate_inputs(embedded) == 9
 
 
 async def test_only_text_is_certain() -> None:
     for request in UNCERTAIN.values():
-        assert await tokens.least_soon(request, ruler("gpt-4o")) == 1
+        assert await counts.least_soon(request, ruler("gpt-4o")) == 1
     ids = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2, 3]))
-    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
+    assert await counts.least_soon(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
     prompt = pb.TextPrompt(text="tiktoken is great!")
-    assert await tokens.least_soon(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
+    assert await counts.least_soon(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
 
 
 async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,16 +172,16 @@ async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.Monke
         threads.append(threading.current_thread())
         return tally(*given)
 
-    monkeypatch.setattr(tokens, "tally", noted)
+    monkeypatch.setattr(counts, "tally", noted)
     for text in ("Hello", ENGLISH * 1000):
-        found = await tokens.tally_soon(asked(words(text)), ruler("gpt-4o"))
+        found = await counts.tally_soon(asked(words(text)), ruler("gpt-4o"))
         assert found.tokens == counted(asked(words(text))).tokens
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
 
 
 async def test_the_loop_goes_on_while_megabytes_are_counted() -> None:
     measure, request = ruler("gpt-4o"), asked(words(ENGLISH * 5000))
-    counting = asyncio.ensure_future(tokens.tally_soon(request, measure))
+    counting = asyncio.ensure_future(counts.tally_soon(request, measure))
     turns = 0
     while not counting.done():
         await asyncio.sleep(0)
@@ -226,10 +226,10 @@ def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
     found = said.usage(5, measure, pb.PROVENANCE_PARTIAL_STREAM)
     assert found.visible_output_tokens == measure.count('It is raining.find{"x":1}')
     assert (
-        found.reasoning_tokens == tokens.estimate_reasoning(completion) == measure.count("Let me see. Yes.")
+        found.reasoning_tokens == counts.estimate_reasoning(completion) == measure.count("Let me see. Yes.")
     )
     whole = (measure.count(text) for text in ("It is raining.", "find", '{"x":1}', "find", "the blue one"))
-    assert tokens.estimate_answer(completion) == sum(whole)
+    assert counts.estimate_answer(completion) == sum(whole)
 
 
 def test_a_refusal_counts_as_what_is_seen() -> None:
@@ -244,7 +244,7 @@ def test_a_refusal_counts_as_what_is_seen() -> None:
 def test_buckets_of_an_estimate_add_up_and_say_what_they_are(
     given_: int, visible: int, reasoning: int
 ) -> None:
-    usage = tokens.usage(given_, visible, reasoning, output=pb.PROVENANCE_PARTIAL_STREAM)
+    usage = counts.usage(given_, visible, reasoning, output=pb.PROVENANCE_PARTIAL_STREAM)
     assert usage.input_tokens == usage.uncached_input_tokens == given_
     assert usage.output_tokens == usage.visible_output_tokens + usage.reasoning_tokens == visible + reasoning
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens

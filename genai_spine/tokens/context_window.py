@@ -1,8 +1,8 @@
 """A model's context: whether an input fits into it, and what is left out of a conversation that does not."""
 
-from genai_spine import tokens
 from genai_spine.errors import ContextLengthExceeded
-from genai_spine.measure import Measure
+from genai_spine.tokens import counts
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 
 RESERVE = 1024  # tokens kept for an answer whose length the request does not limit, but at most a quarter
@@ -24,7 +24,7 @@ async def check_context(request: pb.CreateCompletionRequest, context_length: int
     # A token is at least one byte: most requests are let through without counting.
     if context_length is None or request.ByteSize() <= context_length:
         return
-    least = await tokens.least_soon(request, await Measure.of(request.model))
+    least = await counts.least_soon(request, await Measure.of(request.model))
     if least > context_length * ROUNDING:
         raise ContextLengthExceeded(
             provider=request.provider,
@@ -43,11 +43,11 @@ async def truncate(request: pb.CreateCompletionRequest, context_length: int) -> 
     not enough, everything else is gone: check_context() or the provider then refuses what is left.
     """
     room = context_length - (request.max_tokens or min(RESERVE, context_length // 4))
-    if request.HasField("prompt") or request.ByteSize() <= room - tokens.PER_REPLY - tokens.PER_TOOLS_END:
+    if request.HasField("prompt") or request.ByteSize() <= room - counts.PER_REPLY - counts.PER_TOOLS_END:
         return 0
     measure = await Measure.of(request.model)
-    sizes = await tokens.sizes_soon(request, measure)
-    gone = _oldest(request, sizes, sum(sizes) + tokens.overhead(request, measure).tokens - room)
+    sizes = await counts.sizes_soon(request, measure)
+    gone = _oldest(request, sizes, sum(sizes) + counts.overhead(request, measure).tokens - room)
     for number in sorted(gone, reverse=True):
         del request.messages[number]
     return len(gone)

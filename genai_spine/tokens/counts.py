@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from genai_spine import image_tokens
-from genai_spine.measure import Measure
+from genai_spine.tokens import images
+from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # OpenAI's rules for chats: https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
@@ -196,7 +196,7 @@ def _prompt(prompt: pb.TextPrompt, measure: Measure) -> Tally:
 def _part(total: Tally, part: pb.ContentPart, measure: Measure, model: str) -> None:
     kind = part.WhichOneof("part")
     if kind == "image":
-        tokens, known = image_tokens.count(part.image, model)
+        tokens, known = images.count(part.image, model)
         total.add(tokens, exact=known)
     elif kind == "audio":
         total.add(round(len(part.audio.data) * PER_AUDIO_BYTE), exact=False)
