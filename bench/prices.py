@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import process_time
 
-from genai_spine.pricing import PriceBook
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 

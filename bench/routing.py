@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Mapping
 from time import process_time
 
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.plan import Planner
-from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.pursuit import Pursuit

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import (
     DeadlineExceeded,
@@ -17,8 +19,6 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
-from genai_spine.ledger import Ledger
-from genai_spine.pricing import PriceBook
 from genai_spine.pursuit import Turn
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Measure

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import structlog
 
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import NotFound
-from genai_spine.ledger import Ledger
-from genai_spine.pricing import PriceBook
 from genai_spine.providers.base import Provider
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb

@@ -8,9 +8,9 @@ from time import monotonic
 
 import structlog
 
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
-from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
 from genai_spine.routing import Route, Router

@@ -25,7 +25,7 @@ from genai_spine.v1.provider_service_pb2 import Capability
 # The server's own modules are imported by the commands that need them: a health check in a container
 # would else spend a second of CPU on loading databases, prices and word lists, every time.
 if TYPE_CHECKING:
-    from genai_spine.pricing import PriceBook
+    from genai_spine.billing.price_book import PriceBook
     from genai_spine.settings import Settings
 
 Lane = Literal["cpu", "gpu", "batch"]
@@ -60,8 +60,8 @@ def settings_with(**options: Any) -> "Settings":
 
 
 def book_with(settings: "Settings", overrides: Path | None = None) -> "PriceBook":
-    from genai_spine.price import PriceBookError
-    from genai_spine.pricing import PriceBook
+    from genai_spine.billing.price import PriceBookError
+    from genai_spine.billing.price_book import PriceBook
 
     try:
         return PriceBook.load(overrides or settings.price_overrides, settings.own_price)
@@ -271,7 +271,7 @@ def rerate(
 ) -> None:
     """Price the calls of a period again, by this price book, and write what they cost now."""
     from genai_spine import price_tables
-    from genai_spine.rerating import Period
+    from genai_spine.billing.rerating import Period
 
     if last < first:
         fail("--to is before --from")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from genai_spine import envoy
+from genai_spine.billing.price import PriceBookError
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
-from genai_spine.price import PriceBookError
-from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings

@@ -12,14 +12,14 @@ from typing import TypeVar
 
 from genai_spine import choices, hedge, repair
 from genai_spine.attempt import Attempt, Order, Request
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
-from genai_spine.ledger import Ledger
 from genai_spine.plan import Planner
-from genai_spine.pricing import PriceBook
 from genai_spine.pursuit import Pursuit, Turn
 from genai_spine.routing import Route, Router
 from genai_spine.strategy import Scales

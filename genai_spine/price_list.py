@@ -8,9 +8,9 @@ from decimal import Decimal
 import msgspec
 from google.protobuf.json_format import MessageToDict
 
+from genai_spine.billing.price import Price
 from genai_spine.catalog import Catalog
 from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
-from genai_spine.price import Price
 from genai_spine.providers import PROVIDERS
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_service_pb2 as usage_pb

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from genai_spine import rerating
-from genai_spine.price import TICKS_PER_USD
+from genai_spine.billing import rerating
+from genai_spine.billing.price import TICKS_PER_USD
+from genai_spine.billing.price_book import PriceBook
+from genai_spine.billing.rerating import Line, Outcome, Period
 from genai_spine.price_list import entry
-from genai_spine.pricing import PriceBook
-from genai_spine.rerating import Line, Outcome, Period
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
-from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
 from genai_spine.tiers import Tiers

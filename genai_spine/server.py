@@ -16,6 +16,8 @@ from grpc_reflection.v1alpha import reflection
 
 from genai_spine import shipped
 from genai_spine.batches import BatchBooks
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.cache import ResponseCache
 from genai_spine.capabilities.context import Services
 from genai_spine.catalog import Catalog
@@ -23,9 +25,7 @@ from genai_spine.delivery import Delivery
 from genai_spine.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
 from genai_spine.kept import KeptCompletions
-from genai_spine.ledger import Ledger
 from genai_spine.price_list import PriceList
-from genai_spine.pricing import PriceBook
 from genai_spine.prompts import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider

@@ -15,9 +15,9 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from genai_spine.billing.price import OwnPrice
 from genai_spine.circuit import Limits
 from genai_spine.origins import LOOPBACK_HOSTS, origin
-from genai_spine.price import OwnPrice
 from genai_spine.providers import PROVIDERS, Row
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.routing import Alias, Member, Router

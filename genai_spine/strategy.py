@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from random import random
 
-from genai_spine.pricing import PriceBook
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.routing import Route
 from genai_spine.tiers import Tiers
 from genai_spine.tokens import counts

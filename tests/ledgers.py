@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 
-from genai_spine.ledger import Ledger, Patience
+from genai_spine.billing.ledger import Ledger, Patience
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases

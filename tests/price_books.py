@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genai_spine.pricing import (
-    PriceBook,
-)
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.v1 import completion_service_pb2 as pb
 
 INPUT_FIELDS = (

@@ -7,9 +7,9 @@ from time import monotonic
 
 import structlog
 
+from genai_spine.billing.ledger import watched
 from genai_spine.call import Call
 from genai_spine.errors import InternalError, SpineError
-from genai_spine.ledger import watched
 from genai_spine.symbols import events
 from genai_spine.symbols.events import Envelopes
 from genai_spine.symbols.prompt import Prompt, built

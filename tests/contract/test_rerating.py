@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from genai_spine import rerating
-from genai_spine.pricing import PriceBook
-from genai_spine.rerating import Outcome, Period
+from genai_spine.billing import rerating
+from genai_spine.billing.price_book import PriceBook
+from genai_spine.billing.rerating import Outcome, Period
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.circuit import Limits
 from genai_spine.plan import Planner
-from genai_spine.pricing import PriceBook
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.routing import Alias, Router
 from genai_spine.strategy import Scales

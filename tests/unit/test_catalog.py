@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from genai_spine import catalog
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.catalog import Catalog
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, ProviderUnavailable
-from genai_spine.pricing import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.routing import Router

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.pricing import PriceBook
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.registry import Amount, CapabilityRegistry, cost, described

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from genai_spine.price import PriceBookError
-from genai_spine.price_rows import read
-from genai_spine.pricing import BOUNDARIES, PriceBook
+from genai_spine.billing.price import PriceBookError
+from genai_spine.billing.price_book import BOUNDARIES, PriceBook
+from genai_spine.billing.price_sources import read
 from genai_spine.v1.execution_pb2 import Execution, UnitUsage
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
@@ -152,7 +152,7 @@ def test_book_names_its_sources_with_their_rows(tmp_path: Path) -> None:
 
 
 def test_shipped_file_is_read() -> None:
-    rows = read(Path("genai_spine/prices.yaml"), "overlay")
+    rows = read(Path("genai_spine/billing/prices.yaml"), "overlay")
     assert {row.owner for row in rows} >= {"ollama", "deepgram", "groq", "aws"}
 
 

@@ -18,8 +18,8 @@ from genai_prices import __version__ as GENAI_PRICES_VERSION
 from genai_prices import data as genai_prices_data
 from genai_prices.types import Provider
 
-from genai_spine.price import TICKS_PER_USD, OwnPrice, Price
-from genai_spine.price_rows import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
+from genai_spine.billing.price import TICKS_PER_USD, OwnPrice, Price
+from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 

@@ -26,7 +26,7 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from genai_spine.price import BUCKETS, MILLION, OwnPrice, Price, PriceBookError, Rates, grains
+from genai_spine.billing.price import BUCKETS, MILLION, OwnPrice, Price, PriceBookError, Rates, grains
 
 # Our provider names where genai-prices uses another; every other name is looked up as it is. A provider
 # that genai-prices does not have (ollama, vllm, deepinfra, ...) has only the rows of the two files.

@@ -12,8 +12,8 @@ from genai_prices.types import Usage as UpstreamUsage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.price import BUCKETS, GRAINS_PER_TICK, Price
-from genai_spine.price_rows import PROVIDER_NAMES
+from genai_spine.billing.price import BUCKETS, GRAINS_PER_TICK, Price
+from genai_spine.billing.price_sources import PROVIDER_NAMES
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.price import BUCKETS, MILLION, Price, PriceBookError, grains
+from genai_spine.billing.price import BUCKETS, MILLION, Price, PriceBookError, grains
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_service_pb2 as usage_pb
 from genai_spine.v1.execution_pb2 import UnitUsage

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from genai_spine import ledger as ledger_module
+from genai_spine.billing import ledger as ledger_module
+from genai_spine.billing.ledger import Ledger, Patience
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.ledger import Ledger, Patience
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from genai_spine.billing.ledger import Ledger, watched
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.ledger import Ledger, watched
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from genai_spine.pricing import PriceBook
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.store.executions import Executions, Scope
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution

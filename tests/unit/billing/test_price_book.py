@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from genai_spine.price import PriceBookError
-from genai_spine.pricing import MEMO_SIZE, PriceBook
+from genai_spine.billing.price import PriceBookError
+from genai_spine.billing.price_book import MEMO_SIZE, PriceBook
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,

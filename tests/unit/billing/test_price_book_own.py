@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from genai_spine.price import OwnPrice, PriceBookError
-from genai_spine.pricing import PriceBook
+from genai_spine.billing.price import OwnPrice, PriceBookError
+from genai_spine.billing.price_book import PriceBook
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.price_books import BOOK, CLOCK
 
