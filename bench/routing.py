@@ -10,13 +10,13 @@ from time import process_time
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.plan import Planner
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.pursuit import Pursuit
-from genai_spine.routing import Alias, Member, Router
-from genai_spine.strategy import Scales
-from genai_spine.upstream import Upstream
+from genai_spine.routing.candidates import Planner
+from genai_spine.routing.router import Alias, Member, Router
+from genai_spine.routing.strategies import Scales
+from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 
 COUNT = 5_000

@@ -13,7 +13,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
-from genai_spine.routing import Route, Router
+from genai_spine.routing.router import Route, Router
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import provider_service_pb2
 

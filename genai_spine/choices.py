@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from genai_spine.attempt import Order
-from genai_spine.routing import Route
+from genai_spine.routing.router import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 WAITING = 64  # chunks of all calls together that wait for the caller

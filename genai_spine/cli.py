@@ -251,7 +251,7 @@ def show_price(
     from genai_spine.catalog import Catalog
     from genai_spine.price_list import PriceList
     from genai_spine.providers import PROVIDERS
-    from genai_spine.routing import Router
+    from genai_spine.routing.router import Router
 
     settings = settings_with()
     providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}

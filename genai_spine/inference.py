@@ -19,14 +19,14 @@ from genai_spine.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
-from genai_spine.plan import Planner
 from genai_spine.pursuit import Pursuit, Turn
-from genai_spine.routing import Route, Router
-from genai_spine.strategy import Scales
-from genai_spine.tiers import Tiers
+from genai_spine.routing.candidates import Planner
+from genai_spine.routing.quality_tiers import Tiers
+from genai_spine.routing.router import Route, Router
+from genai_spine.routing.strategies import Scales
+from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
 from genai_spine.tokens.context_window import check_context, truncate
-from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 

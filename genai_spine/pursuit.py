@@ -18,8 +18,8 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.errors import InternalError, SpineError
 from genai_spine.providers.base import Provider
-from genai_spine.routing import Route
-from genai_spine.upstream import Seat, Upstream
+from genai_spine.routing.router import Route
+from genai_spine.routing.upstream import Seat, Upstream
 
 FIRST_DELAY_S = 0.5  # after the first round; doubled for each one after it
 LONGEST_DELAY_S = 8.0

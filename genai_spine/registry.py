@@ -8,7 +8,7 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
-from genai_spine.tiers import Tiers
+from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb
 

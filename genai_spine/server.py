@@ -32,7 +32,9 @@ from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.relay import Relays
-from genai_spine.routing import Router
+from genai_spine.routing.quality_tiers import Tiers
+from genai_spine.routing.router import Router
+from genai_spine.routing.upstream import Upstream
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -63,8 +65,6 @@ from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.sweeper import Sweeper
-from genai_spine.tiers import Tiers
-from genai_spine.upstream import Upstream
 from genai_spine.v1 import (
     capability_service_pb2,
     completion_service_pb2,

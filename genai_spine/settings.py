@@ -16,13 +16,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
-from genai_spine.circuit import Limits
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, Row
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.routing import Alias, Member, Router
+from genai_spine.routing.circuit_breaker import Limits
+from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
+from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.symbols.question import JobRules
-from genai_spine.tiers import NAMES as TIER_NAMES
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Lane = Literal["cpu", "gpu", "batch"]

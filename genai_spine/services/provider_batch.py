@@ -3,7 +3,7 @@
 from genai_spine.batches import BatchBooks
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
-from genai_spine.routing import Router
+from genai_spine.routing.router import Router
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
 

@@ -7,7 +7,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
-from genai_spine.routing import Router
+from genai_spine.routing.router import Router
 from genai_spine.v1 import provider_file_service_pb2 as pb
 
 

@@ -12,7 +12,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from genai_spine.routing import Alias, Member
+from genai_spine.routing.router import Alias, Member
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from tests.service.running import Running, Upstreams, asked, failure, running, text_of

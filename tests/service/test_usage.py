@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from genai_spine.routing import PREFIXES
+from genai_spine.routing.router import PREFIXES
 from genai_spine.v1 import usage_service_pb2 as pb
 from genai_spine.v1 import usage_service_pb2_grpc
 from tests.service.running import Running, asked, failure

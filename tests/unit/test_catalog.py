@@ -10,7 +10,7 @@ from genai_spine.catalog import Catalog
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, ProviderUnavailable
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.routing import Router
+from genai_spine.routing.router import Router
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream

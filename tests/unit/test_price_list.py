@@ -10,7 +10,7 @@ from genai_spine.errors import PriceNotFound
 from genai_spine.price_list import PriceList
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
-from genai_spine.routing import Alias, Member, Router
+from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.v1 import usage_service_pb2 as pb
 from tests.price_books import BOOK, overridden
 

@@ -7,12 +7,12 @@ import pytest
 
 from genai_spine import errors, pursuit
 from genai_spine.call import Call
-from genai_spine.circuit import Limits
 from genai_spine.errors import SpineError
 from genai_spine.pursuit import Pursuit
-from genai_spine.routing import Route
-from genai_spine.upstream import Upstream
-from tests.unit.candidates import providers, upstreams
+from genai_spine.routing.circuit_breaker import Limits
+from genai_spine.routing.router import Route
+from genai_spine.routing.upstream import Upstream
+from tests.unit.routing.candidates import providers, upstreams
 
 DOWN = errors.ProviderUnavailable(provider="x", provider_message="down")
 REFUSED = errors.ProviderRejected(provider="x", provider_message="bad")

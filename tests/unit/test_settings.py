@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from genai_spine import settings
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Timeouts
-from genai_spine.routing import Alias, Member
+from genai_spine.routing.router import Alias, Member
 from genai_spine.settings import Settings
 from genai_spine.symbols.question import JobRules
 from genai_spine.v1 import completion_service_pb2 as pb

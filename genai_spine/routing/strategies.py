@@ -6,10 +6,10 @@ from math import inf
 from random import random
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.routing import Route
-from genai_spine.tiers import Tiers
+from genai_spine.routing.quality_tiers import Tiers
+from genai_spine.routing.router import Route
+from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
-from genai_spine.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 
 SHORT = 8192  # bytes of a request that holds no image worth speaking of

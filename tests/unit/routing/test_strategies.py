@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from genai_spine.routing import Route
-from genai_spine.strategy import STRATEGIES, Scales
-from genai_spine.tiers import Tiers
+from genai_spine.routing.quality_tiers import Tiers
+from genai_spine.routing.router import Route
+from genai_spine.routing.strategies import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
-from tests.unit.candidates import PRICES, asked, providers, upstreams
+from tests.unit.routing.candidates import PRICES, asked, providers, upstreams
 
 MADE = providers()
 GPT, MINI = Route(MADE["openai"], "gpt-4o"), Route(MADE["openai"], "gpt-4o-mini")

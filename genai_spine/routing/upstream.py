@@ -6,9 +6,9 @@ from contextlib import suppress
 from time import monotonic
 
 from genai_spine import errors
-from genai_spine.circuit import DEFAULTS, Circuit, Limits
 from genai_spine.errors import ProviderResting, SpineError
 from genai_spine.providers.base import Provider
+from genai_spine.routing.circuit_breaker import DEFAULTS, Circuit, Limits
 from genai_spine.v1 import provider_service_pb2 as pb
 
 # What says that the upstream is not well. A refused request says nothing of the kind.

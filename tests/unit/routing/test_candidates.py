@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.routing import Alias, Member, Route
+from genai_spine.routing.router import Alias, Member, Route
 from genai_spine.v1 import completion_service_pb2 as pb
-from tests.unit.candidates import asked, planner
+from tests.unit.routing.candidates import asked, planner
 
 OPENAI, CLAUDE, LLAMA = (
     "openai:gpt-4o",

@@ -6,8 +6,8 @@ import structlog
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.routing import Route, Router
-from genai_spine.strategy import STRATEGIES, Scales
+from genai_spine.routing.router import Route, Router
+from genai_spine.routing.strategies import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.circuit import Circuit, Limits
+from genai_spine.routing.circuit_breaker import Circuit, Limits
 from genai_spine.v1 import provider_service_pb2 as pb
 
 CLOSED, OPEN, HALF_OPEN = (

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.circuit import Limits
-from genai_spine.plan import Planner
 from genai_spine.providers.base import Endpoint, Option, Provider
-from genai_spine.routing import Alias, Router
-from genai_spine.strategy import Scales
-from genai_spine.upstream import Upstream
+from genai_spine.routing.candidates import Planner
+from genai_spine.routing.circuit_breaker import Limits
+from genai_spine.routing.router import Alias, Router
+from genai_spine.routing.strategies import Scales
+from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PRICES = PriceBook.load()
