@@ -15,7 +15,7 @@ from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.delivery import Delivery, Wanted, is_plain
+from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction

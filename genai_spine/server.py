@@ -18,20 +18,20 @@ from genai_spine import shipped
 from genai_spine.batches import BatchBooks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.cache import ResponseCache
 from genai_spine.capabilities.context import Services
 from genai_spine.catalog import Catalog
-from genai_spine.delivery import Delivery
+from genai_spine.delivery.background_completions import KeptCompletions
+from genai_spine.delivery.delivery import Delivery
+from genai_spine.delivery.response_cache import ResponseCache
+from genai_spine.delivery.shared_call import Relays
 from genai_spine.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
-from genai_spine.kept import KeptCompletions
 from genai_spine.price_list import PriceList
 from genai_spine.prompts import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
-from genai_spine.relay import Relays
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router
 from genai_spine.routing.upstream import Upstream

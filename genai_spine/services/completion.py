@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
 from genai_spine.counting import Counter
+from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.inference import Inference
-from genai_spine.kept import KeptCompletions
 from genai_spine.v1 import completion_service_pb2 as pb
 
 

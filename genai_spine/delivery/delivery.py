@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from genai_spine import cache, fingerprint
-from genai_spine.cache import ResponseCache
 from genai_spine.call import Call
-from genai_spine.kept import Kept, KeptCompletions
+from genai_spine.delivery import cache_key, response_cache
+from genai_spine.delivery.background_completions import Kept, KeptCompletions
+from genai_spine.delivery.response_cache import ResponseCache
+from genai_spine.delivery.restamp import Retold
+from genai_spine.delivery.shared_call import Listener, Outcome, Relays, once
 from genai_spine.providers import chunks
-from genai_spine.relay import Listener, Outcome, Relays, once
-from genai_spine.retold import Retold
 from genai_spine.v1 import completion_service_pb2 as pb
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS
@@ -33,7 +33,7 @@ class Wanted:
     """A request on its way, and how its caller wants it answered."""
 
     operation: str  # completion or embeddings
-    request: fingerprint.Request  # as the first candidate would be sent it; later as others are
+    request: cache_key.Request  # as the first candidate would be sent it; later as others are
     call: Call
     # Provider and model of each call that succeeded for it; filled by whoever makes the calls.
     answered: list[tuple[str, str]] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Wanted:
 
     @cached_property
     def key(self) -> str:
-        return fingerprint.of(self.operation, self._asked)
+        return cache_key.of(self.operation, self._asked)
 
     def __post_init__(self) -> None:
         self._asked = deepcopy(self.request)
@@ -55,7 +55,7 @@ class Wanted:
             return None
         sent = deepcopy(self._asked)
         sent.provider, sent.model = routes.pop()
-        return fingerprint.of(self.operation, sent)
+        return cache_key.of(self.operation, sent)
 
     @cached_property
     def age_s(self) -> int | None:
@@ -63,7 +63,7 @@ class Wanted:
         request = self.request
         if isinstance(request, pb.CreateCompletionRequest) and request.HasField("cache_max_age_s"):
             return request.cache_max_age_s
-        return cache.max_age_s(self.call.cache_control) if self.call.cache_control else None
+        return response_cache.max_age_s(self.call.cache_control) if self.call.cache_control else None
 
     @property
     def policy(self) -> int:
@@ -210,7 +210,7 @@ def _leave(beginning: "asyncio.Task[Any]") -> None:
         beginning.result()[0].close()
 
 
-def is_plain(request: fingerprint.Request, call: Call) -> bool:
+def is_plain(request: cache_key.Request, call: Call) -> bool:
     """The request asks for nothing of this module."""
     if call.cache_control is not None:
         return False

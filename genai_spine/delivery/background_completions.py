@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
+from genai_spine.delivery.restamp import answer_id
 from genai_spine.errors import CompletionNotFound, InternalError, ServiceUnavailable, SpineError, revived
-from genai_spine.retold import answer_id
 from genai_spine.store.completions import Completions, Failed
 from genai_spine.v1 import completion_service_pb2 as pb
 

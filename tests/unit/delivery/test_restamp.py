@@ -1,7 +1,7 @@
 """What a caller is told of an answer that another call paid for."""
 
 from genai_spine.call import Call
-from genai_spine.retold import Retold
+from genai_spine.delivery.restamp import Retold
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PAID = pb.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, price_book="2026-11")

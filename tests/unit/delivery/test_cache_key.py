@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import fingerprint
+from genai_spine.delivery import cache_key
 from genai_spine.v1 import completion_service_pb2 as pb
 
 OTHER_PROCESS = """
@@ -30,7 +30,7 @@ def request(**fields: Any) -> pb.CreateCompletionRequest:
 
 
 def of(message: pb.CreateCompletionRequest) -> str:
-    return fingerprint.of("completion", message)
+    return cache_key.of("completion", message)
 
 
 # A value for every field that decides the answer, other than that of request().
@@ -127,9 +127,9 @@ def test_operations_are_kept_apart_and_embeddings_have_fingerprints() -> None:
     plain = pb.CreateEmbeddingsRequest(model="m", inputs=inputs)
     known = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, user="somebody")
     short = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, dimensions=64)
-    assert fingerprint.of("embeddings", plain) == fingerprint.of("embeddings", known)
-    assert fingerprint.of("embeddings", plain) != fingerprint.of("embeddings", short)
-    assert fingerprint.of("embeddings", pb.CreateEmbeddingsRequest()) != of(pb.CreateCompletionRequest())
+    assert cache_key.of("embeddings", plain) == cache_key.of("embeddings", known)
+    assert cache_key.of("embeddings", plain) != cache_key.of("embeddings", short)
+    assert cache_key.of("embeddings", pb.CreateEmbeddingsRequest()) != of(pb.CreateCompletionRequest())
 
 
 def test_the_request_itself_is_left_as_it_was() -> None:

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from genai_spine import cache
-from genai_spine.cache import ENTRY_BYTES, LARGEST, ResponseCache, is_whole, max_age_s
+from genai_spine.delivery import response_cache as cache
+from genai_spine.delivery.response_cache import ENTRY_BYTES, LARGEST, ResponseCache, is_whole, max_age_s
 from genai_spine.errors import InvalidRequest
 from genai_spine.store.database import Database, Now
 from genai_spine.store.responses import Responses

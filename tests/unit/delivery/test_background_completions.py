@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from genai_spine import errors, kept
+from genai_spine import errors
+from genai_spine.delivery import background_completions
+from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.errors import CompletionNotFound, InternalError, ProviderError, ServiceUnavailable
-from genai_spine.kept import KeptCompletions
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
@@ -97,7 +98,7 @@ async def test_cause_of_an_internal_error_is_not_kept(completions: KeptCompletio
 async def test_outcome_is_written_again_when_the_database_does_not_take_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(background_completions, "PAUSES_S", (0.0, 0.0))
     await Leases(database).take("server-1", "cpu", 60)
     store = Failing(database, failures=2)
     completions = KeptCompletions(store, lambda: "server-1", ttl_s=60)
@@ -129,7 +130,7 @@ async def test_database_that_hangs_is_not_waited_for(
         async def find(self, id: str) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(kept, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(background_completions, "PATIENCE_S", 0.02)
     with pytest.raises(ServiceUnavailable):
         await KeptCompletions(Hanging(database), lambda: "server-1", ttl_s=60).get("x")
 

@@ -1,6 +1,6 @@
 """What a relay keeps of an answer: all of it, in few pieces."""
 
-from genai_spine.relay import PIECES, Log
+from genai_spine.delivery.shared_call import PIECES, Log
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
