@@ -98,14 +98,14 @@ def show(
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
         return
-    from genai_spine import prompt_yaml
+    from genai_spine.prompts import yaml_format
 
     if isinstance(found, pb.PromptVersion):
         fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
         shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "created_at"}}
-        typer.echo(prompt_yaml.dumped(shown), nl=False)
+        typer.echo(yaml_format.dumped(shown), nl=False)
     else:
-        typer.echo(prompt_yaml.dumped(prompt_yaml.entry(found)), nl=False)
+        typer.echo(yaml_format.dumped(yaml_format.entry(found)), nl=False)
 
 
 @group.command()
@@ -119,11 +119,11 @@ def edit(
 
     Nobody's change is overwritten: when the prompt was changed meanwhile, saving fails and the file stays.
     """
-    from genai_spine import prompt_yaml
-    from genai_spine.prompt_editor import EDITABLE
+    from genai_spine.prompts import yaml_format
+    from genai_spine.prompts.editor import EDITABLE
 
     prompt = asked(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
-    before = prompt_yaml.dumped(prompt_yaml.entry(prompt))
+    before = yaml_format.dumped(yaml_format.entry(prompt))
     path, after = _edited(before, prompt.slug)
     if after == before:
         path.unlink()
@@ -131,7 +131,7 @@ def edit(
         return
 
     async def save(stub: "Stub") -> pb.Prompt:
-        [given] = prompt_yaml.read(after)
+        [given] = yaml_format.read(after)
         given.etag, given.change_notes = prompt.etag, notes or ""
         request = pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=given)
         request.update_mask.paths.extend(EDITABLE)

@@ -14,7 +14,6 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from genai_spine import shipped
 from genai_spine.batches import BatchBooks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
@@ -27,7 +26,8 @@ from genai_spine.delivery.shared_call import Relays
 from genai_spine.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
 from genai_spine.price_list import PriceList
-from genai_spine.prompts import Prompts
+from genai_spine.prompts import default_prompts
+from genai_spine.prompts.library import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.recorder import recorded
@@ -152,7 +152,7 @@ class Server:
 
     async def start(self) -> None:
         await self._check_tables()
-        await shipped.seed(self.prompts)
+        await default_prompts.seed(self.prompts)
         await self.ledger.start()
         self.sweeper.start()
         await self.grpc.start()

@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import edge, prompt_diff, prompt_yaml, variables
+from genai_spine import edge
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.inference import Inference
-from genai_spine.prompt_editor import PromptEditor, with_aliases
-from genai_spine.prompt_execution import PromptExecution
-from genai_spine.prompts import Prompts
+from genai_spine.prompts import diff, variables, yaml_format
+from genai_spine.prompts.editor import PromptEditor, with_aliases
+from genai_spine.prompts.execution import PromptExecution
+from genai_spine.prompts.library import Prompts
 from genai_spine.store.prompts import LIMIT
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -86,7 +87,7 @@ class PromptService:
         prompt = await self.prompts.prompt(request.prompt_id)
         late = await self._version(prompt, request.to or "latest")
         before = getattr(request, "from") or str(max(1, late.version - 1))
-        return prompt_diff.compared(await self._version(prompt, before), late)
+        return diff.compared(await self._version(prompt, before), late)
 
     async def SetPromptLabel(self, request: pb.SetPromptLabelRequest, call: Call) -> pb.Prompt:
         return _shown(await self.editor.set_label(request), call)
@@ -120,10 +121,10 @@ class PromptService:
         found = [await self.prompts.prompt(name) for name in request.prompt_ids]
         if not found:
             found = await self._all(include_system=request.include_system)
-        return pb.ExportPromptsResponse(yaml=prompt_yaml.written(found), prompt_count=len(found))
+        return pb.ExportPromptsResponse(yaml=yaml_format.written(found), prompt_count=len(found))
 
     async def ImportPrompts(self, request: pb.ImportPromptsRequest, call: Call) -> pb.ImportPromptsResponse:
-        given = await prompt_yaml.read_apart(request.yaml, self.prompts.templates.sandbox)
+        given = await yaml_format.read_apart(request.yaml, self.prompts.templates.sandbox)
         response = pb.ImportPromptsResponse()
         async with self.prompts.changing(keep=not request.dry_run) as changes:
             for prompt in sorted(given, key=lambda prompt: prompt.slug):

@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from genai_spine import prompt_yaml, shipped
-from genai_spine import variables as values_of
 from genai_spine.call import Call
 from genai_spine.capabilities.context import Limits, Services
 from genai_spine.errors import UnsupportedOption
-from genai_spine.prompts import Filled, Pinned
-from genai_spine.templates import Templates
+from genai_spine.prompts import default_prompts, yaml_format
+from genai_spine.prompts import variables as values_of
+from genai_spine.prompts.library import Filled, Pinned
+from genai_spine.prompts.templates import Templates
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import prompt_service_pb2 as prompts_pb
 
@@ -65,7 +65,7 @@ class ShippedPrompts:
 
     def __init__(self) -> None:
         self._templates = Templates()
-        read = [prompt for text in shipped.texts() for prompt in prompt_yaml.read(text)]
+        read = [prompt for text in default_prompts.texts() for prompt in yaml_format.read(text)]
         self._prompts = {prompt.slug: prompt for prompt in read}
 
     async def version(self, name: str) -> Pinned:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from genai_spine import prompt_yaml, shipped
 from genai_spine.call import Call
 from genai_spine.capabilities import CAPABILITIES, base
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Context
 from genai_spine.errors import ProviderError
+from genai_spine.prompts import default_prompts, yaml_format
 from tests.contract.capability_samples import SAMPLES
 from tests.contract.scripted import Scripted, services
 
@@ -101,7 +101,7 @@ def test_row_agrees_with_the_contract(name: str) -> None:
 @EVERY
 def test_prompts_are_in_the_library_with_the_same_temperature_and_limit(name: str) -> None:
     capability = CAPABILITIES[name]
-    library = {prompt.slug: prompt for text in shipped.texts() for prompt in prompt_yaml.read(text)}
+    library = {prompt.slug: prompt for text in default_prompts.texts() for prompt in yaml_format.read(text)}
     for slug in capability.slugs():
         assert library[slug].temperature == capability.TEMPERATURE
         assert (library[slug].max_tokens or None) == capability.MAX_TOKENS

@@ -8,10 +8,10 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genai_spine import shipped
 from genai_spine.errors import Conflict, EtagMismatch, InvalidFields, PromptNotFound, PromptProtected
-from genai_spine.prompt_editor import VERSIONED, PromptEditor
-from genai_spine.prompts import Prompts
+from genai_spine.prompts import default_prompts
+from genai_spine.prompts.editor import VERSIONED, PromptEditor
+from genai_spine.prompts.library import Prompts
 from genai_spine.store.database import Database
 from genai_spine.store.prompts import PromptRows
 from genai_spine.v1 import completion_service_pb2
@@ -261,12 +261,12 @@ async def test_a_change_of_this_process_is_seen_at_once(prompts, editor):
 async def test_servers_that_start_together_ship_every_prompt_once(database_url):
     databases = [Database(database_url) for _ in range(3)]
     libraries = [Prompts(PromptRows(database)) for database in databases]
-    await asyncio.gather(*(shipped.seed(library) for library in libraries))
+    await asyncio.gather(*(default_prompts.seed(library) for library in libraries))
     page, total = await libraries[0].rows.page(ListPromptsRequest(limit=200))
-    assert total == len(shipped.drafts(PromptEditor(libraries[0]))) > 30
+    assert total == len(default_prompts.drafts(PromptEditor(libraries[0]))) > 30
     assert {(prompt.version, prompt.is_system, prompt.is_public) for prompt in page} == {(1, True, True)}
     before = {prompt.id: prompt.etag for prompt in page}
-    await shipped.seed(libraries[1])
+    await default_prompts.seed(libraries[1])
     page, _ = await libraries[0].rows.page(ListPromptsRequest(limit=200))
     assert {prompt.id: prompt.etag for prompt in page} == before
     for database in databases:
@@ -274,31 +274,31 @@ async def test_servers_that_start_together_ship_every_prompt_once(database_url):
 
 
 async def test_a_changed_file_is_a_new_version(prompts, monkeypatch):
-    await shipped.seed(prompts)
-    changed = [text.replace("Summarize this.", "Condense this.") for text in shipped.texts()]
-    monkeypatch.setattr(shipped, "texts", lambda: changed)
-    await shipped.seed(prompts)
+    await default_prompts.seed(prompts)
+    changed = [text.replace("Summarize this.", "Condense this.") for text in default_prompts.texts()]
+    monkeypatch.setattr(default_prompts, "texts", lambda: changed)
+    await default_prompts.seed(prompts)
     prompt = await prompts.prompt("summarizer")
     assert prompt.version == 2
     newest, first = await prompts.rows.versions(prompt.id, 9, 0)
     assert "Condense" in newest.user_prompt_template
-    assert (newest.change_notes, first.change_notes) == (shipped.NOTES, "")
+    assert (newest.change_notes, first.change_notes) == (default_prompts.NOTES, "")
     assert (await prompts.prompt("translator")).version == 1
 
 
 async def test_a_prompt_of_somebody_else_stays_when_a_shipped_one_has_its_slug(prompts, editor):
     own = await editor.create(draft("summarizer"), None)
     with structlog.testing.capture_logs() as logs:
-        await shipped.seed(prompts)
+        await default_prompts.seed(prompts)
     assert await prompts.prompt("summarizer") == own
     assert [log["slug"] for log in logs] == ["summarizer"]
     await editor.delete(pb.DeletePromptRequest(prompt_id="summarizer"))
-    await shipped.seed(prompts)
+    await default_prompts.seed(prompts)
     assert (await prompts.prompt("summarizer")).is_system
 
 
 async def test_a_shipped_prompt_is_protected_and_may_have_labels(prompts, editor):
-    await shipped.seed(prompts)
+    await default_prompts.seed(prompts)
     for change in (
         editor.update(pb.UpdatePromptRequest(prompt_id="summarizer", prompt=Prompt(name="x"))),
         editor.delete(pb.DeletePromptRequest(prompt_id="summarizer", hard=True)),
@@ -311,7 +311,7 @@ async def test_a_shipped_prompt_is_protected_and_may_have_labels(prompts, editor
 
 
 async def test_every_shipped_prompt_says_something_with_what_it_requires(prompts):
-    await shipped.seed(prompts)
+    await default_prompts.seed(prompts)
     page, _ = await prompts.rows.page(ListPromptsRequest(limit=200))
     for prompt in page:
         pinned = await prompts.version(prompt.slug)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from genai_spine import variables
+from genai_spine.prompts import variables
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_pb2, health_service_pb2, health_service_pb2_grpc
 from genai_spine.v1 import prompt_service_pb2 as pb

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import prompt_yaml, variables
 from genai_spine.errors import InvalidFields
+from genai_spine.prompts import variables, yaml_format
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVariable
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), max_size=30)
@@ -18,21 +18,21 @@ def test_what_is_written_is_read_back(system, user, tags, temperature):
         prompt.temperature = temperature
     prompt.variables.add(name="x", type="integer").default.CopyFrom(variables.value(3))
     prompt.output_schema.update({"type": "object", "properties": {"a": {"minimum": 1.5}}})
-    assert prompt_yaml.read(prompt_yaml.written([prompt, Prompt(slug="b")])) == [prompt, Prompt(slug="b")]
+    assert yaml_format.read(yaml_format.written([prompt, Prompt(slug="b")])) == [prompt, Prompt(slug="b")]
 
 
 def test_texts_of_several_lines_stand_as_they_are():
-    text = prompt_yaml.written([Prompt(slug="a", user_prompt_template="one\ntwo {x}\n")])
+    text = yaml_format.written([Prompt(slug="a", user_prompt_template="one\ntwo {x}\n")])
     assert text == "- slug: a\n  user_prompt_template: |\n    one\n    two {x}\n"
 
 
 def test_one_prompt_need_not_be_a_list():
-    assert prompt_yaml.read("{slug: a, template: hello}") == [Prompt(slug="a", user_prompt_template="hello")]
+    assert yaml_format.read("{slug: a, template: hello}") == [Prompt(slug="a", user_prompt_template="hello")]
 
 
 def test_fields_that_the_server_sets_are_not_written():
     prompt = Prompt(id="1", slug="a", version=3, etag="2", is_system=True, created_by="x")
-    assert prompt_yaml.entry(prompt) == {"slug": "a"}
+    assert yaml_format.entry(prompt) == {"slug": "a"}
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_fields_that_the_server_sets_are_not_written():
 )
 def test_what_is_no_list_of_prompts_is_refused_with_its_place(text, words):
     with pytest.raises(InvalidFields) as caught:
-        prompt_yaml.read(text)
+        yaml_format.read(text)
     assert words in str(caught.value)
 
 
 def test_variables_need_no_types():
-    [prompt] = prompt_yaml.read("{slug: a, variables: [{name: x}]}")
+    [prompt] = yaml_format.read("{slug: a, variables: [{name: x}]}")
     assert list(prompt.variables) == [PromptVariable(name="x")]

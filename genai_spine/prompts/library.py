@@ -13,10 +13,10 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from genai_spine import variables as values_of
 from genai_spine.errors import InvalidPromptVariables, PromptNotFound
+from genai_spine.prompts import variables as values_of
+from genai_spine.prompts.templates import Templates
 from genai_spine.store.prompts import LATEST, Changes, PromptRows
-from genai_spine.templates import Templates
 from genai_spine.v1 import completion_service_pb2, prompt_service_pb2
 from genai_spine.v1.execution_pb2 import Execution
 

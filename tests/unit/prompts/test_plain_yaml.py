@@ -5,9 +5,9 @@ import time
 import pytest
 import yaml
 
-from genai_spine import plain_yaml, prompt_yaml, shipped
-from genai_spine.plain_yaml import DEEPEST
-from genai_spine.sandbox import Refused
+from genai_spine.prompts import default_prompts, plain_yaml, yaml_format
+from genai_spine.prompts.plain_yaml import DEEPEST
+from genai_spine.prompts.sandbox import Refused
 from genai_spine.v1.prompt_service_pb2 import ListPromptsResponse, Prompt
 
 LEVELS = 25_000
@@ -96,13 +96,13 @@ def test_brackets_within_a_text_are_a_text(text, style):
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_what_is_exported_is_imported_whatever_brackets_it_holds(text):
     prompt = Prompt(slug="a", system_prompt=text, user_prompt_template=f"{text}\n  {text}")
-    assert prompt_yaml.read(prompt_yaml.written([prompt])) == [prompt]
+    assert yaml_format.read(yaml_format.written([prompt])) == [prompt]
 
 
 def test_the_shipped_library_comes_back_from_its_export():
-    prompts = [prompt for text in shipped.texts() for prompt in prompt_yaml.read(text)]
+    prompts = [prompt for text in default_prompts.texts() for prompt in yaml_format.read(text)]
     assert len(prompts) > 20
-    assert prompt_yaml.read(prompt_yaml.written(prompts)) == prompts
+    assert yaml_format.read(yaml_format.written(prompts)) == prompts
 
 
 def test_the_deepest_prompt_that_a_client_can_read_is_imported():
@@ -111,7 +111,7 @@ def test_the_deepest_prompt_that_a_client_can_read_is_imported():
         value = {"a": value}
     prompt = Prompt(slug="a")
     prompt.output_schema.update({"a": value})
-    assert prompt_yaml.read(prompt_yaml.written([prompt])) == [prompt]
+    assert yaml_format.read(yaml_format.written([prompt])) == [prompt]
     told = ListPromptsResponse(prompts=[prompt])
     assert ListPromptsResponse.FromString(told.SerializeToString()) == told
 
@@ -120,6 +120,6 @@ def test_a_thousand_ordinary_prompts_are_few_enough():
     entry = dict.fromkeys(("name", "description", "category", "preferred_model"), "some words")
     entry |= {"user_prompt_template": "Hello {a}, {b}", "temperature": 0.5, "tags": ["x", "y"]}
     entry["variables"] = [{"name": "a", "type": "integer", "default": 3}, {"name": "b", "required": False}]
-    text = prompt_yaml.dumped([{"slug": f"s{number}"} | entry for number in range(1000)])
+    text = yaml_format.dumped([{"slug": f"s{number}"} | entry for number in range(1000)])
     assert len(text) < 500_000
-    assert len(prompt_yaml.read(text)) == 1000
+    assert len(yaml_format.read(text)) == 1000

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 from cachetools import LRUCache
 
-from genai_spine import variables
 from genai_spine.errors import InvalidTemplate, ServiceUnavailable
-from genai_spine.sandbox import Refused, Template
-from genai_spine.sandbox_process import Busy, Sandbox
+from genai_spine.prompts import variables
+from genai_spine.prompts.sandbox import Refused, Template
+from genai_spine.prompts.sandbox_process import Busy, Sandbox
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 FIELDS = ("system_prompt", "user_prompt_template")

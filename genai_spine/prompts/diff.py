@@ -2,7 +2,7 @@
 
 from difflib import unified_diff
 
-from genai_spine.prompt_editor import VERSIONED, shown
+from genai_spine.prompts.editor import VERSIONED, shown
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 MOST_LINES = 1000  # of one text; with more, the comparison of hostile texts takes minutes

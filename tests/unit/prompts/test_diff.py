@@ -2,7 +2,7 @@
 
 import time
 
-from genai_spine.prompt_diff import MOST_LINES, compared
+from genai_spine.prompts.diff import MOST_LINES, compared
 from genai_spine.v1.prompt_service_pb2 import PromptVariable, PromptVersion
 
 

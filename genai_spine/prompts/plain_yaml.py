@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from genai_spine.sandbox import Refused
+from genai_spine.prompts.sandbox import Refused
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Lists and mappings within each other. Deeper structures of a prompt could not be told: protobuf reads 100

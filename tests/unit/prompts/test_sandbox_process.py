@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genai_spine.sandbox import Refused
-from genai_spine.sandbox_process import PROCESSES, Busy, Sandbox
+from genai_spine.prompts.sandbox import Refused
+from genai_spine.prompts.sandbox_process import PROCESSES, Busy, Sandbox
 
 DOUBLED = "{% set x = x ~ x %}"
 PAIRED = "{% set x = [x, x] %}{% set y = [y, y] %}"

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from google.protobuf.message import Message
 
-from genai_spine import variables
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
-from genai_spine.prompts import Prompts
+from genai_spine.prompts import variables
+from genai_spine.prompts.library import Prompts
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 

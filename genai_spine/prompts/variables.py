@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from genai_spine.errors import InvalidFields, InvalidPromptVariables
-from genai_spine.sandbox import RESERVED
+from genai_spine.prompts.sandbox import RESERVED
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 DEFAULT_TYPE = "string"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.sandbox import LONGEST_OUTPUT, Refused, Template
+from genai_spine.prompts.sandbox import LONGEST_OUTPUT, Refused, Template
 
 NAMES = ("name", "tags")
 INF = float("inf")

@@ -7,11 +7,12 @@ from typing import Any
 import yaml
 from google.protobuf.json_format import ParseDict, ParseError
 
-from genai_spine import fields, plain_yaml, variables
+from genai_spine import fields
 from genai_spine.errors import InvalidFields, ServiceUnavailable
-from genai_spine.prompt_editor import ALIASES, EDITABLE, settled
-from genai_spine.sandbox import Refused
-from genai_spine.sandbox_process import Busy, Sandbox
+from genai_spine.prompts import plain_yaml, variables
+from genai_spine.prompts.editor import ALIASES, EDITABLE, settled
+from genai_spine.prompts.sandbox import Refused
+from genai_spine.prompts.sandbox_process import Busy, Sandbox
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 KEYS = frozenset((*EDITABLE, *ALIASES, "change_notes"))

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from genai_spine.errors import InvalidFields, InvalidTemplate
-from genai_spine.sandbox import Template
-from genai_spine.sandbox_process import Sandbox
-from genai_spine.templates import Templates
+from genai_spine.prompts.sandbox import Template
+from genai_spine.prompts.sandbox_process import Sandbox
+from genai_spine.prompts.templates import Templates
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVariable
 
 
@@ -63,7 +63,8 @@ async def test_a_variable_without_value_is_empty_and_undefined(templates):
 async def test_a_template_is_compiled_once(templates, monkeypatch):
     made = []
     monkeypatch.setattr(
-        "genai_spine.templates.Template", lambda *given: made.append(given) or Template(*given)
+        "genai_spine.prompts.library.templates.Template",
+        lambda *given: made.append(given) or Template(*given),
     )
     for _ in range(3):
         await templates.rendered("user_prompt_template", prompt("{x}", "", "x"), {"x": "v"})

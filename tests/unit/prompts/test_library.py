@@ -3,7 +3,7 @@
 import pytest
 
 from genai_spine.errors import InvalidPromptVariables
-from genai_spine.prompts import Filled, Pinned
+from genai_spine.prompts.library import Filled, Pinned
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVersion
 

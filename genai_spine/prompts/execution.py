@@ -7,11 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genai_spine import variables
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
 from genai_spine.inference import Inference
-from genai_spine.prompts import Filled, Prompts
+from genai_spine.prompts import variables
+from genai_spine.prompts.library import Filled, Prompts
 from genai_spine.v1 import completion_service_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 

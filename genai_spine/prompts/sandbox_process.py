@@ -18,8 +18,8 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import IO, Any
 
-from genai_spine.plain_yaml import load
-from genai_spine.sandbox import Refused, Template
+from genai_spine.prompts.plain_yaml import load
+from genai_spine.prompts.sandbox import Refused, Template
 
 CPU_S = 2.0  # for one text
 WALL_S = 20.0  # likewise, on a machine that is busy with other things
@@ -86,7 +86,7 @@ class Sandbox:
 
     async def _started(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "genai_spine.sandbox_process", str(self._cpu_s)),
+            *(sys.executable, "-m", "genai_spine.prompts.library.sandbox_process", str(self._cpu_s)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},

@@ -5,8 +5,8 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import variables
 from genai_spine.errors import InvalidFields, InvalidPromptVariables
+from genai_spine.prompts import variables
 from genai_spine.v1.prompt_service_pb2 import PromptVariable
 
 JSON = st.recursive(

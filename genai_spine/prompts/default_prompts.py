@@ -6,10 +6,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 
-from genai_spine import prompt_yaml
 from genai_spine.errors import PromptNotFound
-from genai_spine.prompt_editor import EDITABLE, PromptEditor
-from genai_spine.prompts import Prompts
+from genai_spine.prompts import yaml_format
+from genai_spine.prompts.editor import EDITABLE, PromptEditor
+from genai_spine.prompts.library import Prompts
 from genai_spine.store.prompts import Changes
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -21,14 +21,14 @@ log = structlog.get_logger()
 @lru_cache(maxsize=1)
 def texts() -> list[str]:
     """The files, in the order of their names."""
-    folder = files("genai_spine") / "prompt_library"
+    folder = files("genai_spine.prompts") / "defaults"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda f: f.name)
     return [file.read_text("utf-8") for file in found]
 
 
 def drafts(editor: PromptEditor) -> list[pb.Prompt]:
     """Whole prompts, checked; the id follows from the slug, so that all servers give the same."""
-    found = [editor.drafted(prompt) for text in texts() for prompt in prompt_yaml.read(text)]
+    found = [editor.drafted(prompt) for text in texts() for prompt in yaml_format.read(text)]
     for prompt in found:
         prompt.id = str(uuid5(NAMESPACE_URL, f"genai-spine:prompt:{prompt.slug}"))
         prompt.is_system = prompt.is_public = True
@@ -65,4 +65,4 @@ async def _put(editor: PromptEditor, changes: Changes, prompt: pb.Prompt) -> Non
 
 
 def _is_same(prompt: pb.Prompt, stored: pb.Prompt | None) -> bool:
-    return stored is not None and prompt_yaml.entry(prompt) == prompt_yaml.entry(stored)
+    return stored is not None and yaml_format.entry(prompt) == yaml_format.entry(stored)
