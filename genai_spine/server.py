@@ -51,8 +51,8 @@ from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.services.usage import UsageService
-from genai_spine.session_sends import Sends
-from genai_spine.sessions import Conversations
+from genai_spine.sessions.send import Sends
+from genai_spine.sessions.sessions import Conversations
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.completions import Completions

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 
 from genai_spine import edge
 from genai_spine.call import Call
-from genai_spine.session_sends import Sends
-from genai_spine.session_texts import Texts
-from genai_spine.sessions import Conversations
+from genai_spine.sessions.export import Texts
+from genai_spine.sessions.send import Sends
+from genai_spine.sessions.sessions import Conversations
 from genai_spine.v1 import session_service_pb2 as pb
 
 

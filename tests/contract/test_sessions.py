@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from genai_spine.sessions import Conversations
+from genai_spine.sessions.sessions import Conversations
 from genai_spine.store.database import Database
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions

@@ -67,10 +67,10 @@ EDITING = (
 SESSIONS = (
     *INFERENCE,
     "genai_spine.fields",
-    "genai_spine.sessions",
-    "genai_spine.session_history",
-    "genai_spine.session_sends",
-    "genai_spine.session_texts",
+    "genai_spine.sessions.sessions",
+    "genai_spine.sessions.sessions.history",
+    "genai_spine.sessions.sessions.send",
+    "genai_spine.sessions.sessions.export",
     "genai_spine.store",
 )
 CAPABILITIES = (

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from genai_spine.errors import InvalidFields
-from genai_spine.sessions import LONGEST_METADATA, _system_message, begun, check_metadata
+from genai_spine.sessions.sessions import LONGEST_METADATA, _system_message, begun, check_metadata
 
 
 def test_sessions_have_ids_of_their_own_and_metadata_that_is_an_object():

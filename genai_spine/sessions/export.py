@@ -7,8 +7,8 @@ from google.protobuf import json_format
 
 from genai_spine import fields
 from genai_spine.errors import InvalidFields, InvalidRequest
-from genai_spine.session_history import check_attachments
-from genai_spine.sessions import WINDOW, Conversations, begun, check_metadata
+from genai_spine.sessions.history import check_attachments
+from genai_spine.sessions.sessions import WINDOW, Conversations, begun, check_metadata
 from genai_spine.v1 import session_service_pb2 as pb
 
 VERSION = 1

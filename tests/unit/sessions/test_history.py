@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine import session_history
 from genai_spine.errors import InvalidFields, ProviderError
+from genai_spine.sessions import history as session_history
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import session_service_pb2 as pb
 

@@ -3,7 +3,7 @@
 import pytest
 
 from genai_spine.errors import InvalidFields
-from genai_spine.session_texts import _markdown, _parsed, _session
+from genai_spine.sessions.export import _markdown, _parsed, _session
 from genai_spine.v1 import session_service_pb2 as pb
 
 
