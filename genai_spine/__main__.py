@@ -1,5 +1,5 @@
 """`python -m genai_spine` is `genai-spine`."""
 
-from genai_spine.cli import main
+from genai_spine.cli.main import main
 
 main()

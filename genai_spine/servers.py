@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genai_spine.client import Client
+from genai_spine.cli.client import Client
 from genai_spine.watchdog import Failed, Health, abort
 
 START_S = (

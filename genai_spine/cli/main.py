@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine import VERSION, cli_capabilities, cli_executions, cli_prompts, cli_sessions, telemetry
-from genai_spine.client import Client
-from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run
+from genai_spine import VERSION, telemetry
+from genai_spine.cli import capabilities, executions, prompts, sessions
+from genai_spine.cli.client import Client
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1.provider_service_pb2 import Capability
 
 # The server's own modules are imported by the commands that need them: a health check in a container
@@ -37,9 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="GenAI Spine: one typed AI service for all your services.",
 )
-app.add_typer(cli_prompts.group, name="prompts")
-app.add_typer(cli_sessions.group, name="sessions")
-app.add_typer(cli_executions.group, name="executions")
+app.add_typer(prompts.group, name="prompts")
+app.add_typer(sessions.group, name="sessions")
+app.add_typer(executions.group, name="executions")
 
 
 def main() -> None:
@@ -236,7 +237,7 @@ def list_prices(
     as_json: Json = False,
 ) -> None:
     """List every price of the book that these settings load, and its sources."""
-    from genai_spine import price_tables
+    from genai_spine.cli import prices as price_tables
 
     book = book_with(settings_with())
     price_tables.show_book(book, provider, as_json=as_json)
@@ -247,8 +248,8 @@ def show_price(
     model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")], as_json: Json = False
 ) -> None:
     """Show what a model costs, by every unit that it is sold in."""
-    from genai_spine import price_tables
     from genai_spine.catalog import Catalog
+    from genai_spine.cli import prices as price_tables
     from genai_spine.price_list import PriceList
     from genai_spine.providers import PROVIDERS
     from genai_spine.routing.router import Router
@@ -270,8 +271,8 @@ def rerate(
     as_json: Json = False,
 ) -> None:
     """Price the calls of a period again, by this price book, and write what they cost now."""
-    from genai_spine import price_tables
     from genai_spine.billing.rerating import Period
+    from genai_spine.cli import prices as price_tables
 
     if last < first:
         fail("--to is before --from")
@@ -318,4 +319,4 @@ def config(
 
 
 # After the others, so that --help begins with how to start.
-cli_capabilities.add_to(app)
+capabilities.add_to(app)

@@ -15,8 +15,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.table import Table
 
-from genai_spine.client import connected
-from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run, show_table
+from genai_spine.cli.client import connected
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run, show_table
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
-from genai_spine.client import connected
-from genai_spine.terminal import DEFAULT_ADDRESS, Address, Json, fail, run
+from genai_spine.cli.client import connected
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 
