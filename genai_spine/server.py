@@ -25,6 +25,9 @@ from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
 from genai_spine.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
+from genai_spine.openai_api.files import FilesFacade
+from genai_spine.openai_api.media import MediaFacade
+from genai_spine.openai_api.service import Facade, OpenAIService
 from genai_spine.price_list import PriceList
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import Prompts
@@ -41,9 +44,6 @@ from genai_spine.services.document import DocumentService
 from genai_spine.services.execution import ExecutionService
 from genai_spine.services.health import HealthService
 from genai_spine.services.media import MediaService
-from genai_spine.services.openai import Facade, OpenAIService
-from genai_spine.services.openai_files import FilesFacade
-from genai_spine.services.openai_media import MediaFacade
 from genai_spine.services.prompt import PromptService
 from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService

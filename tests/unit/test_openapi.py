@@ -25,8 +25,10 @@ from genai_spine.call import Call
 from genai_spine.edge import error_body
 from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
 from genai_spine.json_schema.from_proto import WELL_KNOWN
+from genai_spine.openai_api import responses as openai_replies
+from genai_spine.openai_api import schemas as openai_shapes
+from genai_spine.openai_api import sse
 from genai_spine.openapi import document
-from genai_spine.services import openai_frames, openai_replies, openai_shapes
 from genai_spine.v1 import (
     capability_service_pb2,
     document_service_pb2,
@@ -367,11 +369,11 @@ def test_what_the_facade_answers_fits_its_schema_and_is_documented(answer: bytes
 @pytest.mark.parametrize(
     ("frames", "schema"),
     [
-        (openai_frames.ChatFrames(True, before_tools=False), "ChatCompletionChunk"),
-        (openai_frames.TextFrames(True, ["Once "], 1), "TextCompletion"),
+        (sse.ChatFrames(True, before_tools=False), "ChatCompletionChunk"),
+        (sse.TextFrames(True, ["Once "], 1), "TextCompletion"),
     ],
 )
-def test_every_event_of_the_facade_fits_its_schema(frames: openai_frames.Frames, schema: str) -> None:
+def test_every_event_of_the_facade_fits_its_schema(frames: sse.Frames, schema: str) -> None:
     calls = [pb.ToolCallDelta(id="1", name="f", arguments="{}")]
     delta = pb.ChoiceDelta(content="Hi", tool_calls=calls, logprobs=TOKENS)
     chunk = pb.CompletionChunk(id="comp_1", choices=[delta], usage=pb.Usage(input_tokens=1))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from genai_spine.errors import InvalidRequest
-from genai_spine.services.openai_shapes import (
+from genai_spine.openai_api.schemas import (
     AllowedChoice,
     AudioPart,
     Batch,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import InvalidRequest
-from genai_spine.services import multipart
-from genai_spine.services.openai_media import transcription_request
-from genai_spine.services.openai_media_replies import TRANSCRIPTIONS, images
+from genai_spine.openai_api import multipart
+from genai_spine.openai_api.media import transcription_request
+from genai_spine.openai_api.media_responses import TRANSCRIPTIONS, images
 from genai_spine.v1 import media_service_pb2 as pb
 
 HEARD = pb.Transcription(

@@ -13,10 +13,9 @@ from google.api.httpbody_pb2 import HttpBody
 from genai_spine import fields
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
-from genai_spine.services import multipart
-from genai_spine.services import openai_requests as requests
-from genai_spine.services.openai_heads import JSON
-from genai_spine.services.openai_shapes import Batch
+from genai_spine.openai_api import multipart, requests
+from genai_spine.openai_api.headers import JSON
+from genai_spine.openai_api.schemas import Batch
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.v1 import openai_service_pb2 as openai

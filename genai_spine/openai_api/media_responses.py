@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from genai_spine.services.openai_heads import JSON
+from genai_spine.openai_api.headers import JSON
 from genai_spine.v1 import media_service_pb2 as pb
 
 PLAIN = "text/plain; charset=utf-8"

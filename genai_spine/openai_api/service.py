@@ -16,13 +16,13 @@ from genai_spine.call import Call
 from genai_spine.edge import error_body
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.inference import Inference
-from genai_spine.services import openai_frames as frames
-from genai_spine.services import openai_replies as replies
-from genai_spine.services import openai_requests as requests
-from genai_spine.services.openai_files import FilesFacade
-from genai_spine.services.openai_heads import EVENTS, JSON, first, head
-from genai_spine.services.openai_media import MediaFacade
-from genai_spine.services.openai_shapes import Chat, Embedding, Native, StreamOptions, Text
+from genai_spine.openai_api import requests
+from genai_spine.openai_api import responses as replies
+from genai_spine.openai_api import sse as frames
+from genai_spine.openai_api.files import FilesFacade
+from genai_spine.openai_api.headers import EVENTS, JSON, first, head
+from genai_spine.openai_api.media import MediaFacade
+from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import openai_service_pb2 as openai
 

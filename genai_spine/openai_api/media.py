@@ -13,11 +13,10 @@ from genai_spine import fields
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.inference import Inference
-from genai_spine.services import multipart
-from genai_spine.services import openai_media_replies as replies
-from genai_spine.services import openai_requests as requests
-from genai_spine.services.openai_heads import JSON, head
-from genai_spine.services.openai_shapes import Image, Speech, Voice
+from genai_spine.openai_api import media_responses as replies
+from genai_spine.openai_api import multipart, requests
+from genai_spine.openai_api.headers import JSON, head
+from genai_spine.openai_api.schemas import Image, Speech, Voice
 from genai_spine.v1 import media_service_pb2 as pb
 
 SOUNDS = {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidRequest
-from genai_spine.services import multipart
+from genai_spine.openai_api import multipart
 from tests.upstreams import forms
 
 KIND = "multipart/form-data; boundary=XX"
