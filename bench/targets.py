@@ -12,8 +12,8 @@ from google.api.httpbody_pb2 import HttpBody
 from bench.processes import MODEL, Running, address
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.events import ServerSentEvents
-from genai_spine.providers.wire import Wire
+from genai_spine.providers.http.client import Wire
+from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub

@@ -33,7 +33,7 @@ from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.providers.recorder import recorded
+from genai_spine.providers.replay.recorder import recorded
 from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router

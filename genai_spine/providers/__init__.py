@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers import entra
-from genai_spine.providers.anthropic import Anthropic
+from genai_spine.providers.anthropic.adapter import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
-from genai_spine.providers.bedrock import Bedrock
-from genai_spine.providers.builtin import Builtin
-from genai_spine.providers.ollama import Ollama
-from genai_spine.providers.openai import Dialect, OpenAI
-from genai_spine.providers.replay import Replay
+from genai_spine.providers.bedrock.adapter import Bedrock
+from genai_spine.providers.builtin.adapter import Builtin
+from genai_spine.providers.ollama.adapter import Ollama
+from genai_spine.providers.openai import entra
+from genai_spine.providers.openai.adapter import Dialect, OpenAI
+from genai_spine.providers.replay.adapter import Replay
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from genai_spine.providers.anthropic_json import JSON_SCHEMA
+from genai_spine.providers.anthropic.request import JSON_SCHEMA
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.upstreams.bill import Entry
 

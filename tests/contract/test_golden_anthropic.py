@@ -12,10 +12,10 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.providers.anthropic_events import EVENT, Reader
+from genai_spine.providers.anthropic.response import EVENT, Reader
 from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.chunks import completion
-from genai_spine.providers.events import ServerSentEvents
+from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.spoken import Spoken, folded, speaking
 from tests.upstreams.reply import Reply

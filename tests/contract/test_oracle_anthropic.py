@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from genai_spine.call import Call
 from genai_spine.errors import ProviderFailure
-from genai_spine.providers.anthropic_events import FINISH_REASONS
+from genai_spine.providers.anthropic.response import FINISH_REASONS
 from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import options as samples

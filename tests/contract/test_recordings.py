@@ -9,8 +9,8 @@ import pytest
 from genai_spine.call import Call
 from genai_spine.errors import SpineError, UnsupportedOperation
 from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.providers.recorder import Recorder, recorded, secrets_of
-from genai_spine.providers.replay import Replay
+from genai_spine.providers.replay.adapter import Replay
+from genai_spine.providers.replay.recorder import Recorder, recorded, secrets_of
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from tests.contract import options

@@ -1,0 +1,269 @@
+"""Anthropic's Messages API.
+
+Wire facts: https://platform.claude.com/docs/en/api/messages, .../api/errors and .../api/models-list,
+2026-11-28. anthropic_json.py writes the requests, anthropic_events.py reads the answers.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from http import HTTPStatus
+from typing import NoReturn
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from genai_spine import errors
+from genai_spine.call import Call
+from genai_spine.providers.anthropic import request as wire_json
+from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Fault, Reader
+from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.chunks import completion
+from genai_spine.providers.http.client import Headers, Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.http.event_stream import ServerSentEvents
+from genai_spine.v1 import completion_service_pb2 as pb
+
+API_VERSION = "2023-06-01"
+FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
+LEAST_TOP_P = 0.95  # that goes with thinking
+
+OPTIONS = {
+    name: Option(name) for name in ("top_p", "top_k", "max_tokens", "stop_sequences", "tools", "tool_choice")
+} | {
+    "temperature": Option("temperature", max=1.0),
+    "parallel_tool_calls": Option("disable_parallel_tool_use"),
+    "response_format": Option("output_config"),
+    "reasoning_effort": Option("thinking"),
+    "reasoning_max_tokens": Option("thinking", min=wire_json.LEAST_BUDGET),
+    "messages.image": Option("image"),
+    "messages.file": Option("document"),
+}
+
+# By error.type, whatever the status says: within a stream there is no other.
+TYPES: dict[str, type[errors.ProviderFailure]] = {
+    "invalid_request_error": errors.ProviderRejected,
+    "authentication_error": errors.ProviderAuthentication,
+    "permission_error": errors.ProviderAuthentication,
+    "billing_error": errors.ProviderQuota,
+    "request_too_large": errors.ContextLengthExceeded,
+    "rate_limit_error": errors.RateLimited,
+    "timeout_error": errors.ProviderUnavailable,
+    "api_error": errors.ProviderUnavailable,
+    "overloaded_error": errors.ProviderUnavailable,
+}
+STATUSES: dict[int, type[errors.ProviderFailure]] = {
+    400: errors.ProviderRejected,
+    401: errors.ProviderAuthentication,
+    402: errors.ProviderQuota,
+    403: errors.ProviderAuthentication,
+    413: errors.ContextLengthExceeded,
+    422: errors.ProviderRejected,
+    429: errors.RateLimited,
+}
+# What invalid_request_error and rate_limit_error mean in truth: only their words or details say it.
+SAID: Mapping[str, type[errors.ProviderFailure]] = {
+    "prompt is too long": errors.ContextLengthExceeded,
+    "exceed context limit": errors.ContextLengthExceeded,
+    "credit balance is too low": errors.ProviderQuota,
+    "api usage limits": errors.ProviderQuota,
+    "spend_limit_reached": errors.ProviderQuota,
+    "content filtering policy": errors.ContentFiltered,
+}
+
+
+class Anthropic(Provider):
+    OPTIONS = OPTIONS
+    SCHEMA = wire_json.SCHEMA
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        headers = {"anthropic-version": API_VERSION}
+        if endpoint.api_key:
+            headers["x-api-key"] = endpoint.api_key
+        self.wire = Wire(endpoint, headers)
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        """The first chunk tells the input's usage, the last one all of it."""
+        body, headers = _write(request, stream=True)
+        reader, events = Reader(), ServerSentEvents()
+        try:
+            async with aclosing(self.wire.stream("/v1/messages", body, call, events, headers)) as reads:
+                async for payloads in reads:
+                    try:
+                        for payload in payloads:
+                            self._take(payload, reader, request.model)
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's, and on the upstream's bill.
+                        if (chunk := reader.chunk()).ByteSize():
+                            yield chunk
+                        raise
+                    if (chunk := reader.chunk()).ByteSize():
+                        yield chunk
+        except Refused as refused:
+            self._fail(refused.reply, request.model)
+        except errors.ProviderError:
+            if not reader.done:  # a connection that breaks after message_stop cuts nothing
+                raise
+        if not reader.done:
+            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+        if not reader.begun:
+            raise self.wire.unusable("no_message", "the answer has no message")
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        body, headers = _write(request, stream=False)
+        reply = await self.wire.post("/v1/messages", body, call, headers)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        message = self.wire.decode(reply.body, MESSAGE)
+        if message.type != "message":
+            raise self.wire.unusable("no_message", "the answer is no message")
+        reader = Reader()
+        reader.take_whole(message)
+        return completion(reader.chunk())
+
+    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
+        body = msgspec.json.encode(wire_json.countable(request))
+        reply = await self.wire.post("/v1/messages/count_tokens", body, call, _headers(request))
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        return self.wire.decode(reply.body, COUNT).input_tokens
+
+    async def list_models(self) -> list[pb.Model]:
+        models: list[pb.Model] = []
+        path = "/v1/models?limit=1000"
+        while True:
+            reply = await self.wire.get(path, Call())
+            if reply.status != HTTPStatus.OK:
+                self._fail(reply, "")
+            page = self.wire.decode(reply.body, MODELS)
+            models += [_model(info) for info in page.data]
+            if not (page.has_more and page.last_id):
+                return models
+            path = f"/v1/models?limit=1000&after_id={quote(page.last_id, safe='')}"
+
+    async def close(self) -> None:
+        await self.wire.close()
+
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        super().check_options(request)
+        for name in ("suffix", "best_of"):
+            if request.prompt.HasField(name):
+                self._refuse(f"prompt.{name}")
+        self._check_thinking(request)
+        if wire_json.version(request.model) < wire_json.STRUCTURED:
+            for index, tool in enumerate(request.tools):
+                if tool.function.strict:
+                    self._refuse(f"tools[{index}].function.strict", f"strict tools with {request.model}")
+
+    def _check_thinking(self, request: pb.CreateCompletionRequest) -> None:
+        budget = request.HasField("reasoning_max_tokens")
+        thinks = budget or request.reasoning_effort > pb.REASONING_EFFORT_NONE
+        version = wire_json.version(request.model)
+        if budget and version >= wire_json.UNBUDGETED:
+            self._refuse("reasoning_max_tokens", f"a budget of thinking with {request.model}")
+        for name in ("temperature", "top_p", "top_k"):
+            if wire_json.neutral(name, request):
+                continue
+            if version >= wire_json.UNBUDGETED:
+                self._refuse(name, f"{name} with {request.model}")
+            if thinks and not (name == "top_p" and request.top_p >= LEAST_TOP_P):
+                self._refuse(name, f"{name} {getattr(request, name):g} together with reasoning")
+        choice = request.tool_choice
+        forced = choice.mode == pb.ToolChoice.MODE_REQUIRED or choice.HasField("function_name")
+        if forced and thinks and (budget or version < wire_json.ADAPTIVE):
+            self._refuse("tool_choice", "a forced tool call together with reasoning")
+
+    def _take(self, payload: bytes, reader: Reader, model: str) -> None:
+        event = self.wire.decode(payload, EVENT)
+        if event.type == "error":
+            self._fail(Reply(0, {}, payload), model)
+        reader.take(event)
+
+    def _fail(self, reply: Reply, model: str) -> NoReturn:
+        """Raises what the upstream's error means; the table is SAID, then TYPES, then STATUSES."""
+        fault = _fault(reply)
+        code = fault.type or str(reply.status)
+        message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
+        message = self.wire.public(message)
+        if fault.type == "not_found_error" or reply.status == HTTPStatus.NOT_FOUND:
+            hint = f"{self.name} says: {message[:500]}"
+            raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
+        kind = TYPES.get(fault.type or "") or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        if kind in (errors.ProviderRejected, errors.RateLimited, errors.ContextLengthExceeded):
+            said = f"{message} {(fault.details and fault.details.error_code) or ''}".lower()
+            kind = next((meant for words, meant in SAID.items() if words in said), kind)
+        raise kind(
+            provider=self.name,
+            provider_code=code,
+            provider_message=message,
+            retry_after_s=retry_after_s(reply.headers),
+        )
+
+
+def _write(request: pb.CreateCompletionRequest, *, stream: bool) -> tuple[bytes, Headers]:
+    return msgspec.json.encode(wire_json.write_request(request, stream=stream)), _headers(request)
+
+
+def _headers(request: pb.CreateCompletionRequest) -> Headers:
+    return FILES_BETA if wire_json.names_files(request) else {}
+
+
+class _Faulty(Struct):
+    error: Fault | None = None
+
+
+def _fault(reply: Reply) -> Fault:
+    try:
+        return FAULTY.decode(reply.body).error or Fault()
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Fault()
+
+
+class _Count(Struct):
+    input_tokens: int
+
+
+class _Support(Struct, frozen=True):
+    supported: bool = False
+
+
+class _Capabilities(Struct, frozen=True):
+    image_input: _Support = _Support()
+    thinking: _Support = _Support()
+
+
+class _Info(Struct):
+    id: str
+    display_name: str | None = None
+    created_at: datetime | None = None
+    max_input_tokens: int | None = None
+    capabilities: _Capabilities | None = None
+
+
+class _Models(Struct):
+    data: list[_Info]
+    has_more: bool | None = None
+    last_id: str | None = None
+
+
+def _model(info: _Info) -> pb.Model:
+    model = pb.Model(id=info.id, owned_by="anthropic", display_name=info.display_name)
+    model.created = max(0, int(info.created_at.timestamp())) if info.created_at else 0
+    if info.max_input_tokens:
+        model.context_length = info.max_input_tokens
+    model.capabilities.extend(("chat", "tools"))
+    if info.capabilities:
+        model.supports_vision = info.capabilities.image_input.supported
+        if model.supports_vision:
+            model.capabilities.append("vision")
+        if info.capabilities.thinking.supported:
+            model.capabilities.append("reasoning")
+    return model
+
+
+COUNT = msgspec.json.Decoder(_Count)
+MODELS = msgspec.json.Decoder(_Models)
+FAULTY = msgspec.json.Decoder(_Faulty)

@@ -1,0 +1,326 @@
+"""Amazon Bedrock: Converse and ConverseStream for every model that chats, InvokeModel for embeddings.
+
+Wire facts: https://docs.aws.amazon.com/bedrock/latest/APIReference/welcome.html, 2026-11-28. Requests carry
+a Bedrock API key, or are signed with AWS credentials.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from http import HTTPStatus
+from time import time
+from typing import NoReturn
+
+import msgspec
+
+from genai_spine import errors
+from genai_spine.call import Call
+from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
+from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options
+from genai_spine.providers.bedrock import response as bedrock_answers
+from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
+from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.openai.chat import speaks
+from genai_spine.v1 import completion_service_pb2 as pb
+
+REGION = "us-east-1"
+CONTROL_URL = "https://bedrock.{region}.amazonaws.com"
+MOST_PAGES = 50  # of a list; more is a list without an end
+
+OPTIONS = {
+    "temperature": Option("inferenceConfig.temperature", max=1.0),
+    "top_p": Option("inferenceConfig.topP"),
+    "max_tokens": Option("inferenceConfig.maxTokens"),
+    "stop_sequences": Option("inferenceConfig.stopSequences"),
+    "tools": Option("toolConfig.tools"),
+    "tool_choice": Option("toolConfig.toolChoice"),
+    "response_format": Option("outputConfig.textFormat, or a tool that must be called"),
+    # Not every model has these; one that does not refuses them by name.
+    "top_k": Option("additionalModelRequestFields"),
+    "reasoning_effort": Option("additionalModelRequestFields"),
+    "reasoning_max_tokens": Option("additionalModelRequestFields"),
+    "messages.image": Option("image"),
+    "messages.audio": Option("audio"),
+    "messages.file": Option("document"),
+}
+
+# By the exception's name; a stream writes it with a small first letter.
+EXCEPTIONS: dict[str, type[errors.ProviderFailure]] = {
+    "ThrottlingException": errors.RateLimited,
+    "TooManyRequestsException": errors.RateLimited,
+    "ServiceQuotaExceededException": errors.ProviderQuota,
+    "ModelTimeoutException": errors.ProviderUnavailable,
+    "ModelNotReadyException": errors.ProviderUnavailable,
+    "ServiceUnavailableException": errors.ProviderUnavailable,
+    "InternalServerException": errors.ProviderUnavailable,
+    "InternalFailure": errors.ProviderUnavailable,
+    "ModelErrorException": errors.ProviderError,
+    "ModelStreamErrorException": errors.ProviderError,
+    "ValidationException": errors.ProviderRejected,
+    "AccessDeniedException": errors.ProviderAuthentication,
+    "ExpiredTokenException": errors.ProviderAuthentication,
+    "IncompleteSignatureException": errors.ProviderAuthentication,
+    "InvalidSignatureException": errors.ProviderAuthentication,
+    "MissingAuthenticationTokenException": errors.ProviderAuthentication,
+    "SignatureDoesNotMatch": errors.ProviderAuthentication,
+    "UnrecognizedClientException": errors.ProviderAuthentication,
+}
+STATUSES: dict[int, type[errors.ProviderFailure]] = {
+    400: errors.ProviderRejected,
+    401: errors.ProviderAuthentication,
+    403: errors.ProviderAuthentication,
+    413: errors.ContextLengthExceeded,
+    424: errors.ProviderError,
+    429: errors.RateLimited,
+}
+# What a ValidationException means beyond a bad request, by what it says.
+MESSAGES: dict[str, type[errors.ProviderFailure]] = {
+    "too long": errors.ContextLengthExceeded,  # "Input is", "prompt is"
+    "too many input tokens": errors.ContextLengthExceeded,
+    "maximum context length": errors.ContextLengthExceeded,
+    "context window": errors.ContextLengthExceeded,
+    "exceeds the maximum number of tokens": errors.ContextLengthExceeded,
+    "content filtering policy": errors.ContentFiltered,
+}
+NO_MODEL = "model identifier is invalid"
+NO_COUNT = "support counting tokens"
+NOT_ALLOWED = "is not authorized to perform"
+
+
+class Bedrock(Provider):
+    OPTIONS = OPTIONS
+    SCHEMA = SCHEMA
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        region = endpoint.further.get("region", REGION)
+        # The registry's address names the region that it is in.
+        endpoint = replace(endpoint, base_url=endpoint.base_url.replace("{region}", region))
+        super().__init__(endpoint)
+        bearer = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self._signer = None if endpoint.api_key else aws.Signer(endpoint, "bedrock", region)
+        self.wire = Wire(endpoint, bearer)
+        control_url = endpoint.further.get("control_url", CONTROL_URL.replace("{region}", region))
+        self._control = replace(endpoint, base_url=control_url)
+        self._control_wire = Wire(self._control, bearer)
+
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        super().check_options(request)
+        for name in ("suffix", "best_of"):
+            if request.prompt.HasField(name):
+                self._refuse(f"prompt.{name}")
+        model_options.fields(request, self.name)
+        by_tool = answers_by_tool(request)
+        if by_tool and model_options.thinks(request):
+            self._refuse("response_format", f"a given form and reasoning with the model {request.model}")
+        for index, tool in enumerate(request.tools):
+            if tool.function.strict and not model_options.takes_schema(request.model):
+                place = f"tools[{index}].function.strict"
+                self._refuse(place, f"strict tools with the model {request.model}")
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        body = msgspec.json.encode(write_request(request, self.name))
+        path = f"/model/{aws.segment(request.model)}/converse-stream"
+        headers = await self._headers(self.endpoint, ("POST", path), body, call)
+        reader = bedrock_answers.Reader()
+        try:
+            async with aclosing(self.wire.stream(path, body, call, aws.EventStream(), headers)) as reads:
+                async for payloads in reads:
+                    builder = self._begun(request)
+                    try:
+                        for payload in payloads:
+                            self._read(payload, reader, builder)
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's.
+                        if speaks(chunk := builder.build()):
+                            yield chunk
+                        raise
+                    chunk = builder.build()
+                    # That a message begins is no answer yet: until it says something, another may be asked.
+                    if speaks(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
+                        yield chunk
+        except Refused as refused:
+            self._fail(refused.reply, request.model)
+        except errors.ProviderError as error:
+            # A connection that breaks after the message's end cuts nothing of it.
+            if reader.stop_reason is None or error.metadata["provider_code"] != "cut_stream":
+                raise
+        if reader.stop_reason is None:
+            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+        self._check_end(reader)
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        body = msgspec.json.encode(write_request(request, self.name))
+        reply = await self._post(request.model, "converse", body, call)
+        answer = self.wire.decode(reply.body, bedrock_answers.ANSWER)
+        builder, reader = self._begun(request), bedrock_answers.Reader()
+        builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
+        reader.whole(answer, builder.choice())
+        self._add(answer, builder.chunk)
+        self._check_end(reader)
+        return completion(builder.build())
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        batches = embeddings.batches(request, self.name)
+        turns = asyncio.Semaphore(embeddings.AT_ONCE)
+
+        async def one(texts: list[str]) -> tuple[list[list[float]], int | None]:
+            async with turns:
+                body = embeddings.write(request, texts)
+                reply = await self._post(request.model, "invoke", body, call)
+                return self._vectors(reply, request.model, len(texts))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(list(texts))) for texts in batches]
+        except BaseExceptionGroup as failed:  # the others were cancelled
+            raise failed.exceptions[0] from None
+        response, counts = pb.CreateEmbeddingsResponse(model=request.model), [t.result()[1] for t in tasks]
+        for values in (values for task in tasks for values in task.result()[0]):
+            response.embeddings.add(index=len(response.embeddings), values=values)
+        if None not in counts:
+            response.usage.CopyFrom(reported_usage(sum(count or 0 for count in counts), 0))
+        return response
+
+    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
+        written = write_request(request, self.name)
+        names = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+        asked = {name: written[name] for name in names if name in written}
+        body = msgspec.json.encode({"input": {"converse": asked}})
+        # It knows models, and not the profiles that spread their calls over regions.
+        model = model_options.base_model(request.model)
+        try:
+            reply = await self._post(model, "count-tokens", body, call)
+        except errors.ProviderRejected as error:
+            if NO_COUNT in error.metadata["provider_message"]:
+                operation = f"counting of tokens for the model {model}"
+                raise errors.UnsupportedOperation(provider=self.name, operation=operation) from error
+            raise
+        return self.wire.decode(reply.body, bedrock_answers.COUNTED).input_tokens
+
+    async def list_models(self) -> list[pb.Model]:
+        """Models that can be called by their own id, then the profiles by which the others are."""
+        known = self.wire.decode(await self._get("/foundation-models"), model_list.MODELS).model_summaries
+        models = [model.described(model.model_id) for model in known if "ON_DEMAND" in model.inference_types]
+        by_id = {model.model_id: model for model in known}
+        token: str | None = ""
+        for _ in range(MOST_PAGES):
+            more = f"&nextToken={aws.segment(token)}" if token else ""
+            page = await self._get(f"/inference-profiles?maxResults=1000{more}")
+            profiles = self.wire.decode(page, model_list.PROFILES)
+            models += [profile.described(by_id) for profile in profiles.inference_profile_summaries]
+            token = profiles.next_token
+            if not token:
+                return models
+        raise self.wire.unusable("endless_list", f"more than {MOST_PAGES} pages of inference profiles")
+
+    async def health(self) -> None:
+        try:
+            await self.list_models()
+        except errors.ProviderAuthentication as error:
+            # Who may call models need not be allowed to list them.
+            if NOT_ALLOWED not in error.metadata["provider_message"]:
+                raise
+
+    async def close(self) -> None:
+        await self.wire.close()
+        await self._control_wire.close()
+
+    async def _headers(
+        self, endpoint: Endpoint, request: tuple[str, str], body: bytes, call: Call
+    ) -> dict[str, str]:
+        """request: method, and path with its query."""
+        if self._signer is None:
+            return {}
+        url = endpoint.base_url.rstrip("/") + request[1]
+        return await self._signer.headers((request[0], url), body, call)
+
+    async def _post(self, model: str, operation: str, body: bytes, call: Call) -> Reply:
+        path = f"/model/{aws.segment(model)}/{operation}"
+        headers = await self._headers(self.endpoint, ("POST", path), body, call)
+        reply = await self.wire.post(path, body, call, headers)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, model)
+        return reply
+
+    async def _get(self, path: str) -> bytes:
+        call = Call()
+        headers = await self._headers(self._control, ("GET", path), b"", call)
+        reply = await self._control_wire.request("GET", path, b"", call, headers)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, "")
+        return reply.body
+
+    def _begun(self, request: pb.CreateCompletionRequest) -> ChunkBuilder:
+        """A chunk of the only choice, without its text."""
+        builder = ChunkBuilder()
+        builder.chunk.model, builder.chunk.created = request.model, int(time())
+        builder.choice()
+        return builder
+
+    def _read(self, payload: bytes, reader: bedrock_answers.Reader, builder: ChunkBuilder) -> None:
+        event = self.wire.decode(payload, bedrock_answers.EVENT)
+        if event.exception is not None:
+            name = event.exception.name
+            raise self._failure(name[:1].upper() + name[1:], event.exception.message, Reply(0, {}, b""), "")
+        if event.broken is not None:
+            raise self.wire.unusable("broken_event", event.broken)
+        reader.event(event, builder.choice())
+        if event.metadata is not None:
+            self._add(event.metadata, builder.chunk)
+
+    def _add(
+        self, told: bedrock_answers.Answer | bedrock_answers.Metadata, chunk: pb.CompletionChunk
+    ) -> None:
+        if told.usage is not None:
+            chunk.usage.CopyFrom(bedrock_answers.usage(told.usage))
+        if told.service_tier and told.service_tier.type:
+            chunk.service_tier = told.service_tier.type
+
+    def _check_end(self, reader: bedrock_answers.Reader) -> None:
+        if reader.stop_reason in bedrock_answers.MALFORMED:
+            raise self.wire.unusable(str(reader.stop_reason), "the model wrote no well-formed answer")
+
+    def _vectors(self, reply: Reply, model: str, wanted: int) -> tuple[list[list[float]], int | None]:
+        """Vectors of one call, and its count of tokens where it has one."""
+        if embeddings.is_cohere(model):
+            found = self.wire.decode(reply.body, embeddings.COHERE).embeddings
+            vectors = found if isinstance(found, list) else found.float
+            count = embeddings.tokens(reply.headers)
+        else:
+            titan = self.wire.decode(reply.body, embeddings.TITAN)
+            vectors = [titan.embedding]
+            count = embeddings.tokens(reply.headers, titan.input_text_token_count)
+        if len(vectors) != wanted:
+            message = f"{len(vectors)} embeddings for {wanted} inputs"
+            raise self.wire.unusable("missing_embeddings", message)
+        return vectors, count
+
+    def _fail(self, reply: Reply, model: str) -> NoReturn:
+        name, message = aws.fault(dict(reply.headers), reply.body)
+        message = message or reply.body[:500].decode("utf-8", "replace") or f"HTTP {reply.status}"
+        raise self._failure(name, message, reply, model)
+
+    def _failure(self, name: str, message: str, reply: Reply, model: str) -> errors.SpineError:
+        """What the exception means, or, where it has no name that is known, the status."""
+        message = self.wire.public(message)
+        if name == "ExpiredTokenException" and self._signer is not None:
+            self._signer.forget()
+        no_model = name == "ResourceNotFoundException" or (not name and reply.status == HTTPStatus.NOT_FOUND)
+        if no_model or NO_MODEL in message:
+            hint = f"{self.name} says: {message[:500]}"
+            return errors.ModelNotFound(model=model, hint=hint, provider=self.name)
+        kind = EXCEPTIONS.get(name) or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        if kind is errors.ProviderRejected:
+            said = message.lower()
+            kind = next((meant for text, meant in MESSAGES.items() if text in said), kind)
+        return kind(
+            provider=self.name,
+            provider_code=name or str(reply.status),
+            provider_message=message,
+            retry_after_s=retry_after_s(reply.headers),
+        )

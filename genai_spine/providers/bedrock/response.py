@@ -1,0 +1,290 @@
+"""What Bedrock's Converse and ConverseStream answer, read into our messages.
+
+Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, 2026-11-28.
+"""
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from genai_spine.providers.bedrock.request import ANSWER_TOOL
+from genai_spine.providers.chunk_builder import ChoiceBuilder
+from genai_spine.providers.openai.chat import MOST_TOKENS
+from genai_spine.v1 import completion_service_pb2 as pb
+
+STOP_REASONS = {
+    "end_turn": pb.FINISH_REASON_STOP,
+    "stop_sequence": pb.FINISH_REASON_STOP,
+    "max_tokens": pb.FINISH_REASON_LENGTH,
+    "model_context_window_exceeded": pb.FINISH_REASON_LENGTH,
+    "tool_use": pb.FINISH_REASON_TOOL_CALLS,
+    "guardrail_intervened": pb.FINISH_REASON_CONTENT_FILTER,
+    "content_filtered": pb.FINISH_REASON_CONTENT_FILTER,
+}
+# The model wrote something that is no answer; it was billed all the same.
+MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+Index = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class CacheDetail(Struct, rename="camel"):
+    ttl: str
+    input_tokens: Count
+
+
+class Usage(Struct, rename="camel"):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
+    cache_details: list[CacheDetail] | None = None
+
+
+class Tier(Struct):
+    type: str | None = None
+
+
+class ReasoningText(Struct):
+    text: str = ""
+    signature: str | None = None
+
+
+class Reasoning(Struct, rename="camel"):
+    reasoning_text: ReasoningText | None = None
+    redacted_content: bytes | None = None  # base64 on the wire
+
+
+class ToolUse(Struct, rename="camel"):
+    tool_use_id: str
+    name: str
+    input: Raw = Raw(b"{}")
+
+
+class Cited(Struct):
+    text: str | None = None
+
+
+class Citations(Struct):
+    content: list[Cited] = []
+    citations: list[Raw] = []
+
+
+class Block(Struct, rename="camel"):
+    text: str | None = None
+    tool_use: ToolUse | None = None
+    reasoning_content: Reasoning | None = None
+    citations_content: Citations | None = None
+
+
+class Message(Struct):
+    content: list[Block] = []
+
+
+class Output(Struct):
+    message: Message
+
+
+class Answer(Struct, rename="camel"):
+    output: Output
+    stop_reason: str
+    usage: Usage | None = None
+    service_tier: Tier | None = None
+
+
+class ReasoningDelta(Struct, rename="camel"):
+    text: str | None = None
+    signature: str | None = None
+    redacted_content: bytes | None = None
+
+
+class ToolUseDelta(Struct):
+    input: str = ""
+
+
+class Delta(Struct, rename="camel"):
+    text: str | None = None
+    tool_use: ToolUseDelta | None = None
+    reasoning_content: ReasoningDelta | None = None
+    citation: Raw | UnsetType = UNSET
+
+
+class Start(Struct, rename="camel"):
+    tool_use: ToolUse | None = None
+
+
+class BlockStart(Struct, rename="camel"):
+    content_block_index: Index
+    start: Start
+
+
+class BlockDelta(Struct, rename="camel"):
+    content_block_index: Index
+    delta: Delta
+
+
+class BlockStop(Struct, rename="camel"):
+    content_block_index: Index
+
+
+class MessageStop(Struct, rename="camel"):
+    stop_reason: str
+
+
+class Metadata(Struct, rename="camel"):
+    usage: Usage | None = None
+    service_tier: Tier | None = None
+
+
+class Exceptional(Struct):
+    name: str
+    message: str
+
+
+class Event(Struct, rename="camel"):
+    """One event of a stream, as aws.EventStream shows it; unknown ones are all None."""
+
+    content_block_start: BlockStart | None = None
+    content_block_delta: BlockDelta | None = None
+    content_block_stop: BlockStop | None = None
+    message_stop: MessageStop | None = None
+    metadata: Metadata | None = None
+    exception: Exceptional | None = None
+    broken: str | None = None
+
+
+class Counted(Struct, rename="camel"):
+    input_tokens: Count
+
+
+ANSWER = msgspec.json.Decoder(Answer)
+EVENT = msgspec.json.Decoder(Event)
+COUNTED = msgspec.json.Decoder(Counted)
+
+
+def usage(reported: Usage) -> pb.Usage:
+    """Disjoint buckets: inputTokens leaves out what the cache gave and what was written to it."""
+    fresh, made = reported.input_tokens, reported.output_tokens
+    read, written = reported.cache_read_input_tokens or 0, reported.cache_write_input_tokens or 0
+    details = reported.cache_details or ()
+    hour = sum(detail.input_tokens for detail in details if detail.ttl == "1h")
+    written = max(written, sum(detail.input_tokens for detail in details))
+    given = fresh + read + written
+    return pb.Usage(
+        input_tokens=given,
+        output_tokens=made,
+        total_tokens=given + made,
+        uncached_input_tokens=fresh,
+        cache_read_tokens=read,
+        cache_write_5m_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        visible_output_tokens=made,  # thinking is among it, and not counted apart
+        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+    )
+
+
+@dataclass(slots=True)
+class Thought:
+    """One block of thinking while it comes."""
+
+    text: list[str] = field(default_factory=list)
+    signature: str | None = None
+    redacted: list[bytes] = field(default_factory=list)
+
+    @property
+    def block(self) -> dict[str, Any]:
+        if self.redacted:
+            return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
+        signed = {"signature": self.signature} if self.signature else {}
+        return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), **signed}}}
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the pieces of one answer into the choice of a chunk, by the index of their block."""
+
+    tools: dict[int, int] = field(default_factory=dict)  # block to tool call
+    empty: set[int] = field(default_factory=set)  # tool calls that have no arguments yet
+    answers: set[int] = field(default_factory=set)  # blocks that give the answer by ANSWER_TOOL
+    thoughts: dict[int, Thought] = field(default_factory=dict)
+    citations: list[Raw] = field(default_factory=list)
+    stop_reason: str | None = None
+
+    def whole(self, answer: Answer, choice: ChoiceBuilder) -> None:
+        for index, block in enumerate(answer.output.message.content):
+            if block.tool_use:
+                self.start(index, block.tool_use, choice)
+                self.tool_input(index, bytes(block.tool_use.input).decode(), choice)
+            elif reasoning := block.reasoning_content:
+                said = reasoning.reasoning_text or ReasoningText()
+                piece = ReasoningDelta(said.text, said.signature, reasoning.redacted_content)
+                self.thought(index, piece, choice)
+            elif cited := block.citations_content:
+                choice.content.extend(part.text or "" for part in cited.content)
+                self.citations += cited.citations
+            else:
+                choice.content.append(block.text or "")
+        self.stop(answer.stop_reason, choice)
+
+    def event(self, event: Event, choice: ChoiceBuilder) -> None:
+        if (change := event.content_block_delta) is not None:
+            index, piece = change.content_block_index, change.delta
+            if piece.text:
+                choice.content.append(piece.text)
+            if piece.tool_use:
+                self.tool_input(index, piece.tool_use.input, choice)
+            if piece.reasoning_content:
+                self.thought(index, piece.reasoning_content, choice)
+            if isinstance(piece.citation, Raw):
+                self.citations.append(piece.citation.copy())
+        elif (begun := event.content_block_start) is not None:
+            if begun.start.tool_use:
+                self.start(begun.content_block_index, begun.start.tool_use, choice)
+        elif (ended := event.content_block_stop) is not None:
+            if ended.content_block_index in self.empty:
+                self.tool_input(ended.content_block_index, "{}", choice)
+        elif event.message_stop is not None:
+            self.stop(event.message_stop.stop_reason, choice)
+
+    def start(self, index: int, use: ToolUse, choice: ChoiceBuilder) -> None:
+        self.empty.add(index)
+        if use.name == ANSWER_TOOL:
+            self.answers.add(index)
+            return
+        self.tools[index] = len(self.tools)
+        choice.tool_call(self.tools[index]).add(use.tool_use_id, use.name)
+
+    def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:
+        if not text:
+            return
+        self.empty.discard(index)
+        if index in self.answers:
+            choice.content.append(text)
+        elif index in self.tools:
+            choice.tool_call(self.tools[index]).arguments.append(text)
+
+    def thought(self, index: int, piece: ReasoningDelta, choice: ChoiceBuilder) -> None:
+        thought = self.thoughts.setdefault(index, Thought())
+        thought.signature = piece.signature or thought.signature
+        if piece.redacted_content:
+            thought.redacted.append(piece.redacted_content)
+        if piece.text:
+            thought.text.append(piece.text)
+            choice.reasoning.append(piece.text)
+
+    def stop(self, reason: str, choice: ChoiceBuilder) -> None:
+        delta, self.stop_reason = choice.delta, reason
+        delta.finish_reason = STOP_REASONS.get(reason, pb.FINISH_REASON_STOP)
+        if reason == "tool_use" and self.answers and not self.tools:
+            delta.finish_reason = pb.FINISH_REASON_STOP
+        thoughts = [self.thoughts[index] for index in sorted(self.thoughts)]
+        # Without a signature the model cannot check them, and Bedrock takes none back.
+        if any(thought.signature or thought.redacted for thought in thoughts):
+            blocks = [thought.block for thought in thoughts]
+            delta.reasoning_state_json = msgspec.json.encode(blocks).decode()
+        if self.citations:
+            delta.annotations_json = msgspec.json.encode(self.citations).decode()

@@ -1,0 +1,380 @@
+"""Ollama by its native API, which has what its OpenAI-compatible one lacks: load times, keep_alive, tags.
+
+Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
+2026-11-28. keep_alive is one of the caller's own fields: {"keep_alive": "10m"} in provider_options_json.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from http import HTTPStatus
+from time import monotonic, time
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from genai_spine import errors
+from genai_spine.call import Call
+from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
+from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.http.event_stream import JsonLines
+from genai_spine.providers.ollama.wire_types import (
+    CHAT,
+    EMBEDDINGS,
+    FAULT,
+    PULLED,
+    SCHEMA,
+    SHOWN,
+    TAGS,
+    Chat,
+    Pulled,
+    Shown,
+    Tag,
+    format_of,
+    own_options,
+    seconds,
+    think,
+    tool_json,
+)
+from genai_spine.providers.openai.chat import FINISH_REASONS, ROLES, speaks, token_logprob
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.provider_service_pb2 import PullModelResponse
+
+OPTIONS = {
+    # Upstream names below "options.": https://github.com/ollama/ollama/blob/main/docs/modelfile.md
+    "temperature": Option("temperature"),
+    "top_p": Option("top_p"),
+    "top_k": Option("top_k"),
+    "max_tokens": Option("num_predict"),
+    "stop_sequences": Option("stop"),
+    "seed": Option("seed"),
+    "presence_penalty": Option("presence_penalty"),
+    "frequency_penalty": Option("frequency_penalty"),
+    # Of the request itself.
+    "response_format": Option("format"),
+    "tools": Option("tools"),
+    "reasoning_effort": Option("think"),
+    "logprobs": Option("logprobs"),
+    "top_logprobs": Option("top_logprobs"),
+    "messages.image": Option("images"),
+}
+OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
+IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
+DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
+SHOWN_AT_ONCE = 4  # descriptions of models that are asked for at a time
+SHOW_S = 2.0  # all of them together get so long
+PULL_SILENCE_S = 1800.0  # while it checks what it has loaded, nothing comes
+# What Ollama calls a capability, and what we call it.
+CAPABILITIES = {
+    "completion": "chat",
+    "embedding": "embeddings",
+    "vision": "vision",
+    "tools": "tools",
+    "thinking": "reasoning",
+}
+NOT_THERE = ("file does not exist", "not found")  # what a registry says of a model that it does not have
+
+
+class Ollama(Provider):
+    OPTIONS = OPTIONS
+    LOCAL = True
+    SCHEMA = SCHEMA
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self.wire = Wire(endpoint, self.headers)
+        self.shown: dict[str, Shown] = {}  # by the model's digest
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        body = self._write(request, stream=True)
+        done, calls = False, 0
+        try:
+            async with aclosing(self.wire.stream("/api/chat", body, call, JsonLines())) as reads:
+                async for lines in reads:
+                    builder = ChunkBuilder()
+                    try:
+                        for line in lines:
+                            answer = self.wire.decode(line, CHAT)
+                            self._add(answer, builder, calls)
+                            calls += len(answer.message.tool_calls or ()) if answer.message else 0
+                            done = done or answer.done
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's.
+                        if speaks(chunk := builder.build()):
+                            yield chunk
+                        raise
+                    yield builder.build()
+        except Refused as refused:
+            self._fail(refused.reply, request.model)
+        if not done:
+            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        reply = await self.wire.post("/api/chat", self._write(request, stream=False), call)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        answer = self.wire.decode(reply.body, CHAT)
+        if answer.message is None or not answer.done:
+            raise self.wire.unusable("no_message", "the answer has no message or is not done")
+        builder = ChunkBuilder()
+        self._add(answer, builder, 0)
+        return completion(builder.build())
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        if any(entry.HasField("tokens") for entry in request.inputs):
+            self._refuse("inputs", "inputs of token ids")
+        body = further_fields(request)
+        body |= {"model": request.model, "input": [entry.text for entry in request.inputs]}
+        if request.HasField("dimensions"):
+            body["dimensions"] = request.dimensions
+        reply = await self.wire.post("/api/embed", msgspec.json.encode(body), call)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        answer = self.wire.decode(reply.body, EMBEDDINGS)
+        if len(answer.embeddings) != len(request.inputs):
+            raise self.wire.unusable(
+                "missing_embeddings",
+                f"{len(answer.embeddings)} embeddings for {len(request.inputs)} inputs",
+            )
+        response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
+        for index, values in enumerate(answer.embeddings):
+            response.embeddings.add(index=index, values=values)
+        if answer.prompt_eval_count is not None:
+            response.usage.CopyFrom(reported_usage(answer.prompt_eval_count, 0))
+        return response
+
+    async def pull(self, model: str, call: Call) -> AsyncGenerator[PullModelResponse]:
+        """Steps that came together and are about the same part are one step. Leaving it ends the pull."""
+        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_S, total_s=None)
+        wire = Wire(replace(self.endpoint, timeouts=timeouts), self.headers)
+        body, status = msgspec.json.encode({"model": model, "stream": True}), ""
+        try:
+            async with aclosing(wire.stream("/api/pull", body, call, JsonLines())) as reads:
+                async for lines in reads:
+                    for step in self._steps(lines, model):
+                        status = step.status
+                        yield step
+        except Refused as refused:
+            self._fail_pull(refused.reply, model)
+        finally:
+            await wire.close()
+        if status != "success":
+            raise self.wire.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+
+    def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
+        steps: dict[tuple[str, str | None], Pulled] = {}
+        failed: bytes | None = None
+        for line in lines:
+            pulled = self.wire.decode(line, PULLED)
+            if pulled.error:
+                failed = line
+                break
+            steps[pulled.status, pulled.digest] = pulled
+        for pulled in steps.values():
+            yield PullModelResponse(
+                status=pulled.status,
+                digest=pulled.digest,
+                total_bytes=pulled.total,
+                completed_bytes=pulled.completed,
+            )
+        if failed is not None:
+            self._fail_pull(Reply(500, {}, failed), model)
+
+    def _fail_pull(self, reply: Reply, model: str) -> NoReturn:
+        message = self._said(reply)
+        if any(words in message for words in NOT_THERE):
+            hint = f"{self.name} says: {message}"
+            raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
+        self._fail(reply, model)
+
+    async def list_models(self) -> list[pb.Model]:
+        """With what each can do, as far as Ollama tells within two seconds."""
+        tags = await self._tags()
+        await self._show_all(tags)
+        return [self._model(tag) for tag in tags]
+
+    async def health(self) -> None:
+        await self._tags()
+
+    async def _tags(self) -> list[Tag]:
+        reply = await self.wire.get("/api/tags", Call())
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, "")
+        return self.wire.decode(reply.body, TAGS).models
+
+    async def _show_all(self, tags: list[Tag]) -> None:
+        names = {tag.digest: tag.name for tag in tags}
+        self.shown = {digest: shown for digest, shown in self.shown.items() if digest in names}
+        free, call = asyncio.Semaphore(SHOWN_AT_ONCE), Call(deadline=monotonic() + SHOW_S)
+
+        async def show(digest: str, name: str) -> None:
+            # The list is worth having without it.
+            with suppress(errors.SpineError):
+                async with free:
+                    self.shown[digest] = await self._show(name, call)
+
+        unknown = [(digest, name) for digest, name in names.items() if digest not in self.shown]
+        await asyncio.gather(*(show(digest, name) for digest, name in unknown))
+
+    async def _show(self, name: str, call: Call) -> Shown:
+        body = msgspec.json.encode({"model": name})
+        reply = await self.wire.post("/api/show", body, call)
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, name)
+        return self.wire.decode(reply.body, SHOWN)
+
+    def _model(self, tag: Tag) -> pb.Model:
+        model = pb.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
+        shown = self.shown.get(tag.digest)
+        if shown is None:
+            return model
+        model.capabilities.extend(CAPABILITIES[name] for name in shown.capabilities if name in CAPABILITIES)
+        model.supports_vision = "vision" in shown.capabilities
+        model.supports_streaming = "completion" in shown.capabilities
+        if length := shown.context_length():
+            model.context_length = length
+        return model
+
+    async def close(self) -> None:
+        await self.wire.close()
+
+    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
+        body = further_fields(request)
+        body |= {"model": request.model, "stream": stream, "messages": self._messages(request)}
+        options = own_options(body)  # ours go beside them
+        for field, value in request.ListFields():
+            if field.name in IN_OPTIONS:
+                options[OPTIONS[field.name].upstream] = list(value) if field.is_repeated else value
+        if options:
+            body["options"] = options
+        if request.tools:
+            body["tools"] = [tool_json(tool) for tool in request.tools]
+        if request.HasField("response_format"):
+            body |= format_of(request.response_format)
+        if request.reasoning_effort:
+            body["think"] = think(request.reasoning_effort)
+        for name in ("logprobs", "top_logprobs"):
+            if request.HasField(name):
+                body[name] = getattr(request, name)
+        return msgspec.json.encode(body)
+
+    def _messages(self, request: pb.CreateCompletionRequest) -> list[dict[str, Any]]:
+        if request.HasField("prompt"):
+            for name in ("suffix", "best_of"):
+                if request.prompt.HasField(name):
+                    self._refuse(f"prompt.{name}")
+            return [{"role": "user", "content": request.prompt.text}]
+        names = {call.id: call.function.name for message in request.messages for call in message.tool_calls}
+        return [self._message(message, names) for message in request.messages]
+
+    def _message(self, message: pb.Message, names: dict[str, str]) -> dict[str, Any]:
+        role = "system" if message.role == pb.ROLE_DEVELOPER else ROLES[message.role]
+        text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
+        body: dict[str, Any] = {"role": role, "content": text}
+        images = [self._image(part.image) for part in message.content if part.HasField("image")]
+        if images:
+            body["images"] = images
+        if message.tool_calls:
+            body["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
+        if message.role == pb.ROLE_ASSISTANT and message.reasoning:
+            body["thinking"] = message.reasoning  # gpt-oss goes on from it between calls of tools
+        if message.role == pb.ROLE_TOOL:
+            # Templates know a result by its tool's name; the id tells calls of one tool apart.
+            body["tool_name"] = names.get(message.tool_call_id, message.name)
+            body["tool_call_id"] = message.tool_call_id
+        return body
+
+    def _tool_call(self, call: pb.ToolCall) -> dict[str, Any]:
+        function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
+        return {"id": call.id, "function": function} if call.id else {"function": function}
+
+    def _arguments(self, call: pb.ToolCall) -> bytes:
+        """Ollama takes arguments as an object, so text that is not one cannot be sent."""
+        try:
+            msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
+        except msgspec.DecodeError as error:
+            raise errors.InvalidFields([("messages.tool_calls.function.arguments", str(error))]) from error
+        return (call.function.arguments or "{}").encode()
+
+    def _image(self, image: pb.ImagePart) -> str | bytes:
+        if image.data:
+            return image.data
+        match = DATA_URL.match(image.url)
+        if match is None:
+            self._refuse("messages.content.image.url", "images by URL; send the image itself")
+        return match.group(1)
+
+    def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
+        """Adds what one line says. calls: tool calls that this stream has brought before."""
+        if answer.error:
+            self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
+        chunk = builder.chunk
+        if not builder.choices:
+            chunk.model, chunk.created = answer.model, int(time())
+        choice = builder.choice()
+        delta = choice.delta
+        if (said := answer.message) is not None:
+            if said.content:
+                choice.content.append(said.content)
+            if said.thinking:
+                choice.reasoning.append(said.thinking)
+            for index, call in enumerate(said.tool_calls or (), calls):
+                name, arguments = call.function.name, bytes(call.function.arguments).decode()
+                choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
+        if answer.logprobs:
+            delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
+        if answer.done:
+            delta.finish_reason = FINISH_REASONS.get(answer.done_reason or "stop", pb.FINISH_REASON_STOP)
+            if choice.tool_calls or calls:
+                delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
+            _add_usage(answer, chunk)
+
+    def _said(self, reply: Reply) -> str:
+        message = reply.body[:500].decode("utf-8", "replace")
+        # What does not decode is not Ollama's own error but that of a proxy in between.
+        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            message = FAULT.decode(reply.body).error or message
+        return self.wire.public(message)
+
+    def _fail(self, reply: Reply, model: str) -> NoReturn:
+        message = self._said(reply)
+        if reply.status == HTTPStatus.NOT_FOUND:
+            hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
+            raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
+        kind = STATUSES.get(reply.status, errors.ProviderUnavailable)
+        if "context length" in message:
+            kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
+        raise kind(
+            provider=self.name,
+            provider_code=str(reply.status),
+            provider_message=message,
+            retry_after_s=retry_after_s(reply.headers),
+        )
+
+
+def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
+    if answer.eval_count is None and answer.prompt_eval_count is None:
+        return
+    chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
+    cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
+    chunk.usage.cache_read_tokens = cached
+    chunk.usage.uncached_input_tokens -= cached
+    # Left out when the whole prompt was in the cache, so the number is not known.
+    if answer.prompt_eval_count is None:
+        chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
+
+
+STATUSES: dict[int, type[errors.ProviderFailure]] = {
+    400: errors.ProviderRejected,
+    401: errors.ProviderAuthentication,
+    403: errors.ProviderAuthentication,
+    429: errors.RateLimited,
+}

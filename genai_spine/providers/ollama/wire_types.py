@@ -1,0 +1,155 @@
+"""Ollama's JSON: pieces of a request written, its answers' shapes.
+
+Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
+2026-11-28.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from genai_spine import errors
+from genai_spine.json_schema.rewrite import SchemaRules, portable
+from genai_spine.providers.openai.chat import MOST_TOKENS, Token
+from genai_spine.v1 import completion_service_pb2 as pb
+
+# Of a schema only a grammar is made, in which these are left out silently, and a pattern that is not
+# anchored is an error: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md, 2026-11-28.
+SCHEMA = SchemaRules(
+    refused=frozenset(
+        {"not", "if", "then", "else", "dependentRequired", "dependentSchemas", "pattern", "patternProperties"}
+        | {"uniqueItems", "contains", "minContains", "maxContains", "prefixItems", "propertyNames"}
+        | {"minProperties", "maxProperties", "multipleOf", "unevaluatedProperties", "unevaluatedItems"}
+    ),
+    references=False,  # nested ones are broken there
+)
+
+
+def own_options(body: dict[str, Any]) -> dict[str, Any]:
+    """The `options` among the caller's own fields."""
+    try:
+        options: dict[str, Any] = msgspec.json.decode(body.get("options", b"{}"), type=dict[str, Raw])
+    except msgspec.DecodeError as error:
+        raise errors.InvalidFields([("provider_options_json", f"options: {error}")]) from error
+    return options
+
+
+def tool_json(tool: pb.Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description}
+    function["parameters"] = Raw((tool.function.parameters_json or '{"type":"object"}').encode())
+    return {"type": "function", "function": function}
+
+
+def format_of(form: pb.ResponseFormat) -> dict[str, Any]:
+    if form.HasField("json_schema"):
+        return {"format": Raw(portable(form.json_schema.schema_json, SCHEMA).encode())}
+    return {"format": "json"} if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else {}
+
+
+def think(effort: pb.ReasoningEffort) -> bool | str:
+    """Ollama knows false, low, medium, high and max; most models take every level as true."""
+    if effort == pb.REASONING_EFFORT_NONE:
+        return False
+    return LEVELS[effort]
+
+
+LEVELS = {
+    pb.REASONING_EFFORT_MINIMAL: "low",
+    pb.REASONING_EFFORT_LOW: "low",
+    pb.REASONING_EFFORT_MEDIUM: "medium",
+    pb.REASONING_EFFORT_HIGH: "high",
+    pb.REASONING_EFFORT_XHIGH: "max",
+}
+
+
+def seconds(rfc3339: str) -> int:
+    try:
+        # Nanoseconds are more digits than fromisoformat takes.
+        return int(datetime.fromisoformat(re.sub(r"\.\d+", "", rfc3339)).timestamp())
+    except ValueError:
+        return 0
+
+
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class Function(Struct):
+    name: str
+    arguments: Raw = Raw(b"{}")
+
+
+class ToolCall(Struct):
+    function: Function
+    id: str | None = None
+
+
+class Said(Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Chat(Struct):
+    """A whole answer, or one line of a stream."""
+
+    model: str = ""
+    message: Said | None = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: Count | None = None  # those that were cached among them
+    prompt_eval_cached_count: Count | None = None
+    eval_count: Count | None = None
+    logprobs: list[Token] | None = None
+    error: str | None = None
+
+
+class Embeddings(Struct):
+    embeddings: list[list[float]]
+    model: str = ""
+    prompt_eval_count: Count | None = None
+
+
+class Tag(Struct):
+    name: str
+    modified_at: str = ""
+    digest: str = ""
+
+
+class Tags(Struct):
+    models: list[Tag]
+
+
+class Shown(Struct):
+    capabilities: list[str] = []
+    model_info: dict[str, Any] = {}
+
+    def context_length(self) -> int | None:
+        """It stands under a name that begins with the architecture's."""
+        for name, value in self.model_info.items():
+            if name.endswith(".context_length") and isinstance(value, int) and 0 < value < 2**32:
+                return value
+        return None
+
+
+class Pulled(Struct):
+    status: str = ""
+    digest: str | None = None
+    total: Bytes | None = None
+    completed: Bytes | None = None
+    error: str | None = None
+
+
+class FaultBody(Struct):
+    error: str | None = None
+
+
+CHAT = msgspec.json.Decoder(Chat)
+EMBEDDINGS = msgspec.json.Decoder(Embeddings)
+TAGS = msgspec.json.Decoder(Tags)
+SHOWN = msgspec.json.Decoder(Shown)
+PULLED = msgspec.json.Decoder(Pulled)
+FAULT = msgspec.json.Decoder(FaultBody)

@@ -1,0 +1,268 @@
+"""Any endpoint that speaks OpenAI's chat completions: OpenAI itself, gateways, and local servers.
+
+Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. What differs between endpoints
+is a Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
+Responses API is asked there, with the same request and the same chunks (responses_json.py).
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import NamedTuple, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from genai_spine import errors
+from genai_spine.call import Call
+from genai_spine.json_schema.rewrite import SchemaRules
+from genai_spine.providers.base import Endpoint, Option
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
+from genai_spine.providers.http.client import NO_HEADERS, Headers, Refused, Reply, Wire
+from genai_spine.providers.http.event_stream import ServerSentEvents
+from genai_spine.providers.openai import azure, embeddings, responses_request
+from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.openai.chat_response import ChatReading, Reading
+from genai_spine.providers.openai.entra import Entra
+from genai_spine.providers.openai.errors import failure
+from genai_spine.providers.openai.files import Files
+from genai_spine.providers.openai.media import Media
+from genai_spine.providers.openai.responses_response import ResponsesReading
+from genai_spine.providers.openai.sdk import Sdk
+from genai_spine.v1 import completion_service_pb2 as pb
+
+AS_IT_IS = SchemaRules()
+
+
+def _no_model(model: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one endpoint departs from OpenAI."""
+
+    key_header: str = "authorization"  # with "Bearer "; any other header takes the bare key
+    max_tokens: str = "max_tokens"
+    options: Mapping[str, Option] = field(default_factory=dict)  # beyond OPTIONS
+    base64_embeddings: bool = False
+    # Models that are asked at /completions with the text as it is. All others get it as a user
+    # message, because a chat model answers 404 there.
+    text_models: Callable[[str], bool] = _no_model
+    # Models that are asked at /responses; a request can ask for it with {"api": "responses"} in its
+    # provider_options_json. None: the endpoint has no such API.
+    responses: Callable[[str], bool] | None = None
+    # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
+    schema: SchemaRules = AS_IT_IS
+    azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
+    local: bool = False
+
+
+OPTIONS = {
+    name: Option(name)
+    for name in (
+        "temperature",
+        "top_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "reasoning_effort",
+        "messages.image",
+        "messages.audio",
+        "messages.file",
+        "tools.custom",
+        "prompt.tokens",
+    )
+} | {"choice_count": Option("n"), "stop_sequences": Option("stop"), "max_tokens": Option("max_tokens")}
+
+CHAT_ONLY = ("tools", "tool_choice", "response_format")
+
+
+class Asked(NamedTuple):
+    path: str
+    body: bytes
+    reading: Reading
+
+
+class OpenAI(Media, Files):
+    OPTIONS = OPTIONS
+
+    def __init__(self, endpoint: Endpoint, dialect: Dialect = Dialect()) -> None:
+        super().__init__(endpoint)
+        self.dialect = dialect
+        self.options = OPTIONS | dict(dialect.options) | {"max_tokens": Option(dialect.max_tokens)}
+        self.local = dialect.local
+        self.schema = dialect.schema
+        self.deployments = dialect.azure and azure.by_deployment(endpoint)
+        self.entra = Entra.of(endpoint) if dialect.azure else None
+        headers = {}
+        if endpoint.api_key:
+            bearer = dialect.key_header == "authorization"
+            headers[dialect.key_header] = f"Bearer {endpoint.api_key}" if bearer else endpoint.api_key
+        url = azure.address(endpoint) if dialect.azure else endpoint.base_url
+        self.wire = Wire(replace(endpoint, base_url=url), headers)
+        self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        path, body, reading = self._write(request, stream=True)
+        headers = await self._authorization(call)
+        try:
+            async with aclosing(self.wire.stream(path, body, call, ServerSentEvents(), headers)) as reads:
+                async for payloads in reads:
+                    builder = ChunkBuilder()
+                    try:
+                        for payload in payloads:
+                            reading.event(payload, builder)
+                    except errors.SpineError:
+                        # What the same read brought before is the caller's, and on the upstream's bill.
+                        if wire_json.speaks(chunk := builder.build()):
+                            yield chunk
+                        raise
+                    if (chunk := builder.build()).ByteSize():
+                        yield chunk
+        except Refused as refused:
+            self._fail(refused.reply, request.model)
+        except errors.ProviderError:
+            if not reading.done:  # a connection that breaks after the end cuts nothing
+                raise
+        reading.end(max(1, request.choice_count))
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        path, body, reading = self._write(request, stream=False)
+        reply = await self.wire.post(path, body, call, await self._authorization(call))
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        builder = ChunkBuilder()
+        reading.whole(reply.body, builder)
+        return completion(builder.build())
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        body = embeddings.write(request, base64=self.dialect.base64_embeddings)
+        path = self._path("/embeddings", request.model)
+        reply = await self.wire.post(path, body, call, await self._authorization(call))
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, request.model)
+        return embeddings.read(self.wire, reply.body, request)
+
+    async def list_models(self) -> list[pb.Model]:
+        """Of Azure by deployment: the resource's models, after which deployments are usually named."""
+        call = Call()
+        reply = await self.wire.request("GET", "/models", b"", call, await self._authorization(call))
+        if reply.status != HTTPStatus.OK:
+            self._fail(reply, "")
+        bare = reply.body.lstrip().startswith(b"[")  # Together answers a bare list
+        entries = (
+            self.wire.decode(reply.body, MODEL_LIST) if bare else self.wire.decode(reply.body, MODELS).data
+        )
+        return [
+            pb.Model(
+                id=entry.id,
+                created=wire_json.seconds(entry.created or entry.created_at),
+                owned_by=entry.owned_by or self.name,
+            )
+            for entry in entries
+        ]
+
+    async def close(self) -> None:
+        if self.entra:
+            await self.entra.close()
+        await self.wire.close()
+        await self.sdk.close()
+
+    def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
+        return responses_request.OPTIONS if self._bridged(request) else self.options
+
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        super().check_options(request)
+        if self._bridged(request):
+            for name in ("suffix", "best_of"):
+                if request.prompt.HasField(name):
+                    self._refuse(f"prompt.{name}")
+            for index, message in enumerate(request.messages):
+                if message.HasField("name"):
+                    self._refuse(f"messages[{index}].name", "names of speakers")
+        elif self._as_text(request):
+            for descriptor, _ in request.ListFields():
+                if descriptor.name in CHAT_ONLY:
+                    self._refuse(descriptor.name, f"{descriptor.name} with a bare text")
+
+    def _bridged(self, request: pb.CreateCompletionRequest) -> bool:
+        """The Responses API is asked."""
+        if self.dialect.responses is None:
+            return False
+        chosen = responses_request.chosen_api(request)
+        return self.dialect.responses(request.model) if chosen is None else chosen == "responses"
+
+    def _as_text(self, request: pb.CreateCompletionRequest) -> bool:
+        """The prompt goes out as it is; otherwise the request is, or becomes, a chat."""
+        prompt = request.prompt
+        raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
+        return request.HasField("prompt") and (raw or self.dialect.text_models(request.model))
+
+    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> Asked:
+        if self._bridged(request):
+            if request.choice_count > 1:
+                self._refuse("choice_count")
+            body = responses_request.write_request(request, self.dialect.schema, stream=stream)
+            return Asked("/responses", msgspec.json.encode(body), ResponsesReading(self.wire))
+        if self._as_text(request):
+            options = {**self.options, "max_tokens": Option("max_tokens")}  # whatever its name is in a chat
+            body = wire_json.write_request(request, options, stream=stream)
+            wire_json.write_prompt(body, request.prompt)
+            path, reading = "/completions", ChatReading(self.wire, TEXT)
+        else:
+            body = wire_json.write_request(request, self.options, stream=stream)
+            wire_json.write_chat(body, request, self.dialect.schema)
+            if request.HasField("prompt"):
+                body["messages"] = [{"role": "user", "content": request.prompt.text}]
+            path, reading = "/chat/completions", ChatReading(self.wire, CHAT)
+        if self.dialect.responses:
+            body.pop("api", None)
+        path = self._path(path, request.model)
+        return Asked(path, msgspec.json.encode(body), reading)
+
+    def _path(self, path: str, model: str) -> str:
+        return azure.path_of(path, model) if self.deployments else path
+
+    async def _authorization(self, call: Call) -> Headers:
+        """Of this request; a key stands in the headers of all requests."""
+        if self.entra is None:
+            return NO_HEADERS
+        return {"authorization": f"Bearer {await self.entra.token(call)}"}
+
+    def _fail(self, reply: Reply, model: str) -> NoReturn:
+        """Raises what the upstream's error means."""
+        if self.entra:
+            if reply.status == HTTPStatus.UNAUTHORIZED:
+                self.entra.forget()
+            shown = self.entra.public(reply.body.decode("utf-8", "replace"))
+            reply = replace(reply, body=shown.encode())
+        raise failure(self.wire, reply, model)
+
+
+class _Model(Struct):
+    id: str
+    created: int | float | None = None
+    created_at: int | float | None = None  # Azure by deployment
+    owned_by: str | None = None
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+CHAT = msgspec.json.Decoder(wire_json.Answer)
+TEXT = msgspec.json.Decoder(wire_json.TextAnswer)
+MODELS = msgspec.json.Decoder(_Models)
+MODEL_LIST = msgspec.json.Decoder(list[_Model])

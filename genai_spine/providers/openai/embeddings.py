@@ -1,0 +1,68 @@
+"""OpenAI's embeddings: the request written, the vectors read."""
+
+from array import array
+from base64 import b64decode
+from sys import byteorder
+
+import msgspec
+from msgspec import Struct
+
+from genai_spine.providers.base import further_fields
+from genai_spine.providers.http.client import Wire
+from genai_spine.providers.openai import chat as wire_json
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+def write(request: pb.CreateEmbeddingsRequest, *, base64: bool) -> bytes:
+    """base64: the endpoint packs vectors, which is a quarter of the bytes."""
+    body = further_fields(request)
+    inputs = [entry.text if entry.HasField("text") else list(entry.tokens.tokens) for entry in request.inputs]
+    body |= {"model": request.model, "input": inputs}
+    body["encoding_format"] = "base64" if base64 else "float"
+    if request.HasField("dimensions"):
+        body["dimensions"] = request.dimensions
+    if request.HasField("user"):
+        body["user"] = request.user
+    return msgspec.json.encode(body)
+
+
+def read(wire: Wire, body: bytes, request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsResponse:
+    answer = wire.decode(body, EMBEDDINGS)
+    if len(answer.data) != len(request.inputs):
+        raise wire.unusable(
+            "missing_embeddings", f"{len(answer.data)} embeddings for {len(request.inputs)} inputs"
+        )
+    response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
+    # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
+    for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
+        response.embeddings.add(index=index, values=_vector(wire, entry.embedding))
+    if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
+        response.usage.CopyFrom(counts)
+    return response
+
+
+def _vector(wire: Wire, embedding: list[float] | str) -> "list[float] | array[float]":
+    if isinstance(embedding, list):
+        return embedding
+    vector = array("f")
+    try:
+        vector.frombytes(b64decode(embedding, validate=True))
+    except ValueError as error:
+        raise wire.unusable("invalid_base64", f"an embedding is not base64: {error}") from error
+    if byteorder == "big":
+        vector.byteswap()
+    return vector
+
+
+class _Embedding(Struct):
+    embedding: list[float] | str
+    index: int = 0
+
+
+class _Embeddings(Struct):
+    data: list[_Embedding]
+    model: str = ""
+    usage: wire_json.Usage | None = None
+
+
+EMBEDDINGS = msgspec.json.Decoder(_Embeddings)

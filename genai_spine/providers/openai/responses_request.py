@@ -1,0 +1,264 @@
+"""OpenAI's Responses API: our request written. Its answers are read in responses_reading.py.
+
+Wire facts: https://platform.openai.com/docs/api-reference/responses, 2026-11-28, and the types of the
+official SDK (openai 3.52.0). What differs from a chat: instructions and input items in place of messages,
+calls and their results are items of their own, functions are strict unless they say no, answers are stored
+unless the request says no.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.json_schema.rewrite import SchemaRules
+from genai_spine.providers.base import Option, further_fields
+from genai_spine.providers.openai import chat as wire_json
+from genai_spine.v1 import completion_service_pb2 as pb
+
+OPTIONS = {
+    "temperature": Option("temperature"),
+    "top_p": Option("top_p"),
+    "max_tokens": Option("max_output_tokens", min=16),
+    "tools": Option("tools"),
+    "tool_choice": Option("tool_choice"),
+    "parallel_tool_calls": Option("parallel_tool_calls"),
+    "response_format": Option("text"),
+    "logprobs": Option("include"),
+    "top_logprobs": Option("top_logprobs"),
+    "reasoning_effort": Option("reasoning"),
+    "messages.image": Option("input_image"),
+    "messages.file": Option("input_file"),
+    "tools.custom": Option("tools"),
+}
+APIS = ("responses", "chat")
+# These return their thinking encrypted. Others answer 400 when they are asked for it.
+REASONING_MODEL = re.compile(r"(o\d|gpt-[5-9]|codex)(?!.*chat)")
+EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
+Body = dict[str, Any]
+
+
+class _Choice(Struct):
+    api: str | None = None
+
+
+class Kept(Struct):
+    """An item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
+
+    type: str
+    call_id: str | None = None
+    phase: str | None = None  # of a message: commentary or final_answer; lost, the next answer gets worse
+
+
+def chosen_api(request: pb.CreateCompletionRequest) -> str | None:
+    """ "responses" or "chat", where the caller's own fields choose; they go out without this one."""
+    if not request.provider_options_json:
+        return None
+    try:
+        chosen = msgspec.json.decode(request.provider_options_json, type=_Choice).api
+    except msgspec.DecodeError as error:
+        raise InvalidFields([("provider_options_json", str(error))]) from error
+    if chosen is not None and chosen not in APIS:
+        raise InvalidFields([("provider_options_json", f"api: must be one of {', '.join(APIS)}")])
+    return chosen
+
+
+def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, stream: bool) -> Body:
+    """The body, without the fields that the caller left out. rules: see write_schema."""
+    body = further_fields(request)
+    body.pop("api", None)
+    body["model"] = request.model
+    body.setdefault("store", False)  # what the provider would keep is not the provider's to keep
+    body |= _messages(request)
+    for name in ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "top_logprobs"):
+        if request.HasField(name):
+            body[OPTIONS[name].upstream] = getattr(request, name)
+    if request.HasField("user"):
+        body["user"] = request.user
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.HasField("tool_choice"):
+        body["tool_choice"] = _tool_choice(request)
+    if request.reasoning_effort:
+        effort = wire_json.effort_name(request.reasoning_effort)
+        body["reasoning"] = _own(body, "reasoning") | {"effort": effort}
+    if request.HasField("response_format"):
+        body["text"] = _own(body, "text") | {"format": _format(request.response_format, rules)}
+    include = [*_included(request)]
+    if include:
+        body["include"] = [*_own_list(body, "include"), *include]
+    body.pop("stream", None)  # nor may the caller's own fields make it one
+    body.pop("stream_options", None)
+    if stream:
+        body["stream"] = True
+    return body
+
+
+def _included(request: pb.CreateCompletionRequest) -> Iterator[str]:
+    if request.logprobs:
+        yield "message.output_text.logprobs"
+    if REASONING_MODEL.match(request.model):
+        yield "reasoning.encrypted_content"
+
+
+def _own(body: Body, name: str) -> dict[str, Any]:
+    """An object among the caller's own fields, for ours to go beside it."""
+    return _decoded(body, name, dict[str, Raw]) or {}
+
+
+def _own_list(body: Body, name: str) -> list[Any]:
+    return _decoded(body, name, list[Raw]) or []
+
+
+def _decoded(body: Body, name: str, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body.get(name, b"null"), type=kind | None)
+    except msgspec.DecodeError as error:
+        raise InvalidFields([("provider_options_json", f"{name}: {error}")]) from error
+
+
+def _messages(request: pb.CreateCompletionRequest) -> Body:
+    """instructions and input. What is said above the conversation before it begins are instructions."""
+    if request.HasField("prompt"):
+        return {"input": [{"role": "user", "content": request.prompt.text}]}
+    messages = list(request.messages)
+    instructions = []
+    while len(messages) > 1 and _instructs(messages[0]):
+        instructions.append("".join(part.text for part in messages.pop(0).content))
+    custom = {call.id for message in messages for call in message.tool_calls if call.HasField("custom")}
+    items = [item for message in messages for item in _items(message, custom)]
+    return ({"instructions": "\n\n".join(instructions)} if instructions else {}) | {"input": items}
+
+
+def _instructs(message: pb.Message) -> bool:
+    texts = all(part.HasField("text") for part in message.content)
+    return texts and message.role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER)
+
+
+def _items(message: pb.Message, custom: set[str]) -> Sequence[Body | Raw]:
+    """custom: the ids of calls of custom tools, whose results are items of their own kind."""
+    if message.role == pb.ROLE_ASSISTANT:
+        return list(_assistant(message))
+    if message.role == pb.ROLE_TOOL:
+        kind = "custom_tool_call_output" if message.tool_call_id in custom else "function_call_output"
+        return [{"type": kind, "call_id": message.tool_call_id, "output": _content(message)}]
+    if message.role == pb.ROLE_FUNCTION:
+        raise UnsupportedOption(
+            field="messages.role",
+            provider="the Responses API",
+            option="results of functions without a call id",
+        )
+    return [{"role": wire_json.ROLES[message.role], "content": _content(message)}]
+
+
+def _content(message: pb.Message) -> str | list[Body]:
+    parts = message.content
+    if not parts or (len(parts) == 1 and parts[0].WhichOneof("part") == "text"):
+        return parts[0].text if parts else ""
+    return [_part(part) for part in parts]
+
+
+def _part(part: pb.ContentPart) -> Body:
+    kind = part.WhichOneof("part")
+    if kind == "image":
+        detail = pb.ImageDetail.Name(part.image.detail or pb.IMAGE_DETAIL_AUTO)
+        return {
+            "type": "input_image",
+            "image_url": part.image.url or wire_json.data_url(part.image.media_type, part.image.data),
+            "detail": detail.removeprefix("IMAGE_DETAIL_").lower(),
+        }
+    if kind == "file":
+        source = part.file.WhichOneof("source") or "file_id"
+        file = {"type": "input_file", source: getattr(part.file, source)}
+        # A file that was uploaded has its name already.
+        if part.file.HasField("filename") and source != "file_id":
+            file["filename"] = part.file.filename
+        return file
+    return {"type": "input_text", "text": part.text or part.refusal}
+
+
+def _assistant(message: pb.Message) -> Iterator[Body | Raw]:
+    """What was said, thought and called, in the order in which it came, as far as that was kept."""
+    said = _said(message)
+    calls = {call.id: _call(call) for call in message.tool_calls}
+    for raw, kept in _state(message):
+        if kept.type == "reasoning":
+            yield raw
+        elif kept.type == "message" and said:
+            yield said | ({"phase": kept.phase} if kept.phase else {})
+            said = {}
+        elif kept.call_id in calls:
+            yield calls.pop(kept.call_id)
+    if said:
+        yield said
+    yield from calls.values()
+
+
+def _said(message: pb.Message) -> Body:
+    if not message.content:
+        return {}
+    if not any(part.HasField("refusal") for part in message.content):
+        return {"role": "assistant", "content": "".join(part.text for part in message.content)}
+    content: list[Body] = []
+    for part in message.content:
+        refused = part.HasField("refusal")
+        text = {"type": "output_text", "text": part.text, "annotations": []}
+        content.append({"type": "refusal", "refusal": part.refusal} if refused else text)
+    return {"type": "message", "role": "assistant", "content": content}
+
+
+def _state(message: pb.Message) -> list[tuple[Raw, Kept]]:
+    """Items that were kept; [] for the state of another provider."""
+    if not message.reasoning_state_json:
+        return []
+    try:
+        raws = msgspec.json.decode(message.reasoning_state_json, type=list[Raw])
+        return [(raw, msgspec.json.decode(raw, type=Kept)) for raw in raws]
+    except msgspec.DecodeError:
+        return []
+
+
+def _call(call: pb.ToolCall) -> Body:
+    if call.HasField("custom"):
+        named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
+        return named | {"input": call.custom.input}
+    named = {"type": "function_call", "call_id": call.id, "name": call.function.name}
+    return named | {"arguments": call.function.arguments}
+
+
+def _tool(tool: pb.Tool) -> Body:
+    kind = tool.WhichOneof("tool") or "function"
+    declared = tool.custom if kind == "custom" else tool.function
+    body: Body = {"type": kind, "name": declared.name}
+    if declared.HasField("description"):
+        body["description"] = declared.description
+    if isinstance(declared, pb.CustomTool):
+        if declared.HasField("format_json"):
+            body["format"] = Raw(declared.format_json.encode())
+        return body
+    given = declared.HasField("parameters_json")
+    body["parameters"] = Raw(declared.parameters_json.encode()) if given else EMPTY_SCHEMA
+    return body | {"strict": declared.strict}
+
+
+def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
+    choice = request.tool_choice
+    if choice.HasField("function_name"):
+        return {"type": "function", "name": choice.function_name}
+    if choice.HasField("custom_name"):
+        return {"type": "custom", "name": choice.custom_name}
+    mode = wire_json.TOOL_MODES.get(choice.mode, "auto")
+    if not choice.allowed_tools:
+        return mode
+    kinds = {(tool.function.name or tool.custom.name): tool.WhichOneof("tool") for tool in request.tools}
+    tools = [{"type": kinds[name], "name": name} for name in choice.allowed_tools]
+    return {"type": "allowed_tools", "mode": mode, "tools": tools}
+
+
+def _format(form: pb.ResponseFormat, rules: SchemaRules) -> Body:
+    if not form.HasField("json_schema"):
+        return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
+    return {"type": "json_schema"} | wire_json.write_schema(form.json_schema, rules)

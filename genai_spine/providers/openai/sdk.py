@@ -1,0 +1,180 @@
+"""The official `openai` package for what is called rarely: images, sound, files and batches.
+
+It is imported with the first such call, because that takes most of a second. Its own retries are off, and
+neither its variables nor proxies of the environment count. Errors: as of wire.py; what a status means is
+the adapter's to say.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+from genai_spine.call import Call
+from genai_spine.errors import NotFound, ProviderError, ProviderFailure, ProviderUnavailable, SpineError
+from genai_spine.providers.base import Endpoint
+from genai_spine.providers.http.client import LARGEST_ERROR, Clock, Headers, Reply
+from genai_spine.providers.openai import azure
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+Authorize = Callable[[Call], Awaitable[Headers]]
+Open = Callable[["AsyncOpenAI"], AbstractAsyncContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call is about; a 404 says that it is not there."""
+
+    kind: str  # model, file or batch
+    id: str
+
+
+class Sdk:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        headers: Headers,
+        authorize: Authorize,
+        fail: Callable[[Reply, str], NoReturn],
+    ) -> None:
+        """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal."""
+        self.endpoint = endpoint
+        self._headers = headers
+        self._authorize = authorize
+        self._fail = fail
+        self._module: Any = None
+        self._made: AsyncOpenAI | None = None
+
+    @asynccontextmanager
+    async def asking(self, call: Call, subject: Subject) -> AsyncIterator["AsyncOpenAI"]:
+        """The client, for one call within the time of an answer; its exceptions leave as ours."""
+        client = await self._client(subject)
+        clock = Clock(self.endpoint, call)
+        clock.begin("the answer", self.endpoint.timeouts.first_token_s)
+        try:
+            async with asyncio.timeout(clock.left_s):
+                yield client
+        except TimeoutError:
+            raise clock.expired() from None
+        except SpineError:
+            raise
+        except Exception as error:
+            raise self._meaning(error, subject) from error
+
+    async def post_form(
+        self, client: "AsyncOpenAI", path: str, fields: Mapping[str, Any], file: tuple[str, bytes]
+    ) -> bytes:
+        """For a path that upstreams offer, although the package calls its own method deprecated."""
+        response: Any = await client.post(
+            path,
+            cast_to=import_module("httpx2").Response,
+            body=fields,
+            files=[("file", file)],
+            options={"headers": {"Content-Type": "multipart/form-data"}},
+        )
+        content: bytes = response.content
+        return content
+
+    async def stream(self, open: Open, call: Call, subject: Subject) -> AsyncGenerator[tuple[str, bytes]]:
+        """The answer's media type and bytes, piece by piece as they arrive. Closing it hangs up."""
+        client = await self._client(subject)
+        clock = Clock(self.endpoint, call)
+        clock.begin("the first bytes", self.endpoint.timeouts.first_token_s)
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(clock.left_s):
+                    response = await stack.enter_async_context(open(client))
+                media_type = response.headers.get("content-type", "")
+                pieces = response.iter_bytes()
+                while True:
+                    async with asyncio.timeout(clock.left_s):
+                        data = await anext(pieces, None)
+                    if data is None:
+                        return
+                    yield media_type, data
+                    clock.begin("the next bytes", self.endpoint.timeouts.between_tokens_s)
+        except TimeoutError:
+            raise clock.expired() from None
+        except SpineError:
+            raise
+        except Exception as error:
+            raise self._meaning(error, subject) from error
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+    async def _client(self, subject: Subject) -> "AsyncOpenAI":
+        if self._module is None:
+            self._module = await asyncio.to_thread(import_module, "openai")
+        if self._made is None:
+            self._made = self._make()
+        if subject.kind == "model" and azure.by_deployment(self.endpoint):
+            below = f"{self._made.base_url}deployments/{quote(subject.id, safe='')}"
+            return self._made.with_options(base_url=below)
+        return self._made
+
+    def _make(self) -> "AsyncOpenAI":
+        sdk, url = self._module, urlsplit(self.endpoint.base_url)
+        http = sdk.DefaultAsyncHttpxClient(
+            trust_env=False,
+            verify=url.scheme == "https",  # loading the certificates takes 50 ms
+            # All other limits are the Clock's.
+            timeout=sdk.Timeout(None, connect=self.endpoint.timeouts.connect_s),
+            event_hooks={"request": [self._sign]},
+        )
+        client: AsyncOpenAI = sdk.AsyncOpenAI(
+            api_key="added by _sign",  # it takes no empty one
+            admin_api_key="",
+            organization="",
+            project="",
+            base_url=urlunsplit(url._replace(query="")),
+            default_query=dict(parse_qsl(url.query)),
+            default_headers={
+                "OpenAI-Organization": sdk.Omit(),
+                "OpenAI-Project": sdk.Omit(),
+                "User-Agent": "genai-spine",
+            },
+            max_retries=0,
+            timeout=sdk.Timeout(None, connect=self.endpoint.timeouts.connect_s),
+            http_client=http,
+        )
+        return client
+
+    async def _sign(self, request: Any) -> None:
+        request.headers.pop("authorization", None)
+        request.headers.update({**self._headers, **await self._authorize(Call())})
+
+    def _meaning(self, error: Exception, subject: Subject) -> Exception:
+        """The SDK's exception, or that of its HTTP client, as one of ours; any other as it is."""
+        if isinstance(error, self._module.APIStatusError):
+            return self._refusal(error.response, subject)
+        if isinstance(error, self._module.APITimeoutError):
+            return self._failure(ProviderUnavailable, "connect_timeout", "no connection in time")
+        cause = error
+        if isinstance(error, self._module.APIConnectionError):
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        elif type(error).__module__.partition(".")[0] != "httpx2":
+            return error
+        text = f"{type(cause).__name__}: {cause}"
+        if "complete message body" in text or cause is error:  # the status had come
+            return self._failure(ProviderError, "cut_stream", f"the answer was cut: {text}")
+        code = "connect" if "Connect" in text else "connection_lost"
+        return self._failure(ProviderUnavailable, code, text)
+
+    def _refusal(self, response: Any, subject: Subject) -> Exception:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status_code == 404 and subject.kind != "model":
+            return NotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
+        try:
+            self._fail(Reply(response.status_code, headers, response.content[:LARGEST_ERROR]), subject.id)
+        except SpineError as error:
+            return error
+
+    def _failure(self, kind: type[ProviderFailure], code: str, message: str) -> ProviderFailure:
+        return kind(provider=self.endpoint.name, provider_code=code, provider_message=message)

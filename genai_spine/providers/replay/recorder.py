@@ -1,0 +1,124 @@
+"""A provider whose exchanges are written to disk on their way through; replay.py plays them back."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+from genai_spine.call import Call
+from genai_spine.errors import SpineError
+from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.providers.replay import recording
+from genai_spine.providers.replay.recording import Exchange
+from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import provider_service_pb2
+
+SECRET_NAME = re.compile(r"secret|token|key|password")  # of a provider's further settings
+UNRECORDED = ("replay",)  # it is a recording already
+
+
+def recorded(provider: Provider, folder: Path | None) -> Provider:
+    """The provider as it is, or with a recorder around it. folder: None for no recording."""
+    return provider if folder is None or provider.name in UNRECORDED else Recorder(provider, folder)
+
+
+class Recorder(Provider):
+    """Records completions and embeddings, errors included, but no call whose caller went away."""
+
+    def __init__(self, provider: Provider, folder: Path) -> None:
+        super().__init__(provider.endpoint)
+        self.provider = provider
+        self.folder = folder
+        self.options, self.local, self.schema = provider.options, provider.local, provider.schema
+        self._secrets = secrets_of(provider.endpoint)
+
+    async def stream(
+        self, request: pb.CreateCompletionRequest, call: Call
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        exchange, started = self._begun("completion", request), monotonic()
+        chunks = cast(AsyncGenerator[pb.CompletionChunk], self.provider.stream(request, call))
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    told = recording.redacted(chunk, self._secrets)
+                    exchange.chunks.append((_ms_since(started), told))
+                    yield chunk
+        except SpineError as error:
+            self._fail(exchange, error, started)
+            raise
+        recording.append(self.folder, exchange)
+
+    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
+        exchange, started = self._begun("completion", request), monotonic()
+        try:
+            answer = await self.provider.complete(request, call)
+        except SpineError as error:
+            self._fail(exchange, error, started)
+            raise
+        self._answered(exchange, answer, started)
+        return answer
+
+    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+        exchange, started = self._begun("embeddings", request), monotonic()
+        try:
+            answer = await self.provider.embed(request, call)
+        except SpineError as error:
+            self._fail(exchange, error, started)
+            raise
+        self._answered(exchange, answer, started)
+        return answer
+
+    def _begun(self, operation: str, request: recording.Request) -> Exchange:
+        return recording.begun(self.name, operation, request, self._secrets)
+
+    def _answered(
+        self, exchange: Exchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
+    ) -> None:
+        exchange.answer = _ms_since(started), recording.redacted(answer, self._secrets)
+        recording.append(self.folder, exchange)
+
+    def _fail(self, exchange: Exchange, error: SpineError, started: float) -> None:
+        exchange.error = recording.failure(error, _ms_since(started), self._secrets)
+        recording.append(self.folder, exchange)
+
+    # Everything else goes to the provider as it is.
+
+    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+        self.provider.check_options(request)
+
+    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
+        return await self.provider.count_tokens(request, call)
+
+    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+        return await self.provider.draw(request, call)
+
+    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
+        return await self.provider.transcribe(request, call)
+
+    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
+        return self.provider.speak(request, call)
+
+    def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
+        return self.provider.pull(model, call)
+
+    async def list_models(self) -> list[pb.Model]:
+        return await self.provider.list_models()
+
+    async def health(self) -> None:
+        await self.provider.health()
+
+    async def close(self) -> None:
+        await self.provider.close()
+
+
+def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Keys and credentials of the endpoint."""
+    named = [value for name, value in endpoint.further.items() if SECRET_NAME.search(name)]
+    return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named)))
+
+
+def _ms_since(started: float) -> float:
+    return round((monotonic() - started) * 1000, 1)

@@ -1,0 +1,156 @@
+"""What the reader makes of events and of counts."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Reader, Usage, usage
+from genai_spine.v1 import completion_service_pb2 as pb
+
+
+def taken(*events: dict[str, Any]) -> pb.CompletionChunk:
+    reader = Reader()
+    for event in events:
+        reader.take(EVENT.decode(msgspec.json.encode(event)))
+    return reader.chunk()
+
+
+def whole(**message: Any) -> pb.CompletionChunk:
+    reader = Reader()
+    reader.take_whole(MESSAGE.decode(msgspec.json.encode({"type": "message"} | message)))
+    return reader.chunk()
+
+
+def counted(whole: bool = True, **reported: Any) -> pb.Usage:
+    return usage(msgspec.convert(reported, Usage), whole=whole)
+
+
+def begin(index: int, **block: Any) -> dict[str, Any]:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def delta(index: int, **delta: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+class TestEvents:
+    def test_several_events_are_one_chunk_and_none_are_an_empty_one(self) -> None:
+        said = [delta(0, type="text_delta", text=word) for word in ("a", "b", "c")]
+        assert taken(begin(0, type="text", text=""), *said).choices[0].content == "abc"
+        assert taken({"type": "ping"}).ByteSize() == 0
+
+    def test_calls_are_numbered_by_themselves_whatever_stands_between(self) -> None:
+        chunk = taken(
+            begin(0, type="text", text=""),
+            begin(1, type="tool_use", id="a", name="f", input={}),
+            delta(1, type="input_json_delta", partial_json='{"x":'),
+            begin(2, type="server_tool_use", id="s", name="web_search", input={}),
+            delta(2, type="input_json_delta", partial_json="lost"),
+            begin(3, type="tool_use", id="b", name="g", input={}),
+            delta(3, type="input_json_delta", partial_json="{}"),
+        )
+        calls = [(call.index, call.id, call.name, call.arguments) for call in chunk.choices[0].tool_calls]
+        assert calls == [(0, "a", "f", '{"x":'), (1, "b", "g", "{}")]
+
+    def test_arguments_that_come_with_the_start_of_a_call_count_when_no_piece_follows(self) -> None:
+        chunk = taken(
+            begin(0, type="tool_use", id="a", name="f", input={"x": 1}),
+            {"type": "content_block_stop", "index": 0},
+        )
+        assert chunk.choices[0].tool_calls[0].arguments == '{"x":1}'
+
+    @pytest.mark.parametrize(
+        ("reason", "expected"),
+        [
+            ("end_turn", pb.FINISH_REASON_STOP),
+            ("stop_sequence", pb.FINISH_REASON_STOP),
+            ("max_tokens", pb.FINISH_REASON_LENGTH),
+            ("model_context_window_exceeded", pb.FINISH_REASON_LENGTH),
+            ("pause_turn", pb.FINISH_REASON_LENGTH),
+            ("tool_use", pb.FINISH_REASON_TOOL_CALLS),
+            ("refusal", pb.FINISH_REASON_CONTENT_FILTER),
+            ("of a later day", pb.FINISH_REASON_STOP),
+        ],
+    )
+    def test_stop_reasons(self, reason: str, expected: Any) -> None:
+        streamed = taken(
+            {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 1}}
+        )
+        assert streamed.choices[0].finish_reason == expected
+        assert whole(stop_reason=reason).choices[0].finish_reason == expected
+
+    def test_a_refusal_without_a_word_is_a_choice_all_the_same(self) -> None:
+        chunk = whole(
+            content=[], stop_reason="refusal", stop_details={"type": "refusal", "explanation": "harm"}
+        )
+        assert chunk.choices[0].refusal == "harm"
+
+    def test_a_thought_without_text_keeps_its_signature(self) -> None:
+        chunk = whole(
+            content=[{"type": "thinking", "thinking": "", "signature": "s"}], stop_reason="end_turn"
+        )
+        assert chunk.choices[0].reasoning == ""
+        state = msgspec.json.decode(chunk.choices[0].reasoning_state_json)
+        assert state == [{"type": "thinking", "thinking": "", "signature": "s"}]
+
+
+class TestUsage:
+    def test_buckets_are_disjoint_and_add_up(self) -> None:
+        found = counted(
+            input_tokens=10,
+            cache_read_input_tokens=200,
+            cache_creation_input_tokens=70,
+            cache_creation={"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 30},
+            output_tokens=9,
+            output_tokens_details={"thinking_tokens": 4},
+        )
+        assert (found.uncached_input_tokens, found.cache_read_tokens) == (10, 200)
+        assert (found.cache_write_5m_tokens, found.cache_write_1h_tokens) == (40, 30)
+        assert (found.visible_output_tokens, found.reasoning_tokens) == (5, 4)
+        assert (found.input_tokens, found.output_tokens, found.total_tokens) == (280, 9, 289)
+
+    def test_a_sum_alone_was_written_for_five_minutes(self) -> None:
+        assert counted(input_tokens=1, cache_creation_input_tokens=70).cache_write_5m_tokens == 70
+
+    def test_a_later_sum_replaces_the_earlier_and_keeps_what_was_written_for_an_hour(self) -> None:
+        first = msgspec.convert(
+            {
+                "input_tokens": 5,
+                "cache_creation_input_tokens": 70,
+                "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 30},
+            },
+            Usage,
+        )
+        first.update(msgspec.convert({"cache_creation_input_tokens": 100, "output_tokens": 3}, Usage))
+        found = usage(first, whole=True)
+        assert (found.cache_write_5m_tokens, found.cache_write_1h_tokens) == (70, 30)
+        assert (found.uncached_input_tokens, found.output_tokens) == (5, 3)
+
+    def test_zero_reported_stays_zero_and_is_reported(self) -> None:
+        found = counted(input_tokens=0, output_tokens=0)
+        assert found.total_tokens == 0
+        assert {found.input_provenance, found.output_provenance} == {pb.PROVENANCE_PROVIDER_REPORTED}
+
+    @given(*[st.none() | st.integers(-(2**40), 2**40)] * 5)
+    def test_whatever_is_reported_the_buckets_add_up(
+        self, given: Any, read: Any, written: Any, made: Any, thought: Any
+    ) -> None:
+        found = counted(
+            input_tokens=given,
+            cache_read_input_tokens=read,
+            cache_creation_input_tokens=written,
+            output_tokens=made,
+            output_tokens_details=None if thought is None else {"thinking_tokens": thought},
+        )
+        inputs = found.uncached_input_tokens + found.cache_read_tokens + found.cache_write_5m_tokens
+        assert found.input_tokens == inputs + found.cache_write_1h_tokens
+        assert found.output_tokens == found.visible_output_tokens + found.reasoning_tokens
+        assert found.total_tokens == found.input_tokens + found.output_tokens
+
+    def test_before_the_end_only_the_input_is_told(self) -> None:
+        found = counted(whole=False, input_tokens=7, output_tokens=1)
+        assert (found.input_tokens, found.output_tokens, found.total_tokens) == (7, 0, 7)
+        assert not found.output_provenance

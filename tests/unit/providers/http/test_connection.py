@@ -1,0 +1,222 @@
+"""One connection: what arrives is given out whole, in order and once, and what is broken is an error."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from genai_spine.providers.http import connection as http1
+from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, Stalled
+from tests.unit.providers.http.raw_server import RawServer, Then, response
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
+)
+SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\ncontent-length: 11\r\n\r\nhello world"
+INFORMED = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + SIZED
+OLD = b"HTTP/1.0 200 OK\r\nserver: old\r\n\r\nhello world"
+
+
+class Wires(asyncio.Transport):
+    """The socket's place, for tests that decide what each read brings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = False
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.fixture
+async def connection() -> Connection:
+    made = Connection(asyncio.get_running_loop())
+    made.connection_made(Wires())
+    return made
+
+
+async def connected(server: RawServer) -> Connection:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(loop), "127.0.0.1", server.port)
+    return connection
+
+
+async def body(exchange: Exchange) -> bytes:
+    parts = []
+    while part := await exchange.some(1):
+        parts.append(part)
+    return b"".join(parts)
+
+
+class TestParsing:
+    @pytest.mark.parametrize("message", [CHUNKED, SIZED, INFORMED], ids=["chunked", "sized", "informed"])
+    async def test_every_cut_of_the_bytes_gives_the_same(
+        self, message: bytes, connection: Connection
+    ) -> None:
+        for place in range(1, len(message)):
+            exchange = connection.send(GET)
+            connection.data_received(message[:place])
+            connection.data_received(message[place:])
+            assert (await exchange.head(0), await body(exchange)) == (200, b"hello world"), place
+            assert exchange.done
+        assert connection.reusable
+
+    async def test_byte_by_byte_gives_the_same(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        for at in range(len(CHUNKED)):
+            connection.data_received(CHUNKED[at : at + 1])
+        assert (await exchange.head(0), await exchange.all(0)) == (200, b"hello world")
+
+    async def test_names_of_headers_are_in_lower_case_and_those_of_hints_are_left_out(
+        self, connection: Connection
+    ) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(INFORMED)
+        assert exchange.headers == {"x-a": "1", "content-length": "11"}
+
+    async def test_without_a_length_the_body_ends_with_the_connection(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(OLD)
+        assert not exchange.done
+        connection.connection_lost(None)
+        assert await exchange.all(0) == b"hello world"
+        assert not connection.reusable
+
+    async def test_without_a_length_a_reset_connection_is_an_error(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(OLD)
+        connection.connection_lost(ConnectionResetError("reset"))
+        assert await exchange.some(0) == b"hello world"
+        with pytest.raises(ConnectionLost, match="reset"):
+            await exchange.some(0)
+
+    @pytest.mark.parametrize("message", [CHUNKED, SIZED])
+    async def test_a_connection_that_closes_within_the_answer_is_an_error(
+        self, message: bytes, connection: Connection
+    ) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(message[:-7])
+        connection.connection_lost(None)
+        with pytest.raises(ConnectionLost, match="closed by the peer"):
+            await exchange.all(0)
+
+    @pytest.mark.parametrize(
+        "garbage", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01\x00"]
+    )
+    async def test_what_is_not_http_is_an_error(self, garbage: bytes, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(garbage)
+        with pytest.raises(ConnectionLost, match="not HTTP"):
+            await exchange.head(0)
+        assert connection.closed
+
+    @pytest.mark.parametrize(
+        ("status", "headers"),
+        [("204 No Content", ""), ("304 Not Modified", ""), ("200 OK", "content-length: 0\r\n")],
+    )
+    async def test_an_answer_without_body_is_complete(
+        self, status: str, headers: str, connection: Connection
+    ) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(f"HTTP/1.1 {status}\r\n{headers}\r\n".encode())
+        assert await exchange.all(0) == b""
+
+    async def test_connection_close_is_heeded(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(SIZED.replace(b"X-A: 1", b"connection: close"))
+        assert await exchange.all(0) == b"hello world"
+        assert not connection.reusable
+
+    async def test_bytes_that_nobody_asked_for_end_the_connection(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(SIZED)
+        connection.data_received(SIZED)
+        assert connection.closed
+        assert await exchange.all(0) == b"hello world"
+
+
+class TestWaiting:
+    async def test_what_one_read_brought_stays_together(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(CHUNKED)
+        assert await exchange.some(0) == b"hello world"
+        assert await exchange.some(0) == b""
+
+    async def test_silence_is_stalled_at_each_step(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        with pytest.raises(Stalled):
+            await exchange.head(0.01)
+        connection.data_received(SIZED[:-3])
+        assert await exchange.some(0.01) == b"hello wo"
+        with pytest.raises(Stalled):
+            await exchange.some(0.01)
+        with pytest.raises(Stalled):
+            await exchange.all(0.01)
+
+    async def test_all_has_one_limit_however_often_something_comes(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+
+        async def trickle() -> None:
+            for _ in range(50):
+                await asyncio.sleep(0.005)
+                connection.data_received(b"x")
+
+        task = asyncio.create_task(trickle())
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(Stalled):
+            await exchange.all(0.05)
+        assert asyncio.get_running_loop().time() - started < 0.2
+        task.cancel()
+
+    async def test_a_second_request_does_not_see_the_first_ones_bytes(self) -> None:
+        async with RawServer(response(b"one"), response(b"two")) as server:
+            connection = await connected(server)
+            for expected in (b"one", b"two"):
+                exchange = connection.send(GET)
+                assert (await exchange.head(1), await exchange.all(1)) == (200, expected)
+            connection.abort()
+        assert server.connections == 1
+
+    async def test_a_closed_connection_refuses_a_request(self) -> None:
+        async with RawServer([response(b"one"), Then.CLOSE]) as server:
+            connection = await connected(server)
+            assert await connection.send(GET).all(1) == b"one"
+            await asyncio.sleep(0.02)
+            with pytest.raises(ConnectionLost):
+                connection.send(GET)
+
+
+class TestBackpressure:
+    async def test_a_slow_consumer_stops_the_socket_and_still_gets_all(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http1, "PAUSE_ABOVE", 10_000)
+        sent = bytes(range(256)) * 40_000  # 10 MB, more than all buffers on the way hold
+        async with RawServer(response(sent)) as server:
+            connection = await connected(server)
+            exchange = connection.send(GET)
+            await exchange.head(1)
+            held = -1
+            async with asyncio.timeout(2):
+                while exchange.size != held:
+                    held = exchange.size
+                    await asyncio.sleep(0.02)
+            assert held < 1_000_000, "the socket was not paused"
+            assert await body(exchange) == sent
+            connection.abort()
+
+    async def test_all_takes_a_body_of_any_size(self) -> None:
+        sent = b"x" * 5_000_000
+        async with RawServer(response(sent)) as server:
+            connection = await connected(server)
+            assert await connection.send(GET).all(5) == sent
+            connection.abort()

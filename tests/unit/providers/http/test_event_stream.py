@@ -1,0 +1,111 @@
+"""Splitters: the same events whatever way the bytes were cut, and nothing but the events."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genai_spine.providers.http import event_stream
+from genai_spine.providers.http.event_stream import EventTooLarge, JsonLines, ServerSentEvents, Splitter
+
+
+def whole(splitter: Splitter, *pieces: bytes) -> list[bytes]:
+    """Everything that the pieces hold, the unended rest included."""
+    return [payload for piece in pieces for payload in splitter.feed(piece)] + splitter.rest()
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted({place % (len(stream) + 1) for place in places})
+    return [stream[start:end] for start, end in zip([0, *ends], [*ends, len(stream)], strict=True)]
+
+
+def one_by_one(stream: bytes) -> list[bytes]:
+    return [stream[at : at + 1] for at in range(len(stream))]
+
+
+# JSON has no line ends outside of its strings, where they are escaped.
+PAYLOADS = st.lists(st.text(max_size=12).map(msgspec.json.encode), max_size=6)
+COMMENTS = st.sampled_from([b"", b": ping", b"event: message", b"id: 7\nretry: 10", b":"])
+LINE_ENDS = st.sampled_from([b"\n", b"\r\n"])
+SHREDS = (b"data: ", b"data:", b"\n", b"\n", b"\r\n", b"\r", b":", b"x", b"\xc3\xa9")
+PLACES = st.lists(st.integers(0, 10_000), max_size=20)
+
+
+@st.composite
+def event_streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
+    """A stream of server-sent events, and the payloads in it."""
+    payloads, end = draw(PAYLOADS), draw(LINE_ENDS)
+    stream = b""
+    for payload in payloads:
+        if comment := draw(COMMENTS):
+            stream += comment.replace(b"\n", end) + (end * 2 if draw(st.booleans()) else end)
+        stream += draw(st.sampled_from([b"data: ", b"data:"])) + payload + end * 2
+    return stream, payloads
+
+
+class TestServerSentEvents:
+    @settings(deadline=None, max_examples=150)
+    @given(event_streams(), PLACES)
+    def test_payloads_do_not_depend_on_how_the_bytes_were_cut(
+        self, streamed: tuple[bytes, list[bytes]], places: list[int]
+    ) -> None:
+        stream, payloads = streamed
+        assert whole(ServerSentEvents(), *cut(stream, places)) == payloads
+        assert whole(ServerSentEvents(), *one_by_one(stream)) == payloads
+
+    @settings(deadline=None, max_examples=150)
+    @given(st.lists(st.sampled_from(SHREDS), max_size=20).map(b"".join), PLACES)
+    def test_any_bytes_give_the_same_however_they_were_cut(self, stream: bytes, places: list[int]) -> None:
+        assert whole(ServerSentEvents(), *cut(stream, places)) == whole(ServerSentEvents(), stream)
+
+    def test_every_cut_in_two_gives_the_same(self) -> None:
+        stream = ": hi\n\ndata: é🙂\n\nevent: x\ndata: 2\n\ndata: [DONE]\n\n".replace("\n", "\r\n").encode()
+        for place in range(len(stream) + 1):
+            found = whole(ServerSentEvents(), stream[:place], stream[place:])
+            assert found == ["é🙂".encode(), b"2", b"[DONE]"], place
+
+    def test_an_event_is_given_out_with_the_read_that_ends_it(self) -> None:
+        splitter = ServerSentEvents()
+        assert splitter.feed(b"data: 1\n\ndata: 2\n\ndata:") == [b"1", b"2"]
+        assert splitter.feed(b" 3\n") == []
+        assert splitter.feed(b"\n") == [b"3"]
+
+    def test_several_data_lines_are_one_payload(self) -> None:
+        assert ServerSentEvents().feed(b'data: {"a":\ndata: 1}\n\n') == [b'{"a":\n1}']
+
+    @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
+    def test_an_event_without_its_blank_line_is_what_rests(self, ending: bytes) -> None:
+        splitter = ServerSentEvents()
+        assert splitter.feed(b"data: 1\n\ndata: [DONE]" + ending) == [b"1"]
+        assert splitter.rest() == [b"[DONE]"]
+
+    def test_comments_names_and_ids_are_no_events(self) -> None:
+        assert whole(ServerSentEvents(), b": OPENROUTER PROCESSING\n\nid: 3\nevent: ping\n\n") == []
+
+
+class TestJsonLines:
+    @settings(deadline=None, max_examples=200)
+    @given(PAYLOADS, LINE_ENDS, PLACES, st.booleans())
+    def test_lines_do_not_depend_on_how_the_bytes_were_cut(
+        self, payloads: list[bytes], end: bytes, places: list[int], ended: bool
+    ) -> None:
+        stream = end.join(payloads) + (end if ended else b"")
+        for pieces in (cut(stream, places), one_by_one(stream)):
+            found = whole(JsonLines(), *pieces)
+            assert [msgspec.json.decode(line) for line in found] == [
+                msgspec.json.decode(line) for line in payloads
+            ]
+
+    def test_blank_lines_are_no_events(self) -> None:
+        assert whole(JsonLines(), b'\n\n{"a":1}\n \n') == [b'{"a":1}']
+
+
+@pytest.mark.parametrize("splitter", [ServerSentEvents, JsonLines])
+def test_an_event_without_end_is_refused_in_time(
+    splitter: type[Splitter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "LARGEST_EVENT", 1000)
+    endless = splitter()
+    endless.feed(b"x" * 1000)
+    with pytest.raises(EventTooLarge):
+        endless.feed(b"x")

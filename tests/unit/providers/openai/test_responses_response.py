@@ -1,0 +1,181 @@
+"""Answers of the Responses API: what a stream and a whole answer say, and what neither should."""
+
+import json
+from typing import Any
+
+import pytest
+
+from genai_spine.errors import ProviderError
+from genai_spine.providers.base import Endpoint
+from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.providers.chunks import completion
+from genai_spine.providers.http.client import Wire
+from genai_spine.providers.openai.responses_response import ResponsesReading
+from genai_spine.v1 import completion_service_pb2 as pb
+
+CITED = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0, "end_index": 1}
+OUTPUT = [
+    {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "one"}, {"type": "summary_text", "text": "two"}],
+    },
+    {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "phase": "final_answer",
+        "content": [{"type": "output_text", "text": "Hi", "annotations": [CITED]}],
+    },
+]
+
+
+def reading() -> ResponsesReading:
+    return ResponsesReading(Wire(Endpoint("openai", "http://localhost:1")))
+
+
+def response(**fields: Any) -> dict[str, Any]:
+    return {"id": "resp_1", "created_at": 7, "model": "o3", "status": "completed", "output": []} | fields
+
+
+def streamed(*events: dict[str, Any], read: ResponsesReading | None = None) -> list[pb.CompletionChunk]:
+    """A chunk for each event."""
+    read = read or reading()
+    chunks = []
+    for event in events:
+        builder = ChunkBuilder()
+        read.event(json.dumps(event).encode(), builder)
+        chunks.append(builder.build())
+    return chunks
+
+
+def folded(*events: dict[str, Any]) -> pb.Completion:
+    into = ChunkBuilder()
+    for chunk in streamed(*events):
+        into.add(chunk)
+    return completion(into.build())
+
+
+def whole(**fields: Any) -> pb.Completion:
+    builder = ChunkBuilder()
+    reading().whole(json.dumps(response(**fields), indent=2).encode(), builder)
+    return completion(builder.build())
+
+
+def summary(index: int, text: str) -> list[dict[str, Any]]:
+    at = {"output_index": 0, "summary_index": index, "item_id": "rs_1"}
+    kind = "response.reasoning_summary"
+    return [
+        {"type": f"{kind}_part.added", **at, "part": {"type": "summary_text", "text": ""}},
+        {"type": f"{kind}_text.delta", **at, "delta": text},
+    ]
+
+
+EVENTS = [
+    {"type": "response.created", "response": response(status="in_progress")},
+    *summary(0, "one"),
+    *summary(1, "two"),
+    {"type": "response.output_item.done", "output_index": 0, "item": OUTPUT[0]},
+    {"type": "response.output_item.added", "output_index": 1, "item": OUTPUT[1]},
+    {"type": "response.web_search_call.searching", "output_index": 1, "item_id": "ws_1"},
+    {"type": "response.output_item.done", "output_index": 1, "item": OUTPUT[1]},
+    {"type": "response.output_text.delta", "output_index": 2, "delta": "Hi"},
+    {"type": "response.output_text.annotation.added", "output_index": 2, "annotation": CITED},
+    {"type": "response.output_item.done", "output_index": 2, "item": OUTPUT[2]},
+    {"type": "response.completed", "response": response(output=OUTPUT)},
+]
+
+
+def test_a_stream_and_a_whole_answer_say_the_same() -> None:
+    found = folded(*EVENTS)
+    assert found == whole(output=OUTPUT)
+    message = found.choices[0].message
+    assert message.reasoning == "one\n\ntwo"
+    assert json.loads(message.annotations_json) == [CITED]
+    assert json.loads(message.reasoning_state_json) == [
+        OUTPUT[0],
+        {"type": "message", "phase": "final_answer"},
+    ]
+    assert " " not in message.reasoning_state_json
+
+
+def test_an_event_that_says_nothing_to_a_caller_is_no_chunk() -> None:
+    chunks = streamed(*EVENTS, {"type": "response.of_tomorrow", "x": 1})
+    spoken = [event["type"] for event, chunk in zip(EVENTS, chunks, strict=False) if chunk.ByteSize()]
+    assert spoken == [
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_text.delta",
+        "response.output_text.delta",
+        "response.completed",
+    ]
+    assert not chunks[-1].ByteSize()
+
+
+def test_without_thinking_there_is_no_state_to_keep() -> None:
+    assert not whole(output=OUTPUT[2:]).choices[0].message.HasField("reasoning_state_json")
+
+
+def test_calls_are_numbered_among_calls() -> None:
+    items = [
+        OUTPUT[0],
+        {"type": "function_call", "call_id": "c1", "name": "a", "arguments": "{}", "id": "fc_1"},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "b", "input": "x", "id": "ctc_1"},
+    ]
+    events = [
+        {"type": "response.output_item.added", "output_index": 1, "item": items[1] | {"arguments": ""}},
+        {"type": "response.output_item.added", "output_index": 2, "item": items[2] | {"input": ""}},
+        {"type": "response.custom_tool_call_input.delta", "output_index": 2, "delta": "x"},
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": "{}"},
+    ]
+    indices = [call.index for chunk in streamed(*events) for call in chunk.choices[0].tool_calls]
+    assert indices == [0, 1, 1, 0]
+    found = whole(output=items).choices[0]
+    assert found.finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    assert [call.id for call in found.message.tool_calls] == ["c1", "c2"]
+    assert found.message.tool_calls[1].custom.input == "x"
+
+
+def test_arguments_of_something_that_is_no_call_are_an_error() -> None:
+    with pytest.raises(ProviderError) as error:
+        streamed({"type": "response.function_call_arguments.delta", "output_index": 4, "delta": "{"})
+    assert error.value.metadata["provider_code"] == "unknown_item"
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", None])
+def test_a_response_that_is_not_complete_is_an_error(status: str | None) -> None:
+    with pytest.raises(ProviderError) as error:
+        whole(status=status)
+    assert error.value.metadata["provider_code"] == "not_complete"
+
+
+def test_a_gateway_may_end_its_stream_as_a_chat_does() -> None:
+    read = reading()
+    chunk = pb.CompletionChunk()
+    read.event(b"[DONE]", chunk)
+    assert not chunk.ByteSize()
+    with pytest.raises(ProviderError, match="ended before it was complete"):
+        read.end(1)
+    streamed(EVENTS[-1], read=read)
+    read.end(1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("max_output_tokens", pb.FINISH_REASON_LENGTH),
+        ("content_filter", pb.FINISH_REASON_CONTENT_FILTER),
+        ("max_messages", pb.FINISH_REASON_LENGTH),
+    ],
+)
+def test_why_an_answer_is_incomplete(reason: str, finish: int) -> None:
+    found = whole(output=OUTPUT, status="incomplete", incomplete_details={"reason": reason})
+    assert found.choices[0].finish_reason == finish
+
+
+def test_a_token_of_a_stream_has_the_bytes_of_its_text() -> None:
+    tokens = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -1.0}]}]
+    [chunk] = streamed({"type": "response.output_text.delta", "delta": "é", "logprobs": tokens})
+    [entry] = chunk.choices[0].logprobs.content
+    assert (entry.token_bytes, entry.top_logprobs[0].token) == ("é".encode(), "e")
