@@ -10,9 +10,9 @@ from time import process_time
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
+from genai_spine.inference.failover import Pursuit
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
-from genai_spine.pursuit import Pursuit
 from genai_spine.routing.candidates import Planner
 from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.routing.strategies import Scales

@@ -14,7 +14,6 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from genai_spine.batches import BatchBooks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.capabilities.context import Services
@@ -23,7 +22,8 @@ from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
-from genai_spine.inference import Books, Inference, Rules
+from genai_spine.inference.batch_settlement import BatchBooks
+from genai_spine.inference.inference import Books, Inference, Rules
 from genai_spine.interceptors import Door
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade

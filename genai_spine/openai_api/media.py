@@ -12,7 +12,7 @@ import msgspec
 from genai_spine import fields
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import media_responses as replies
 from genai_spine.openai_api import multipart, requests
 from genai_spine.openai_api.headers import JSON, head

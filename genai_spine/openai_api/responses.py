@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from genai_spine.choices import summed
+from genai_spine.inference.choices import summed
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FINISH_REASONS = {

@@ -15,7 +15,7 @@ from genai_spine import fields
 from genai_spine.call import Call
 from genai_spine.edge import error_body
 from genai_spine.errors import InvalidRequest, SpineError
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import requests
 from genai_spine.openai_api import responses as replies
 from genai_spine.openai_api import sse as frames

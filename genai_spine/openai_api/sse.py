@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from genai_spine.choices import summed
+from genai_spine.inference.choices import summed
 from genai_spine.openai_api.responses import DONE, answer_id, encode, finish, logprobs, text_logprobs, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 

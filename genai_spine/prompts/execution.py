@@ -9,7 +9,7 @@ from typing import Any
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import Filled, Prompts
 from genai_spine.v1 import completion_service_pb2

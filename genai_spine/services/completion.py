@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
-from genai_spine.counting import Counter
 from genai_spine.delivery.background_completions import KeptCompletions
-from genai_spine.inference import Inference
+from genai_spine.inference.count_tokens import Counter
+from genai_spine.inference.inference import Inference
 from genai_spine.v1 import completion_service_pb2 as pb
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.v1 import media_service_pb2 as pb
 
 

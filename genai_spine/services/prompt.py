@@ -9,7 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 from genai_spine import edge
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.prompts import diff, variables, yaml_format
 from genai_spine.prompts.editor import PromptEditor, with_aliases
 from genai_spine.prompts.execution import PromptExecution

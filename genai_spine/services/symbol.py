@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.routing.router import Route
 from genai_spine.symbols.job import TICKS_PER_USD, Job, Means, prompts
 from genai_spine.symbols.prompt import count_frame

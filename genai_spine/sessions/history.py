@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, ProviderError
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import session_service_pb2 as pb

@@ -18,7 +18,7 @@ import structlog
 
 from genai_spine.call import Call
 from genai_spine.errors import Conflict, SessionNotFound
-from genai_spine.inference import Inference
+from genai_spine.inference.inference import Inference
 from genai_spine.sessions.history import History, check_attachments, on_behalf, text_of
 from genai_spine.sessions.sessions import Conversations, check_metadata
 from genai_spine.store.sessions import clean

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from genai_spine import pursuit
+from genai_spine.inference import failover
 from genai_spine.providers.base import Timeouts
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
@@ -92,7 +92,7 @@ async def module_server(all_upstreams: Upstreams, module_sqlite_url: str) -> Asy
 
 @pytest.fixture
 def server(module_server: Running, upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch) -> Running:
-    monkeypatch.setattr(pursuit, "FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr(failover, "FIRST_DELAY_S", 0.02)
     return module_server
 
 

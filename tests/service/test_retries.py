@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from genai_spine import pursuit
+from genai_spine.inference import failover
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from tests.service.running import IMPATIENT, Running, Upstreams, asked, failure, failure_of, running, text_of
@@ -33,7 +33,7 @@ async def patient(all_upstreams: Upstreams, module_sqlite_url: str) -> AsyncIter
 @pytest.fixture
 def retrying(patient: Running, upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A server that makes up to three more attempts, and does not wait long between them."""
-    monkeypatch.setattr(pursuit, "FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr(failover, "FIRST_DELAY_S", 0.02)
     return patient
 
 
@@ -154,7 +154,7 @@ class TestWaiting:
     async def test_without_a_time_the_wait_doubles(
         self, retrying: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pursuit, "FIRST_DELAY_S", 0.08)
+        monkeypatch.setattr(failover, "FIRST_DELAY_S", 0.08)
         retrying.openai.default = openai_errors.bad_gateway(503)
         await failure(retrying.completions.CreateCompletion(asked()))
         times = [entry.started_at for entry in retrying.openai.bill]

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from genai_spine.attempt import Order
+from genai_spine.inference.attempt import Order
 from genai_spine.routing.router import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 

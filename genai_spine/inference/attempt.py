@@ -19,7 +19,7 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
-from genai_spine.pursuit import Turn
+from genai_spine.inference.failover import Turn
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -27,7 +27,7 @@ from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 if TYPE_CHECKING:
-    from genai_spine.repair import Flaw
+    from genai_spine.inference.schema_repair import Flaw
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 Request = (

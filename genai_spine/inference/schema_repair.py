@@ -6,9 +6,9 @@ Both calls are rows of the ledger, the first one marked as wasted; the answer's 
 import asyncio
 from dataclasses import dataclass, replace
 
-from genai_spine.attempt import Attempt, Order
-from genai_spine.choices import summed
 from genai_spine.errors import SchemaMismatch
+from genai_spine.inference.attempt import Attempt, Order
+from genai_spine.inference.choices import summed
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 

@@ -5,10 +5,11 @@ from time import monotonic
 
 import pytest
 
-from genai_spine import errors, pursuit
+from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
-from genai_spine.pursuit import Pursuit
+from genai_spine.inference import failover
+from genai_spine.inference.failover import Pursuit
 from genai_spine.routing.circuit_breaker import Limits
 from genai_spine.routing.router import Route
 from genai_spine.routing.upstream import Upstream
@@ -23,7 +24,7 @@ ROUTES = [Route(provider, "m") for provider in MADE.values()]  # openai, anthrop
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pursuit, "FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(failover, "FIRST_DELAY_S", 0.0)
 
 
 def limited(retry_after_s: float | None) -> SpineError:

@@ -10,16 +10,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from genai_spine import choices, hedge, repair
-from genai_spine.attempt import Attempt, Order, Request
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
+from genai_spine.inference import choices, hedging, schema_repair
+from genai_spine.inference.attempt import Attempt, Order, Request
+from genai_spine.inference.failover import Pursuit, Turn
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
-from genai_spine.pursuit import Pursuit, Turn
 from genai_spine.routing.candidates import Planner
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Route, Router
@@ -85,7 +85,7 @@ class Inference:
             parts = [self._complete(part, plan) for part in choices.single(order)]
             return choices.gathered(await choices.all_of(parts))
         if request.routing.hedge_after_ms:
-            return await hedge.first_answer(order, plan, self._complete)
+            return await hedging.first_answer(order, plan, self._complete)
         return await self._complete(order, plan)
 
     async def stream(
@@ -111,7 +111,7 @@ class Inference:
         if choices.must_be_gathered(request, plan[0]):
             return choices.woven([self._stream(part, plan) for part in choices.single(order)])
         if request.routing.hedge_after_ms:
-            return hedge.first_stream(order, plan, self._stream)
+            return hedging.first_stream(order, plan, self._stream)
         return self._stream(order, plan)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
@@ -207,8 +207,8 @@ class Inference:
             assert isinstance(request, pb.CreateCompletionRequest)
             if flaw is None or not answers.can_be_repaired(request, error):
                 raise
-            again = repair.order(order, flaw, error)
-            return repair.mended(flaw, await self._answer(again, [flaw.attempt.turn.route]))
+            again = schema_repair.order(order, flaw, error)
+            return schema_repair.mended(flaw, await self._answer(again, [flaw.attempt.turn.route]))
 
     async def _answer(self, order: Order, plan: list[Route]) -> pb.Completion:
         wanted = order.request
@@ -224,7 +224,7 @@ class Inference:
                 attempt.execution.provider_response_id = completion.id
             completion.id = attempt.answer_id("comp_")
             if answers.wants_json(wanted):
-                await repair.check(attempt, completion)
+                await schema_repair.check(attempt, completion)
             return completion
 
         return await self._until_done(order, plan, once)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from genai_spine.batches import row_id
+from genai_spine.inference.batch_settlement import row_id
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
 BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(created=1763683200))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from genai_spine.attempt import Order
+from genai_spine.inference.attempt import Order
 from genai_spine.routing.router import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
