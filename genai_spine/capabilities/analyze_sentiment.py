@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from genai_spine.capabilities import reading
+from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, TEXT_OR_NULL, one_of, record, several
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.quotes import Quotes
-from genai_spine.capabilities.shapes import NUMBER, TEXT, TEXT_OR_NULL, one_of, record, several
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.quotes import Quotes
 from genai_spine.v1 import capability_service_pb2 as pb
 
 LABELS = ("positive", "negative", "neutral", "mixed")
@@ -56,11 +56,11 @@ class AnalyzeSentiment(Capability[Request, Response]):
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
         response = Response()
         if request.granularity == "sentence":
-            response.sentences.extend(_sentences(reading.items(answer.text, "sentences"), piece))
+            response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), piece))
         elif request.granularity == "aspect":
-            given = reading.items(answer.text, "aspects")
+            given = answer_parsing.items(answer.text, "aspects")
             response.aspects.extend(_aspects(given, request.aspects, piece))
-        whole = reading.first_object(answer.text, "sentiment", "label", "score", "polarity")
+        whole = answer_parsing.first_object(answer.text, "sentiment", "label", "score", "polarity")
         mood = _mood(whole) if whole else None
         if mood is None:
             inner = [one.sentiment for one in response.sentences] + [
@@ -111,7 +111,7 @@ def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
     quotes, found = Quotes(piece), []
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
-        said = reading.text_of(item, "text", "sentence") if mood else ""
+        said = answer_parsing.text_of(item, "text", "sentence") if mood else ""
         if mood is None or not said:
             continue
         place = quotes.find(said)
@@ -120,7 +120,7 @@ def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
             sentence.start, sentence.end = place.start, place.end
         found.append(sentence)
     if not found:
-        raise reading.Unreadable("the answer's list holds no sentences with a sentiment")
+        raise answer_parsing.Unreadable("the answer's list holds no sentences with a sentiment")
     return found
 
 
@@ -129,15 +129,15 @@ def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.A
     found: dict[str, pb.AspectSentiment] = {}
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
-        named = reading.text_of(item, "aspect", "name", "text") if mood else ""
-        name = reading.known(named, wanted) if wanted else named
+        named = answer_parsing.text_of(item, "aspect", "name", "text") if mood else ""
+        name = answer_parsing.known(named, wanted) if wanted else named
         if mood is None or not name or name in found:
             continue
         found[name] = pb.AspectSentiment(aspect=name, sentiment=mood)
-        if place := Quotes(piece).find(reading.text_of(item, "evidence", "quote")):
+        if place := Quotes(piece).find(answer_parsing.text_of(item, "evidence", "quote")):
             found[name].evidence = place.text
     if given and not found:
-        raise reading.Unreadable("the answer's list holds no aspects with a sentiment")
+        raise answer_parsing.Unreadable("the answer's list holds no aspects with a sentiment")
     return _in_order(list(found.values()), wanted)
 
 
@@ -145,7 +145,7 @@ def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
     """Of an object, or of its field `sentiment`. None: it has neither label nor score."""
     inner = item.get("sentiment")
     given = inner if isinstance(inner, dict) else item
-    label = _label(reading.text_of(given, "label", "sentiment", "polarity"))
+    label = _label(answer_parsing.text_of(given, "label", "sentiment", "polarity"))
     score = _score(given.get("score"))
     if label is None:
         if score is None:
@@ -155,11 +155,11 @@ def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
         score = SCORES.get(label, 0.0)
     # Some models give the strength alone as the score.
     signed = {"positive": abs(score), "negative": -abs(score)}.get(label, score)
-    return pb.Sentiment(label=label, score=signed, confidence=reading.share(given.get("confidence")))
+    return pb.Sentiment(label=label, score=signed, confidence=answer_parsing.share(given.get("confidence")))
 
 
 def _label(said: str) -> str | None:
-    return OTHER_NAMES.get(said.casefold()) or reading.first_named(said, LABELS)
+    return OTHER_NAMES.get(said.casefold()) or answer_parsing.first_named(said, LABELS)
 
 
 def _score(given: Any) -> float | None:
@@ -176,7 +176,7 @@ def _score(given: Any) -> float | None:
 
 
 def _named(text: str) -> pb.Sentiment:
-    label = _label(reading.plain(text))
+    label = _label(answer_parsing.plain(text))
     if label is None:
-        raise reading.Unreadable("the answer names no sentiment")
-    return pb.Sentiment(label=label, score=SCORES.get(label, 0.0), confidence=reading.UNSURE)
+        raise answer_parsing.Unreadable("the answer names no sentiment")
+    return pb.Sentiment(label=label, score=SCORES.get(label, 0.0), confidence=answer_parsing.UNSURE)

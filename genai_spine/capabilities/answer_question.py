@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genai_spine.capabilities import reading
+from genai_spine.capabilities.answer_schemas import BOOLEAN, NUMBER, TEXT, TEXT_OR_NULL, record
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.groups import BETWEEN
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.quotes import Quotes
-from genai_spine.capabilities.shapes import BOOLEAN, NUMBER, TEXT, TEXT_OR_NULL, record
 from genai_spine.errors import InvalidFields
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.packing import BETWEEN
+from genai_spine.text.quotes import Quotes
 from genai_spine.v1 import capability_service_pb2 as pb
 
 Request = pb.AnswerQuestionRequest
@@ -39,11 +39,11 @@ class AnswerQuestion(Capability[Request, Response]):
         return {"context": piece.text, "question": request.question}
 
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
-        given: Mapping[str, Any] = reading.first_object(answer.text, "answer", "answerable") or {}
+        given: Mapping[str, Any] = answer_parsing.first_object(answer.text, "answer", "answerable") or {}
         if not given:
-            given = {"answer": reading.prose(answer.text)}
-        said = reading.text_of(dict(given), "answer", "text")
-        found = Response(answer=said, confidence=reading.share(given.get("confidence")))
+            given = {"answer": answer_parsing.prose(answer.text)}
+        said = answer_parsing.text_of(dict(given), "answer", "text")
+        found = Response(answer=said, confidence=answer_parsing.share(given.get("confidence")))
         if quoted := _quoted(given.get("evidence")):
             _place(found, quoted, piece)
         known = given.get("answerable", True)
@@ -77,7 +77,7 @@ def _quoted(evidence: Any) -> str:
     if isinstance(evidence, list):
         evidence = evidence[0] if evidence else None
     if isinstance(evidence, dict):
-        return reading.text_of(evidence, "text", "quote", "passage")
+        return answer_parsing.text_of(evidence, "text", "quote", "passage")
     return evidence.strip() if isinstance(evidence, str) else ""
 
 

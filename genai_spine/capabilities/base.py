@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from genai_spine.capabilities import long_input
 from genai_spine.capabilities.context import Answer, Ask, Context, Limits, together
-from genai_spine.capabilities.given import merged
-from genai_spine.capabilities.long_input import Piece, Room
-from genai_spine.capabilities.reading import Unreadable
+from genai_spine.capabilities.options import merged
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
+from genai_spine.text import chunking
+from genai_spine.text.answer_parsing import Unreadable
+from genai_spine.text.chunking import Piece, Room
 from genai_spine.tokens.context_window import check_context
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
@@ -125,7 +125,7 @@ class Capability(Generic[Request, Response]):
         if len(pieces) == 1:
             return await self.answered(pieces[0], request, context)
         context.pieces = max(context.pieces, len(pieces))
-        gate, done = asyncio.Semaphore(long_input.AT_A_TIME), 0
+        gate, done = asyncio.Semaphore(chunking.AT_A_TIME), 0
 
         async def one(piece: Piece) -> Part:
             nonlocal done
@@ -167,7 +167,7 @@ class Capability(Generic[Request, Response]):
             await check_context(_bare(whole, limits), limits.context_length)
             return [whole]
         room = await self.room(limits, request, context)
-        if room.tokens < long_input.LEAST_ROOM:
+        if room.tokens < chunking.LEAST_ROOM:
             raise _too_long(limits, "the prompt alone leaves no room for the content")
         if await _soon(len(whole.text), room.has, whole.text + whole.other):
             return [whole]
@@ -181,11 +181,11 @@ class Capability(Generic[Request, Response]):
             raise _too_long(limits, str(error)) from None
 
     def shortened(self, whole: Piece, room: Room) -> Piece:
-        return long_input.shortened(whole.text, room)
+        return chunking.shortened(whole.text, room)
 
     def split(self, whole: Piece, room: Room) -> list[Piece]:
         """Raises ValueError when it would be too many pieces."""
-        return long_input.pieces(whole.text, room)
+        return chunking.pieces(whole.text, room)
 
     async def room(self, limits: Limits, request: Request, context: Context) -> Room:
         """What a model has for the content, and, where the answer is as long, for the answer."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities import reading
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 
@@ -47,7 +47,7 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
         }
 
     def read(self, answer: Answer, request: pb.ClassifyRequest, piece: Piece) -> pb.ClassifyResponse:
-        return _response(reading.classifications(answer.text, request.categories), request)
+        return _response(answer_parsing.classifications(answer.text, request.categories), request)
 
     async def finish(self, response: pb.ClassifyResponse, request: pb.ClassifyRequest) -> None:
         if request.HasField("include_confidence") and not request.include_confidence:

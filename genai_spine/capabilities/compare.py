@@ -11,12 +11,12 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any, ClassVar
 
-from genai_spine.capabilities import long_input, reading
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece, Room
-from genai_spine.capabilities.offsets import Places
 from genai_spine.errors import InvalidFields
+from genai_spine.text import answer_parsing, chunking
+from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.spans import Places
 from genai_spine.v1 import capability_service_pb2 as pb
 
 LITERAL = "literal"
@@ -82,15 +82,15 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
     def shortened(self, whole: Piece, room: Room) -> Piece:
         """Of both documents beginning and end."""
         half = room._replace(tokens=room.tokens // 2)
-        first = long_input.shortened(whole.text, half)
-        second = long_input.shortened(whole.other, half)
+        first = chunking.shortened(whole.text, half)
+        second = chunking.shortened(whole.other, half)
         return replace(first, other=second.text, omitted=first.omitted + second.omitted)
 
     def split(self, whole: Piece, room: Room) -> list[Piece]:
         """Parts of the first document with those of the second that belong to them."""
         pairs = list(_pairs(whole.text, whole.other, room._replace(tokens=room.tokens // 2)))
-        if len(pairs) > long_input.MOST_PIECES:
-            raise ValueError(f"it would take more than {long_input.MOST_PIECES} pieces")
+        if len(pairs) > chunking.MOST_PIECES:
+            raise ValueError(f"it would take more than {chunking.MOST_PIECES} pieces")
         return [
             Piece(first, number=number, total=len(pairs), other=second)
             for number, (first, second) in enumerate(pairs, 1)
@@ -107,14 +107,15 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
 
     def read(self, answer: Answer, request: pb.CompareRequest, piece: Piece) -> pb.CompareResponse:
         given = next(
-            (item for item in reading.objects(answer.text) if reading.text_of(item, "summary")), None
+            (item for item in answer_parsing.objects(answer.text) if answer_parsing.text_of(item, "summary")),
+            None,
         )
         if given is None:
-            raise reading.Unreadable("the answer holds no JSON object with a summary")
+            raise answer_parsing.Unreadable("the answer holds no JSON object with a summary")
         response = pb.CompareResponse(
-            summary=reading.text_of(given, "summary"),
-            similarity_score=reading.share(given.get("similarity_score"), _shared_words(piece)),
-            key_differences=reading.texts(given.get("key_differences")),
+            summary=answer_parsing.text_of(given, "summary"),
+            similarity_score=answer_parsing.share(given.get("similarity_score"), _shared_words(piece)),
+            key_differences=answer_parsing.texts(given.get("key_differences")),
         )
         changes = given.get("changes")
         for item in changes if isinstance(changes, list) else ():
@@ -152,12 +153,12 @@ def _change(item: Any, piece: Piece) -> pb.Change | None:
         item = {"description": item}
     if not isinstance(item, dict):
         return None
-    before, after = reading.text_of(item, "before"), reading.text_of(item, "after")
+    before, after = answer_parsing.text_of(item, "before"), answer_parsing.text_of(item, "after")
     before = before if Places(piece.text).find(before) else ""
     after = after if Places(piece.other).find(after) else ""
-    named = reading.text_of(item, "type").lower()
+    named = answer_parsing.text_of(item, "type").lower()
     kind = named if named in TYPES else OTHER_NAMES.get(named, _kind(before, after))
-    description = reading.text_of(item, "description", "change", "summary")
+    description = answer_parsing.text_of(item, "description", "change", "summary")
     if not description and not before and not after:
         return None
     change = pb.Change(type=kind, description=description or f"{before} -> {after}")
@@ -243,6 +244,6 @@ def _fitting(one: str, two: str, room: Room) -> Iterable[tuple[str, str]]:
     if room.has(one) and room.has(two):
         yield one, two
         return
-    left = [piece.text for piece in long_input.pieces(one, room)] if one else []
-    right = [piece.text for piece in long_input.pieces(two, room)] if two else []
+    left = [piece.text for piece in chunking.pieces(one, room)] if one else []
+    right = [piece.text for piece in chunking.pieces(two, room)] if two else []
     yield from _aligned(left, right, equal=False)

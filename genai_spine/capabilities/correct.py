@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from genai_spine.capabilities import echoes, reading
+from genai_spine.capabilities import full_text
+from genai_spine.capabilities.answer_schemas import TEXT, record, several
 from genai_spine.capabilities.base import Capability, Part
-from genai_spine.capabilities.changes import Change, changes
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.offsets import Places, Span
-from genai_spine.capabilities.shapes import TEXT, record, several
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.diff import Change, changes
+from genai_spine.text.spans import Places, Span
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("corrected", "corrected_text", "correction")
@@ -37,10 +38,10 @@ class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
         }
 
     def read(self, answer: Answer, request: pb.CorrectRequest, piece: Piece) -> pb.CorrectResponse:
-        given = reading.first_object(answer.text, *KEYS)
-        corrected = reading.text_of(given, *KEYS) if given else reading.prose(answer.text)
+        given = answer_parsing.first_object(answer.text, *KEYS)
+        corrected = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not corrected:
-            raise reading.Unreadable("the answer holds no text")
+            raise answer_parsing.Unreadable("the answer holds no text")
         mended = changes(piece.text, corrected)
         listed = given.get("corrections") if given else None
         found = _listed(listed if isinstance(listed, list) else [], request)
@@ -54,7 +55,7 @@ class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
         self, parts: list[Part], request: pb.CorrectRequest, context: Context
     ) -> pb.CorrectResponse:
         return pb.CorrectResponse(
-            corrected=echoes.rejoined((part.piece, part.response.corrected) for part in parts),
+            corrected=full_text.rejoined((part.piece, part.response.corrected) for part in parts),
             corrections=_in_order(found for part in parts for found in part.response.corrections),
         )
 
@@ -73,12 +74,12 @@ def _listed(given: list[Any], request: pb.CorrectRequest) -> list[pb.Correction]
     """What the model says that it mended; where it changed nothing is left out."""
     found = []
     for item in (item for item in given if isinstance(item, dict)):
-        original = reading.text_of(item, "original", "before", "from")
-        corrected = reading.text_of(item, "corrected", "correction", "after", "to")
+        original = answer_parsing.text_of(item, "original", "before", "from")
+        corrected = answer_parsing.text_of(item, "corrected", "correction", "after", "to")
         if original == corrected:
             continue
         correction = pb.Correction(original=original, corrected=corrected)
-        why = reading.text_of(item, "explanation", "reason")
+        why = answer_parsing.text_of(item, "explanation", "reason")
         if request.explain_corrections and why:
             correction.explanation = why
         found.append(correction)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from genai_spine.capabilities import reading
+from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, record, several
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
-from genai_spine.capabilities.languages import LANGUAGES, Language, language
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.shapes import NUMBER, TEXT, record, several
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.languages import LANGUAGES, Language, language
 from genai_spine.v1 import capability_service_pb2 as pb
 
 READ_CHARS = 4_000  # of the content; a language shows in its first sentences
@@ -36,10 +36,10 @@ class DetectLanguage(Capability[Request, Response]):
         return {"content": piece.text}
 
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
-        given = reading.first_object(answer.text, "language", "language_code", "code", "language_name")
-        best = _guess(given) if given else _named(reading.prose(answer.text))
+        given = answer_parsing.first_object(answer.text, "language", "language_code", "code", "language_name")
+        best = _guess(given) if given else _named(answer_parsing.prose(answer.text))
         if best is None:
-            raise reading.Unreadable("the answer names no language of ISO 639-1")
+            raise answer_parsing.Unreadable("the answer names no language of ISO 639-1")
         others = given.get("alternatives") if given else None
         return Response(
             language=best.language,
@@ -56,9 +56,9 @@ def _guess(item: Any) -> pb.LanguageGuess | None:
     if not isinstance(item, dict):
         return None
     for key in ("language", "language_code", "code", "language_name", "name"):
-        found = language(reading.text_of(item, key))
+        found = language(answer_parsing.text_of(item, key))
         if found:
-            return _guessed(found, reading.share(item.get("confidence")))
+            return _guessed(found, answer_parsing.share(item.get("confidence")))
     return None
 
 
@@ -69,8 +69,8 @@ def _guessed(found: Language, sure: float) -> pb.LanguageGuess:
 def _named(words: str) -> pb.LanguageGuess | None:
     """Of a code or name alone, or the first name in a sentence."""
     names = (known.name for known in LANGUAGES.values() if len(known.name) >= SHORTEST_NAME)
-    found = language(words) or language(reading.first_named(words, names) or "")
-    return _guessed(found, reading.UNSURE) if found else None
+    found = language(words) or language(answer_parsing.first_named(words, names) or "")
+    return _guessed(found, answer_parsing.UNSURE) if found else None
 
 
 def _alternatives(given: list[Any], best: str) -> list[pb.LanguageGuess]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities import reading
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.offsets import Places, around
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.spans import Places, around
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPES = ("PERSON", "ORG", "LOCATION", "DATE", "MONEY")
@@ -62,10 +62,10 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
         return {"content": piece.text, "entity_types": ", ".join(request.entity_types)}
 
     def read(self, answer: Answer, request: pb.ExtractRequest, piece: Piece) -> pb.ExtractResponse:
-        given = reading.items(answer.text, "entities")
+        given = answer_parsing.items(answer.text, "entities")
         found = [entity for entity in (_entity(item, request.entity_types) for item in given) if entity]
         if given and not found and not any(isinstance(item, dict) and item.get("type") for item in given):
-            raise reading.Unreadable("the answer's list holds no entities")
+            raise answer_parsing.Unreadable("the answer's list holds no entities")
         places = Places(piece.text, piece.stretches())
         entities = [_placed(entity, places, piece, request) for entity in found]
         kept = [entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP]
@@ -87,14 +87,14 @@ def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
     wanted = list(types)
     if isinstance(item, str):
         item = {"text": item}
-    text = reading.text_of(item, "text", "entity", "value", "name")
-    named = reading.text_of(item, "type", "label", "category")
-    kind = reading.known(named, wanted) or reading.known(OTHER_NAMES.get(named.upper()), wanted)
+    text = answer_parsing.text_of(item, "text", "entity", "value", "name")
+    named = answer_parsing.text_of(item, "type", "label", "category")
+    kind = answer_parsing.known(named, wanted) or answer_parsing.known(OTHER_NAMES.get(named.upper()), wanted)
     if kind is None and (not named or len(wanted) == 1):
         kind = wanted[0] if len(wanted) == 1 else None
     if not text or kind is None:
         return None
-    entity = pb.Entity(text=text, type=kind, confidence=reading.share(item.get("confidence")))
+    entity = pb.Entity(text=text, type=kind, confidence=answer_parsing.share(item.get("confidence")))
     start = item.get("start")
     if isinstance(start, int) and not isinstance(start, bool) and 0 <= start < 2**32:
         entity.start = start

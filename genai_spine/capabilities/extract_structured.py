@@ -9,12 +9,12 @@ from google.protobuf import json_format
 
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Ask, Context
-from genai_spine.capabilities.groups import BETWEEN, grouped
-from genai_spine.capabilities.long_input import Piece
 from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.json_schema.answers import parsed
 from genai_spine.json_schema.describe import in_words
 from genai_spine.json_schema.validator import answer_schema
+from genai_spine.text.chunking import Piece
+from genai_spine.text.packing import BETWEEN, grouped
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 

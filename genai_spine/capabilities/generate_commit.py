@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-from genai_spine.capabilities import changed_files, reading
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
-from genai_spine.capabilities.long_input import Piece
 from genai_spine.errors import InvalidFields
+from genai_spine.text import answer_parsing, git_diff
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 LISTED_FILES = 50
@@ -27,7 +27,7 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
         """The files, with their diffs as far as they are known."""
         if not request.files:
             request.files.extend(request.files_changed)
-        of_diff = changed_files.files_of(request.diff)
+        of_diff = git_diff.files_of(request.diff)
         if not request.files:
             request.files.extend(of_diff)
         if not request.files and not request.diff.strip():
@@ -53,26 +53,26 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
             "diffs": "\n\n".join(diffs),
             "style": request.style,
             "include_scope": _wants_scope(request),
-            "scopes": ", ".join(group.scope for group in changed_files.groups(request.files)[:LISTED_FILES]),
+            "scopes": ", ".join(group.scope for group in git_diff.groups(request.files)[:LISTED_FILES]),
             "max_length": request.max_length,
         }
 
     def read(
         self, answer: Answer, request: pb.GenerateCommitRequest, piece: Piece
     ) -> pb.GenerateCommitResponse:
-        message = reading.unfenced(reading.plain(answer.text)).strip().strip("`").strip()
+        message = answer_parsing.unfenced(answer_parsing.plain(answer.text)).strip().strip("`").strip()
         if len(message) > 1 and message[0] == message[-1] == '"':
             message = message[1:-1].strip()
         if not _wants_scope(request):
             message = SCOPED.sub(r"\g<type>\g<rest>", message)
         message = _capped(message, request.max_length)
         if not message:
-            raise reading.Unreadable("the answer holds no commit message")
+            raise answer_parsing.Unreadable("the answer holds no commit message")
         return pb.GenerateCommitResponse(
             commit_message=message,
             message=message,
-            feature_groups=changed_files.groups(request.files),
-            suggested_tags=changed_files.tags((file.path for file in request.files), message),
+            feature_groups=git_diff.groups(request.files),
+            suggested_tags=git_diff.tags((file.path for file in request.files), message),
             files_analyzed=len(request.files),
         )
 

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from genai_spine.capabilities import reading
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
-from genai_spine.capabilities.long_input import Piece
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 READ_CHARS = 2_000  # of the content; what a title is about stands at its beginning
@@ -41,13 +41,13 @@ class InferTitle(Capability[pb.InferTitleRequest, pb.InferTitleResponse]):
         }
 
     def read(self, answer: Answer, request: pb.InferTitleRequest, piece: Piece) -> pb.InferTitleResponse:
-        lines = [_bare(line) for line in reading.plain(answer.text).splitlines()]
+        lines = [_bare(line) for line in answer_parsing.plain(answer.text).splitlines()]
         title = next((line for line in lines if line), "")
         title = _shortened(title, request.max_words)
         if request.HasField("max_length"):
             title = _capped(title, request.max_length)
         if not title:
-            raise reading.Unreadable("the answer holds no title")
+            raise answer_parsing.Unreadable("the answer holds no title")
         return pb.InferTitleResponse(title=title)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genai_spine.capabilities import echoes, reading
+from genai_spine.capabilities import full_text
+from genai_spine.capabilities.answer_schemas import TEXT, record, several
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context, Limits
-from genai_spine.capabilities.long_input import Piece, Room
-from genai_spine.capabilities.shapes import TEXT, record, several
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece, Room
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("paraphrase", "text", "paraphrased")
@@ -46,11 +47,11 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
 
     def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: Piece) -> pb.ParaphraseResponse:
         if request.variations == 1:
-            return _response([echoes.echo(answer, piece, *KEYS)])
+            return _response([full_text.echo(answer, piece, *KEYS)])
         found = list(dict.fromkeys(_listed(answer.text)))
         if len(found) < request.variations:
             problem = f"the answer holds {len(found)} different texts in place of {request.variations}"
-            raise reading.Unreadable(problem)
+            raise answer_parsing.Unreadable(problem)
         return _response(found[: request.variations])
 
     async def join(
@@ -59,7 +60,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
         """Each way is that way of all pieces, one after another."""
         return _response(
             [
-                echoes.rejoined((part.piece, part.response.variations[number]) for part in parts)
+                full_text.rejoined((part.piece, part.response.variations[number]) for part in parts)
                 for number in range(request.variations)
             ]
         )
@@ -73,10 +74,10 @@ def _listed(text: str) -> list[str]:
     """The texts of a JSON list of texts or objects, or of lines with numbers or bullets."""
     for key in LISTS:
         try:
-            items = reading.items(text, key)
-        except reading.Unreadable:
+            items = answer_parsing.items(text, key)
+        except answer_parsing.Unreadable:
             continue
-        given = [item if isinstance(item, str) else reading.text_of(item, *KEYS) for item in items]
+        given = [item if isinstance(item, str) else answer_parsing.text_of(item, *KEYS) for item in items]
         return [entry.strip() for entry in given if entry.strip()]
-    lines = [line.strip() for line in reading.prose(text).splitlines()]
-    return [reading.BULLET.sub("", line) for line in lines if reading.BULLET.match(line)]
+    lines = [line.strip() for line in answer_parsing.prose(text).splitlines()]
+    return [answer_parsing.BULLET.sub("", line) for line in lines if answer_parsing.BULLET.match(line)]

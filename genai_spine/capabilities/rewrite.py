@@ -5,10 +5,10 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from genai_spine.capabilities import reading
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 TEMPERATURES = {
@@ -50,9 +50,9 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
         }
 
     def read(self, answer: Answer, request: pb.RewriteRequest, piece: Piece) -> pb.RewriteResponse:
-        text = reading.plain(answer.text)
+        text = answer_parsing.plain(answer.text)
         if not piece.text.lstrip().startswith("```"):
-            text = reading.unfenced(text)
+            text = answer_parsing.unfenced(text)
         return _response(text.strip(), request)
 
     async def join(
@@ -65,7 +65,7 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
 
 def _response(text: str, request: pb.RewriteRequest) -> pb.RewriteResponse:
     if not text:
-        raise reading.Unreadable("the answer holds no text")
+        raise answer_parsing.Unreadable("the answer holds no text")
     return pb.RewriteResponse(original=request.content, rewritten=text, content=text, mode=request.mode)
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from genai_spine.capabilities import long_input, reading
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
+from genai_spine.text import answer_parsing, chunking
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 BULLET = "•"
@@ -32,9 +32,9 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
         }
 
     def read(self, answer: Answer, request: pb.SummarizeRequest, piece: Piece) -> pb.SummarizeResponse:
-        summary = reading.unfenced(reading.plain(answer.text)).strip()
+        summary = answer_parsing.unfenced(answer_parsing.plain(answer.text)).strip()
         if not summary:
-            raise reading.Unreadable("the answer holds no summary")
+            raise answer_parsing.Unreadable("the answer holds no summary")
         points: list[str] = []
         if request.output_format == BULLETS:
             points = _points(summary)
@@ -55,17 +55,17 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
         """A summary of the summaries; where those are too long together, again in pieces."""
         summaries = "\n\n".join(part.response.summary for part in parts)
         if sum(len(part.piece.text) for part in parts) <= len(summaries):
-            raise reading.Unreadable("the summaries are as long as the text")
+            raise answer_parsing.Unreadable("the summaries are as long as the text")
         return await self.worked(await self.pieces(Piece(summaries), request, context), request, context)
 
 
 def _points(summary: str) -> list[str]:
     """The bullet points; of an answer without bullets its lines, and of one line its sentences."""
     lines = [line.strip() for line in summary.splitlines() if line.strip()]
-    marked = [line for line in lines if reading.BULLET.match(line) or line.startswith(BULLET)]
+    marked = [line for line in lines if answer_parsing.BULLET.match(line) or line.startswith(BULLET)]
     if not marked and len(lines) == 1:
-        marked = [summary[start:end] for start, end in long_input.sentences(summary)]
-    return [reading.BULLET.sub("", line).removeprefix(BULLET).strip() for line in marked or lines]
+        marked = [summary[start:end] for start, end in chunking.sentences(summary)]
+    return [answer_parsing.BULLET.sub("", line).removeprefix(BULLET).strip() for line in marked or lines]
 
 
 def _words(text: str) -> int:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genai_spine.capabilities import citations, documents, reading
+from genai_spine.capabilities.answer_schemas import TEXT, TEXT_OR_NULL, record, several
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.groups import BETWEEN
-from genai_spine.capabilities.long_input import Piece, Room
-from genai_spine.capabilities.shapes import TEXT, TEXT_OR_NULL, record, several
 from genai_spine.errors import InvalidFields
+from genai_spine.text import answer_parsing, citations, documents
+from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.packing import BETWEEN
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("synthesis", "text", "answer", "summary")
@@ -61,10 +61,10 @@ class Synthesize(Capability[Request, Response]):
         return documents.split(whole.documents, room)
 
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
-        given = reading.first_object(answer.text, *KEYS)
-        text = reading.text_of(given, *KEYS) if given else reading.prose(answer.text)
+        given = answer_parsing.first_object(answer.text, *KEYS)
+        text = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not text:
-            raise reading.Unreadable("the answer holds no synthesis")
+            raise answer_parsing.Unreadable("the answer holds no synthesis")
         listed = given.get("citations") if given else None
         quotes = citations.quotes(listed if isinstance(listed, list) else [], request.documents)
         return _response(text, quotes, request)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities import reading
+from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, one_of, record, several
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.shapes import NUMBER, TEXT, one_of, record, several
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPE = "topic"
@@ -39,10 +39,10 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         }
 
     def read(self, answer: Answer, request: pb.TagRequest, piece: Piece) -> pb.TagResponse:
-        given = reading.items(answer.text, "tags")
+        given = answer_parsing.items(answer.text, "tags")
         found = [tag for tag in (_tag(item, request) for item in given) if tag]
         if given and not found:
-            raise reading.Unreadable("the answer's list holds no tags of the wanted types")
+            raise answer_parsing.Unreadable("the answer's list holds no tags of the wanted types")
         return _response(found, request)
 
     async def join(self, parts: list[Part], request: pb.TagRequest, context: Context) -> pb.TagResponse:
@@ -65,15 +65,15 @@ def _tag(item: Any, request: pb.TagRequest) -> pb.FoundTag | None:
     """None: it has no name, or a type that is none of the wanted."""
     if isinstance(item, str):
         item = {"tag": item}
-    name = " ".join(reading.text_of(item, "tag", "name", "text", "label").lstrip("#").split())
-    named = reading.text_of(item, "type", "tag_type", "kind")
-    kind = reading.known(named, request.tag_types)
+    name = " ".join(answer_parsing.text_of(item, "tag", "name", "text", "label").lstrip("#").split())
+    named = answer_parsing.text_of(item, "type", "tag_type", "kind")
+    kind = answer_parsing.known(named, request.tag_types)
     if kind is None and (not named or len(request.tag_types) == 1):
         kind = request.tag_types[0]
     if not name or kind is None:
         return None
-    existing = reading.known(name, request.existing_tags)
-    sure = reading.share(item.get("confidence"))
+    existing = answer_parsing.known(name, request.existing_tags)
+    sure = answer_parsing.share(item.get("confidence"))
     return pb.FoundTag(tag=existing or name, type=kind, confidence=sure, existing=existing is not None)
 
 
@@ -81,6 +81,6 @@ def _response(found: Iterable[pb.FoundTag], request: pb.TagRequest) -> pb.TagRes
     """The surest first, each once, whatever its case and whether words are joined by blanks or hyphens."""
     kept: list[pb.FoundTag] = []
     for tag in sorted(found, key=lambda tag: -tag.confidence):
-        if reading.known(tag.tag, (one.tag for one in kept)) is None:
+        if answer_parsing.known(tag.tag, (one.tag for one in kept)) is None:
             kept.append(tag)
     return pb.TagResponse(tags=kept[: request.max_tags])

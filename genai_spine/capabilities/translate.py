@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from genai_spine.capabilities import echoes, reading
+from genai_spine.capabilities import full_text
+from genai_spine.capabilities.answer_schemas import TEXT, record
 from genai_spine.capabilities.base import Capability, Part
 from genai_spine.capabilities.context import Answer, Context
-from genai_spine.capabilities.languages import is_unknown_code, language
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.shapes import TEXT, record
 from genai_spine.errors import InvalidFields
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.languages import is_unknown_code, language
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("translation", "translated_text", "translated")
@@ -52,14 +53,14 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
     def read(self, answer: Answer, request: pb.TranslateRequest, piece: Piece) -> pb.TranslateResponse:
         source = request.source_language.strip()
         if source:
-            return _response(echoes.echo(answer, piece, *KEYS), source, request)
-        given = reading.first_object(answer.text, *KEYS) or {}
-        translation = reading.text_of(given, *KEYS)
+            return _response(full_text.echo(answer, piece, *KEYS), source, request)
+        given = answer_parsing.first_object(answer.text, *KEYS) or {}
+        translation = answer_parsing.text_of(given, *KEYS)
         if not translation:
-            raise reading.Unreadable("the answer holds no JSON object with a translation")
-        named = reading.text_of(given, "source_language", "source", "language", "detected_language")
+            raise answer_parsing.Unreadable("the answer holds no JSON object with a translation")
+        named = answer_parsing.text_of(given, "source_language", "source", "language", "detected_language")
         if not named:
-            raise reading.Unreadable("the answer does not name the language of the text")
+            raise answer_parsing.Unreadable("the answer does not name the language of the text")
         found = language(named)
         return _response(translation, found.code if found else named, request)
 
@@ -70,7 +71,7 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
         sizes: Counter[str] = Counter()
         for part in parts:
             sizes[part.response.source_language] += len(part.piece.text)
-        text = echoes.rejoined((part.piece, part.response.translation) for part in parts)
+        text = full_text.rejoined((part.piece, part.response.translation) for part in parts)
         return _response(text, sizes.most_common(1)[0][0], request)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from genai_spine.call import Call
-from genai_spine.capabilities.reading import objects
 from genai_spine.errors import ContentFiltered, ProviderError, SpineError
 from genai_spine.symbols.prompt import Prompt
+from genai_spine.text.answer_parsing import objects
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1.execution_pb2 import Execution
 

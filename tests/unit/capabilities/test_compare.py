@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.capabilities.compare import Compare, literal
-from genai_spine.capabilities.long_input import Piece, Room
 from genai_spine.errors import InvalidFields, ProviderError
+from genai_spine.text.chunking import Piece, Room
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.asked import asked, said, watched

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from genai_spine.capabilities import CAPABILITIES
 from genai_spine.capabilities.context import Answer
-from genai_spine.capabilities.long_input import Piece
 from genai_spine.errors import ProviderError
+from genai_spine.text.chunking import Piece
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.working import SMALL, Replying, said, scripted, work
 

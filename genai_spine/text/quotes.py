@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.offsets import Places
+from genai_spine.text.chunking import Piece
+from genai_spine.text.spans import Places
 
 MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
 

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.long_input import MARK, Piece
-from genai_spine.capabilities.quotes import Quotes
+from genai_spine.text.chunking import MARK, Piece
+from genai_spine.text.quotes import Quotes
 
 texts = st.text(st.sampled_from('abAB 🚋é.\n“"'), min_size=1, max_size=40)
 

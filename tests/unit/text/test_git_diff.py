@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.changed_files import files_of, groups, scope, tags
+from genai_spine.text.git_diff import files_of, groups, scope, tags
 from genai_spine.v1 import capability_service_pb2 as pb
 
 

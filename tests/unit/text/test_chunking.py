@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genai_spine.capabilities import long_input
-from genai_spine.capabilities.long_input import MARK, Piece, Room
+from genai_spine.text import chunking
+from genai_spine.text.chunking import MARK, Piece, Room
 from genai_spine.tokens.tokenizer import Measure
 
 BY_ESTIMATE = Measure(None)
@@ -29,7 +29,7 @@ def paragraphs(count: int) -> str:
 @example(text="aa .\n🍎..", tokens=4)  # as has a beginning that ends at a border
 @settings(max_examples=150)
 def test_pieces_put_together_are_the_text(text: str, tokens: int) -> None:
-    pieces = long_input.pieces(text, room(tokens))
+    pieces = chunking.pieces(text, room(tokens))
     assert "".join(piece.text for piece in pieces) == text
     assert [text[piece.start : piece.start + len(piece.text)] for piece in pieces] == [p.text for p in pieces]
     assert all(room(tokens).has(piece.text) for piece in pieces)
@@ -41,7 +41,7 @@ def test_pieces_put_together_are_the_text(text: str, tokens: int) -> None:
 @given(text=TEXTS, tokens=st.integers(20, 80))
 @settings(max_examples=150)
 def test_shortened_text_has_room_and_every_character_of_it_has_its_origin(text: str, tokens: int) -> None:
-    piece = long_input.shortened(text, room(tokens))
+    piece = chunking.shortened(text, room(tokens))
     assert room(tokens).has(piece.text)
     kept = sum(end - start for start, end in piece.stretches())
     assert kept + piece.omitted == len(text)
@@ -51,13 +51,13 @@ def test_shortened_text_has_room_and_every_character_of_it_has_its_origin(text: 
 
 
 def test_pieces_end_between_paragraphs() -> None:
-    pieces = long_input.pieces(paragraphs(40), room(100))
+    pieces = chunking.pieces(paragraphs(40), room(100))
     assert len(pieces) > 3
     assert all(piece.text.endswith("sentences.\n\n") for piece in pieces[:-1])
 
 
 def test_text_without_paragraphs_is_cut_between_sentences() -> None:
-    pieces = long_input.pieces(" ".join(f"Sentence {number} ends here." for number in range(60)), room(60))
+    pieces = chunking.pieces(" ".join(f"Sentence {number} ends here." for number in range(60)), room(60))
     assert len(pieces) > 3
     assert all(piece.text.endswith("here. ") for piece in pieces[:-1])
 
@@ -65,14 +65,14 @@ def test_text_without_paragraphs_is_cut_between_sentences() -> None:
 def test_code_fence_stays_in_one_piece_where_it_fits() -> None:
     code = "```python\n" + "x = 1\n\n" * 6 + "```\n"
     text = paragraphs(4) + "\n\n" + code + paragraphs(4)
-    pieces = long_input.pieces(text, room(90))
+    pieces = chunking.pieces(text, room(90))
     assert len(pieces) > 1
     assert sum(code in piece.text for piece in pieces) == 1
 
 
 def test_head_and_tail_end_at_sentences_and_the_middle_is_marked() -> None:
     text = paragraphs(100)
-    piece = long_input.shortened(text, room(300))
+    piece = chunking.shortened(text, room(300))
     head, tail = piece.text.split(MARK.format(count=piece.omitted))
     assert head.rstrip().endswith(".")
     assert text.startswith(head)
@@ -82,17 +82,17 @@ def test_head_and_tail_end_at_sentences_and_the_middle_is_marked() -> None:
 
 
 def test_text_that_has_room_is_left_alone() -> None:
-    assert long_input.shortened("short", room(50)) == Piece("short")
+    assert chunking.shortened("short", room(50)) == Piece("short")
 
 
 def test_too_many_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 256 pieces"):
-        long_input.pieces(paragraphs(5000), room(40))
+        chunking.pieces(paragraphs(5000), room(40))
 
 
 @given(text=TEXTS)
 def test_sentences_are_parts_of_the_text_without_blanks_around(text: str) -> None:
-    spans = list(long_input.sentences(text))
+    spans = list(chunking.sentences(text))
     assert all(text[start:end].strip() == text[start:end] != "" for start, end in spans)
     assert spans == sorted(spans)
     assert "".join("".join(text[start:end].split()) for start, end in spans) == "".join(text.split())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from genai_spine.capabilities import reading
-from genai_spine.capabilities.reading import Unreadable
+from genai_spine.text import answer_parsing
+from genai_spine.text.answer_parsing import Unreadable
 
 CATEGORIES = ["Finance", "Sport", "Local politics"]
 LIST = [{"text": "Oslo", "type": "LOCATION"}]
@@ -27,12 +27,12 @@ LIST = [{"text": "Oslo", "type": "LOCATION"}]
     ],
 )
 def test_list_is_read_in_every_tolerated_form(answer: str) -> None:
-    assert reading.items(answer, "entities") == LIST
+    assert answer_parsing.items(answer, "entities") == LIST
 
 
 @pytest.mark.parametrize("answer", ["[]", '{"entities": []}', "None found: []"])
 def test_empty_list_is_an_answer(answer: str) -> None:
-    assert reading.items(answer, "entities") == []
+    assert answer_parsing.items(answer, "entities") == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_empty_list_is_an_answer(answer: str) -> None:
 )
 def test_list_that_is_not_there_is_unreadable(answer: str) -> None:
     with pytest.raises(Unreadable, match="no JSON list of entities"):
-        reading.items(answer, "entities")
+        answer_parsing.items(answer, "entities")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_list_that_is_not_there_is_unreadable(answer: str) -> None:
     ],
 )
 def test_classification_is_read_in_every_tolerated_form(answer: str, expected: Any) -> None:
-    assert reading.classifications(answer, CATEGORIES) == expected
+    assert answer_parsing.classifications(answer, CATEGORIES) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_classification_is_read_in_every_tolerated_form(answer: str, expected: A
 )
 def test_classification_without_a_known_category_is_unreadable(answer: str) -> None:
     with pytest.raises(Unreadable):
-        reading.classifications(answer, CATEGORIES)
+        answer_parsing.classifications(answer, CATEGORIES)
 
 
 def test_longest_category_wins_where_several_begin() -> None:
-    assert reading.first_named("High risk, low cost", ["High", "High risk"]) == "High risk"
+    assert answer_parsing.first_named("High risk, low cost", ["High", "High risk"]) == "High risk"
 
 
 def test_category_with_signs_is_named() -> None:
-    assert reading.first_named("Rather C++ than C", ["C", "C++"]) == "C++"
+    assert answer_parsing.first_named("Rather C++ than C", ["C", "C++"]) == "C++"
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_category_with_signs_is_named() -> None:
     ],
 )
 def test_confidence_is_from_0_to_1(value: Any, expected: float) -> None:
-    assert reading.share(value) == pytest.approx(expected)
+    assert answer_parsing.share(value) == pytest.approx(expected)
 
 
 def test_thoughts_are_no_answer() -> None:
-    assert reading.plain("<think>Hm.\n</think>\n Oslo ") == "Oslo"
-    assert reading.plain("<think>never ends") == ""
-    assert reading.plain("In <think> tags") == "In <think> tags"
+    assert answer_parsing.plain("<think>Hm.\n</think>\n Oslo ") == "Oslo"
+    assert answer_parsing.plain("<think>never ends") == ""
+    assert answer_parsing.plain("In <think> tags") == "In <think> tags"
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,15 @@ def test_thoughts_are_no_answer() -> None:
     ],
 )
 def test_only_a_fence_around_everything_is_taken_away(text: str, expected: str) -> None:
-    assert reading.unfenced(text) == expected
+    assert answer_parsing.unfenced(text) == expected
 
 
 def test_values_of_prose_come_in_their_order() -> None:
     answer = 'First {"a": 1}, then [2] and {"b": {"c": 3}}.'
-    assert list(reading.values(answer)) == [{"a": 1}, [2], {"b": {"c": 3}}]
+    assert list(answer_parsing.values(answer)) == [{"a": 1}, [2], {"b": {"c": 3}}]
 
 
 def test_json_of_any_depth_does_not_break_the_reading() -> None:
     deep = '{"a":' * 100_000
-    assert list(reading.values(deep)) == []
-    assert list(reading.values(json.dumps({"a": 1}))) == [{"a": 1}]
+    assert list(answer_parsing.values(deep)) == []
+    assert list(answer_parsing.values(json.dumps({"a": 1}))) == [{"a": 1}]

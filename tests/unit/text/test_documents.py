@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities import documents
-from genai_spine.capabilities.long_input import Room
+from genai_spine.text import documents
+from genai_spine.text.chunking import Room
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 

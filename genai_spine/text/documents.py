@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from genai_spine.capabilities import long_input
-from genai_spine.capabilities.groups import BETWEEN, PER_JOINT, grouped
-from genai_spine.capabilities.long_input import MOST_PIECES, Piece, Room
+from genai_spine.text import chunking
+from genai_spine.text.chunking import MOST_PIECES, Piece, Room
+from genai_spine.text.packing import BETWEEN, PER_JOINT, grouped
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 
 RESERVED = '[]"\n'  # in ids: they end an id where it is shown or cited
@@ -57,7 +57,7 @@ def shortened(documents: Documents, room: Room) -> Piece:
     for document, size in zip(documents, sizes, strict=True):
         part = Piece(document.content)
         if size > share:
-            part = long_input.shortened(document.content, Room(share, room.measure))
+            part = chunking.shortened(document.content, Room(share, room.measure))
         texts.append(shown(document, part.text))
         omitted += part.omitted
     return Piece(BETWEEN.join(texts), omitted=omitted)
@@ -91,4 +91,4 @@ def _parts(document: SourceDocument, room: Room) -> list[str]:
         return [whole]
     head = room.measure.count(shown(document, "")) + PER_JOINT
     inner = Room(max(1, room.tokens - head), room.measure)
-    return [shown(document, part.text) for part in long_input.pieces(document.content, inner)]
+    return [shown(document, part.text) for part in chunking.pieces(document.content, inner)]

@@ -3,7 +3,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.changes import changes
+from genai_spine.text.diff import changes
 
 texts = st.text(st.sampled_from("ab .\n🚋é"), max_size=60)
 

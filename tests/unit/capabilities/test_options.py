@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.given import merged
+from genai_spine.capabilities.options import merged
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import capability_service_pb2 as pb
 

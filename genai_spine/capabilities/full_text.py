@@ -2,22 +2,22 @@
 
 from collections.abc import Iterable
 
-from genai_spine.capabilities import reading
 from genai_spine.capabilities.context import Answer
-from genai_spine.capabilities.long_input import Piece
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
 
 
 def echo(answer: Answer, piece: Piece, *keys: str) -> str:
     """The text of a plain answer, or under one of the keys when it came as JSON. Raises Unreadable."""
-    given = reading.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
+    given = answer_parsing.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
     if given is not None:
-        text = reading.text_of(given, *keys)
+        text = answer_parsing.text_of(given, *keys)
     else:
-        text = reading.plain(answer.text)
+        text = answer_parsing.plain(answer.text)
         if not piece.text.lstrip().startswith("```"):
-            text = reading.unfenced(text)
+            text = answer_parsing.unfenced(text)
     if not text.strip():
-        raise reading.Unreadable("the answer holds no text")
+        raise answer_parsing.Unreadable("the answer holds no text")
     return text.strip()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.offsets import CURLY, Places, around
+from genai_spine.text.spans import CURLY, Places, around
 
 TEXT = "Apple sued Apple Records. Ångström’s\n  “Big  Apple” — 🍎 Apple."
 # Words, blanks, and characters outside of the BMP, which UTF-16 counts twice.

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from genai_spine.capabilities.languages import LANGUAGES, TABLE, is_unknown_code, language
+from genai_spine.text.languages import LANGUAGES, TABLE, is_unknown_code, language
 
 
 def test_there_are_the_183_languages_of_iso_639_1() -> None:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genai_spine.capabilities import reading
-from genai_spine.capabilities.long_input import Piece
-from genai_spine.capabilities.quotes import Quotes
+from genai_spine.text import answer_parsing
+from genai_spine.text.chunking import Piece
+from genai_spine.text.quotes import Quotes
 from genai_spine.v1.capability_service_pb2 import Citation, SourceDocument
 
 BRACKETS = re.compile(r"\[([^\[\]\n]{1,1000})\](?!\()")  # not a link of Markdown
@@ -42,9 +42,9 @@ def quotes(listed: list[Any], documents: Documents) -> dict[str, str]:
     by_id = {document.id: document for document in documents}
     found: dict[str, str] = {}
     for item in (item for item in listed if isinstance(item, dict)):
-        named = reading.text_of(item, "id", "document_id", "document", "source")
+        named = answer_parsing.text_of(item, "id", "document_id", "document", "source")
         document = by_id.get(_id(named, by_id) or "")
-        said = reading.text_of(item, "quote", "passage", "text", "evidence")
+        said = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
         if document is None or not said or document.id in found:
             continue
         place = Quotes(Piece(document.content)).find(said)
@@ -73,6 +73,6 @@ def _id(said: str, ids: Mapping[str, Any]) -> str | None:
     for name in (said, PREFIX.sub("", said)):
         if name in ids:
             return name
-        if close := reading.known(name, ids):
+        if close := answer_parsing.known(name, ids):
             return close
     return None

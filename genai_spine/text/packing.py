@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from genai_spine.capabilities.long_input import Room
+from genai_spine.text.chunking import Room
 
 BETWEEN = "\n\n"
 PER_JOINT = 2  # tokens of what stands between two texts
