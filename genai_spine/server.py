@@ -22,9 +22,9 @@ from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
+from genai_spine.edge.interceptor import Door
 from genai_spine.inference.batch_settlement import BatchBooks
 from genai_spine.inference.inference import Books, Inference, Rules
-from genai_spine.interceptors import Door
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import Facade, OpenAIService

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.errors import InvalidFields
 
 T = TypeVar("T", bound=Message)
@@ -28,7 +28,7 @@ def merged(request: T) -> T:
     taken = {name for name, value in dict(options).items() if _take(whole, name, value)}
     whole.ClearField(OPTIONS)
     try:
-        fields.check(whole)
+        validation.check(whole)
     except InvalidFields as error:
         raise InvalidFields([(_path(path, taken), problem) for path, problem in error.violations]) from None
     return whole

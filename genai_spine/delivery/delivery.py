@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from genai_spine import chunks
 from genai_spine.call import Call
 from genai_spine.delivery import cache_key, response_cache
 from genai_spine.delivery.background_completions import Kept, KeptCompletions
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.restamp import Retold
 from genai_spine.delivery.shared_call import Listener, Outcome, Relays, once
-from genai_spine.providers import chunks
 from genai_spine.v1 import completion_service_pb2 as pb
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 import structlog
 from google.protobuf.message import Message
 
+from genai_spine import chunks
 from genai_spine.errors import InternalError, ServiceUnavailable
-from genai_spine.providers import chunks
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PIECES = 256  # chunks that are kept apart before they are merged

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import completion
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import json_text
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import completion
 from genai_spine.v1 import completion_service_pb2 as pb
 
 MOST_STARTS = 200  # of JSON in prose that are tried

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.openai_api import multipart, requests
@@ -42,7 +42,7 @@ class FilesFacade:
             purpose=form.text("purpose") or "",
             expires_after_s=_expires_after_s(form),
         )
-        fields.check(request)
+        validation.check(request)
         return _told(call, _file(await self.files.UploadFile(request, call)))
 
     async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
@@ -81,7 +81,7 @@ class FilesFacade:
             metadata=batch.metadata or {},
             provider_options_json=requests.extras(body, Batch),
         )
-        fields.check(request)
+        validation.check(request)
         return _told(call, _batch(await self.batches.CreateBatch(request, call)))
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:

@@ -5,7 +5,7 @@ from typing import Protocol
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.call import Call
-from genai_spine.edge import carrying
+from genai_spine.http_answer import carrying
 from genai_spine.v1 import completion_service_pb2 as pb
 
 JSON = "application/json"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.inference.inference import Inference
@@ -55,7 +55,7 @@ class MediaFacade:
         )
         if image.n is not None:
             request.image_count = requests.count("n", image.n)
-        fields.check(request)
+        validation.check(request)
         response = await self.inference.draw(request, call)
         head(call, JSON, response)
         return replies.images(response)
@@ -74,7 +74,7 @@ class MediaFacade:
         request = transcription_request(form, timed=wanted in TIMED)
         if translate:
             request.translate = True
-        fields.check(request)
+        validation.check(request)
         answer = await self.inference.transcribe(request, call)
         form_of_answer = replies.TRANSCRIPTIONS[wanted]
         head(call, form_of_answer.content_type, answer)
@@ -97,7 +97,7 @@ class MediaFacade:
             user=speech.user,
             provider_options_json=requests.extras(body, Speech, **own),
         )
-        fields.check(request)
+        validation.check(request)
         async with aclosing(self.inference.speak(request, call)) as chunks:
             async for chunk in chunks:
                 if chunk.media_type:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.call import Call
-from genai_spine.edge import error_body
 from genai_spine.errors import InvalidRequest, SpineError
+from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import requests
 from genai_spine.openai_api import responses as replies
@@ -41,7 +41,7 @@ class Facade:
     async def chat(self, body: bytes, call: Call) -> Answer:
         chat = requests.decode(body, Chat)
         request = requests.chat_request(body, chat)
-        fields.check(request)
+        validation.check(request)
         before_tools = chat.functions is not None
         if chat.stream:
             form = frames.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
@@ -60,7 +60,7 @@ class Facade:
         text = requests.decode(body, Text)
         wanted = requests.text_requests(body, text)
         for request in wanted:
-            fields.check(request)
+            validation.check(request)
         prefixes = [request.prompt.text if text.echo else "" for request in wanted]
         if text.stream:
             form = frames.TextFrames(_wants_usage(text.stream_options), prefixes, text.n or 1)
@@ -77,7 +77,7 @@ class Facade:
         request = requests.embedding_request(body, embedding)
         if not request.model:
             raise InvalidRequest(field="model", problem="is required")
-        fields.check(request)
+        validation.check(request)
         response = await self.inference.embed(request, call)
         head(call, JSON, response)
         return replies.embeddings(response, as_base64=embedding.encoding_format == "base64")
@@ -91,7 +91,7 @@ class Facade:
         if not native.model:
             raise InvalidRequest(field="model", problem="is required")
         request = requests.native_request(native)
-        fields.check(request)
+        validation.check(request)
         completion = await self.inference.complete(request, call)
         head(call, JSON, completion)
         return replies.native(completion)

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from google.protobuf.json_format import ParseDict, ParseError
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.errors import InvalidFields, ServiceUnavailable
 from genai_spine.prompts import plain_yaml, variables
 from genai_spine.prompts.editor import ALIASES, EDITABLE, settled
@@ -99,7 +99,7 @@ def _prompt(given: dict[str, Any], place: str) -> pb.Prompt:
     prompt = pb.Prompt()
     try:
         ParseDict(given, prompt)
-        fields.check(prompt)
+        validation.check(prompt)
         return settled(prompt)
     except (ParseError, TypeError, ValueError) as error:
         raise InvalidFields([(place, str(error)[:300])]) from error

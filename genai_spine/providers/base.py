@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NoReturn
 import msgspec
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, provider_service_pb2
 from genai_spine.v1 import media_service_pb2 as media

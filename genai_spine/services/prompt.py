@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import edge
+from genai_spine import http_answer
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.inference.inference import Inference
@@ -38,7 +38,7 @@ class PromptService:
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
         prompt = await self.editor.create(request.prompt, call.caller or None)
-        edge.answered(call, 201)
+        http_answer.answered(call, 201)
         return _shown(prompt, call)
 
     async def GetPrompt(self, request: pb.GetPromptRequest, call: Call) -> pb.Prompt:
@@ -55,7 +55,7 @@ class PromptService:
 
     async def DeletePrompt(self, request: pb.DeletePromptRequest, call: Call) -> pb.DeletePromptResponse:
         await self.editor.delete(request)
-        edge.answered(call, 204)
+        http_answer.answered(call, 204)
         return pb.DeletePromptResponse()
 
     async def ListPromptVersions(
@@ -96,7 +96,7 @@ class PromptService:
         self, request: pb.DeletePromptLabelRequest, call: Call
     ) -> pb.DeletePromptLabelResponse:
         await self.editor.delete_label(request)
-        edge.answered(call, 204)
+        http_answer.answered(call, 204)
         return pb.DeletePromptLabelResponse()
 
     async def RenderPrompt(self, request: pb.RenderPromptRequest, call: Call) -> pb.RenderedPrompt:

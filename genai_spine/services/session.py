@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from genai_spine import edge
+from genai_spine import http_answer
 from genai_spine.call import Call
 from genai_spine.sessions.export import Texts
 from genai_spine.sessions.send import Sends
@@ -17,7 +17,7 @@ class SessionService:
         self.texts = Texts(conversations)
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
-        edge.answered(call, 201)
+        http_answer.answered(call, 201)
         return await self.conversations.create(request)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
@@ -31,7 +31,7 @@ class SessionService:
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
         await self.conversations.remove(request.session_id)
-        edge.answered(call, 204)
+        http_answer.answered(call, 204)
         return pb.DeleteSessionResponse()
 
     async def SendMessage(self, request: pb.SendMessageRequest, call: Call) -> pb.SendMessageResponse:
@@ -49,12 +49,12 @@ class SessionService:
         return await self.sends.regenerate(request, call)
 
     async def BranchSession(self, request: pb.BranchSessionRequest, call: Call) -> pb.Session:
-        edge.answered(call, 201)
+        http_answer.answered(call, 201)
         return await self.conversations.branch(request)
 
     async def ExportSession(self, request: pb.ExportSessionRequest, call: Call) -> pb.ExportSessionResponse:
         return await self.texts.export(request)
 
     async def ImportSession(self, request: pb.ImportSessionRequest, call: Call) -> pb.Session:
-        edge.answered(call, 201)
+        http_answer.answered(call, 201)
         return await self.texts.read(request)

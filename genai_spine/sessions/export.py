@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from google.protobuf import json_format
 
-from genai_spine import fields
+from genai_spine import validation
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.sessions.history import check_attachments
 from genai_spine.sessions.sessions import WINDOW, Conversations, begun, check_metadata
@@ -54,7 +54,7 @@ def _parsed(text: str) -> pb.SessionExport:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
         raise InvalidFields([("json", f"is no exported session: {str(error)[:300]}")]) from None
-    fields.check(export)
+    validation.check(export)
     return export
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider, Timeouts
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import said
 from tests.upstreams import aws_wire

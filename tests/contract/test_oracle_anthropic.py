@@ -17,9 +17,9 @@ from anthropic.types import (
 from pydantic import TypeAdapter
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import ProviderFailure
 from genai_spine.providers.anthropic.response import FINISH_REASONS
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract import options as samples
 from tests.contract.options import FUNCTION, PNG, PNG_URL, SAMPLES, said

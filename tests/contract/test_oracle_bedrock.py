@@ -12,6 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
 from genai_spine.call import Call
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import fold
 from genai_spine.errors import SpineError
 from genai_spine.json_schema.rewrite import portable
 from genai_spine.providers.base import Endpoint
@@ -19,8 +21,6 @@ from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.providers.bedrock.aws import EventStream
 from genai_spine.providers.bedrock.request import SCHEMA as RULES
 from genai_spine.providers.bedrock.response import EVENT, STOP_REASONS, Reader
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.bedrock_options import PARAMETERS
 from tests.contract.options import FUNCTION, PNG, SCHEMA

@@ -11,8 +11,8 @@ from openai.types.responses import Response
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import SpineError
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import FUNCTION, SCHEMA, said
 from tests.contract.spoken import BRIDGED, Spoken, folded, speaking

@@ -59,14 +59,14 @@ PROMPTS = (
 EDITING = (
     *PROMPTS,
     "genai_spine.json_schema.validator",
-    "genai_spine.fields",
+    "genai_spine.validation",
     "genai_spine.prompts.library.plain_yaml",
     "genai_spine.prompts.library.editor",
     "genai_spine.prompts.library.yaml_format",
 )
 SESSIONS = (
     *INFERENCE,
-    "genai_spine.fields",
+    "genai_spine.validation",
     "genai_spine.sessions.sessions",
     "genai_spine.sessions.sessions.history",
     "genai_spine.sessions.sessions.send",
@@ -77,7 +77,7 @@ CAPABILITIES = (
     *LEAVES,
     "genai_spine.json_schema.validator",
     "genai_spine.capabilities",
-    "genai_spine.fields",
+    "genai_spine.validation",
     "genai_spine.tokens.counts.tokenizer",
     "genai_spine.json_schema.describe",
     "genai_spine.json_schema.answers",
@@ -97,9 +97,9 @@ SERVICES = (
     "genai_spine.price_list",
     "genai_spine.tokens.counts.encodings",
     "genai_spine.symbols",
-    "genai_spine.edge",
-    "genai_spine.fields",
-    "genai_spine.openapi",
+    "genai_spine.http_answer",
+    "genai_spine.validation",
+    "genai_spine.services.openapi",
     "genai_spine.registry",
     "genai_spine.store",
     "genai_spine.VERSION",
@@ -140,8 +140,8 @@ ALLOWED = {
     ),
     "genai_spine/sweeper.py": (*LEAVES, "genai_spine.store"),
     "genai_spine/session": SESSIONS,
-    "genai_spine/fields.py": LEAVES,
-    "genai_spine/edge.py": LEAVES,
+    "genai_spine/validation.py": LEAVES,
+    "genai_spine/http_answer.py": LEAVES,
     "genai_spine/routing/router.py": (*PROVIDERS, "genai_spine.routing.router"),
     "genai_spine/routing/circuit_breaker.py": LEAVES,
     "genai_spine/routing/quality_tiers.py": LEAVES,
@@ -194,13 +194,13 @@ ALLOWED = {
     "genai_spine/prompts/default_prompts.py": EDITING,
     "genai_spine/prompts/execution.py": (*INFERENCE, *PROMPTS),
     "genai_spine/services/": SERVICES,
-    "genai_spine/interceptors.py": (
+    "genai_spine/edge/interceptor.py": (
         *LEAVES,
-        "genai_spine.edge",
-        "genai_spine.fields",
-        "genai_spine.stream_end",
+        "genai_spine.http_answer",
+        "genai_spine.validation",
+        "genai_spine.http_answer.stream_end",
     ),
-    "genai_spine/stream_end.py": (*LEAVES, "genai_spine.edge"),
+    "genai_spine/edge/stream_end.py": (*LEAVES, "genai_spine.http_answer"),
 }
 SETTINGS_READERS = {"settings.py", "cli.py", "server.py", "up.py", "doctor.py", "__main__.py"}
 

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunks import completion
 from genai_spine.providers.anthropic import request as wire_json
 from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Fault, Reader
 from genai_spine.providers.base import Endpoint, Option, Provider
-from genai_spine.providers.chunks import completion
 from genai_spine.providers.http.client import Headers, Refused, Reply, Wire, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.providers.chunk_builder import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
+from genai_spine.chunk_builder import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FINISH_REASONS = {

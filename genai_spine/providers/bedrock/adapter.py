@@ -16,12 +16,12 @@ import msgspec
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import completion
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options
 from genai_spine.providers.bedrock import response as bedrock_answers
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import completion
 from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
 from genai_spine.providers.openai.chat import speaks
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from genai_spine.chunk_builder import ChoiceBuilder
 from genai_spine.providers.bedrock.request import ANSWER_TOOL
-from genai_spine.providers.chunk_builder import ChoiceBuilder
 from genai_spine.providers.openai.chat import MOST_TOKENS
 from genai_spine.v1 import completion_service_pb2 as pb
 

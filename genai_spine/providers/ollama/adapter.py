@@ -18,9 +18,9 @@ from msgspec import Raw
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import completion
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import completion
 from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
 from genai_spine.providers.ollama.wire_types import (

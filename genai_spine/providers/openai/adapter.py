@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import completion
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import completion
 from genai_spine.providers.http.client import NO_HEADERS, Headers, Refused, Reply, Wire
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.providers.openai import azure, embeddings, responses_request

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from genai_spine.chunk_builder import ChoiceBuilder, ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.chunk_builder import ChoiceBuilder, ChunkBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # Copied as they are; the others have a shape of their own, below.

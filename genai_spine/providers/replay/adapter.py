@@ -16,11 +16,11 @@ from urllib.parse import unquote
 from google.protobuf.json_format import ParseDict
 
 from genai_spine.call import Call
+from genai_spine.chunks import as_chunk, fold
 from genai_spine.errors import DeadlineExceeded, ModelNotFound, ProviderRejected, ProviderUnavailable
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.providers.base import ALWAYS, Endpoint, Option, Provider
-from genai_spine.providers.chunks import as_chunk, fold
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import Exchange
 from genai_spine.v1 import completion_service_pb2 as pb

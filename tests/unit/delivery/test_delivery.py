@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from genai_spine import chunks
 from genai_spine.call import Call
 from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
 from genai_spine.errors import CompletionNotFound, InvalidRequest, ProviderError, ServiceUnavailable
-from genai_spine.providers import chunks
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases

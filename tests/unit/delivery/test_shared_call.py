@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genai_spine.chunks import completion
 from genai_spine.delivery.shared_call import Listener, Outcome, Relay, Relays, once
 from genai_spine.errors import InternalError, ProviderError, ServiceUnavailable
-from genai_spine.providers.chunks import completion
 from genai_spine.v1 import completion_service_pb2 as pb
 
 CANCEL = pb.DISCONNECT_POLICY_CANCEL_UPSTREAM

@@ -14,7 +14,7 @@ from grpc_tools import protoc
 
 import genai_spine
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
-from genai_spine.openapi import Paths
+from genai_spine.services.openapi import Paths
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, health_service_pb2
 

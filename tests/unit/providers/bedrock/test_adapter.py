@@ -9,9 +9,9 @@ import pytest
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.bedrock.adapter import Bedrock
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.unit.providers.http.raw_server import RawServer, response
 from tests.upstreams import aws_wire

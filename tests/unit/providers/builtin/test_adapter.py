@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import InvalidFields, ModelNotFound, UnsupportedOperation, UnsupportedOption
-from genai_spine.fields import check
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.builtin.adapter import MAX_CHARS, MAX_DIMENSIONS, Builtin
-from genai_spine.providers.chunks import fold
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.validation import check
 
 ARTICLE = (
     "The James Webb Space Telescope launched in December 2021 from French Guiana. It carries a mirror of 6.5 "

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import (
     InvalidFields,
     ModelNotFound,
@@ -19,7 +20,6 @@ from genai_spine.errors import (
     UnsupportedOption,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.chunks import fold
 from genai_spine.providers.ollama.adapter import SHOWN_AT_ONCE, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.unit.providers.http.raw_server import RawServer, response

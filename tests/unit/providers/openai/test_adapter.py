@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import ProviderError, UnsupportedOption
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.chunks import fold
 from genai_spine.providers.openai.adapter import OpenAI
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.unit.providers.http.raw_server import RawServer, Then, response

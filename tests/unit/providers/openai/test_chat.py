@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from genai_spine.chunk_builder import ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers.chunk_builder import ChunkBuilder
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.adapter import OPTIONS
 from genai_spine.providers.openai.chat import Answer, TextAnswer, add_choice

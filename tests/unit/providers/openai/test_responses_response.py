@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import completion
 from genai_spine.errors import ProviderError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.chunk_builder import ChunkBuilder
-from genai_spine.providers.chunks import completion
 from genai_spine.providers.http.client import Wire
 from genai_spine.providers.openai.responses_response import ResponsesReading
 from genai_spine.v1 import completion_service_pb2 as pb

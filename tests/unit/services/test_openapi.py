@@ -22,13 +22,13 @@ from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from genai_spine.call import Call
-from genai_spine.edge import error_body
 from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
+from genai_spine.http_answer import error_body
 from genai_spine.json_schema.from_proto import WELL_KNOWN
 from genai_spine.openai_api import responses as openai_replies
 from genai_spine.openai_api import schemas as openai_shapes
 from genai_spine.openai_api import sse
-from genai_spine.openapi import document
+from genai_spine.services.openapi import document
 from genai_spine.v1 import (
     capability_service_pb2,
     document_service_pb2,

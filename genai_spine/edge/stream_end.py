@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from genai_spine import edge
+from genai_spine import http_answer
 from genai_spine.call import Call
 from genai_spine.errors import ServiceUnavailable, SpineError
 
@@ -25,7 +25,7 @@ def last_message(before: Message, sent: int, error: SpineError, call: Call) -> M
     if "error" not in names:
         return NO_MESSAGE
     number = {"sequence": sent} if "sequence" in names else {}
-    return kind(error=edge.error_body(error, call, openai=False)["error"], **number)
+    return kind(error=http_answer.error_body(error, call, openai=False)["error"], **number)
 
 
 class RunningStreams:

@@ -49,7 +49,7 @@ REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 def document(version: str) -> dict[str, Any]:
     """The document of the committed protos. KeyError: an HttpBody that nobody described."""
     protos = FileDescriptorSet.FromString(_resource("v1/descriptors.binpb"))
-    kept = yaml.load(_resource("openai_schemas.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    kept = yaml.load(_resource("services/openai_schemas.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     schemas = ProtoSchemas(protos)
     paths = Paths(schemas, kept["bodies"], kept["examples"])
     for file in protos.file:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from genai_spine.providers.chunk_builder import ChunkBuilder
+from genai_spine.chunk_builder import ChunkBuilder
 from genai_spine.v1 import completion_service_pb2 as pb
 
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer

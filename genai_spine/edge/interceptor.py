@@ -18,9 +18,10 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from genai_spine import edge, fields, stream_end
+from genai_spine import http_answer, validation
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
+from genai_spine.edge import stream_end
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -135,7 +136,7 @@ class Door:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
         if isinstance(request, Unreadable):
             raise InvalidRequest(field="body", problem=str(request))
-        fields.check(request)
+        validation.check(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Ends the call with the error's status."""
@@ -176,7 +177,7 @@ class Door:
 
 def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], ...]:
     details = ("grpc-status-details-bin", status(error, call).SerializeToString())
-    headers = edge.error_headers(error, call) if call.path else []
+    headers = http_answer.error_headers(error, call) if call.path else []
     if refused := error.metadata.get("refused"):
         headers.append(("x-genai-refused", refused))  # nothing was done: Envoy asks another server
     return (("x-request-id", call.request_id), details, *headers)

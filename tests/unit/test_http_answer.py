@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genai_spine import edge, errors
+from genai_spine import errors, http_answer
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
 
@@ -35,7 +35,7 @@ CALLS = st.builds(
 
 
 def body(error: SpineError, call: Call) -> Any:
-    return msgspec.json.decode(dict(edge.error_headers(error, call))["x-genai-error"].encode())
+    return msgspec.json.decode(dict(http_answer.error_headers(error, call))["x-genai-error"].encode())
 
 
 class TestHeaders:
@@ -43,7 +43,7 @@ class TestHeaders:
     @given(ERRORS, CALLS)
     @example(errors.ServiceUnavailable(cause="\x7fé"), CHAT)
     def test_every_header_is_one_short_line_of_printable_ascii(self, error: SpineError, call: Call) -> None:
-        headers = edge.error_headers(error, call)
+        headers = http_answer.error_headers(error, call)
         for name, value in headers:
             assert name == name.lower()
             assert value.isascii()
@@ -59,7 +59,7 @@ class TestHeaders:
         assert message == str(error) or len(message) > 100
         assert found["error"]["request_id"] == call.request_id
         assert isinstance(found["error"]["details"], dict)
-        if edge.http_status(error, edge.openai_shaped(call.path)) == 422:
+        if http_answer.http_status(error, http_answer.openai_shaped(call.path)) == 422:
             assert [set(entry) for entry in found["detail"]] == [{"loc", "msg", "type"}] * len(
                 found["detail"]
             )
@@ -86,7 +86,7 @@ class TestHeaders:
     def test_a_client_is_told_not_to_retry_where_that_cannot_help(
         self, error: SpineError, status: str, retry: str | None
     ) -> None:
-        headers = dict(edge.error_headers(error, NATIVE))
+        headers = dict(http_answer.error_headers(error, NATIVE))
         assert (headers["x-genai-http-status"], headers.get("x-should-retry")) == (status, retry)
 
     @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ class TestHeaders:
     )
     def test_retry_after_is_an_integer(self, seconds: float | None, header: str | None) -> None:
         error = errors.RateLimited(provider="p", provider_message="m", retry_after_s=seconds)
-        assert dict(edge.error_headers(error, CHAT)).get("retry-after") == header
+        assert dict(http_answer.error_headers(error, CHAT)).get("retry-after") == header
 
 
 class TestBodies:
@@ -111,7 +111,7 @@ class TestBodies:
             },
             "detail": "choice_count: must be at most 10; seed: x",
         }
-        assert dict(edge.error_headers(error, CHAT))["x-genai-http-status"] == "400"
+        assert dict(http_answer.error_headers(error, CHAT))["x-genai-http-status"] == "400"
 
     def test_native_paths_list_the_fields_that_break_their_rules(self) -> None:
         error = errors.InvalidFields([("messages[0].role", "is required"), ("seed", "x")])
@@ -174,7 +174,7 @@ class TestBodies:
     ) -> None:
         found = body(error, CHAT)["error"]
         assert (found["code"], found["type"], found["param"]) == (code, kind, param)
-        assert edge.http_status(error, True) == status
+        assert http_answer.http_status(error, True) == status
 
     @pytest.mark.parametrize(
         ("path", "shaped"),
@@ -198,4 +198,4 @@ class TestBodies:
         ],
     )
     def test_which_paths_are_openais(self, path: str | None, shaped: bool) -> None:
-        assert edge.openai_shaped(path) == shaped
+        assert http_answer.openai_shaped(path) == shaped

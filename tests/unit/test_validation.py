@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidFields
-from genai_spine.fields import MAX_PROBLEMS, check
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2
 from genai_spine.v1 import symbol_service_pb2 as symbols_pb
+from genai_spine.validation import MAX_PROBLEMS, check
 
 NAMELESS = symbols_pb.SymbolContext(
     symbol_id="", name="", kind="", language="", file_path="", signature="", centrality=0
