@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine import VERSION, telemetry
+from genai_spine import telemetry
 from genai_spine.cli import capabilities, executions, prompts, sessions
 from genai_spine.cli.client import Client
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.v1.provider_service_pb2 import Capability
+from genai_spine.version import VERSION
 
 # The server's own modules are imported by the commands that need them: a health check in a container
 # would else spend a second of CPU on loading databases, prices and word lists, every time.
@@ -102,7 +103,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""
-    from genai_spine import up as supervisor
+    from genai_spine.supervisor import up as supervisor
 
     settings = settings_with(api_port=port, processes=processes)
     run(supervisor.up(settings, list(lane or ["cpu"]), as_json=as_json))
@@ -119,8 +120,8 @@ def serve(
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
     telemetry.write_stack_when_aborted()
-    from genai_spine import up as supervisor
     from genai_spine.server import serve as serve_until_stopped
+    from genai_spine.supervisor import up as supervisor
 
     settings = settings_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
     if settings.processes == 1:
@@ -285,7 +286,7 @@ def rerate(
 @app.command(name="doctor")
 def doctor_command(as_json: Json = False) -> None:
     """Check settings, database, providers and Envoy; exit 1 if something is broken."""
-    from genai_spine import doctor
+    from genai_spine.supervisor import doctor
 
     settings = settings_with()
     findings = run(doctor.examine(settings))
@@ -312,7 +313,7 @@ def config(
     directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
 ) -> None:
     """Write Envoy's effective configuration for these settings, to read or to run elsewhere."""
-    from genai_spine import up as supervisor
+    from genai_spine.supervisor import up as supervisor
 
     settings = settings_with()
     typer.echo(supervisor.write_edge_config(settings, directory))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genai_spine.errors import SpineError
-from genai_spine.watchdog import Failed
+from genai_spine.supervisor.watchdog import Failed
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]

@@ -6,10 +6,10 @@ import re
 from google.api import httpbody_pb2
 from swagger_ui_bundle import swagger_ui_path
 
-from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.services import openapi
 from genai_spine.v1 import document_service_pb2 as pb
+from genai_spine.version import VERSION
 
 # The document's address and the server to try come from the page's own address, so that both work
 # under /docs, /api/docs and any prefix of a proxy. The bundled Swagger UI 4 reads OpenAPI 3.0 only

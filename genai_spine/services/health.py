@@ -1,10 +1,10 @@
 """Health for people and load balancers over REST; gRPC clients ask grpc.health.v1."""
 
-from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.catalog import Catalog
 from genai_spine.store.database import Database
 from genai_spine.v1 import health_service_pb2 as pb
+from genai_spine.version import VERSION
 
 
 class HealthService:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
@@ -15,6 +14,7 @@ from genai_spine.tokens import encodings
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
+from genai_spine.version import VERSION
 
 ENCODING = "cl100k_base"  # by which prompts are counted, whatever the model
 PATIENCE_S = 1.0  # of a health check, for the encoding

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import grpc
 
-from genai_spine.envoy import Addresses, Envoy
+from genai_spine.supervisor.envoy import Addresses, Envoy
 from tests.acceptance.edge_server import EdgeServer
 from tests.acceptance.http import session
 

@@ -13,7 +13,7 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
-from genai_spine.envoy import DESCRIPTORS
+from genai_spine.supervisor.envoy import DESCRIPTORS
 from tests.acceptance.http import session
 from tests.acceptance.stack import Stack
 from tests.acceptance.test_deaths import ended, running, server_of

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from genai_spine import envoy
+from genai_spine.supervisor import envoy
 from genai_spine.v1 import health_service_pb2 as health_service
 from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
 from tests.acceptance.edge import CHAT, CREATE, Edge, check_both_shapes, clients, edge_with, listens

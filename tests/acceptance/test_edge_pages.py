@@ -10,8 +10,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from genai_spine import envoy
 from genai_spine.services import openapi
+from genai_spine.supervisor import envoy
 from genai_spine.v1 import health_service_pb2 as health_service
 from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
 from tests.acceptance.edge import (

@@ -10,10 +10,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from genai_spine import VERSION
 from genai_spine.providers import PROVIDERS
 from genai_spine.store import schema
 from genai_spine.v1 import execution_pb2, health_service_pb2, health_service_pb2_grpc
+from genai_spine.version import VERSION
 from tests.service.running import Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams.clients import drain
 from tests.upstreams.reply import Reply

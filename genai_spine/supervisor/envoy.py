@@ -22,10 +22,10 @@ import structlog
 import yaml
 
 from genai_spine.origins import LOOPBACK_HOSTS
-from genai_spine.servers import tied_to_us
-from genai_spine.watchdog import Health, abort
+from genai_spine.supervisor.server_process import tied_to_us
+from genai_spine.supervisor.watchdog import Health, abort
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"
 READY_TIMEOUT_S = 10.0
 QUIT_TIMEOUT_S = 5.0

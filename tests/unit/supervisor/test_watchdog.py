@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from genai_spine import watchdog
-from genai_spine.watchdog import LEAST_CHECKS, LONGEST_BACKOFF_S, Backoff, Failed, Health, Watchdog
+from genai_spine.supervisor import watchdog
+from genai_spine.supervisor.watchdog import LEAST_CHECKS, LONGEST_BACKOFF_S, Backoff, Failed, Health, Watchdog
 
 TIMEOUT_S, CLOSED_S = 0.06, 0.2
 S, A, C = Health.SILENT, Health.ANSWERS, Health.CLOSED

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genai_spine.cli.client import Client
-from genai_spine.watchdog import Failed, Health, abort
+from genai_spine.supervisor.watchdog import Failed, Health, abort
 
 START_S = (
     120.0  # a server that does not say its port within this hangs: slow machines and databases need less

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from genai_spine import envoy
-from genai_spine.envoy import Addresses, Envoy, EnvoyError
+from genai_spine.supervisor import envoy
+from genai_spine.supervisor.envoy import Addresses, Envoy, EnvoyError
 from tests.acceptance.edge import listens
 from tests.acceptance.http import until
 

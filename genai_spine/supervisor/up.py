@@ -13,12 +13,12 @@ from pathlib import Path
 import structlog
 import typer
 
-from genai_spine import doctor
-from genai_spine.envoy import Addresses, Envoy, effective
-from genai_spine.servers import ServerProcess
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.watchdog import Child, Watchdog
+from genai_spine.supervisor import doctor
+from genai_spine.supervisor.envoy import Addresses, Envoy, effective
+from genai_spine.supervisor.server_process import ServerProcess
+from genai_spine.supervisor.watchdog import Child, Watchdog
 
 STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking, closing
 

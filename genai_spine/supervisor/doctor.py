@@ -4,7 +4,6 @@ import asyncio
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from genai_spine import envoy
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
@@ -13,6 +12,7 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database
+from genai_spine.supervisor import envoy
 
 ASK_S = 3.0
 
