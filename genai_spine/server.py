@@ -17,7 +17,9 @@ from grpc_reflection.v1alpha import reflection
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.capabilities.context import Services
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
+from genai_spine.catalog.prices import PriceList
+from genai_spine.catalog.providers import CapabilityRegistry, described
 from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
@@ -28,13 +30,11 @@ from genai_spine.inference.inference import Books, Inference, Rules
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import Facade, OpenAIService
-from genai_spine.price_list import PriceList
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import Prompts
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay.recorder import recorded
-from genai_spine.registry import CapabilityRegistry, described
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router
 from genai_spine.routing.upstream import Upstream
@@ -64,7 +64,7 @@ from genai_spine.store.prompts import PromptRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
-from genai_spine.sweeper import Sweeper
+from genai_spine.store.sweeper import Sweeper
 from genai_spine.v1 import (
     capability_service_pb2,
     completion_service_pb2,

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine import telemetry
 from genai_spine.cli import capabilities, executions, prompts, sessions
 from genai_spine.cli.client import Client
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
+from genai_spine.telemetry import logs
 from genai_spine.v1.provider_service_pb2 import Capability
 from genai_spine.version import VERSION
 
@@ -57,7 +57,7 @@ def settings_with(**options: Any) -> "Settings":
         fail("; ".join(_problem(problem) for problem in error.errors()))
     except ValueError as error:
         fail(error)
-    telemetry.configure("DEBUG" if settings.debug else settings.log_level)
+    logs.configure("DEBUG" if settings.debug else settings.log_level)
     return settings
 
 
@@ -119,7 +119,7 @@ def serve(
     ] = None,
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
-    telemetry.write_stack_when_aborted()
+    logs.write_stack_when_aborted()
     from genai_spine.server import serve as serve_until_stopped
     from genai_spine.supervisor import up as supervisor
 
@@ -249,9 +249,9 @@ def show_price(
     model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")], as_json: Json = False
 ) -> None:
     """Show what a model costs, by every unit that it is sold in."""
-    from genai_spine.catalog import Catalog
+    from genai_spine.catalog.models import Catalog
+    from genai_spine.catalog.prices import PriceList
     from genai_spine.cli import prices as price_tables
-    from genai_spine.price_list import PriceList
     from genai_spine.providers import PROVIDERS
     from genai_spine.routing.router import Router
 

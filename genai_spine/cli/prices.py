@@ -14,7 +14,7 @@ from genai_spine.billing import rerating
 from genai_spine.billing.price import TICKS_PER_USD
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Line, Outcome, Period
-from genai_spine.price_list import entry
+from genai_spine.catalog.prices import entry
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions

@@ -1,7 +1,7 @@
 """CountTokens: how many tokens an input has, by the best counter that there is for its model."""
 
 from genai_spine.call import Call
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
 from genai_spine.errors import UnsupportedOperation
 from genai_spine.providers.base import Provider
 from genai_spine.tokens import counts

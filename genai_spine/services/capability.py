@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 from genai_spine.call import Call
 from genai_spine.capabilities import CAPABILITIES, base
 from genai_spine.capabilities.context import Context, Limits, Services
-from genai_spine.capability_list import CapabilityList
-from genai_spine.catalog import Catalog
+from genai_spine.capabilities.listing import CapabilityList
+from genai_spine.catalog.models import Catalog
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 

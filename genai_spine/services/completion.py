@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
 from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.inference.count_tokens import Counter
 from genai_spine.inference.inference import Inference

@@ -1,7 +1,7 @@
 """Health for people and load balancers over REST; gRPC clients ask grpc.health.v1."""
 
 from genai_spine.call import Call
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
 from genai_spine.store.database import Database
 from genai_spine.v1 import health_service_pb2 as pb
 from genai_spine.version import VERSION

@@ -4,8 +4,8 @@ import base64
 from collections.abc import AsyncIterator, Mapping
 
 from genai_spine.call import Call
-from genai_spine.catalog import Catalog, token_id
-from genai_spine.registry import CapabilityRegistry
+from genai_spine.catalog.models import Catalog, token_id
+from genai_spine.catalog.providers import CapabilityRegistry
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import provider_service_pb2 as pb
 

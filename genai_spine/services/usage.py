@@ -3,7 +3,7 @@
 from google.api import httpbody_pb2
 
 from genai_spine.call import Call
-from genai_spine.price_list import PriceList
+from genai_spine.catalog.prices import PriceList
 from genai_spine.v1 import usage_service_pb2 as pb
 
 

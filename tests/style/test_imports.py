@@ -8,7 +8,7 @@ from tests.style.source import MODULES, PACKAGE, imports, name
 
 # What a module may import of the package, by its place; the first prefix that fits counts. Leaves,
 # which everyone may import: v1, errors, call, telemetry.
-LEAVES = ("genai_spine.v1", "genai_spine.errors", "genai_spine.call", "genai_spine.telemetry")
+LEAVES = ("genai_spine.v1", "genai_spine.errors", "genai_spine.call", "genai_spine.telemetry.logs")
 PROVIDERS = (*LEAVES, "genai_spine.providers")
 INFERENCE = (
     *PROVIDERS,
@@ -91,16 +91,16 @@ SERVICES = (
     "genai_spine.inference.batch_settlement",
     "genai_spine.services",
     "genai_spine.capabilities",
-    "genai_spine.capability_list",
-    "genai_spine.catalog",
+    "genai_spine.capabilities.listing",
+    "genai_spine.catalog.models",
     "genai_spine.inference.count_tokens",
-    "genai_spine.price_list",
+    "genai_spine.catalog.models.prices",
     "genai_spine.tokens.counts.encodings",
     "genai_spine.symbols",
     "genai_spine.http_answer",
     "genai_spine.validation",
     "genai_spine.services.openapi",
-    "genai_spine.registry",
+    "genai_spine.catalog.models.providers",
     "genai_spine.store",
     "genai_spine.version",
 )
@@ -127,7 +127,7 @@ ALLOWED = {
     "genai_spine/billing/price.py": LEAVES,
     "genai_spine/billing/price_sources.py": (*LEAVES, "genai_spine.billing.price"),
     "genai_spine/billing/price_book.py": (*LEAVES, "genai_spine.billing.price"),
-    "genai_spine/price_list.py": (*INFERENCE, "genai_spine.catalog", "genai_spine.billing.price"),
+    "genai_spine/catalog/prices.py": (*INFERENCE, "genai_spine.catalog.models", "genai_spine.billing.price"),
     "genai_spine/billing/rerating.py": (*LEAVES, "genai_spine.billing.price_book", "genai_spine.store"),
     "genai_spine/delivery/cache_key.py": PROVIDERS,
     "genai_spine/delivery/shared_call.py": PROVIDERS,
@@ -138,7 +138,7 @@ ALLOWED = {
         "genai_spine.store",
         "genai_spine.delivery.restamp",
     ),
-    "genai_spine/sweeper.py": (*LEAVES, "genai_spine.store"),
+    "genai_spine/store/sweeper.py": (*LEAVES, "genai_spine.store"),
     "genai_spine/session": SESSIONS,
     "genai_spine/validation.py": LEAVES,
     "genai_spine/http_answer.py": LEAVES,
@@ -157,9 +157,9 @@ ALLOWED = {
     "genai_spine/inference/hedging.py": INFERENCE,
     "genai_spine/inference/schema_repair.py": INFERENCE,
     "genai_spine/inference/inference.py": INFERENCE,
-    "genai_spine/catalog.py": INFERENCE,
+    "genai_spine/catalog/models.py": INFERENCE,
     "genai_spine/inference/batch_settlement.py": (*INFERENCE, "genai_spine.store"),
-    "genai_spine/registry.py": ROUTING,
+    "genai_spine/catalog/providers.py": ROUTING,
     "genai_spine/capabilities/": CAPABILITIES,
     "genai_spine/symbols/": (
         *LEAVES,
@@ -168,12 +168,12 @@ ALLOWED = {
         "genai_spine.tokens.counts.tokenizer",
         "genai_spine.symbols",
     ),
-    "genai_spine/capability_list.py": (
+    "genai_spine/capabilities/listing.py": (
         *LEAVES,
         "genai_spine.capabilities",
         "genai_spine.json_schema.from_proto",
     ),
-    "genai_spine/inference/count_tokens.py": (*INFERENCE, "genai_spine.catalog"),
+    "genai_spine/inference/count_tokens.py": (*INFERENCE, "genai_spine.catalog.models"),
     "genai_spine/prompts/sandbox.py": (),
     "genai_spine/prompts/plain_yaml.py": ("genai_spine.prompts.sandbox",),
     "genai_spine/prompts/sandbox_process.py": (

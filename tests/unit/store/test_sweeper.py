@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from genai_spine import sweeper
+from genai_spine.store import sweeper
 from genai_spine.store.expiry import ROWS
-from genai_spine.sweeper import Sweeper
+from genai_spine.store.sweeper import Sweeper
 
 
 class Table:

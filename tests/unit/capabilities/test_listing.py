@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from genai_spine.capabilities import CAPABILITIES
-from genai_spine.capability_list import CapabilityList
+from genai_spine.capabilities.listing import CapabilityList
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.contract.capability_samples import SAMPLES
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.catalog.providers import Amount, CapabilityRegistry, cost, described
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
-from genai_spine.registry import Amount, CapabilityRegistry, cost, described
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb

@@ -25,7 +25,7 @@ from tests.acceptance.edge import edge_with
 from tests.acceptance.edge_server import EdgeServer
 from tests.acceptance.http import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]

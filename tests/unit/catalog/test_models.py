@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from genai_spine import catalog
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.catalog import Catalog
+from genai_spine.catalog import models
+from genai_spine.catalog.models import Catalog
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, ProviderUnavailable
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
@@ -93,7 +93,7 @@ class TestPages:
         await listed.page()
         await listed.page()
         assert [entry.path for entry in listed.openai.bill] == [MODELS]
-        monkeypatch.setattr(catalog, "FRESH_S", 0.0)
+        monkeypatch.setattr(models, "FRESH_S", 0.0)
         await listed.page()
         assert [entry.path for entry in listed.openai.bill] == [MODELS] * 2
 
@@ -105,7 +105,7 @@ class TestPages:
     async def test_a_provider_that_hangs_is_left_out(
         self, listed: Listed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(catalog, "ASK_S", 0.1)
+        monkeypatch.setattr(models, "ASK_S", 0.1)
         listed.ollama.script(Reply(fault="stall"), Reply(fault="stall"), on=TAGS)
         assert (await listed.page()).unreachable_providers == ["ollama", "groq"]
         with pytest.raises(ProviderTimeout, match="the list of models"):
@@ -192,6 +192,6 @@ class TestHealth:
     async def test_a_provider_that_hangs_is_unhealthy(
         self, listed: Listed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(catalog, "ASK_S", 0.1)
+        monkeypatch.setattr(models, "ASK_S", 0.1)
         listed.ollama.script(Reply(fault="stall"), on=TAGS)
         assert (await listed.catalog.health())["ollama"] == "unhealthy"

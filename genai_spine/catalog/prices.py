@@ -9,7 +9,7 @@ import msgspec
 from google.protobuf.json_format import MessageToDict
 
 from genai_spine.billing.price import Price
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
 from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.v1 import completion_service_pb2 as pb

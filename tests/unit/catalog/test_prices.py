@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.catalog import Catalog
+from genai_spine.catalog.models import Catalog
+from genai_spine.catalog.prices import PriceList
 from genai_spine.errors import PriceNotFound
-from genai_spine.price_list import PriceList
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.routing.router import Alias, Member, Router
