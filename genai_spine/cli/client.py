@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import provider_service_pb2
@@ -74,20 +73,6 @@ class Client:
             request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
             async for step in ProviderServiceStub(channel).PullModel(request):
                 yield step
-
-    async def health(self, service: str, limit_s: float = CONNECT_S) -> str:
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            request = health_pb2.HealthCheckRequest(service=service)
-            answer = await stub.Check(request, timeout=limit_s)
-            return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
-    async def health_or_error(self, service: str, limit_s: float) -> str:
-        """SERVING or NOT_SERVING as the server says, else the gRPC status that the question ended with."""
-        try:
-            return await self.health(service, limit_s)
-        except grpc.aio.AioRpcError as error:
-            return str(error.code().name)
 
     async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
         self.request.messages.add(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])

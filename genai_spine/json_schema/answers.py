@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import json_text
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped

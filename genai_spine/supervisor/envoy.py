@@ -6,6 +6,7 @@ locally is what is deployed.
 
 import asyncio
 import contextlib
+import copy
 import http.client
 import json
 import subprocess

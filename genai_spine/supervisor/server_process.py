@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genai_spine.cli.client import Client
+from genai_spine.supervisor.health_check import health_or_error
 from genai_spine.supervisor.watchdog import Failed, Health, abort
 
 START_S = (
@@ -92,7 +92,7 @@ class ServerProcess:
     async def check(self, limit_s: float) -> Health:
         """By grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
         asked = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
-        match await Client(asked).health_or_error("", limit_s):
+        match await health_or_error(asked, limit_s):
             case "SERVING" | "NOT_SERVING":
                 return Health.ANSWERS
             case "UNAVAILABLE":

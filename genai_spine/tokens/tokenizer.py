@@ -11,7 +11,7 @@ from genai_spine.tokens import encodings
 
 # What one character adds, by its kind, and one word: on the average, and at the least.
 # The averages were fitted by least squares of the relative error to counts of o200k_base over 300 texts:
-# prose in 18 languages, code, JSON, Markdown, logs. The mean error there is 7 %; tests/unit/tokens/test_tokenizer.py
+# prose in 18 languages, code, JSON, Markdown, logs. The mean error there is 7 %; test_tokenizer.py
 # holds it against texts that are kept with it. The least is what hardly any text or tokenizer goes below:
 # digits come in threes, rules of dashes and blank lines in dozens, the larger vocabularies have words of Han.
 Weight = tuple[float, float]

@@ -12,8 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.providers.anthropic.response import EVENT, Reader
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb

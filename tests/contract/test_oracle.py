@@ -14,7 +14,7 @@ import pytest
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import ProviderFailure
-from genai_spine.providers.openai.chat import FINISH_REASONS
+from genai_spine.providers.wire_types import FINISH_REASONS
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.options import FUNCTION, FUNCTION_JSON
 from tests.contract.spoken import Spoken, speaking

@@ -12,8 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
 from genai_spine.call import Call
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import fold
+from genai_spine.chunks import ChunkBuilder, fold
 from genai_spine.errors import SpineError
 from genai_spine.json_schema.rewrite import portable
 from genai_spine.providers.base import Endpoint

@@ -1,6 +1,7 @@
 """The project's own Python files, parsed once for all style tests."""
 
 import ast
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +25,25 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def room(path: Path) -> str:
+    """Package or module right below genai_spine; "" for genai_spine/__init__.py."""
+    top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if top == "__init__" else top
+
+
+def offenders(paths: Iterable[Path], fault: Callable[[Path], object]) -> list[str]:
+    """Paths that break a rule, each with what is wrong in it."""
+    found = ((path, fault(path)) for path in paths)
+    return [f"{name(path)}: {wrong}" for path, wrong in found if wrong]
+
+
 @cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of what the module imports, at the top or inside functions."""
     found: set[str] = set()
     for node in ast.walk(tree(path)):
@@ -38,4 +52,4 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+    return frozenset(found)

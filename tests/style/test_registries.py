@@ -13,51 +13,9 @@ from genai_spine.capabilities import CAPABILITIES
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.v1 import capability_service_pb2, completion_service_pb2, error_reason_pb2
-from tests.style.source import PACKAGE, ROOT, imports
+from tests.style.source import PACKAGE, ROOT, imports, offenders
 
 KINDS_OF_PARTS = {"messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens"}
-# Modules of providers/ that are no adapter.
-SHARED = {
-    "__init__",
-    "anthropic_events",
-    "anthropic_json",
-    "azure",
-    "base",
-    "chunks",
-    "entra",
-    "events",
-    "http1",
-    "json_pattern",
-    "json_schema",
-    "json_text",
-    "ollama_json",
-    "openai_embeddings",
-    "openai_faults",
-    "openai_json",
-    "openai_reading",
-    "plain_text",
-    "responses_json",
-    "responses_reading",
-    "schema_flat",
-    "schema_merge",
-    "schema_rules",
-    "schema_tree",
-    "schema_words",
-    "recorder",
-    "recording",
-    "wire",
-    "openai_files",
-    "openai_media",
-    "openai_sdk",
-}
-SHARED |= {
-    "aws",
-    "bedrock_answers",
-    "bedrock_embeddings",
-    "bedrock_json",
-    "bedrock_listing",
-    "bedrock_models",
-}
 
 
 def subclasses(kind):
@@ -111,28 +69,26 @@ def test_options_are_fields_of_the_request(name):
 
 
 def test_every_adapter_is_in_the_registry():
-    files = {path.stem for path in (PACKAGE / "providers").glob("*.py")} - SHARED
-    used = {Path(type(provider).__module__.replace(".", "/")).name for provider in adapters().values()}
-    assert used == files
+    folders = {path.parent.name for path in (PACKAGE / "providers").glob("*/adapter.py")}
+    used = {type(provider).__module__ for provider in adapters().values()}
+    assert used == {f"genai_spine.providers.{folder}.adapter" for folder in folders}
 
 
 def test_no_provider_imports_another():
-    for path in (PACKAGE / "providers").glob("*.py"):
-        if path.stem in SHARED:
-            continue
-        others = {
-            f"genai_spine.providers.{other.stem}"
-            for other in (PACKAGE / "providers").glob("*.py")
-            if other.stem not in SHARED and other != path
+    protocols = {path.parent.name for path in (PACKAGE / "providers").glob("*/adapter.py")}
+
+    def others(path):
+        names = {
+            module.split(".")[2] for module in imports(path) if module.startswith("genai_spine.providers.")
         }
-        assert not imports(path) & others
+        return names & (protocols - {path.parent.name})
+
+    files = [path for protocol in protocols for path in (PACKAGE / "providers" / protocol).glob("*.py")]
+    assert offenders(files, others) == []
 
 
 # Modules of capabilities/ that are no capability.
-SHARED_BY_CAPABILITIES = {
-    *("__init__", "base", "changed_files", "changes", "citations", "context", "documents", "echoes"),
-    *("given", "groups", "languages", "long_input", "offsets", "quotes", "reading", "shapes"),
-}
+SHARED_BY_CAPABILITIES = {"__init__", "answer_schemas", "base", "context", "full_text", "listing", "options"}
 
 
 def test_every_capability_is_a_file_and_a_row():

@@ -6,8 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion, fold, joined, unfold
+from genai_spine.chunks import ChunkBuilder, completion, fold, joined, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
 
 WORDS = st.text(max_size=4)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.chunk_builder import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
 FINISH_REASONS = {
@@ -22,7 +23,6 @@ FINISH_REASONS = {
     "tool_use": pb.FINISH_REASON_TOOL_CALLS,
     "refusal": pb.FINISH_REASON_CONTENT_FILTER,
 }
-MOST_TOKENS = 2**28  # of one count; more is no count
 
 
 class CacheCreation(Struct):
@@ -290,4 +290,4 @@ def usage(reported: Usage, *, whole: bool) -> pb.Usage:
 
 def _tokens(reported: int | None) -> int:
     """A count that the contract can hold; what is out of every bound is taken as none."""
-    return reported if reported and 0 < reported < MOST_TOKENS else 0
+    return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0

@@ -16,14 +16,12 @@ import msgspec
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options
 from genai_spine.providers.bedrock import response as bedrock_answers
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
-from genai_spine.providers.openai.chat import speaks
 from genai_spine.v1 import completion_service_pb2 as pb
 
 REGION = "us-east-1"
@@ -136,12 +134,12 @@ class Bedrock(Provider):
                             self._read(payload, reader, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
-                        if speaks(chunk := builder.build()):
+                        if has_output(chunk := builder.build()):
                             yield chunk
                         raise
                     chunk = builder.build()
                     # That a message begins is no answer yet: until it says something, another may be asked.
-                    if speaks(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
+                    if has_output(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
                         yield chunk
         except Refused as refused:
             self._fail(refused.reply, request.model)

@@ -12,14 +12,14 @@ from msgspec import Meta, Struct
 
 from genai_spine.errors import UnsupportedOption
 from genai_spine.providers.base import further_fields
-from genai_spine.providers.openai.chat import MOST_TOKENS
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
 AT_ONCE = 8  # calls for one request, where each takes one text
 COHERE_TEXTS = 96  # in one call
 COUNT_HEADER = "x-amzn-bedrock-input-token-count"
 
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
 
 
 class Titan(Struct, rename="camel"):
@@ -71,5 +71,5 @@ def tokens(headers: Mapping[str, str], told: int | None = None) -> int | None:
     """What a call counted; None: it does not say."""
     counted = headers.get(COUNT_HEADER, "")
     if told is None and counted.isascii() and counted.isdigit():
-        return min(int(counted), MOST_TOKENS)
+        return min(int(counted), MAX_TOKEN_COUNT)
     return told

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from genai_spine.chunk_builder import ChoiceBuilder
+from genai_spine.chunks import ChoiceBuilder
 from genai_spine.providers.bedrock.request import ANSWER_TOOL
-from genai_spine.providers.openai.chat import MOST_TOKENS
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
 STOP_REASONS = {
@@ -27,7 +27,7 @@ STOP_REASONS = {
 # The model wrote something that is no answer; it was billed all the same.
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
 Index = Annotated[int, Meta(ge=0, le=10_000)]
 
 

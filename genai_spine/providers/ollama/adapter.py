@@ -18,8 +18,7 @@ from msgspec import Raw
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
 from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
@@ -41,7 +40,7 @@ from genai_spine.providers.ollama.wire_types import (
     think,
     tool_json,
 )
-from genai_spine.providers.openai.chat import FINISH_REASONS, ROLES, speaks, token_logprob
+from genai_spine.providers.wire_types import FINISH_REASONS, ROLES, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.provider_service_pb2 import PullModelResponse
 
@@ -108,7 +107,7 @@ class Ollama(Provider):
                             done = done or answer.done
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
-                        if speaks(chunk := builder.build()):
+                        if has_output(chunk := builder.build()):
                             yield chunk
                         raise
                     yield builder.build()

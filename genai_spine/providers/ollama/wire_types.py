@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from genai_spine import errors
 from genai_spine.json_schema.rewrite import SchemaRules, portable
-from genai_spine.providers.openai.chat import MOST_TOKENS, Token
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # Of a schema only a grammar is made, in which these are left out silently, and a pattern that is not
@@ -73,7 +73,7 @@ def seconds(rfc3339: str) -> int:
         return 0
 
 
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 
 

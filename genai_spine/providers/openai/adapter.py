@@ -16,8 +16,7 @@ from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option
 from genai_spine.providers.http.client import NO_HEADERS, Headers, Refused, Reply, Wire
@@ -126,7 +125,7 @@ class OpenAI(Media, Files):
                             reading.event(payload, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's, and on the upstream's bill.
-                        if wire_json.speaks(chunk := builder.build()):
+                        if has_output(chunk := builder.build()):
                             yield chunk
                         raise
                     if (chunk := builder.build()).ByteSize():

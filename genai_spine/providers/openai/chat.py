@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from genai_spine.chunk_builder import ChoiceBuilder, ChunkBuilder
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import Option, further_fields
+from genai_spine.providers.wire_types import FINISH_REASONS, MAX_TOKEN_COUNT, ROLES, Token, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
 
 # Copied as they are; the others have a shape of their own, below.
@@ -31,30 +32,6 @@ SCALARS = frozenset(
         "top_logprobs",
     }
 )
-ROLES = {
-    pb.ROLE_SYSTEM: "system",
-    pb.ROLE_DEVELOPER: "developer",
-    pb.ROLE_USER: "user",
-    pb.ROLE_ASSISTANT: "assistant",
-    pb.ROLE_TOOL: "tool",
-    pb.ROLE_FUNCTION: "function",
-}
-FINISH_REASONS = {
-    "stop": pb.FINISH_REASON_STOP,
-    "length": pb.FINISH_REASON_LENGTH,
-    "tool_calls": pb.FINISH_REASON_TOOL_CALLS,
-    "function_call": pb.FINISH_REASON_TOOL_CALLS,
-    "content_filter": pb.FINISH_REASON_CONTENT_FILTER,
-    # What compatible upstreams say instead.
-    "eos": pb.FINISH_REASON_STOP,
-    "stop_sequence": pb.FINISH_REASON_STOP,
-    "end_turn": pb.FINISH_REASON_STOP,
-    "max_tokens": pb.FINISH_REASON_LENGTH,
-    "model_length": pb.FINISH_REASON_LENGTH,
-    "tool_use": pb.FINISH_REASON_TOOL_CALLS,
-    "SAFETY": pb.FINISH_REASON_CONTENT_FILTER,
-}
-MOST_TOKENS = 2**28  # of one count; more is no count
 TOOL_MODES = {
     pb.ToolChoice.MODE_NONE: "none",
     pb.ToolChoice.MODE_AUTO: "auto",
@@ -249,13 +226,6 @@ class Said(Struct):
     annotations: Raw | UnsetType = UNSET
 
 
-class Token(Struct):
-    token: str
-    logprob: float
-    bytes: list[int] | None = None
-    top_logprobs: list["Token"] | None = None
-
-
 class ChatLogprobs(Struct):
     content: list[Token] | None = None
     refusal: list[Token] | None = None
@@ -328,13 +298,6 @@ class TextAnswer(Struct):
     error: Raw | UnsetType = UNSET
 
 
-def speaks(chunk: pb.CompletionChunk) -> bool:
-    """It holds something that the model made, and not only who speaks."""
-    return any(
-        delta.content or delta.reasoning or delta.refusal or delta.tool_calls for delta in chunk.choices
-    )
-
-
 def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
     """Appends what the choice says to the chunk's delta of the same index."""
     into = builder.choice(choice.index)
@@ -374,14 +337,6 @@ def _add_tool_call(into: ChoiceBuilder, call: ToolCall) -> None:
         builder.delta.is_custom = True
     called = call.function or call.custom or Function()
     builder.add(call.id, called.name, called.arguments or called.input)
-
-
-def token_logprob(token: Token) -> pb.TokenLogprob:
-    result = pb.TokenLogprob(token=token.token, logprob=token.logprob)
-    if token.bytes is not None:
-        result.token_bytes = bytes(token.bytes)
-    result.top_logprobs.extend(token_logprob(other) for other in token.top_logprobs or ())
-    return result
 
 
 def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> None:
@@ -433,7 +388,7 @@ def usage(reported: Usage) -> pb.Usage:
 
 def _tokens(reported: int | None) -> int:
     """A count that the contract can hold; what is out of every bound is taken as none."""
-    return reported if reported and 0 < reported < MOST_TOKENS else 0
+    return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0
 
 
 def seconds(unix_time: float | None) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Raw
 
-from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.providers.http.client import Reply, Wire
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.errors import failure

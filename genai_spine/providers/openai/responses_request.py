@@ -17,6 +17,7 @@ from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Option, further_fields
 from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 
 OPTIONS = {
@@ -151,7 +152,7 @@ def _items(message: pb.Message, custom: set[str]) -> Sequence[Body | Raw]:
             provider="the Responses API",
             option="results of functions without a call id",
         )
-    return [{"role": wire_json.ROLES[message.role], "content": _content(message)}]
+    return [{"role": ROLES[message.role], "content": _content(message)}]
 
 
 def _content(message: pb.Message) -> str | list[Body]:

@@ -7,7 +7,7 @@ summaries of reasoning, of which there may be several, are paragraphs.
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.chunk_builder import ChunkBuilder, ToolCallBuilder
+from genai_spine.chunks import ChunkBuilder, ToolCallBuilder
 from genai_spine.providers.http.client import Reply, Wire
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.errors import failure

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.providers.bedrock.response import ANSWER, EVENT, Reader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from genai_spine.chunk_builder import ChunkBuilder
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.adapter import OPTIONS

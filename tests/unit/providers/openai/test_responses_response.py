@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from genai_spine.chunk_builder import ChunkBuilder
-from genai_spine.chunks import completion
+from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.errors import ProviderError
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import Wire
