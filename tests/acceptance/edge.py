@@ -78,9 +78,9 @@ class Answer:
 
 @asynccontextmanager
 async def edge_with(
-    folder: Path, *, host: str = "127.0.0.1", origins: Sequence[str] = (), **lanes: list[EdgeServer]
+    folder: Path, *, host: str = "127.0.0.1", origins: Sequence[str] = (), **lanes: list[Any]
 ) -> AsyncIterator[Edge]:
-    """An Envoy for these servers, which run already. `edge.server` is the first of lane cpu."""
+    """An Envoy for these servers (or what has a port), which run already. `edge.server`: the first of cpu."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for 1,000 connections; Envoy inherits it
     ports = {lane: [("127.0.0.1", server.port) for server in servers] for lane, servers in lanes.items()}

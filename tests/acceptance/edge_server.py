@@ -2,13 +2,12 @@
 
 `x-edge-script` names what happens instead of an answer (SCRIPTS). Without it, every method answers with
 what arrived: its metadata as JSON and the size of the request. Runs in the test's process, or alone:
-`python -m tests.acceptance.edge_server PORT`.
+`python -m tests.acceptance.edge_server` prints its port, then the method of each call that it took.
 """
 
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -39,7 +38,7 @@ ERROR = {
 class EdgeServer:
     """One server; `async with EdgeServer(...) as server` starts it and kills it at the end."""
 
-    def __init__(self, port: int = 0, options: list[tuple[str, int]] = OPTIONS) -> None:
+    def __init__(self, options: list[tuple[str, int]] = OPTIONS) -> None:
         self.calls: list[str] = []  # full method of every call that reached a method of ours
         self.cancelled = 0  # held calls whose caller went away
         self.held = 0  # held calls right now
@@ -52,7 +51,7 @@ class EdgeServer:
         health_service_grpc.add_HealthServiceServicer_to_server(HealthService(self), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         reflection.enable_server_reflection([reflection.SERVICE_NAME], self.server)
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
 
     async def __aenter__(self) -> "EdgeServer":
         await self.server.start()
@@ -204,8 +203,15 @@ class HealthService(health_service_grpc.HealthServiceServicer):
         return health_service.GetHealthResponse(status=json.dumps(given))
 
 
+class TalkingServer(EdgeServer):
+    async def follow(self, context: Any, method: str) -> dict[str, str]:
+        print(method, flush=True)
+        return await super().follow(context, method)
+
+
 async def main() -> None:
-    async with EdgeServer(int(sys.argv[1])) as server:
+    async with TalkingServer() as server:
+        print(server.port, flush=True)
         await server.server.wait_for_termination()
 
 

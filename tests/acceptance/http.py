@@ -1,20 +1,13 @@
 """A plain HTTP client that leaves no socket behind, whatever the server did with its requests."""
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 
-
-async def until(reached: Callable[[], bool], limit_s: float = 20.0) -> None:
-    for _ in range(int(limit_s / 0.01)):
-        if reached():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"not reached within {limit_s} s")
+from tests.waiting import until
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.v1 import execution_pb2
 
 ROOT = Path(__file__).parents[2]
-START_S, STOP_S = 30.0, 20.0
+START_S, STOP_S = 90.0, 20.0
 # Would be read by the service or an SDK.
 OURS = re.compile(r"GENAI_.*|OPENAI_.*|OTEL_.*|.*_(PROXY|proxy)|" + "|".join(WITHOUT_PREFIX))
 UNEXPECTED = (

@@ -1,6 +1,5 @@
 """Clients in three languages, generated from the protos, and the tools for gRPC, through real Envoy."""
 
-import asyncio
 import json
 import sys
 import time
@@ -34,6 +33,7 @@ from tests.upstreams import openai_errors
 from tests.upstreams.clients import ECHO, HELLO, drain
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply, ToolCall
+from tests.waiting import until
 
 MODEL = "gpt-4o"
 LONG = Reply(text=["tok "] * 100, interval_s=0.05)
@@ -252,11 +252,13 @@ async def test_what_a_cancelled_stream_used_is_in_the_ledger(
         while not (await stream.read()).choices[0].content:
             pass
         stream.cancel()
-    for _ in range(50):
+
+    async def settled() -> bool:
         (row,) = await any_stack.executions(first.request_id)
-        if row.state != execution_pb2.EXECUTION_STATE_PENDING:
-            break
-        await asyncio.sleep(0.02)
+        return row.state != execution_pb2.EXECUTION_STATE_PENDING
+
+    await until(settled)
+    (row,) = await any_stack.executions(first.request_id)
     assert row.state == execution_pb2.EXECUTION_STATE_CANCELLED
     assert row.error == "the caller went away"
     assert row.usage.output_provenance == pb.PROVENANCE_PARTIAL_STREAM

@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -79,6 +81,18 @@ async def booked(database_url: str, request_id: str) -> list[execution_pb2.Execu
         await database.close()
 
 
+async def until_not_serving(address: str) -> None:
+    """Until its health is no longer SERVING, or nobody answers for it."""
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(20):
+        health, serving = HealthStub(channel), True
+        while serving:
+            try:
+                answer = await health.Check(HealthCheckRequest())
+                serving = answer.status == HealthCheckResponse.SERVING
+            except grpc.aio.AioRpcError:
+                return
+
+
 async def ended(process: "subprocess.Popen[bytes]") -> int:
     return await asyncio.to_thread(process.wait, 20)
 
@@ -93,7 +107,7 @@ async def test_stream_finishes_after_sigterm_and_new_calls_are_refused(
             async for chunk in CompletionServiceStub(channel).StreamCompletion(REQUEST):
                 if text.startswith("word0") and process.poll() is None and not request_id:
                     process.send_signal(signal.SIGTERM)
-                    await asyncio.sleep(0.2)
+                    await until_not_serving(address)
                     async with grpc.aio.insecure_channel(address) as other:
                         with pytest.raises(grpc.aio.AioRpcError) as refused:
                             await CompletionServiceStub(other).CreateCompletion(REQUEST)

@@ -25,7 +25,7 @@ from tests.acceptance.edge import (
     grpc_web,
 )
 from tests.acceptance.edge_server import EdgeServer
-from tests.acceptance.http import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -44,14 +44,12 @@ async def sdk(replaying: Stack) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_a_stream_is_played_back_with_its_pauses(sdk: openai.AsyncOpenAI) -> None:
+    started = time.monotonic()
     stream = await sdk.chat.completions.create(model="gpt-4o", messages=HARBOUR, stream=True)
-    chunks, arrived = [], []
-    async for chunk in stream:
-        chunks.append(chunk)
-        arrived.append(time.monotonic())
+    chunks = [chunk async for chunk in stream]
     assert text_of(chunks) == SAID
     assert chunks[-1].choices[0].finish_reason == "stop"
-    assert arrived[-1] - arrived[0] > 0.1  # six pieces were recorded 30 ms apart
+    assert time.monotonic() - started >= 5 * 0.03  # six pieces were recorded 30 ms apart
 
 
 async def test_what_was_recorded_as_a_stream_is_answered_whole(

@@ -99,11 +99,14 @@ async def test_include_usage_adds_one_chunk_with_usage_and_no_choices(
 async def test_chunks_of_a_stream_leave_when_they_arrive(
     sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess
 ) -> None:
-    openai_upstream.script(Reply(text=["a", "b", "c", "d"], interval_s=0.1))
+    openai_upstream.script(Reply(text=["a", "b", "c"], fault="stall", after=3))  # the role, a, b
     stream = await sdk.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
-    arrived = [time.monotonic() async for chunk in stream if chunk.choices[0].delta.content]
-    assert len(arrived) > 1
-    assert arrived[-1] - arrived[0] > 0.15
+    said = ""
+    async with asyncio.timeout(20):
+        while said != "ab":
+            chunk = await anext(stream)
+            said += chunk.choices[0].delta.content or ""
+    await stream.close()
 
 
 async def test_tool_calls_come_back_and_their_results_are_taken(
@@ -314,7 +317,7 @@ async def test_cancelled_call_stops_the_upstream_within_100_ms(
 async def test_50_streams_run_at_the_same_time_each_with_its_own_text(
     sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess
 ) -> None:
-    openai_upstream.script(*[Reply(interval_s=0.02, first_delay_s=0.5)] * 50)
+    openai_upstream.script(*[Reply(interval_s=0.02, first_delay_s=2)] * 50)
 
     async def answer(number: int) -> str:
         messages: Any = [{"role": "user", "content": f"number {number}"}]

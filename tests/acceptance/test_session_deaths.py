@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from tests.acceptance.http import until
 from tests.acceptance.test_deaths import running, server_of
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
+from tests.waiting import until
 
 LEASE_S = 1.0
 

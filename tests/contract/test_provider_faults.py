@@ -348,7 +348,7 @@ class TestSilence:
         assert type(error) is errors.ProviderTimeout
         phase = "the first token" if ask is streamed else "the answer"
         assert error.metadata == {"provider": spoken.provider.name, "phase": phase, "timeout_s": "0.2"}
-        await spoken.up.bill.until(lambda bill: bill[0].disconnected, 1)
+        await spoken.up.bill.until(lambda bill: bill[0].disconnected)
 
     @spoken_by(*FAULTY)
     async def test_a_stream_that_falls_silent(self, spoken: Spoken) -> None:
@@ -357,7 +357,7 @@ class TestSilence:
         text, error = await _until_error(spoken)
         assert text.startswith("one ")
         assert error.metadata["phase"] == "the next token"
-        await spoken.up.bill.until(lambda bill: bill[0].disconnected, 1)
+        await spoken.up.bill.until(lambda bill: bill[0].disconnected)
 
     @asked_in_every_way
     async def test_nobody_is_there(self, spoken: Spoken, ask: Ask) -> None:

@@ -413,7 +413,7 @@ class TestFaults:
         spoken.up.script(Reply(["one ", "two"], fault="stall", after=5))
         text, error = await _until_error(spoken)
         assert (text, type(error)) == ("one ", errors.ProviderTimeout)
-        await spoken.up.bill.until(lambda bill: bill[0].disconnected, 1)
+        await spoken.up.bill.until(lambda bill: bill[0].disconnected)
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("body", ["<html>", "", "[]", "null", "{}", '{"id":"r","output":[]}'])

@@ -15,6 +15,7 @@ from genai_spine.store.tables import leases as lease_table
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
+from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
 SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
@@ -230,11 +231,14 @@ async def test_late_settlement_beats_lost_and_a_late_intent_does_not(executions)
 
 
 async def test_lease_lives_until_it_runs_out_and_is_then_not_renewed(leases):
-    await leases.take("server-1", "cpu", 3)
+    await leases.take("server-1", "cpu", 60)
     assert await leases.live() == {"server-1": "cpu"}
     assert await leases.renew("server-1", 0.2)
-    await asyncio.sleep(0.3)
-    assert await leases.live() == {}
+
+    async def over() -> bool:
+        return await leases.live() == {}
+
+    await until(over)
     assert not await leases.renew("server-1", 60)
     assert await leases.live() == {}
 

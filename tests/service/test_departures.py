@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 CANCELLED = execution_pb2.EXECUTION_STATE_CANCELLED
 FAILED = execution_pb2.EXECUTION_STATE_FAILED
 PARTIAL, UNKNOWN = pb.PROVENANCE_PARTIAL_STREAM, pb.PROVENANCE_UNKNOWN
-NOTICED_S = 0.1
+NOTICED_S = 2.0  # of 9 s and more; tests/acceptance measures how fast it is
 # One token each by OpenAI's encoding, by our estimate nearly so; the simulator counts a quarter of the
 # characters, plus one.
 WORD = " you"
@@ -149,12 +149,12 @@ class TestDeadline:
     async def test_the_callers_deadline_ends_the_upstream_call(self, service: Running, method: str) -> None:
         service.openai.script(Reply("late", headers_delay_s=9))
         request_id = f"deadline-{method}"
-        call = getattr(service.completions, method)(asked(), timeout=0.15, metadata=metadata(request_id))
+        call = getattr(service.completions, method)(asked(), timeout=0.5, metadata=metadata(request_id))
         started = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await (call.read() if method.startswith("Stream") else call)
         assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        await noticed(service, started + 0.15)
+        await noticed(service, started + 0.5)
         [row] = await service.rows(request_id)
         # Whichever clock is first, ours or grpc's that cancels us.
         assert (row.state, row.error_reason) in ((FAILED, "DEADLINE_EXCEEDED"), (CANCELLED, ""))
@@ -162,7 +162,7 @@ class TestDeadline:
 
     async def test_a_deadline_within_a_stream_keeps_what_came_before_it(self, service: Running) -> None:
         service.openai.script(LONG)
-        call = service.completions.StreamCompletion(asked(), timeout=0.25, metadata=metadata("deadline-3"))
+        call = service.completions.StreamCompletion(asked(), timeout=2.0, metadata=metadata("deadline-3"))
         seen: list[pb.CompletionChunk] = []
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await drain(call, seen)

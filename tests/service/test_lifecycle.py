@@ -17,6 +17,7 @@ from genai_spine.version import VERSION
 from tests.service.running import Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams.clients import drain
 from tests.upstreams.reply import Reply
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -86,6 +87,13 @@ class TestHealth:
             assert row.lane == "gpu"
 
 
+async def until_not_serving(service: Running) -> None:
+    async def told() -> bool:
+        return await state(service) == NOT_SERVING
+
+    await until(told)
+
+
 class TestStart:
     async def test_a_database_without_tables_is_refused_with_what_to_do(
         self, upstreams: Upstreams, tmp_path: Path
@@ -104,13 +112,12 @@ class TestStop:
     async def test_a_running_stream_finishes_and_new_calls_are_refused(
         self, upstreams: Upstreams, sqlite_url: str
     ) -> None:
-        async with running(upstreams, sqlite_url, drain_delay=0.2) as service:
-            service.openai.script(Reply(["abcd"] * 60, interval_s=0.01))
+        async with running(upstreams, sqlite_url, drain_delay=1.0) as service:
+            service.openai.script(Reply(["abcd"] * 60, interval_s=0.03))
             stream = aiter(service.completions.StreamCompletion(asked()))
             seen = [await anext(stream)]
             stopping = asyncio.create_task(service.stop())
-            await asyncio.sleep(0.05)
-            assert await state(service) == NOT_SERVING
+            await until_not_serving(service)
             found = await failure(service.completions.CreateCompletion(asked()))
             assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
             assert (await service.chat()).problem["status"] == 503
@@ -138,7 +145,7 @@ class TestStop:
                 await drain(stream, seen)
             assert cut.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             await stopping
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10  # of 20 s
             await service.openai.bill.until(lambda bill: bill[0].disconnected)
             [row] = await service.rows(seen[0].request_id)
             assert row.state == execution_pb2.EXECUTION_STATE_CANCELLED

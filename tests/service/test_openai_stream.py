@@ -263,7 +263,7 @@ class TestSilence:
             while b": ping" not in seen:
                 seen += (await call.read()).data
         call.cancel()
-        await service.openai.bill.until(lambda bill: bill[0].disconnected, 0.2)
+        await service.openai.bill.until(lambda bill: bill[0].disconnected)
 
     async def test_a_native_client_gets_the_bare_bytes_and_content_type(self, service: Running) -> None:
         body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hi"}]}'

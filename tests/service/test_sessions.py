@@ -183,7 +183,7 @@ class TestFailures:
         assert (row.state, row.session_id) == (execution_pb2.EXECUTION_STATE_CANCELLED, chat.id)
         assert (await chat.session()).message_count == 0
         booked.openai.reset()
-        assert (await asyncio.wait_for(chat.send("Two"), 2)).message.sequence == 0
+        assert (await asyncio.wait_for(chat.send("Two"), 10)).message.sequence == 0
 
     async def test_deadline_that_passes_stores_nothing(self, service: Running) -> None:
         chat = await begun(service)
@@ -194,7 +194,7 @@ class TestFailures:
 
     async def test_session_deleted_in_the_middle_of_a_send_stays_deleted(self, booked: Running) -> None:
         chat = await begun(booked)
-        booked.openai.script(Reply([" you"] * 10, interval_s=0.05))
+        booked.openai.script(Reply([" you"] * 10, interval_s=0.1))
         failing = asyncio.create_task(failure(chat.stub.StreamMessage(chat.said("One"))))
         await booked.openai.bill.until(lambda bill: bool(bill.calls))
         await chat.stub.DeleteSession(pb.DeleteSessionRequest(session_id=chat.id))
@@ -254,7 +254,7 @@ class TestTogether:
         service.openai.script(Reply([" you"] * 100, interval_s=0.02))
         first = chat.stub.StreamMessage(chat.said("One"))
         await first.read()
-        code = await failure_code(chat.stub.SendMessage(chat.said("Two"), timeout=0.3))
+        code = await failure_code(chat.stub.SendMessage(chat.said("Two"), timeout=0.8))
         assert code == grpc.StatusCode.ALREADY_EXISTS
         first.cancel()
         await service.idle()
@@ -278,7 +278,7 @@ async def test_send_that_lost_its_lease_stores_nothing(upstreams: Upstreams, sql
     """As after a pause of its process that was longer than the lease."""
     async with running(upstreams, sqlite_url) as alone:
         chat = await begun(alone)
-        alone.openai.script(Reply("late", first_delay_s=0.3))
+        alone.openai.script(Reply("late", first_delay_s=1.0))
         failing = asyncio.create_task(failure(chat.stub.SendMessage(chat.said("One"))))
         await alone.openai.bill.until(lambda bill: bool(bill.calls))
         async with alone.server.database.engine.begin() as connection:

@@ -93,7 +93,7 @@ class Bill:
         """Wakes who waits in until()."""
         self._changed.set()
 
-    async def until(self, condition: Callable[["Bill"], bool], timeout_s: float = 3.0) -> None:
+    async def until(self, condition: Callable[["Bill"], bool], timeout_s: float = 20.0) -> None:
         """Returns when the condition holds; raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not condition(self):

@@ -4,8 +4,10 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -17,6 +19,7 @@ from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from tests.ledgers import CountedExecutions, call, running, states, succeed
+from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
 SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
@@ -217,9 +220,17 @@ async def test_stop_writes_what_waits(executions, database):
 
 
 async def test_lease_is_kept_while_the_ledger_runs(executions, database):
-    async with running(executions, database, ttl_s=1.0) as ledger:
-        await asyncio.sleep(1.4)
-        assert await Leases(database).live() == {ledger.server_id: "cpu"}
+    async def lease_end() -> Any:
+        async with database.engine.connect() as connection:
+            return await connection.scalar(sa.text("SELECT lease_until FROM leases"))
+
+    async def renewed() -> bool:
+        return await lease_end() != first
+
+    async with running(executions, database, ttl_s=3.0) as ledger:
+        server_id, first = ledger.server_id, await lease_end()
+        await until(renewed)
+        assert await Leases(database).live() == {server_id: "cpu"}
 
 
 async def test_starting_ledger_books_what_a_dead_server_left_as_lost(executions, database):

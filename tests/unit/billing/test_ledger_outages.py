@@ -23,6 +23,7 @@ from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from tests.databases import PostgresServer
 from tests.ledgers import call, running, states, succeed
+from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
 LOST = execution_pb2.EXECUTION_STATE_LOST
@@ -49,13 +50,23 @@ async def database_away(database: Database) -> AsyncIterator[None]:
         await rename("executions_away", "executions")
 
 
-async def booked(executions: Executions, id: str) -> Execution | None:
+async def booked(executions: Executions, id: str) -> Execution:
     """The row, as soon as there is one."""
-    for _ in range(200):
-        if row := await executions.get(id):
-            return row
-        await asyncio.sleep(0.02)
-    return None
+    row = None
+
+    async def there() -> bool:
+        nonlocal row
+        row = await executions.get(id)
+        return row is not None
+
+    await until(there)
+    return row
+
+
+async def run_out(database: Database) -> None:
+    """Ends all leases now, as if their time had passed."""
+    async with database.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE leases SET lease_until = started_at"))
 
 
 async def test_intent_that_the_database_does_not_take_stops_the_answer(executions, database):
@@ -170,24 +181,23 @@ async def test_stop_without_a_database_gives_up_in_time_and_logs_every_row(execu
             ledger.begin(execution)
         settlement = ledger.settle(succeed(executing[0]))
         with capture_logs() as logs:
-            await asyncio.wait_for(ledger.stop(), 3)
+            await asyncio.wait_for(ledger.stop(), 20)
         assert settlement.done()
     unbooked = {entry["execution"]["id"] for entry in logs if entry["event"] == "execution_not_booked"}
     assert unbooked == {execution.id for execution in executing}
 
 
 async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(executions, database):
-    async with running(executions, database, ttl_s=0.6) as ledger:
+    async def lost() -> bool:
+        return await states(database) == {"LOST": 1}
+
+    async with running(executions, database, ttl_s=3.0) as ledger:
         execution = call()
         ledger.begin(execution)
         await ledger.recorded(execution)
         with capture_logs() as logs:
-            async with database.engine.begin() as connection:
-                await connection.execute(sa.text("UPDATE leases SET lease_until = started_at"))
-            for _ in range(100):
-                await asyncio.sleep(0.02)
-                if await states(database) == {"LOST": 1}:
-                    break
+            await run_out(database)
+            await until(lost)
         assert (await executions.get(execution.id)).state == LOST
         assert [entry["log_level"] for entry in logs if entry["event"] == "lease_lost"] == ["error"]
         assert ledger.server_id != execution.server_id
@@ -198,7 +208,7 @@ async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(exe
 
 CRASHING = """
 import asyncio, sys
-from genai_spine.ledger import Ledger
+from genai_spine.billing.ledger import Ledger
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -206,7 +216,7 @@ from genai_spine.v1.execution_pb2 import Execution
 
 async def main():
     database = Database(sys.argv[1])
-    ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=2.0)
+    ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=60.0)
     await ledger.start()
     calls = [Execution(request_id="request-1", provider="openai", model="m") for _ in range(20)]
     for call in calls:
@@ -246,10 +256,7 @@ async def test_rows_of_a_killed_process_are_lost_once_after_its_lease_ran_out(da
     leases = Leases(database)
     assert await leases.live()
     assert await Executions(database).sweep() == []
-    for _ in range(100):
-        if not await leases.live():
-            break
-        await asyncio.sleep(0.05)
+    await run_out(database)
     sweepers = [await python(SWEEPING, database_url) for _ in range(2)]
     swept = [int((await sweeper.communicate())[0]) for sweeper in sweepers]
     assert sum(swept) == 15

@@ -1,9 +1,11 @@
 """Strategies and tiers: which candidate comes first."""
 
 from collections import Counter
+from random import Random
 
 import pytest
 
+from genai_spine.routing import strategies
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Route
 from genai_spine.routing.strategies import STRATEGIES, Scales
@@ -62,7 +64,8 @@ def test_each_has_its_turn() -> None:
     assert firsts == ALL + ALL
 
 
-def test_weights_are_probabilities_of_the_first_place() -> None:
+def test_weights_are_probabilities_of_the_first_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategies, "random", Random(1).random)
     routes = [Route(MADE["openai"], "a", 8.0), Route(MADE["openai"], "b", 2.0)]
     firsts = Counter(ordered(pb.ROUTING_STRATEGY_WEIGHTED, routes)[0].model for _ in range(2000))
     assert 300 <= firsts["b"] <= 500  # 400 expected, standard deviation 18

@@ -23,7 +23,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.supervisor import envoy
 from tests.acceptance.edge import edge_with
 from tests.acceptance.edge_server import EdgeServer
-from tests.acceptance.http import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -15,7 +15,7 @@ import yaml
 from genai_spine.supervisor import envoy
 from genai_spine.supervisor.envoy import Addresses, Envoy, EnvoyError
 from tests.acceptance.edge import listens
-from tests.acceptance.http import until
+from tests.waiting import until
 
 LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
 
@@ -249,7 +249,7 @@ asyncio.run(main())
     assert listens(port)
     parent.kill()
     await parent.wait()
-    await until(lambda: not listens(port), 5)
+    await until(lambda: not listens(port))
 
 
 def test_envoy_is_not_started_from_a_thread_whose_end_would_kill_it(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class TestFaults:
         assert (up.bill[0].chunks, up.bill[0].completion_tokens) == (7, count_tokens("".join(text)))
 
     async def test_delays_come_where_they_are_scripted(self, up: OpenAIUpstream) -> None:
-        up.script(Reply(["a", "b"], headers_delay_s=0.06, first_delay_s=0.05, interval_s=0.04))
+        up.script(Reply(["a", "b"], headers_delay_s=0.06, first_delay_s=0.5, interval_s=0.04))
         started = time.monotonic()
         asked = {"model": "m", "messages": HELLO, "stream": True}
         url = f"{up.base_url}/chat/completions"
@@ -182,9 +182,9 @@ class TestFaults:
             at_first = time.monotonic() - started
             await response.read()
             at_end = time.monotonic() - started
-        assert 0.06 <= at_headers < at_first - 0.04
-        assert at_first >= 0.11
-        assert at_end >= 0.11 + 4 * 0.04, "five events, four pauses"
+        assert 0.06 <= at_headers < at_first - 0.1, "the headers do not wait for the first event"
+        assert at_first >= 0.56
+        assert at_end >= 0.56 + 4 * 0.04, "five events, four pauses"
 
     async def test_a_client_that_leaves_is_noticed_and_billed_no_further(
         self, up: OpenAIUpstream, sdk: Any
@@ -193,21 +193,21 @@ class TestFaults:
         stream = await sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
         seen = [await anext(stream) for _ in range(4)]
         await stream.close()
-        left = time.monotonic()
         await up.bill.until(lambda bill: bill[0].disconnected)
         entry = up.bill[0]
-        assert entry.disconnected_at is not None
-        assert -0.01 < entry.disconnected_at - left < 0.5
         assert not entry.finished
-        assert 4 <= entry.chunks < 60
+        assert 4 <= entry.chunks < 500
         assert entry.completion_tokens == count_tokens("tok " * (entry.chunks - 1))
         assert text_of(seen) == "tok tok tok "
 
     async def test_a_client_that_leaves_before_the_headers_is_noticed(self, up: OpenAIUpstream) -> None:
         up.script(Reply(headers_delay_s=30))
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.05)) as session:
-            with pytest.raises(TimeoutError):
-                await session.post(f"{up.base_url}/chat/completions", json={"model": "m", "messages": HELLO})
+        asked = {"model": "m", "messages": HELLO}
+        async with aiohttp.ClientSession() as session:
+            asking = asyncio.ensure_future(session.post(f"{up.base_url}/chat/completions", json=asked))
+            await up.bill.until(lambda bill: len(bill) == 1)
+            asking.cancel()
+            await asyncio.wait({asking})
         await up.bill.until(lambda bill: bill[0].disconnected)
         assert (up.bill[0].status, up.bill[0].prompt_tokens, up.bill[0].completion_tokens) == (0, 0, 0)
 
@@ -244,14 +244,24 @@ class TestProcesses:
             assert text_of(chunks) == " tok" * 20
             assert chunks[-1].usage.completion_tokens == 21
             assert [model.id for model in client.models.list()] == ["gpt-4o"]
+            counts = up.counts()
+        assert (counts["requests"], counts["streams"], counts["prompt_tokens"]) == (2, 1, 24)
+        assert (counts["finished"], counts["disconnects"]) == (2, 0)
+        assert counts["chunks"] == 1 + 23
+
+    def test_the_fast_one_notices_who_leaves(self) -> None:
+        asked: Any = {"model": "m", "messages": HELLO, "stream": True}
+        with (
+            UpstreamProcess("openai", "--fast", "--chunks", "10000", "--interval-ms", "2") as up,
+            openai.OpenAI(base_url=up.base_url, api_key="k", max_retries=0) as client,
+        ):
             stream = client.chat.completions.create(**asked)
             next(iter(stream))
             stream.close()
-            time.sleep(0.02)
-            counts = up.counts()
-        assert (counts["requests"], counts["streams"], counts["prompt_tokens"]) == (3, 2, 36)
-        assert (counts["finished"], counts["disconnects"]) == (2, 1)
-        assert 1 + 23 < counts["chunks"] < 1 + 23 + 22
+            while not (counts := up.counts())["disconnects"]:
+                time.sleep(0.02)
+        assert (counts["requests"], counts["finished"], counts["disconnects"]) == (1, 0, 1)
+        assert 0 < counts["chunks"] < 10_000
 
     async def test_the_fast_one_takes_pipelined_and_split_requests(self) -> None:
         request = b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"stream":0} '

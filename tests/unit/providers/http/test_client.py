@@ -26,8 +26,9 @@ from genai_spine.providers.http import connection
 from genai_spine.providers.http.client import Refused, Wire, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from tests.unit.providers.http.raw_server import RawServer, Then, response
+from tests.waiting import until
 
-TIMEOUTS = Timeouts(connect_s=0.3, first_token_s=0.15, between_tokens_s=0.1)
+TIMEOUTS = Timeouts(connect_s=20, first_token_s=20, between_tokens_s=20)  # a test that waits for one sets it
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 
@@ -151,7 +152,7 @@ class TestPool:
             stream = client.stream("/chat", b"{}", Call(), ServerSentEvents())
             assert await anext(stream) == [b"1"]
             await stream.aclose()
-            await asyncio.wait_for(server.closed.wait(), 1)
+            await asyncio.wait_for(server.closed.wait(), 20)
 
     async def test_a_connection_that_rested_long_is_not_used_again(
         self, wire_to: WireTo, monkeypatch: pytest.MonkeyPatch
@@ -167,7 +168,7 @@ class TestPool:
         async with RawServer([response(b"one"), Then.CLOSE], response(b"two")) as server:
             client = wire_to(server)
             assert (await client.get("/", Call())).body == b"one"
-            await asyncio.sleep(0.02)
+            await until(lambda: all(connection.closed for connection in client._idle))
             assert (await client.get("/", Call())).body == b"two"
 
     async def test_a_connection_that_was_paused_reads_again_for_the_next_call(
@@ -200,7 +201,8 @@ class TestFailures:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         async with RawServer([Then.STALL]) as server:
             # Nobody answers the TLS handshake.
-            client = Wire(Endpoint("up", server.url.replace("http:", "https:"), timeouts=TIMEOUTS))
+            limits = replace(TIMEOUTS, connect_s=0.3)
+            client = Wire(Endpoint("up", server.url.replace("http:", "https:"), timeouts=limits))
             with pytest.raises(ProviderUnavailable, match=r"no connection in 0\.3 s") as failure:
                 await client.post("/chat", b"{}", Call())
             assert failure.value.metadata["provider_code"] == "connect_timeout"
@@ -247,22 +249,23 @@ class TestClock:
                 return True
 
         async with Slow(b"") as server:
-            for ask in (drained(wire_to(server)), wire_to(server).post("/chat", b"{}", Call())):
+            hasty = wire_to(server, first_token_s=0.15)
+            for ask in (drained(hasty), hasty.post("/chat", b"{}", Call())):
                 with pytest.raises(ProviderTimeout, match=r"took more than 0\.15 s"):
                     await ask
-            assert await drained(wire_to(server, first_token_s=1.0)) == [b"1"]
+            assert await drained(wire_to(server)) == [b"1"]
 
     async def test_silence_within_a_stream_has_its_own_limit(self, wire_to: WireTo) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]) as server:
             with pytest.raises(ProviderTimeout, match=r"the next token took more than 0\.1 s") as failure:
-                await drained(wire_to(server))
+                await drained(wire_to(server, between_tokens_s=0.1))
             assert failure.value.metadata == {"provider": "up", "phase": "the next token", "timeout_s": "0.1"}
-            await asyncio.wait_for(server.closed.wait(), 1)
+            await asyncio.wait_for(server.closed.wait(), 20)
 
     async def test_a_stream_may_go_on_for_longer_than_any_single_limit(self, wire_to: WireTo) -> None:
         pieces = [chunk(b"data: %d\n\n" % number) for number in range(40)]
-        async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.01) as server:
-            client = wire_to(server, first_token_s=0.3, between_tokens_s=0.3)
+        async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
+            client = wire_to(server, first_token_s=1.0, between_tokens_s=1.0)
             assert len(await drained(client)) == 40
 
     async def test_the_whole_call_can_have_a_limit(self, wire_to: WireTo) -> None:

@@ -254,7 +254,7 @@ class TestModels:
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.models = {f"m{number}:latest": ["completion"] for number in range(9)}
-        up.defaults["/api/show"] = Reply(headers_delay_s=0.02)
+        up.defaults["/api/show"] = Reply(headers_delay_s=0.1)
         assert len(await ollama.list_models()) == 9
         shows = [entry for entry in up.bill if entry.path == "/api/show"]
         at_once = [

@@ -18,7 +18,7 @@ from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, ToolCall
 
-TIMEOUTS = Timeouts(first_token_s=1, between_tokens_s=0.2)
+TIMEOUTS = Timeouts(first_token_s=20, between_tokens_s=20)
 USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
