@@ -1,13 +1,17 @@
-"""`python -m bench`: the table of the README. `walk` counts what one call goes through."""
+"""`python -m bench`: the table of the README. `walk` counts what a call goes through; `compare` sets two
+checkouts against each other.
+"""
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import table, walk
+from bench import compare, paired, table, walk
+from bench.measures import MEASURES
 from bench.processes import ROOT
 
 
@@ -23,10 +27,17 @@ def main() -> None:
     )
     walking.add_argument("--list", action="store_true", help="print each call's files, in order")
     walking.set_defaults(run=_walk)
-    for parser in (options, walking):
+    comparing = commands.add_parser("compare", help=compare.__doc__, description=compare.__doc__)
+    comparing.add_argument("old", type=Path, help="checkout to compare with")
+    comparing.add_argument("--tree", type=Path, default=ROOT, help="the new one; default: this one")
+    comparing.add_argument("--rounds", type=int, default=7)
+    comparing.add_argument("--quick", action="store_true", help="three rounds of half as many slices")
+    comparing.add_argument("--rows", nargs="+", choices=MEASURES, help="default: all")
+    comparing.set_defaults(run=_compare)
+    for parser in (options, walking, comparing):
         parser.add_argument("--json", action="store_true", help="print JSON")
     given = options.parse_args()
-    given.run(given)
+    sys.exit(given.run(given))
 
 
 def _table(given: argparse.Namespace) -> None:
@@ -40,6 +51,15 @@ def _walk(given: argparse.Namespace) -> None:
     if given.list:
         text = f"{text}\n{walk.listed(walks)}"
     _print(given, [found.as_json() for found in walks], text)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """1 when a row is slower."""
+    trees = {"old": given.old.resolve(), "new": given.tree.resolve()}
+    rounds, share = (3, 0.5) if given.quick else (given.rounds, 1.0)
+    rows = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
+    _print(given, [row.as_json() for row in rows], paired.printed(rows))
+    return int(any(row.verdict == "slower" for row in rows))
 
 
 def _print(given: argparse.Namespace, rows: list[dict[str, Any]], text: str) -> None:
