@@ -30,8 +30,8 @@ def main() -> None:
     comparing = commands.add_parser("compare", help=compare.__doc__, description=compare.__doc__)
     comparing.add_argument("old", type=Path, help="checkout to compare with")
     comparing.add_argument("--tree", type=Path, default=ROOT, help="the new one; default: this one")
-    comparing.add_argument("--rounds", type=int, default=7)
-    comparing.add_argument("--quick", action="store_true", help="three rounds of half as many slices")
+    comparing.add_argument("--rounds", type=int, help="default: 7, or 3 if quick")
+    comparing.add_argument("--quick", action="store_true", help="half as many slices, and fewer rounds")
     comparing.add_argument("--rows", nargs="+", choices=MEASURES, help="default: all")
     comparing.set_defaults(run=_compare)
     for parser in (options, walking, comparing):
@@ -56,7 +56,7 @@ def _walk(given: argparse.Namespace) -> None:
 def _compare(given: argparse.Namespace) -> int:
     """1 when a row is slower."""
     trees = {"old": given.old.resolve(), "new": given.tree.resolve()}
-    rounds, share = (3, 0.5) if given.quick else (given.rounds, 1.0)
+    rounds, share = (given.rounds or 3, 0.5) if given.quick else (given.rounds or 7, 1.0)
     rows = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
     _print(given, [row.as_json() for row in rows], paired.printed(rows))
     return int(any(row.verdict == "slower" for row in rows))

@@ -78,9 +78,12 @@ async def _sides(trees: Mapping[str, Path], mocks: Mapping[str, Running]) -> Asy
         starts = (
             asyncio.to_thread(running.enter_context, stack(url, tree, settings)) for tree in trees.values()
         )
-        services = await asyncio.gather(*starts)
+        # Both have ended their start before one's failure ends the other.
+        services = await asyncio.gather(*starts, return_exceptions=True)
         sides = {}
         for (which, tree), service in zip(trees.items(), services, strict=True):
+            if isinstance(service, BaseException):
+                raise service
             sides[which] = side = _side(tree, service, mocks)
             running.push_async_callback(side.close)
         for side in sides.values():
