@@ -1,153 +1,69 @@
-"""`make bench`: prints a table of ratios to a direct call, all measured in one run with the ledger on.
-
-The yardstick (bench/bare.py) is a bare grpc.aio handler that forwards with aiohttp. The mock upstream,
-the load generator, Envoy and the server share the machine, so read ratios and differences.
+"""`python -m bench`: the table of the README. `walk` counts what a call goes through; `compare` sets two
+checkouts against each other.
 """
 
 import argparse
 import json
-from collections.abc import Awaitable, Callable
-from statistics import median
+import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import adapters, load, prices, routing
-from bench.processes import Running, address, process, rss_mib, stack
-from bench.targets import PATH, Rest, Typed, Yardstick, text_of
-
-PER_S = 50.0  # the modest rate
-ROUNDS = 5
-Row = dict[str, Any]
-
-
-def row(name: str, value: float, limit: float, *, least: bool = False) -> Row:
-    """least: the value must be at least the limit; otherwise at most."""
-    met = value >= limit if least else value <= limit
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "goal": f"{'>=' if least else '<='} {limit:g}",
-        "met": met,
-    }
-
-
-async def rates(bare: Yardstick, typed: Typed, rest: Rest, count: int) -> list[Row]:
-    """Rounds of all three, one after the other, so that a slow moment of the machine hits them alike."""
-    ways = {"bare": bare.unary, "grpc": typed.unary, "rest": rest.unary}
-    seen: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(ROUNDS + 1):
-        for name, call in ways.items():
-            measured = await load.rate(call, count)
-            if number:  # the first round warms up
-                seen[name].append(measured)
-    middle = {name: median(values) for name, values in seen.items()}
-    rows: list[Row] = [{"name": f"calls/s, {name}", "value": round(middle[name])} for name in ways]
-    ratios = {
-        name: median([got / base for got, base in zip(seen[name], seen["bare"], strict=True)])
-        for name in ("grpc", "rest")
-    }
-    rows.append(row("unary over gRPC, of bare", ratios["grpc"], 0.6, least=True))
-    rows.append(row("unary over REST, of bare", ratios["rest"], 0.5, least=True))
-    return rows
-
-
-async def delays(direct: Rest, ways: dict[str, Yardstick | Typed | Rest]) -> list[Row]:
-    """Each way has its rounds in turn with the direct call, so that both meet the same machine."""
-    added: dict[str, list[float]] = {name: [] for name in ways}
-    bases: list[float] = []
-    for number in range(ROUNDS + 1):
-        for name, way in ways.items():
-            base = await load.p50_ms(direct.unary, 60, PER_S)
-            over = await load.p50_ms(way.unary, 60, PER_S)
-            if number:
-                bases.append(base)
-                added[name].append(over - base)
-    return [
-        {"name": f"p50 of a direct call at {PER_S:g}/s, ms", "value": round(median(bases), 2)},
-        {"name": "added p50 by bare, ms", "value": round(median(added["bare"]), 2)},
-        row("added p50 over gRPC, ms", median(added["grpc"]), 2.5),
-        row("added p50 over REST, ms", median(added["rest"]), 3.5),
-    ]
-
-
-async def streams(direct: Rest, typed: Typed, rest: Rest) -> list[Row]:
-    """Paced streams of 200 chunks: what is added to the first one."""
-    base = await load.first_ms(direct.first_s, 15)
-    over_grpc = await load.first_ms(typed.first_s, 15)
-    over_rest = await load.first_ms(rest.first_s, 15)
-    return [
-        row("added to the first of 200 chunks over gRPC, ms", over_grpc - base, 5),
-        row("added to the first of 200 chunks over REST, ms", over_rest - base, 5),
-    ]
-
-
-async def bursts(direct: Rest, typed: Typed, rest: Rest) -> list[Row]:
-    text, events = await text_of(direct)
-    chunks = await typed.stream()
-    said = "".join(delta.content for chunk in chunks for delta in chunk.choices)
-    over_rest, _ = await text_of(rest)
-    if not said == text == over_rest:
-        raise RuntimeError("a burst lost text on its way")
-    return [row(f"messages for a burst of {events} events", len(chunks), events / 2)]
-
-
-async def memory(service: Running, typed: Typed, calls: int) -> list[Row]:
-    """RSS of the server after a tenth of the calls, when its caches are full, and after all of them."""
-    await load.rate(typed.unary, calls // 10)
-    before = rss_mib(service.server_pid)
-    await load.rate(typed.unary, calls - calls // 10)
-    after = rss_mib(service.server_pid)
-    return [
-        {"name": f"RSS after {calls // 10} calls, MiB", "value": round(before, 1)},
-        row(f"RSS growth to {calls} calls, MiB", after - before, 5),
-    ]
-
-
-async def with_service(
-    upstream: tuple[str, ...], measure: Callable[[Running, Running], Awaitable[list[Row]]]
-) -> list[Row]:
-    with (
-        process("tests.upstreams.openai", "--fast", "--port", "0", *upstream) as mock,
-        stack(f"http://{address(mock)}") as service,
-    ):
-        return await measure(mock, service)
-
-
-async def run(count: int, calls: int) -> list[Row]:
-    async def unary(mock: Running, service: Running) -> list[Row]:
-        server = Typed(str(service.said["servers"][0]))  # type: ignore[index]
-        direct, rest = Rest(address(mock)), Rest(address(service))
-        with process("bench.bare", f"http://{address(mock)}{PATH}") as yardstick:
-            rows = await rates(Yardstick(yardstick), server, rest, count)
-            rows += await delays(direct, {"bare": Yardstick(yardstick), "grpc": server, "rest": rest})
-        rows += await bursts(direct, server, rest)
-        return rows + await memory(service, server, calls)
-
-    async def paced(mock: Running, service: Running) -> list[Row]:
-        server = Typed(str(service.said["servers"][0]))  # type: ignore[index]
-        return await streams(Rest(address(mock)), server, Rest(address(service)))
-
-    rows = await with_service((), unary)
-    rows += [row(name, us, 5) for name, us in prices.measured().items()]
-    rows += [row(name, us, 30) for name, us in (await routing.measured()).items()]
-    rows += [row(name, share, 0.8, least=True) for name, share in (await adapters.measured()).items()]
-    return rows + await with_service(("--interval-ms", "2"), paced)
+from bench import compare, paired, table, walk
+from bench.measures import MEASURES
+from bench.processes import ROOT
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--count", type=int, default=2000, help="calls per round of the rates")
     options.add_argument("--calls", type=int, default=200_000, help="calls of the memory test")
-    options.add_argument("--json", action="store_true", help="print JSON")
+    options.set_defaults(run=_table)
+    commands = options.add_subparsers(title="commands")
+    walking = commands.add_parser("walk", help=walk.__doc__, description=walk.__doc__)
+    walking.add_argument(
+        "--tree", type=Path, default=ROOT, help="checkout to walk through; default: this one"
+    )
+    walking.add_argument("--list", action="store_true", help="print each call's files, in order")
+    walking.set_defaults(run=_walk)
+    comparing = commands.add_parser("compare", help=compare.__doc__, description=compare.__doc__)
+    comparing.add_argument("old", type=Path, help="checkout to compare with")
+    comparing.add_argument("--tree", type=Path, default=ROOT, help="the new one; default: this one")
+    comparing.add_argument("--rounds", type=int, help="default: 7, or 3 if quick")
+    comparing.add_argument("--quick", action="store_true", help="half as many slices, and fewer rounds")
+    comparing.add_argument("--rows", nargs="+", choices=MEASURES, help="default: all")
+    comparing.set_defaults(run=_compare)
+    for parser in (options, walking, comparing):
+        parser.add_argument("--json", action="store_true", help="print JSON")
     given = options.parse_args()
-    rows = uvloop.run(run(given.count, given.calls))
-    if given.json:
-        print(json.dumps(rows))
-        return
-    for entry in rows:
-        verdict = {True: "met", False: "NOT MET", None: ""}[entry.get("met")]
-        print(f"{entry['name']:<52}{entry['value']:>10}  {entry.get('goal', ''):<8} {verdict}")
+    sys.exit(given.run(given))
+
+
+def _table(given: argparse.Namespace) -> None:
+    rows = uvloop.run(table.run(given.count, given.calls))
+    _print(given, rows, table.printed(rows))
+
+
+def _walk(given: argparse.Namespace) -> None:
+    walks = uvloop.run(walk.walked(given.tree.resolve()))
+    text = walk.printed(walks)
+    if given.list:
+        text = f"{text}\n{walk.listed(walks)}"
+    _print(given, [found.as_json() for found in walks], text)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """1 when a row is slower."""
+    trees = {"old": given.old.resolve(), "new": given.tree.resolve()}
+    rounds, share = (given.rounds or 3, 0.5) if given.quick else (given.rounds or 7, 1.0)
+    rows = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
+    _print(given, [row.as_json() for row in rows], paired.printed(rows))
+    return int(any(row.verdict == "slower" for row in rows))
+
+
+def _print(given: argparse.Namespace, rows: list[dict[str, Any]], text: str) -> None:
+    print(json.dumps(rows) if given.json else text)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,17 @@ async def p50_ms(call: Call, count: int, per_s: float) -> float:
     return median(taken) * 1000
 
 
+async def alone_ms(call: Call, count: int) -> float:
+    """Median milliseconds of calls by one caller, one after the other."""
+
+    async def one() -> float:
+        began = perf_counter()
+        await call()
+        return perf_counter() - began
+
+    return await first_ms(one, count)
+
+
 async def first_ms(begin: Callable[[], Awaitable[float]], count: int) -> float:
     """Median milliseconds to the first piece; begin() returns the seconds of one stream."""
     return median([await begin() for _ in range(count)]) * 1000

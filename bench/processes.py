@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+ROOT = Path(__file__).parents[1]
 MODEL = "gpt-4o-mini"
-TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,37 +29,77 @@ class Running:
         pids = _children(self.process.pid)
         return next((pid for pid in pids if b"serve" in _command(pid)), self.process.pid)
 
+    def told(self, line: str) -> Any:
+        """The line of JSON that it answers on stdout to a line on stdin."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
 
 @contextmanager
-def process(*arguments: str, **environment: str) -> Iterator[Running]:
+def python(*arguments: str, tree: Path = ROOT, **environment: str) -> Iterator[Running]:
+    """A process that runs the code of `tree`, a checkout of any commit."""
     started = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **environment},
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), **environment},
     )
     try:
         line = started.stdout.readline() if started.stdout else b""
+        if not line:
+            raise RuntimeError(f"{tree}: python {' '.join(arguments)} ended before it was ready")
         yield Running(started, json.loads(line))
     finally:
+        if started.stdin:
+            started.stdin.close()
         started.send_signal(signal.SIGTERM)
         started.wait(30)
 
 
+def output(*arguments: str, tree: Path, **environment: str) -> str:
+    """Of a process that ends by itself. Raises CalledProcessError."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def process(
+    module: str, *arguments: str, tree: Path = ROOT, **environment: str
+) -> AbstractContextManager[Running]:
+    return python("-m", module, *arguments, tree=tree, **environment)
+
+
 @contextmanager
-def stack(upstream_url: str) -> Iterator[Running]:
-    """`genai-spine up` in front of the upstream, with one server process and its ledger on SQLite."""
+def stack(
+    upstream_url: str, tree: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """`genai-spine up` in front of the upstream, with one server process; settings: beside serving()'s."""
     with tempfile.TemporaryDirectory(prefix="genai-spine-bench-") as folder:
-        variables = {
-            "GENAI_OPENAI_API_KEY": "bench",
-            "GENAI_OPENAI_BASE_URL": f"{upstream_url}/v1",
-            "GENAI_DEFAULT_PROVIDER": "openai",
-            "GENAI_DATABASE_URL": os.environ.get("GENAI_DATABASE_URL")
-            or f"sqlite:///{Path(folder)}/bench.db",
-            "GENAI_DRAIN_TIMEOUT": "2",
-        }
-        with process("genai_spine", "up", "--json", "--port", "0", **variables) as running:
+        variables = serving(upstream_url, Path(folder)) | dict(settings or {})
+        with process("genai_spine", "up", "--json", "--port", "0", tree=tree, **variables) as running:
             yield running
+
+
+def serving(upstream_url: str, folder: Path) -> dict[str, str]:
+    """Settings of a server whose default provider is the upstream."""
+    return {
+        "GENAI_OPENAI_API_KEY": "bench",
+        "GENAI_OPENAI_BASE_URL": f"{upstream_url}/v1",
+        "GENAI_DEFAULT_PROVIDER": "openai",
+        "GENAI_DATABASE_URL": f"sqlite:///{folder}/bench.db",
+        "GENAI_DRAIN_TIMEOUT": "2",
+    }
 
 
 def address(running: Running) -> str:
@@ -74,8 +115,9 @@ def rss_mib(pid: int) -> float:
 
 
 def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Of all its threads that still run; in nanoseconds, where /proc/PID/stat counts in hundredths."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _children(pid: int) -> list[int]:

@@ -24,23 +24,27 @@ if TYPE_CHECKING:
 
 TEXT = "Hello there, how are you today?"
 BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": TEXT}]}).encode()
-STREAM_BODY = BODY[:-1] + b', "stream": true}'
 PATH = "/v1/chat/completions"
 
 
 class Rest:
     """HTTP/1.1 to the upstream or to Envoy, by a client that costs little itself."""
 
-    def __init__(self, netloc: str) -> None:
+    def __init__(self, netloc: str, model: str = MODEL) -> None:
         self.wire = Wire(Endpoint("bench", f"http://{netloc}"))
+        self.body = BODY.replace(MODEL.encode(), model.encode())
+        self.stream_body = self.body[:-1] + b', "stream": true}'
+
+    async def close(self) -> None:
+        await self.wire.close()
 
     async def unary(self) -> None:
-        reply = await self.wire.post(PATH, BODY, Call())
+        reply = await self.wire.post(PATH, self.body, Call())
         if reply.status != 200:
             raise RuntimeError(f"HTTP {reply.status}: {reply.body[:200]!r}")
 
     async def events(self) -> AsyncIterator[list[bytes]]:
-        async with aclosing(self.wire.stream(PATH, STREAM_BODY, Call(), ServerSentEvents())) as reads:
+        async with aclosing(self.wire.stream(PATH, self.stream_body, Call(), ServerSentEvents())) as reads:
             async for payloads in reads:
                 yield payloads
 
@@ -65,13 +69,16 @@ class Yardstick:
 class Typed:
     """Our contract over gRPC, straight to the server process."""
 
-    def __init__(self, netloc: str) -> None:
+    def __init__(self, netloc: str, model: str = MODEL) -> None:
         self.channel = grpc.aio.insecure_channel(netloc)
         self.stub: CompletionServiceAsyncStub = CompletionServiceStub(self.channel)
         part = pb.ContentPart(text=TEXT)
         self.request = pb.CreateCompletionRequest(
-            model=MODEL, messages=[pb.Message(role=pb.ROLE_USER, content=[part])]
+            model=model, messages=[pb.Message(role=pb.ROLE_USER, content=[part])]
         )
+
+    async def close(self) -> None:
+        await self.channel.close()
 
     async def unary(self) -> None:
         await self.stub.CreateCompletion(self.request)

@@ -233,7 +233,7 @@ async def test_envoy_that_is_not_ready_in_time_is_ended(
 async def test_envoy_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib
-from genai_spine.envoy import Addresses, Envoy
+from genai_spine.supervisor.envoy import Addresses, Envoy
 async def main():
     envoy = Envoy(pathlib.Path({str(tmp_path)!r}))
     await envoy.start(Addresses(port=0))
