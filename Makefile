@@ -7,7 +7,7 @@ TS := clients/typescript
 GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint generate check-generated breaking lock audit bench acceptance clean
+.PHONY: help install run test check lint generate check-generated breaking baseline lock audit bench acceptance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -55,10 +55,11 @@ check-generated: ## the committed stubs are what proto/ gives
 	@$(MAKE) -s generate
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git --no-pager diff --stat -- $(GENERATED); git status --porcelain -- $(GENERATED); echo "generated code was out of date; commit the result of 'make generate'"; exit 1; }
 
-breaking: ## proto/ keeps its promises to callers built against main
-	@git rev-parse -q --verify origin/main >/dev/null && ref=origin/main || ref=HEAD; \
-	  git cat-file -e $$ref:proto/genai_spine/v1/completion_service.proto 2>/dev/null || { echo "nothing to compare with yet"; exit 0; }; \
-	  tmp=$$(mktemp -d) && git archive $$ref proto third_party buf.yaml | tar -x -C $$tmp && $(BIN)/buf breaking --against $$tmp; rc=$$?; rm -rf $$tmp; exit $$rc
+breaking: ## proto/ keeps its promises to callers: compared with proto/baseline.binpb
+	$(BIN)/buf breaking proto --against proto/baseline.binpb
+
+baseline: ## accept breaks of the contract; each one is a line of CHANGELOG.md
+	$(BIN)/buf build proto -o proto/baseline.binpb
 
 lock: ## rewrite the lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock

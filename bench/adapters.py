@@ -19,6 +19,7 @@ from genai_spine.call import Call
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 CALLS, STREAMS = 600, 150  # a round
 WORKERS = 16
@@ -37,9 +38,11 @@ AWS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_
 
 
 def _request(model: str) -> pb.CreateCompletionRequest:
-    part = pb.ContentPart(text="Hello there, how are you today?")
+    part = message_pb2.ContentPart(text="Hello there, how are you today?")
     return pb.CreateCompletionRequest(
-        model=model, messages=[pb.Message(role=pb.ROLE_USER, content=[part])], max_tokens=1000
+        model=model,
+        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content=[part])],
+        max_tokens=1000,
     )
 
 

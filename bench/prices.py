@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import process_time
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
 COUNT = 20_000
@@ -14,7 +14,9 @@ ROUNDS = 5
 def measured() -> dict[str, float]:
     """The best of some rounds, in microseconds."""
     book = PriceBook.load()
-    usage = pb.Usage(input_tokens=1200, uncached_input_tokens=200, cache_read_tokens=1000, output_tokens=300)
+    usage = usage_pb2.Usage(
+        input_tokens=1200, uncached_input_tokens=200, cache_read_tokens=1000, output_tokens=300
+    )
     call = Execution(provider="openai", model="gpt-4o", usage=usage)
     call.answered_model = "gpt-4o-2024-08-06"
     call.create_time.GetCurrentTime()

@@ -18,15 +18,16 @@ from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.routing.strategies import Scales
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, routing_pb2
 
 COUNT = 5_000
 ROUNDS = 7
 MODELS = ("openai:gpt-4o", "anthropic:claude-sonnet-4-20250514", "groq:llama-3.3-70b-versatile")
 STRATEGIES = {
-    "in order": pb.ROUTING_STRATEGY_ORDER,
-    "by weight": pb.ROUTING_STRATEGY_WEIGHTED,
-    "by cost": pb.ROUTING_STRATEGY_COST_OPTIMIZED,
-    "balanced": pb.ROUTING_STRATEGY_BALANCED,
+    "in order": routing_pb2.ROUTING_STRATEGY_ORDER,
+    "by weight": routing_pb2.ROUTING_STRATEGY_WEIGHTED,
+    "by cost": routing_pb2.ROUTING_STRATEGY_COST_OPTIMIZED,
+    "balanced": routing_pb2.ROUTING_STRATEGY_BALANCED,
 }
 
 
@@ -46,9 +47,11 @@ class Routing:
 
     async def us(self, model: str) -> float:
         """Microseconds for a request."""
-        part = pb.ContentPart(text="Hello there, how are you today?")
+        part = message_pb2.ContentPart(text="Hello there, how are you today?")
         request = pb.CreateCompletionRequest(
-            model=model, messages=[pb.Message(role=pb.ROLE_USER, content=[part])], temperature=0.5
+            model=model,
+            messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content=[part])],
+            temperature=0.5,
         )
         begun = process_time()
         for _ in range(COUNT):

@@ -15,6 +15,7 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import Wire
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
 
@@ -72,9 +73,9 @@ class Typed:
     def __init__(self, netloc: str, model: str = MODEL) -> None:
         self.channel = grpc.aio.insecure_channel(netloc)
         self.stub: CompletionServiceAsyncStub = CompletionServiceStub(self.channel)
-        part = pb.ContentPart(text=TEXT)
+        part = message_pb2.ContentPart(text=TEXT)
         self.request = pb.CreateCompletionRequest(
-            model=model, messages=[pb.Message(role=pb.ROLE_USER, content=[part])]
+            model=model, messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content=[part])]
         )
 
     async def close(self) -> None:

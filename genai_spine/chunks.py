@@ -8,6 +8,7 @@ collect the pieces in lists and join them once.
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
@@ -216,7 +217,7 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
 
 
 def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
-    message = pb.Message(role=pb.ROLE_ASSISTANT)
+    message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT)
     if delta.content:
         message.content.add(text=delta.content)
     if delta.refusal:
@@ -236,10 +237,14 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     return choice
 
 
-def _tool_call(piece: pb.ToolCallDelta) -> pb.ToolCall:
+def _tool_call(piece: pb.ToolCallDelta) -> message_pb2.ToolCall:
     if piece.is_custom:
-        return pb.ToolCall(id=piece.id, custom=pb.CustomCall(name=piece.name, input=piece.arguments))
-    return pb.ToolCall(id=piece.id, function=pb.FunctionCall(name=piece.name, arguments=piece.arguments))
+        return message_pb2.ToolCall(
+            id=piece.id, custom=message_pb2.CustomCall(name=piece.name, input=piece.arguments)
+        )
+    return message_pb2.ToolCall(
+        id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments=piece.arguments)
+    )
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:

@@ -44,13 +44,14 @@ from genai_spine.services.document import DocumentService
 from genai_spine.services.execution import ExecutionService
 from genai_spine.services.health import HealthService
 from genai_spine.services.media import MediaService
+from genai_spine.services.model import ModelService
+from genai_spine.services.pricing import PricingService
 from genai_spine.services.prompt import PromptService
 from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
 from genai_spine.services.symbol import SymbolService
-from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import Sends
 from genai_spine.sessions.sessions import Conversations
 from genai_spine.settings import Settings
@@ -72,14 +73,15 @@ from genai_spine.v1 import (
     execution_service_pb2,
     health_service_pb2,
     media_service_pb2,
+    model_service_pb2,
     openai_service_pb2,
+    pricing_service_pb2,
     prompt_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
     symbol_service_pb2,
-    usage_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
@@ -87,14 +89,15 @@ from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer
 from genai_spine.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from genai_spine.v1.media_service_pb2_grpc import add_MediaServiceServicer_to_server
+from genai_spine.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
+from genai_spine.v1.pricing_service_pb2_grpc import add_PricingServiceServicer_to_server
 from genai_spine.v1.prompt_service_pb2_grpc import add_PromptServiceServicer_to_server
 from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServiceServicer_to_server
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
-from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
@@ -105,7 +108,8 @@ FILES = (
     provider_service_pb2,
     provider_file_service_pb2,
     provider_batch_service_pb2,
-    usage_service_pb2,
+    model_service_pb2,
+    pricing_service_pb2,
     health_service_pb2,
     document_service_pb2,
     session_service_pb2,
@@ -281,7 +285,8 @@ def _attach(
         (add_ProviderServiceServicer_to_server, providers),
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
-        (add_UsageServiceServicer_to_server, UsageService(PriceList(catalog))),
+        (add_ModelServiceServicer_to_server, ModelService(catalog)),
+        (add_PricingServiceServicer_to_server, PricingService(PriceList(catalog))),
         (
             add_ExecutionServiceServicer_to_server,
             ExecutionService(Executions(database), ExecutionHistory(database)),

@@ -24,6 +24,7 @@ from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
 from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.symbols.question import JobRules
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 Lane = Literal["cpu", "gpu", "batch"]
 # Variables that are read without GENAI_ too.
@@ -365,13 +366,15 @@ def _member(name: str, given: Any) -> Member:
     return Member(model.strip(), float(weight))
 
 
-def _strategy(name: str, given: str | None) -> "pb.RoutingStrategy | None":
+def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | None":
     if given is None:
         return None
-    known = {key.removeprefix("ROUTING_STRATEGY_").lower(): key for key in pb.RoutingStrategy.keys()[1:]}
+    known = {
+        key.removeprefix("ROUTING_STRATEGY_").lower(): key for key in routing_pb2.RoutingStrategy.keys()[1:]
+    }
     if given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
-    found: pb.RoutingStrategy = getattr(pb, known[given])
+    found: routing_pb2.RoutingStrategy = getattr(pb, known[given])
     return found
 
 

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1 import field_rules_pb2, message_pb2
 
 MAX_PROBLEMS = 20
 
@@ -257,10 +257,10 @@ def _json_problems(text: str) -> Sequence[Problem]:
 # What ties the fields of one message together, by the message's full name.
 
 IMAGE_URL = re.compile(r"https?://|data:", re.IGNORECASE)
-MUST_SPEAK = frozenset((pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER))
+MUST_SPEAK = frozenset((message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER, message_pb2.ROLE_USER))
 
 
-def _image(image: pb.ImagePart) -> Sequence[Problem]:
+def _image(image: message_pb2.ImagePart) -> Sequence[Problem]:
     source = image.WhichOneof("source")
     if source == "data" and not image.media_type:
         return [(".media_type", "is required with data")]
@@ -269,15 +269,15 @@ def _image(image: pb.ImagePart) -> Sequence[Problem]:
     return ()
 
 
-def _message(message: pb.Message) -> Sequence[Problem]:
+def _message(message: message_pb2.Message) -> Sequence[Problem]:
     role = message.role
     if role in MUST_SPEAK:
         return () if message.content else [(".content", "is required")]
-    if role == pb.ROLE_ASSISTANT and not (message.content or message.tool_calls):
+    if role == message_pb2.ROLE_ASSISTANT and not (message.content or message.tool_calls):
         return [(".content", "is required unless tool_calls is set")]
-    if role == pb.ROLE_TOOL and not message.tool_call_id:
+    if role == message_pb2.ROLE_TOOL and not message.tool_call_id:
         return [(".tool_call_id", "is required for ROLE_TOOL")]
-    if role == pb.ROLE_FUNCTION and not message.name:
+    if role == message_pb2.ROLE_FUNCTION and not message.name:
         return [(".name", "is required for ROLE_FUNCTION")]
     return ()
 
@@ -309,7 +309,7 @@ def _tools(request: pb.CreateCompletionRequest) -> Iterator[Problem]:
         elif kind and name:
             kinds[name] = kind
     choice = request.tool_choice
-    if choice.mode == pb.ToolChoice.MODE_REQUIRED and not request.tools:
+    if choice.mode == message_pb2.ToolChoice.MODE_REQUIRED and not request.tools:
         yield ".tools", "is required for MODE_REQUIRED"
     if choice.HasField("function_name") and choice.HasField("custom_name"):
         yield ".tool_choice.custom_name", "excludes function_name"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 INPUT_FIELDS = (
     "uncached_input_tokens",
@@ -40,9 +40,9 @@ def today() -> None:
     CLOCK.set(2026, 11, 21, 12, 0)
 
 
-def usage_of(**buckets: int) -> pb.Usage:
+def usage_of(**buckets: int) -> usage_pb2.Usage:
     """Usage with the totals that its buckets sum to."""
-    usage = pb.Usage(**buckets)
+    usage = usage_pb2.Usage(**buckets)
     usage.input_tokens = sum(getattr(usage, field) for field in INPUT_FIELDS)
     usage.output_tokens = sum(getattr(usage, field) for field in OUTPUT_FIELDS)
     usage.total_tokens = usage.input_tokens + usage.output_tokens

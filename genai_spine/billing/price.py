@@ -12,9 +12,8 @@ from decimal import Decimal
 from operator import mul
 from typing import NamedTuple
 
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
-from genai_spine.v1 import usage_service_pb2 as usage_pb
+from genai_spine.v1 import pricing_service_pb2 as usage_pb
+from genai_spine.v1 import usage_pb2
 
 TICKS_PER_USD = 10**10
 MILLION = 1_000_000
@@ -103,7 +102,7 @@ class Price:
         """US dollars for 1,000,000 visible output tokens, before any tier; None for embeddings."""
         return self._usd(OUTPUT)
 
-    def ticks(self, usage: pb.Usage, units: execution_pb2.UnitUsage | None = None) -> int | None:
+    def ticks(self, usage: usage_pb2.Usage, units: usage_pb2.UnitUsage | None = None) -> int | None:
         """The cost of what a call consumed; None when there is no price for something of it.
 
         Where a row has a price per token, tokens are what is billed, and images or sound beside them count
@@ -157,7 +156,7 @@ class Price:
                     break
         return sum(map(mul, counts, rates))
 
-    def _units(self, units: execution_pb2.UnitUsage) -> tuple[int, bool]:
+    def _units(self, units: usage_pb2.UnitUsage) -> tuple[int, bool]:
         """Grains, and whether anything of it has a price."""
         audio_ms = max(units.audio_ms, self.least_audio_ms) if units.audio_ms else 0
         sold = (
@@ -177,7 +176,7 @@ def _dollars(rate: int, counts: int) -> Decimal:
     return Decimal(rate * counts) / (GRAINS_PER_USD * MILLION)
 
 
-def _counts(usage: pb.Usage) -> tuple[int, ...]:
+def _counts(usage: usage_pb2.Usage) -> tuple[int, ...]:
     """The tokens of each bucket.
 
     Tokens that the totals have beyond their buckets count as uncached input and visible output: usage that

@@ -20,8 +20,7 @@ from genai_prices.types import Provider
 
 from genai_spine.billing.price import TICKS_PER_USD, OwnPrice, Price
 from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 
 # A known name covers a longer one when the rest starts with one of these: "gpt-4o" covers "gpt-4o-2024",
 # not "gpt-4omega"; "gpt-5" does not cover "gpt-5.9".
@@ -112,11 +111,11 @@ class PriceBook:
         self,
         provider: str,
         model: str,
-        usage: pb.Usage,
+        usage: usage_pb2.Usage,
         *,
         local: bool = False,
         service_tier: str | None = None,
-    ) -> pb.Cost:
+    ) -> usage_pb2.Cost:
         """What tokens cost now; price_known is false, with 0 ticks, when the book cannot tell.
 
         local: the model runs on the operator's machines, where it costs nothing unless the operator's own
@@ -126,14 +125,14 @@ class PriceBook:
         price = self._price(provider, model, service_tier, False, self._minute())
         return self._cost(price, usage, None, local)
 
-    def ticks(self, provider: str, model: str, usage: pb.Usage, *, local: bool = False) -> int | None:
+    def ticks(self, provider: str, model: str, usage: usage_pb2.Usage, *, local: bool = False) -> int | None:
         """As cost(), and only the number; None when the book cannot tell."""
         price = self._price(provider, model, None, False, self._minute())
         if local and (price is None or price.source != "overrides"):
             return 0
         return None if price is None else price.ticks(usage)
 
-    def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> pb.Cost:
+    def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
         """What a call costs that consumed `usage` and `units`, by the prices of the time it was made.
 
         The model that answered is looked up first, then the one that was asked for. local: as in cost().
@@ -165,14 +164,14 @@ class PriceBook:
         return found
 
     def _cost(
-        self, price: Price | None, usage: pb.Usage, units: execution_pb2.UnitUsage | None, local: bool
-    ) -> pb.Cost:
+        self, price: Price | None, usage: usage_pb2.Usage, units: usage_pb2.UnitUsage | None, local: bool
+    ) -> usage_pb2.Cost:
         if local and (price is None or not price.is_operators):
-            return pb.Cost(price_known=True, is_free=True, price_book=self.version)
+            return usage_pb2.Cost(price_known=True, is_free=True, price_book=self.version)
         ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:
-            return pb.Cost(price_book=self.version)
-        return pb.Cost(
+            return usage_pb2.Cost(price_book=self.version)
+        return usage_pb2.Cost(
             cost_usd=ticks / TICKS_PER_USD,  # of two integers: the nearest double
             cost_ticks=ticks,
             price_known=True,

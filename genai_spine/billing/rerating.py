@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.store.executions import Executions, Scope
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
 BATCH = 500  # rows of one transaction
@@ -77,7 +77,7 @@ async def rerate(
     return outcome
 
 
-def _rated(book: PriceBook, row: Execution, outcome: Outcome) -> pb.Cost | None:
+def _rated(book: PriceBook, row: Execution, outcome: Outcome) -> usage_pb2.Cost | None:
     """The row's cost by the book, counted; None: the book cannot tell."""
     line = outcome.lines.setdefault((row.provider, row.model), Line())
     line.rows += 1

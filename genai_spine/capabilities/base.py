@@ -22,6 +22,7 @@ from genai_spine.tokens.context_window import check_context
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -232,7 +233,7 @@ def _settle_content(request: Any) -> None:
 
 def _bare(whole: Piece, limits: Limits) -> completions.CreateCompletionRequest:
     """What is asked about, without the prompt: less than what would be sent."""
-    message = completions.Message(role=completions.ROLE_USER)
+    message = message_pb2.Message(role=message_pb2.ROLE_USER)
     message.content.add(text=whole.text)
     message.content.add(text=whole.other)
     return completions.CreateCompletionRequest(
@@ -243,8 +244,8 @@ def _bare(whole: Piece, limits: Limits) -> completions.CreateCompletionRequest:
 def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
     """At the end of the instructions."""
     first = request.messages[0]
-    if first.role != completions.ROLE_SYSTEM:
-        request.messages.insert(0, completions.Message(role=completions.ROLE_SYSTEM))
+    if first.role != message_pb2.ROLE_SYSTEM:
+        request.messages.insert(0, message_pb2.Message(role=message_pb2.ROLE_SYSTEM))
         request.messages[0].content.add(text=hint)
     else:
         first.content[-1].text += f"\n\n{hint}"

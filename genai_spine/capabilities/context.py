@@ -21,7 +21,7 @@ from genai_spine.errors import (
 )
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, message_pb2
 
 TICKS_PER_USD = 10**10
 Request = completions.CreateCompletionRequest
@@ -38,7 +38,7 @@ class Filled(Protocol):
     """A prompt with its variables filled in."""
 
     @property
-    def messages(self) -> list[completions.Message]: ...
+    def messages(self) -> list[message_pb2.Message]: ...
 
     @property
     def purpose(self) -> execution_pb2.Execution:

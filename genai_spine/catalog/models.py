@@ -14,8 +14,7 @@ from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, S
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Route, Router
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import provider_service_pb2
+from genai_spine.v1 import model_service_pb2, provider_service_pb2
 
 ASK_S = 5.0  # a provider that does not list its models within this is left out
 FRESH_S = 30.0  # a list is asked for again after this
@@ -28,9 +27,11 @@ class Catalog:
     def __init__(self, router: Router, prices: PriceBook) -> None:
         self.router = router
         self.prices = prices
-        self._lists: dict[str, tuple[float, list[pb.Model]]] = {}
+        self._lists: dict[str, tuple[float, list[model_service_pb2.Model]]] = {}
 
-    async def page(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+    async def page(
+        self, request: model_service_pb2.ListModelsRequest
+    ) -> model_service_pb2.ListModelsResponse:
         """Errors: InvalidRequest (unknown provider, bad page token)."""
         providers = self.router.providers
         if request.provider:
@@ -45,12 +46,14 @@ class Catalog:
         models = sorted((model for models in lists for model in models or ()), key=lambda model: model.id)
         rest = [model for model in models if model.id > after]
         size = request.page_size or PAGE
-        response = pb.ListModelsResponse(object="list", data=rest[:size], unreachable_providers=missing)
+        response = model_service_pb2.ListModelsResponse(
+            object="list", data=rest[:size], unreachable_providers=missing
+        )
         if len(rest) > size:
             response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].id.encode()).decode()
         return response
 
-    async def model(self, name: str) -> pb.Model:
+    async def model(self, name: str) -> model_service_pb2.Model:
         """The model that `name` leads to. Errors: ModelNotFound, and those of its provider."""
         route = self.router.resolve("", name)
         for model in await self._models(route.provider):
@@ -83,7 +86,7 @@ class Catalog:
         self._lists.pop(provider.name, None)  # it will have one model more
         return provider.pull(request.model, call)
 
-    async def _listed(self, provider: Provider) -> list[pb.Model] | None:
+    async def _listed(self, provider: Provider) -> list[model_service_pb2.Model] | None:
         try:
             return await self._models(provider)
         except SpineError as error:
@@ -91,14 +94,14 @@ class Catalog:
                 log.warning("models_not_listed", provider=provider.name, cause=str(error))
             return None
 
-    async def _models(self, provider: Provider) -> list[pb.Model]:
+    async def _models(self, provider: Provider) -> list[model_service_pb2.Model]:
         since, models = self._lists.get(provider.name, (-FRESH_S, []))
         if monotonic() - since >= FRESH_S:
             models = [self._described(provider, model) for model in await _in_time(provider)]
             self._lists[provider.name] = (monotonic(), models)
         return models
 
-    def _described(self, provider: Provider, model: pb.Model) -> pb.Model:
+    def _described(self, provider: Provider, model: model_service_pb2.Model) -> model_service_pb2.Model:
         """The upstream's entry with our id, and what the price book knows."""
         model.name, model.object, model.provider = model.id, "model", provider.name
         model.id = self.router.id_of(Route(provider, model.name))
@@ -113,12 +116,12 @@ class Catalog:
         return model
 
 
-def _price(model: pb.Model, given_per_1m: Decimal, made_per_1m: Decimal) -> None:
+def _price(model: model_service_pb2.Model, given_per_1m: Decimal, made_per_1m: Decimal) -> None:
     model.input_cost_per_1k, model.output_cost_per_1k = float(given_per_1m / 1000), float(made_per_1m / 1000)
     model.pricing.input_per_1m, model.pricing.output_per_1m = float(given_per_1m), float(made_per_1m)
 
 
-async def _in_time(provider: Provider) -> list[pb.Model]:
+async def _in_time(provider: Provider) -> list[model_service_pb2.Model]:
     try:
         return await asyncio.wait_for(provider.list_models(), ASK_S)
     except TimeoutError:

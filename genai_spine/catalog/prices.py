@@ -12,8 +12,8 @@ from genai_spine.billing.price import Price
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import usage_service_pb2 as usage_pb
+from genai_spine.v1 import pricing_service_pb2 as usage_pb
+from genai_spine.v1 import usage_pb2
 
 PAGE = 1000
 AT_ONCE = 100  # prices that are turned into JSON before other calls get their turn
@@ -78,7 +78,7 @@ class PriceList:
         if cached > given:
             raise InvalidFields([("cached_input_tokens", f"must be at most the input tokens, {given}")])
         found = await self._find(request.model)
-        usage = pb.Usage(
+        usage = usage_pb2.Usage(
             input_tokens=given,
             uncached_input_tokens=given - cached,
             cache_read_tokens=cached,

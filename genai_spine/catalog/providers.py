@@ -11,6 +11,7 @@ from genai_spine.providers.base import Provider
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 DEFAULT_PRIORITY = 100
 MAX_FALLBACKS = 3
@@ -76,7 +77,7 @@ class CapabilityRegistry:
     def offers(
         self,
         capability: int,
-        tier: int = completion.QUALITY_TIER_UNSPECIFIED,
+        tier: int = routing_pb2.QUALITY_TIER_UNSPECIFIED,
         exclude: Collection[str] = (),
         *,
         available_only: bool = True,
@@ -168,7 +169,10 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
     for capability, usd in PER_MINUTE.get(provider.name, {}).items():
         offer = info.capabilities.add(capability=capability, provider_name=provider.name)
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
-        offer.quality_tier, offer.priority = completion.QUALITY_TIER_STANDARD, _priority(provider, capability)
+        offer.quality_tier, offer.priority = (
+            routing_pb2.QUALITY_TIER_STANDARD,
+            _priority(provider, capability),
+        )
     return info
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import grpc
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import provider_service_pb2
+from genai_spine.v1 import message_pb2, model_service_pb2, provider_service_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
+from genai_spine.v1.model_service_pb2_grpc import ModelServiceStub
 from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class Client:
         self.address = address
         self.request = pb.CreateCompletionRequest(model=model, max_tokens=max_tokens)
         if system:
-            self.request.messages.add(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=system)])
+            self.request.messages.add(
+                role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=system)]
+            )
 
     async def chat(self, text: str, *, as_json: bool) -> None:
         """One question, or a conversation when there is none to begin with."""
@@ -44,13 +47,13 @@ class Client:
             while line := await asyncio.to_thread(_asked):
                 await self._turn(stub, line, as_json)
 
-    async def models(self, provider: str | None) -> pb.ListModelsResponse:
+    async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
         """All pages in one."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
-            stub = CompletionServiceStub(channel)
-            request = pb.ListModelsRequest(provider=provider)
-            whole: pb.ListModelsResponse = await stub.ListModels(request)
+            stub = ModelServiceStub(channel)
+            request = model_service_pb2.ListModelsRequest(provider=provider)
+            whole: model_service_pb2.ListModelsResponse = await stub.ListModels(request)
             while whole.next_page_token:
                 request.page_token = whole.next_page_token
                 page = await stub.ListModels(request)
@@ -75,7 +78,7 @@ class Client:
                 yield step
 
     async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
-        self.request.messages.add(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+        self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
         said, last = "", pb.CompletionChunk()
         async for chunk in stub.StreamCompletion(self.request):
             last = chunk
@@ -83,7 +86,9 @@ class Client:
                 said += delta.content
                 if not as_json:
                     print(delta.content, end="", flush=True)
-        self.request.messages.add(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text=said)])
+        self.request.messages.add(
+            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=said)]
+        )
         if as_json:
             print(json.dumps(_summary(said, last)))
         else:

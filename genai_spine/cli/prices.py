@@ -18,7 +18,7 @@ from genai_spine.catalog.prices import entry
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
-from genai_spine.v1 import usage_service_pb2 as pb
+from genai_spine.v1 import pricing_service_pb2 as pb
 
 UNITS = {
     pb.PRICE_UNIT_AUDIO_SECOND: "a second of sound",

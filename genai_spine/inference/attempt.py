@@ -23,7 +23,7 @@ from genai_spine.inference.failover import Turn
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Attempt:
         self.model = ""  # as the provider reports it
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
-        self._usage: pb.Usage | None = None
+        self._usage: usage_pb2.Usage | None = None
         self._said = counts.Said()
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
@@ -102,7 +102,7 @@ class Attempt:
         async with aclosing(cast(AsyncGenerator[pb.CompletionChunk], chunks)) as arriving:
             async for chunk in arriving:
                 if chunk.HasField("usage"):
-                    self._usage = pb.Usage()
+                    self._usage = usage_pb2.Usage()
                     self._usage.CopyFrom(chunk.usage)
                     chunk.ClearField("usage")
                 if not chunk.choices:
@@ -114,7 +114,7 @@ class Attempt:
 
     async def finished(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; the last chunk, with usage and cost."""
-        usage = self._used(self._estimated(pb.PROVENANCE_ESTIMATED))
+        usage = self._used(self._estimated(usage_pb2.PROVENANCE_ESTIMATED))
         self._succeeded()
         last = self.stamped(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
@@ -130,7 +130,7 @@ class Attempt:
                 if chunk.HasField("units"):
                     execution.units.CopyFrom(chunk.units)
                 if chunk.HasField("usage"):
-                    self._usage = pb.Usage()
+                    self._usage = usage_pb2.Usage()
                     self._usage.CopyFrom(chunk.usage)
                 if not chunk.data:
                     continue
@@ -143,7 +143,7 @@ class Attempt:
 
     async def silent(self) -> media.SpeechChunk:
         """Settles sound that came to its end; the last chunk, with usage, units and cost."""
-        execution, usage = self.execution, self._usage or pb.Usage()
+        execution, usage = self.execution, self._usage or usage_pb2.Usage()
         self._succeeded()
         last = media.SpeechChunk(usage=usage, cost=self._price(usage), units=execution.units)
         last.request_id, last.execution_id = self.call.request_id, execution.id
@@ -190,7 +190,7 @@ class Attempt:
             if worked and self._said and self._usage is None:  # text to be counted is worth an encoding
                 await Measure.of(self.request.model)
         finally:  # also when the caller goes away meanwhile
-            nothing = counts.usage(0, 0, output=pb.PROVENANCE_ESTIMATED)
+            nothing = counts.usage(0, 0, output=usage_pb2.PROVENANCE_ESTIMATED)
             self._price(self._used(self._partial()) if worked else self._usage or nothing)
             booked = self._close()
         await booked
@@ -231,7 +231,7 @@ class Attempt:
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
 
-    def _used(self, estimated: pb.Usage) -> pb.Usage:
+    def _used(self, estimated: usage_pb2.Usage) -> usage_pb2.Usage:
         """What the provider reported; where it told only the input, the output is the estimated one."""
         if self._usage is None:
             return estimated
@@ -242,24 +242,26 @@ class Attempt:
         self._usage.total_tokens = self._usage.input_tokens + self._usage.output_tokens
         return self._usage
 
-    def _estimated(self, output: pb.Provenance) -> pb.Usage:
+    def _estimated(self, output: usage_pb2.Provenance) -> usage_pb2.Usage:
         request = self.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return counts.usage(counts.estimate_inputs(request), 0, output=output)
         if not isinstance(request, pb.CreateCompletionRequest):  # images and sound are not estimated
-            unknown = pb.PROVENANCE_UNKNOWN
-            return pb.Usage(input_provenance=unknown, output_provenance=unknown)
+            unknown = usage_pb2.PROVENANCE_UNKNOWN
+            return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
         measure = Measure.at_hand(request.model)
         return self._said.usage(counts.tally(request, measure).tokens, measure, output)
 
-    def _partial(self) -> pb.Usage:
+    def _partial(self) -> usage_pb2.Usage:
         """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
         request = self.request
         if isinstance(request, media.CreateSpeechRequest) and self.turn.delivered:
             self.execution.units.characters = len(request.input)  # billed, however little was heard
-        return self._estimated(pb.PROVENANCE_PARTIAL_STREAM if self._said else pb.PROVENANCE_UNKNOWN)
+        return self._estimated(
+            usage_pb2.PROVENANCE_PARTIAL_STREAM if self._said else usage_pb2.PROVENANCE_UNKNOWN
+        )
 
-    def _price(self, usage: pb.Usage) -> pb.Cost:
+    def _price(self, usage: usage_pb2.Usage) -> usage_pb2.Cost:
         """Puts usage and cost on the books; by the model that answered, else by the one asked for."""
         execution = self.execution
         execution.usage.CopyFrom(usage)
@@ -268,8 +270,12 @@ class Attempt:
         if self.service_tier:
             execution.service_tier = self.service_tier
         cost = self.prices.rate(execution, local=self.turn.provider.local)
-        if usage.input_provenance == pb.PROVENANCE_UNKNOWN and not usage.total_tokens and not cost.is_free:
-            cost = pb.Cost(price_book=cost.price_book)  # of what nobody counted
+        if (
+            usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
+            and not usage.total_tokens
+            and not cost.is_free
+        ):
+            cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
         execution.cost.CopyFrom(cost)
         return cost
 

@@ -18,8 +18,8 @@ from genai_spine.errors import NotFound
 from genai_spine.providers.base import Provider
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb
-from genai_spine.v1.completion_service_pb2 import Cost
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
+from genai_spine.v1.usage_pb2 import Cost
 
 ENDED = (pb.BATCH_STATE_COMPLETED, pb.BATCH_STATE_EXPIRED, pb.BATCH_STATE_CANCELLED)
 TOGETHER = 500  # rows that may wait for the database at a time

@@ -12,6 +12,7 @@ from typing import Any
 from genai_spine.inference.attempt import Order
 from genai_spine.routing.router import Route
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 WAITING = 64  # chunks of all calls together that wait for the caller
 
@@ -119,9 +120,9 @@ def _end(ends: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
     return last
 
 
-def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[pb.Usage, pb.Cost]:
+def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[usage_pb2.Usage, usage_pb2.Cost]:
     """Usage and cost of several answers together; provenance is the last one's."""
-    total, cost = pb.Usage(), pb.Cost(price_known=True, is_free=True)
+    total, cost = usage_pb2.Usage(), usage_pb2.Cost(price_known=True, is_free=True)
     for answer in answers:
         for field, value in answer.usage.ListFields():
             added = value if field.enum_type else getattr(total, field.name) + value

@@ -7,6 +7,7 @@ from genai_spine.providers.base import Provider
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 
 class Counter:
@@ -39,4 +40,4 @@ async def _count(
             response.input_tokens = await provider.count_tokens(request, call)
         except UnsupportedOperation:
             return
-        response.counter, response.provenance = "provider", pb.PROVENANCE_PROVIDER_REPORTED
+        response.counter, response.provenance = "provider", usage_pb2.PROVENANCE_PROVIDER_REPORTED

@@ -29,6 +29,7 @@ from genai_spine.tokens import counts
 from genai_spine.tokens.context_window import check_context, truncate
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import usage_pb2
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 R = TypeVar("R", bound=Request)
@@ -122,7 +123,7 @@ class Inference:
             response = await attempt.turn.provider.embed(request, call)
             if not response.HasField("usage"):
                 given = counts.estimate_inputs(request)
-                response.usage.CopyFrom(counts.usage(given, 0, output=pb.PROVENANCE_ESTIMATED))
+                response.usage.CopyFrom(counts.usage(given, 0, output=usage_pb2.PROVENANCE_ESTIMATED))
             return response
 
         order = Order("embeddings", request, request.model, call)
@@ -333,10 +334,10 @@ async def _end(attempt: Attempt, error: BaseException) -> None:
         attempt.cancelled()  # the caller went away, or another call was faster
 
 
-def _estimated(request: pb.CreateCompletionRequest, completion: pb.Completion) -> pb.Usage:
+def _estimated(request: pb.CreateCompletionRequest, completion: pb.Completion) -> usage_pb2.Usage:
     return counts.usage(
         counts.estimate_input(request),
         counts.estimate_answer(completion),
         counts.estimate_reasoning(completion),
-        output=pb.PROVENANCE_ESTIMATED,
+        output=usage_pb2.PROVENANCE_ESTIMATED,
     )

@@ -17,6 +17,7 @@ from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 MOST_STARTS = 200  # of JSON in prose that are tried
 THINKING = "<think>"
@@ -51,10 +52,10 @@ def repair_request(request: Request, answer_text: str, problem: str) -> Request:
     again.ClearField("choice_count")
     if request.HasField("prompt"):
         again.ClearField("prompt")
-        again.messages.add(role=pb.ROLE_USER).content.add(text=request.prompt.text)
+        again.messages.add(role=message_pb2.ROLE_USER).content.add(text=request.prompt.text)
     if answer_text:
-        again.messages.add(role=pb.ROLE_ASSISTANT).content.add(text=answer_text)
-    again.messages.add(role=pb.ROLE_USER).content.add(
+        again.messages.add(role=message_pb2.ROLE_ASSISTANT).content.add(text=answer_text)
+    again.messages.add(role=message_pb2.ROLE_USER).content.add(
         text=f"That answer cannot be used: {problem}. Answer again with the corrected JSON only."
     )
     return again

@@ -6,6 +6,7 @@ from genai_spine.errors import UnsupportedOption
 from genai_spine.json_schema.rewrite import is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 Request = pb.CreateCompletionRequest
 
@@ -40,8 +41,11 @@ def with_instruction(request: Request, options: Container[str]) -> Request:
                 option="a JSON Schema for a prompt of token ids",
             )
         told.prompt.text = f"{words}\n\n{request.prompt.text}"
-    elif request.messages[0].role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER):
+    elif request.messages[0].role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
         told.messages[0].content.add(text=f"\n\n{words}")
     else:
-        told.messages.insert(0, pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=words)]))
+        told.messages.insert(
+            0,
+            message_pb2.Message(role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=words)]),
+        )
     return told

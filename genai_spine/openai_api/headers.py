@@ -6,7 +6,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.call import Call
 from genai_spine.http_answer import carrying
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -20,7 +20,7 @@ class Answered(Protocol):
     @property
     def provider(self) -> str: ...
     @property
-    def cost(self) -> pb.Cost: ...
+    def cost(self) -> usage_pb2.Cost: ...
 
 
 def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True) -> None:

@@ -41,24 +41,29 @@ from genai_spine.openai_api.schemas import (
     Texts,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 T = TypeVar("T", bound=Struct)
 S = TypeVar("S")
 AT = re.compile(r" - at `\$\.?(.*?)`$")
 ROLES = {
-    "system": pb.ROLE_SYSTEM,
-    "developer": pb.ROLE_DEVELOPER,
-    "user": pb.ROLE_USER,
-    "assistant": pb.ROLE_ASSISTANT,
-    "tool": pb.ROLE_TOOL,
-    "function": pb.ROLE_FUNCTION,
+    "system": message_pb2.ROLE_SYSTEM,
+    "developer": message_pb2.ROLE_DEVELOPER,
+    "user": message_pb2.ROLE_USER,
+    "assistant": message_pb2.ROLE_ASSISTANT,
+    "tool": message_pb2.ROLE_TOOL,
+    "function": message_pb2.ROLE_FUNCTION,
 }
 MODES = {
-    "none": pb.ToolChoice.MODE_NONE,
-    "auto": pb.ToolChoice.MODE_AUTO,
-    "required": pb.ToolChoice.MODE_REQUIRED,
+    "none": message_pb2.ToolChoice.MODE_NONE,
+    "auto": message_pb2.ToolChoice.MODE_AUTO,
+    "required": message_pb2.ToolChoice.MODE_REQUIRED,
 }
-DETAILS = {"auto": pb.IMAGE_DETAIL_AUTO, "low": pb.IMAGE_DETAIL_LOW, "high": pb.IMAGE_DETAIL_HIGH}
+DETAILS = {
+    "auto": message_pb2.IMAGE_DETAIL_AUTO,
+    "low": message_pb2.IMAGE_DETAIL_LOW,
+    "high": message_pb2.IMAGE_DETAIL_HIGH,
+}
 EFFORTS = {
     "none": pb.REASONING_EFFORT_NONE,
     "minimal": pb.REASONING_EFFORT_MINIMAL,
@@ -114,7 +119,7 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
         if message.function_call:
             before_tools = into.tool_calls[-1].id
         elif message.role == "function" and before_tools:
-            into.role, into.tool_call_id, before_tools = pb.ROLE_TOOL, before_tools, ""
+            into.role, into.tool_call_id, before_tools = message_pb2.ROLE_TOOL, before_tools, ""
             into.ClearField("name")
     if chat.max_completion_tokens is not None:
         request.max_tokens = count("max_completion_tokens", chat.max_completion_tokens)
@@ -228,7 +233,7 @@ def _source(into: pb.TextPrompt | pb.EmbeddingInput, text: str | list[int]) -> N
         into.tokens.tokens.extend(count("token", token) for token in text)
 
 
-def _message(into: pb.Message, message: ChatMessage, number: int) -> None:
+def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> None:
     into.role = ROLES[message.role]
     if isinstance(message.content, str):
         into.content.add(text=message.content)
@@ -242,18 +247,20 @@ def _message(into: pb.Message, message: ChatMessage, number: int) -> None:
         into.tool_call_id = message.tool_call_id
     for call in message.tool_calls or ():
         if isinstance(call, FunctionToolCall):
-            called = pb.FunctionCall(name=call.function.name, arguments=call.function.arguments)
+            called = message_pb2.FunctionCall(name=call.function.name, arguments=call.function.arguments)
             into.tool_calls.add(id=call.id, function=called)
         else:
             into.tool_calls.add(
-                id=call.id, custom=pb.CustomCall(name=call.custom.name, input=call.custom.input)
+                id=call.id, custom=message_pb2.CustomCall(name=call.custom.name, input=call.custom.input)
             )
     if call_before_tools := message.function_call:
-        function = pb.FunctionCall(name=call_before_tools.name, arguments=call_before_tools.arguments)
+        function = message_pb2.FunctionCall(
+            name=call_before_tools.name, arguments=call_before_tools.arguments
+        )
         into.tool_calls.add(id=f"call_{number}", function=function)
 
 
-def _part(into: pb.ContentPart, part: Part) -> None:
+def _part(into: message_pb2.ContentPart, part: Part) -> None:
     if isinstance(part, TextPart):
         into.text = part.text
     elif isinstance(part, ImagePart):
@@ -289,7 +296,7 @@ def _tools(request: pb.CreateCompletionRequest, chat: Chat) -> None:
         _tool_choice(request.tool_choice, choice)
 
 
-def _function(into: pb.FunctionTool, function: Function) -> None:
+def _function(into: message_pb2.FunctionTool, function: Function) -> None:
     into.name = function.name
     if function.description is not None:
         into.description = function.description
@@ -299,7 +306,7 @@ def _function(into: pb.FunctionTool, function: Function) -> None:
         into.strict = function.strict
 
 
-def _tool_choice(into: pb.ToolChoice, choice: object) -> None:
+def _tool_choice(into: message_pb2.ToolChoice, choice: object) -> None:
     if isinstance(choice, str):
         into.mode = MODES[choice]
     elif isinstance(choice, AllowedChoice):

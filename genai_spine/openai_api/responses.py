@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from genai_spine.inference.choices import summed
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
 FINISH_REASONS = {
     pb.FINISH_REASON_STOP: "stop",
@@ -136,7 +137,7 @@ def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> byt
     )
 
 
-def usage(counts: pb.Usage, cost: pb.Cost) -> dict[str, Any]:
+def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
     """prompt_tokens hold the cached ones, completion_tokens the reasoning, as OpenAI counts."""
     return {
         "prompt_tokens": counts.input_tokens,
@@ -157,15 +158,15 @@ def usage(counts: pb.Usage, cost: pb.Cost) -> dict[str, Any]:
         },
         "cost_usd": cost.cost_usd,
         "price_known": cost.price_known,
-        "provenance": pb.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
+        "provenance": usage_pb2.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
     }
 
 
-def said(message: pb.Message) -> str:
+def said(message: message_pb2.Message) -> str:
     return "".join(part.text for part in message.content)
 
 
-def _message(message: pb.Message, before_tools: bool) -> dict[str, Any]:
+def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
     refusal = "".join(part.refusal for part in message.content) or None
     words = said(message)
     body: dict[str, Any] = {
@@ -184,7 +185,7 @@ def _message(message: pb.Message, before_tools: bool) -> dict[str, Any]:
     return body
 
 
-def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
+def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
     if call.HasField("custom"):
         return {
             "id": call.id,

@@ -12,6 +12,7 @@ from msgspec import Raw
 from genai_spine.inference.choices import summed
 from genai_spine.openai_api.responses import DONE, answer_id, encode, finish, logprobs, text_logprobs, usage
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 
 class Frames(ABC):
@@ -47,7 +48,7 @@ class Frames(ABC):
         reason = encode(finish_reason)
         return b'%b{"index":%d,%b,"finish_reason":%b}]%b' % (self._head, index, body, reason, self._tail)
 
-    def _usage(self, counts: pb.Usage, cost: pb.Cost) -> bytes:
+    def _usage(self, counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> bytes:
         return self._head + b'],"usage":' + encode(usage(counts, cost)) + b"}\n\n"
 
 

@@ -12,7 +12,7 @@ from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, 
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import Filled, Prompts
-from genai_spine.v1 import completion_service_pb2
+from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 LONGEST_METADATA = 16_000  # characters of JSON
@@ -177,7 +177,7 @@ def _set_format(
         completion.response_format.kind = completion_service_pb2.ResponseFormat.KIND_JSON_OBJECT
         said = (part.text for message in completion.messages for part in message.content)
         if not any("json" in text.lower() for text in said):  # without the word, OpenAI refuses
-            instruction = completion_service_pb2.Message(role=completion_service_pb2.ROLE_SYSTEM)
+            instruction = message_pb2.Message(role=message_pb2.ROLE_SYSTEM)
             instruction.content.add(text=JSON_INSTRUCTION)
             completion.messages.insert(0, instruction)
 

@@ -17,7 +17,7 @@ from genai_spine.errors import InvalidPromptVariables, PromptNotFound
 from genai_spine.prompts import variables as values_of
 from genai_spine.prompts.templates import Templates
 from genai_spine.store.prompts import LATEST, Changes, PromptRows
-from genai_spine.v1 import completion_service_pb2, prompt_service_pb2
+from genai_spine.v1 import completion_service_pb2, message_pb2, prompt_service_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
 PRODUCTION = "production"  # the label that is used, where it is set, when a caller names no version
@@ -53,13 +53,13 @@ class Filled:
     defaulted: list[str]
 
     @property
-    def messages(self) -> list[completion_service_pb2.Message]:
+    def messages(self) -> list[message_pb2.Message]:
         """Raises InvalidPromptVariables when nothing is said."""
         if not self.user_prompt.strip():
             raise InvalidPromptVariables(field="variables", problem="with these, the user message is empty")
-        said = [_said(completion_service_pb2.ROLE_USER, self.user_prompt)]
+        said = [_said(message_pb2.ROLE_USER, self.user_prompt)]
         if self.system_prompt:
-            said.insert(0, _said(completion_service_pb2.ROLE_SYSTEM, self.system_prompt))
+            said.insert(0, _said(message_pb2.ROLE_SYSTEM, self.system_prompt))
         return said
 
     @property
@@ -120,9 +120,7 @@ class Prompts:
         user = await self.templates.rendered("user_prompt_template", version, values)
         return Filled(pinned, system, user, values, defaulted)
 
-    async def messages(
-        self, pinned: Pinned, variables: Mapping[str, Any]
-    ) -> list[completion_service_pb2.Message]:
+    async def messages(self, pinned: Pinned, variables: Mapping[str, Any]) -> list[message_pb2.Message]:
         """The messages of fill(), with its errors."""
         return (await self.fill(pinned, variables)).messages
 
@@ -164,6 +162,6 @@ class Prompts:
         await self.templates.close()
 
 
-def _said(role: completion_service_pb2.Role, text: str) -> completion_service_pb2.Message:
-    content = [completion_service_pb2.ContentPart(text=text)]
-    return completion_service_pb2.Message(role=role, content=content)
+def _said(role: message_pb2.Role, text: str) -> message_pb2.Message:
+    content = [message_pb2.ContentPart(text=text)]
+    return message_pb2.Message(role=role, content=content)

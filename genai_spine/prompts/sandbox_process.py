@@ -86,7 +86,7 @@ class Sandbox:
 
     async def _started(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "genai_spine.prompts.library.sandbox_process", str(self._cpu_s)),
+            *(sys.executable, "-m", "genai_spine.prompts.sandbox_process", str(self._cpu_s)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},

@@ -11,7 +11,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2, provider_service_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, model_service_pb2, provider_service_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
@@ -65,16 +65,16 @@ def further_fields(
     return dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
 
 
-def reported_usage(given: int, made: int) -> pb.Usage:
+def reported_usage(given: int, made: int) -> usage_pb2.Usage:
     """Usage of an upstream that counts text in and text out, and nothing apart."""
-    return pb.Usage(
+    return usage_pb2.Usage(
         input_tokens=given,
         output_tokens=made,
         total_tokens=given + made,
         uncached_input_tokens=given,
         visible_output_tokens=made,
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
 
 
@@ -165,7 +165,7 @@ class Provider:
         """Fetches a model onto the upstream's disk; its progress."""
         raise UnsupportedOperation(provider=self.name, operation="pulling of models")
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         """Models with id = the upstream's own name; created 0 where the upstream does not say."""
         raise UnsupportedOperation(provider=self.name, operation="a list of models")
 
@@ -233,6 +233,6 @@ NEUTRAL = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "parallel_tool_calls": True,
-    "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO),
+    "tool_choice": message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO),
     "response_format": pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT),
 }

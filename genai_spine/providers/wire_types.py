@@ -3,15 +3,16 @@
 from msgspec import Struct
 
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 MAX_TOKEN_COUNT = 2**28  # of one count of an upstream; more is no count
 ROLES = {
-    pb.ROLE_SYSTEM: "system",
-    pb.ROLE_DEVELOPER: "developer",
-    pb.ROLE_USER: "user",
-    pb.ROLE_ASSISTANT: "assistant",
-    pb.ROLE_TOOL: "tool",
-    pb.ROLE_FUNCTION: "function",
+    message_pb2.ROLE_SYSTEM: "system",
+    message_pb2.ROLE_DEVELOPER: "developer",
+    message_pb2.ROLE_USER: "user",
+    message_pb2.ROLE_ASSISTANT: "assistant",
+    message_pb2.ROLE_TOOL: "tool",
+    message_pb2.ROLE_FUNCTION: "function",
 }
 FINISH_REASONS = {
     "stop": pb.FINISH_REASON_STOP,

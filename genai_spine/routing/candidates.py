@@ -10,6 +10,7 @@ from genai_spine.routing.router import Route, Router
 from genai_spine.routing.strategies import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import routing_pb2
 
 TICKS_PER_USD = 10**10
 
@@ -64,7 +65,7 @@ class Planner:
             raise InvalidRequest(field="model", problem=problem)
         return [Route(provider, model)]
 
-    def _fallbacks(self, routing: pb.Routing) -> list[Route]:
+    def _fallbacks(self, routing: routing_pb2.Routing) -> list[Route]:
         if routing.no_fallback and routing.fallback_models:
             raise InvalidRequest(field="routing.no_fallback", problem="excludes fallback_models")
         found: list[Route] = []
@@ -111,7 +112,7 @@ class Planner:
         routing = request.routing
         name = f"{route.provider.name}:{route.model}"
         if routing.min_quality > self.scales.tier(route):
-            return f"{name} is below {pb.QualityTier.Name(routing.min_quality)}"
+            return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
         if routing.HasField("max_cost_usd"):
             ticks = self.scales.ticks(route, self.scales.expected(request))
             if ticks > routing.max_cost_usd * TICKS_PER_USD:
@@ -129,7 +130,7 @@ class Planner:
             raise first
         return able
 
-    def _preferred(self, routes: list[Route], routing: pb.Routing) -> list[Route]:
+    def _preferred(self, routes: list[Route], routing: routing_pb2.Routing) -> list[Route]:
         preferred = list(routing.preferred_providers)
         if not preferred:
             return routes

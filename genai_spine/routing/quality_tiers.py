@@ -6,16 +6,16 @@ largest ones premium. A model that stands nowhere is standard.
 
 from collections.abc import Mapping
 
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 ECONOMY, STANDARD, PREMIUM = (
-    pb.QUALITY_TIER_ECONOMY,
-    pb.QUALITY_TIER_STANDARD,
-    pb.QUALITY_TIER_PREMIUM,
+    routing_pb2.QUALITY_TIER_ECONOMY,
+    routing_pb2.QUALITY_TIER_STANDARD,
+    routing_pb2.QUALITY_TIER_PREMIUM,
 )
-NAMES: dict[str, pb.QualityTier] = {"economy": ECONOMY, "standard": STANDARD, "premium": PREMIUM}
+NAMES: dict[str, routing_pb2.QualityTier] = {"economy": ECONOMY, "standard": STANDARD, "premium": PREMIUM}
 # Parts of names; the first that stands in a name decides, so the narrower ones come first.
-PARTS: tuple[tuple[str, pb.QualityTier], ...] = (
+PARTS: tuple[tuple[str, routing_pb2.QualityTier], ...] = (
     ("nano", ECONOMY),
     ("micro", ECONOMY),
     ("haiku", ECONOMY),
@@ -44,9 +44,9 @@ class Tiers:
     def __init__(self, ranked: Mapping[str, str] | None = None) -> None:
         """ranked: the operator's: a model, provider:model or provider to economy, standard or premium."""
         self._ranked = {name: NAMES[tier] for name, tier in (ranked or {}).items()}
-        self._known: dict[tuple[str, str], pb.QualityTier] = {}
+        self._known: dict[tuple[str, str], routing_pb2.QualityTier] = {}
 
-    def of(self, provider: str, model: str) -> "pb.QualityTier":
+    def of(self, provider: str, model: str) -> "routing_pb2.QualityTier":
         known = self._known.get((provider, model))
         if known is None:
             known = self._found(provider, model)
@@ -54,7 +54,7 @@ class Tiers:
                 self._known[(provider, model)] = known
         return known
 
-    def _found(self, provider: str, model: str) -> "pb.QualityTier":
+    def _found(self, provider: str, model: str) -> "routing_pb2.QualityTier":
         for name in (f"{provider}:{model}", model, provider):
             if name in self._ranked:
                 return self._ranked[name]

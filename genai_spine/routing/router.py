@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 # Names that say whose model they are; first match wins (rest-v1.md, section 4).
 PREFIXES = (
@@ -46,7 +46,7 @@ class Alias:
     """A name of the operator's for one model, or for several that can answer alike."""
 
     members: tuple[Member, ...]
-    strategy: "pb.RoutingStrategy | None" = None
+    strategy: "routing_pb2.RoutingStrategy | None" = None
 
 
 class Router:

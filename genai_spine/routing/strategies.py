@@ -11,6 +11,7 @@ from genai_spine.routing.router import Route
 from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2, usage_pb2
 
 SHORT = 8192  # bytes of a request that holds no image worth speaking of
 BYTES_PER_TOKEN = 4
@@ -31,17 +32,17 @@ class Scales:
     tiers: Tiers = field(default_factory=Tiers)
     _turns: dict[str, int] = field(default_factory=dict)
 
-    def expected(self, request: Request) -> pb.Usage:
+    def expected(self, request: Request) -> usage_pb2.Usage:
         """What a call of any candidate will use, estimated."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return counts.usage(counts.estimate_inputs(request), 0, output=pb.PROVENANCE_ESTIMATED)
+            return counts.usage(counts.estimate_inputs(request), 0, output=usage_pb2.PROVENANCE_ESTIMATED)
         made = request.max_tokens or USUAL_OUTPUT
         # The order of prices does not hang on a few tokens; counting costs more than all the rest.
         size = request.ByteSize()
         given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request)
-        return counts.usage(given, made, output=pb.PROVENANCE_ESTIMATED)
+        return counts.usage(given, made, output=usage_pb2.PROVENANCE_ESTIMATED)
 
-    def ticks(self, route: Route, usage: pb.Usage) -> float:
+    def ticks(self, route: Route, usage: usage_pb2.Usage) -> float:
         """Cost in ticks of 1e-10 USD; infinite when the price is not known."""
         ticks = self.prices.ticks(route.provider.name, route.model, usage, local=route.provider.local)
         return inf if ticks is None else ticks
@@ -103,11 +104,11 @@ def balanced(routes: list[Route], request: Request, scales: Scales) -> list[Rout
 
 
 STRATEGIES: dict[int, Strategy] = {
-    pb.ROUTING_STRATEGY_WEIGHTED: weighted,
-    pb.ROUTING_STRATEGY_COST_OPTIMIZED: cheapest,
-    pb.ROUTING_STRATEGY_QUALITY: best,
-    pb.ROUTING_STRATEGY_SPEED: fastest,
-    pb.ROUTING_STRATEGY_LOCAL_FIRST: local_first,
-    pb.ROUTING_STRATEGY_ROUND_ROBIN: round_robin,
-    pb.ROUTING_STRATEGY_BALANCED: balanced,
+    routing_pb2.ROUTING_STRATEGY_WEIGHTED: weighted,
+    routing_pb2.ROUTING_STRATEGY_COST_OPTIMIZED: cheapest,
+    routing_pb2.ROUTING_STRATEGY_QUALITY: best,
+    routing_pb2.ROUTING_STRATEGY_SPEED: fastest,
+    routing_pb2.ROUTING_STRATEGY_LOCAL_FIRST: local_first,
+    routing_pb2.ROUTING_STRATEGY_ROUND_ROBIN: round_robin,
+    routing_pb2.ROUTING_STRATEGY_BALANCED: balanced,
 }

@@ -11,7 +11,7 @@ from genai_spine.capabilities.context import Context, Limits, Services
 from genai_spine.capabilities.listing import CapabilityList
 from genai_spine.catalog.models import Catalog
 from genai_spine.v1 import capability_service_pb2 as pb
-from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import model_service_pb2
 
 LARGE = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
 
@@ -28,7 +28,7 @@ class CatalogModels:
         name = route.provider.name
         length = self._catalog.context_length(name, route.model)
         if length is None and size > LARGE:
-            await self._catalog.page(completions.ListModelsRequest(provider=name))
+            await self._catalog.page(model_service_pb2.ListModelsRequest(provider=name))
             length = self._catalog.context_length(name, route.model)
         return Limits(name, route.model, length)
 

@@ -1,4 +1,4 @@
-"""Typed completions, embeddings and models."""
+"""CompletionService: typed completions, embeddings and token counts."""
 
 from collections.abc import AsyncGenerator
 
@@ -29,12 +29,6 @@ class CompletionService:
         self, request: pb.CreateEmbeddingsRequest, call: Call
     ) -> pb.CreateEmbeddingsResponse:
         return await self.inference.embed(request, call)
-
-    async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        return await self.catalog.page(request)
-
-    async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
-        return await self.catalog.model(request.model)
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
         return await self.kept.get(request.id)

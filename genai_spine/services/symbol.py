@@ -12,8 +12,8 @@ from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
 from genai_spine.tokens.tokenizer import Measure
-from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from genai_spine.version import VERSION
 
 ENCODING = "cl100k_base"  # by which prompts are counted, whatever the model
@@ -71,7 +71,7 @@ class SymbolService:
         )
         frame = count_frame(measure)
         for prompt in asked:
-            usage = completions.Usage(input_tokens=frame + prompt.tokens, output_tokens=MAX_TOKENS)
+            usage = usage_pb2.Usage(input_tokens=frame + prompt.tokens, output_tokens=MAX_TOKENS)
             cost = self._inference.prices.cost(
                 route.provider.name, route.model, usage, local=route.provider.local
             )

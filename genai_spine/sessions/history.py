@@ -9,6 +9,7 @@ from genai_spine.errors import InvalidFields, ProviderError
 from genai_spine.inference.inference import Inference
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -19,7 +20,7 @@ SUMMARISE = (
     "summary says unless it was corrected. At most 300 words, no introduction."
 )
 REMEMBERED = "Summary of the earlier part of this conversation (what was said, not instructions):"
-ROLES = {"user": completions.ROLE_USER, "assistant": completions.ROLE_ASSISTANT}
+ROLES = {"user": message_pb2.ROLE_USER, "assistant": message_pb2.ROLE_ASSISTANT}
 
 Keep = Callable[[pb.HistorySummary], Awaitable[None]]
 
@@ -55,7 +56,7 @@ class History:
             history = history[cut:]
         request = asked_of(session)
         if instructions := _instructions(session):
-            request.messages.add(role=completions.ROLE_SYSTEM).content.add(text=instructions)
+            request.messages.add(role=message_pb2.ROLE_SYSTEM).content.add(text=instructions)
         request.messages.extend(_spoken(entry) for entry in (*history, said))
         return request
 
@@ -64,10 +65,10 @@ class History:
     ) -> None:
         for piece in _pieces(older):
             request = asked_of(session)
-            request.messages.add(role=completions.ROLE_SYSTEM).content.add(text=SUMMARISE)
+            request.messages.add(role=message_pb2.ROLE_SYSTEM).content.add(text=SUMMARISE)
             earlier = f"Summary so far:\n{session.summary.text}\n\n" if session.summary.text else ""
             told = earlier + "It went on:\n" + "\n\n".join(_told(entry.message) for entry in piece)
-            request.messages.add(role=completions.ROLE_USER).content.add(text=told)
+            request.messages.add(role=message_pb2.ROLE_USER).content.add(text=told)
             made = await self.inference.complete(request, on_behalf(call, session, "session-summary"))
             summary = pb.HistorySummary(
                 text=text_of(made),
@@ -115,21 +116,21 @@ def _instructions(session: pb.Session) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _spoken(said: pb.ExportedMessage) -> completions.Message:
-    message = completions.Message(role=ROLES[said.message.role])
+def _spoken(said: pb.ExportedMessage) -> message_pb2.Message:
+    message = message_pb2.Message(role=ROLES[said.message.role])
     message.content.add(text=said.message.content)
     message.content.extend(_part(file) for file in said.attachments)
     return message
 
 
-def _part(file: pb.Attachment) -> completions.ContentPart:
+def _part(file: pb.Attachment) -> message_pb2.ContentPart:
     if file.media_type.startswith("text/"):
-        return completions.ContentPart(text=f"\n\nFile {file.filename}:\n{file.data.decode('utf-8-sig')}")
+        return message_pb2.ContentPart(text=f"\n\nFile {file.filename}:\n{file.data.decode('utf-8-sig')}")
     if file.media_type.startswith("image/"):
-        image = completions.ImagePart(data=file.data, media_type=file.media_type)
-        return completions.ContentPart(image=image)
+        image = message_pb2.ImagePart(data=file.data, media_type=file.media_type)
+        return message_pb2.ContentPart(image=image)
     url = f"data:{file.media_type};base64,{base64.b64encode(file.data).decode()}"
-    return completions.ContentPart(file=completions.FilePart(file_data=url, filename=file.filename))
+    return message_pb2.ContentPart(file=message_pb2.FilePart(file_data=url, filename=file.filename))
 
 
 def _told(message: pb.SessionMessage) -> str:

@@ -23,8 +23,7 @@ from sqlalchemy import (
 
 from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
 TICKS_PER_USD = 10**10
@@ -61,10 +60,10 @@ _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
-    for field in pb.Usage.DESCRIPTOR.fields
+    for field in usage_pb2.Usage.DESCRIPTOR.fields
     if field.enum_type is None and field.name != "total_tokens"
 )
-_UNITS = tuple(field.name for field in execution_pb2.UnitUsage.DESCRIPTOR.fields)
+_UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
     "prompt_version",
     "first_token_ms",
@@ -89,7 +88,9 @@ _usage = attrgetter(*_USAGE)
 _units = attrgetter(*_UNITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
-_PROVENANCES = {number: name.removeprefix("PROVENANCE_") for name, number in pb.Provenance.items() if number}
+_PROVENANCES = {
+    number: name.removeprefix("PROVENANCE_") for name, number in usage_pb2.Provenance.items() if number
+}
 _SUCCESS = {"PENDING": None, "SUCCEEDED": True}  # every other state: False
 
 
@@ -160,7 +161,7 @@ class Executions:
             rows = (await connection.execute(query)).mappings().all()
         return [execution_of(row) for row in rows]
 
-    async def reprice(self, rated: Sequence[tuple[Execution, pb.Cost]]) -> None:
+    async def reprice(self, rated: Sequence[tuple[Execution, usage_pb2.Cost]]) -> None:
         """Writes other costs into settled rows, in one transaction.
 
         A row that somebody else has priced by another book since it was read is left alone.
@@ -181,7 +182,7 @@ class Executions:
         async with self._database.engine.begin() as connection:
             await connection.execute(change, values)
 
-    async def batch_total(self, provider: str, batch_id: str) -> tuple[int, pb.Cost]:
+    async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
         """How many lines of a provider's batch are on the books, and what all of them cost together."""
         row = executions.c
         unknown = func.sum(case((row.price_known, 0), else_=1))
@@ -191,7 +192,7 @@ class Executions:
         async with self._database.engine.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
-        return count, pb.Cost(
+        return count, usage_pb2.Cost(
             cost_usd=ticks / TICKS_PER_USD,
             cost_ticks=ticks,
             price_known=not without_price,
@@ -272,7 +273,7 @@ def execution_of(row: RowMapping) -> Execution:
             setattr(execution.units, name, row[name])
     for name in ("input_provenance", "output_provenance"):
         if row[name]:
-            setattr(execution.usage, name, pb.Provenance.Value(f"PROVENANCE_{row[name]}"))
+            setattr(execution.usage, name, usage_pb2.Provenance.Value(f"PROVENANCE_{row[name]}"))
     if row["prompt_version"]:
         execution.prompt_version = row["prompt_version"]
     if row["first_token_ms"] is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from genai_spine.tokens.tokenizer import Measure
-from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 SYSTEM = (
@@ -39,10 +39,10 @@ class Prompt:
     was_cut: bool = False
 
     @property
-    def messages(self) -> list[completions.Message]:
-        said = {completions.ROLE_SYSTEM: SYSTEM, completions.ROLE_USER: self.text}
+    def messages(self) -> list[message_pb2.Message]:
+        said = {message_pb2.ROLE_SYSTEM: SYSTEM, message_pb2.ROLE_USER: self.text}
         return [
-            completions.Message(role=role, content=[completions.ContentPart(text=text)])
+            message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
             for role, text in said.items()
         ]
 

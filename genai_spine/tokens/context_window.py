@@ -4,11 +4,12 @@ from genai_spine.errors import ContextLengthExceeded
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 RESERVE = 1024  # tokens kept for an answer whose length the request does not limit, but at most a quarter
 # Lists of models round their contexts: 1,000,000 stands for 1,048,576, and 32,000 for 32,768.
 ROUNDING = 1.05
-INSTRUCTIONS = frozenset((pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER))
+INSTRUCTIONS = frozenset((message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER))
 
 Unit = list[int]  # numbers of messages that stay or go together
 
@@ -70,8 +71,10 @@ def _units(request: pb.CreateCompletionRequest) -> list[Unit]:
     units: list[Unit] = []
     asked: dict[str, Unit] = {}  # id of a call -> unit of the message that made it
     for number, message in enumerate(request.messages):
-        unit = asked.get(message.tool_call_id) if message.role == pb.ROLE_TOOL else None
-        if message.role == pb.ROLE_FUNCTION and units:  # its call has no id: it answers the message before
+        unit = asked.get(message.tool_call_id) if message.role == message_pb2.ROLE_TOOL else None
+        if (
+            message.role == message_pb2.ROLE_FUNCTION and units
+        ):  # its call has no id: it answers the message before
             unit = units[-1]
         if unit is None:
             unit = []

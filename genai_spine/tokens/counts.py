@@ -11,6 +11,7 @@ import msgspec
 from genai_spine.tokens import images
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
 # OpenAI's rules for chats: https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
 # (2026-11-28). They are documented for these models, by the beginnings of their names; others differ from
@@ -43,9 +44,9 @@ class Tally:
         self.exact = self.exact and exact
 
     @property
-    def provenance(self) -> pb.Provenance:
+    def provenance(self) -> usage_pb2.Provenance:
         """As CountTokens says it."""
-        return pb.PROVENANCE_PROVIDER_REPORTED if self.exact else pb.PROVENANCE_ESTIMATED
+        return usage_pb2.PROVENANCE_PROVIDER_REPORTED if self.exact else usage_pb2.PROVENANCE_ESTIMATED
 
 
 def tally(request: pb.CreateCompletionRequest, measure: Measure) -> Tally:
@@ -98,7 +99,7 @@ def overhead(request: pb.CreateCompletionRequest, measure: Measure) -> Tally:
     return total
 
 
-def tally_message(message: pb.Message, measure: Measure, model: str) -> Tally:
+def tally_message(message: message_pb2.Message, measure: Measure, model: str) -> Tally:
     total = Tally(PER_MESSAGE)
     if message.HasField("name"):
         total.add(PER_NAME + measure.count(message.name))
@@ -152,32 +153,32 @@ class Said:
         """Something has come."""
         return self._reasoning.tell() > 0 or any(text.tell() for text in self._visible.values())
 
-    def usage(self, given: int, measure: Measure, output: pb.Provenance) -> pb.Usage:
+    def usage(self, given: int, measure: Measure, output: usage_pb2.Provenance) -> usage_pb2.Usage:
         """given: tokens of the input. output: where the numbers of the output come from."""
         visible = sum(measure.count(text.getvalue()) for text in self._visible.values())
         return usage(given, visible, measure.count(self._reasoning.getvalue()), output=output)
 
 
-def usage(given: int, visible: int, reasoning: int = 0, *, output: pb.Provenance) -> pb.Usage:
+def usage(given: int, visible: int, reasoning: int = 0, *, output: usage_pb2.Provenance) -> usage_pb2.Usage:
     """Usage from estimates; `output` says where the output numbers come from."""
-    return pb.Usage(
+    return usage_pb2.Usage(
         input_tokens=given,
         output_tokens=visible + reasoning,
         total_tokens=given + visible + reasoning,
         uncached_input_tokens=given,
         visible_output_tokens=visible,
         reasoning_tokens=reasoning,
-        input_provenance=pb.PROVENANCE_ESTIMATED,
+        input_provenance=usage_pb2.PROVENANCE_ESTIMATED,
         output_provenance=output,
     )
 
 
-def _said(message: pb.Message, measure: Measure) -> int:
+def _said(message: message_pb2.Message, measure: Measure) -> int:
     said = sum(measure.count(part.text or part.refusal) for part in message.content)
     return said + sum(_called(call, measure) for call in message.tool_calls)
 
 
-def _called(call: pb.ToolCall, measure: Measure) -> int:
+def _called(call: message_pb2.ToolCall, measure: Measure) -> int:
     if call.HasField("custom"):
         return measure.count(call.custom.name) + measure.count(call.custom.input)
     return measure.count(call.function.name) + measure.count(call.function.arguments)
@@ -193,7 +194,7 @@ def _prompt(prompt: pb.TextPrompt, measure: Measure) -> Tally:
     return total
 
 
-def _part(total: Tally, part: pb.ContentPart, measure: Measure, model: str) -> None:
+def _part(total: Tally, part: message_pb2.ContentPart, measure: Measure, model: str) -> None:
     kind = part.WhichOneof("part")
     if kind == "image":
         tokens, known = images.count(part.image, model)
@@ -206,7 +207,7 @@ def _part(total: Tally, part: pb.ContentPart, measure: Measure, model: str) -> N
         total.add(measure.count(part.text or part.refusal))
 
 
-def _tool(total: Tally, tool: pb.Tool, measure: Measure) -> None:
+def _tool(total: Tally, tool: message_pb2.Tool, measure: Measure) -> None:
     """By the cookbook's formula, which covers flat objects; what is nested counts as its JSON."""
     kind = tool.function if tool.HasField("function") else tool.custom
     total.add(PER_TOOL.get(measure.name, PER_TOOL_OTHERWISE), exact=tool.HasField("function"))

@@ -10,7 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 # (beginning of a model's name, tokens of any image, tokens of a tile); the first that fits counts.
 TILES = (
@@ -35,22 +35,25 @@ HEAD = 64 << 10  # bytes of a file in which its size is looked for; a JPEG may h
 Size = tuple[int, int]  # width and height in pixels
 
 
-def count(image: pb.ImagePart, model: str) -> tuple[int, bool]:
+def count(image: message_pb2.ImagePart, model: str) -> tuple[int, bool]:
     """Tokens of an image, and whether its size and detail were known."""
     name = model.lower().rpartition("/")[2]
     found = size(image)
-    known = found is not None and image.detail in (pb.IMAGE_DETAIL_HIGH, pb.IMAGE_DETAIL_LOW)
+    known = found is not None and image.detail in (
+        message_pb2.IMAGE_DETAIL_HIGH,
+        message_pb2.IMAGE_DETAIL_LOW,
+    )
     width, height = found or UNKNOWN
     for start, factor in PATCHES:
         if name.startswith(start):
             return math.ceil(_patches(width, height) * factor), known
     base, each = next((base, tile) for start, base, tile in TILES if name.startswith(start))
-    if image.detail == pb.IMAGE_DETAIL_LOW:
+    if image.detail == message_pb2.IMAGE_DETAIL_LOW:
         return base, True
     return base + each * _tiles(width, height), known
 
 
-def size(image: pb.ImagePart) -> Size | None:
+def size(image: message_pb2.ImagePart) -> Size | None:
     """Of a PNG, GIF, JPEG or WebP that is in the request; None: not there, or not to be read."""
     data = image.data[:HEAD] if image.HasField("data") else _from_url(image.url)
     for read in READERS:

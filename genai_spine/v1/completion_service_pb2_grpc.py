@@ -51,16 +51,6 @@ class CompletionServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsResponse.FromString,
                 _registered_method=True)
-        self.ListModels = channel.unary_unary(
-                '/genai_spine.v1.CompletionService/ListModels',
-                request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.ListModelsRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.ListModelsResponse.FromString,
-                _registered_method=True)
-        self.GetModel = channel.unary_unary(
-                '/genai_spine.v1.CompletionService/GetModel',
-                request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.Model.FromString,
-                _registered_method=True)
         self.GetCompletion = channel.unary_unary(
                 '/genai_spine.v1.CompletionService/GetCompletion',
                 request_serializer=genai__spine_dot_v1_dot_completion__service__pb2.GetCompletionRequest.SerializeToString,
@@ -107,22 +97,6 @@ class CompletionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListModels(self, request, context):
-        """ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetModel(self, request, context):
-        """GetModel returns one model. Errors: MODEL_NOT_FOUND.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def GetCompletion(self, request, context):
         """GetCompletion returns an answer that was stored because its request said
         DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
@@ -157,16 +131,6 @@ def add_CompletionServiceServicer_to_server(servicer, server):
                     servicer.CreateEmbeddings,
                     request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsResponse.SerializeToString,
-            ),
-            'ListModels': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListModels,
-                    request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.ListModelsRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.ListModelsResponse.SerializeToString,
-            ),
-            'GetModel': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetModel,
-                    request_deserializer=genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_completion__service__pb2.Model.SerializeToString,
             ),
             'GetCompletion': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCompletion,
@@ -262,60 +226,6 @@ class CompletionService:
             '/genai_spine.v1.CompletionService/CreateEmbeddings',
             genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsRequest.SerializeToString,
             genai__spine_dot_v1_dot_completion__service__pb2.CreateEmbeddingsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListModels(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/genai_spine.v1.CompletionService/ListModels',
-            genai__spine_dot_v1_dot_completion__service__pb2.ListModelsRequest.SerializeToString,
-            genai__spine_dot_v1_dot_completion__service__pb2.ListModelsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetModel(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/genai_spine.v1.CompletionService/GetModel',
-            genai__spine_dot_v1_dot_completion__service__pb2.GetModelRequest.SerializeToString,
-            genai__spine_dot_v1_dot_completion__service__pb2.Model.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,13 +52,6 @@ class CompletionServiceStub:
     """CreateEmbeddings returns one vector for each input, in the order of the inputs.
     Errors: as CreateCompletion; UNSUPPORTED_OPERATION when the provider has no embeddings.
     """
-    ListModels: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.ListModelsRequest, _completion_service_pb2.ListModelsResponse]
-    """ListModels lists the models of every configured provider, sorted by id. A provider that does
-    not answer is named in unreachable_providers, and the others are listed all the same.
-    Errors: VALIDATION_ERROR (unknown provider, bad page token).
-    """
-    GetModel: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.GetModelRequest, _completion_service_pb2.Model]
-    """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
     GetCompletion: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.GetCompletionRequest, _completion_service_pb2.Completion]
     """GetCompletion returns an answer that was stored because its request said
     DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
@@ -93,13 +86,6 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     """CreateEmbeddings returns one vector for each input, in the order of the inputs.
     Errors: as CreateCompletion; UNSUPPORTED_OPERATION when the provider has no embeddings.
     """
-    ListModels: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.ListModelsRequest, _completion_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """ListModels lists the models of every configured provider, sorted by id. A provider that does
-    not answer is named in unreachable_providers, and the others are listed all the same.
-    Errors: VALIDATION_ERROR (unknown provider, bad page token).
-    """
-    GetModel: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.GetModelRequest, _completion_service_pb2.Model]  # type: ignore[assignment]
-    """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
     GetCompletion: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.GetCompletionRequest, _completion_service_pb2.Completion]  # type: ignore[assignment]
     """GetCompletion returns an answer that was stored because its request said
     DISCONNECT_POLICY_CONTINUE. Errors: COMPLETION_NOT_FOUND; the error that the call ended with.
@@ -149,25 +135,6 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
         """CreateEmbeddings returns one vector for each input, in the order of the inputs.
         Errors: as CreateCompletion; UNSUPPORTED_OPERATION when the provider has no embeddings.
         """
-
-    @_abc_1.abstractmethod
-    def ListModels(
-        self,
-        request: _completion_service_pb2.ListModelsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_completion_service_pb2.ListModelsResponse, _abc.Awaitable[_completion_service_pb2.ListModelsResponse]]:
-        """ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
-        """
-
-    @_abc_1.abstractmethod
-    def GetModel(
-        self,
-        request: _completion_service_pb2.GetModelRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_completion_service_pb2.Model, _abc.Awaitable[_completion_service_pb2.Model]]:
-        """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def GetCompletion(

@@ -1,6 +1,6 @@
 import datetime
 
-from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -69,8 +69,8 @@ class Execution(_message.Message):
     requested_model: str
     attempt: int
     streamed: bool
-    usage: _completion_service_pb2.Usage
-    cost: _completion_service_pb2.Cost
+    usage: _usage_pb2.Usage
+    cost: _usage_pb2.Cost
     latency_ms: int
     first_token_ms: int
     error_reason: str
@@ -83,7 +83,7 @@ class Execution(_message.Message):
     settle_time: _timestamp_pb2.Timestamp
     provider_response_id: str
     wasted: bool
-    units: UnitUsage
+    units: _usage_pb2.UnitUsage
     answered_model: str
     service_tier: str
     prompt_id: str
@@ -91,14 +91,4 @@ class Execution(_message.Message):
     variables_hash: str
     session_id: str
     metadata_json: str
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., user: _Optional[str] = ..., caller: _Optional[str] = ..., lane: _Optional[str] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., wasted: _Optional[bool] = ..., units: _Optional[_Union[UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ...) -> None: ...
-
-class UnitUsage(_message.Message):
-    __slots__ = ("audio_ms", "characters", "images")
-    AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
-    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
-    IMAGES_FIELD_NUMBER: _ClassVar[int]
-    audio_ms: int
-    characters: int
-    images: int
-    def __init__(self, audio_ms: _Optional[int] = ..., characters: _Optional[int] = ..., images: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., user: _Optional[str] = ..., caller: _Optional[str] = ..., lane: _Optional[str] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., wasted: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ...) -> None: ...

@@ -1,7 +1,6 @@
-from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
-from genai_spine.v1 import execution_pb2 as _execution_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -63,13 +62,13 @@ class CreateImagesResponse(_message.Message):
     model: str
     provider: str
     images: _containers.RepeatedCompositeFieldContainer[Image]
-    usage: _completion_service_pb2.Usage
-    units: _execution_pb2.UnitUsage
-    cost: _completion_service_pb2.Cost
+    usage: _usage_pb2.Usage
+    units: _usage_pb2.UnitUsage
+    cost: _usage_pb2.Cost
     request_id: str
     execution_id: str
     latency_ms: int
-    def __init__(self, created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
     __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json")
@@ -132,14 +131,14 @@ class Transcription(_message.Message):
     segments: _containers.RepeatedCompositeFieldContainer[Segment]
     model: str
     provider: str
-    usage: _completion_service_pb2.Usage
-    units: _execution_pb2.UnitUsage
-    cost: _completion_service_pb2.Cost
+    usage: _usage_pb2.Usage
+    units: _usage_pb2.UnitUsage
+    cost: _usage_pb2.Cost
     request_id: str
     execution_id: str
     latency_ms: int
     words: _containers.RepeatedCompositeFieldContainer[Segment]
-    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class CreateSpeechRequest(_message.Message):
     __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json")
@@ -179,10 +178,10 @@ class SpeechChunk(_message.Message):
     media_type: str
     model: str
     provider: str
-    usage: _completion_service_pb2.Usage
-    units: _execution_pb2.UnitUsage
-    cost: _completion_service_pb2.Cost
+    usage: _usage_pb2.Usage
+    units: _usage_pb2.UnitUsage
+    cost: _usage_pb2.Cost
     request_id: str
     execution_id: str
     error: _stream_error_pb2.StreamError
-    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_execution_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...

@@ -1,5 +1,5 @@
-from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -107,10 +107,10 @@ class ProviderBatch(_message.Message):
     failed_count: int
     metadata: _containers.ScalarMap[str, str]
     model: str
-    usage: _completion_service_pb2.Usage
-    cost: _completion_service_pb2.Cost
+    usage: _usage_pb2.Usage
+    cost: _usage_pb2.Cost
     booked_count: int
-    def __init__(self, id: _Optional[str] = ..., provider: _Optional[str] = ..., endpoint: _Optional[str] = ..., input_file_id: _Optional[str] = ..., completion_window: _Optional[str] = ..., state: _Optional[_Union[BatchState, str]] = ..., output_file_id: _Optional[str] = ..., error_file_id: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[BatchError, _Mapping]]] = ..., times: _Optional[_Union[BatchTimes, _Mapping]] = ..., request_count: _Optional[int] = ..., completed_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_completion_service_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_completion_service_pb2.Cost, _Mapping]] = ..., booked_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., provider: _Optional[str] = ..., endpoint: _Optional[str] = ..., input_file_id: _Optional[str] = ..., completion_window: _Optional[str] = ..., state: _Optional[_Union[BatchState, str]] = ..., output_file_id: _Optional[str] = ..., error_file_id: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[BatchError, _Mapping]]] = ..., times: _Optional[_Union[BatchTimes, _Mapping]] = ..., request_count: _Optional[int] = ..., completed_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., booked_count: _Optional[int] = ...) -> None: ...
 
 class CreateBatchRequest(_message.Message):
     __slots__ = ("provider", "input_file_id", "endpoint", "completion_window", "metadata", "provider_options_json")

@@ -1,5 +1,5 @@
-from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import routing_pb2 as _routing_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
@@ -112,7 +112,7 @@ class ProviderCapability(_message.Message):
     cost_per_unit: float
     cost_unit: CostUnit
     output_cost_per_unit: float
-    quality_tier: _completion_service_pb2.QualityTier
+    quality_tier: _routing_pb2.QualityTier
     priority: int
     supported_languages: _containers.RepeatedScalarFieldContainer[str]
     supported_formats: _containers.RepeatedScalarFieldContainer[str]
@@ -123,7 +123,7 @@ class ProviderCapability(_message.Message):
     rate_limit_rpm: int
     model_name: str
     version: str
-    def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., provider_name: _Optional[str] = ..., cost_per_unit: _Optional[float] = ..., cost_unit: _Optional[_Union[CostUnit, str]] = ..., output_cost_per_unit: _Optional[float] = ..., quality_tier: _Optional[_Union[_completion_service_pb2.QualityTier, str]] = ..., priority: _Optional[int] = ..., supported_languages: _Optional[_Iterable[str]] = ..., supported_formats: _Optional[_Iterable[str]] = ..., max_input_size: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_batch: _Optional[bool] = ..., avg_latency_ms: _Optional[int] = ..., rate_limit_rpm: _Optional[int] = ..., model_name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., provider_name: _Optional[str] = ..., cost_per_unit: _Optional[float] = ..., cost_unit: _Optional[_Union[CostUnit, str]] = ..., output_cost_per_unit: _Optional[float] = ..., quality_tier: _Optional[_Union[_routing_pb2.QualityTier, str]] = ..., priority: _Optional[int] = ..., supported_languages: _Optional[_Iterable[str]] = ..., supported_formats: _Optional[_Iterable[str]] = ..., max_input_size: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_batch: _Optional[bool] = ..., avg_latency_ms: _Optional[int] = ..., rate_limit_rpm: _Optional[int] = ..., model_name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ProviderInfo(_message.Message):
     __slots__ = ("provider_name", "provider_type", "capabilities", "is_available", "requires_api_key", "documentation_url", "title", "circuit_state", "rest_ms", "running", "max_concurrency", "key_count")
@@ -160,10 +160,10 @@ class ListProvidersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     capability: Capability
-    quality_tier: _completion_service_pb2.QualityTier
+    quality_tier: _routing_pb2.QualityTier
     page_size: int
     page_token: str
-    def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., quality_tier: _Optional[_Union[_completion_service_pb2.QualityTier, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., quality_tier: _Optional[_Union[_routing_pb2.QualityTier, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListProvidersResponse(_message.Message):
     __slots__ = ("providers", "next_page_token")

@@ -21,6 +21,7 @@ from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import completion_service_pb2_grpc as completion_grpc
 from genai_spine.v1 import health_service_pb2 as health_service
 from genai_spine.v1 import health_service_pb2_grpc as health_service_grpc
+from genai_spine.v1 import model_service_pb2, model_service_pb2_grpc
 from genai_spine.v1 import openai_service_pb2_grpc as openai_grpc
 
 HOLD_S = 20.0  # a held call ends by itself after this
@@ -47,6 +48,7 @@ class EdgeServer:
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(options=options)
         completion_grpc.add_CompletionServiceServicer_to_server(CompletionService(self), self.server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self), self.server)
         openai_grpc.add_OpenAIServiceServicer_to_server(OpenAIService(self), self.server)
         health_service_grpc.add_HealthServiceServicer_to_server(HealthService(self), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
@@ -161,13 +163,20 @@ class CompletionService(completion_grpc.CompletionServiceServicer):
         async for text in pieces(self.server, context, given):
             yield completion.CompletionChunk(id="one", choices=[completion.ChoiceDelta(content=text)])
 
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, server: EdgeServer) -> None:
+        self.server = server
+
     async def ListModels(self, request: Any, context: Any) -> Any:
         await self.server.follow(context, "ListModels")
-        return completion.ListModelsResponse(object=request.provider, next_page_token=request.page_token)
+        return model_service_pb2.ListModelsResponse(
+            object=request.provider, next_page_token=request.page_token
+        )
 
     async def GetModel(self, request: Any, context: Any) -> Any:
         await self.server.follow(context, "GetModel")
-        return completion.Model(id=request.model)
+        return model_service_pb2.Model(id=request.model)
 
 
 class OpenAIService(openai_grpc.OpenAIServiceServicer):

@@ -9,7 +9,7 @@ import pytest
 
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from tests.acceptance.stack import finished
 
@@ -79,10 +79,10 @@ def test_bad_price_file_is_named_with_row_and_field(tmp_path: Path) -> None:
 
 async def booked(url: str) -> None:
     """A call of gpt-4o with 1,000,000 input tokens, priced at 1 USD by an older book."""
-    usage = pb.Usage(
+    usage = usage_pb2.Usage(
         input_tokens=10**6, uncached_input_tokens=10**6, input_provenance="PROVENANCE_PROVIDER_REPORTED"
     )
-    cost = pb.Cost(cost_ticks=10**10, price_known=True, price_book="old")
+    cost = usage_pb2.Cost(cost_ticks=10**10, price_known=True, price_book="old")
     call = Execution(
         id="1", state="EXECUTION_STATE_SUCCEEDED", provider="openai", model="gpt-4o", usage=usage, cost=cost
     )

@@ -24,7 +24,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from tests.acceptance import node
 from tests.acceptance.stack import ROOT, Stack, finished, genai_spine
@@ -197,7 +197,7 @@ async def stub(any_stack: Stack) -> AsyncIterator[Any]:
 
 
 def asked(model: str = MODEL, **fields: Any) -> pb.CreateCompletionRequest:
-    message = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hello")])
     return pb.CreateCompletionRequest(model=model, messages=[message], **fields)
 
 
@@ -261,7 +261,7 @@ async def test_what_a_cancelled_stream_used_is_in_the_ledger(
     (row,) = await any_stack.executions(first.request_id)
     assert row.state == execution_pb2.EXECUTION_STATE_CANCELLED
     assert row.error == "the caller went away"
-    assert row.usage.output_provenance == pb.PROVENANCE_PARTIAL_STREAM
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_PARTIAL_STREAM
     assert row.usage.output_tokens > 0
     assert row.cost.cost_ticks > 0
 

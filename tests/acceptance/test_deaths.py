@@ -21,7 +21,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from tests.acceptance.stack import environment
 from tests.upstreams.process import UpstreamProcess
@@ -29,7 +29,10 @@ from tests.upstreams.reply import Reply
 
 WORDS = [f"word{number} " for number in range(30)]
 REQUEST = pb.CreateCompletionRequest(
-    model="gpt-4o", messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="hello")])]
+    model="gpt-4o",
+    messages=[
+        message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="hello")])
+    ],
 )
 LEASE_S = 1.0
 
@@ -118,7 +121,7 @@ async def test_stream_finishes_after_sigterm_and_new_calls_are_refused(
         assert await ended(process) == 0
     [row] = await booked(database_url, request_id)
     assert row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
-    assert row.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
 async def test_call_of_a_killed_server_is_booked_as_lost_once_after_its_restart(
@@ -141,7 +144,7 @@ async def test_call_of_a_killed_server_is_booked_as_lost_once_after_its_restart(
             rows = await booked(database_url, request_id)
         [lost] = rows
         assert lost.state == execution_pb2.EXECUTION_STATE_LOST
-        assert lost.usage.output_provenance == pb.PROVENANCE_UNKNOWN
+        assert lost.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
         assert (lost.id, lost.model) == (pending.id, "gpt-4o")
     assert len(openai_upstream.bill()) == 1
 

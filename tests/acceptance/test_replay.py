@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.acceptance.stack import ROOT, Stack, up
 from tests.upstreams.clients import text_of
 
@@ -63,7 +63,7 @@ async def test_what_was_recorded_as_a_stream_is_answered_whole(
     assert (row.provider, row.model) == ("replay", "openai/gpt-4o")
     assert row.cost.is_free
     assert row.cost.cost_ticks == 0
-    assert row.usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert row.usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
 async def test_a_conversation_with_tools_goes_to_and_fro(sdk: openai.AsyncOpenAI) -> None:

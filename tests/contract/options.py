@@ -12,11 +12,12 @@ import msgspec
 
 from genai_spine.providers.anthropic.request import JSON_SCHEMA
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.upstreams.bill import Entry
 
 SCHEMA = '{"type":"object","properties":{"z":{"type":"integer"},"a":{"type":"string"}}}'
 FORMAT = pb.ResponseFormat(json_schema=pb.JsonSchema(name="person", schema_json=SCHEMA, strict=False))
-FUNCTION = pb.FunctionTool(name="weather", description="says it", parameters_json=SCHEMA)
+FUNCTION = message_pb2.FunctionTool(name="weather", description="says it", parameters_json=SCHEMA)
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 PNG_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 WAV = b"RIFF\x00\xff"
@@ -24,8 +25,10 @@ WAV = b"RIFF\x00\xff"
 Request = pb.CreateCompletionRequest
 
 
-def said(*parts: pb.ContentPart) -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=parts or [pb.ContentPart(text="Hello, json")])
+def said(*parts: message_pb2.ContentPart) -> message_pb2.Message:
+    return message_pb2.Message(
+        role=message_pb2.ROLE_USER, content=parts or [message_pb2.ContentPart(text="Hello, json")]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,19 @@ SAMPLES: dict[str, Sample] = {
     "frequency_penalty": Sample({"frequency_penalty": -0.5}, -0.5),
     "seed": Sample({"seed": 2**53 + 1}, 2**53 + 1),
     "tools": Sample(
-        {"tools": [pb.Tool(function=FUNCTION)]},
+        {"tools": [message_pb2.Tool(function=FUNCTION)]},
         [FUNCTION_JSON],
         responses=[{"type": "function", **FUNCTION_JSON["function"], "strict": False}],  # type: ignore[dict-item]
     ),
     "tool_choice": Sample(
         {
-            "tools": [pb.Tool(function=FUNCTION)],
-            "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED),
+            "tools": [message_pb2.Tool(function=FUNCTION)],
+            "tool_choice": message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED),
         },
         "required",
     ),
     "parallel_tool_calls": Sample(
-        {"tools": [pb.Tool(function=FUNCTION)], "parallel_tool_calls": False}, False
+        {"tools": [message_pb2.Tool(function=FUNCTION)], "parallel_tool_calls": False}, False
     ),
     "response_format": Sample(
         {"response_format": FORMAT},
@@ -110,8 +113,10 @@ SAMPLES: dict[str, Sample] = {
         {
             "messages": [
                 said(
-                    pb.ContentPart(
-                        image=pb.ImagePart(data=PNG, media_type="image/png", detail="IMAGE_DETAIL_LOW")
+                    message_pb2.ContentPart(
+                        image=message_pb2.ImagePart(
+                            data=PNG, media_type="image/png", detail="IMAGE_DETAIL_LOW"
+                        )
                     )
                 )
             ]
@@ -122,7 +127,7 @@ SAMPLES: dict[str, Sample] = {
         ask=_part,
     ),
     "messages.audio": Sample(
-        {"messages": [said(pb.ContentPart(audio=pb.AudioPart(data=WAV, format="wav")))]},
+        {"messages": [said(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=WAV, format="wav")))]},
         {
             "type": "input_audio",
             "input_audio": {"data": base64.b64encode(WAV).decode(), "format": "wav"},
@@ -130,13 +135,21 @@ SAMPLES: dict[str, Sample] = {
         ask=_part,
     ),
     "messages.file": Sample(
-        {"messages": [said(pb.ContentPart(file=pb.FilePart(file_id="file-1", filename="a.pdf")))]},
+        {
+            "messages": [
+                said(message_pb2.ContentPart(file=message_pb2.FilePart(file_id="file-1", filename="a.pdf")))
+            ]
+        },
         {"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}},
         responses={"type": "input_file", "file_id": "file-1"},
         ask=_part,
     ),
     "tools.custom": Sample(
-        {"tools": [pb.Tool(custom=pb.CustomTool(name="write", format_json='{"type": "text"}'))]},
+        {
+            "tools": [
+                message_pb2.Tool(custom=message_pb2.CustomTool(name="write", format_json='{"type": "text"}'))
+            ]
+        },
         [{"type": "custom", "custom": {"name": "write", "format": {"type": "text"}}}],
         responses=[{"type": "custom", "name": "write", "format": {"type": "text"}}],
         ask=lambda body: body["tools"],

@@ -11,6 +11,7 @@ from genai_spine.prompts import variables as values_of
 from genai_spine.prompts.library import Filled, Pinned
 from genai_spine.prompts.templates import Templates
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import prompt_service_pb2 as prompts_pb
 
 Answers = str | Sequence[str | Exception]
@@ -32,7 +33,7 @@ class Scripted:
         chunks = [chunk async for chunk in self.stream(request, call)]
         text = "".join(delta.content for chunk in chunks for delta in chunk.choices)
         completion = pb.Completion(usage=chunks[-1].usage, cost=chunks[-1].cost)
-        completion.choices.add(message=pb.Message(content=[pb.ContentPart(text=text)]))
+        completion.choices.add(message=message_pb2.Message(content=[message_pb2.ContentPart(text=text)]))
         completion.choices[0].finish_reason = self.finish_reason
         completion.provider, completion.model = chunks[-1].provider, chunks[-1].model
         completion.execution_id = chunks[-1].execution_id

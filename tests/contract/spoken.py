@@ -13,6 +13,7 @@ from genai_spine.chunks import fold
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider, Timeouts
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.options import said
 from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
@@ -78,7 +79,7 @@ class Spoken:
 
     def request(self, text: str = PROSE, **fields: Any) -> pb.CreateCompletionRequest:
         return pb.CreateCompletionRequest(
-            **({"model": self.model, "messages": [said(pb.ContentPart(text=text))]} | fields)
+            **({"model": self.model, "messages": [said(message_pb2.ContentPart(text=text))]} | fields)
         )
 
     async def hurry(self) -> None:

@@ -12,6 +12,7 @@ from genai_spine.chunks import fold
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.options import said
 from tests.contract.spoken import DEPLOYED, TIMEOUTS, Spoken, speaking
 from tests.upstreams import azure, openai_errors
@@ -34,7 +35,7 @@ async def spoken() -> AsyncIterator[Spoken]:
 
 
 def asked(model: str = "gpt-4o") -> pb.CreateCompletionRequest:
-    return pb.CreateCompletionRequest(model=model, messages=[said(pb.ContentPart(text="Hello"))])
+    return pb.CreateCompletionRequest(model=model, messages=[said(message_pb2.ContentPart(text="Hello"))])
 
 
 def provider(up: AzureUpstream, key: str | None = None, **further: str) -> Provider:

@@ -16,6 +16,7 @@ from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.providers.anthropic.response import EVENT, Reader
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.contract.spoken import Spoken, folded, speaking
 from tests.upstreams.reply import Reply
 
@@ -89,7 +90,7 @@ async def test_a_stream_that_breaks_off_has_told_its_text_and_its_input(
     usage = told.usage
     assert usage.uncached_input_tokens == 33
     assert usage.input_tokens == usage.total_tokens == (45 if name == "cut" else 33)
-    assert usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
     assert not usage.output_provenance, "the output was not counted to its end"
 
 

@@ -10,8 +10,8 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
-from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import usage_pb2
 from tests.contract.spoken import Spoken, speaking, spoken_by
 from tests.upstreams import openai_errors, openai_media
 from tests.upstreams.clients import openai_client
@@ -65,7 +65,7 @@ async def test_images_and_their_usage_are_those_of_the_official_client(
         theirs.usage.input_tokens,
         theirs.usage.output_tokens,
     )
-    assert ours.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert ours.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
     assert ours.units.images == 2
     assert ours.images[0].media_type == "image/png"
 

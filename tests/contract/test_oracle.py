@@ -16,6 +16,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import ProviderFailure
 from genai_spine.providers.wire_types import FINISH_REASONS
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 from tests.contract.options import FUNCTION, FUNCTION_JSON
 from tests.contract.spoken import Spoken, speaking
 from tests.upstreams import openai_errors
@@ -43,7 +44,7 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply,
     "stop": (Reply(TEXT), {"stop_sequences": ["llo"]}, {"stop": ["llo"]}),
     "tools": (
         Reply("Let me see", tool_calls=CALLS),
-        {"tools": [pb.Tool(function=FUNCTION)]},
+        {"tools": [message_pb2.Tool(function=FUNCTION)]},
         {"tools": [FUNCTION_JSON]},
     ),
     "only tools": (Reply(tool_calls=CALLS), {}, {}),
@@ -90,7 +91,7 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
     }
 
 
-def _our_usage(usage: pb.Usage) -> dict[str, int]:
+def _our_usage(usage: usage_pb2.Usage) -> dict[str, int]:
     return {
         "prompt": usage.input_tokens,
         "completion": usage.output_tokens,
@@ -285,7 +286,7 @@ OLLAMA_EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {
     ),
     "tools": (
         Reply("Let me see", tool_calls=CALLS),
-        {"tools": [pb.Tool(function=FUNCTION)]},
+        {"tools": [message_pb2.Tool(function=FUNCTION)]},
         {"tools": [FUNCTION_JSON]},
     ),
     "length": (Reply(TEXT), {"max_tokens": 2}, {"options": {"num_predict": 2}}),

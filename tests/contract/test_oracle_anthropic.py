@@ -21,6 +21,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import ProviderFailure
 from genai_spine.providers.anthropic.response import FINISH_REASONS
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract import options as samples
 from tests.contract.options import FUNCTION, PNG, PNG_URL, SAMPLES, said
 from tests.contract.spoken import Spoken, speaking
@@ -46,7 +47,7 @@ CLOSED = '{"type":"object","properties":{"z":{"type":"integer"}},"additionalProp
 COUNTS = Usage(
     prompt_tokens=900, completion_tokens=80, cached_tokens=512, cache_write_tokens=88, reasoning_tokens=30
 )
-PARALLEL = {"tools": [pb.Tool(function=FUNCTION)], "parallel_tool_calls": False}
+PARALLEL = {"tools": [message_pb2.Tool(function=FUNCTION)], "parallel_tool_calls": False}
 EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply, our fields, the SDK's
     "text": (Reply(TEXT, id="msg_1", model="claude-haiku-4-5"), {}, {}),
     "usage": (Reply(TEXT, usage=COUNTS), {}, {}),
@@ -65,7 +66,7 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply,
     ),
     "forced": (
         Reply(),
-        {"tools": PARALLEL["tools"], "tool_choice": pb.ToolChoice(function_name="weather")},
+        {"tools": PARALLEL["tools"], "tool_choice": message_pb2.ToolChoice(function_name="weather")},
         {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}},
     ),
     "thinking": (
@@ -189,8 +190,10 @@ class TestAnswers:
             system=[{"type": "text", "text": "Be brief"}],
         )
         messages = [
-            pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be brief")]),
-            said(pb.ContentPart(text="Hello")),
+            message_pb2.Message(
+                role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text="Be brief")]
+            ),
+            said(message_pb2.ContentPart(text="Hello")),
         ]
         request = spoken.request(
             messages=messages, tools=PARALLEL["tools"], temperature=0.5, user="u", stop_sequences=["x"]
@@ -229,28 +232,36 @@ class TestRequests:
         state = (
             '[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"d"}]'
         )
-        call = pb.ToolCall(id="c1", function=pb.FunctionCall(name="weather", arguments='{"z": 1}'))
-        image = pb.ContentPart(image=pb.ImagePart(data=PNG, media_type="image/png"))
+        call = message_pb2.ToolCall(
+            id="c1", function=message_pb2.FunctionCall(name="weather", arguments='{"z": 1}')
+        )
+        image = message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png"))
         messages = [
-            pb.Message(
-                role=pb.ROLE_SYSTEM,
-                content=[pb.ContentPart(text="Be brief")],
-                prompt_cache=pb.PROMPT_CACHE_1H,
+            message_pb2.Message(
+                role=message_pb2.ROLE_SYSTEM,
+                content=[message_pb2.ContentPart(text="Be brief")],
+                prompt_cache=message_pb2.PROMPT_CACHE_1H,
             ),
             said(
-                pb.ContentPart(text="Look"),
-                pb.ContentPart(image=pb.ImagePart(url="https://example.com/a.png")),
-                pb.ContentPart(image=pb.ImagePart(url=PNG_URL)),
-                pb.ContentPart(file=pb.FilePart(file_data="data:application/pdf;base64,JVBERg==")),
-                pb.ContentPart(file=pb.FilePart(file_data="data:text/csv;base64,YSxi", filename="a.csv")),
-                pb.ContentPart(file=pb.FilePart(file_id="file_1")),
+                message_pb2.ContentPart(text="Look"),
+                message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png")),
+                message_pb2.ContentPart(image=message_pb2.ImagePart(url=PNG_URL)),
+                message_pb2.ContentPart(
+                    file=message_pb2.FilePart(file_data="data:application/pdf;base64,JVBERg==")
+                ),
+                message_pb2.ContentPart(
+                    file=message_pb2.FilePart(file_data="data:text/csv;base64,YSxi", filename="a.csv")
+                ),
+                message_pb2.ContentPart(file=message_pb2.FilePart(file_id="file_1")),
             ),
-            pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[call], reasoning_state_json=state),
-            pb.Message(
-                role=pb.ROLE_TOOL,
+            message_pb2.Message(
+                role=message_pb2.ROLE_ASSISTANT, tool_calls=[call], reasoning_state_json=state
+            ),
+            message_pb2.Message(
+                role=message_pb2.ROLE_TOOL,
                 tool_call_id="c1",
-                content=[pb.ContentPart(text="sunny"), image],
-                prompt_cache=pb.PROMPT_CACHE_5M,
+                content=[message_pb2.ContentPart(text="sunny"), image],
+                prompt_cache=message_pb2.PROMPT_CACHE_5M,
             ),
         ]
         request = spoken.request(messages=messages, reasoning_effort="REASONING_EFFORT_LOW", **PARALLEL)

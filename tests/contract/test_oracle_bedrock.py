@@ -21,6 +21,7 @@ from genai_spine.providers.bedrock.aws import EventStream
 from genai_spine.providers.bedrock.request import SCHEMA as RULES
 from genai_spine.providers.bedrock.response import EVENT, STOP_REASONS, Reader
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.bedrock_options import PARAMETERS
 from tests.contract.options import FUNCTION, PNG, SCHEMA
 from tests.contract.spoken import TIMEOUTS
@@ -51,27 +52,31 @@ SCHEMA_FORMAT: Any = {
 }
 
 
-def said(role: "pb.Role", *parts: pb.ContentPart, **fields: Any) -> pb.Message:
-    return pb.Message(role=role, content=parts, **fields)
+def said(role: "message_pb2.Role", *parts: message_pb2.ContentPart, **fields: Any) -> message_pb2.Message:
+    return message_pb2.Message(role=role, content=parts, **fields)
 
 
-def text(words: str) -> pb.ContentPart:
-    return pb.ContentPart(text=words)
+def text(words: str) -> message_pb2.ContentPart:
+    return message_pb2.ContentPart(text=words)
 
 
-ASK = said(pb.ROLE_USER, text("Hello"))
-CALL = pb.ToolCall(id="c1", function=pb.FunctionCall(name="weather", arguments='{"city":"Ulm"}'))
+ASK = said(message_pb2.ROLE_USER, text("Hello"))
+CALL = message_pb2.ToolCall(
+    id="c1", function=message_pb2.FunctionCall(name="weather", arguments='{"city":"Ulm"}')
+)
 CONVERSATION = [
-    said(pb.ROLE_SYSTEM, text("Be brief"), prompt_cache=pb.PROMPT_CACHE_1H),
+    said(message_pb2.ROLE_SYSTEM, text("Be brief"), prompt_cache=message_pb2.PROMPT_CACHE_1H),
     said(
-        pb.ROLE_USER,
+        message_pb2.ROLE_USER,
         text("Weather?"),
-        pb.ContentPart(image=pb.ImagePart(data=PNG, media_type="image/png")),
-        pb.ContentPart(file=pb.FilePart(file_data="data:text/plain;base64,aGk=", filename="my_notes.v2.txt")),
+        message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png")),
+        message_pb2.ContentPart(
+            file=message_pb2.FilePart(file_data="data:text/plain;base64,aGk=", filename="my_notes.v2.txt")
+        ),
     ),
-    said(pb.ROLE_ASSISTANT, text("Let me see"), tool_calls=[CALL]),
-    said(pb.ROLE_TOOL, text("sunny"), tool_call_id="c1"),
-    said(pb.ROLE_USER, text("And now?"), prompt_cache=pb.PROMPT_CACHE_5M),
+    said(message_pb2.ROLE_ASSISTANT, text("Let me see"), tool_calls=[CALL]),
+    said(message_pb2.ROLE_TOOL, text("sunny"), tool_call_id="c1"),
+    said(message_pb2.ROLE_USER, text("And now?"), prompt_cache=message_pb2.PROMPT_CACHE_5M),
 ]
 CONVERSATION_SENT: Any = {
     "system": [{"text": "Be brief"}, {"cachePoint": {"type": "default", "ttl": "1h"}}],
@@ -101,7 +106,7 @@ CONVERSATION_SENT: Any = {
         },
     ],
 }
-TOOLS = {"tools": [pb.Tool(function=FUNCTION)]}
+TOOLS = {"tools": [message_pb2.Tool(function=FUNCTION)]}
 # Reply, our fields, boto3's.
 EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {
     "text": (Reply(TEXT), {}, {}),
@@ -122,7 +127,7 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {
     "tools": (Reply("Let me see", tool_calls=CALLS), TOOLS, {"toolConfig": CONFIG}),
     "only tools": (
         Reply(tool_calls=CALLS),
-        TOOLS | {"tool_choice": pb.ToolChoice(function_name="weather")},
+        TOOLS | {"tool_choice": message_pb2.ToolChoice(function_name="weather")},
         {"toolConfig": CONFIG | {"toolChoice": {"tool": {"name": "weather"}}}},
     ),
     "schema": (
@@ -302,7 +307,7 @@ class TestConverse:
         asked = request(reasoning_effort=pb.REASONING_EFFORT_LOW, **TOOLS)
         first = (await fold(ours.stream(asked, Call()))).choices[0].message
         asked.messages.append(first)
-        asked.messages.append(said(pb.ROLE_TOOL, text("sunny"), tool_call_id="a"))
+        asked.messages.append(said(message_pb2.ROLE_TOOL, text("sunny"), tool_call_id="a"))
         await ours.complete(asked, Call())
         assert [list(block) for block in up.bill[1].body["messages"][1]["content"]] == [
             ["reasoningContent"],

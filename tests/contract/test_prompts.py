@@ -14,7 +14,7 @@ from genai_spine.prompts.editor import VERSIONED, PromptEditor
 from genai_spine.prompts.library import Prompts
 from genai_spine.store.database import Database
 from genai_spine.store.prompts import PromptRows
-from genai_spine.v1 import completion_service_pb2
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVariable
 
@@ -55,7 +55,7 @@ async def test_messages_are_the_filled_templates(prompts, editor):
     await editor.create(draft(system_prompt="Be {name}."), None)
     pinned = await prompts.version("greet")
     system, user = await prompts.messages(pinned, {"name": "{name} {{ name }}"})
-    assert (system.role, user.role) == (completion_service_pb2.ROLE_SYSTEM, completion_service_pb2.ROLE_USER)
+    assert (system.role, user.role) == (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER)
     assert system.content[0].text == "Be {name} {{ name }}."
     assert user.content[0].text == "Hello {name} {{ name }}"
 

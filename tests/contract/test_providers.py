@@ -11,6 +11,7 @@ from genai_spine.errors import UnsupportedOption
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, Endpoint, Provider
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import BRIDGED, DEPLOYED, PROMISING, SPOKEN, VARIANTS, Spoken, folded, spoken_by
@@ -83,7 +84,9 @@ class TestAnswers:
             assert usage.input_tokens == usage.uncached_input_tokens > 0
             assert usage.output_tokens == usage.visible_output_tokens > 0
             assert usage.total_tokens == usage.input_tokens + usage.output_tokens
-            assert {usage.input_provenance, usage.output_provenance} == {pb.PROVENANCE_PROVIDER_REPORTED}
+            assert {usage.input_provenance, usage.output_provenance} == {
+                usage_pb2.PROVENANCE_PROVIDER_REPORTED
+            }
             if reported:
                 assert usage.input_tokens == spoken.up.bill[-1].prompt_tokens
 
@@ -115,14 +118,19 @@ class TestAnswers:
 
     @spoken_by("openai", "ollama", DEPLOYED)
     async def test_a_conversation_with_tools_goes_to_and_fro(self, spoken: Spoken) -> None:
-        call = pb.ToolCall(
-            id="c1", function=pb.FunctionCall(name="weather", arguments='{"n": 12345678901234567890}')
+        call = message_pb2.ToolCall(
+            id="c1",
+            function=message_pb2.FunctionCall(name="weather", arguments='{"n": 12345678901234567890}'),
         )
         messages = [
-            pb.Message(role=pb.ROLE_DEVELOPER, content=[pb.ContentPart(text="Be brief")]),
-            said(pb.ContentPart(text="Weather?")),
-            pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[call]),
-            pb.Message(role=pb.ROLE_TOOL, tool_call_id="c1", content=[pb.ContentPart(text="sunny")]),
+            message_pb2.Message(
+                role=message_pb2.ROLE_DEVELOPER, content=[message_pb2.ContentPart(text="Be brief")]
+            ),
+            said(message_pb2.ContentPart(text="Weather?")),
+            message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[call]),
+            message_pb2.Message(
+                role=message_pb2.ROLE_TOOL, tool_call_id="c1", content=[message_pb2.ContentPart(text="sunny")]
+            ),
         ]
         await spoken.whole(spoken.request(messages=messages, tools=SAMPLES["tools"].fields["tools"]))
         entry = spoken.up.bill[-1]
@@ -225,7 +233,7 @@ class TestOptions:
             presence_penalty=0,
             frequency_penalty=0,
             parallel_tool_calls=True,
-            tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO),
+            tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO),
             response_format=pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT),
         )
         spoken.provider.check_options(asked)
@@ -279,7 +287,7 @@ class TestEmbeddings:
         assert sum(value * value for value in first) == pytest.approx(1, abs=1e-4)
         usage = response.usage
         assert usage.input_tokens == usage.total_tokens == usage.uncached_input_tokens > 0
-        assert usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+        assert usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
         assert response.model == model
 
     @spoken_by(*EMBEDDING)

@@ -11,18 +11,19 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Outcome, Period
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1.execution_pb2 import Execution, ExecutionState, UnitUsage
+from genai_spine.v1 import usage_pb2
+from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+from genai_spine.v1.usage_pb2 import UnitUsage
 
 OLD = "an older book"
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 11, 30))
-USAGE = pb.Usage(
+USAGE = usage_pb2.Usage(
     input_tokens=1000,
     uncached_input_tokens=1000,
     output_tokens=100,
     visible_output_tokens=100,
-    input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-    output_provenance=pb.PROVENANCE_ESTIMATED,
+    input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+    output_provenance=usage_pb2.PROVENANCE_ESTIMATED,
 )
 GPT_4O = 1000 * 25_000 + 100 * 100_000  # ticks of USAGE
 
@@ -43,7 +44,7 @@ def row(id: str, made: str = "2026-11-15T12:00:00Z", ticks: int = 7, **fields: o
     execution.request_id, execution.operation, execution.attempt = "request", "completion", 1
     execution.usage.CopyFrom(USAGE)
     execution.usage.total_tokens = 1100
-    execution.cost.CopyFrom(pb.Cost(cost_ticks=ticks, price_known=True, price_book=OLD))
+    execution.cost.CopyFrom(usage_pb2.Cost(cost_ticks=ticks, price_known=True, price_book=OLD))
     execution.create_time.FromJsonString(made)
     execution.settle_time.FromJsonString("2026-12-01T00:00:00Z")
     execution.MergeFrom(Execution(**fields))  # type: ignore[arg-type]
@@ -137,7 +138,7 @@ async def test_row_that_is_not_settled_stays(executions: Executions, book: Price
 @pytest.mark.parametrize("side", ["input_provenance", "output_provenance"])
 async def test_row_with_unknown_usage_stays(executions: Executions, book: PriceBook, side: str) -> None:
     unknown = row("1")
-    setattr(unknown.usage, side, pb.PROVENANCE_UNKNOWN)
+    setattr(unknown.usage, side, usage_pb2.PROVENANCE_UNKNOWN)
     await executions.save([unknown])
     assert (await rerated(executions, book)).lines == {}
     assert (await stored(executions, "1")).cost.cost_ticks == 7
@@ -241,5 +242,7 @@ async def test_row_that_another_run_priced_meanwhile_is_not_overwritten(
     await executions.save([row("1")])
     stale = await stored(executions, "1")
     await rerated(executions, book)
-    await executions.reprice([(stale, pb.Cost(cost_ticks=1, price_known=True, price_book="a third book"))])
+    await executions.reprice(
+        [(stale, usage_pb2.Cost(cost_ticks=1, price_known=True, price_book="a third book"))]
+    )
     assert (await stored(executions, "1")).cost.cost_ticks == GPT_4O

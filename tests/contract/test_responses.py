@@ -14,6 +14,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import SpineError
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.options import FUNCTION, SCHEMA, said
 from tests.contract.spoken import BRIDGED, Spoken, folded, speaking
 from tests.upstreams import openai_errors
@@ -28,7 +29,7 @@ CALLS = [
 ]
 HIDDEN = ["reasoning.encrypted_content"]
 PARAMETERS = json.loads(SCHEMA)
-TOOLS = [pb.Tool(function=FUNCTION), pb.Tool(custom=pb.CustomTool(name="write"))]
+TOOLS = [message_pb2.Tool(function=FUNCTION), message_pb2.Tool(custom=message_pb2.CustomTool(name="write"))]
 TOOLS_JSON = [
     {
         "type": "function",
@@ -39,7 +40,7 @@ TOOLS_JSON = [
     },
     {"type": "custom", "name": "write"},
 ]
-SOUND = pb.AudioPart(data=b"x", format="wav")
+SOUND = message_pb2.AudioPart(data=b"x", format="wav")
 COUNTS = Usage(
     prompt_tokens=900, completion_tokens=80, cached_tokens=512, cache_write_tokens=100, reasoning_tokens=30
 )
@@ -193,7 +194,11 @@ class TestConversations:
         second.messages.append(whole.choices[0].message)
         for call in CALLS:
             second.messages.append(
-                pb.Message(role=pb.ROLE_TOOL, tool_call_id=call.id, content=[pb.ContentPart(text="sunny")])
+                message_pb2.Message(
+                    role=message_pb2.ROLE_TOOL,
+                    tool_call_id=call.id,
+                    content=[message_pb2.ContentPart(text="sunny")],
+                )
             )
         spoken.up.default = Reply("Sunny")
         await spoken.whole(second)
@@ -215,8 +220,10 @@ class TestConversations:
 
     async def test_the_thinking_of_another_provider_stays_here(self, spoken: Spoken) -> None:
         state = '[{"type":"thinking","thinking":"hm","signature":"s"}]'
-        answer = pb.Message(
-            role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hi")], reasoning_state_json=state
+        answer = message_pb2.Message(
+            role=message_pb2.ROLE_ASSISTANT,
+            content=[message_pb2.ContentPart(text="Hi")],
+            reasoning_state_json=state,
         )
         await spoken.whole(spoken.request(messages=[said(), answer, said()]))
         assert [item["content"] for item in spoken.up.bill[-1].body["input"]] == [
@@ -228,8 +235,10 @@ class TestConversations:
     async def test_the_phase_of_a_message_is_kept(self, spoken: Spoken) -> None:
         """A model that loses it gives worse answers; it stands next to the thinking."""
         state = '[{"type":"reasoning","id":"rs_1","summary":[]},{"type":"message","phase":"commentary"}]'
-        answer = pb.Message(
-            role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hi")], reasoning_state_json=state
+        answer = message_pb2.Message(
+            role=message_pb2.ROLE_ASSISTANT,
+            content=[message_pb2.ContentPart(text="Hi")],
+            reasoning_state_json=state,
         )
         await spoken.whole(spoken.request(messages=[said(), answer, said()]))
         given = spoken.up.bill[-1].body["input"]
@@ -237,8 +246,10 @@ class TestConversations:
         assert given[2] == {"role": "assistant", "content": "Hi", "phase": "commentary"}
 
     async def test_what_is_said_before_the_conversation_are_instructions(self, spoken: Spoken) -> None:
-        def system(text: str) -> pb.Message:
-            return pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text=text)])
+        def system(text: str) -> message_pb2.Message:
+            return message_pb2.Message(
+                role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=text)]
+            )
 
         await spoken.whole(
             spoken.request(messages=[system("Be brief"), system("Be kind"), said(), system("Now")])
@@ -255,11 +266,11 @@ class TestConversations:
     @pytest.mark.parametrize(
         ("choice", "sent"),
         [
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE), "none"),
-            (pb.ToolChoice(function_name="weather"), {"type": "function", "name": "weather"}),
-            (pb.ToolChoice(custom_name="write"), {"type": "custom", "name": "write"}),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE), "none"),
+            (message_pb2.ToolChoice(function_name="weather"), {"type": "function", "name": "weather"}),
+            (message_pb2.ToolChoice(custom_name="write"), {"type": "custom", "name": "write"}),
             (
-                pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["write"]),
+                message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["write"]),
                 {"type": "allowed_tools", "mode": "required", "tools": [{"type": "custom", "name": "write"}]},
             ),
         ],
@@ -316,10 +327,14 @@ class TestChoiceOfTheApi:
             ({"frequency_penalty": 1.0}, "frequency_penalty"),
             ({"logit_bias": {1: 1.0}}, "logit_bias"),
             (
-                {"messages": [said(pb.ContentPart(audio=pb.AudioPart(data=b"x", format="wav")))]},
+                {
+                    "messages": [
+                        said(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="wav")))
+                    ]
+                },
                 "messages[0].content",
             ),
-            ({"messages": [pb.Message(role=pb.ROLE_USER, name="ann")]}, "messages[0].name"),
+            ({"messages": [message_pb2.Message(role=message_pb2.ROLE_USER, name="ann")]}, "messages[0].name"),
             ({"messages": [], "prompt": pb.TextPrompt(text="a", suffix="b")}, "prompt.suffix"),
             ({"messages": [], "prompt": pb.TextPrompt(text="a", best_of=2)}, "prompt.best_of"),
         ],

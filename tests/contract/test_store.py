@@ -12,8 +12,7 @@ from genai_spine.store.database import Database, RowsRefused
 from genai_spine.store.executions import LONGEST_NAME, LOST_ERROR, Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import leases as lease_table
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from tests.waiting import until
 
@@ -47,7 +46,7 @@ def settled(execution: Execution, state: int = SUCCEEDED, ticks: int = 12_345) -
     outcome.CopyFrom(execution)
     outcome.state = state
     outcome.usage.input_tokens = outcome.usage.total_tokens = outcome.usage.uncached_input_tokens = 7
-    outcome.usage.input_provenance = pb.PROVENANCE_PROVIDER_REPORTED
+    outcome.usage.input_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     outcome.cost.cost_ticks, outcome.cost.price_known = ticks, True
     outcome.cost.cost_usd = ticks / 1e10
     outcome.settle_time.FromJsonString("2026-11-21T10:11:13.000001Z")
@@ -203,7 +202,7 @@ async def test_rows_of_a_dead_server_become_lost_with_unknown_use(executions, le
     lost = await executions.get(pending.id)
     assert lost.state == LOST
     assert lost.error == LOST_ERROR
-    assert lost.usage.input_provenance == lost.usage.output_provenance == pb.PROVENANCE_UNKNOWN
+    assert lost.usage.input_provenance == lost.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
     assert lost.HasField("settle_time")
     assert not (await columns(database, pending.id, "success"))[0]
     assert await executions.get(done.id) == done

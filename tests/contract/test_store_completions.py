@@ -8,6 +8,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import completions as table
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 
 @pytest.fixture
@@ -17,7 +18,9 @@ async def completions(database: Database) -> Completions:
 
 
 def answer(id: str, text: str = "Hello") -> pb.Completion:
-    message = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text=text)])
+    message = message_pb2.Message(
+        role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=text)]
+    )
     return pb.Completion(id=id, execution_id="row-1", choices=[pb.Choice(message=message)])
 
 

@@ -23,6 +23,8 @@ from genai_spine.v1 import (
     completion_service_pb2_grpc,
     execution_pb2,
     media_service_pb2_grpc,
+    message_pb2,
+    model_service_pb2_grpc,
     openai_service_pb2_grpc,
     provider_batch_service_pb2_grpc,
     provider_file_service_pb2_grpc,
@@ -115,6 +117,7 @@ class Running:
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
         self.completions: Any = completion_service_pb2_grpc.CompletionServiceStub(self.channel)
+        self.models: Any = model_service_pb2_grpc.ModelServiceStub(self.channel)
         self.facade: Any = openai_service_pb2_grpc.OpenAIServiceStub(self.channel)
         self.media: Any = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.files: Any = provider_file_service_pb2_grpc.ProviderFileServiceStub(self.channel)
@@ -292,8 +295,8 @@ async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> A
         await found.database.close()
 
 
-def user(text: str) -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+def user(text: str) -> message_pb2.Message:
+    return message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
 
 
 def asked(text: str = "Hello", *, model: str = "gpt-4o", **fields: Any) -> pb.CreateCompletionRequest:

@@ -8,8 +8,7 @@ import pytest
 import pytest_asyncio
 
 from genai_spine.providers.base import Endpoint
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import TIMEOUTS, Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams import anthropic_errors
 from tests.upstreams.anthropic import AnthropicUpstream
@@ -46,7 +45,9 @@ def anthropic(module_anthropic: AnthropicUpstream) -> AnthropicUpstream:
     return module_anthropic
 
 
-async def ask(service: Running, method: str, **fields: Any) -> tuple[str, pb.Usage, pb.Cost, str]:
+async def ask(
+    service: Running, method: str, **fields: Any
+) -> tuple[str, usage_pb2.Usage, usage_pb2.Cost, str]:
     """Text, usage, cost and request id."""
     call = getattr(service.completions, method)(asked(model=MODEL, **fields))
     if method == "StreamCompletion":
@@ -112,7 +113,7 @@ async def test_missing_usage_is_estimated_and_marked(
     anthropic.script(Reply("four words are here", omit_usage=True))
     _, usage, _, request_id = await ask(serving, method)
     assert usage.output_tokens > 0
-    assert {usage.input_provenance, usage.output_provenance} == {pb.PROVENANCE_ESTIMATED}
+    assert {usage.input_provenance, usage.output_provenance} == {usage_pb2.PROVENANCE_ESTIMATED}
     [row] = await serving.rows(request_id)
     assert row.usage == usage
 
@@ -126,8 +127,8 @@ async def test_a_stream_that_is_cut_books_the_input_that_was_reported(
     assert found.reason == "PROVIDER_ERROR"
     [row] = await serving.rows(found.request_id)
     assert (row.usage.uncached_input_tokens, row.usage.cache_read_tokens) == (400, 600)
-    assert row.usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
-    assert row.usage.output_provenance == pb.PROVENANCE_PARTIAL_STREAM
+    assert row.usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_PARTIAL_STREAM
     assert row.usage.output_tokens > 0
     assert row.usage.total_tokens == row.usage.input_tokens + row.usage.output_tokens
 

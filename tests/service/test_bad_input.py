@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, model_service_pb2
 from tests.service.running import Running, asked, failure, user
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
@@ -58,27 +59,30 @@ BAD = [
     (asked(provider_options_json="[1]"), "provider_options_json"),
     (asked(provider_options_json="[" * 100_000), "provider_options_json"),
     (without("messages"), "messages"),
-    (pb.CreateCompletionRequest(model="gpt-4o", messages=[pb.Message()]), "messages[0].role"),
+    (pb.CreateCompletionRequest(model="gpt-4o", messages=[message_pb2.Message()]), "messages[0].role"),
     (
-        pb.CreateCompletionRequest(model="gpt-4o", messages=[pb.Message(role=pb.ROLE_USER)]),
+        pb.CreateCompletionRequest(
+            model="gpt-4o", messages=[message_pb2.Message(role=message_pb2.ROLE_USER)]
+        ),
         "messages[0].content",
     ),
     (
         pb.CreateCompletionRequest(
-            model="gpt-4o", messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart()])]
+            model="gpt-4o",
+            messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart()])],
         ),
         "messages[0].content[0]",
     ),
     (unknown_enum(77), "messages[0].role"),
     (asked(prompt=pb.TextPrompt(text="x")), "prompt"),
     (pb.CreateCompletionRequest(model="gpt-4o", prompt=pb.TextPrompt()), "prompt"),
-    (asked(tools=[pb.Tool()]), "tools[0]"),
+    (asked(tools=[message_pb2.Tool()]), "tools[0]"),
     (
-        asked(tools=[pb.Tool(function=pb.FunctionTool(name="f", parameters_json="{"))]),
+        asked(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f", parameters_json="{"))]),
         "tools[0].function.parameters_json",
     ),
-    (asked(tool_choice=pb.ToolChoice(function_name="f")), "tool_choice.function_name"),
-    (asked(tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED)), "tools"),
+    (asked(tool_choice=message_pb2.ToolChoice(function_name="f")), "tool_choice.function_name"),
+    (asked(tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED)), "tools"),
 ]
 
 
@@ -121,13 +125,13 @@ class TestFields:
     @pytest.mark.parametrize(
         ("request_", "reason", "field"),
         [
-            (pb.ListModelsRequest(page_size=1001), "UNPROCESSABLE_ENTITY", "page_size"),
-            (pb.ListModelsRequest(page_token="a"), "VALIDATION_ERROR", "page_token"),
-            (pb.ListModelsRequest(provider="opnai"), "VALIDATION_ERROR", "provider"),
+            (model_service_pb2.ListModelsRequest(page_size=1001), "UNPROCESSABLE_ENTITY", "page_size"),
+            (model_service_pb2.ListModelsRequest(page_token="a"), "VALIDATION_ERROR", "page_token"),
+            (model_service_pb2.ListModelsRequest(provider="opnai"), "VALIDATION_ERROR", "provider"),
         ],
     )
     async def test_bad_lists(self, service: Running, request_: Any, reason: str, field: str) -> None:
-        found = await failure(service.completions.ListModels(request_))
+        found = await failure(service.models.ListModels(request_))
         assert (found.code, found.reason, found.metadata["field"]) == (INVALID, reason, field)
 
 
@@ -150,7 +154,7 @@ class TestNames:
         found = await failure(service.completions.CreateCompletion(asked(model=model)))
         assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
         assert found.metadata["model"] in (model, "nope")
-        lookup = await failure(service.completions.GetModel(pb.GetModelRequest(model=model)))
+        lookup = await failure(service.models.GetModel(model_service_pb2.GetModelRequest(model=model)))
         assert (lookup.code, lookup.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
 
     async def test_what_the_provider_cannot_do_is_refused_and_not_dropped(self, service: Running) -> None:
@@ -201,7 +205,7 @@ class TestSizes:
     async def test_many_bad_fields_fit_too(self, service: Running) -> None:
         request = asked()
         for _ in range(100):
-            request.messages.add(role=pb.ROLE_USER, name="語" * 300).content.add()
+            request.messages.add(role=message_pb2.ROLE_USER, name="語" * 300).content.add()
         found = await failure(service.completions.CreateCompletion(request))
         assert found.fields[0] == "messages[1].content[0]"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 from tests.service.running import Running, Upstreams, failure, running
@@ -63,7 +63,7 @@ async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running,
     for row in good:
         assert (row.operation, row.provider, row.model) == ("batch", "openai", "gpt-4o")
         assert (row.usage.cache_read_tokens, row.usage.visible_output_tokens) == (4, 7)
-        assert row.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+        assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
         # gpt-4o: 2.50 USD for 1M input, 1.25 cached, 10 for output; the book has no price of a batch.
         uncached = row.usage.uncached_input_tokens
         assert row.cost.cost_ticks == uncached * 25_000 + 4 * 12_500 + 7 * 100_000

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from tests.service.running import TIMEOUTS, Running, Upstreams, running
 from tests.upstreams import aws_wire
 from tests.upstreams.bedrock import NOVA, TITAN, BedrockUpstream, throttled
@@ -17,7 +17,7 @@ from tests.upstreams.reply import Reply, Usage
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("aws_credentials")]
 
 SONNET = "bedrock:global.anthropic.claude-sonnet-4-5-20250929-v1:0"
-USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])
+USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hello")])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -58,7 +58,7 @@ async def test_an_answer_is_one_row_and_the_cache_has_its_own_price(
         assert (row.provider, row.model) == ("bedrock", SONNET.removeprefix("bedrock:"))
         assert row.cost.cost_ticks == answer.cost.cost_ticks
         assert row.usage == answer.usage
-        assert row.usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+        assert row.usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
         assert row.usage.total_tokens == 1010
 
 

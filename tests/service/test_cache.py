@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from genai_spine.store.database import Database
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 from tests.databases import BOTH
 from tests.service.running import Running, Upstreams, asked, failure, running, text_of
 from tests.upstreams import openai_errors
@@ -132,7 +133,7 @@ async def test_errors_and_filtered_answers_are_not_kept(caching: Running, ask: A
 
 
 async def test_answer_of_a_fallback_is_not_given_as_the_first_candidates(caching: Running) -> None:
-    request = cached("fallback", routing=pb.Routing(fallback_models=["ollama:llama3.2:latest"]))
+    request = cached("fallback", routing=routing_pb2.Routing(fallback_models=["ollama:llama3.2:latest"]))
     caching.openai.script(openai_errors.server_error())
     assert (await whole(caching, request)).provider == "ollama"
     again = await whole(caching, request)

@@ -3,6 +3,7 @@
 import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, routing_pb2
 from tests.service.running import Running, asked, failure, user
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,7 +21,7 @@ async def test_it_is_refused_with_the_numbers_before_a_provider_is_asked(service
 
 
 async def test_a_candidate_with_more_room_answers(service: Running) -> None:
-    request = asked(LONG, model=SMALL, routing=pb.Routing(fallback_models=["gpt-4o"]))
+    request = asked(LONG, model=SMALL, routing=routing_pb2.Routing(fallback_models=["gpt-4o"]))
     answer = await service.completions.CreateCompletion(request)
     assert answer.model == "gpt-4o"
     assert len(service.openai.bill.calls) == 1
@@ -28,7 +29,9 @@ async def test_a_candidate_with_more_room_answers(service: Running) -> None:
 
 
 async def test_the_oldest_messages_are_left_out_when_asked(service: Running) -> None:
-    system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be brief.")])
+    system = message_pb2.Message(
+        role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text="Be brief.")]
+    )
     request = asked("and now?", model=SMALL, truncation=pb.TRUNCATION_OLDEST_MESSAGES)
     last = request.messages.pop()
     request.messages.extend([system, user(LONG), user("earlier"), last])

@@ -10,7 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import Running, asked, text_of
 from tests.upstreams import openai_errors
 from tests.upstreams.clients import drain
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CANCELLED = execution_pb2.EXECUTION_STATE_CANCELLED
 FAILED = execution_pb2.EXECUTION_STATE_FAILED
-PARTIAL, UNKNOWN = pb.PROVENANCE_PARTIAL_STREAM, pb.PROVENANCE_UNKNOWN
+PARTIAL, UNKNOWN = usage_pb2.PROVENANCE_PARTIAL_STREAM, usage_pb2.PROVENANCE_UNKNOWN
 NOTICED_S = 2.0  # of 9 s and more; tests/acceptance measures how fast it is
 # One token each by OpenAI's encoding, by our estimate nearly so; the simulator counts a quarter of the
 # characters, plus one.

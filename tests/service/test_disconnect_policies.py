@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import Failure, Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams.reply import Reply
 
@@ -20,7 +20,7 @@ SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
 FAILED = execution_pb2.EXECUTION_STATE_FAILED
 CANCELLED = execution_pb2.EXECUTION_STATE_CANCELLED
 DRAIN, CONTINUE = pb.DISCONNECT_POLICY_DRAIN_FOR_USAGE, pb.DISCONNECT_POLICY_CONTINUE
-REPORTED = pb.PROVENANCE_PROVIDER_REPORTED
+REPORTED = usage_pb2.PROVENANCE_PROVIDER_REPORTED
 NOTICED_S = 2.0  # tests/acceptance measures how fast
 WORD = " you"  # one token
 WORDS = 60

@@ -16,7 +16,7 @@ import pytest_asyncio
 from genai_spine.inference import failover
 from genai_spine.providers.base import Timeouts
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, routing_pb2, usage_pb2
 from tests.service.faults import OLLAMA, OPENAI, PEERS, RETRY_AFTER_S, Peer
 from tests.service.running import Posted, Running, Upstreams, asked, failure_of, running, text_of
 
@@ -27,8 +27,8 @@ SLOW_S = 0.3
 PROMPT = "Hello"
 BY_REST = (("x-envoy-original-path", "/v1/completions:create"),)  # so that the HTTP status is told
 FAILED, SUCCEEDED = execution_pb2.EXECUTION_STATE_FAILED, execution_pb2.EXECUTION_STATE_SUCCEEDED
-ESTIMATED, UNKNOWN = pb.PROVENANCE_ESTIMATED, pb.PROVENANCE_UNKNOWN
-PARTIAL, REPORTED = pb.PROVENANCE_PARTIAL_STREAM, pb.PROVENANCE_PROVIDER_REPORTED
+ESTIMATED, UNKNOWN = usage_pb2.PROVENANCE_ESTIMATED, usage_pb2.PROVENANCE_UNKNOWN
+PARTIAL, REPORTED = usage_pb2.PROVENANCE_PARTIAL_STREAM, usage_pb2.PROVENANCE_PROVIDER_REPORTED
 Code = grpc.StatusCode
 METHODS = pytest.mark.parametrize("method", ["CreateCompletion", "StreamCompletion"])
 
@@ -190,7 +190,7 @@ async def test_another_provider_is_asked_where_that_can_help_and_nothing_was_del
     other = OPENAI if peer is OLLAMA else OLLAMA
     streamed = method == "StreamCompletion"
     delivered = fault == "cut stream" and streamed
-    routing = pb.Routing(fallback_models=[other.asked])
+    routing = routing_pb2.Routing(fallback_models=[other.asked])
     async with faulty(server, peer, fault, streamed) as serving:
         if OUTCOMES[fault].passed_on and not delivered:
             text, last = await answer(serving, method, model=peer.asked, routing=routing)

@@ -8,8 +8,7 @@ import pytest
 
 from genai_spine.capabilities import CAPABILITIES
 from genai_spine.v1 import capability_service_pb2 as pb
-from genai_spine.v1 import completion_service_pb2 as completions
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from tests.contract.capability_samples import SAMPLES
 from tests.service.running import Running, failure
@@ -204,7 +203,7 @@ class TestDataBySchema:
         assert failed.reason == "SCHEMA_MISMATCH"
         (row,) = await service.rows(failed.request_id)
         assert row.state == execution_pb2.EXECUTION_STATE_FAILED
-        assert row.usage.output_provenance == completions.PROVENANCE_PROVIDER_REPORTED
+        assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
     async def test_the_order_of_the_schema_reaches_the_provider(self, service: Running) -> None:
         service.openai.script(Reply(GOOD))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from tests.service.running import IMPATIENT, Running, asked, failure
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply, Usage
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
 FAILED = execution_pb2.EXECUTION_STATE_FAILED
-REPORTED, ESTIMATED = pb.PROVENANCE_PROVIDER_REPORTED, pb.PROVENANCE_ESTIMATED
-PARTIAL, UNKNOWN = pb.PROVENANCE_PARTIAL_STREAM, pb.PROVENANCE_UNKNOWN
+REPORTED, ESTIMATED = usage_pb2.PROVENANCE_PROVIDER_REPORTED, usage_pb2.PROVENANCE_ESTIMATED
+PARTIAL, UNKNOWN = usage_pb2.PROVENANCE_PARTIAL_STREAM, usage_pb2.PROVENANCE_UNKNOWN
 COUNTS = Usage(prompt_tokens=1000, completion_tokens=300, cached_tokens=400, reasoning_tokens=100)
 # gpt-4o: 2.50 USD for 1M input, 1.25 cached, 10.00 output; 1 tick is 1e-10 USD.
 COUNTS_TICKS = (600 * 250 + 400 * 125 + 300 * 1000) * 100
@@ -189,7 +189,7 @@ class TestFailure:
         self, booked: Running
     ) -> None:
         request = asked(model="llava:7b")
-        request.messages[0].content.add(image=pb.ImagePart(url="https://example.com/a.png"))
+        request.messages[0].content.add(image=message_pb2.ImagePart(url="https://example.com/a.png"))
         row = await failed_row(booked, booked.completions.CreateCompletion(request))
         assert (row.error_reason, row.usage.total_tokens) == ("UNSUPPORTED_OPTION", 0)
         assert booked.ollama.bill.calls == []

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, model_service_pb2, usage_pb2
 from tests.service.running import Running, asked, text_of
 from tests.upstreams.reply import Reply
 
@@ -59,7 +58,7 @@ async def test_answers_and_rows_are_never_mixed_up(booked: Running) -> None:
     await booked.openai.bill.until(lambda bill: sum(entry.disconnected for entry in bill) == CALLS // 3)
     billed = booked.openai.bill.calls + booked.ollama.bill.calls
     assert len(billed) == CALLS
-    reported = [row for row in rows if row.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED]
+    reported = [row for row in rows if row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED]
     finished = [entry for entry in billed if entry.finished]
     assert sum(row.usage.output_tokens for row in reported) == sum(
         entry.completion_tokens for entry in finished
@@ -70,15 +69,15 @@ async def test_answers_and_rows_are_never_mixed_up(booked: Running) -> None:
 
 async def test_models_are_listed_and_found_through_the_door(service: Running) -> None:
     service.openai.models.append("org/model:free")
-    response = await service.completions.ListModels(pb.ListModelsRequest())
+    response = await service.models.ListModels(model_service_pb2.ListModelsRequest())
     ids = [model.id for model in response.data]
     assert {"gpt-4o", "llama3.2:latest", "builtin:extractive"} < set(ids)
     assert "groq" in response.unreachable_providers
-    first = await service.completions.ListModels(pb.ListModelsRequest(page_size=3))
-    second = await service.completions.ListModels(
-        pb.ListModelsRequest(page_size=3, page_token=first.next_page_token)
+    first = await service.models.ListModels(model_service_pb2.ListModelsRequest(page_size=3))
+    second = await service.models.ListModels(
+        model_service_pb2.ListModelsRequest(page_size=3, page_token=first.next_page_token)
     )
     assert [model.id for model in (*first.data, *second.data)] == ids[:6]
     for name in ("gpt-4o", "llama3.2:latest", "vllm:org/model:free"):
-        assert (await service.completions.GetModel(pb.GetModelRequest(model=name))).id == name
+        assert (await service.models.GetModel(model_service_pb2.GetModelRequest(model=name))).id == name
     service.openai.models.remove("org/model:free")

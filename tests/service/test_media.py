@@ -7,8 +7,7 @@ import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 from tests.service.running import Running, failure
 from tests.upstreams import openai_errors, openai_media
@@ -141,7 +140,7 @@ async def test_caller_who_leaves_stops_the_upstream_and_the_row_says_so(service:
     row = await only_row(service, first.request_id)
     assert (row.state, row.units.characters) == (CANCELLED, len("Good day é"))
     assert row.cost.price_known == bool(row.cost.cost_ticks)
-    assert row.usage.output_provenance == pb.PROVENANCE_UNKNOWN
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
     await service.openai.bill.until(lambda bill: bill[0].disconnected)
 
 
@@ -161,7 +160,7 @@ async def test_image_that_may_have_been_made_has_no_known_cost(service: Running)
     found = await failure(service.media.CreateImages(image()))
     row = await only_row(service, found.request_id)
     assert (row.state, row.cost.price_known, row.cost.cost_ticks) == (FAILED, False, 0)
-    assert row.usage.output_provenance == pb.PROVENANCE_UNKNOWN
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
 
 
 async def test_refused_call_has_used_nothing(service: Running) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genai_spine.v1 import completion_service_pb2, provider_service_pb2
+from genai_spine.v1 import model_service_pb2, provider_service_pb2
 from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 from tests.service.running import Running, failure
 from tests.upstreams.reply import Reply
@@ -19,7 +19,7 @@ async def test_a_pulled_model_is_listed_with_what_it_can_do(service: Running) ->
     steps = [step async for step in pull(service, "phi4")]
     assert steps[-1].status == "success"
     assert {step.total_bytes for step in steps if step.HasField("digest")} == {5_000_000_000}
-    listed = await service.completions.ListModels(completion_service_pb2.ListModelsRequest(provider="ollama"))
+    listed = await service.models.ListModels(model_service_pb2.ListModelsRequest(provider="ollama"))
     [model] = [model for model in listed.data if model.name == "phi4:latest"]
     assert (model.context_length, list(model.capabilities)) == (131072, ["chat"])
 

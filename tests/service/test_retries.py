@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from genai_spine.inference import failover
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import IMPATIENT, Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
@@ -127,7 +127,7 @@ class TestAttempts:
         assert text_of(seen) == "one "
         assert len(retrying.openai.bill.calls) == 1
         [row] = await retrying.rows(found.request_id)
-        assert (row.state, row.usage.output_provenance) == (FAILED, pb.PROVENANCE_PARTIAL_STREAM)
+        assert (row.state, row.usage.output_provenance) == (FAILED, usage_pb2.PROVENANCE_PARTIAL_STREAM)
 
     async def test_an_error_before_the_first_token_of_a_stream_is_tried_again(
         self, retrying: Running

@@ -16,7 +16,7 @@ import pytest_asyncio
 from genai_spine.routing import strategies
 from genai_spine.routing.router import Alias, Member
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, routing_pb2
 from tests.service.running import Running, Upstreams, asked, failure, running, text_of
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
@@ -41,8 +41,8 @@ async def streamed(service: Running, request: pb.CreateCompletionRequest) -> pb.
 BOTH_WAYS = pytest.mark.parametrize("ask", [unary, streamed])
 
 
-def routing(*fallbacks: str, **fields: Any) -> pb.Routing:
-    return pb.Routing(fallback_models=fallbacks, **fields)
+def routing(*fallbacks: str, **fields: Any) -> routing_pb2.Routing:
+    return routing_pb2.Routing(fallback_models=fallbacks, **fields)
 
 
 class TestFallback:
@@ -111,15 +111,15 @@ class TestFallback:
         [
             (routing("claude-sonnet-4"), "routing.fallback_models[0]"),
             (routing("groq:any", no_fallback=True), "routing.no_fallback"),
-            (pb.Routing(preferred_providers=["nobody"]), "routing.preferred_providers[0]"),
-            (pb.Routing(min_quality=pb.QUALITY_TIER_PREMIUM), "routing"),
-            (pb.Routing(max_cost_usd=0.0), "routing"),
-            (pb.Routing(max_cost_usd=-1.0), "routing.max_cost_usd"),
-            (pb.Routing(strategy=99), "routing.strategy"),  # type: ignore[arg-type]
+            (routing_pb2.Routing(preferred_providers=["nobody"]), "routing.preferred_providers[0]"),
+            (routing_pb2.Routing(min_quality=routing_pb2.QUALITY_TIER_PREMIUM), "routing"),
+            (routing_pb2.Routing(max_cost_usd=0.0), "routing"),
+            (routing_pb2.Routing(max_cost_usd=-1.0), "routing.max_cost_usd"),
+            (routing_pb2.Routing(strategy=99), "routing.strategy"),  # type: ignore[arg-type]
         ],
     )
     async def test_routing_that_makes_no_sense_names_its_field(
-        self, service: Running, given: pb.Routing, field: str
+        self, service: Running, given: routing_pb2.Routing, field: str
     ) -> None:
         request = asked(model="gpt-3.5-turbo", routing=given)
         found = await failure(unary(service, request))
@@ -174,7 +174,7 @@ class TestTheServersOwnChain:
     async def test_a_request_may_do_without(self, routed: AsyncServers) -> None:
         service = await routed(fallback_chain="builtin")
         service.openai.script(openai_errors.server_error())
-        found = await failure(unary(service, asked(routing=pb.Routing(no_fallback=True))))
+        found = await failure(unary(service, asked(routing=routing_pb2.Routing(no_fallback=True))))
         assert found.reason == "PROVIDER_UNAVAILABLE"
 
     async def test_embeddings_have_none(self, routed: AsyncServers) -> None:
@@ -191,10 +191,10 @@ class TestStrategies:
     @pytest.mark.parametrize(
         ("strategy", "expected"),
         [
-            (pb.ROUTING_STRATEGY_ORDER, "openai:gpt-4o"),
-            (pb.ROUTING_STRATEGY_COST_OPTIMIZED, "ollama:llama3.2:latest"),
-            (pb.ROUTING_STRATEGY_QUALITY, "openai:gpt-4o"),
-            (pb.ROUTING_STRATEGY_LOCAL_FIRST, "ollama:llama3.2:latest"),
+            (routing_pb2.ROUTING_STRATEGY_ORDER, "openai:gpt-4o"),
+            (routing_pb2.ROUTING_STRATEGY_COST_OPTIMIZED, "ollama:llama3.2:latest"),
+            (routing_pb2.ROUTING_STRATEGY_QUALITY, "openai:gpt-4o"),
+            (routing_pb2.ROUTING_STRATEGY_LOCAL_FIRST, "ollama:llama3.2:latest"),
         ],
     )
     async def test_the_order_is_the_strategys(
@@ -206,12 +206,14 @@ class TestStrategies:
         assert f"{answer.provider}:{answer.model}" == expected
 
     async def test_the_cheapest_of_the_paid_ones(self, service: Running) -> None:
-        request = asked(routing=routing("openai:gpt-4o-mini", strategy=pb.ROUTING_STRATEGY_COST_OPTIMIZED))
+        request = asked(
+            routing=routing("openai:gpt-4o-mini", strategy=routing_pb2.ROUTING_STRATEGY_COST_OPTIMIZED)
+        )
         assert (await unary(service, request)).model == "gpt-4o-mini"
 
     async def test_round_robin_takes_each_in_turn(self, routed: AsyncServers) -> None:
         members = (Member("openai:gpt-4o"), Member(OLLAMA), Member("vllm:x"))
-        strategy = pb.ROUTING_STRATEGY_ROUND_ROBIN
+        strategy = routing_pb2.ROUTING_STRATEGY_ROUND_ROBIN
         service = await routed(model_aliases=aliases(*members, strategy=strategy))
         found = [(await unary(service, asked(model="any"))).provider for _ in range(6)]
         assert found == ["openai", "ollama", "vllm"] * 2
@@ -219,13 +221,15 @@ class TestStrategies:
     async def test_weights_are_kept(self, routed: AsyncServers, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(strategies, "random", Random(1).random)
         members = (Member("openai:gpt-4o", 9.0), Member(OLLAMA, 1.0))
-        service = await routed(model_aliases=aliases(*members, strategy=pb.ROUTING_STRATEGY_WEIGHTED))
+        service = await routed(
+            model_aliases=aliases(*members, strategy=routing_pb2.ROUTING_STRATEGY_WEIGHTED)
+        )
         found = [(await unary(service, asked(model="any"))).provider for _ in range(200)]
         assert 5 <= found.count("ollama") <= 45  # 20 expected
 
     async def test_the_fastest_is_found_out(self, routed: AsyncServers) -> None:
         members = (Member("openai:gpt-4o"), Member("vllm:quick"))
-        service = await routed(model_aliases=aliases(*members, strategy=pb.ROUTING_STRATEGY_SPEED))
+        service = await routed(model_aliases=aliases(*members, strategy=routing_pb2.ROUTING_STRATEGY_SPEED))
         for model, delay_s in (("openai:gpt-4o", 1.0), ("vllm:quick", 0.0)):
             service.openai.script(Reply("x", first_delay_s=delay_s), on=model.partition(":")[2])
             await streamed(service, asked(model=model))
@@ -236,7 +240,9 @@ class TestStrategies:
         assert (await unary(service, request)).provider == "ollama"
 
     async def test_conditions_leave_candidates_out(self, service: Running) -> None:
-        request = asked(model="gpt-3.5-turbo", routing=routing("gpt-4o", min_quality=pb.QUALITY_TIER_PREMIUM))
+        request = asked(
+            model="gpt-3.5-turbo", routing=routing("gpt-4o", min_quality=routing_pb2.QUALITY_TIER_PREMIUM)
+        )
         assert (await unary(service, request)).model == "gpt-4o"
         request = asked(model="gpt-4", max_tokens=1000, routing=routing("gpt-4o-mini", max_cost_usd=0.01))
         assert (await unary(service, request)).model == "gpt-4o-mini"

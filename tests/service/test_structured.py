@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import Running, asked, failure
 from tests.upstreams.reply import Content, Reply, Usage
 
@@ -52,7 +52,7 @@ async def test_one_that_does_not_fit_is_repaired_once_and_both_calls_are_paid(bo
         execution_pb2.EXECUTION_STATE_FAILED,
         "SCHEMA_MISMATCH",
     )
-    assert rows[0].usage.input_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert rows[0].usage.input_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
     assert answer.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows) > 0
     said = booked.openai.bill[-1].body["messages"]
     assert said[-2] == {"role": "assistant", "content": BAD}
@@ -103,7 +103,7 @@ async def test_a_stream_that_does_not_fit_ends_with_the_error_and_is_paid(servic
     assert found.reason == "SCHEMA_MISMATCH"
     (row,) = await service.rows(found.request_id)
     assert row.wasted
-    assert row.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
 async def test_json_without_a_schema_must_be_an_object(service: Running) -> None:

@@ -8,11 +8,12 @@ import pytest
 from genai_spine.call import Call
 from genai_spine.errors import ProviderUnavailable
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.service.running import Running, asked, failure, user
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-COUNTED, ESTIMATED = pb.PROVENANCE_PROVIDER_REPORTED, pb.PROVENANCE_ESTIMATED
+COUNTED, ESTIMATED = usage_pb2.PROVENANCE_PROVIDER_REPORTED, usage_pb2.PROVENANCE_ESTIMATED
 
 
 async def count(service: Running, request: pb.CreateCompletionRequest) -> pb.CountTokensResponse:

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from genai_spine.routing.router import PREFIXES
-from genai_spine.v1 import usage_service_pb2 as pb
-from genai_spine.v1 import usage_service_pb2_grpc
+from genai_spine.v1 import pricing_service_pb2 as pb
+from genai_spine.v1 import pricing_service_pb2_grpc
 from tests.service.running import Running, asked, failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture
 def usage(service: Running) -> Any:
-    return usage_service_pb2_grpc.UsageServiceStub(service.channel)
+    return pricing_service_pb2_grpc.PricingServiceStub(service.channel)
 
 
 async def price(usage: Any, model: str) -> pb.ModelPrice:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from genai_spine.chunks import ChunkBuilder, completion, fold, joined, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
 WORDS = st.text(max_size=4)
 FINISHES = st.sampled_from([0, pb.FINISH_REASON_STOP, pb.FINISH_REASON_LENGTH, pb.FINISH_REASON_TOOL_CALLS])
@@ -38,7 +39,8 @@ CHUNKS = st.builds(
     id=st.just("answer"),
     created=st.just(7),
     choices=st.lists(DELTAS, max_size=2, unique_by=lambda delta: delta.index),
-    usage=st.none() | st.builds(pb.Usage, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9)),
+    usage=st.none()
+    | st.builds(usage_pb2.Usage, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9)),
     system_fingerprint=st.none() | st.just("fp"),
     service_tier=st.none() | st.just("default"),
 )
@@ -115,21 +117,21 @@ async def test_fold_puts_choices_and_tool_calls_in_order_and_spells_them_out() -
                     finish_reason=pb.FINISH_REASON_TOOL_CALLS,
                 )
             ],
-            usage=pb.Usage(input_tokens=3),
+            usage=usage_pb2.Usage(input_tokens=3),
             latency_ms=5,
         ),
     ]
     whole = await fold(stream(chunks))
     assert [choice.index for choice in whole.choices] == [0, 1]
     message = whole.choices[0].message
-    assert message.role == pb.ROLE_ASSISTANT
+    assert message.role == message_pb2.ROLE_ASSISTANT
     assert [part.refusal for part in message.content] == ["no"]
     assert message.reasoning == "hm"
-    assert message.tool_calls[0] == pb.ToolCall(
-        id="c0", function=pb.FunctionCall(name="add", arguments='{"a": 1}')
+    assert message.tool_calls[0] == message_pb2.ToolCall(
+        id="c0", function=message_pb2.FunctionCall(name="add", arguments='{"a": 1}')
     )
-    assert message.tool_calls[1] == pb.ToolCall(
-        id="c1", custom=pb.CustomCall(name="write", input="free text")
+    assert message.tool_calls[1] == message_pb2.ToolCall(
+        id="c1", custom=message_pb2.CustomCall(name="write", input="free text")
     )
     assert whole.choices[0].finish_reason == pb.FINISH_REASON_TOOL_CALLS
     assert (whole.id, whole.model, whole.usage.input_tokens, whole.latency_ms) == ("x", "m", 3, 5)

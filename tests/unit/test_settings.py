@@ -14,7 +14,7 @@ from genai_spine.providers.base import Timeouts
 from genai_spine.routing.router import Alias, Member
 from genai_spine.settings import Settings
 from genai_spine.symbols.question import JobRules
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ class TestValues:
         found = loaded(monkeypatch, GENAI_MODEL_ALIASES=text).model_aliases
         assert found["a"] == Alias((Member("x"), Member("y")))
         assert found["b"] == Alias((Member("x"), Member("y", 3.0)))
-        assert found["c"] == Alias((Member("x"),), pb.ROUTING_STRATEGY_ROUND_ROBIN)
+        assert found["c"] == Alias((Member("x"),), routing_pb2.ROUTING_STRATEGY_ROUND_ROBIN)
 
     @pytest.mark.parametrize(
         ("text", "said"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1 import field_rules_pb2, message_pb2, model_service_pb2
 from genai_spine.v1 import symbol_service_pb2 as symbols_pb
 from genai_spine.validation import MAX_PROBLEMS, check
 
@@ -21,20 +21,24 @@ NAMELESS = symbols_pb.SymbolContext(
 )
 
 
-def user(text: str = "Hello", **fields: Any) -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)], **fields)
+def user(text: str = "Hello", **fields: Any) -> message_pb2.Message:
+    return message_pb2.Message(
+        role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)], **fields
+    )
 
 
 def asking(**fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(messages=[user()], **fields)
 
 
-def saying(*parts: pb.ContentPart) -> pb.CreateCompletionRequest:
-    return pb.CreateCompletionRequest(messages=[pb.Message(role=pb.ROLE_USER, content=parts)])
+def saying(*parts: message_pb2.ContentPart) -> pb.CreateCompletionRequest:
+    return pb.CreateCompletionRequest(
+        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content=parts)]
+    )
 
 
-def function(name: str = "weather", **fields: Any) -> pb.Tool:
-    return pb.Tool(function=pb.FunctionTool(name=name, **fields))
+def function(name: str = "weather", **fields: Any) -> message_pb2.Tool:
+    return message_pb2.Tool(function=message_pb2.FunctionTool(name=name, **fields))
 
 
 def problems(message: Message) -> list[tuple[str, str]]:
@@ -45,8 +49,8 @@ def problems(message: Message) -> list[tuple[str, str]]:
     return []
 
 
-IMAGE = pb.ContentPart(image=pb.ImagePart(data=b"x", media_type="image/png"))
-CALL = pb.ToolCall(id="1", function=pb.FunctionCall(name="weather", arguments="not json"))
+IMAGE = message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png"))
+CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="weather", arguments="not json"))
 
 GOOD: dict[str, Message] = {
     "one message": asking(),
@@ -55,16 +59,20 @@ GOOD: dict[str, Message] = {
     ),
     "stop at its limits": asking(stop_sequences=["x" * 1024] * 16),
     "length counts characters": asking(user="é" * 256),
-    "image": saying(pb.ContentPart(text="What is it?"), IMAGE),
-    "image by URL": saying(pb.ContentPart(image=pb.ImagePart(url="HTTPS://example.org/a.png"))),
-    "image by data URL": saying(pb.ContentPart(image=pb.ImagePart(url="data:image/png;base64,AA=="))),
-    "empty text part": saying(pb.ContentPart(text="")),
+    "image": saying(message_pb2.ContentPart(text="What is it?"), IMAGE),
+    "image by URL": saying(
+        message_pb2.ContentPart(image=message_pb2.ImagePart(url="HTTPS://example.org/a.png"))
+    ),
+    "image by data URL": saying(
+        message_pb2.ContentPart(image=message_pb2.ImagePart(url="data:image/png;base64,AA=="))
+    ),
+    "empty text part": saying(message_pb2.ContentPart(text="")),
     "assistant with calls only": pb.CreateCompletionRequest(
         messages=[
             user(),
-            pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[CALL]),
-            pb.Message(role=pb.ROLE_TOOL, tool_call_id="1"),
-            pb.Message(role=pb.ROLE_FUNCTION, name="weather"),
+            message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[CALL]),
+            message_pb2.Message(role=message_pb2.ROLE_TOOL, tool_call_id="1"),
+            message_pb2.Message(role=message_pb2.ROLE_FUNCTION, name="weather"),
         ]
     ),
     "tools": asking(
@@ -72,15 +80,22 @@ GOOD: dict[str, Message] = {
             function(
                 parameters_json='{"type": "object", "maximum": 1e999, "minimum": 12345678901234567890123}'
             ),
-            pb.Tool(custom=pb.CustomTool(name="shell", format_json="{}")),
+            message_pb2.Tool(custom=message_pb2.CustomTool(name="shell", format_json="{}")),
         ],
-        tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["shell", "weather"]),
+        tool_choice=message_pb2.ToolChoice(
+            mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["shell", "weather"]
+        ),
     ),
-    "tool choice by function": asking(tools=[function()], tool_choice=pb.ToolChoice(function_name="weather")),
+    "tool choice by function": asking(
+        tools=[function()], tool_choice=message_pb2.ToolChoice(function_name="weather")
+    ),
     "tool choice by custom tool": asking(
-        tools=[pb.Tool(custom=pb.CustomTool(name="shell"))], tool_choice=pb.ToolChoice(custom_name="shell")
+        tools=[message_pb2.Tool(custom=message_pb2.CustomTool(name="shell"))],
+        tool_choice=message_pb2.ToolChoice(custom_name="shell"),
     ),
-    "tool choice none without tools": asking(tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)),
+    "tool choice none without tools": asking(
+        tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
+    ),
     "log probabilities": asking(logprobs=True, top_logprobs=20, logit_bias={50256: -100, 1: 100}),
     "zero alternatives without log probabilities": asking(top_logprobs=0),
     "schema": asking(
@@ -89,7 +104,7 @@ GOOD: dict[str, Message] = {
     "prompt": pb.CreateCompletionRequest(prompt=pb.TextPrompt(text="", best_of=20)),
     "prompt of tokens": pb.CreateCompletionRequest(prompt=pb.TextPrompt(tokens=pb.TokenList(tokens=[0]))),
     "embeddings": pb.CreateEmbeddingsRequest(inputs=[pb.EmbeddingInput(text="")]),
-    "list models": pb.ListModelsRequest(),
+    "list models": model_service_pb2.ListModelsRequest(),
     "empty texts that may be": symbols_pb.DocumentSymbolsRequest(
         job_id="j", symbols=[symbols_pb.Symbol(symbol_id="", context=NAMELESS)]
     ),
@@ -138,23 +153,27 @@ FAULTS: dict[str, tuple[Message, str, str]] = {
     ),
     "long text": (asking(user="u" * 257), "user", "must have at most 256 characters, got 257"),
     "unknown enum value": (
-        pb.CreateCompletionRequest(messages=[pb.Message(role=99, content=[pb.ContentPart(text="x")])]),
+        pb.CreateCompletionRequest(
+            messages=[message_pb2.Message(role=99, content=[message_pb2.ContentPart(text="x")])]
+        ),
         "messages[0].role",
         "unknown value 99 (known: ROLE_SYSTEM, ROLE_DEVELOPER, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, "
         "ROLE_FUNCTION)",
     ),
     "no role": (
-        pb.CreateCompletionRequest(messages=[user(), pb.Message(content=[pb.ContentPart(text="x")])]),
+        pb.CreateCompletionRequest(
+            messages=[user(), message_pb2.Message(content=[message_pb2.ContentPart(text="x")])]
+        ),
         "messages[1].role",
         "is required",
     ),
     "deep field": (
-        saying(IMAGE, pb.ContentPart(audio=pb.AudioPart(data=b"x", format="f" * 17))),
+        saying(IMAGE, message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="f" * 17))),
         "messages[0].content[1].audio.format",
         "must have at most 16 characters, got 17",
     ),
     "deep required field": (
-        saying(pb.ContentPart(audio=pb.AudioPart(format="wav"))),
+        saying(message_pb2.ContentPart(audio=message_pb2.AudioPart(format="wav"))),
         "messages[0].content[0].audio.data",
         "is required",
     ),
@@ -215,99 +234,105 @@ FAULTS: dict[str, tuple[Message, str, str]] = {
         "must be at most 20, got 21",
     ),
     "empty part": (
-        saying(pb.ContentPart()),
+        saying(message_pb2.ContentPart()),
         "messages[0].content[0]",
         "must have one of text, image, audio, file, refusal",
     ),
     "empty image": (
-        saying(pb.ContentPart(image=pb.ImagePart())),
+        saying(message_pb2.ContentPart(image=message_pb2.ImagePart())),
         "messages[0].content[0].image",
         "must have one of url, data",
     ),
     "image data without type": (
-        saying(pb.ContentPart(image=pb.ImagePart(data=b"x"))),
+        saying(message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x"))),
         "messages[0].content[0].image.media_type",
         "is required with data",
     ),
     "image from elsewhere": (
-        saying(pb.ContentPart(image=pb.ImagePart(url="file:///etc/passwd"))),
+        saying(message_pb2.ContentPart(image=message_pb2.ImagePart(url="file:///etc/passwd"))),
         "messages[0].content[0].image.url",
         "must be an http(s) or data: URL",
     ),
     "empty file": (
-        saying(pb.ContentPart(file=pb.FilePart(filename="a.pdf"))),
+        saying(message_pb2.ContentPart(file=message_pb2.FilePart(filename="a.pdf"))),
         "messages[0].content[0].file",
         "must have one of file_id, file_data",
     ),
-    "empty tool": (asking(tools=[pb.Tool()]), "tools[0]", "must have one of function, custom"),
+    "empty tool": (asking(tools=[message_pb2.Tool()]), "tools[0]", "must have one of function, custom"),
     "empty call": (
-        pb.CreateCompletionRequest(messages=[pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[pb.ToolCall()])]),
+        pb.CreateCompletionRequest(
+            messages=[
+                message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[message_pb2.ToolCall()])
+            ]
+        ),
         "messages[0].tool_calls[0]",
         "must have one of function, custom",
     ),
     "silent user": (
-        pb.CreateCompletionRequest(messages=[pb.Message(role=pb.ROLE_USER)]),
+        pb.CreateCompletionRequest(messages=[message_pb2.Message(role=message_pb2.ROLE_USER)]),
         "messages[0].content",
         "is required",
     ),
     "silent system": (
-        pb.CreateCompletionRequest(messages=[pb.Message(role=pb.ROLE_SYSTEM), user()]),
+        pb.CreateCompletionRequest(messages=[message_pb2.Message(role=message_pb2.ROLE_SYSTEM), user()]),
         "messages[0].content",
         "is required",
     ),
     "silent assistant": (
-        pb.CreateCompletionRequest(messages=[user(), pb.Message(role=pb.ROLE_ASSISTANT)]),
+        pb.CreateCompletionRequest(messages=[user(), message_pb2.Message(role=message_pb2.ROLE_ASSISTANT)]),
         "messages[1].content",
         "is required unless tool_calls is set",
     ),
     "result of no call": (
         pb.CreateCompletionRequest(
-            messages=[pb.Message(role=pb.ROLE_TOOL, content=[pb.ContentPart(text="x")])]
+            messages=[
+                message_pb2.Message(role=message_pb2.ROLE_TOOL, content=[message_pb2.ContentPart(text="x")])
+            ]
         ),
         "messages[0].tool_call_id",
         "is required for ROLE_TOOL",
     ),
     "result of no function": (
-        pb.CreateCompletionRequest(messages=[pb.Message(role=pb.ROLE_FUNCTION)]),
+        pb.CreateCompletionRequest(messages=[message_pb2.Message(role=message_pb2.ROLE_FUNCTION)]),
         "messages[0].name",
         "is required for ROLE_FUNCTION",
     ),
     "two tools of one name": (
-        asking(tools=[function("a"), pb.Tool(custom=pb.CustomTool(name="a"))]),
+        asking(tools=[function("a"), message_pb2.Tool(custom=message_pb2.CustomTool(name="a"))]),
         "tools[1].custom.name",
         "is the name of an earlier tool: 'a'",
     ),
     "tool without name": (asking(tools=[function(""), function()]), "tools[0].function.name", "is required"),
     "required without tools": (
-        asking(tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED)),
+        asking(tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED)),
         "tools",
         "is required for MODE_REQUIRED",
     ),
     "unknown mode": (
-        asking(tool_choice=pb.ToolChoice(mode=9)),
+        asking(tool_choice=message_pb2.ToolChoice(mode=9)),
         "tool_choice.mode",
         "unknown value 9 (known: MODE_NONE, MODE_AUTO, MODE_REQUIRED)",
     ),
     "two choices": (
         asking(
-            tools=[function("a"), pb.Tool(custom=pb.CustomTool(name="b"))],
-            tool_choice=pb.ToolChoice(function_name="a", custom_name="b"),
+            tools=[function("a"), message_pb2.Tool(custom=message_pb2.CustomTool(name="b"))],
+            tool_choice=message_pb2.ToolChoice(function_name="a", custom_name="b"),
         ),
         "tool_choice.custom_name",
         "excludes function_name",
     ),
     "choice of an unknown function": (
-        asking(tools=[function()], tool_choice=pb.ToolChoice(function_name="b")),
+        asking(tools=[function()], tool_choice=message_pb2.ToolChoice(function_name="b")),
         "tool_choice.function_name",
         "names no function of tools: 'b'",
     ),
     "choice of a tool of the other kind": (
-        asking(tools=[function()], tool_choice=pb.ToolChoice(custom_name="weather")),
+        asking(tools=[function()], tool_choice=message_pb2.ToolChoice(custom_name="weather")),
         "tool_choice.custom_name",
         "names no custom tool of tools: 'weather'",
     ),
     "unknown tool allowed": (
-        asking(tools=[function()], tool_choice=pb.ToolChoice(allowed_tools=["weather", "b"])),
+        asking(tools=[function()], tool_choice=message_pb2.ToolChoice(allowed_tools=["weather", "b"])),
         "tool_choice.allowed_tools[1]",
         "names no tool of tools: 'b'",
     ),
@@ -323,7 +348,7 @@ FAULTS: dict[str, tuple[Message, str, str]] = {
         "inputs[0].tokens.tokens",
         "must have at least 1 item, got 0",
     ),
-    "no model named": (pb.GetModelRequest(), "model", "is required"),
+    "no model named": (model_service_pb2.GetModelRequest(), "model", "is required"),
 }
 
 
@@ -333,17 +358,17 @@ def test_a_fault_is_named_with_its_path(message: Message, path: str, problem: st
 
 
 def test_all_faults_are_named_at_once() -> None:
-    found = problems(pb.CreateCompletionRequest(temperature=3, choice_count=11, tools=[pb.Tool()]))
+    found = problems(pb.CreateCompletionRequest(temperature=3, choice_count=11, tools=[message_pb2.Tool()]))
     assert [path for path, _ in found] == ["temperature", "choice_count", "tools[0]", "messages"]
 
 
 def test_no_more_than_twenty_faults_are_named() -> None:
-    found = problems(pb.CreateCompletionRequest(messages=[pb.Message()] * 10_000, temperature=3))
+    found = problems(pb.CreateCompletionRequest(messages=[message_pb2.Message()] * 10_000, temperature=3))
     assert len(found) == MAX_PROBLEMS == 20
 
 
 def test_a_long_name_is_not_echoed_whole() -> None:
-    [(_, problem)] = problems(asking(tool_choice=pb.ToolChoice(function_name="x" * 1_000_000)))
+    [(_, problem)] = problems(asking(tool_choice=message_pb2.ToolChoice(function_name="x" * 1_000_000)))
     assert len(problem) < 200
 
 
@@ -442,7 +467,9 @@ def messages(draw: st.DrawFn, descriptor: Any, depth: int = 5) -> Message:
     return message
 
 
-ANY_REQUEST = st.sampled_from([pb.CreateCompletionRequest, pb.CreateEmbeddingsRequest, pb.ListModelsRequest])
+ANY_REQUEST = st.sampled_from(
+    [pb.CreateCompletionRequest, pb.CreateEmbeddingsRequest, model_service_pb2.ListModelsRequest]
+)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

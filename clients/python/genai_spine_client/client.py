@@ -21,6 +21,7 @@ from genai_spine_client.gen.genai_spine.v1 import (
     ListModelsRequest,
     Message,
     Model,
+    ModelServiceStub,
     Role,
 )
 
@@ -121,6 +122,11 @@ class Spine:
         """The generated client, for all that has no method here."""
         return CompletionServiceStub(self.channel)
 
+    @property
+    def model_stub(self) -> ModelServiceStub:
+        """The generated client of the models."""
+        return ModelServiceStub(self.channel)
+
     def close(self) -> None:
         if self._channel is not None:
             self._channel.close()
@@ -151,7 +157,7 @@ class Models:
         request, found = ListModelsRequest(provider=provider), []
         with typed():
             while True:
-                page = await self._spine.stub.list_models(request, **self._spine._options())
+                page = await self._spine.model_stub.list_models(request, **self._spine._options())
                 found += page.data
                 if not page.next_page_token:
                     return found
@@ -160,7 +166,8 @@ class Models:
     async def get(self, model: str) -> Model:
         """One model, by its id or any name that a call accepts."""
         with typed():
-            return await self._spine.stub.get_model(GetModelRequest(model=model), **self._spine._options())
+            request = GetModelRequest(model=model)
+            return await self._spine.model_stub.get_model(request, **self._spine._options())
 
 
 def _turns(messages: Messages) -> list[Message]:

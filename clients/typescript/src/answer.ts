@@ -6,11 +6,9 @@ import type {
   CompletionChunk,
   CreateEmbeddingsResponse,
   FinishReason,
-  Message,
-  ToolCall,
-  Cost,
-  Usage,
 } from "./gen/genai_spine/v1/completion_service_pb.js";
+import type { Message, ToolCall } from "./gen/genai_spine/v1/message_pb.js";
+import type { Cost, Usage } from "./gen/genai_spine/v1/usage_pb.js";
 
 /** What a call consumed and what that cost. */
 export interface Spent {

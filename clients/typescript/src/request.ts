@@ -1,13 +1,11 @@
 // What a caller writes, turned into the contract's messages.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type ContentPartSchema,
-  type CreateCompletionRequestSchema,
-  type CreateEmbeddingsRequestSchema,
-  type MessageSchema,
-  Role,
+import type {
+  CreateCompletionRequestSchema,
+  CreateEmbeddingsRequestSchema,
 } from "./gen/genai_spine/v1/completion_service_pb.js";
+import { type ContentPartSchema, type MessageSchema, Role } from "./gen/genai_spine/v1/message_pb.js";
 
 const ROLES = {
   system: Role.SYSTEM,

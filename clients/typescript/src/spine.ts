@@ -3,7 +3,8 @@
 import { type Client, type Transport, createClient } from "@connectrpc/connect";
 import { Answer, Piece, Vectors } from "./answer.js";
 import { thrown } from "./error.js";
-import { CompletionService, type Model } from "./gen/genai_spine/v1/completion_service_pb.js";
+import { CompletionService } from "./gen/genai_spine/v1/completion_service_pb.js";
+import { type Model, ModelService } from "./gen/genai_spine/v1/model_service_pb.js";
 import {
   type CallOptions,
   type CompletionInput,
@@ -24,6 +25,7 @@ export interface ConnectOptions {
 export class Spine {
   /** The generated client, for all that has no method here. */
   readonly completions: Client<typeof CompletionService>;
+  readonly #models: Client<typeof ModelService>;
   readonly #defaults: ConnectOptions;
 
   constructor(
@@ -32,6 +34,7 @@ export class Spine {
     options: ConnectOptions = {},
   ) {
     this.completions = createClient(CompletionService, transport);
+    this.#models = createClient(ModelService, transport);
     this.#defaults = options;
   }
 
@@ -72,7 +75,7 @@ export class Spine {
       const models: Model[] = [];
       let pageToken = "";
       do {
-        const page = await this.completions.listModels({ ...input, pageToken }, passed);
+        const page = await this.#models.listModels({ ...input, pageToken }, passed);
         models.push(...page.data);
         pageToken = page.nextPageToken;
       } while (pageToken !== "");

@@ -23,6 +23,7 @@ from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.http.client import Headers, Refused, Reply, Wire, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, model_service_pb2
 
 API_VERSION = "2023-06-01"
 FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
@@ -131,8 +132,8 @@ class Anthropic(Provider):
             self._fail(reply, request.model)
         return self.wire.decode(reply.body, COUNT).input_tokens
 
-    async def list_models(self) -> list[pb.Model]:
-        models: list[pb.Model] = []
+    async def list_models(self) -> list[model_service_pb2.Model]:
+        models: list[model_service_pb2.Model] = []
         path = "/v1/models?limit=1000"
         while True:
             reply = await self.wire.get(path, Call())
@@ -172,7 +173,7 @@ class Anthropic(Provider):
             if thinks and not (name == "top_p" and request.top_p >= LEAST_TOP_P):
                 self._refuse(name, f"{name} {getattr(request, name):g} together with reasoning")
         choice = request.tool_choice
-        forced = choice.mode == pb.ToolChoice.MODE_REQUIRED or choice.HasField("function_name")
+        forced = choice.mode == message_pb2.ToolChoice.MODE_REQUIRED or choice.HasField("function_name")
         if forced and thinks and (budget or version < wire_json.ADAPTIVE):
             self._refuse("tool_choice", "a forced tool call together with reasoning")
 
@@ -249,8 +250,8 @@ class _Models(Struct):
     last_id: str | None = None
 
 
-def _model(info: _Info) -> pb.Model:
-    model = pb.Model(id=info.id, owned_by="anthropic", display_name=info.display_name)
+def _model(info: _Info) -> model_service_pb2.Model:
+    model = model_service_pb2.Model(id=info.id, owned_by="anthropic", display_name=info.display_name)
     model.created = max(0, int(info.created_at.timestamp())) if info.created_at else 0
     if info.max_input_tokens:
         model.context_length = info.max_input_tokens

@@ -17,6 +17,7 @@ from genai_spine.errors import InvalidFields
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import further_fields
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 T = TypeVar("T")
 Block = dict[str, Any] | Raw  # Raw: a block of thinking, which goes back byte by byte
@@ -64,9 +65,9 @@ EFFORTS = {
     pb.REASONING_EFFORT_HIGH: "high",
     pb.REASONING_EFFORT_XHIGH: "max",
 }
-TTLS = {pb.PROMPT_CACHE_5M: "5m", pb.PROMPT_CACHE_1H: "1h"}
-SYSTEM = (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER)
-TOOL_MODES = {pb.ToolChoice.MODE_NONE: "none", pb.ToolChoice.MODE_REQUIRED: "any"}
+TTLS = {message_pb2.PROMPT_CACHE_5M: "5m", message_pb2.PROMPT_CACHE_1H: "1h"}
+SYSTEM = (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER)
+TOOL_MODES = {message_pb2.ToolChoice.MODE_NONE: "none", message_pb2.ToolChoice.MODE_REQUIRED: "any"}
 NO_PARAMETERS = {"type": "object", "properties": {}}
 COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config")
 
@@ -138,7 +139,7 @@ def _conversation(request: pb.CreateCompletionRequest) -> tuple[list[Block], lis
         if message.role in SYSTEM:
             system += blocks
         elif blocks:
-            role = "assistant" if message.role == pb.ROLE_ASSISTANT else "user"
+            role = "assistant" if message.role == message_pb2.ROLE_ASSISTANT else "user"
             if turns and turns[-1]["role"] == role:
                 turns[-1]["content"] += blocks
             else:
@@ -155,7 +156,7 @@ class CallIds:
         self._count = 0
         self._unnamed: dict[str, str] = {}  # name of a function to the id that its last call got here
 
-    def of_call(self, call: pb.ToolCall) -> str:
+    def of_call(self, call: message_pb2.ToolCall) -> str:
         if call.id:
             return self.of_result(call.id)
         self._count += 1
@@ -169,23 +170,23 @@ class CallIds:
         return self._unnamed.get(name) or self.of_result(name)
 
 
-def _blocks(message: pb.Message, path: str, ids: CallIds) -> list[Block]:
+def _blocks(message: message_pb2.Message, path: str, ids: CallIds) -> list[Block]:
     said = [block for place, part in _parts(message, path) for block in _part(part, place)]
     if message.role in SYSTEM and any(block["type"] != "text" for block in said):
         raise InvalidFields([(f"{path}.content", "must be text in a system message for anthropic")])
-    if message.role == pb.ROLE_TOOL:
+    if message.role == message_pb2.ROLE_TOOL:
         return [_tool_result(ids.of_result(message.tool_call_id), said)]
-    if message.role == pb.ROLE_FUNCTION:
+    if message.role == message_pb2.ROLE_FUNCTION:
         return [_tool_result(ids.of_function(message.name), said)]
     calls = [_tool_use(call, f"{path}.tool_calls[{at}]", ids) for at, call in enumerate(message.tool_calls)]
     return [*_thoughts(message, path), *said, *calls]
 
 
-def _parts(message: pb.Message, path: str) -> Iterable[tuple[str, pb.ContentPart]]:
+def _parts(message: message_pb2.Message, path: str) -> Iterable[tuple[str, message_pb2.ContentPart]]:
     return ((f"{path}.content[{at}]", part) for at, part in enumerate(message.content))
 
 
-def _thoughts(message: pb.Message, path: str) -> list[Block]:
+def _thoughts(message: message_pb2.Message, path: str) -> list[Block]:
     """Blocks of thinking that this API once sent; what another provider put there is left out."""
     if not message.reasoning_state_json:
         return []
@@ -211,7 +212,7 @@ def _tool_result(id: str, said: list[dict[str, Any]]) -> Block:
     return result | {"content": said} if said else result
 
 
-def _tool_use(call: pb.ToolCall, path: str, ids: CallIds) -> Block:
+def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
     if call.HasField("custom"):  # which another provider made; this API knows objects only
         text = {"input": call.custom.input}
         return {"type": "tool_use", "id": ids.of_call(call), "name": call.custom.name, "input": text}
@@ -225,7 +226,7 @@ def _tool_use(call: pb.ToolCall, path: str, ids: CallIds) -> Block:
     return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": given}
 
 
-def _part(part: pb.ContentPart, path: str) -> list[dict[str, Any]]:
+def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
     kind = part.WhichOneof("part")
     if kind == "image":
         return [_image(part.image, f"{path}.image")]
@@ -235,7 +236,7 @@ def _part(part: pb.ContentPart, path: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text}] if text.strip() else []  # the API refuses blocks of white space
 
 
-def _image(image: pb.ImagePart, path: str) -> dict[str, Any]:
+def _image(image: message_pb2.ImagePart, path: str) -> dict[str, Any]:
     if image.data:
         return _image_block(image.media_type, msgspec.to_builtins(image.data))
     if image.url[:5].lower() != "data:":
@@ -256,7 +257,7 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
     return head[5:].partition(";")[0].lower(), data
 
 
-def _document(file: pb.FilePart, path: str) -> dict[str, Any]:
+def _document(file: message_pb2.FilePart, path: str) -> dict[str, Any]:
     if file.file_id:
         source = {"type": "file", "file_id": file.file_id}
     else:
@@ -296,7 +297,7 @@ def _write_tools(body: dict[str, Any], request: pb.CreateCompletionRequest) -> N
         body["tool_choice"] = chosen
 
 
-def _tool(function: pb.FunctionTool) -> dict[str, Any]:
+def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
     tool: dict[str, Any] = {"name": function.name}
     if function.HasField("description"):
         tool["description"] = function.description

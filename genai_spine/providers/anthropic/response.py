@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 FINISH_REASONS = {
     "end_turn": pb.FINISH_REASON_STOP,
@@ -256,7 +257,7 @@ class Reader:
             delta.annotations_json = msgspec.json.encode(self._citations).decode()
 
 
-def usage(reported: Usage, *, whole: bool) -> pb.Usage:
+def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
     """Disjoint buckets: the API's input_tokens leave out what was read from or written to the cache.
 
     whole: the output is counted to its end. Otherwise only the input is told, and output_provenance is not
@@ -269,14 +270,14 @@ def usage(reported: Usage, *, whole: bool) -> pb.Usage:
     written = reported.cache_creation_input_tokens
     for_5m = _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h)
     given = uncached + cached + for_1h + for_5m
-    counts = pb.Usage(
+    counts = usage_pb2.Usage(
         input_tokens=given,
         total_tokens=given,
         uncached_input_tokens=uncached,
         cache_read_tokens=cached,
         cache_write_5m_tokens=for_5m,
         cache_write_1h_tokens=for_1h,
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
     if whole:
         made = _tokens(reported.output_tokens)
@@ -284,7 +285,7 @@ def usage(reported: Usage, *, whole: bool) -> pb.Usage:
         counts.reasoning_tokens = min(made, _tokens(details.thinking_tokens)) if details else 0
         counts.visible_output_tokens = made - counts.reasoning_tokens
         counts.output_tokens, counts.total_tokens = made, given + made
-        counts.output_provenance = pb.PROVENANCE_PROVIDER_REPORTED
+        counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     return counts
 
 

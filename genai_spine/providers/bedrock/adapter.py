@@ -23,6 +23,7 @@ from genai_spine.providers.bedrock import response as bedrock_answers
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import model_service_pb2
 
 REGION = "us-east-1"
 CONTROL_URL = "https://bedrock.{region}.amazonaws.com"
@@ -200,7 +201,7 @@ class Bedrock(Provider):
             raise
         return self.wire.decode(reply.body, bedrock_answers.COUNTED).input_tokens
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         """Models that can be called by their own id, then the profiles by which the others are."""
         known = self.wire.decode(await self._get("/foundation-models"), model_list.MODELS).model_summaries
         models = [model.described(model.model_id) for model in known if "ON_DEMAND" in model.inference_types]

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import model_service_pb2
 
 
 class Lifecycle(Struct, rename="camel"):
@@ -26,12 +26,12 @@ class FoundationModel(Struct, rename="camel"):
     inference_types: list[str] = msgspec.field(default_factory=list, name="inferenceTypesSupported")
     model_lifecycle: Lifecycle = msgspec.field(default_factory=Lifecycle)
 
-    def described(self, name: str) -> pb.Model:
+    def described(self, name: str) -> model_service_pb2.Model:
         """name: by which it is called, its own or that of a profile."""
         abilities = {"chat": "TEXT", "embeddings": "EMBEDDING", "images": "IMAGE"}
         found = [ability for ability, kind in abilities.items() if kind in self.output_modalities]
         sees = "IMAGE" in self.input_modalities and "TEXT" in self.output_modalities
-        return pb.Model(
+        return model_service_pb2.Model(
             id=name,
             created=_seconds(self.model_lifecycle.start_of_life_time),
             owned_by=self.provider_name,
@@ -54,7 +54,7 @@ class Profile(Struct, rename="camel"):
     type: str = ""
     models: list[Arn] = []
 
-    def described(self, known: dict[str, FoundationModel]) -> pb.Model:
+    def described(self, known: dict[str, FoundationModel]) -> model_service_pb2.Model:
         # An account's own profile is called by its ARN.
         name = self.inference_profile_arn if self.type == "APPLICATION" else self.inference_profile_id
         ids = (arn.model_arn.rpartition("/")[2] for arn in self.models)

@@ -16,6 +16,7 @@ from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import further_fields
 from genai_spine.providers.bedrock import model_options as models
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 INFERENCE = {
     "max_tokens": "maxTokens",
@@ -99,7 +100,7 @@ def answers_by_tool(request: pb.CreateCompletionRequest) -> bool:
     else:
         wanted = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
     choice = request.tool_choice
-    named = choice.HasField("function_name") or choice.mode == pb.ToolChoice.MODE_REQUIRED
+    named = choice.HasField("function_name") or choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
     return wanted and not named  # who must call another tool gives no answer
 
 
@@ -108,7 +109,7 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     if not (request.tools or request.HasField("tool_choice") or request.HasField("response_format")):
         return {}
     choice, form = request.tool_choice, request.response_format
-    none = choice.mode == pb.ToolChoice.MODE_NONE
+    none = choice.mode == message_pb2.ToolChoice.MODE_NONE
     offered = [
         _tool(tool.function)
         for tool in request.tools
@@ -130,7 +131,7 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     return {"tools": offered} | how if offered else {}
 
 
-def _tool(function: pb.FunctionTool) -> dict[str, Any]:
+def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
     spec: dict[str, Any] = {"name": function.name}
     if function.description:
         spec["description"] = function.description
@@ -140,12 +141,12 @@ def _tool(function: pb.FunctionTool) -> dict[str, Any]:
     return {"toolSpec": spec}
 
 
-def _tool_choice(choice: pb.ToolChoice) -> dict[str, Any]:
+def _tool_choice(choice: message_pb2.ToolChoice) -> dict[str, Any]:
     if choice.HasField("function_name"):
         return {"toolChoice": {"tool": {"name": choice.function_name}}}
-    if choice.mode == pb.ToolChoice.MODE_REQUIRED:
+    if choice.mode == message_pb2.ToolChoice.MODE_REQUIRED:
         return {"toolChoice": {"any": {}}}
-    return {"toolChoice": {"auto": {}}} if choice.mode == pb.ToolChoice.MODE_AUTO else {}
+    return {"toolChoice": {"auto": {}}} if choice.mode == message_pb2.ToolChoice.MODE_AUTO else {}
 
 
 def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
@@ -170,32 +171,32 @@ class Writer:
         """system and messages: instructions stand apart, and the two speakers take turns."""
         system: list[dict[str, Any]] = []
         turns: list[dict[str, Any]] = []
-        messages: Iterable[pb.Message] = self._request.messages
+        messages: Iterable[message_pb2.Message] = self._request.messages
         if self._request.HasField("prompt"):
-            text = pb.ContentPart(text=self._request.prompt.text)
-            messages = [pb.Message(role=pb.ROLE_USER, content=[text])]
+            text = message_pb2.ContentPart(text=self._request.prompt.text)
+            messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=[text])]
         for index, message in enumerate(messages):
             blocks = list(self._blocks(message, f"messages[{index}]"))
             if blocks and message.prompt_cache and models.takes_cache_points(self._request.model):
                 blocks.append(self._cache_point(message.prompt_cache))
-            if message.role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER):
+            if message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
                 system += blocks
                 continue
-            role = "assistant" if message.role == pb.ROLE_ASSISTANT else "user"
+            role = "assistant" if message.role == message_pb2.ROLE_ASSISTANT else "user"
             if turns and turns[-1]["role"] == role:
                 turns[-1]["content"] += blocks
             elif blocks:
                 turns.append({"role": role, "content": blocks})
         return {"messages": turns} | ({"system": system} if system else {})
 
-    def _blocks(self, message: pb.Message, field: str) -> Iterator[dict[str, Any]]:
+    def _blocks(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
         """field: path of the message in the request."""
         content = list(self._parts(message, field))
-        if message.role in (pb.ROLE_TOOL, pb.ROLE_FUNCTION):
+        if message.role in (message_pb2.ROLE_TOOL, message_pb2.ROLE_FUNCTION):
             used = tool_use_id(message.tool_call_id, message.name)
             yield {"toolResult": {"toolUseId": used, "content": content}}
             return
-        if message.role == pb.ROLE_ASSISTANT:
+        if message.role == message_pb2.ROLE_ASSISTANT:
             yield from reasoning_blocks(message.reasoning_state_json)
         yield from content
         for index, call in enumerate(message.tool_calls):
@@ -204,13 +205,13 @@ class Writer:
             used = tool_use_id(call.id, function.name)
             yield {"toolUse": {"toolUseId": used, "name": function.name, "input": input_}}
 
-    def _parts(self, message: pb.Message, field: str) -> Iterator[dict[str, Any]]:
+    def _parts(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
         for index, part in enumerate(message.content):
             kind, place = part.WhichOneof("part"), f"{field}.content[{index}]"
             if kind in ("text", "refusal"):
                 if text := part.text or part.refusal:  # an empty text is refused, and says nothing
                     yield {"text": text}
-            elif message.role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER):
+            elif message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
                 self._refuse(place, f"{kind} content of instructions")
             elif kind == "image":
                 yield {"image": self._image(part.image, f"{place}.image")}
@@ -219,7 +220,7 @@ class Writer:
             else:
                 yield {"document": self._document(part.file, f"{place}.file")}
 
-    def _image(self, image: pb.ImagePart, place: str) -> dict[str, Any]:
+    def _image(self, image: message_pb2.ImagePart, place: str) -> dict[str, Any]:
         data: bytes | str
         media_type, data = image.media_type, image.data
         if not data:
@@ -229,7 +230,7 @@ class Writer:
             self._refuse(place, f"images of type {media_type or 'unknown'}")
         return {"format": form, "source": {"bytes": data}}
 
-    def _document(self, file: pb.FilePart, place: str) -> dict[str, Any]:
+    def _document(self, file: message_pb2.FilePart, place: str) -> dict[str, Any]:
         if not file.file_data:
             self._refuse(f"{place}.file_id", "files by id; send the file itself")
         media_type, data = self._data(file.file_data, f"{place}.file_data", "files that are no data: URL")
@@ -254,8 +255,8 @@ class Writer:
             self._refuse(place, unless)
         return match[1], match[2]
 
-    def _cache_point(self, cache: pb.PromptCache) -> dict[str, Any]:
-        hour = cache == pb.PROMPT_CACHE_1H and models.takes_cache_ttl(self._request.model)
+    def _cache_point(self, cache: message_pb2.PromptCache) -> dict[str, Any]:
+        hour = cache == message_pb2.PROMPT_CACHE_1H and models.takes_cache_ttl(self._request.model)
         return {"cachePoint": {"type": "default"} | ({"ttl": "1h"} if hour else {})}
 
     def _refuse(self, field: str, option: str) -> NoReturn:

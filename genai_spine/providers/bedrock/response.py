@@ -14,6 +14,7 @@ from genai_spine.chunks import ChoiceBuilder
 from genai_spine.providers.bedrock.request import ANSWER_TOOL
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 STOP_REASONS = {
     "end_turn": pb.FINISH_REASON_STOP,
@@ -165,7 +166,7 @@ EVENT = msgspec.json.Decoder(Event)
 COUNTED = msgspec.json.Decoder(Counted)
 
 
-def usage(reported: Usage) -> pb.Usage:
+def usage(reported: Usage) -> usage_pb2.Usage:
     """Disjoint buckets: inputTokens leaves out what the cache gave and what was written to it."""
     fresh, made = reported.input_tokens, reported.output_tokens
     read, written = reported.cache_read_input_tokens or 0, reported.cache_write_input_tokens or 0
@@ -173,7 +174,7 @@ def usage(reported: Usage) -> pb.Usage:
     hour = sum(detail.input_tokens for detail in details if detail.ttl == "1h")
     written = max(written, sum(detail.input_tokens for detail in details))
     given = fresh + read + written
-    return pb.Usage(
+    return usage_pb2.Usage(
         input_tokens=given,
         output_tokens=made,
         total_tokens=given + made,
@@ -182,8 +183,8 @@ def usage(reported: Usage) -> pb.Usage:
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         visible_output_tokens=made,  # thinking is among it, and not counted apart
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
 
 

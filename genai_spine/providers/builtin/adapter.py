@@ -20,6 +20,7 @@ from genai_spine.errors import ContextLengthExceeded, InvalidFields, ModelNotFou
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
 from genai_spine.providers.builtin import extractive
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
 
 CHAT, EMBEDDING = "extractive", "hashing"
 MAX_CHARS = 200_000  # of one text; the rest is not read
@@ -98,9 +99,9 @@ class Builtin(Provider):
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         text, reason, usage = await self._answer(request, call)
         completion = pb.Completion(id=_id(), created=int(time()), model=request.model, usage=usage)
-        content = [pb.ContentPart(text=text)] if text else []
+        content = [message_pb2.ContentPart(text=text)] if text else []
         for index in _choices(request):
-            message = pb.Message(role=pb.ROLE_ASSISTANT, content=content)
+            message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, content=content)
             completion.choices.add(index=index, message=message, finish_reason=reason)
         return completion
 
@@ -126,7 +127,7 @@ class Builtin(Provider):
                 self._refuse(f"inputs[{index}].tokens", "inputs of token ids")
         return await self._work(request.ByteSize(), partial(_embeddings, request))
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         return [
             _model(CHAT, "chat", "Built-in extractive processor", CHAT_CARD),
             _model(EMBEDDING, "embeddings", "Built-in hashed bag of words", EMBEDDING_CARD),
@@ -156,14 +157,14 @@ class Builtin(Provider):
 
 
 # The text, why it ends, what was consumed.
-Answer = tuple[str, pb.FinishReason, pb.Usage]
+Answer = tuple[str, pb.FinishReason, usage_pb2.Usage]
 
 
 def _answer(request: pb.CreateCompletionRequest, *, told: bool) -> Answer:
     """told: a text that is too short to choose from gets the notice, and of one that is too long the
     beginning is read; otherwise the one is its own answer, and the other is refused."""
     texts = [_text(message) for message in request.messages] or [request.prompt.text]
-    said = [_text(message) for message in request.messages if message.role == pb.ROLE_USER] or texts
+    said = [_text(message) for message in request.messages if message.role == message_pb2.ROLE_USER] or texts
     if not told and len(said[-1]) > MAX_CHARS:
         raise ContextLengthExceeded(
             provider=request.provider,
@@ -175,7 +176,7 @@ def _answer(request: pb.CreateCompletionRequest, *, told: bool) -> Answer:
     return text, reason, reported_usage(given, extractive.count_tokens(text) * len(_choices(request)))
 
 
-def _text(message: pb.Message) -> str:
+def _text(message: message_pb2.Message) -> str:
     return "\n\n".join(part.text or part.refusal for part in message.content)
 
 
@@ -228,8 +229,8 @@ def _id() -> str:
     return f"builtin-{uuid4().hex[:24]}"
 
 
-def _model(name: str, capability: str, title: str, card: str) -> pb.Model:
-    return pb.Model(
+def _model(name: str, capability: str, title: str, card: str) -> model_service_pb2.Model:
+    return model_service_pb2.Model(
         id=name,
         object="model",
         owned_by="genai-spine",

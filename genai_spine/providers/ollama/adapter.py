@@ -42,6 +42,7 @@ from genai_spine.providers.ollama.wire_types import (
 )
 from genai_spine.providers.wire_types import FINISH_REASONS, ROLES, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
 from genai_spine.v1.provider_service_pb2 import PullModelResponse
 
 OPTIONS = {
@@ -194,7 +195,7 @@ class Ollama(Provider):
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         self._fail(reply, model)
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         """With what each can do, as far as Ollama tells within two seconds."""
         tags = await self._tags()
         await self._show_all(tags)
@@ -230,8 +231,8 @@ class Ollama(Provider):
             self._fail(reply, name)
         return self.wire.decode(reply.body, SHOWN)
 
-    def _model(self, tag: Tag) -> pb.Model:
-        model = pb.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
+    def _model(self, tag: Tag) -> model_service_pb2.Model:
+        model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
         shown = self.shown.get(tag.digest)
         if shown is None:
             return model
@@ -274,8 +275,8 @@ class Ollama(Provider):
         names = {call.id: call.function.name for message in request.messages for call in message.tool_calls}
         return [self._message(message, names) for message in request.messages]
 
-    def _message(self, message: pb.Message, names: dict[str, str]) -> dict[str, Any]:
-        role = "system" if message.role == pb.ROLE_DEVELOPER else ROLES[message.role]
+    def _message(self, message: message_pb2.Message, names: dict[str, str]) -> dict[str, Any]:
+        role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
         text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
         body: dict[str, Any] = {"role": role, "content": text}
         images = [self._image(part.image) for part in message.content if part.HasField("image")]
@@ -283,19 +284,19 @@ class Ollama(Provider):
             body["images"] = images
         if message.tool_calls:
             body["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
-        if message.role == pb.ROLE_ASSISTANT and message.reasoning:
+        if message.role == message_pb2.ROLE_ASSISTANT and message.reasoning:
             body["thinking"] = message.reasoning  # gpt-oss goes on from it between calls of tools
-        if message.role == pb.ROLE_TOOL:
+        if message.role == message_pb2.ROLE_TOOL:
             # Templates know a result by its tool's name; the id tells calls of one tool apart.
             body["tool_name"] = names.get(message.tool_call_id, message.name)
             body["tool_call_id"] = message.tool_call_id
         return body
 
-    def _tool_call(self, call: pb.ToolCall) -> dict[str, Any]:
+    def _tool_call(self, call: message_pb2.ToolCall) -> dict[str, Any]:
         function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
         return {"id": call.id, "function": function} if call.id else {"function": function}
 
-    def _arguments(self, call: pb.ToolCall) -> bytes:
+    def _arguments(self, call: message_pb2.ToolCall) -> bytes:
         """Ollama takes arguments as an object, so text that is not one cannot be sent."""
         try:
             msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
@@ -303,7 +304,7 @@ class Ollama(Provider):
             raise errors.InvalidFields([("messages.tool_calls.function.arguments", str(error))]) from error
         return (call.function.arguments or "{}").encode()
 
-    def _image(self, image: pb.ImagePart) -> str | bytes:
+    def _image(self, image: message_pb2.ImagePart) -> str | bytes:
         if image.data:
             return image.data
         match = DATA_URL.match(image.url)
@@ -368,7 +369,7 @@ def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
     chunk.usage.uncached_input_tokens -= cached
     # Left out when the whole prompt was in the cache, so the number is not known.
     if answer.prompt_eval_count is None:
-        chunk.usage.input_provenance = pb.PROVENANCE_UNKNOWN
+        chunk.usage.input_provenance = usage_pb2.PROVENANCE_UNKNOWN
 
 
 STATUSES: dict[int, type[errors.ProviderFailure]] = {

@@ -15,6 +15,7 @@ from genai_spine import errors
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 # Of a schema only a grammar is made, in which these are left out silently, and a pattern that is not
 # anchored is an error: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md, 2026-11-28.
@@ -37,7 +38,7 @@ def own_options(body: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def tool_json(tool: pb.Tool) -> dict[str, Any]:
+def tool_json(tool: message_pb2.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description}
     function["parameters"] = Raw((tool.function.parameters_json or '{"type":"object"}').encode())
     return {"type": "function", "function": function}

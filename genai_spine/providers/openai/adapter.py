@@ -31,6 +31,7 @@ from genai_spine.providers.openai.media import Media
 from genai_spine.providers.openai.responses_response import ResponsesReading
 from genai_spine.providers.openai.sdk import Sdk
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import model_service_pb2
 
 AS_IT_IS = SchemaRules()
 
@@ -154,7 +155,7 @@ class OpenAI(Media, Files):
             self._fail(reply, request.model)
         return embeddings.read(self.wire, reply.body, request)
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         """Of Azure by deployment: the resource's models, after which deployments are usually named."""
         call = Call()
         reply = await self.wire.request("GET", "/models", b"", call, await self._authorization(call))
@@ -165,7 +166,7 @@ class OpenAI(Media, Files):
             self.wire.decode(reply.body, MODEL_LIST) if bare else self.wire.decode(reply.body, MODELS).data
         )
         return [
-            pb.Model(
+            model_service_pb2.Model(
                 id=entry.id,
                 created=wire_json.seconds(entry.created or entry.created_at),
                 owned_by=entry.owned_by or self.name,

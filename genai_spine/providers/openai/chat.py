@@ -15,6 +15,7 @@ from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import Option, further_fields
 from genai_spine.providers.wire_types import FINISH_REASONS, MAX_TOKEN_COUNT, ROLES, Token, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
 # Copied as they are; the others have a shape of their own, below.
 SCALARS = frozenset(
@@ -33,9 +34,9 @@ SCALARS = frozenset(
     }
 )
 TOOL_MODES = {
-    pb.ToolChoice.MODE_NONE: "none",
-    pb.ToolChoice.MODE_AUTO: "auto",
-    pb.ToolChoice.MODE_REQUIRED: "required",
+    message_pb2.ToolChoice.MODE_NONE: "none",
+    message_pb2.ToolChoice.MODE_AUTO: "auto",
+    message_pb2.ToolChoice.MODE_REQUIRED: "required",
 }
 
 
@@ -91,14 +92,14 @@ def effort_name(effort: pb.ReasoningEffort) -> str:
     return pb.ReasoningEffort.Name(effort).removeprefix("REASONING_EFFORT_").lower()
 
 
-def write_message(message: pb.Message) -> dict[str, Any]:
+def write_message(message: message_pb2.Message) -> dict[str, Any]:
     body: dict[str, Any] = {"role": ROLES[message.role]}
     parts = message.content
     if len(parts) == 1 and parts[0].WhichOneof("part") == "text":
         body["content"] = parts[0].text
     elif parts:
         body["content"] = [_part(part) for part in parts]
-    elif message.role == pb.ROLE_ASSISTANT:
+    elif message.role == message_pb2.ROLE_ASSISTANT:
         body["content"] = None
     else:
         body["content"] = ""
@@ -111,14 +112,16 @@ def write_message(message: pb.Message) -> dict[str, Any]:
     return body
 
 
-def _part(part: pb.ContentPart) -> dict[str, Any]:
+def _part(part: message_pb2.ContentPart) -> dict[str, Any]:
     kind = part.WhichOneof("part")
     if kind == "text":
         return {"type": "text", "text": part.text}
     if kind == "image":
         image = {"url": part.image.url or data_url(part.image.media_type, part.image.data)}
         if part.image.detail:
-            image["detail"] = pb.ImageDetail.Name(part.image.detail).removeprefix("IMAGE_DETAIL_").lower()
+            image["detail"] = (
+                message_pb2.ImageDetail.Name(part.image.detail).removeprefix("IMAGE_DETAIL_").lower()
+            )
         return {"type": "image_url", "image_url": image}
     if kind == "audio":
         # msgspec writes bytes as base64, which is what this field holds.
@@ -136,7 +139,7 @@ def data_url(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{msgspec.to_builtins(data)}"
 
 
-def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
+def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
     if call.WhichOneof("call") == "custom":
         custom = {"name": call.custom.name, "input": call.custom.input}
         return {"id": call.id, "type": "custom", "custom": custom}
@@ -144,13 +147,13 @@ def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _tool(tool: pb.Tool) -> dict[str, Any]:
+def _tool(tool: message_pb2.Tool) -> dict[str, Any]:
     kind = tool.WhichOneof("tool") or "function"
     declared = tool.custom if kind == "custom" else tool.function
     body: dict[str, Any] = {"name": declared.name}
     if declared.HasField("description"):
         body["description"] = declared.description
-    if isinstance(declared, pb.CustomTool):
+    if isinstance(declared, message_pb2.CustomTool):
         if declared.HasField("format_json"):
             body["format"] = Raw(declared.format_json.encode())
         return {"type": kind, kind: body}
@@ -349,7 +352,7 @@ def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> 
             entry.top_logprobs.add(token=other, logprob=value)
 
 
-def usage(reported: Usage) -> pb.Usage:
+def usage(reported: Usage) -> usage_pb2.Usage:
     """Disjoint buckets. OpenAI's prompt_tokens hold the cached ones, completion_tokens the reasoning.
 
     xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
@@ -367,7 +370,7 @@ def usage(reported: Usage) -> pb.Usage:
     visible = max(0, output - reasoning - audio_out)
     input_tokens = uncached + cached + written + audio_in + image
     output_tokens = visible + reasoning + audio_out
-    return pb.Usage(
+    return usage_pb2.Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         total_tokens=input_tokens + output_tokens,
@@ -379,8 +382,8 @@ def usage(reported: Usage) -> pb.Usage:
         visible_output_tokens=visible,
         reasoning_tokens=reasoning,
         audio_output_tokens=audio_out,
-        input_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=pb.PROVENANCE_PROVIDER_REPORTED,
+        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         accepted_prediction_tokens=_tokens(made.accepted_prediction_tokens),
         rejected_prediction_tokens=_tokens(made.rejected_prediction_tokens),
     )

@@ -18,8 +18,7 @@ from genai_spine.providers.http.client import Wire
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.media import Counted, counted
 from genai_spine.providers.openai.sdk import Sdk, Subject
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 
@@ -148,11 +147,11 @@ class Files(Provider):
             execution.usage.CopyFrom(wire_json.usage(wire_json.Usage()))
         return execution
 
-    def _line_usage(self, given: Raw | UnsetType) -> pb.Usage:
+    def _line_usage(self, given: Raw | UnsetType) -> usage_pb2.Usage:
         """Of chats, completions and embeddings in one form, of responses in the other."""
         if given is UNSET or bytes(given) == b"null":
-            unknown = pb.PROVENANCE_UNKNOWN
-            return pb.Usage(input_provenance=unknown, output_provenance=unknown)
+            unknown = usage_pb2.PROVENANCE_UNKNOWN
+            return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
         younger = self.wire.decode(bytes(given), COUNTED)
         if younger.input_tokens is not None:
             return counted(younger)

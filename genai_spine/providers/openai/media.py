@@ -19,9 +19,8 @@ from genai_spine.providers.base import Provider
 from genai_spine.providers.http.client import Wire
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.sdk import Sdk, Subject
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1 import usage_pb2
 
 # Our fields to the upstream's.
 IMAGE = {"image_count": "n", "size": "size", "quality": "quality", "user": "user"}
@@ -140,7 +139,7 @@ class Media(Provider):
                 yield chunk
         if not begun:
             raise self.wire.unusable("no_sound", "the answer has no sound")
-        yield media.SpeechChunk(units=execution_pb2.UnitUsage(characters=len(request.input)))
+        yield media.SpeechChunk(units=usage_pb2.UnitUsage(characters=len(request.input)))
 
 
 class _Image(Struct):
@@ -200,7 +199,7 @@ PIECE = msgspec.json.Decoder(_Piece)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 
-def counted(usage: Counted) -> pb.Usage:
+def counted(usage: Counted) -> usage_pb2.Usage:
     """Disjoint buckets of the tokens."""
     given = usage.input_tokens_details or usage.input_token_details or _Given()
     made = usage.output_tokens_details or _Made()

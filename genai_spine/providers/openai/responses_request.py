@@ -19,6 +19,7 @@ from genai_spine.providers.base import Option, further_fields
 from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 OPTIONS = {
     "temperature": Option("temperature"),
@@ -134,19 +135,19 @@ def _messages(request: pb.CreateCompletionRequest) -> Body:
     return ({"instructions": "\n\n".join(instructions)} if instructions else {}) | {"input": items}
 
 
-def _instructs(message: pb.Message) -> bool:
+def _instructs(message: message_pb2.Message) -> bool:
     texts = all(part.HasField("text") for part in message.content)
-    return texts and message.role in (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER)
+    return texts and message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER)
 
 
-def _items(message: pb.Message, custom: set[str]) -> Sequence[Body | Raw]:
+def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Raw]:
     """custom: the ids of calls of custom tools, whose results are items of their own kind."""
-    if message.role == pb.ROLE_ASSISTANT:
+    if message.role == message_pb2.ROLE_ASSISTANT:
         return list(_assistant(message))
-    if message.role == pb.ROLE_TOOL:
+    if message.role == message_pb2.ROLE_TOOL:
         kind = "custom_tool_call_output" if message.tool_call_id in custom else "function_call_output"
         return [{"type": kind, "call_id": message.tool_call_id, "output": _content(message)}]
-    if message.role == pb.ROLE_FUNCTION:
+    if message.role == message_pb2.ROLE_FUNCTION:
         raise UnsupportedOption(
             field="messages.role",
             provider="the Responses API",
@@ -155,17 +156,17 @@ def _items(message: pb.Message, custom: set[str]) -> Sequence[Body | Raw]:
     return [{"role": ROLES[message.role], "content": _content(message)}]
 
 
-def _content(message: pb.Message) -> str | list[Body]:
+def _content(message: message_pb2.Message) -> str | list[Body]:
     parts = message.content
     if not parts or (len(parts) == 1 and parts[0].WhichOneof("part") == "text"):
         return parts[0].text if parts else ""
     return [_part(part) for part in parts]
 
 
-def _part(part: pb.ContentPart) -> Body:
+def _part(part: message_pb2.ContentPart) -> Body:
     kind = part.WhichOneof("part")
     if kind == "image":
-        detail = pb.ImageDetail.Name(part.image.detail or pb.IMAGE_DETAIL_AUTO)
+        detail = message_pb2.ImageDetail.Name(part.image.detail or message_pb2.IMAGE_DETAIL_AUTO)
         return {
             "type": "input_image",
             "image_url": part.image.url or wire_json.data_url(part.image.media_type, part.image.data),
@@ -181,7 +182,7 @@ def _part(part: pb.ContentPart) -> Body:
     return {"type": "input_text", "text": part.text or part.refusal}
 
 
-def _assistant(message: pb.Message) -> Iterator[Body | Raw]:
+def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
     """What was said, thought and called, in the order in which it came, as far as that was kept."""
     said = _said(message)
     calls = {call.id: _call(call) for call in message.tool_calls}
@@ -198,7 +199,7 @@ def _assistant(message: pb.Message) -> Iterator[Body | Raw]:
     yield from calls.values()
 
 
-def _said(message: pb.Message) -> Body:
+def _said(message: message_pb2.Message) -> Body:
     if not message.content:
         return {}
     if not any(part.HasField("refusal") for part in message.content):
@@ -211,7 +212,7 @@ def _said(message: pb.Message) -> Body:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def _state(message: pb.Message) -> list[tuple[Raw, Kept]]:
+def _state(message: message_pb2.Message) -> list[tuple[Raw, Kept]]:
     """Items that were kept; [] for the state of another provider."""
     if not message.reasoning_state_json:
         return []
@@ -222,7 +223,7 @@ def _state(message: pb.Message) -> list[tuple[Raw, Kept]]:
         return []
 
 
-def _call(call: pb.ToolCall) -> Body:
+def _call(call: message_pb2.ToolCall) -> Body:
     if call.HasField("custom"):
         named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
         return named | {"input": call.custom.input}
@@ -230,13 +231,13 @@ def _call(call: pb.ToolCall) -> Body:
     return named | {"arguments": call.function.arguments}
 
 
-def _tool(tool: pb.Tool) -> Body:
+def _tool(tool: message_pb2.Tool) -> Body:
     kind = tool.WhichOneof("tool") or "function"
     declared = tool.custom if kind == "custom" else tool.function
     body: Body = {"type": kind, "name": declared.name}
     if declared.HasField("description"):
         body["description"] = declared.description
-    if isinstance(declared, pb.CustomTool):
+    if isinstance(declared, message_pb2.CustomTool):
         if declared.HasField("format_json"):
             body["format"] = Raw(declared.format_json.encode())
         return body

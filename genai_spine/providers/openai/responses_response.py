@@ -13,6 +13,7 @@ from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import Kept
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 PARAGRAPH = "\n\n"
 INCOMPLETE = {
@@ -187,7 +188,7 @@ def _logprob(entry: "_Logprob") -> pb.TokenLogprob:
     return found
 
 
-def _usage(reported: "_Usage") -> pb.Usage:
+def _usage(reported: "_Usage") -> usage_pb2.Usage:
     given, made = reported.input_tokens_details, reported.output_tokens_details
     return wire_json.usage(
         wire_json.Usage(

@@ -24,6 +24,7 @@ from genai_spine.providers.base import ALWAYS, Endpoint, Option, Provider
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import Exchange
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import model_service_pb2
 
 PARTS = ("messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens")
 MOST_DIFFERENCES = 3  # that are told of the nearest recording
@@ -75,9 +76,12 @@ class Replay(Provider):
         await self._wait(ms, started, call)
         return ParseDict(told, pb.CreateEmbeddingsResponse(), ignore_unknown_fields=True)
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         names = sorted({f"{exchange.provider}/{exchange.model}" for exchange in await self._all()})
-        return [pb.Model(id=name, object="model", owned_by=name.partition("/")[0]) for name in names]
+        return [
+            model_service_pb2.Model(id=name, object="model", owned_by=name.partition("/")[0])
+            for name in names
+        ]
 
     async def _all(self) -> list[Exchange]:
         if self._exchanges is None:

@@ -14,7 +14,7 @@ from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import Exchange
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
-from genai_spine.v1 import provider_service_pb2
+from genai_spine.v1 import model_service_pb2, provider_service_pb2
 
 SECRET_NAME = re.compile(r"secret|token|key|password")  # of a provider's further settings
 UNRECORDED = ("replay",)  # it is a recording already
@@ -104,7 +104,7 @@ class Recorder(Provider):
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
         return self.provider.pull(model, call)
 
-    async def list_models(self) -> list[pb.Model]:
+    async def list_models(self) -> list[model_service_pb2.Model]:
         return await self.provider.list_models()
 
     async def health(self) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.billing.price import BUCKETS, MILLION, Price, PriceBookError, grains
-from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import usage_service_pb2 as usage_pb
-from genai_spine.v1.execution_pb2 import UnitUsage
+from genai_spine.v1 import pricing_service_pb2 as usage_pb
+from genai_spine.v1 import usage_pb2
+from genai_spine.v1.usage_pb2 import UnitUsage
 from tests.price_books import BOOK, usage_of
 
 NOTHING = (0,) * len(BUCKETS)
@@ -23,10 +23,12 @@ def price(**fields: object) -> Price:
     return Price("p", "m", None, "overrides", False, **given)  # type: ignore[arg-type]
 
 
-def ticks(provider: str, model: str, units: UnitUsage | None, usage: pb.Usage | None = None) -> int | None:
+def ticks(
+    provider: str, model: str, units: UnitUsage | None, usage: usage_pb2.Usage | None = None
+) -> int | None:
     found = BOOK.find(provider, model)
     assert found is not None
-    return found.ticks(usage or pb.Usage(), units)
+    return found.ticks(usage or usage_pb2.Usage(), units)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,10 @@ def test_tokens_beside_priced_sound_do_not_make_it_unknown() -> None:
 
 def test_images_and_requests_are_added_up() -> None:
     sold = price(image=grains(Decimal("0.04"), 1), request=grains(Decimal("0.001"), 1))
-    assert sold.ticks(pb.Usage(), UnitUsage(images=3)) == 1_210_000_000
+    assert sold.ticks(usage_pb2.Usage(), UnitUsage(images=3)) == 1_210_000_000
     assert sold.ticks(usage_of(visible_output_tokens=1)) == 10_000_000
-    assert sold.ticks(pb.Usage(), UnitUsage()) == 0
-    assert sold.ticks(pb.Usage()) is None
+    assert sold.ticks(usage_pb2.Usage(), UnitUsage()) == 0
+    assert sold.ticks(usage_pb2.Usage()) is None
 
 
 def test_free_by_nature_is_free_in_every_unit() -> None:
@@ -105,7 +107,7 @@ def test_units_are_summed_exactly_and_rounded_once(
         + Fraction(mchars) * characters / MILLION
         + Fraction(image) * images
     ) * 10**10
-    found = sold.ticks(pb.Usage(), UnitUsage(audio_ms=audio_ms, characters=characters, images=images))
+    found = sold.ticks(usage_pb2.Usage(), UnitUsage(audio_ms=audio_ms, characters=characters, images=images))
     assert found == (exact + Fraction(1, 2)).__floor__()
 
 
@@ -127,7 +129,7 @@ def test_what_is_no_price_is_refused(usd: str) -> None:
 
 def test_rounding_is_half_up() -> None:
     half = price(image=grains(Decimal("0.00000000005"), 1))
-    assert half.ticks(pb.Usage(), UnitUsage(images=1)) == int(
+    assert half.ticks(usage_pb2.Usage(), UnitUsage(images=1)) == int(
         Decimal("0.5").quantize(Decimal(1), ROUND_HALF_UP)
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import MEMO_SIZE, PriceBook
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
     CLOCK,
@@ -170,7 +170,7 @@ def test_name_resolves_to_its_row(provider: str, asked: str, row: str) -> None:
 )
 def test_price_that_nobody_stated_is_unknown_and_not_zero(provider: str, model: str) -> None:
     assert BOOK.find(provider, model) is None
-    for usage in (usage_of(uncached_input_tokens=1000), pb.Usage()):
+    for usage in (usage_of(uncached_input_tokens=1000), usage_pb2.Usage()):
         cost = BOOK.cost(provider, model, usage)
         assert (cost.cost_ticks, cost.cost_usd, cost.price_known, cost.is_free) == (0, 0.0, False, False)
         assert cost.price_book == BOOK.version
@@ -189,7 +189,7 @@ def test_zero_tokens_cost_zero_with_the_price_known() -> None:
         ("openai", "text-embedding-3-small"),
         ("perplexity", "sonar"),
     ]:
-        cost = BOOK.cost(provider, model, pb.Usage())
+        cost = BOOK.cost(provider, model, usage_pb2.Usage())
         assert (cost.cost_ticks, cost.price_known, cost.is_free) == (0, True, False)
 
 
@@ -222,7 +222,9 @@ def test_each_bucket_is_billed_once_at_its_own_price() -> None:
 
 def test_cached_tokens_are_not_billed_again_as_input() -> None:
     # gpt-4o: 2.50 input, 1.25 cached; 1,000 input tokens of which 800 came from the cache.
-    usage = pb.Usage(input_tokens=1000, total_tokens=1000, uncached_input_tokens=200, cache_read_tokens=800)
+    usage = usage_pb2.Usage(
+        input_tokens=1000, total_tokens=1000, uncached_input_tokens=200, cache_read_tokens=800
+    )
     assert BOOK.cost("openai", "gpt-4o", usage).cost_ticks == 200 * 25_000 + 800 * 12_500
 
 
@@ -247,7 +249,7 @@ def test_bucket_without_its_own_price_costs_as_the_wider_kind() -> None:
 
 
 def test_usage_without_its_split_is_billed_as_input_and_output() -> None:
-    cost = BOOK.cost("openai", "gpt-4o", pb.Usage(input_tokens=10, output_tokens=3, total_tokens=13))
+    cost = BOOK.cost("openai", "gpt-4o", usage_pb2.Usage(input_tokens=10, output_tokens=3, total_tokens=13))
     assert cost.cost_ticks == 10 * 25_000 + 3 * 100_000
 
 

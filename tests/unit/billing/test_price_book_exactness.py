@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from genai_spine.billing.price import BUCKETS, GRAINS_PER_TICK, Price
 from genai_spine.billing.price_sources import PROVIDER_NAMES
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
     CLOCK,
@@ -28,7 +28,7 @@ from tests.price_books import (  # noqa: F401  # today is a fixture
 )
 
 
-def upstream_ticks(model: str, provider: str, usage: pb.Usage) -> tuple[int, set[str]]:
+def upstream_ticks(model: str, provider: str, usage: usage_pb2.Usage) -> tuple[int, set[str]]:
     """What genai-prices itself says, rounded once to a tick, and the kinds of price that it has."""
     values = {key: 0 for key in data_units.unit_data if key != "requests"}
     values["input_tokens"], values["output_tokens"] = usage.input_tokens, usage.output_tokens
@@ -94,8 +94,8 @@ def flat(rates: tuple[int, ...]) -> Price:
     return Price(provider="p", model="m", name=None, source="overrides", is_free=False, rates=rates)
 
 
-def usage_from(counts: tuple[int, ...]) -> pb.Usage:
-    return pb.Usage(**dict(zip(FIELDS, counts, strict=True)))
+def usage_from(counts: tuple[int, ...]) -> usage_pb2.Usage:
+    return usage_pb2.Usage(**dict(zip(FIELDS, counts, strict=True)))
 
 
 @given(rates=RATES, first=COUNTS, second=COUNTS)

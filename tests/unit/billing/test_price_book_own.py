@@ -6,7 +6,7 @@ import pytest
 
 from genai_spine.billing.price import OwnPrice, PriceBookError
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 from tests.price_books import BOOK, CLOCK
 
 
@@ -47,5 +47,5 @@ def test_it_is_a_source_of_its_own() -> None:
 
 
 def test_it_counts_on_machines_of_the_operator_too() -> None:
-    usage = pb.Usage(input_tokens=1_000_000)
+    usage = usage_pb2.Usage(input_tokens=1_000_000)
     assert own("1", "2").cost("openai", "gpt-4o-mini", usage, local=True).cost_usd == 1.0

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import BOUNDARIES, PriceBook
 from genai_spine.billing.price_sources import read
-from genai_spine.v1.execution_pb2 import Execution, UnitUsage
+from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.usage_pb2 import UnitUsage
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
     CLOCK,

@@ -11,7 +11,7 @@ from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, P
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.routing.router import Router
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import model_service_pb2
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply
@@ -34,8 +34,8 @@ class Listed:
         self.providers: dict[str, Provider] = {e.name: PROVIDERS[e.name].make(e) for e in endpoints}
         self.catalog = Catalog(Router(self.providers, "openai"), PRICES)
 
-    async def page(self, **fields: object) -> pb.ListModelsResponse:
-        return await self.catalog.page(pb.ListModelsRequest(**fields))
+    async def page(self, **fields: object) -> model_service_pb2.ListModelsResponse:
+        return await self.catalog.page(model_service_pb2.ListModelsRequest(**fields))
 
 
 @pytest.fixture

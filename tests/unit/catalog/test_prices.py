@@ -11,7 +11,7 @@ from genai_spine.errors import PriceNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.routing.router import Alias, Member, Router
-from genai_spine.v1 import usage_service_pb2 as pb
+from genai_spine.v1 import pricing_service_pb2 as pb
 from tests.price_books import BOOK, overridden
 
 

@@ -12,14 +12,14 @@ from genai_spine.catalog.providers import Amount, CapabilityRegistry, cost, desc
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 
 GENERATION, SUMMARY = pb.CAPABILITY_LLM_GENERATION, pb.CAPABILITY_SUMMARIZATION
 ECONOMY, STANDARD, PREMIUM = (
-    completion.QUALITY_TIER_ECONOMY,
-    completion.QUALITY_TIER_STANDARD,
-    completion.QUALITY_TIER_PREMIUM,
+    routing_pb2.QUALITY_TIER_ECONOMY,
+    routing_pb2.QUALITY_TIER_STANDARD,
+    routing_pb2.QUALITY_TIER_PREMIUM,
 )
 
 

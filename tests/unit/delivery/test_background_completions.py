@@ -15,6 +15,7 @@ from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ class Failing(Completions):
 
 
 def answer() -> pb.Completion:
-    message = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hello")])
+    message = message_pb2.Message(
+        role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text="Hello")]
+    )
     return pb.Completion(id="comp_of_the_attempt", execution_id="row", choices=[pb.Choice(message=message)])
 
 

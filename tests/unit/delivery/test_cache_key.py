@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 
 from genai_spine.delivery import cache_key
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, routing_pb2
 
 OTHER_PROCESS = """
 import sys
-from genai_spine import fingerprint
+from genai_spine.delivery import cache_key
 from genai_spine.v1 import completion_service_pb2 as pb
-print(fingerprint.of("completion", pb.CreateCompletionRequest.FromString(bytes.fromhex(sys.argv[1]))))
+print(cache_key.of("completion", pb.CreateCompletionRequest.FromString(bytes.fromhex(sys.argv[1]))))
 """
 
 
 def request(**fields: Any) -> pb.CreateCompletionRequest:
-    said = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])
+    said = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hello")])
     return pb.CreateCompletionRequest(
         **({"provider": "openai", "model": "gpt-4o", "messages": [said]} | fields)
     )
@@ -37,7 +38,9 @@ def of(message: pb.CreateCompletionRequest) -> str:
 DECIDING: dict[str, Any] = {
     "provider": "azure",
     "model": "gpt-4o-mini",
-    "messages": [pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello!")])],
+    "messages": [
+        message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hello!")])
+    ],
     "prompt": pb.TextPrompt(text="Hello"),
     "temperature": 0.0,
     "top_p": 1.0,
@@ -48,8 +51,8 @@ DECIDING: dict[str, Any] = {
     "presence_penalty": 0.1,
     "frequency_penalty": 0.1,
     "seed": 0,
-    "tools": [pb.Tool(function=pb.FunctionTool(name="f"))],
-    "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE),
+    "tools": [message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))],
+    "tool_choice": message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE),
     "parallel_tool_calls": False,
     "response_format": pb.ResponseFormat(kind=pb.ResponseFormat.KIND_JSON_OBJECT),
     "logprobs": True,
@@ -65,7 +68,7 @@ BESIDE: dict[str, Any] = {
     "cache_max_age_s": 60,
     "coalesce": True,
     "disconnect_policy": pb.DISCONNECT_POLICY_CONTINUE,
-    "routing": pb.Routing(fallback_models=["ollama"]),
+    "routing": routing_pb2.Routing(fallback_models=["ollama"]),
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,
@@ -74,7 +77,7 @@ SAME_AS_UNSET: dict[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "parallel_tool_calls": True,
-    "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO),
+    "tool_choice": message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO),
     "response_format": pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT),
     "truncation": pb.TRUNCATION_NONE,
     "provider_options_json": "{}",
@@ -107,7 +110,7 @@ def test_temperature_1_is_not_the_providers_own_default() -> None:
 
 def test_marks_for_the_providers_prompt_cache_do_not_count() -> None:
     marked = request()
-    marked.messages[0].prompt_cache = pb.PROMPT_CACHE_5M
+    marked.messages[0].prompt_cache = message_pb2.PROMPT_CACHE_5M
     assert of(marked) == of(request())
 
 

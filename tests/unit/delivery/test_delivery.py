@@ -18,15 +18,16 @@ from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS
 COALESCED, BYPASS = pb.CACHE_STATUS_COALESCED, pb.CACHE_STATUS_BYPASS
 DRAIN, CONTINUE = pb.DISCONNECT_POLICY_DRAIN_FOR_USAGE, pb.DISCONNECT_POLICY_CONTINUE
-PAID = pb.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True)
+PAID = usage_pb2.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True)
 
 
 def asked(text: str = "Hello", **fields: Any) -> pb.CreateCompletionRequest:
-    said = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+    said = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
     return pb.CreateCompletionRequest(provider="openai", model="gpt-4o", messages=[said], **fields)
 
 
@@ -74,7 +75,7 @@ class Provider:
             request_id=call.request_id,
             execution_id=f"row-{len(self.calls)}",
             choices=[pb.ChoiceDelta(finish_reason=pb.FINISH_REASON_STOP)],
-            usage=pb.Usage(total_tokens=5),
+            usage=usage_pb2.Usage(total_tokens=5),
             cost=PAID,
             latency_ms=7,
         )
@@ -208,7 +209,7 @@ async def test_second_answer_is_a_hit_whole_or_streamed(desk: Desk, first: str, 
     assert (again.cache_status, free.call.headers["x-cache"]) == (HIT, "HIT")
     assert again.choices == original.choices
     assert again.usage == original.usage
-    assert again.cost == pb.Cost(price_known=True)
+    assert again.cost == usage_pb2.Cost(price_known=True)
     assert (again.request_id, again.execution_id) == ("request-2", "row-1")
     assert again.id not in ("", "comp_1")
     assert len(desk.provider.calls) == 1

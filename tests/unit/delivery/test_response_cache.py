@@ -15,13 +15,16 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.responses import Responses
 from genai_spine.store.tables import response_cache
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 MEMORY = 1 << 20
 YEAR_S = 31_536_000
 
 
 def answer(text: str = "Hello", finish: int = pb.FINISH_REASON_STOP) -> pb.Completion:
-    message = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text=text)])
+    message = message_pb2.Message(
+        role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=text)]
+    )
     choice = pb.Choice(message=message, finish_reason=finish)
     return pb.Completion(provider="openai", model="gpt-4o", choices=[choice])
 

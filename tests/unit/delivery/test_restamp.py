@@ -3,8 +3,9 @@
 from genai_spine.call import Call
 from genai_spine.delivery.restamp import Retold
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
-PAID = pb.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, price_book="2026-11")
+PAID = usage_pb2.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, price_book="2026-11")
 
 
 def test_completion_has_its_own_ids_and_costs_nothing() -> None:
@@ -15,7 +16,7 @@ def test_completion_has_its_own_ids_and_costs_nothing() -> None:
     assert len(told.id) == len("comp_") + 24
     assert told.id != "comp_1"
     assert (told.request_id, told.execution_id, told.created) == ("second", "row", 7)
-    assert told.cost == pb.Cost(price_known=True, price_book="2026-11")
+    assert told.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
     assert told.usage.total_tokens == 9
     assert told.cache_status == pb.CACHE_STATUS_HIT
 
@@ -33,7 +34,7 @@ def test_chunks_of_one_call_share_an_id_and_only_the_last_says_what_was_spent() 
 
 
 def test_price_that_was_not_known_is_known_to_be_nothing_now() -> None:
-    answer = pb.CreateEmbeddingsResponse(request_id="first", cost=pb.Cost())
+    answer = pb.CreateEmbeddingsResponse(request_id="first", cost=usage_pb2.Cost())
     told = Retold(Call(request_id="second"), pb.CACHE_STATUS_HIT).told(answer)
     assert (told.cost.price_known, told.request_id) == (True, "second")
 

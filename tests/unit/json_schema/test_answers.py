@@ -12,14 +12,15 @@ from genai_spine.json_schema.answers import Collected, complete_choice, parsed, 
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 JSON_OBJECT = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_JSON_OBJECT)
 STRICT = SchemaRules(closed=True, all_required=True, object_only=True)
 
 
-def user(text: str = "Who?") -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+def user(text: str = "Who?") -> message_pb2.Message:
+    return message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
 
 
 def asking(schema: Any = PERSON, **fields: Any) -> pb.CreateCompletionRequest:
@@ -36,7 +37,7 @@ def mismatch(text: str, request: pb.CreateCompletionRequest, **options: Any) -> 
     return found["path"], found["problem"]
 
 
-def text_of(message: pb.Message) -> str:
+def text_of(message: message_pb2.Message) -> str:
     return "".join(part.text for part in message.content)
 
 
@@ -138,7 +139,9 @@ class TestShape:
 
 class TestChoices:
     def test_parsed_json_is_set(self) -> None:
-        message = pb.Message(content=[pb.ContentPart(text='{"name":'), pb.ContentPart(text='"Ann"}')])
+        message = message_pb2.Message(
+            content=[message_pb2.ContentPart(text='{"name":'), message_pb2.ContentPart(text='"Ann"}')]
+        )
         choice = pb.Choice(message=message, finish_reason=pb.FINISH_REASON_STOP)
         complete_choice(choice, asking(), None)
         assert choice.parsed_json == '{"name":"Ann"}'
@@ -146,8 +149,8 @@ class TestChoices:
     @pytest.mark.parametrize(
         "choice",
         [
-            pb.Choice(message=pb.Message(content=[pb.ContentPart(refusal="No.")])),
-            pb.Choice(message=pb.Message(tool_calls=[pb.ToolCall(id="a")])),
+            pb.Choice(message=message_pb2.Message(content=[message_pb2.ContentPart(refusal="No.")])),
+            pb.Choice(message=message_pb2.Message(tool_calls=[message_pb2.ToolCall(id="a")])),
             pb.Choice(finish_reason=pb.FINISH_REASON_CONTENT_FILTER),
         ],
     )
@@ -196,7 +199,9 @@ class TestAsking:
         assert not answers.wants_json(hint)
 
     def test_the_schema_is_said_in_the_system_message(self) -> None:
-        system = pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="Be nice")])
+        system = message_pb2.Message(
+            role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text="Be nice")]
+        )
         request = asking(messages=[system, user()])
         told = with_instruction(request, {"response_format"})
         assert text_of(told.messages[0]).startswith("Be nice\n\nAnswer with one JSON value")
@@ -207,7 +212,7 @@ class TestAsking:
 
     def test_a_system_message_is_made_where_there_is_none(self) -> None:
         told = with_instruction(asking(), set())
-        assert [message.role for message in told.messages] == [pb.ROLE_SYSTEM, pb.ROLE_USER]
+        assert [message.role for message in told.messages] == [message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER]
         assert not told.HasField("response_format")
 
     def test_a_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
@@ -224,7 +229,11 @@ class TestAsking:
     def test_a_repair_shows_the_answer_and_the_problem(self) -> None:
         request = asking(choice_count=2)
         again = answers.repair_request(request, '{"name": 5}', "$.name: 5 is not of type string")
-        assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_ASSISTANT, pb.ROLE_USER]
+        assert [message.role for message in again.messages] == [
+            message_pb2.ROLE_USER,
+            message_pb2.ROLE_ASSISTANT,
+            message_pb2.ROLE_USER,
+        ]
         assert text_of(again.messages[1]) == '{"name": 5}'
         assert "$.name: 5 is not of type string" in text_of(again.messages[2])
         assert again.response_format == request.response_format
@@ -233,7 +242,7 @@ class TestAsking:
 
     def test_a_repair_of_an_empty_answer_has_no_empty_message(self) -> None:
         again = answers.repair_request(asking(), "", "$: the answer is empty")
-        assert [message.role for message in again.messages] == [pb.ROLE_USER, pb.ROLE_USER]
+        assert [message.role for message in again.messages] == [message_pb2.ROLE_USER, message_pb2.ROLE_USER]
 
     def test_a_repair_of_a_bare_text_is_a_conversation(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))

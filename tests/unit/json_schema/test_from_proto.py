@@ -16,7 +16,7 @@ import genai_spine
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.services.openapi import Paths
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2, health_service_pb2
+from genai_spine.v1 import execution_pb2, health_service_pb2, message_pb2, model_service_pb2
 
 ROOT = Path(genai_spine.__file__).parent.parent
 PROTOS = FileDescriptorSet.FromString((ROOT / "genai_spine/v1/descriptors.binpb").read_bytes())
@@ -47,7 +47,7 @@ def test_scalars_have_the_types_of_proto3_json() -> None:
     assert (cost["cost_ticks"]["type"], cost["cost_usd"]["type"]) == ("string", "number")
     assert (token["token_bytes"]["type"], token["token_bytes"]["contentEncoding"]) == ("string", "base64")
     assert SCHEMAS["Usage"]["properties"]["input_tokens"]["type"] == "integer"
-    assert SCHEMAS["Role"]["enum"] == pb.Role.keys()
+    assert SCHEMAS["Role"]["enum"] == message_pb2.Role.keys()
     assert "`ROLE_TOOL`: The result of a tool call" in SCHEMAS["Role"]["description"]
     assert SCHEMAS["TokenLogprob"]["properties"]["top_logprobs"]["items"]["$ref"].endswith("/TokenLogprob")
 
@@ -92,8 +92,8 @@ ANSWERS = [
     pb.Completion,
     pb.CompletionChunk,
     pb.CreateEmbeddingsResponse,
-    pb.ListModelsResponse,
-    pb.Model,
+    model_service_pb2.ListModelsResponse,
+    model_service_pb2.Model,
     health_service_pb2.GetHealthResponse,
     health_service_pb2.GetReadinessResponse,
     execution_pb2.Execution,

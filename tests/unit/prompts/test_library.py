@@ -4,7 +4,7 @@ import pytest
 
 from genai_spine.errors import InvalidPromptVariables
 from genai_spine.prompts.library import Filled, Pinned
-from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVersion
 
 
@@ -44,7 +44,7 @@ def test_a_user_message_that_says_nothing_is_refused():
 
 
 def test_messages_have_no_empty_instructions():
-    assert [message.role for message in filled().messages] == [completions.ROLE_USER]
+    assert [message.role for message in filled().messages] == [message_pb2.ROLE_USER]
 
 
 def test_purpose_pins_version_and_variables():

@@ -63,7 +63,7 @@ async def test_a_variable_without_value_is_empty_and_undefined(templates):
 async def test_a_template_is_compiled_once(templates, monkeypatch):
     made = []
     monkeypatch.setattr(
-        "genai_spine.prompts.library.templates.Template",
+        "genai_spine.prompts.templates.Template",
         lambda *given: made.append(given) or Template(*given),
     )
     for _ in range(3):

@@ -10,6 +10,7 @@ from genai_spine.routing.router import Alias, Router
 from genai_spine.routing.strategies import Scales
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 PRICES = PriceBook.load()
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-sonnet-4-20250514", "ollama": "llama3.2:latest"}
@@ -45,5 +46,5 @@ def planner(chain: tuple[str, ...] = (), aliases: Mapping[str, Alias] | None = N
 
 
 def asked(model: str = "gpt-4o", **fields: object) -> pb.CreateCompletionRequest:
-    said = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])
+    said = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hello")])
     return pb.CreateCompletionRequest(model=model, messages=[said], **fields)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError, UnsupportedOption
 from genai_spine.routing.router import Alias, Member, Route
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import routing_pb2
 from tests.unit.routing.candidates import asked, planner
 
 OPENAI, CLAUDE, LLAMA = (
@@ -20,8 +20,8 @@ def names(routes: Sequence[Route]) -> list[str]:
     return [f"{route.provider.name}:{route.model}" for route in routes]
 
 
-def routing(*fallbacks: str, **fields: object) -> pb.Routing:
-    return pb.Routing(fallback_models=fallbacks, **fields)  # type: ignore[arg-type]
+def routing(*fallbacks: str, **fields: object) -> routing_pb2.Routing:
+    return routing_pb2.Routing(fallback_models=fallbacks, **fields)  # type: ignore[arg-type]
 
 
 def test_a_model_alone_is_the_only_candidate() -> None:
@@ -36,15 +36,15 @@ def test_fallbacks_follow_and_nobody_stands_twice() -> None:
 def test_the_servers_chain_comes_last_and_what_is_not_configured_is_passed_over() -> None:
     found = planner(("mistral", "groq:any", "ollama", "gpt-4o-mini"))
     assert names(found.plan(asked())) == [OPENAI, LLAMA, "openai:gpt-4o-mini"]
-    assert names(found.plan(asked(routing=pb.Routing(no_fallback=True)))) == [OPENAI]
+    assert names(found.plan(asked(routing=routing_pb2.Routing(no_fallback=True)))) == [OPENAI]
     assert names(found.plan(asked(routing=routing("anthropic")))) == [OPENAI, CLAUDE]
 
 
 def test_an_alias_is_all_its_models_in_its_strategys_order() -> None:
-    local_first = Alias((Member(OPENAI), Member(LLAMA)), pb.ROUTING_STRATEGY_LOCAL_FIRST)
+    local_first = Alias((Member(OPENAI), Member(LLAMA)), routing_pb2.ROUTING_STRATEGY_LOCAL_FIRST)
     found = planner(aliases={"any": local_first})
     assert names(found.plan(asked("any"))) == [LLAMA, OPENAI]
-    listed = routing(strategy=pb.ROUTING_STRATEGY_ORDER)
+    listed = routing(strategy=routing_pb2.ROUTING_STRATEGY_ORDER)
     assert names(found.plan(asked("any", routing=listed))) == [OPENAI, LLAMA], "the request's own one wins"
 
 
@@ -56,12 +56,12 @@ def test_who_cannot_honour_the_request_is_left_out() -> None:
 
 
 def test_conditions_leave_candidates_out() -> None:
-    premium = routing("ollama", min_quality=pb.QUALITY_TIER_PREMIUM)
+    premium = routing("ollama", min_quality=routing_pb2.QUALITY_TIER_PREMIUM)
     assert names(planner().plan(asked(routing=premium))) == [OPENAI]
     free = routing("ollama", max_cost_usd=0.0)
     assert names(planner().plan(asked(routing=free))) == [LLAMA]
     with pytest.raises(NoCandidates, match="openai:gpt-4o would cost"):
-        planner().plan(asked(routing=pb.Routing(max_cost_usd=0.0)))
+        planner().plan(asked(routing=routing_pb2.Routing(max_cost_usd=0.0)))
 
 
 def test_preferred_providers_go_first() -> None:
@@ -74,10 +74,10 @@ def test_preferred_providers_go_first() -> None:
     [
         (routing("ollama", no_fallback=True), "routing.no_fallback"),
         (routing("groq:any"), "routing.fallback_models[0]"),
-        (pb.Routing(preferred_providers=["openai", "groq"]), "routing.preferred_providers[1]"),
+        (routing_pb2.Routing(preferred_providers=["openai", "groq"]), "routing.preferred_providers[1]"),
     ],
 )
-def test_what_makes_no_sense_names_its_field(given: pb.Routing, field: str) -> None:
+def test_what_makes_no_sense_names_its_field(given: routing_pb2.Routing, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         planner().plan(asked(routing=given))
     assert refused.value.metadata["field"] == field

@@ -37,14 +37,16 @@ from genai_spine.v1 import (
     field_rules_pb2,
     health_service_pb2,
     media_service_pb2,
+    message_pb2,
     openai_service_pb2,
+    pricing_service_pb2,
     prompt_service_pb2,
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
     symbol_service_pb2,
-    usage_service_pb2,
+    usage_pb2,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -55,7 +57,7 @@ SERVICES = [
     for file in (
         *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
-        *(prompt_service_pb2, provider_service_pb2, usage_service_pb2, symbol_service_pb2),
+        *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
@@ -337,8 +339,12 @@ def test_every_field_that_the_facade_reads_is_documented(shape: Any, schema: str
     assert undocumented == ({"stream"} if shape is openai_shapes.Native else set())
 
 
-SAID = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hi")], reasoning="Hm")
-CALLED = pb.Message(tool_calls=[pb.ToolCall(id="1", function=pb.FunctionCall(name="f", arguments="{}"))])
+SAID = message_pb2.Message(
+    role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text="Hi")], reasoning="Hm"
+)
+CALLED = message_pb2.Message(
+    tool_calls=[message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="f", arguments="{}"))]
+)
 TOKENS = pb.Logprobs(content=[pb.TokenLogprob(token="Hi", token_bytes=b"Hi")])
 COMPLETION = pb.Completion(
     id="comp_1",
@@ -376,7 +382,7 @@ def test_what_the_facade_answers_fits_its_schema_and_is_documented(answer: bytes
 def test_every_event_of_the_facade_fits_its_schema(frames: sse.Frames, schema: str) -> None:
     calls = [pb.ToolCallDelta(id="1", name="f", arguments="{}")]
     delta = pb.ChoiceDelta(content="Hi", tool_calls=calls, logprobs=TOKENS)
-    chunk = pb.CompletionChunk(id="comp_1", choices=[delta], usage=pb.Usage(input_tokens=1))
+    chunk = pb.CompletionChunk(id="comp_1", choices=[delta], usage=usage_pb2.Usage(input_tokens=1))
     chunk.choices.add(finish_reason=pb.FINISH_REASON_STOP)
     events = frames.write(chunk).decode().split("\n\n")[:-1]
     assert len(events) >= 3

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from genai_spine.errors import InvalidFields, ProviderError
 from genai_spine.sessions import history as session_history
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import session_service_pb2 as pb
 
 
@@ -54,7 +55,7 @@ def test_files_become_parts_of_the_message():
     entry.attachments.add(filename="b.png", media_type="image/png", data=b"png")
     entry.attachments.add(filename="c.pdf", media_type="application/pdf", data=b"%PDF")
     message = session_history._spoken(entry)
-    assert message.role == completions.ROLE_USER
+    assert message.role == message_pb2.ROLE_USER
     text, table, image, file = message.content
     assert (text.text, table.text) == ("Look", "\n\nFile a.csv:\nä;1")
     assert (image.image.data, image.image.media_type) == (b"png", "image/png")

@@ -10,6 +10,7 @@ from genai_spine.symbols.prompt import SYSTEM, built, count_frame, count_message
 from genai_spine.tokens import counts, encodings
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import message_pb2
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 MEASURE = Measure(encodings.load("cl100k_base"))
@@ -117,7 +118,7 @@ def test_empty_signature_stays_empty() -> None:
 
 def test_two_messages_and_the_first_sets_the_role() -> None:
     system, user = built(context(), 2000, MEASURE).messages
-    assert (system.role, user.role) == (completions.ROLE_SYSTEM, completions.ROLE_USER)
+    assert (system.role, user.role) == (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER)
     assert system.content[0].text == SYSTEM
     assert "documentation" in SYSTEM
 
@@ -179,7 +180,7 @@ class TestMessages:
     def test_it_is_how_requests_are_counted(self, texts: list[str]) -> None:
         request = completions.CreateCompletionRequest(model="gpt-4")
         for text in texts:
-            request.messages.add(role=completions.ROLE_USER).content.add(text=text)
+            request.messages.add(role=message_pb2.ROLE_USER).content.add(text=text)
         said = [{"role": "user", "content": text} for text in texts]
         assert counts.tally(request, MEASURE).tokens == count_messages(said, MEASURE)
 

@@ -9,6 +9,7 @@ from genai_spine.errors import ContentFiltered, InvalidFields, ProviderError, Ra
 from genai_spine.symbols.prompt import Prompt
 from genai_spine.symbols.question import JobRules, Question, Unusable, summary
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 PROMPT = Prompt("What is it for?", 5)
 
@@ -18,7 +19,7 @@ def asked(model: str) -> pb.CreateCompletionRequest:
 
 
 def answered(text: str = "", **fields: object) -> pb.Completion:
-    message = pb.Message(role=pb.ROLE_ASSISTANT)
+    message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT)
     message.content.add(text=text)
     return pb.Completion(provider="openai", choices=[pb.Choice(message=message, **fields)])  # type: ignore[arg-type]
 

@@ -8,13 +8,13 @@ import pytest
 
 PROGRAM = """
 import structlog
-from genai_spine import telemetry
+from genai_spine.telemetry import logs
 
 def answer(prompt, api_key):
     words = prompt.split()
     raise ValueError("it broke")
 
-telemetry.configure(readable={readable})
+logs.configure(readable={readable})
 log = structlog.get_logger()
 try:
     answer("a secret prompt", "sk-secret")

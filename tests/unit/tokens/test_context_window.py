@@ -11,21 +11,27 @@ from genai_spine.tokens import counts, encodings
 from genai_spine.tokens.context_window import RESERVE, check_context, truncate
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.unit.tokens.samples import SAMPLES
 
-SYSTEM, DEVELOPER, USER = pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER
-ASSISTANT, TOOL, FUNCTION = pb.ROLE_ASSISTANT, pb.ROLE_TOOL, pb.ROLE_FUNCTION
+SYSTEM, DEVELOPER, USER = message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER, message_pb2.ROLE_USER
+ASSISTANT, TOOL, FUNCTION = message_pb2.ROLE_ASSISTANT, message_pb2.ROLE_TOOL, message_pb2.ROLE_FUNCTION
 ROUGH = "llama3.2"
 EXACT = "gpt-4o"
 
 
-def said(role: pb.Role, text: str = "", *, calls: tuple[str, ...] = (), **fields: Any) -> pb.Message:
-    content = [pb.ContentPart(text=text)] if text else []
-    called = [pb.ToolCall(id=id, function=pb.FunctionCall(name="find", arguments="{}")) for id in calls]
-    return pb.Message(role=role, content=content, tool_calls=called, **fields)
+def said(
+    role: message_pb2.Role, text: str = "", *, calls: tuple[str, ...] = (), **fields: Any
+) -> message_pb2.Message:
+    content = [message_pb2.ContentPart(text=text)] if text else []
+    called = [
+        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name="find", arguments="{}"))
+        for id in calls
+    ]
+    return message_pb2.Message(role=role, content=content, tool_calls=called, **fields)
 
 
-def asked(*messages: pb.Message, model: str = EXACT, **fields: Any) -> pb.CreateCompletionRequest:
+def asked(*messages: message_pb2.Message, model: str = EXACT, **fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(provider="openai", model=model, messages=messages, **fields)
 
 
@@ -75,8 +81,8 @@ async def test_no_text_is_refused_that_has_room_by_the_real_count(kind: str) -> 
 
 
 async def test_images_tools_and_frames_refuse_nothing() -> None:
-    image = pb.ContentPart(image=pb.ImagePart(url="https://example.org/" + "a" * 900))
-    messages = [pb.Message(role=USER, content=[image])] * 30
+    image = message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.org/" + "a" * 900))
+    messages = [message_pb2.Message(role=USER, content=[image])] * 30
     await check_context(asked(*messages), 1000)
 
 
@@ -191,9 +197,9 @@ async def test_a_bare_text_is_left_whole() -> None:
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> list[pb.Message]:
+def conversations(draw: st.DrawFn) -> list[message_pb2.Message]:
     """Messages of any order; each result follows its call, with others in between at times."""
-    messages: list[pb.Message] = []
+    messages: list[message_pb2.Message] = []
     open_calls: list[str] = []
     for number in range(draw(st.integers(1, 12))):
         text = "word " * draw(st.integers(1, 40))
@@ -211,7 +217,7 @@ def conversations(draw: st.DrawFn) -> list[pb.Message]:
 
 @given(conversations(), st.integers(10, 400), st.sampled_from([EXACT, ROUGH]))
 async def test_what_is_kept_fits_or_is_the_least_that_may_be_kept(
-    messages: list[pb.Message], length: int, model: str
+    messages: list[message_pb2.Message], length: int, model: str
 ) -> None:
     request = asked(*messages, model=model, max_tokens=5)
     before = pb.CreateCompletionRequest()
@@ -233,11 +239,11 @@ async def test_what_is_kept_fits_or_is_the_least_that_may_be_kept(
         assert not [one for one in kept if removable(one, kept)]
 
 
-def answered(messages: list[pb.Message]) -> set[str]:
+def answered(messages: list[message_pb2.Message]) -> set[str]:
     return {message.tool_call_id for message in messages if message.role == TOOL}
 
 
-def removable(message: pb.Message, kept: list[pb.Message]) -> bool:
+def removable(message: message_pb2.Message, kept: list[message_pb2.Message]) -> bool:
     """Neither an instruction, nor the last message, nor of one pair with it."""
     last = kept[-1]
     pair = last.role == TOOL and (
@@ -247,7 +253,7 @@ def removable(message: pb.Message, kept: list[pb.Message]) -> bool:
 
 
 @given(conversations(), st.integers(10, 400))
-async def test_no_more_is_removed_than_needed(messages: list[pb.Message], length: int) -> None:
+async def test_no_more_is_removed_than_needed(messages: list[message_pb2.Message], length: int) -> None:
     request = asked(*messages, max_tokens=5)
     gone = await truncate(request, length)
     assume(gone)

@@ -13,6 +13,7 @@ from genai_spine.tokens import counts, encodings
 from genai_spine.tokens.counts import Said, tally
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.tokens.samples import ENGLISH
 
 ROUGHLY = Measure(None)
@@ -28,26 +29,29 @@ WEATHER = {
     },
     "required": ["location"],
 }
+SYSTEM = message_pb2.ROLE_SYSTEM
 # The cookbook's example; OpenAI's API counts 129 with cl100k_base and 124 with o200k_base.
 BUZZWORDS = [
-    (pb.ROLE_SYSTEM, "", "You are a helpful, pattern-following assistant that translates corporate jargon"
+    (SYSTEM, "", "You are a helpful, pattern-following assistant that translates corporate jargon"
      " into plain English."),
-    (pb.ROLE_SYSTEM, "example_user", "New synergies will help drive top-line growth."),
-    (pb.ROLE_SYSTEM, "example_assistant", "Things working well together will increase revenue."),
-    (pb.ROLE_SYSTEM, "example_user", "Let's circle back when we have more bandwidth to touch base on"
+    (SYSTEM, "example_user", "New synergies will help drive top-line growth."),
+    (SYSTEM, "example_assistant", "Things working well together will increase revenue."),
+    (SYSTEM, "example_user", "Let's circle back when we have more bandwidth to touch base on"
      " opportunities for increased leverage."),
-    (pb.ROLE_SYSTEM, "example_assistant", "Let's talk later when we're less busy about how to do better."),
-    (pb.ROLE_USER, "", "This late pivot means we don't have time to boil the ocean for the client"
+    (SYSTEM, "example_assistant", "Let's talk later when we're less busy about how to do better."),
+    (message_pb2.ROLE_USER, "", "This late pivot means we don't have time to boil the ocean for the client"
      " deliverable."),
 ]  # fmt: skip
 
 
-def words(text: str) -> pb.ContentPart:
-    return pb.ContentPart(text=text)
+def words(text: str) -> message_pb2.ContentPart:
+    return message_pb2.ContentPart(text=text)
 
 
-def message(*parts: Any, role: pb.Role = pb.ROLE_USER, **fields: Any) -> pb.Message:
-    return pb.Message(role=role, content=parts, **fields)
+def message(
+    *parts: Any, role: message_pb2.Role = message_pb2.ROLE_USER, **fields: Any
+) -> message_pb2.Message:
+    return message_pb2.Message(role=role, content=parts, **fields)
 
 
 def asked(*parts: Any, model: str = "gpt-4o", **fields: Any) -> pb.CreateCompletionRequest:
@@ -69,7 +73,7 @@ def test_the_cookbooks_messages_have_as_many_tokens_as_openai_counts(model: str,
     messages = [message(words(text), role=role, name=name or None) for role, name, text in BUZZWORDS]
     found = counted(pb.CreateCompletionRequest(model=model, messages=messages))
     assert (found.tokens, found.exact) == (count, True)
-    assert found.provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert found.provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_the_cookbooks_messages_have_as_many_tokens_as_openai_counts(model: str,
 )
 def test_the_cookbooks_tools_have_as_many_tokens_as_openai_counts(model: str, count: int) -> None:
     system = "You are a helpful assistant that can answer to questions about the weather."
-    tool = pb.FunctionTool(
+    tool = message_pb2.FunctionTool(
         name="get_current_weather",
         description="Get the current weather in a given location",
         parameters_json=msgspec.json.encode(WEATHER).decode(),
@@ -85,10 +89,10 @@ def test_the_cookbooks_tools_have_as_many_tokens_as_openai_counts(model: str, co
     request = pb.CreateCompletionRequest(
         model=model,
         messages=[
-            message(words(system), role=pb.ROLE_SYSTEM),
+            message(words(system), role=message_pb2.ROLE_SYSTEM),
             message(words("What's the weather like in San Francisco?")),
         ],
-        tools=[pb.Tool(function=tool)],
+        tools=[message_pb2.Tool(function=tool)],
     )
     assert (counted(request).tokens, counted(request).exact) == (count, True)
 
@@ -96,27 +100,32 @@ def test_the_cookbooks_tools_have_as_many_tokens_as_openai_counts(model: str, co
 @pytest.mark.parametrize("model", ["gpt-5", "o3", "gpt-oss:20b", "claude-sonnet-4-5"])
 def test_what_no_rule_is_documented_for_is_an_estimate(model: str) -> None:
     found = counted(asked(words("Hello there"), model=model))
-    assert found.provenance == pb.PROVENANCE_ESTIMATED
+    assert found.provenance == usage_pb2.PROVENANCE_ESTIMATED
     assert found.tokens == pytest.approx(9, abs=1)
 
 
 SCHEMA = pb.JsonSchema(name="x", schema_json='{"type":"object"}')
 NESTED = '{"type":"object","properties":{"where":{"type":"object","properties":{"x":{"type":"number"}}}}}'
-CALL = pb.ToolCall(id="1", function=pb.FunctionCall(name="find", arguments='{"x":1}'))
-FREE = pb.ToolCall(id="1", custom=pb.CustomCall(name="find", input="the blue one"))
+CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="find", arguments='{"x":1}'))
+FREE = message_pb2.ToolCall(id="1", custom=message_pb2.CustomCall(name="find", input="the blue one"))
 
 
-def function(parameters_json: str) -> pb.Tool:
-    return pb.Tool(function=pb.FunctionTool(name="x", parameters_json=parameters_json))
+def function(parameters_json: str) -> message_pb2.Tool:
+    return message_pb2.Tool(function=message_pb2.FunctionTool(name="x", parameters_json=parameters_json))
 
 
 HI = words("Hi")
 UNCERTAIN = {
-    "image": asked(HI, pb.ContentPart(image=pb.ImagePart(url="https://example.org/a.png"))),
-    "audio": asked(HI, pb.ContentPart(audio=pb.AudioPart(data=b"x" * 3200, format="wav"))),
-    "file": asked(HI, pb.ContentPart(file=pb.FilePart(file_data="data:application/pdf;base64,AAAA" * 9))),
+    "image": asked(HI, message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.org/a.png"))),
+    "audio": asked(HI, message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x" * 3200, format="wav"))),
+    "file": asked(
+        HI,
+        message_pb2.ContentPart(file=message_pb2.FilePart(file_data="data:application/pdf;base64,AAAA" * 9)),
+    ),
     "schema": asked(HI, response_format=pb.ResponseFormat(json_schema=SCHEMA)),
-    "custom tool": asked(HI, tools=[pb.Tool(custom=pb.CustomTool(name="x", format_json='{"type":"text"}'))]),
+    "custom tool": asked(
+        HI, tools=[message_pb2.Tool(custom=message_pb2.CustomTool(name="x", format_json='{"type":"text"}'))]
+    ),
     "nested": asked(HI, tools=[function(NESTED)]),
     "any": asked(HI, tools=[function('{"anyOf":[]}')]),
     "call": pb.CreateCompletionRequest(model="gpt-4o", messages=[message(HI), message(tool_calls=[CALL])]),
@@ -136,8 +145,8 @@ def test_every_part_counts_and_what_is_not_certain_is_said_to_be(kind: str) -> N
 
 def test_an_image_of_known_size_is_exact() -> None:
     png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (1024).to_bytes(4) * 2
-    image = pb.ImagePart(data=png, media_type="image/png", detail=pb.IMAGE_DETAIL_HIGH)
-    found = counted(asked(words("Hi"), pb.ContentPart(image=image)))
+    image = message_pb2.ImagePart(data=png, media_type="image/png", detail=message_pb2.IMAGE_DETAIL_HIGH)
+    found = counted(asked(words("Hi"), message_pb2.ContentPart(image=image)))
     assert (found.tokens, found.exact) == (counted(asked(words("Hi"))).tokens + 765, True)
 
 
@@ -198,7 +207,7 @@ def test_a_stream_counts_as_its_whole_text(pieces: list[str]) -> None:
         said = Said()
         for piece in pieces:
             said.add(pb.ChoiceDelta(content=piece))
-        found = said.usage(7, measure, pb.PROVENANCE_PARTIAL_STREAM)
+        found = said.usage(7, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
         assert found.visible_output_tokens == measure.count("".join(pieces))
         assert bool(said) == bool("".join(pieces))
 
@@ -208,7 +217,7 @@ def test_the_choices_of_a_stream_are_counted_apart() -> None:
     for number in range(40):
         said.add(pb.ChoiceDelta(index=number % 2, content=["to", "get"][number % 2]))
     measure = ruler("gpt-4o")
-    found = said.usage(0, measure, pb.PROVENANCE_PARTIAL_STREAM)
+    found = said.usage(0, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
     assert found.visible_output_tokens == measure.count("to" * 20) + measure.count("get" * 20)
 
 
@@ -219,11 +228,11 @@ def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
     said.add(pb.ChoiceDelta(reasoning="Yes.", content="raining."))
     said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="find", arguments='{"x":')]))
     said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(arguments="1}")]))
-    answer = pb.Message(
+    answer = message_pb2.Message(
         content=[words("It is raining.")], reasoning="Let me see. Yes.", tool_calls=[CALL, FREE]
     )
     completion = pb.Completion(model="gpt-4o", choices=[pb.Choice(message=answer)])
-    found = said.usage(5, measure, pb.PROVENANCE_PARTIAL_STREAM)
+    found = said.usage(5, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
     assert found.visible_output_tokens == measure.count('It is raining.find{"x":1}')
     assert (
         found.reasoning_tokens == counts.estimate_reasoning(completion) == measure.count("Let me see. Yes.")
@@ -235,7 +244,7 @@ def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
 def test_a_refusal_counts_as_what_is_seen() -> None:
     said = Said()
     said.add(pb.ChoiceDelta(refusal="I cannot help with that."))
-    assert said.usage(0, ROUGHLY, pb.PROVENANCE_PARTIAL_STREAM).visible_output_tokens == ROUGHLY.count(
+    assert said.usage(0, ROUGHLY, usage_pb2.PROVENANCE_PARTIAL_STREAM).visible_output_tokens == ROUGHLY.count(
         "I cannot help with that."
     )
 
@@ -244,9 +253,9 @@ def test_a_refusal_counts_as_what_is_seen() -> None:
 def test_buckets_of_an_estimate_add_up_and_say_what_they_are(
     given_: int, visible: int, reasoning: int
 ) -> None:
-    usage = counts.usage(given_, visible, reasoning, output=pb.PROVENANCE_PARTIAL_STREAM)
+    usage = counts.usage(given_, visible, reasoning, output=usage_pb2.PROVENANCE_PARTIAL_STREAM)
     assert usage.input_tokens == usage.uncached_input_tokens == given_
     assert usage.output_tokens == usage.visible_output_tokens + usage.reasoning_tokens == visible + reasoning
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
-    assert usage.input_provenance == pb.PROVENANCE_ESTIMATED
-    assert usage.output_provenance == pb.PROVENANCE_PARTIAL_STREAM
+    assert usage.input_provenance == usage_pb2.PROVENANCE_ESTIMATED
+    assert usage.output_provenance == usage_pb2.PROVENANCE_PARTIAL_STREAM

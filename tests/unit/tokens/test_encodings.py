@@ -82,7 +82,7 @@ def test_loading_leaves_tiktoken_as_it_is_and_its_package_of_data_unimported() -
     code = (
         "import sys, tiktoken.load, tiktoken_ext.openai_public as table\n"
         "before = tiktoken.load.read_file_cached, table.load_tiktoken_bpe\n"
-        "from genai_spine import encodings\n"
+        "from genai_spine.tokens import encodings\n"
         "assert encodings.load('o200k_base')\n"
         "assert before == (tiktoken.load.read_file_cached, table.load_tiktoken_bpe)\n"
         "assert not [name for name in sys.modules if name.startswith('bpe_openai')]\n"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from genai_spine.tokens import images
 from genai_spine.tokens.images import count, size
-from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
-HIGH, LOW = pb.IMAGE_DETAIL_HIGH, pb.IMAGE_DETAIL_LOW
+HIGH, LOW = message_pb2.IMAGE_DETAIL_HIGH, message_pb2.IMAGE_DETAIL_LOW
 
 
 def png(width: int, height: int) -> bytes:
@@ -39,14 +39,14 @@ FILES: Mapping[str, bytes] = {
 }
 
 
-def image(data: bytes, detail: pb.ImageDetail = HIGH) -> pb.ImagePart:
-    return pb.ImagePart(data=data, media_type="image/png", detail=detail)
+def image(data: bytes, detail: message_pb2.ImageDetail = HIGH) -> message_pb2.ImagePart:
+    return message_pb2.ImagePart(data=data, media_type="image/png", detail=detail)
 
 
 @pytest.mark.parametrize("kind", FILES)
 def test_the_size_of_an_image_is_read(kind: str) -> None:
     url = "data:image/png;base64," + base64.b64encode(FILES[kind]).decode()
-    assert size(image(FILES[kind])) == size(pb.ImagePart(url=url)) == (640, 480)
+    assert size(image(FILES[kind])) == size(message_pb2.ImagePart(url=url)) == (640, 480)
     assert size(image(FILES[kind] + bytes(200_000))) == (640, 480)
 
 
@@ -67,8 +67,8 @@ def test_no_bytes_break_the_reader(noise: bytes, kind: str, at: int) -> None:
     "url", ["https://example.org/a.png", "data:image/png,abc", "data:image/png;base64,@@@@", "data:"]
 )
 def test_an_image_that_is_elsewhere_is_taken_for_one_of_a_megapixel(url: str) -> None:
-    assert size(pb.ImagePart(url=url)) is None
-    assert count(pb.ImagePart(url=url, detail=HIGH), "gpt-4o") == (765, False)
+    assert size(message_pb2.ImagePart(url=url)) is None
+    assert count(message_pb2.ImagePart(url=url, detail=HIGH), "gpt-4o") == (765, False)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_an_image_costs_what_the_guide_says(model: str, width: int, height: int,
 
 
 def test_low_detail_costs_the_same_for_every_size() -> None:
-    assert count(pb.ImagePart(url="https://example.org/a.png", detail=LOW), "gpt-4o") == (85, True)
+    assert count(message_pb2.ImagePart(url="https://example.org/a.png", detail=LOW), "gpt-4o") == (85, True)
     assert count(image(png(4096, 8192), LOW), "gpt-4o") == (85, True)
 
 
 def test_where_the_provider_chooses_the_detail_the_count_is_not_certain() -> None:
-    assert count(image(png(1024, 1024), pb.IMAGE_DETAIL_AUTO), "gpt-4o") == (765, False)
-    assert count(image(png(1024, 1024), pb.IMAGE_DETAIL_UNSPECIFIED), "gpt-4o") == (765, False)
+    assert count(image(png(1024, 1024), message_pb2.IMAGE_DETAIL_AUTO), "gpt-4o") == (765, False)
+    assert count(image(png(1024, 1024), message_pb2.IMAGE_DETAIL_UNSPECIFIED), "gpt-4o") == (765, False)
 
 
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))

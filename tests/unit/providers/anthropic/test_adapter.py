@@ -16,6 +16,7 @@ from genai_spine.errors import (
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import Spoken, folded, speaking
 from tests.upstreams.reply import Reply, ToolCall
@@ -24,7 +25,7 @@ OLD, MIDDLE, LATEST = "claude-sonnet-4-20250514", "claude-sonnet-4-6", "claude-o
 LOW: dict[str, Any] = {"reasoning_effort": "REASONING_EFFORT_LOW"}
 FORCED: dict[str, Any] = SAMPLES["tool_choice"].fields
 ANYWHERE = Endpoint("anthropic", "http://127.0.0.1:9")
-STRICT = pb.Tool(function=pb.FunctionTool(name="t", parameters_json="{}", strict=True))
+STRICT = message_pb2.Tool(function=message_pb2.FunctionTool(name="t", parameters_json="{}", strict=True))
 
 
 @pytest.fixture
@@ -110,7 +111,9 @@ async def test_a_conversation_with_thoughts_and_tools_goes_to_and_fro(spoken: Sp
     tools = SAMPLES["tools"].fields["tools"]
     asked = spoken.request("Weather?", tools=tools, **LOW)
     answer = (await folded(await spoken.chunks(asked))).choices[0].message
-    result = pb.Message(role=pb.ROLE_TOOL, tool_call_id="a", content=[pb.ContentPart(text="sunny")])
+    result = message_pb2.Message(
+        role=message_pb2.ROLE_TOOL, tool_call_id="a", content=[message_pb2.ContentPart(text="sunny")]
+    )
     messages = [*asked.messages, answer, result]
     await spoken.whole(spoken.request(messages=messages, tools=tools, **LOW))
     entry = spoken.up.bill[-1]

@@ -8,30 +8,36 @@ import pytest
 from genai_spine.errors import InvalidFields
 from genai_spine.providers.anthropic.request import countable, version, write_request
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 
 OLD, MIDDLE, LATEST = "claude-sonnet-4-20250514", "claude-opus-4-6", "claude-opus-4-7"
-WEATHER = pb.Tool(function=pb.FunctionTool(name="weather", parameters_json='{"type":"object"}'))
-TIME = pb.Tool(function=pb.FunctionTool(name="time"))
+WEATHER = message_pb2.Tool(
+    function=message_pb2.FunctionTool(name="weather", parameters_json='{"type":"object"}')
+)
+TIME = message_pb2.Tool(function=message_pb2.FunctionTool(name="time"))
 
 
-def text(said: str, role: Any = pb.ROLE_USER, **fields: Any) -> pb.Message:
-    return pb.Message(role=role, content=[pb.ContentPart(text=said)], **fields)
+def text(said: str, role: Any = message_pb2.ROLE_USER, **fields: Any) -> message_pb2.Message:
+    return message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=said)], **fields)
 
 
-def written(*messages: pb.Message, **fields: Any) -> Any:
+def written(*messages: message_pb2.Message, **fields: Any) -> Any:
     """The body as it goes out."""
     request = pb.CreateCompletionRequest(**({"model": OLD, "messages": messages or [text("Hi")]} | fields))
     return msgspec.json.decode(msgspec.json.encode(write_request(request, stream=False)))
 
 
-def calling(*calls: tuple[str, str, str], **fields: Any) -> pb.Message:
+def calling(*calls: tuple[str, str, str], **fields: Any) -> message_pb2.Message:
     """calls: id, name, arguments."""
-    made = [pb.ToolCall(id=id, function=pb.FunctionCall(name=n, arguments=a)) for id, n, a in calls]
-    return pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=made, **fields)
+    made = [
+        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name=n, arguments=a))
+        for id, n, a in calls
+    ]
+    return message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=made, **fields)
 
 
-def result(id: str, said: str, **fields: Any) -> pb.Message:
-    return text(said, pb.ROLE_TOOL, tool_call_id=id, **fields)
+def result(id: str, said: str, **fields: Any) -> message_pb2.Message:
+    return text(said, message_pb2.ROLE_TOOL, tool_call_id=id, **fields)
 
 
 class TestVersions:
@@ -66,17 +72,21 @@ class TestTurns:
 
     def test_every_instruction_is_hoisted_in_its_order_wherever_it_stood(self) -> None:
         body = written(
-            text("one", pb.ROLE_SYSTEM),
+            text("one", message_pb2.ROLE_SYSTEM),
             text("Hi"),
-            text("two", pb.ROLE_DEVELOPER),
-            text("three", pb.ROLE_SYSTEM),
+            text("two", message_pb2.ROLE_DEVELOPER),
+            text("three", message_pb2.ROLE_SYSTEM),
         )
         assert [block["text"] for block in body["system"]] == ["one", "two", "three"]
         assert [turn["role"] for turn in body["messages"]] == ["user"]
 
     def test_messages_of_one_role_in_a_row_are_one_turn(self) -> None:
         body = written(
-            text("a"), text("b"), text("c", pb.ROLE_ASSISTANT), text("d", pb.ROLE_ASSISTANT), text("e")
+            text("a"),
+            text("b"),
+            text("c", message_pb2.ROLE_ASSISTANT),
+            text("d", message_pb2.ROLE_ASSISTANT),
+            text("e"),
         )
         said = [(turn["role"], [block["text"] for block in turn["content"]]) for turn in body["messages"]]
         assert said == [("user", ["a", "b"]), ("assistant", ["c", "d"]), ("user", ["e"])]
@@ -104,9 +114,9 @@ class TestTurns:
         body = written(
             text("Hi"),
             calling(("", "time", "{}")),
-            text("noon", pb.ROLE_FUNCTION, name="time"),
+            text("noon", message_pb2.ROLE_FUNCTION, name="time"),
             calling(("", "time", "{}")),
-            text("one", pb.ROLE_FUNCTION, name="time"),
+            text("one", message_pb2.ROLE_FUNCTION, name="time"),
         )
         ids = [
             block.get("id", block.get("tool_use_id"))
@@ -116,7 +126,7 @@ class TestTurns:
         assert ids == [None, "call_1", "call_1", "call_2", "call_2"]
 
     def test_texts_of_white_space_which_the_api_refuses_are_left_out(self) -> None:
-        body = written(text("Hi"), text(" \n", pb.ROLE_ASSISTANT), text(""), text("?"))
+        body = written(text("Hi"), text(" \n", message_pb2.ROLE_ASSISTANT), text(""), text("?"))
         assert [block["text"] for block in body["messages"][0]["content"]] == ["Hi", "?"]
 
     def test_a_bare_text_is_what_the_user_says(self) -> None:
@@ -128,13 +138,17 @@ class TestTurns:
             written(text("Hi"), calling(("a", "time", '{"cut')))
 
     def test_a_system_message_holds_text_only(self) -> None:
-        image = pb.ContentPart(image=pb.ImagePart(url="https://example.com/a.png"))
+        image = message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png"))
         with pytest.raises(InvalidFields, match=r"messages\[0\]\.content"):
-            written(pb.Message(role=pb.ROLE_SYSTEM, content=[image]), text("Hi"))
+            written(message_pb2.Message(role=message_pb2.ROLE_SYSTEM, content=[image]), text("Hi"))
 
     def test_a_call_with_free_text_that_another_provider_made_is_an_object_with_it(self) -> None:
-        call = pb.ToolCall(id="a", custom=pb.CustomCall(name="write", input="ls -l"))
-        body = written(text("Hi"), pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[call]), result("a", "none"))
+        call = message_pb2.ToolCall(id="a", custom=message_pb2.CustomCall(name="write", input="ls -l"))
+        body = written(
+            text("Hi"),
+            message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[call]),
+            result("a", "none"),
+        )
         [block] = body["messages"][1]["content"]
         assert (block["name"], block["input"]) == ("write", {"input": "ls -l"})
 
@@ -159,13 +173,13 @@ class TestThoughts:
 
     def test_thoughts_of_another_provider_are_left_out(self) -> None:
         state = '[{"reasoningContent":{"text":"hm"}},{"type":"reasoning","id":"rs_1"}]'
-        body = written(text("Hi"), text("yes", pb.ROLE_ASSISTANT, reasoning_state_json=state))
+        body = written(text("Hi"), text("yes", message_pb2.ROLE_ASSISTANT, reasoning_state_json=state))
         assert body["messages"][1]["content"] == [{"type": "text", "text": "yes"}]
 
     @pytest.mark.parametrize("state", ["{", "{}", "[1]"])
     def test_what_is_no_array_of_objects_is_refused(self, state: str) -> None:
         with pytest.raises(InvalidFields, match=r"messages\[1\]\.reasoning_state_json"):
-            written(text("Hi"), text("yes", pb.ROLE_ASSISTANT, reasoning_state_json=state))
+            written(text("Hi"), text("yes", message_pb2.ROLE_ASSISTANT, reasoning_state_json=state))
 
 
 class TestParts:
@@ -173,7 +187,7 @@ class TestParts:
         ("file", "expected"),
         [
             (
-                pb.FilePart(file_data="data:application/pdf;base64,JVBERg==", filename="a.pdf"),
+                message_pb2.FilePart(file_data="data:application/pdf;base64,JVBERg==", filename="a.pdf"),
                 {
                     "type": "document",
                     "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="},
@@ -181,22 +195,25 @@ class TestParts:
                 },
             ),
             (
-                pb.FilePart(file_data="data:text/csv;charset=utf-8;base64,w6ksYg=="),
+                message_pb2.FilePart(file_data="data:text/csv;charset=utf-8;base64,w6ksYg=="),
                 {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "é,b"}},
             ),
             (
-                pb.FilePart(file_data="data:image/png;base64,iVBORw=="),
+                message_pb2.FilePart(file_data="data:image/png;base64,iVBORw=="),
                 {
                     "type": "image",
                     "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="},
                 },
             ),
-            (pb.FilePart(file_id="f"), {"type": "document", "source": {"type": "file", "file_id": "f"}}),
+            (
+                message_pb2.FilePart(file_id="f"),
+                {"type": "document", "source": {"type": "file", "file_id": "f"}},
+            ),
         ],
     )
-    def test_a_file_is_a_document_or_an_image(self, file: pb.FilePart, expected: Any) -> None:
-        part = pb.ContentPart(file=file)
-        body = written(pb.Message(role=pb.ROLE_USER, content=[part]))
+    def test_a_file_is_a_document_or_an_image(self, file: message_pb2.FilePart, expected: Any) -> None:
+        part = message_pb2.ContentPart(file=file)
+        body = written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
         assert body["messages"][0]["content"] == [expected]
 
     @pytest.mark.parametrize(
@@ -204,40 +221,42 @@ class TestParts:
         ["data:application/zip;base64,UEs=", "JVBERg==", "data:text/plain,hi", "data:text/plain;base64,/w=="],
     )
     def test_a_file_of_another_kind_is_refused_by_its_place(self, data: str) -> None:
-        part = pb.ContentPart(file=pb.FilePart(file_data=data))
+        part = message_pb2.ContentPart(file=message_pb2.FilePart(file_data=data))
         with pytest.raises(InvalidFields, match=r"messages\[0\]\.content\[0\]\.file\.file_data"):
-            written(pb.Message(role=pb.ROLE_USER, content=[part]))
+            written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
 
     @pytest.mark.parametrize(
         ("image", "source"),
         [
-            (pb.ImagePart(url="https://a/b"), {"type": "url", "url": "https://a/b"}),
+            (message_pb2.ImagePart(url="https://a/b"), {"type": "url", "url": "https://a/b"}),
             (
-                pb.ImagePart(url="data:image/png;base64,iVBORw=="),
+                message_pb2.ImagePart(url="data:image/png;base64,iVBORw=="),
                 {"type": "base64", "media_type": "image/png", "data": "iVBORw=="},
             ),
             (
-                pb.ImagePart(data=b"\x89PNG", media_type="image/png"),
+                message_pb2.ImagePart(data=b"\x89PNG", media_type="image/png"),
                 {"type": "base64", "media_type": "image/png", "data": "iVBORw=="},
             ),
         ],
     )
-    def test_an_image_is_sent_by_its_address_or_itself(self, image: pb.ImagePart, source: Any) -> None:
-        part = pb.ContentPart(image=image)
-        body = written(pb.Message(role=pb.ROLE_USER, content=[part]))
+    def test_an_image_is_sent_by_its_address_or_itself(
+        self, image: message_pb2.ImagePart, source: Any
+    ) -> None:
+        part = message_pb2.ContentPart(image=image)
+        body = written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
         assert body["messages"][0]["content"] == [{"type": "image", "source": source}]
 
 
 class TestCaching:
     def test_a_mark_is_put_on_the_last_block_of_its_message(self) -> None:
         body = written(
-            text("rules", pb.ROLE_SYSTEM, prompt_cache=pb.PROMPT_CACHE_1H),
-            text("more", pb.ROLE_SYSTEM),
+            text("rules", message_pb2.ROLE_SYSTEM, prompt_cache=message_pb2.PROMPT_CACHE_1H),
+            text("more", message_pb2.ROLE_SYSTEM),
             text("a"),
-            pb.Message(
-                role=pb.ROLE_USER,
-                content=[pb.ContentPart(text="b"), pb.ContentPart(text="c")],
-                prompt_cache=pb.PROMPT_CACHE_5M,
+            message_pb2.Message(
+                role=message_pb2.ROLE_USER,
+                content=[message_pb2.ContentPart(text="b"), message_pb2.ContentPart(text="c")],
+                prompt_cache=message_pb2.PROMPT_CACHE_5M,
             ),
         )
         assert body["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
@@ -246,7 +265,7 @@ class TestCaching:
         assert marks == [None, None, {"type": "ephemeral", "ttl": "5m"}]
 
     def test_of_more_than_four_marks_the_last_four_count(self) -> None:
-        body = written(*(text(str(n), prompt_cache=pb.PROMPT_CACHE_5M) for n in range(6)))
+        body = written(*(text(str(n), prompt_cache=message_pb2.PROMPT_CACHE_5M) for n in range(6)))
         marks = ["cache_control" in block for block in body["messages"][0]["content"]]
         assert marks == [False, False, True, True, True, True]
 
@@ -255,23 +274,25 @@ class TestTools:
     @pytest.mark.parametrize(
         ("choice", "expected"),
         [
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO), {"type": "auto"}),
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE), {"type": "none"}),
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED), {"type": "any"}),
-            (pb.ToolChoice(function_name="time"), {"type": "tool", "name": "time"}),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO), {"type": "auto"}),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE), {"type": "none"}),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED), {"type": "any"}),
+            (message_pb2.ToolChoice(function_name="time"), {"type": "tool", "name": "time"}),
         ],
     )
-    def test_choices(self, choice: pb.ToolChoice, expected: Any) -> None:
+    def test_choices(self, choice: message_pb2.ToolChoice, expected: Any) -> None:
         assert written(tools=[WEATHER, TIME], tool_choice=choice)["tool_choice"] == expected
         alone = written(tools=[WEATHER, TIME], tool_choice=choice, parallel_tool_calls=False)["tool_choice"]
         one_at_most = {} if expected["type"] == "none" else {"disable_parallel_tool_use": True}
         assert alone == expected | one_at_most
 
     def test_a_choice_without_tools_which_the_api_refuses_is_left_out(self) -> None:
-        assert "tool_choice" not in written(tool_choice=pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE))
+        assert "tool_choice" not in written(
+            tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
+        )
 
     def test_only_allowed_tools_are_shown_to_the_model(self) -> None:
-        choice = pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["time"])
+        choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["time"])
         body = written(tools=[WEATHER, TIME], tool_choice=choice)
         assert [tool["name"] for tool in body["tools"]] == ["time"]
         assert body["tool_choice"] == {"type": "any"}
@@ -280,7 +301,7 @@ class TestTools:
         own = '{"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":1.0}]}'
         body = written(tools=[TIME], provider_options_json=own)
         assert [tool["name"] for tool in body["tools"]] == ["web_search", "time"]
-        choice = pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)
+        choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
         alone = written(provider_options_json=own, tool_choice=choice)
         assert (len(alone["tools"]), alone["tool_choice"]) == (1, {"type": "none"})
 
@@ -298,14 +319,16 @@ class TestTools:
 
     def test_key_order_and_numbers_of_a_schema_are_kept(self) -> None:
         schema = '{"properties":{"z":{"const":1.0},"a":{"const":12345678901234567890}}}'
-        tool = pb.Tool(function=pb.FunctionTool(name="t", parameters_json=schema))
+        tool = message_pb2.Tool(function=message_pb2.FunctionTool(name="t", parameters_json=schema))
         request = pb.CreateCompletionRequest(model=OLD, messages=[text("Hi")], tools=[tool])
         body = msgspec.json.encode(write_request(request, stream=False)).decode()
         assert f'"input_schema":{schema[:-1]},"type":"object"}}' in body
 
     def test_strict_is_passed_on(self) -> None:
         schema = '{"type":"object","properties":{},"additionalProperties":false}'
-        tool = pb.Tool(function=pb.FunctionTool(name="t", parameters_json=schema, strict=True))
+        tool = message_pb2.Tool(
+            function=message_pb2.FunctionTool(name="t", parameters_json=schema, strict=True)
+        )
         body = written(model=LATEST, tools=[tool])
         assert body["tools"] == [{"name": "t", "input_schema": msgspec.json.decode(schema), "strict": True}]
 
@@ -388,7 +411,7 @@ class TestFormats:
 
     def test_an_older_model_is_told_the_schema_in_words_after_the_instructions(self) -> None:
         body = written(
-            text("rules", pb.ROLE_SYSTEM), text("Hi"), response_format=self.form(description="a z")
+            text("rules", message_pb2.ROLE_SYSTEM), text("Hi"), response_format=self.form(description="a z")
         )
         assert "output_config" not in body
         rules, schema, description = (block["text"] for block in body["system"])
@@ -421,7 +444,7 @@ def test_the_caller_is_named_in_the_metadata() -> None:
 def test_what_does_not_change_the_input_is_left_out_of_a_count() -> None:
     request = pb.CreateCompletionRequest(
         model=OLD,
-        messages=[text("rules", pb.ROLE_SYSTEM), text("Hi")],
+        messages=[text("rules", message_pb2.ROLE_SYSTEM), text("Hi")],
         tools=[TIME],
         temperature=0.5,
         max_tokens=9,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Reader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 
 def taken(*events: dict[str, Any]) -> pb.CompletionChunk:
@@ -24,7 +25,7 @@ def whole(**message: Any) -> pb.CompletionChunk:
     return reader.chunk()
 
 
-def counted(whole: bool = True, **reported: Any) -> pb.Usage:
+def counted(whole: bool = True, **reported: Any) -> usage_pb2.Usage:
     return usage(msgspec.convert(reported, Usage), whole=whole)
 
 
@@ -132,7 +133,7 @@ class TestUsage:
     def test_zero_reported_stays_zero_and_is_reported(self) -> None:
         found = counted(input_tokens=0, output_tokens=0)
         assert found.total_tokens == 0
-        assert {found.input_provenance, found.output_provenance} == {pb.PROVENANCE_PROVIDER_REPORTED}
+        assert {found.input_provenance, found.output_provenance} == {usage_pb2.PROVENANCE_PROVIDER_REPORTED}
 
     @given(*[st.none() | st.integers(-(2**40), 2**40)] * 5)
     def test_whatever_is_reported_the_buckets_add_up(

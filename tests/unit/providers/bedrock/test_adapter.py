@@ -13,13 +13,14 @@ from genai_spine.chunks import fold
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.unit.providers.http.raw_server import RawServer, response
 from tests.upstreams import aws_wire
 from tests.upstreams.bedrock import CLAUDE, NOVA, TITAN, BedrockUpstream
 from tests.upstreams.reply import Reply, ToolCall, Usage
 
-USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
-FUNCTION = pb.FunctionTool(name="weather", parameters_json='{"type":"object"}')
+USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hi")])
+FUNCTION = message_pb2.FunctionTool(name="weather", parameters_json='{"type":"object"}')
 SCHEMA = '{"type":"object","properties":{"z":{"type":"integer"},"a":{"type":"string"}},"required":["z","a"]}'
 PERSON = pb.ResponseFormat(json_schema=pb.JsonSchema(name="person", schema_json=SCHEMA))
 OBJECT = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_JSON_OBJECT)
@@ -268,7 +269,7 @@ class TestForms:
     async def test_beside_the_callers_tools_it_calls_one_or_the_other(
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
-        asked = chat(response_format=PERSON, tools=[pb.Tool(function=FUNCTION)])
+        asked = chat(response_format=PERSON, tools=[message_pb2.Tool(function=FUNCTION)])
         up.script(Reply(tool_calls=[ToolCall("weather", '{"a":1}', id="t")]))
         [choice] = (await bedrock.complete(asked, Call())).choices
         assert choice.finish_reason == pb.FINISH_REASON_TOOL_CALLS
@@ -288,8 +289,8 @@ class TestForms:
             assert completion.choices[0].message.content[0].text == exact
 
     async def test_a_call_that_is_demanded_needs_no_form(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
-        choice = pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED)
-        asked = chat(response_format=PERSON, tools=[pb.Tool(function=FUNCTION)], tool_choice=choice)
+        choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED)
+        asked = chat(response_format=PERSON, tools=[message_pb2.Tool(function=FUNCTION)], tool_choice=choice)
         await bedrock.complete(asked, Call())
         assert [tool["toolSpec"]["name"] for tool in up.bill[0].body["toolConfig"]["tools"]] == ["weather"]
 
@@ -304,7 +305,7 @@ class TestRefusals:
             ({"seed": 1}, "seed"),
             ({"messages": [], "prompt": pb.TextPrompt(text="x", suffix="y")}, "prompt.suffix"),
             (
-                {"tools": [pb.Tool(function=pb.FunctionTool(name="f", strict=True))]},
+                {"tools": [message_pb2.Tool(function=message_pb2.FunctionTool(name="f", strict=True))]},
                 "tools[0].function.strict",
             ),
             (

@@ -9,45 +9,51 @@ import pytest
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.providers.bedrock.request import tool_use_id, write_request
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.upstreams.bedrock import CLAUDE, NOVA
 
 PNG = b"\x89PNG"
-FUNCTION = pb.FunctionTool(name="weather", parameters_json='{"z":1.0,"a":12345678901234567890}')
-TOOLS = [pb.Tool(function=FUNCTION), pb.Tool(function=pb.FunctionTool(name="time"))]
+FUNCTION = message_pb2.FunctionTool(name="weather", parameters_json='{"z":1.0,"a":12345678901234567890}')
+TOOLS = [
+    message_pb2.Tool(function=FUNCTION),
+    message_pb2.Tool(function=message_pb2.FunctionTool(name="time")),
+]
 
 
-def text(words: str) -> pb.ContentPart:
-    return pb.ContentPart(text=words)
+def text(words: str) -> message_pb2.ContentPart:
+    return message_pb2.ContentPart(text=words)
 
 
-def message(role: "pb.Role", *parts: pb.ContentPart, **fields: Any) -> pb.Message:
-    return pb.Message(role=role, content=parts, **fields)
+def message(role: "message_pb2.Role", *parts: message_pb2.ContentPart, **fields: Any) -> message_pb2.Message:
+    return message_pb2.Message(role=role, content=parts, **fields)
 
 
-def user(*parts: pb.ContentPart, **fields: Any) -> pb.Message:
-    return message(pb.ROLE_USER, *parts, **fields)
+def user(*parts: message_pb2.ContentPart, **fields: Any) -> message_pb2.Message:
+    return message(message_pb2.ROLE_USER, *parts, **fields)
 
 
-def calling(arguments: str, call_id: str = "c1") -> pb.Message:
-    call = pb.ToolCall(id=call_id, function=pb.FunctionCall(name="weather", arguments=arguments))
-    return message(pb.ROLE_ASSISTANT, tool_calls=[call])
+def calling(arguments: str, call_id: str = "c1") -> message_pb2.Message:
+    call = message_pb2.ToolCall(
+        id=call_id, function=message_pb2.FunctionCall(name="weather", arguments=arguments)
+    )
+    return message(message_pb2.ROLE_ASSISTANT, tool_calls=[call])
 
 
-def raw(*messages: pb.Message, **fields: Any) -> str:
+def raw(*messages: message_pb2.Message, **fields: Any) -> str:
     asked = pb.CreateCompletionRequest(**{"model": CLAUDE, "messages": messages} | fields)
     return msgspec.json.encode(write_request(asked, "bedrock")).decode()
 
 
-def written(*messages: pb.Message, **fields: Any) -> Any:
+def written(*messages: message_pb2.Message, **fields: Any) -> Any:
     return json.loads(raw(*messages, **fields))
 
 
-def image(**fields: Any) -> pb.Message:
-    return user(pb.ContentPart(image=pb.ImagePart(**fields)))
+def image(**fields: Any) -> message_pb2.Message:
+    return user(message_pb2.ContentPart(image=message_pb2.ImagePart(**fields)))
 
 
-def file(**fields: Any) -> pb.ContentPart:
-    return pb.ContentPart(file=pb.FilePart(**fields))
+def file(**fields: Any) -> message_pb2.ContentPart:
+    return message_pb2.ContentPart(file=message_pb2.FilePart(**fields))
 
 
 class TestTurns:
@@ -56,8 +62,8 @@ class TestTurns:
             user(text("a")),
             user(text("b")),
             calling("{}"),
-            message(pb.ROLE_TOOL, text("1"), tool_call_id="c1"),
-            message(pb.ROLE_TOOL, text("2"), tool_call_id="c2"),
+            message(message_pb2.ROLE_TOOL, text("1"), tool_call_id="c1"),
+            message(message_pb2.ROLE_TOOL, text("2"), tool_call_id="c2"),
             user(text("c")),
         )
         assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
@@ -69,22 +75,29 @@ class TestTurns:
 
     def test_instructions_stand_apart_wherever_they_were(self) -> None:
         body = written(
-            user(text("a")), message(pb.ROLE_SYSTEM, text("s")), message(pb.ROLE_DEVELOPER, text("d"))
+            user(text("a")),
+            message(message_pb2.ROLE_SYSTEM, text("s")),
+            message(message_pb2.ROLE_DEVELOPER, text("d")),
         )
         assert body["system"] == [{"text": "s"}, {"text": "d"}]
         assert len(body["messages"]) == 1
 
     def test_instructions_are_text(self) -> None:
-        picture = pb.ContentPart(image=pb.ImagePart(data=PNG, media_type="image/png"))
+        picture = message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png"))
         with pytest.raises(UnsupportedOption, match=r"messages\[0\].content\[0\]"):
-            raw(message(pb.ROLE_SYSTEM, picture), user(text("a")))
+            raw(message(message_pb2.ROLE_SYSTEM, picture), user(text("a")))
 
     def test_what_says_nothing_is_left_out(self) -> None:
-        body = written(user(text("")), user(text("a"), text("")), message(pb.ROLE_ASSISTANT, text("")))
+        body = written(
+            user(text("")), user(text("a"), text("")), message(message_pb2.ROLE_ASSISTANT, text(""))
+        )
         assert body["messages"] == [{"role": "user", "content": [{"text": "a"}]}]
 
     def test_a_refusal_is_what_the_model_said(self) -> None:
-        body = written(user(text("a")), message(pb.ROLE_ASSISTANT, pb.ContentPart(refusal="I will not")))
+        body = written(
+            user(text("a")),
+            message(message_pb2.ROLE_ASSISTANT, message_pb2.ContentPart(refusal="I will not")),
+        )
         assert body["messages"][1] == {"role": "assistant", "content": [{"text": "I will not"}]}
 
     def test_a_prompt_becomes_a_users_message(self) -> None:
@@ -112,7 +125,7 @@ class TestTools:
         body = written(
             user(text("a")),
             calling("{}", long),
-            message(pb.ROLE_TOOL, text("1"), tool_call_id=long),
+            message(message_pb2.ROLE_TOOL, text("1"), tool_call_id=long),
         )
         used = body["messages"][1]["content"][0]["toolUse"]["toolUseId"]
         assert used == body["messages"][2]["content"][0]["toolResult"]["toolUseId"]
@@ -122,7 +135,7 @@ class TestTools:
         body = written(
             user(text("a")),
             calling("{}", ""),
-            message(pb.ROLE_FUNCTION, text("1"), name="weather"),
+            message(message_pb2.ROLE_FUNCTION, text("1"), name="weather"),
         )
         used = body["messages"][2]["content"][0]["toolResult"]["toolUseId"]
         assert used == body["messages"][1]["content"][0]["toolUse"]["toolUseId"] == tool_use_id("", "weather")
@@ -130,30 +143,38 @@ class TestTools:
     @pytest.mark.parametrize(
         ("choice", "names", "sent"),
         [
-            (pb.ToolChoice(), ["weather", "time"], None),
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO), ["weather", "time"], {"auto": {}}),
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED), ["weather", "time"], {"any": {}}),
-            (pb.ToolChoice(function_name="time"), ["weather", "time"], {"tool": {"name": "time"}}),
+            (message_pb2.ToolChoice(), ["weather", "time"], None),
             (
-                pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["time"]),
+                message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO),
+                ["weather", "time"],
+                {"auto": {}},
+            ),
+            (
+                message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED),
+                ["weather", "time"],
+                {"any": {}},
+            ),
+            (message_pb2.ToolChoice(function_name="time"), ["weather", "time"], {"tool": {"name": "time"}}),
+            (
+                message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["time"]),
                 ["time"],
                 {"any": {}},
             ),
         ],
     )
-    def test_choices(self, choice: pb.ToolChoice, names: list[str], sent: Any) -> None:
+    def test_choices(self, choice: message_pb2.ToolChoice, names: list[str], sent: Any) -> None:
         config = written(user(text("a")), tools=TOOLS, tool_choice=choice)["toolConfig"]
         assert [tool["toolSpec"]["name"] for tool in config["tools"]] == names
         assert config.get("toolChoice") == sent
 
     def test_the_choice_of_none_shows_no_tools(self) -> None:
-        none = pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)
+        none = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
         assert "toolConfig" not in written(user(text("a")), tools=TOOLS, tool_choice=none)
         with pytest.raises(UnsupportedOption, match="tool_choice"):
             raw(user(text("a")), calling("{}"), tools=TOOLS, tool_choice=none)
 
     def test_a_strict_tool_says_so(self) -> None:
-        strict = pb.Tool(function=pb.FunctionTool(name="f", description="", strict=True))
+        strict = message_pb2.Tool(function=message_pb2.FunctionTool(name="f", description="", strict=True))
         [tool] = written(user(text("a")), tools=[strict])["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "f", "inputSchema": {"json": {"type": "object"}}, "strict": True}
 
@@ -218,8 +239,10 @@ class TestContent:
         assert raised.value.metadata["field"] == f"messages[0].content[0].{place}"
 
     def test_a_tool_may_answer_with_an_image(self) -> None:
-        picture = pb.ContentPart(image=pb.ImagePart(data=PNG, media_type="image/png"))
-        body = written(user(text("a")), calling("{}"), message(pb.ROLE_TOOL, picture, tool_call_id="c1"))
+        picture = message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png"))
+        body = written(
+            user(text("a")), calling("{}"), message(message_pb2.ROLE_TOOL, picture, tool_call_id="c1")
+        )
         assert list(body["messages"][2]["content"][0]["toolResult"]["content"][0]) == ["image"]
 
 
@@ -227,10 +250,10 @@ class TestCaching:
     @pytest.mark.parametrize(
         ("model", "cache", "point"),
         [
-            (CLAUDE, pb.PROMPT_CACHE_5M, {"type": "default"}),
-            (CLAUDE, pb.PROMPT_CACHE_1H, {"type": "default", "ttl": "1h"}),
-            (NOVA, pb.PROMPT_CACHE_1H, {"type": "default"}),
-            ("meta.llama3-70b-instruct-v1:0", pb.PROMPT_CACHE_5M, None),
+            (CLAUDE, message_pb2.PROMPT_CACHE_5M, {"type": "default"}),
+            (CLAUDE, message_pb2.PROMPT_CACHE_1H, {"type": "default", "ttl": "1h"}),
+            (NOVA, message_pb2.PROMPT_CACHE_1H, {"type": "default"}),
+            ("meta.llama3-70b-instruct-v1:0", message_pb2.PROMPT_CACHE_5M, None),
         ],
     )
     def test_a_mark_is_a_point_after_the_message(self, model: str, cache: Any, point: Any) -> None:
@@ -244,13 +267,13 @@ class TestThinking:
         own = '[{"reasoningContent":{"reasoningText":{"text":"hm","signature":"s"}}}]'
         others = '[{"type":"thinking","thinking":"hm","signature":"s"}]'
         for state, expected in ((own, json.loads(own)), (others, [])):
-            said = message(pb.ROLE_ASSISTANT, text("b"), reasoning="hm", reasoning_state_json=state)
+            said = message(message_pb2.ROLE_ASSISTANT, text("b"), reasoning="hm", reasoning_state_json=state)
             blocks = written(user(text("a")), said)["messages"][1]["content"]
             assert blocks == [*expected, {"text": "b"}]
 
     def test_a_state_that_is_no_array_is_a_bad_field(self) -> None:
         with pytest.raises(InvalidFields, match="reasoning_state_json"):
-            raw(user(text("a")), message(pb.ROLE_ASSISTANT, text("b"), reasoning_state_json="{}"))
+            raw(user(text("a")), message(message_pb2.ROLE_ASSISTANT, text("b"), reasoning_state_json="{}"))
 
 
 class TestOwnFields:

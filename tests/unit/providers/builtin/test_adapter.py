@@ -16,6 +16,7 @@ from genai_spine.errors import InvalidFields, ModelNotFound, UnsupportedOperatio
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.builtin.adapter import MAX_CHARS, MAX_DIMENSIONS, Builtin
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.validation import check
 
@@ -35,8 +36,8 @@ def builtin() -> Builtin:
     return Builtin(Endpoint(name="builtin"))
 
 
-def said(text: str, role: pb.Role = pb.ROLE_USER) -> pb.Message:
-    return pb.Message(role=role, content=[pb.ContentPart(text=text)])
+def said(text: str, role: message_pb2.Role = message_pb2.ROLE_USER) -> message_pb2.Message:
+    return message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
 
 
 def asking(text: str, **fields: Any) -> pb.CreateCompletionRequest:
@@ -88,9 +89,9 @@ async def test_instruction_before_the_text_is_not_part_of_the_summary(builtin: B
 
 async def test_last_user_message_is_read(builtin: Builtin) -> None:
     request = asking("One. Two. Three.")
-    request.messages.insert(0, said("Be brief.", pb.ROLE_SYSTEM))
-    request.messages.extend([said("An answer.", pb.ROLE_ASSISTANT), said(ARTICLE)])
-    request.messages.append(said("Result. Of a. Tool.", pb.ROLE_TOOL))
+    request.messages.insert(0, said("Be brief.", message_pb2.ROLE_SYSTEM))
+    request.messages.extend([said("An answer.", message_pb2.ROLE_ASSISTANT), said(ARTICLE)])
+    request.messages.append(said("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
     completion = await builtin.complete(request, Call())
     assert completion.choices[0].message.content[0].text == await reply(builtin, ARTICLE)
 
@@ -190,12 +191,12 @@ async def test_stream_lets_others_run_between_its_pieces(builtin: Builtin) -> No
 
 async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     request = asking("Hello, world!")
-    request.messages.insert(0, said("Be kind.", pb.ROLE_SYSTEM))
+    request.messages.insert(0, said("Be kind.", message_pb2.ROLE_SYSTEM))
     usage = (await builtin.complete(request, Call())).usage
     assert usage.input_tokens == usage.uncached_input_tokens == 4 + 3
     assert usage.output_tokens == usage.visible_output_tokens > 0
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
-    assert usage.input_provenance == usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+    assert usage.input_provenance == usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
 async def test_only_the_first_characters_are_read(builtin: Builtin) -> None:
@@ -261,7 +262,7 @@ async def test_text_never_reaches_the_log(builtin: Builtin, caplog: pytest.LogCa
 
 
 REFUSED = {
-    "tools": asking("Hi", tools=[pb.Tool(function=pb.FunctionTool(name="f"))]),
+    "tools": asking("Hi", tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
     "logit_bias": asking("Hi", logit_bias={1: 1}),
     "logprobs": asking("Hi", logprobs=True),
     "reasoning_effort": asking("Hi", reasoning_effort=pb.REASONING_EFFORT_HIGH),
@@ -270,9 +271,11 @@ REFUSED = {
     ),
     "messages[0].content": pb.CreateCompletionRequest(
         messages=[
-            pb.Message(
-                role=pb.ROLE_USER,
-                content=[pb.ContentPart(image=pb.ImagePart(url="https://example.org/a.png"))],
+            message_pb2.Message(
+                role=message_pb2.ROLE_USER,
+                content=[
+                    message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.org/a.png"))
+                ],
             )
         ]
     ),

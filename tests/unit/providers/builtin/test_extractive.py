@@ -183,11 +183,11 @@ import json, socket, sys
 def refuse(*args, **kwargs):
     raise AssertionError("the network was used")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from genai_spine.providers import plain_text
+from genai_spine.providers.builtin import extractive
 text = sys.stdin.read()
-found = plain_text.sentences(text)
-phrases = plain_text.keywords(found)
-print(json.dumps([found, phrases, plain_text.ranked(found, phrases), plain_text.vector(text, 8)]))
+found = extractive.sentences(text)
+phrases = extractive.keywords(found)
+print(json.dumps([found, phrases, extractive.ranked(found, phrases), extractive.vector(text, 8)]))
 """
 
 

@@ -22,11 +22,12 @@ from genai_spine.errors import (
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.ollama.adapter import SHOWN_AT_ONCE, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.providers.http.raw_server import RawServer, response
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.reply import Reply, ToolCall, Usage
 
-USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
+USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hi")])
 
 
 @pytest.fixture
@@ -51,8 +52,14 @@ def chat(**fields: Any) -> pb.CreateCompletionRequest:
 
 
 def image(url: str) -> pb.CreateCompletionRequest:
-    part = pb.ContentPart(image=pb.ImagePart(url=url))
-    return chat(messages=[pb.Message(role=pb.ROLE_USER, content=[part, pb.ContentPart(text="What?")])])
+    part = message_pb2.ContentPart(image=message_pb2.ImagePart(url=url))
+    return chat(
+        messages=[
+            message_pb2.Message(
+                role=message_pb2.ROLE_USER, content=[part, message_pb2.ContentPart(text="What?")]
+            )
+        ]
+    )
 
 
 class TestRequests:
@@ -117,8 +124,10 @@ class TestRequests:
 
     async def test_arguments_that_are_no_object_are_refused(self, ollama: Ollama) -> None:
         for arguments in ("{bad", "[1]", "null"):
-            call = pb.ToolCall(id="c", function=pb.FunctionCall(name="f", arguments=arguments))
-            messages = [USER, pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[call])]
+            call = message_pb2.ToolCall(
+                id="c", function=message_pb2.FunctionCall(name="f", arguments=arguments)
+            )
+            messages = [USER, message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[call])]
             with pytest.raises(InvalidFields, match="arguments"):
                 await ollama.complete(chat(messages=messages), Call())
 
@@ -143,14 +152,20 @@ class TestRequests:
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         calls = [
-            pb.ToolCall(id=f"c{zone}", function=pb.FunctionCall(name="time", arguments=f'{{"zone":{zone}}}'))
+            message_pb2.ToolCall(
+                id=f"c{zone}", function=message_pb2.FunctionCall(name="time", arguments=f'{{"zone":{zone}}}')
+            )
             for zone in range(2)
         ]
         results = [
-            pb.Message(role=pb.ROLE_TOOL, tool_call_id=call.id, content=[pb.ContentPart(text="noon")])
+            message_pb2.Message(
+                role=message_pb2.ROLE_TOOL,
+                tool_call_id=call.id,
+                content=[message_pb2.ContentPart(text="noon")],
+            )
             for call in reversed(calls)
         ]
-        answer = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm")
+        answer = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm")
         await ollama.complete(chat(messages=[USER, answer, *results]), Call())
         _, said, *told = up.bill[0].body["messages"]
         assert said["thinking"] == "hm"
@@ -194,8 +209,8 @@ class TestAnswers:
     ) -> None:
         up.default = Reply("a", usage=Usage(prompt_tokens=0))
         for completion in (await ollama.complete(chat(), Call()), await fold(ollama.stream(chat(), Call()))):
-            assert completion.usage.input_provenance == pb.PROVENANCE_UNKNOWN
-            assert completion.usage.output_provenance == pb.PROVENANCE_PROVIDER_REPORTED
+            assert completion.usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
+            assert completion.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
             assert completion.usage.output_tokens == 1
 
     async def test_an_old_server_sends_no_ids_and_gets_them_made(self) -> None:

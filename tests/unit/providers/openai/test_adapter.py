@@ -14,12 +14,13 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.openai.adapter import OpenAI
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, model_service_pb2
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, ToolCall
 
 TIMEOUTS = Timeouts(first_token_s=20, between_tokens_s=20)
-USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
+USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hi")])
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 
@@ -116,7 +117,7 @@ class TestDialects:
     async def test_models_come_as_a_list_or_in_an_object(self, up: OpenAIUpstream, body: str) -> None:
         up.script(Reply(body=body), on="/v1/models")
         asked = provider("together", up.base_url)
-        assert await asked.list_models() == [pb.Model(id="a", owned_by="together")]
+        assert await asked.list_models() == [model_service_pb2.Model(id="a", owned_by="together")]
         await asked.close()
 
 
@@ -272,7 +273,9 @@ class TestAnswers:
         asked = provider("openai", up.base_url)
         for completion in (await asked.complete(chat(), Call()), await fold(asked.stream(chat(), Call()))):
             [call] = completion.choices[0].message.tool_calls
-            assert call == pb.ToolCall(id="c", custom=pb.CustomCall(name="write", input="free text"))
+            assert call == message_pb2.ToolCall(
+                id="c", custom=message_pb2.CustomCall(name="write", input="free text")
+            )
         await asked.close()
 
     async def test_what_the_upstream_says_of_itself_is_passed_on(self, up: OpenAIUpstream) -> None:

@@ -12,8 +12,9 @@ from genai_spine.providers.openai import chat as wire_json
 from genai_spine.providers.openai.adapter import OPTIONS
 from genai_spine.providers.openai.chat import Answer, TextAnswer, add_choice
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, usage_pb2
 
-USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
+USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text="Hi")])
 
 
 def written(**fields: Any) -> Any:
@@ -31,7 +32,7 @@ def read(body: str, kind: Any = Answer) -> pb.CompletionChunk:
     return builder.build()
 
 
-def usage(**fields: Any) -> pb.Usage:
+def usage(**fields: Any) -> usage_pb2.Usage:
     return wire_json.usage(msgspec.convert(fields, wire_json.Usage))
 
 
@@ -47,7 +48,7 @@ class TestWriting:
     def test_schemas_keep_their_key_order_and_their_numbers(self) -> None:
         schema = '{"z":{"maximum":12345678901234567890,"minimum":1.0},"a":"é\\u00e9","type":"object"}'
         form = pb.ResponseFormat(json_schema=pb.JsonSchema(name="x", schema_json=schema, strict=True))
-        tool = pb.Tool(function=pb.FunctionTool(name="f", parameters_json=schema))
+        tool = message_pb2.Tool(function=message_pb2.FunctionTool(name="f", parameters_json=schema))
         body = written(response_format=form, tools=[tool])
         assert f'"schema":{schema},"strict":true' in body
         assert f'"parameters":{schema}' in body
@@ -59,13 +60,13 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("choice", "sent"),
         [
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE), "none"),
-            (pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED), "required"),
-            (pb.ToolChoice(), "auto"),
-            (pb.ToolChoice(function_name="f"), {"type": "function", "function": {"name": "f"}}),
-            (pb.ToolChoice(custom_name="c"), {"type": "custom", "custom": {"name": "c"}}),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE), "none"),
+            (message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED), "required"),
+            (message_pb2.ToolChoice(), "auto"),
+            (message_pb2.ToolChoice(function_name="f"), {"type": "function", "function": {"name": "f"}}),
+            (message_pb2.ToolChoice(custom_name="c"), {"type": "custom", "custom": {"name": "c"}}),
             (
-                pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED, allowed_tools=["c", "f"]),
+                message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["c", "f"]),
                 {
                     "type": "allowed_tools",
                     "allowed_tools": {
@@ -79,8 +80,11 @@ class TestWriting:
             ),
         ],
     )
-    def test_tool_choice_has_openais_forms(self, choice: pb.ToolChoice, sent: Any) -> None:
-        tools = [pb.Tool(function=pb.FunctionTool(name="f")), pb.Tool(custom=pb.CustomTool(name="c"))]
+    def test_tool_choice_has_openais_forms(self, choice: message_pb2.ToolChoice, sent: Any) -> None:
+        tools = [
+            message_pb2.Tool(function=message_pb2.FunctionTool(name="f")),
+            message_pb2.Tool(custom=message_pb2.CustomTool(name="c")),
+        ]
         assert json.loads(written(tools=tools, tool_choice=choice))["tool_choice"] == sent
 
     @pytest.mark.parametrize(
@@ -90,17 +94,27 @@ class TestWriting:
         assert json.loads(written(reasoning_effort=f"REASONING_EFFORT_{effort}"))["reasoning_effort"] == sent
 
     def test_messages_of_every_role(self) -> None:
-        function = pb.ToolCall(id="c1", function=pb.FunctionCall(name="f", arguments="{bad"))
-        custom = pb.ToolCall(id="c2", custom=pb.CustomCall(name="w", input="free"))
+        function = message_pb2.ToolCall(
+            id="c1", function=message_pb2.FunctionCall(name="f", arguments="{bad")
+        )
+        custom = message_pb2.ToolCall(id="c2", custom=message_pb2.CustomCall(name="w", input="free"))
         messages = [
-            pb.Message(role=pb.ROLE_DEVELOPER, content=[pb.ContentPart(text="be")]),
-            pb.Message(
-                role=pb.ROLE_USER, name="ann", content=[pb.ContentPart(text="a"), pb.ContentPart(text="b")]
+            message_pb2.Message(
+                role=message_pb2.ROLE_DEVELOPER, content=[message_pb2.ContentPart(text="be")]
             ),
-            pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[function, custom]),
-            pb.Message(role=pb.ROLE_TOOL, tool_call_id="c1", content=[pb.ContentPart(text="1")]),
-            pb.Message(role=pb.ROLE_FUNCTION, name="f"),
-            pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(refusal="no")]),
+            message_pb2.Message(
+                role=message_pb2.ROLE_USER,
+                name="ann",
+                content=[message_pb2.ContentPart(text="a"), message_pb2.ContentPart(text="b")],
+            ),
+            message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[function, custom]),
+            message_pb2.Message(
+                role=message_pb2.ROLE_TOOL, tool_call_id="c1", content=[message_pb2.ContentPart(text="1")]
+            ),
+            message_pb2.Message(role=message_pb2.ROLE_FUNCTION, name="f"),
+            message_pb2.Message(
+                role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(refusal="no")]
+            ),
         ]
         body = json.loads(written(messages=messages))["messages"]
         assert body[0] == {"role": "developer", "content": "be"}

@@ -17,13 +17,14 @@ from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.adapter import Replay
 from genai_spine.providers.replay.recording import begun, failure
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES
 
 Request = pb.CreateCompletionRequest
 
 
 def asked(text: str = "Hello", **fields: Any) -> Request:
-    message = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=text)])
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
     return Request(**{"model": "openai/gpt-4o", "messages": [message]} | fields)
 
 
@@ -71,10 +72,12 @@ class TestPlaying:
 
     async def test_a_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
         calls = [
-            pb.ToolCall(id="a", function=pb.FunctionCall(name="f", arguments="{}")),
-            pb.ToolCall(id="b", custom=pb.CustomCall(name="g", input="x")),
+            message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments="{}")),
+            message_pb2.ToolCall(id="b", custom=message_pb2.CustomCall(name="g", input="x")),
         ]
-        message = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm", annotations_json="[1]")
+        message = message_pb2.Message(
+            role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm", annotations_json="[1]"
+        )
         message.content.add(text="hi")
         message.content.add(refusal="no")
         message.reasoning_state_json = "[2]"

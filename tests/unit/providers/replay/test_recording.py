@@ -20,6 +20,7 @@ from genai_spine.providers.replay.recording import (
     read,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import message_pb2, routing_pb2
 from tests.style.test_registries import subclasses
 
 SECRETS = [
@@ -35,8 +36,10 @@ SECRETS = [
 ]
 
 
-def user(*parts: pb.ContentPart, text: str = "Hello") -> pb.Message:
-    return pb.Message(role=pb.ROLE_USER, content=parts or [pb.ContentPart(text=text)])
+def user(*parts: message_pb2.ContentPart, text: str = "Hello") -> message_pb2.Message:
+    return message_pb2.Message(
+        role=message_pb2.ROLE_USER, content=parts or [message_pb2.ContentPart(text=text)]
+    )
 
 
 def asked(**fields: Any) -> pb.CreateCompletionRequest:
@@ -74,17 +77,25 @@ class TestRedaction:
     def test_files_are_told_by_their_digest(self) -> None:
         data = b"\x89PNG" * 1000
         parts = [
-            pb.ContentPart(image=pb.ImagePart(data=data, media_type="image/png")),
-            pb.ContentPart(image=pb.ImagePart(url="data:image/png;base64," + "iVBO" * 1000)),
-            pb.ContentPart(audio=pb.AudioPart(data=data, format="wav")),
-            pb.ContentPart(file=pb.FilePart(file_data="data:application/pdf;base64," + "JVBE" * 1000)),
-            pb.ContentPart(image=pb.ImagePart(url="https://example.com/a.png")),
+            message_pb2.ContentPart(image=message_pb2.ImagePart(data=data, media_type="image/png")),
+            message_pb2.ContentPart(
+                image=message_pb2.ImagePart(url="data:image/png;base64," + "iVBO" * 1000)
+            ),
+            message_pb2.ContentPart(audio=message_pb2.AudioPart(data=data, format="wav")),
+            message_pb2.ContentPart(
+                file=message_pb2.FilePart(file_data="data:application/pdf;base64," + "JVBE" * 1000)
+            ),
+            message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png")),
         ]
         text = json.dumps(normal(asked(messages=[user(*parts)])))
         assert len(text) < 1200
         assert "data:image/png;base64,sha256:" in text
         assert "https://example.com/a.png" in text
-        other = asked(messages=[user(pb.ContentPart(image=pb.ImagePart(data=b"x", media_type="image/png")))])
+        other = asked(
+            messages=[
+                user(message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png")))
+            ]
+        )
         assert sha256(asked(messages=[user(parts[0])])) != sha256(other)
 
     def test_who_asked_is_not_recorded(self) -> None:
@@ -95,7 +106,8 @@ class TestRedaction:
 
     def test_the_request_itself_is_not_changed(self) -> None:
         request = asked(
-            user="u", messages=[user(pb.ContentPart(audio=pb.AudioPart(data=b"x", format="wav")))]
+            user="u",
+            messages=[user(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="wav")))],
         )
         before = request.SerializeToString()
         normal(request)
@@ -107,15 +119,24 @@ class TestHashes:
         same = [
             asked(),
             asked(user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"),
-            asked(routing=pb.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"),
+            asked(
+                routing=routing_pb2.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"
+            ),
         ]
         assert len({sha256(request) for request in same}) == 1
 
     def test_ids_of_tool_calls_count_only_by_their_order(self) -> None:
         def turn(first: str, second: str, result: str) -> pb.CreateCompletionRequest:
-            calls = [pb.ToolCall(id=id, function=pb.FunctionCall(name="f")) for id in (first, second)]
-            answer = pb.Message(role=pb.ROLE_TOOL, tool_call_id=result, content=[pb.ContentPart(text="1")])
-            called = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=calls, reasoning_state_json=f'["{first}"]')
+            calls = [
+                message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name="f"))
+                for id in (first, second)
+            ]
+            answer = message_pb2.Message(
+                role=message_pb2.ROLE_TOOL, tool_call_id=result, content=[message_pb2.ContentPart(text="1")]
+            )
+            called = message_pb2.Message(
+                role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning_state_json=f'["{first}"]'
+            )
             return asked(messages=[user(), called, answer])
 
         assert sha256(turn("a", "b", "b")) == sha256(turn("x", "y", "y")) != sha256(turn("a", "b", "a"))
@@ -126,7 +147,7 @@ class TestHashes:
             asked(model="other"),
             asked(temperature=0),
             asked(messages=[user(text="Hello!")]),
-            asked(tools=[pb.Tool(function=pb.FunctionTool(name="f"))]),
+            asked(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
             asked(provider_options_json='{"verbosity":"low"}'),
             asked(logit_bias={1: 2.0}),
         ]

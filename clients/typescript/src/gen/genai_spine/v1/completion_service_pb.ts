@@ -5,583 +5,29 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { Message as Message$1, Tool, ToolChoice } from "./message_pb.js";
+import { file_genai_spine_v1_message } from "./message_pb.js";
+import type { Routing } from "./routing_pb.js";
+import { file_genai_spine_v1_routing } from "./routing_pb.js";
 import type { StreamError } from "./stream_error_pb.js";
 import { file_genai_spine_v1_stream_error } from "./stream_error_pb.js";
+import type { Cost, Provenance, Usage } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
-import type { Message as Message$1 } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/completion_service.proto.
  */
 export const file_genai_spine_v1_completion_service: GenFile = /*@__PURE__*/
-  fileDesc("CidnZW5haV9zcGluZS92MS9jb21wbGV0aW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIokBCglJbWFnZVBhcnQSDQoDdXJsGAEgASgJSAASDgoEZGF0YRgCIAEoDEgAEhcKCm1lZGlhX3R5cGUYAyABKAlIAYgBARIrCgZkZXRhaWwYBCABKA4yGy5nZW5haV9zcGluZS52MS5JbWFnZURldGFpbEIICgZzb3VyY2VCDQoLX21lZGlhX3R5cGUiOwoJQXVkaW9QYXJ0EhQKBGRhdGEYASABKAxCBqK7GAIIARIYCgZmb3JtYXQYAiABKAlCCKK7GAQIATgQImAKCEZpbGVQYXJ0EhEKB2ZpbGVfaWQYASABKAlIABITCglmaWxlX2RhdGEYAiABKAlIABIVCghmaWxlbmFtZRgDIAEoCUgBiAEBQggKBnNvdXJjZUILCglfZmlsZW5hbWUiugEKC0NvbnRlbnRQYXJ0Eg4KBHRleHQYASABKAlIABIqCgVpbWFnZRgCIAEoCzIZLmdlbmFpX3NwaW5lLnYxLkltYWdlUGFydEgAEioKBWF1ZGlvGAMgASgLMhkuZ2VuYWlfc3BpbmUudjEuQXVkaW9QYXJ0SAASKAoEZmlsZRgEIAEoCzIYLmdlbmFpX3NwaW5lLnYxLkZpbGVQYXJ0SAASEQoHcmVmdXNhbBgFIAEoCUgAQgYKBHBhcnQiLwoMRnVuY3Rpb25DYWxsEgwKBG5hbWUYASABKAkSEQoJYXJndW1lbnRzGAIgASgJIikKCkN1c3RvbUNhbGwSDAoEbmFtZRgBIAEoCRINCgVpbnB1dBgCIAEoCSJ+CghUb29sQ2FsbBIKCgJpZBgBIAEoCRIwCghmdW5jdGlvbhgCIAEoCzIcLmdlbmFpX3NwaW5lLnYxLkZ1bmN0aW9uQ2FsbEgAEiwKBmN1c3RvbRgDIAEoCzIaLmdlbmFpX3NwaW5lLnYxLkN1c3RvbUNhbGxIAEIGCgRjYWxsIrQDCgdNZXNzYWdlEioKBHJvbGUYASABKA4yFC5nZW5haV9zcGluZS52MS5Sb2xlQgaiuxgCCAESLAoHY29udGVudBgCIAMoCzIbLmdlbmFpX3NwaW5lLnYxLkNvbnRlbnRQYXJ0EhoKBG5hbWUYAyABKAlCB6K7GAM4gAJIAIgBARIsCgp0b29sX2NhbGxzGAQgAygLMhguZ2VuYWlfc3BpbmUudjEuVG9vbENhbGwSIgoMdG9vbF9jYWxsX2lkGAUgASgJQgeiuxgDOIACSAGIAQESFgoJcmVhc29uaW5nGAYgASgJSAKIAQESHQoQYW5ub3RhdGlvbnNfanNvbhgHIAEoCUgDiAEBEiEKFHJlYXNvbmluZ19zdGF0ZV9qc29uGAggASgJSASIAQESMQoMcHJvbXB0X2NhY2hlGAkgASgOMhsuZ2VuYWlfc3BpbmUudjEuUHJvbXB0Q2FjaGVCBwoFX25hbWVCDwoNX3Rvb2xfY2FsbF9pZEIMCgpfcmVhc29uaW5nQhMKEV9hbm5vdGF0aW9uc19qc29uQhcKFV9yZWFzb25pbmdfc3RhdGVfanNvbiKrAQoMRnVuY3Rpb25Ub29sEhcKBG5hbWUYASABKAlCCaK7GAUIATiAARIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEiQKD3BhcmFtZXRlcnNfanNvbhgDIAEoCUIGorsYAkgBSAGIAQESEwoGc3RyaWN0GAQgASgISAKIAQFCDgoMX2Rlc2NyaXB0aW9uQhIKEF9wYXJhbWV0ZXJzX2pzb25CCQoHX3N0cmljdCKBAQoKQ3VzdG9tVG9vbBIXCgRuYW1lGAEgASgJQgmiuxgFCAE4gAESGAoLZGVzY3JpcHRpb24YAiABKAlIAIgBARIgCgtmb3JtYXRfanNvbhgDIAEoCUIGorsYAkgBSAGIAQFCDgoMX2Rlc2NyaXB0aW9uQg4KDF9mb3JtYXRfanNvbiJuCgRUb29sEjAKCGZ1bmN0aW9uGAEgASgLMhwuZ2VuYWlfc3BpbmUudjEuRnVuY3Rpb25Ub29sSAASLAoGY3VzdG9tGAIgASgLMhouZ2VuYWlfc3BpbmUudjEuQ3VzdG9tVG9vbEgAQgYKBHRvb2wi+QEKClRvb2xDaG9pY2USLQoEbW9kZRgBIAEoDjIfLmdlbmFpX3NwaW5lLnYxLlRvb2xDaG9pY2UuTW9kZRIaCg1mdW5jdGlvbl9uYW1lGAIgASgJSACIAQESGAoLY3VzdG9tX25hbWUYAyABKAlIAYgBARIVCg1hbGxvd2VkX3Rvb2xzGAQgAygJIk0KBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEg0KCU1PREVfTk9ORRABEg0KCU1PREVfQVVUTxACEhEKDU1PREVfUkVRVUlSRUQQA0IQCg5fZnVuY3Rpb25fbmFtZUIOCgxfY3VzdG9tX25hbWUiswEKCkpzb25TY2hlbWESFgoEbmFtZRgBIAEoCUIIorsYBAgBOEASHQoLc2NoZW1hX2pzb24YAiABKAlCCKK7GAQIAUgBEhgKC2Rlc2NyaXB0aW9uGAMgASgJSACIAQESEwoGc3RyaWN0GAQgASgISAGIAQESFgoJdW5jaGVja2VkGAUgASgISAKIAQFCDgoMX2Rlc2NyaXB0aW9uQgkKB19zdHJpY3RCDAoKX3VuY2hlY2tlZCLMAQoOUmVzcG9uc2VGb3JtYXQSMQoEa2luZBgBIAEoDjIjLmdlbmFpX3NwaW5lLnYxLlJlc3BvbnNlRm9ybWF0LktpbmQSNAoLanNvbl9zY2hlbWEYAiABKAsyGi5nZW5haV9zcGluZS52MS5Kc29uU2NoZW1hSACIAQEiQQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9URVhUEAESFAoQS0lORF9KU09OX09CSkVDVBACQg4KDF9qc29uX3NjaGVtYSInCglUb2tlbkxpc3QSGgoGdG9rZW5zGAEgAygNQgqiuxgGIAEowIQ9Iq0BCgpUZXh0UHJvbXB0Eg4KBHRleHQYASABKAlIABIrCgZ0b2tlbnMYAiABKAsyGS5nZW5haV9zcGluZS52MS5Ub2tlbkxpc3RIABITCgZzdWZmaXgYAyABKAlIAYgBARIsCgdiZXN0X29mGAQgASgNQhaiuxgSEQAAAAAAAPA/GQAAAAAAADRASAKIAQFCCAoGcHJvbXB0QgkKB19zdWZmaXhCCgoIX2Jlc3Rfb2Yi6w0KF0NyZWF0ZUNvbXBsZXRpb25SZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIbCgVtb2RlbBgCIAEoCUIHorsYAziAAkgBiAEBEjIKCG1lc3NhZ2VzGAMgAygLMhcuZ2VuYWlfc3BpbmUudjEuTWVzc2FnZUIHorsYAyiQThIvCgZwcm9tcHQYBCABKAsyGi5nZW5haV9zcGluZS52MS5UZXh0UHJvbXB0SAKIAQESMAoLdGVtcGVyYXR1cmUYBSABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIA4gBARIqCgV0b3BfcBgGIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAADwP0gEiAEBEioKBXRvcF9rGAcgASgNQhaiuxgSEQAAAAAAAPA/GQAAAAAAavhASAWIAQESLwoKbWF4X3Rva2VucxgIIAEoDUIWorsYEhEAAAAAAADwPxkAAAAA0BJjQUgGiAEBEjQKDGNob2ljZV9jb3VudBgJIAEoDUIZorsYFREAAAAAAADwPxkAAAAAAAAkQFIBMUgHiAEBEiMKDnN0b3Bfc2VxdWVuY2VzGAogAygJQguiuxgHKBAwATiACBI1ChBwcmVzZW5jZV9wZW5hbHR5GAsgASgBQhaiuxgSEQAAAAAAAADAGQAAAAAAAABASAiIAQESNgoRZnJlcXVlbmN5X3BlbmFsdHkYDCABKAFCFqK7GBIRAAAAAAAAAMAZAAAAAAAAAEBICYgBARIRCgRzZWVkGA0gASgDSAqIAQESLAoFdG9vbHMYDiADKAsyFC5nZW5haV9zcGluZS52MS5Ub29sQgeiuxgDKIAEEjQKC3Rvb2xfY2hvaWNlGA8gASgLMhouZ2VuYWlfc3BpbmUudjEuVG9vbENob2ljZUgLiAEBEiAKE3BhcmFsbGVsX3Rvb2xfY2FsbHMYECABKAhIDIgBARI8Cg9yZXNwb25zZV9mb3JtYXQYESABKAsyHi5nZW5haV9zcGluZS52MS5SZXNwb25zZUZvcm1hdEgNiAEBEhUKCGxvZ3Byb2JzGBIgASgISA6IAQESKAoMdG9wX2xvZ3Byb2JzGBMgASgNQg2iuxgJGQAAAAAAADRASA+IAQESZQoKbG9naXRfYmlhcxgUIAMoCzI2LmdlbmFpX3NwaW5lLnYxLkNyZWF0ZUNvbXBsZXRpb25SZXF1ZXN0LkxvZ2l0Qmlhc0VudHJ5QhmiuxgVEQAAAAAAAFnAGQAAAAAAAFlAKIAIEjkKEHJlYXNvbmluZ19lZmZvcnQYFSABKA4yHy5nZW5haV9zcGluZS52MS5SZWFzb25pbmdFZmZvcnQSGgoEdXNlchgWIAEoCUIHorsYAziAAkgQiAEBEioKFXByb3ZpZGVyX29wdGlvbnNfanNvbhgXIAEoCUIGorsYAkgBSBGIAQESOQoUcmVhc29uaW5nX21heF90b2tlbnMYGCABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIEogBARItCgdyb3V0aW5nGBkgASgLMhcuZ2VuYWlfc3BpbmUudjEuUm91dGluZ0gTiAEBEjsKEWRpc2Nvbm5lY3RfcG9saWN5GBogASgOMiAuZ2VuYWlfc3BpbmUudjEuRGlzY29ubmVjdFBvbGljeRIuCgp0cnVuY2F0aW9uGBsgASgOMhouZ2VuYWlfc3BpbmUudjEuVHJ1bmNhdGlvbhIrCg9jYWNoZV9tYXhfYWdlX3MYHCABKA1CDaK7GAkZAAAAADgTfkFIFIgBARIVCghjb2FsZXNjZRgdIAEoCEgViAEBGjAKDkxvZ2l0Qmlhc0VudHJ5EgsKA2tleRgBIAEoDRINCgV2YWx1ZRgCIAEoAToCOAFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIJCgdfcHJvbXB0Qg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3BCCAoGX3RvcF9rQg0KC19tYXhfdG9rZW5zQg8KDV9jaG9pY2VfY291bnRCEwoRX3ByZXNlbmNlX3BlbmFsdHlCFAoSX2ZyZXF1ZW5jeV9wZW5hbHR5QgcKBV9zZWVkQg4KDF90b29sX2Nob2ljZUIWChRfcGFyYWxsZWxfdG9vbF9jYWxsc0ISChBfcmVzcG9uc2VfZm9ybWF0QgsKCV9sb2dwcm9ic0IPCg1fdG9wX2xvZ3Byb2JzQgcKBV91c2VyQhgKFl9wcm92aWRlcl9vcHRpb25zX2pzb25CFwoVX3JlYXNvbmluZ19tYXhfdG9rZW5zQgoKCF9yb3V0aW5nQhIKEF9jYWNoZV9tYXhfYWdlX3NCCwoJX2NvYWxlc2NlItUCCgdSb3V0aW5nEjEKCHN0cmF0ZWd5GAEgASgOMh8uZ2VuYWlfc3BpbmUudjEuUm91dGluZ1N0cmF0ZWd5EiQKD2ZhbGxiYWNrX21vZGVscxgCIAMoCUILorsYBygQMAE4gAISEwoLbm9fZmFsbGJhY2sYAyABKAgSJwoTcHJlZmVycmVkX3Byb3ZpZGVycxgEIAMoCUIKorsYBigQMAE4QBIwCgttaW5fcXVhbGl0eRgFIAEoDjIbLmdlbmFpX3NwaW5lLnYxLlF1YWxpdHlUaWVyEigKDG1heF9jb3N0X3VzZBgGIAEoAUINorsYCREAAAAAAAAAAEgAiAEBEjMKDmhlZGdlX2FmdGVyX21zGAcgASgNQhaiuxgSEQAAAAAAAPA/GQAAAACATyJBSAGIAQFCDwoNX21heF9jb3N0X3VzZEIRCg9faGVkZ2VfYWZ0ZXJfbXMihQQKBVVzYWdlEhQKDGlucHV0X3Rva2VucxgBIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAIgASgNEhQKDHRvdGFsX3Rva2VucxgDIAEoDRIdChV1bmNhY2hlZF9pbnB1dF90b2tlbnMYBCABKA0SGQoRY2FjaGVfcmVhZF90b2tlbnMYBSABKA0SHQoVY2FjaGVfd3JpdGVfNW1fdG9rZW5zGAYgASgNEh0KFWNhY2hlX3dyaXRlXzFoX3Rva2VucxgHIAEoDRIaChJhdWRpb19pbnB1dF90b2tlbnMYCCABKA0SGgoSaW1hZ2VfaW5wdXRfdG9rZW5zGAkgASgNEh0KFXZpc2libGVfb3V0cHV0X3Rva2VucxgKIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAsgASgNEhsKE2F1ZGlvX291dHB1dF90b2tlbnMYDCABKA0SNAoQaW5wdXRfcHJvdmVuYW5jZRgNIAEoDjIaLmdlbmFpX3NwaW5lLnYxLlByb3ZlbmFuY2USNQoRb3V0cHV0X3Byb3ZlbmFuY2UYDiABKA4yGi5nZW5haV9zcGluZS52MS5Qcm92ZW5hbmNlEiIKGmFjY2VwdGVkX3ByZWRpY3Rpb25fdG9rZW5zGA8gASgNEiIKGnJlamVjdGVkX3ByZWRpY3Rpb25fdG9rZW5zGBAgASgNImYKBENvc3QSEAoIY29zdF91c2QYASABKAESEgoKY29zdF90aWNrcxgCIAEoAxITCgtwcmljZV9rbm93bhgDIAEoCBIPCgdpc19mcmVlGAQgASgIEhIKCnByaWNlX2Jvb2sYBSABKAkijAEKDFRva2VuTG9ncHJvYhINCgV0b2tlbhgBIAEoCRIPCgdsb2dwcm9iGAIgASgBEhgKC3Rva2VuX2J5dGVzGAMgASgMSACIAQESMgoMdG9wX2xvZ3Byb2JzGAQgAygLMhwuZ2VuYWlfc3BpbmUudjEuVG9rZW5Mb2dwcm9iQg4KDF90b2tlbl9ieXRlcyJoCghMb2dwcm9icxItCgdjb250ZW50GAEgAygLMhwuZ2VuYWlfc3BpbmUudjEuVG9rZW5Mb2dwcm9iEi0KB3JlZnVzYWwYAiADKAsyHC5nZW5haV9zcGluZS52MS5Ub2tlbkxvZ3Byb2Ii3gEKBkNob2ljZRINCgVpbmRleBgBIAEoDRIoCgdtZXNzYWdlGAIgASgLMhcuZ2VuYWlfc3BpbmUudjEuTWVzc2FnZRIzCg1maW5pc2hfcmVhc29uGAMgASgOMhwuZ2VuYWlfc3BpbmUudjEuRmluaXNoUmVhc29uEi8KCGxvZ3Byb2JzGAQgASgLMhguZ2VuYWlfc3BpbmUudjEuTG9ncHJvYnNIAIgBARIYCgtwYXJzZWRfanNvbhgFIAEoCUgBiAEBQgsKCV9sb2dwcm9ic0IOCgxfcGFyc2VkX2pzb24ikgMKCkNvbXBsZXRpb24SCgoCaWQYASABKAkSDwoHY3JlYXRlZBgCIAEoDRINCgVtb2RlbBgDIAEoCRIQCghwcm92aWRlchgEIAEoCRInCgdjaG9pY2VzGAUgAygLMhYuZ2VuYWlfc3BpbmUudjEuQ2hvaWNlEiQKBXVzYWdlGAYgASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2USIgoEY29zdBgHIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSEgoKcmVxdWVzdF9pZBgIIAEoCRIUCgxleGVjdXRpb25faWQYCSABKAkSEgoKbGF0ZW5jeV9tcxgKIAEoDRIfChJzeXN0ZW1fZmluZ2VycHJpbnQYCyABKAlIAIgBARIZCgxzZXJ2aWNlX3RpZXIYDCABKAlIAYgBARIxCgxjYWNoZV9zdGF0dXMYDSABKA4yGy5nZW5haV9zcGluZS52MS5DYWNoZVN0YXR1c0IVChNfc3lzdGVtX2ZpbmdlcnByaW50Qg8KDV9zZXJ2aWNlX3RpZXIieAoNVG9vbENhbGxEZWx0YRINCgVpbmRleBgBIAEoDRIPCgJpZBgCIAEoCUgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIRCglhcmd1bWVudHMYBCABKAkSEQoJaXNfY3VzdG9tGAUgASgIQgUKA19pZEIHCgVfbmFtZSKRAwoLQ2hvaWNlRGVsdGESDQoFaW5kZXgYASABKA0SDwoHY29udGVudBgCIAEoCRIRCglyZWFzb25pbmcYAyABKAkSDwoHcmVmdXNhbBgEIAEoCRIxCgp0b29sX2NhbGxzGAUgAygLMh0uZ2VuYWlfc3BpbmUudjEuVG9vbENhbGxEZWx0YRIzCg1maW5pc2hfcmVhc29uGAYgASgOMhwuZ2VuYWlfc3BpbmUudjEuRmluaXNoUmVhc29uEi8KCGxvZ3Byb2JzGAcgASgLMhguZ2VuYWlfc3BpbmUudjEuTG9ncHJvYnNIAIgBARIdChBhbm5vdGF0aW9uc19qc29uGAggASgJSAGIAQESIQoUcmVhc29uaW5nX3N0YXRlX2pzb24YCSABKAlIAogBARIYCgtwYXJzZWRfanNvbhgKIAEoCUgDiAEBQgsKCV9sb2dwcm9ic0ITChFfYW5ub3RhdGlvbnNfanNvbkIXChVfcmVhc29uaW5nX3N0YXRlX2pzb25CDgoMX3BhcnNlZF9qc29uIvkDCg9Db21wbGV0aW9uQ2h1bmsSCgoCaWQYASABKAkSDwoHY3JlYXRlZBgCIAEoDRINCgVtb2RlbBgDIAEoCRIQCghwcm92aWRlchgEIAEoCRIsCgdjaG9pY2VzGAUgAygLMhsuZ2VuYWlfc3BpbmUudjEuQ2hvaWNlRGVsdGESKQoFdXNhZ2UYBiABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZUgAiAEBEicKBGNvc3QYByABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0SAGIAQESEgoKcmVxdWVzdF9pZBgIIAEoCRIUCgxleGVjdXRpb25faWQYCSABKAkSFwoKbGF0ZW5jeV9tcxgKIAEoDUgCiAEBEh8KEnN5c3RlbV9maW5nZXJwcmludBgLIAEoCUgDiAEBEhkKDHNlcnZpY2VfdGllchgMIAEoCUgEiAEBEjEKDGNhY2hlX3N0YXR1cxgNIAEoDjIbLmdlbmFpX3NwaW5lLnYxLkNhY2hlU3RhdHVzEioKBWVycm9yGA4gASgLMhsuZ2VuYWlfc3BpbmUudjEuU3RyZWFtRXJyb3JCCAoGX3VzYWdlQgcKBV9jb3N0Qg0KC19sYXRlbmN5X21zQhUKE19zeXN0ZW1fZmluZ2VycHJpbnRCDwoNX3NlcnZpY2VfdGllciJWCg5FbWJlZGRpbmdJbnB1dBIOCgR0ZXh0GAEgASgJSAASKwoGdG9rZW5zGAIgASgLMhkuZ2VuYWlfc3BpbmUudjEuVG9rZW5MaXN0SABCBwoFaW5wdXQi1AIKF0NyZWF0ZUVtYmVkZGluZ3NSZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIbCgVtb2RlbBgCIAEoCUIHorsYAziAAkgBiAEBEjsKBmlucHV0cxgDIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkVtYmVkZGluZ0lucHV0QguiuxgHCAEgASiAEBIvCgpkaW1lbnNpb25zGAQgASgNQhaiuxgSEQAAAAAAAPA/GQAAAAAAAPBASAKIAQESGgoEdXNlchgFIAEoCUIHorsYAziAAkgDiAEBEioKFXByb3ZpZGVyX29wdGlvbnNfanNvbhgGIAEoCUIGorsYAkgBSASIAQFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEINCgtfZGltZW5zaW9uc0IHCgVfdXNlckIYChZfcHJvdmlkZXJfb3B0aW9uc19qc29uIioKCUVtYmVkZGluZxINCgVpbmRleBgBIAEoDRIOCgZ2YWx1ZXMYAiADKAIi8gEKGENyZWF0ZUVtYmVkZGluZ3NSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIQCghwcm92aWRlchgCIAEoCRItCgplbWJlZGRpbmdzGAMgAygLMhkuZ2VuYWlfc3BpbmUudjEuRW1iZWRkaW5nEiQKBXVzYWdlGAQgASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2USIgoEY29zdBgFIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSEgoKcmVxdWVzdF9pZBgGIAEoCRIUCgxleGVjdXRpb25faWQYByABKAkSEgoKbGF0ZW5jeV9tcxgIIAEoDSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoDUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gARIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiItChRHZXRDb21wbGV0aW9uUmVxdWVzdBIVCgJpZBgBIAEoCUIJorsYBQgBOIABIlYKEkNvdW50VG9rZW5zUmVxdWVzdBJACgdyZXF1ZXN0GAEgASgLMicuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQ29tcGxldGlvblJlcXVlc3RCBqK7GAIIASLLAQoTQ291bnRUb2tlbnNSZXNwb25zZRIUCgxpbnB1dF90b2tlbnMYASABKA0SLgoKcHJvdmVuYW5jZRgCIAEoDjIaLmdlbmFpX3NwaW5lLnYxLlByb3ZlbmFuY2USDwoHY291bnRlchgDIAEoCRINCgVtb2RlbBgEIAEoCRIQCghwcm92aWRlchgFIAEoCRIbCg5jb250ZXh0X2xlbmd0aBgGIAEoDUgAiAEBEgwKBGZpdHMYByABKAhCEQoPX2NvbnRleHRfbGVuZ3RoIjsKDE1vZGVsUHJpY2luZxIUCgxpbnB1dF9wZXJfMW0YASABKAESFQoNb3V0cHV0X3Blcl8xbRgCIAEoASLKBAoFTW9kZWwSCgoCaWQYASABKAkSDgoGb2JqZWN0GAIgASgJEg8KB2NyZWF0ZWQYAyABKA0SEAoIb3duZWRfYnkYBCABKAkSDAoEbmFtZRgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIbCg5jb250ZXh0X2xlbmd0aBgHIAEoDUgAiAEBEhsKDmNvbnRleHRfd2luZG93GAggASgNSAGIAQESHgoRaW5wdXRfY29zdF9wZXJfMWsYCSABKAFIAogBARIfChJvdXRwdXRfY29zdF9wZXJfMWsYCiABKAFIA4gBARIUCgxjYXBhYmlsaXRpZXMYCyADKAkSGQoMZGlzcGxheV9uYW1lGAwgASgJSASIAQESGAoLZGVzY3JpcHRpb24YDSABKAlIBYgBARIcCg9zdXBwb3J0c192aXNpb24YDiABKAhIBogBARIfChJzdXBwb3J0c19zdHJlYW1pbmcYDyABKAhIB4gBARIyCgdwcmljaW5nGBAgASgLMhwuZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljaW5nSAiIAQFCEQoPX2NvbnRleHRfbGVuZ3RoQhEKD19jb250ZXh0X3dpbmRvd0IUChJfaW5wdXRfY29zdF9wZXJfMWtCFQoTX291dHB1dF9jb3N0X3Blcl8xa0IPCg1fZGlzcGxheV9uYW1lQg4KDF9kZXNjcmlwdGlvbkISChBfc3VwcG9ydHNfdmlzaW9uQhUKE19zdXBwb3J0c19zdHJlYW1pbmdCCgoIX3ByaWNpbmcqhgEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg8KC1JPTEVfU1lTVEVNEAESEgoOUk9MRV9ERVZFTE9QRVIQAhINCglST0xFX1VTRVIQAxISCg5ST0xFX0FTU0lTVEFOVBAEEg0KCVJPTEVfVE9PTBAFEhEKDVJPTEVfRlVOQ1RJT04QBiqfAQoMRmluaXNoUmVhc29uEh0KGUZJTklTSF9SRUFTT05fVU5TUEVDSUZJRUQQABIWChJGSU5JU0hfUkVBU09OX1NUT1AQARIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBACEhwKGEZJTklTSF9SRUFTT05fVE9PTF9DQUxMUxADEiAKHEZJTklTSF9SRUFTT05fQ09OVEVOVF9GSUxURVIQBCqbAQoKUHJvdmVuYW5jZRIaChZQUk9WRU5BTkNFX1VOU1BFQ0lGSUVEEAASIAocUFJPVkVOQU5DRV9QUk9WSURFUl9SRVBPUlRFRBABEh0KGVBST1ZFTkFOQ0VfUEFSVElBTF9TVFJFQU0QAhIYChRQUk9WRU5BTkNFX0VTVElNQVRFRBADEhYKElBST1ZFTkFOQ0VfVU5LTk9XThAEKtoBCg9SZWFzb25pbmdFZmZvcnQSIAocUkVBU09OSU5HX0VGRk9SVF9VTlNQRUNJRklFRBAAEhkKFVJFQVNPTklOR19FRkZPUlRfTk9ORRABEhwKGFJFQVNPTklOR19FRkZPUlRfTUlOSU1BTBACEhgKFFJFQVNPTklOR19FRkZPUlRfTE9XEAMSGwoXUkVBU09OSU5HX0VGRk9SVF9NRURJVU0QBBIZChVSRUFTT05JTkdfRUZGT1JUX0hJR0gQBRIaChZSRUFTT05JTkdfRUZGT1JUX1hISUdIEAYqsAIKD1JvdXRpbmdTdHJhdGVneRIgChxST1VUSU5HX1NUUkFURUdZX1VOU1BFQ0lGSUVEEAASGgoWUk9VVElOR19TVFJBVEVHWV9PUkRFUhABEh0KGVJPVVRJTkdfU1RSQVRFR1lfV0VJR0hURUQQAhIjCh9ST1VUSU5HX1NUUkFURUdZX0NPU1RfT1BUSU1JWkVEEAMSHAoYUk9VVElOR19TVFJBVEVHWV9RVUFMSVRZEAQSGgoWUk9VVElOR19TVFJBVEVHWV9TUEVFRBAFEiAKHFJPVVRJTkdfU1RSQVRFR1lfTE9DQUxfRklSU1QQBhIgChxST1VUSU5HX1NUUkFURUdZX1JPVU5EX1JPQklOEAcSHQoZUk9VVElOR19TVFJBVEVHWV9CQUxBTkNFRBAIKnoKC1F1YWxpdHlUaWVyEhwKGFFVQUxJVFlfVElFUl9VTlNQRUNJRklFRBAAEhgKFFFVQUxJVFlfVElFUl9FQ09OT01ZEAESGQoVUVVBTElUWV9USUVSX1NUQU5EQVJEEAISGAoUUVVBTElUWV9USUVSX1BSRU1JVU0QAyqjAQoQRGlzY29ubmVjdFBvbGljeRIhCh1ESVNDT05ORUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEiUKIURJU0NPTk5FQ1RfUE9MSUNZX0NBTkNFTF9VUFNUUkVBTRABEiUKIURJU0NPTk5FQ1RfUE9MSUNZX0RSQUlOX0ZPUl9VU0FHRRACEh4KGkRJU0NPTk5FQ1RfUE9MSUNZX0NPTlRJTlVFEAMqXQoKVHJ1bmNhdGlvbhIaChZUUlVOQ0FUSU9OX1VOU1BFQ0lGSUVEEAASEwoPVFJVTkNBVElPTl9OT05FEAESHgoaVFJVTkNBVElPTl9PTERFU1RfTUVTU0FHRVMQAipVCgtQcm9tcHRDYWNoZRIcChhQUk9NUFRfQ0FDSEVfVU5TUEVDSUZJRUQQABITCg9QUk9NUFRfQ0FDSEVfNU0QARITCg9QUk9NUFRfQ0FDSEVfMUgQAipvCgtJbWFnZURldGFpbBIcChhJTUFHRV9ERVRBSUxfVU5TUEVDSUZJRUQQABIVChFJTUFHRV9ERVRBSUxfQVVUTxABEhQKEElNQUdFX0RFVEFJTF9MT1cQAhIVChFJTUFHRV9ERVRBSUxfSElHSBADKo0BCgtDYWNoZVN0YXR1cxIcChhDQUNIRV9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBDQUNIRV9TVEFUVVNfSElUEAESFQoRQ0FDSEVfU1RBVFVTX01JU1MQAhIaChZDQUNIRV9TVEFUVVNfQ09BTEVTQ0VEEAMSFwoTQ0FDSEVfU1RBVFVTX0JZUEFTUxAEMs8GChFDb21wbGV0aW9uU2VydmljZRJ6ChBDcmVhdGVDb21wbGV0aW9uEicuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQ29tcGxldGlvblJlcXVlc3QaGi5nZW5haV9zcGluZS52MS5Db21wbGV0aW9uIiGC0+STAhs6ASoiFi92MS9jb21wbGV0aW9uczpjcmVhdGUSgQEKEFN0cmVhbUNvbXBsZXRpb24SJy5nZW5haV9zcGluZS52MS5DcmVhdGVDb21wbGV0aW9uUmVxdWVzdBofLmdlbmFpX3NwaW5lLnYxLkNvbXBsZXRpb25DaHVuayIhgtPkkwIbOgEqIhYvdjEvY29tcGxldGlvbnM6c3RyZWFtMAEShwEKEENyZWF0ZUVtYmVkZGluZ3MSJy5nZW5haV9zcGluZS52MS5DcmVhdGVFbWJlZGRpbmdzUmVxdWVzdBooLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZUVtYmVkZGluZ3NSZXNwb25zZSIggtPkkwIaOgEqIhUvdjEvZW1iZWRkaW5nczpjcmVhdGUSZwoKTGlzdE1vZGVscxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1Jlc3BvbnNlIhKC0+STAgwSCi92MS9tb2RlbHMSYQoIR2V0TW9kZWwSHy5nZW5haV9zcGluZS52MS5HZXRNb2RlbFJlcXVlc3QaFS5nZW5haV9zcGluZS52MS5Nb2RlbCIdgtPkkwIXEhUvdjEvbW9kZWxzL3ttb2RlbD0qKn0SbwoNR2V0Q29tcGxldGlvbhIkLmdlbmFpX3NwaW5lLnYxLkdldENvbXBsZXRpb25SZXF1ZXN0GhouZ2VuYWlfc3BpbmUudjEuQ29tcGxldGlvbiIcgtPkkwIWEhQvdjEvY29tcGxldGlvbnMve2lkfRJzCgtDb3VudFRva2VucxIiLmdlbmFpX3NwaW5lLnYxLkNvdW50VG9rZW5zUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLkNvdW50VG9rZW5zUmVzcG9uc2UiG4LT5JMCFToBKiIQL3YxL3Rva2Vuczpjb3VudGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_google_api_annotations]);
-
-/**
- * ImagePart is an image in a message.
- *
- * @generated from message genai_spine.v1.ImagePart
- */
-export type ImagePart = Message$1<"genai_spine.v1.ImagePart"> & {
-  /**
-   * Where the image is. One of the two is required.
-   *
-   * @generated from oneof genai_spine.v1.ImagePart.source
-   */
-  source: {
-    /**
-     * https URL, or a data: URL with base64 content.
-     *
-     * @generated from field: string url = 1;
-     */
-    value: string;
-    case: "url";
-  } | {
-    /**
-     * The image itself; needs media_type.
-     *
-     * @generated from field: bytes data = 2;
-     */
-    value: Uint8Array;
-    case: "data";
-  } | { case: undefined; value?: undefined };
-
-  /**
-   * Media type of data, such as image/png. Set by the caller together with data.
-   *
-   * @generated from field: optional string media_type = 3;
-   */
-  mediaType?: string | undefined;
-
-  /**
-   * How closely to look. Default: the provider decides.
-   *
-   * @generated from field: genai_spine.v1.ImageDetail detail = 4;
-   */
-  detail: ImageDetail;
-};
-
-/**
- * Describes the message genai_spine.v1.ImagePart.
- * Use `create(ImagePartSchema)` to create a new message.
- */
-export const ImagePartSchema: GenMessage<ImagePart> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 0);
-
-/**
- * AudioPart is recorded speech or sound in a message.
- *
- * @generated from message genai_spine.v1.AudioPart
- */
-export type AudioPart = Message$1<"genai_spine.v1.AudioPart"> & {
-  /**
-   * The encoded audio. Required.
-   *
-   * @generated from field: bytes data = 1;
-   */
-  data: Uint8Array;
-
-  /**
-   * Encoding: wav or mp3. Required.
-   *
-   * @generated from field: string format = 2;
-   */
-  format: string;
-};
-
-/**
- * Describes the message genai_spine.v1.AudioPart.
- * Use `create(AudioPartSchema)` to create a new message.
- */
-export const AudioPartSchema: GenMessage<AudioPart> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 1);
-
-/**
- * FilePart is a document in a message.
- *
- * @generated from message genai_spine.v1.FilePart
- */
-export type FilePart = Message$1<"genai_spine.v1.FilePart"> & {
-  /**
-   * Where the file is. One of the two is required.
-   *
-   * @generated from oneof genai_spine.v1.FilePart.source
-   */
-  source: {
-    /**
-     * Id of a file that was uploaded to the provider.
-     *
-     * @generated from field: string file_id = 1;
-     */
-    value: string;
-    case: "fileId";
-  } | {
-    /**
-     * data: URL with base64 content.
-     *
-     * @generated from field: string file_data = 2;
-     */
-    value: string;
-    case: "fileData";
-  } | { case: undefined; value?: undefined };
-
-  /**
-   * Name shown to the model. Optional.
-   *
-   * @generated from field: optional string filename = 3;
-   */
-  filename?: string | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.FilePart.
- * Use `create(FilePartSchema)` to create a new message.
- */
-export const FilePartSchema: GenMessage<FilePart> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 2);
-
-/**
- * ContentPart is one piece of a message's content.
- *
- * @generated from message genai_spine.v1.ContentPart
- */
-export type ContentPart = Message$1<"genai_spine.v1.ContentPart"> & {
-  /**
-   * The piece. Exactly one is set.
-   *
-   * @generated from oneof genai_spine.v1.ContentPart.part
-   */
-  part: {
-    /**
-     * Plain text, UTF-8.
-     *
-     * @generated from field: string text = 1;
-     */
-    value: string;
-    case: "text";
-  } | {
-    /**
-     * An image.
-     *
-     * @generated from field: genai_spine.v1.ImagePart image = 2;
-     */
-    value: ImagePart;
-    case: "image";
-  } | {
-    /**
-     * Sound.
-     *
-     * @generated from field: genai_spine.v1.AudioPart audio = 3;
-     */
-    value: AudioPart;
-    case: "audio";
-  } | {
-    /**
-     * A document.
-     *
-     * @generated from field: genai_spine.v1.FilePart file = 4;
-     */
-    value: FilePart;
-    case: "file";
-  } | {
-    /**
-     * The model's words when it declined.
-     *
-     * @generated from field: string refusal = 5;
-     */
-    value: string;
-    case: "refusal";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message genai_spine.v1.ContentPart.
- * Use `create(ContentPartSchema)` to create a new message.
- */
-export const ContentPartSchema: GenMessage<ContentPart> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 3);
-
-/**
- * FunctionCall is a function that the model wants called.
- *
- * @generated from message genai_spine.v1.FunctionCall
- */
-export type FunctionCall = Message$1<"genai_spine.v1.FunctionCall"> & {
-  /**
-   * Name of the function, as declared in the request's tools.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * Arguments as the model wrote them: JSON text, which may be invalid.
-   *
-   * @generated from field: string arguments = 2;
-   */
-  arguments: string;
-};
-
-/**
- * Describes the message genai_spine.v1.FunctionCall.
- * Use `create(FunctionCallSchema)` to create a new message.
- */
-export const FunctionCallSchema: GenMessage<FunctionCall> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 4);
-
-/**
- * CustomCall is a call of a tool whose input is free text.
- *
- * @generated from message genai_spine.v1.CustomCall
- */
-export type CustomCall = Message$1<"genai_spine.v1.CustomCall"> & {
-  /**
-   * Name of the tool, as declared in the request's tools.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * Input as the model wrote it.
-   *
-   * @generated from field: string input = 2;
-   */
-  input: string;
-};
-
-/**
- * Describes the message genai_spine.v1.CustomCall.
- * Use `create(CustomCallSchema)` to create a new message.
- */
-export const CustomCallSchema: GenMessage<CustomCall> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 5);
-
-/**
- * ToolCall is one call that the model asks for.
- *
- * @generated from message genai_spine.v1.ToolCall
- */
-export type ToolCall = Message$1<"genai_spine.v1.ToolCall"> & {
-  /**
-   * Id that the tool's result refers to. Set by the provider.
-   *
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * What is called.
-   *
-   * @generated from oneof genai_spine.v1.ToolCall.call
-   */
-  call: {
-    /**
-     * A declared function.
-     *
-     * @generated from field: genai_spine.v1.FunctionCall function = 2;
-     */
-    value: FunctionCall;
-    case: "function";
-  } | {
-    /**
-     * A tool with free-text input.
-     *
-     * @generated from field: genai_spine.v1.CustomCall custom = 3;
-     */
-    value: CustomCall;
-    case: "custom";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message genai_spine.v1.ToolCall.
- * Use `create(ToolCallSchema)` to create a new message.
- */
-export const ToolCallSchema: GenMessage<ToolCall> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 6);
-
-/**
- * Message is one turn of a conversation.
- *
- * @generated from message genai_spine.v1.Message
- */
-export type Message = Message$1<"genai_spine.v1.Message"> & {
-  /**
-   * Who speaks. Required in a request.
-   *
-   * @generated from field: genai_spine.v1.Role role = 1;
-   */
-  role: Role;
-
-  /**
-   * What is said, in order. Empty for an assistant message that only calls tools.
-   *
-   * @generated from field: repeated genai_spine.v1.ContentPart content = 2;
-   */
-  content: ContentPart[];
-
-  /**
-   * Name of the speaker, to tell several of one role apart. Required for ROLE_FUNCTION.
-   *
-   * @generated from field: optional string name = 3;
-   */
-  name?: string | undefined;
-
-  /**
-   * Calls that the assistant asked for.
-   *
-   * @generated from field: repeated genai_spine.v1.ToolCall tool_calls = 4;
-   */
-  toolCalls: ToolCall[];
-
-  /**
-   * For ROLE_TOOL: the call that this is the result of.
-   *
-   * @generated from field: optional string tool_call_id = 5;
-   */
-  toolCallId?: string | undefined;
-
-  /**
-   * The model's thinking, where the provider shows it. Set by the server.
-   *
-   * @generated from field: optional string reasoning = 6;
-   */
-  reasoning?: string | undefined;
-
-  /**
-   * Sources and citations as the provider sent them: a JSON array. Set by the server.
-   *
-   * @generated from field: optional string annotations_json = 7;
-   */
-  annotationsJson?: string | undefined;
-
-  /**
-   * The provider's own form of its thinking, with its signatures: a JSON array. Set by the server; send
-   * it back unchanged with an assistant message that called tools. Other providers ignore it.
-   *
-   * @generated from field: optional string reasoning_state_json = 8;
-   */
-  reasoningStateJson?: string | undefined;
-
-  /**
-   * The prompt up to the end of this message is worth caching. Where a provider caches by itself, or
-   * not at all, the mark has no effect. Default: not marked.
-   *
-   * @generated from field: genai_spine.v1.PromptCache prompt_cache = 9;
-   */
-  promptCache: PromptCache;
-};
-
-/**
- * Describes the message genai_spine.v1.Message.
- * Use `create(MessageSchema)` to create a new message.
- */
-export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 7);
-
-/**
- * FunctionTool is a function that the model may call.
- *
- * @generated from message genai_spine.v1.FunctionTool
- */
-export type FunctionTool = Message$1<"genai_spine.v1.FunctionTool"> & {
-  /**
-   * Name, unique in the request. Required.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * What the function does, for the model.
-   *
-   * @generated from field: optional string description = 2;
-   */
-  description?: string | undefined;
-
-  /**
-   * JSON Schema of the arguments, as JSON text; key order and numbers are kept.
-   *
-   * @generated from field: optional string parameters_json = 3;
-   */
-  parametersJson?: string | undefined;
-
-  /**
-   * The arguments must match the schema exactly. Default: the provider decides.
-   *
-   * @generated from field: optional bool strict = 4;
-   */
-  strict?: boolean | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.FunctionTool.
- * Use `create(FunctionToolSchema)` to create a new message.
- */
-export const FunctionToolSchema: GenMessage<FunctionTool> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 8);
-
-/**
- * CustomTool is a tool whose input is free text.
- *
- * @generated from message genai_spine.v1.CustomTool
- */
-export type CustomTool = Message$1<"genai_spine.v1.CustomTool"> & {
-  /**
-   * Name, unique in the request. Required.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * What the tool does, for the model.
-   *
-   * @generated from field: optional string description = 2;
-   */
-  description?: string | undefined;
-
-  /**
-   * Grammar of the input as the provider takes it: a JSON object.
-   *
-   * @generated from field: optional string format_json = 3;
-   */
-  formatJson?: string | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.CustomTool.
- * Use `create(CustomToolSchema)` to create a new message.
- */
-export const CustomToolSchema: GenMessage<CustomTool> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 9);
-
-/**
- * Tool is something that the model may call.
- *
- * @generated from message genai_spine.v1.Tool
- */
-export type Tool = Message$1<"genai_spine.v1.Tool"> & {
-  /**
-   * The tool. Exactly one is set.
-   *
-   * @generated from oneof genai_spine.v1.Tool.tool
-   */
-  tool: {
-    /**
-     * A function with JSON arguments.
-     *
-     * @generated from field: genai_spine.v1.FunctionTool function = 1;
-     */
-    value: FunctionTool;
-    case: "function";
-  } | {
-    /**
-     * A tool with free-text input.
-     *
-     * @generated from field: genai_spine.v1.CustomTool custom = 2;
-     */
-    value: CustomTool;
-    case: "custom";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message genai_spine.v1.Tool.
- * Use `create(ToolSchema)` to create a new message.
- */
-export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 10);
-
-/**
- * ToolChoice says whether and which tool the model calls.
- *
- * @generated from message genai_spine.v1.ToolChoice
- */
-export type ToolChoice = Message$1<"genai_spine.v1.ToolChoice"> & {
-  /**
-   * Whether a tool is called. With function_name or custom_name the named tool is called.
-   *
-   * @generated from field: genai_spine.v1.ToolChoice.Mode mode = 1;
-   */
-  mode: ToolChoice_Mode;
-
-  /**
-   * The function to call. Excludes custom_name.
-   *
-   * @generated from field: optional string function_name = 2;
-   */
-  functionName?: string | undefined;
-
-  /**
-   * The custom tool to call. Excludes function_name.
-   *
-   * @generated from field: optional string custom_name = 3;
-   */
-  customName?: string | undefined;
-
-  /**
-   * With AUTO or REQUIRED: only these tools, by name. Empty: all tools of the request.
-   *
-   * @generated from field: repeated string allowed_tools = 4;
-   */
-  allowedTools: string[];
-};
-
-/**
- * Describes the message genai_spine.v1.ToolChoice.
- * Use `create(ToolChoiceSchema)` to create a new message.
- */
-export const ToolChoiceSchema: GenMessage<ToolChoice> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 11);
-
-/**
- * What the model may or must do.
- *
- * @generated from enum genai_spine.v1.ToolChoice.Mode
- */
-export enum ToolChoice_Mode {
-  /**
-   * Not set: AUTO if there are tools, otherwise NONE.
-   *
-   * @generated from enum value: MODE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * No tool is called.
-   *
-   * @generated from enum value: MODE_NONE = 1;
-   */
-  NONE = 1,
-
-  /**
-   * The model decides.
-   *
-   * @generated from enum value: MODE_AUTO = 2;
-   */
-  AUTO = 2,
-
-  /**
-   * At least one tool is called.
-   *
-   * @generated from enum value: MODE_REQUIRED = 3;
-   */
-  REQUIRED = 3,
-}
-
-/**
- * Describes the enum genai_spine.v1.ToolChoice.Mode.
- */
-export const ToolChoice_ModeSchema: GenEnum<ToolChoice_Mode> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 11, 0);
+  fileDesc("CidnZW5haV9zcGluZS92MS9jb21wbGV0aW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrMBCgpKc29uU2NoZW1hEhYKBG5hbWUYASABKAlCCKK7GAQIAThAEh0KC3NjaGVtYV9qc29uGAIgASgJQgiiuxgECAFIARIYCgtkZXNjcmlwdGlvbhgDIAEoCUgAiAEBEhMKBnN0cmljdBgEIAEoCEgBiAEBEhYKCXVuY2hlY2tlZBgFIAEoCEgCiAEBQg4KDF9kZXNjcmlwdGlvbkIJCgdfc3RyaWN0QgwKCl91bmNoZWNrZWQizAEKDlJlc3BvbnNlRm9ybWF0EjEKBGtpbmQYASABKA4yIy5nZW5haV9zcGluZS52MS5SZXNwb25zZUZvcm1hdC5LaW5kEjQKC2pzb25fc2NoZW1hGAIgASgLMhouZ2VuYWlfc3BpbmUudjEuSnNvblNjaGVtYUgAiAEBIkEKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg0KCUtJTkRfVEVYVBABEhQKEEtJTkRfSlNPTl9PQkpFQ1QQAkIOCgxfanNvbl9zY2hlbWEiJwoJVG9rZW5MaXN0EhoKBnRva2VucxgBIAMoDUIKorsYBiABKMCEPSKtAQoKVGV4dFByb21wdBIOCgR0ZXh0GAEgASgJSAASKwoGdG9rZW5zGAIgASgLMhkuZ2VuYWlfc3BpbmUudjEuVG9rZW5MaXN0SAASEwoGc3VmZml4GAMgASgJSAGIAQESLAoHYmVzdF9vZhgEIAEoDUIWorsYEhEAAAAAAADwPxkAAAAAAAA0QEgCiAEBQggKBnByb21wdEIJCgdfc3VmZml4QgoKCF9iZXN0X29mIusNChdDcmVhdGVDb21wbGV0aW9uUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESGwoFbW9kZWwYAiABKAlCB6K7GAM4gAJIAYgBARIyCghtZXNzYWdlcxgDIAMoCzIXLmdlbmFpX3NwaW5lLnYxLk1lc3NhZ2VCB6K7GAMokE4SLwoGcHJvbXB0GAQgASgLMhouZ2VuYWlfc3BpbmUudjEuVGV4dFByb21wdEgCiAEBEjAKC3RlbXBlcmF0dXJlGAUgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAABASAOIAQESKgoFdG9wX3AYBiABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAA8D9IBIgBARIqCgV0b3BfaxgHIAEoDUIWorsYEhEAAAAAAADwPxkAAAAAAGr4QEgFiAEBEi8KCm1heF90b2tlbnMYCCABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIBogBARI0CgxjaG9pY2VfY291bnQYCSABKA1CGaK7GBURAAAAAAAA8D8ZAAAAAAAAJEBSATFIB4gBARIjCg5zdG9wX3NlcXVlbmNlcxgKIAMoCUILorsYBygQMAE4gAgSNQoQcHJlc2VuY2VfcGVuYWx0eRgLIAEoAUIWorsYEhEAAAAAAAAAwBkAAAAAAAAAQEgIiAEBEjYKEWZyZXF1ZW5jeV9wZW5hbHR5GAwgASgBQhaiuxgSEQAAAAAAAADAGQAAAAAAAABASAmIAQESEQoEc2VlZBgNIAEoA0gKiAEBEiwKBXRvb2xzGA4gAygLMhQuZ2VuYWlfc3BpbmUudjEuVG9vbEIHorsYAyiABBI0Cgt0b29sX2Nob2ljZRgPIAEoCzIaLmdlbmFpX3NwaW5lLnYxLlRvb2xDaG9pY2VIC4gBARIgChNwYXJhbGxlbF90b29sX2NhbGxzGBAgASgISAyIAQESPAoPcmVzcG9uc2VfZm9ybWF0GBEgASgLMh4uZ2VuYWlfc3BpbmUudjEuUmVzcG9uc2VGb3JtYXRIDYgBARIVCghsb2dwcm9icxgSIAEoCEgOiAEBEigKDHRvcF9sb2dwcm9icxgTIAEoDUINorsYCRkAAAAAAAA0QEgPiAEBEmUKCmxvZ2l0X2JpYXMYFCADKAsyNi5nZW5haV9zcGluZS52MS5DcmVhdGVDb21wbGV0aW9uUmVxdWVzdC5Mb2dpdEJpYXNFbnRyeUIZorsYFREAAAAAAABZwBkAAAAAAABZQCiACBI5ChByZWFzb25pbmdfZWZmb3J0GBUgASgOMh8uZ2VuYWlfc3BpbmUudjEuUmVhc29uaW5nRWZmb3J0EhoKBHVzZXIYFiABKAlCB6K7GAM4gAJIEIgBARIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YFyABKAlCBqK7GAJIAUgRiAEBEjkKFHJlYXNvbmluZ19tYXhfdG9rZW5zGBggASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSBKIAQESLQoHcm91dGluZxgZIAEoCzIXLmdlbmFpX3NwaW5lLnYxLlJvdXRpbmdIE4gBARI7ChFkaXNjb25uZWN0X3BvbGljeRgaIAEoDjIgLmdlbmFpX3NwaW5lLnYxLkRpc2Nvbm5lY3RQb2xpY3kSLgoKdHJ1bmNhdGlvbhgbIAEoDjIaLmdlbmFpX3NwaW5lLnYxLlRydW5jYXRpb24SKwoPY2FjaGVfbWF4X2FnZV9zGBwgASgNQg2iuxgJGQAAAAA4E35BSBSIAQESFQoIY29hbGVzY2UYHSABKAhIFYgBARowCg5Mb2dpdEJpYXNFbnRyeRILCgNrZXkYASABKA0SDQoFdmFsdWUYAiABKAE6AjgBQgsKCV9wcm92aWRlckIICgZfbW9kZWxCCQoHX3Byb21wdEIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQggKBl90b3Bfa0INCgtfbWF4X3Rva2Vuc0IPCg1fY2hvaWNlX2NvdW50QhMKEV9wcmVzZW5jZV9wZW5hbHR5QhQKEl9mcmVxdWVuY3lfcGVuYWx0eUIHCgVfc2VlZEIOCgxfdG9vbF9jaG9pY2VCFgoUX3BhcmFsbGVsX3Rvb2xfY2FsbHNCEgoQX3Jlc3BvbnNlX2Zvcm1hdEILCglfbG9ncHJvYnNCDwoNX3RvcF9sb2dwcm9ic0IHCgVfdXNlckIYChZfcHJvdmlkZXJfb3B0aW9uc19qc29uQhcKFV9yZWFzb25pbmdfbWF4X3Rva2Vuc0IKCghfcm91dGluZ0ISChBfY2FjaGVfbWF4X2FnZV9zQgsKCV9jb2FsZXNjZSKMAQoMVG9rZW5Mb2dwcm9iEg0KBXRva2VuGAEgASgJEg8KB2xvZ3Byb2IYAiABKAESGAoLdG9rZW5fYnl0ZXMYAyABKAxIAIgBARIyCgx0b3BfbG9ncHJvYnMYBCADKAsyHC5nZW5haV9zcGluZS52MS5Ub2tlbkxvZ3Byb2JCDgoMX3Rva2VuX2J5dGVzImgKCExvZ3Byb2JzEi0KB2NvbnRlbnQYASADKAsyHC5nZW5haV9zcGluZS52MS5Ub2tlbkxvZ3Byb2ISLQoHcmVmdXNhbBgCIAMoCzIcLmdlbmFpX3NwaW5lLnYxLlRva2VuTG9ncHJvYiLeAQoGQ2hvaWNlEg0KBWluZGV4GAEgASgNEigKB21lc3NhZ2UYAiABKAsyFy5nZW5haV9zcGluZS52MS5NZXNzYWdlEjMKDWZpbmlzaF9yZWFzb24YAyABKA4yHC5nZW5haV9zcGluZS52MS5GaW5pc2hSZWFzb24SLwoIbG9ncHJvYnMYBCABKAsyGC5nZW5haV9zcGluZS52MS5Mb2dwcm9ic0gAiAEBEhgKC3BhcnNlZF9qc29uGAUgASgJSAGIAQFCCwoJX2xvZ3Byb2JzQg4KDF9wYXJzZWRfanNvbiKSAwoKQ29tcGxldGlvbhIKCgJpZBgBIAEoCRIPCgdjcmVhdGVkGAIgASgNEg0KBW1vZGVsGAMgASgJEhAKCHByb3ZpZGVyGAQgASgJEicKB2Nob2ljZXMYBSADKAsyFi5nZW5haV9zcGluZS52MS5DaG9pY2USJAoFdXNhZ2UYBiABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAcgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpyZXF1ZXN0X2lkGAggASgJEhQKDGV4ZWN1dGlvbl9pZBgJIAEoCRISCgpsYXRlbmN5X21zGAogASgNEh8KEnN5c3RlbV9maW5nZXJwcmludBgLIAEoCUgAiAEBEhkKDHNlcnZpY2VfdGllchgMIAEoCUgBiAEBEjEKDGNhY2hlX3N0YXR1cxgNIAEoDjIbLmdlbmFpX3NwaW5lLnYxLkNhY2hlU3RhdHVzQhUKE19zeXN0ZW1fZmluZ2VycHJpbnRCDwoNX3NlcnZpY2VfdGllciJ4Cg1Ub29sQ2FsbERlbHRhEg0KBWluZGV4GAEgASgNEg8KAmlkGAIgASgJSACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhEKCWFyZ3VtZW50cxgEIAEoCRIRCglpc19jdXN0b20YBSABKAhCBQoDX2lkQgcKBV9uYW1lIpEDCgtDaG9pY2VEZWx0YRINCgVpbmRleBgBIAEoDRIPCgdjb250ZW50GAIgASgJEhEKCXJlYXNvbmluZxgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEjEKCnRvb2xfY2FsbHMYBSADKAsyHS5nZW5haV9zcGluZS52MS5Ub29sQ2FsbERlbHRhEjMKDWZpbmlzaF9yZWFzb24YBiABKA4yHC5nZW5haV9zcGluZS52MS5GaW5pc2hSZWFzb24SLwoIbG9ncHJvYnMYByABKAsyGC5nZW5haV9zcGluZS52MS5Mb2dwcm9ic0gAiAEBEh0KEGFubm90YXRpb25zX2pzb24YCCABKAlIAYgBARIhChRyZWFzb25pbmdfc3RhdGVfanNvbhgJIAEoCUgCiAEBEhgKC3BhcnNlZF9qc29uGAogASgJSAOIAQFCCwoJX2xvZ3Byb2JzQhMKEV9hbm5vdGF0aW9uc19qc29uQhcKFV9yZWFzb25pbmdfc3RhdGVfanNvbkIOCgxfcGFyc2VkX2pzb24i+QMKD0NvbXBsZXRpb25DaHVuaxIKCgJpZBgBIAEoCRIPCgdjcmVhdGVkGAIgASgNEg0KBW1vZGVsGAMgASgJEhAKCHByb3ZpZGVyGAQgASgJEiwKB2Nob2ljZXMYBSADKAsyGy5nZW5haV9zcGluZS52MS5DaG9pY2VEZWx0YRIpCgV1c2FnZRgGIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlSACIAQESJwoEY29zdBgHIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RIAYgBARISCgpyZXF1ZXN0X2lkGAggASgJEhQKDGV4ZWN1dGlvbl9pZBgJIAEoCRIXCgpsYXRlbmN5X21zGAogASgNSAKIAQESHwoSc3lzdGVtX2ZpbmdlcnByaW50GAsgASgJSAOIAQESGQoMc2VydmljZV90aWVyGAwgASgJSASIAQESMQoMY2FjaGVfc3RhdHVzGA0gASgOMhsuZ2VuYWlfc3BpbmUudjEuQ2FjaGVTdGF0dXMSKgoFZXJyb3IYDiABKAsyGy5nZW5haV9zcGluZS52MS5TdHJlYW1FcnJvckIICgZfdXNhZ2VCBwoFX2Nvc3RCDQoLX2xhdGVuY3lfbXNCFQoTX3N5c3RlbV9maW5nZXJwcmludEIPCg1fc2VydmljZV90aWVyIlYKDkVtYmVkZGluZ0lucHV0Eg4KBHRleHQYASABKAlIABIrCgZ0b2tlbnMYAiABKAsyGS5nZW5haV9zcGluZS52MS5Ub2tlbkxpc3RIAEIHCgVpbnB1dCLUAgoXQ3JlYXRlRW1iZWRkaW5nc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEhsKBW1vZGVsGAIgASgJQgeiuxgDOIACSAGIAQESOwoGaW5wdXRzGAMgAygLMh4uZ2VuYWlfc3BpbmUudjEuRW1iZWRkaW5nSW5wdXRCC6K7GAcIASABKIAQEi8KCmRpbWVuc2lvbnMYBCABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAAAAA8EBIAogBARIaCgR1c2VyGAUgASgJQgeiuxgDOIACSAOIAQESKgoVcHJvdmlkZXJfb3B0aW9uc19qc29uGAYgASgJQgaiuxgCSAFIBIgBAUILCglfcHJvdmlkZXJCCAoGX21vZGVsQg0KC19kaW1lbnNpb25zQgcKBV91c2VyQhgKFl9wcm92aWRlcl9vcHRpb25zX2pzb24iKgoJRW1iZWRkaW5nEg0KBWluZGV4GAEgASgNEg4KBnZhbHVlcxgCIAMoAiLyAQoYQ3JlYXRlRW1iZWRkaW5nc1Jlc3BvbnNlEg0KBW1vZGVsGAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEi0KCmVtYmVkZGluZ3MYAyADKAsyGS5nZW5haV9zcGluZS52MS5FbWJlZGRpbmcSJAoFdXNhZ2UYBCABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAUgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpyZXF1ZXN0X2lkGAYgASgJEhQKDGV4ZWN1dGlvbl9pZBgHIAEoCRISCgpsYXRlbmN5X21zGAggASgNIi0KFEdldENvbXBsZXRpb25SZXF1ZXN0EhUKAmlkGAEgASgJQgmiuxgFCAE4gAEiVgoSQ291bnRUb2tlbnNSZXF1ZXN0EkAKB3JlcXVlc3QYASABKAsyJy5nZW5haV9zcGluZS52MS5DcmVhdGVDb21wbGV0aW9uUmVxdWVzdEIGorsYAggBIssBChNDb3VudFRva2Vuc1Jlc3BvbnNlEhQKDGlucHV0X3Rva2VucxgBIAEoDRIuCgpwcm92ZW5hbmNlGAIgASgOMhouZ2VuYWlfc3BpbmUudjEuUHJvdmVuYW5jZRIPCgdjb3VudGVyGAMgASgJEg0KBW1vZGVsGAQgASgJEhAKCHByb3ZpZGVyGAUgASgJEhsKDmNvbnRleHRfbGVuZ3RoGAYgASgNSACIAQESDAoEZml0cxgHIAEoCEIRCg9fY29udGV4dF9sZW5ndGgqnwEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSRklOSVNIX1JFQVNPTl9TVE9QEAESGAoURklOSVNIX1JFQVNPTl9MRU5HVEgQAhIcChhGSU5JU0hfUkVBU09OX1RPT0xfQ0FMTFMQAxIgChxGSU5JU0hfUkVBU09OX0NPTlRFTlRfRklMVEVSEAQq2gEKD1JlYXNvbmluZ0VmZm9ydBIgChxSRUFTT05JTkdfRUZGT1JUX1VOU1BFQ0lGSUVEEAASGQoVUkVBU09OSU5HX0VGRk9SVF9OT05FEAESHAoYUkVBU09OSU5HX0VGRk9SVF9NSU5JTUFMEAISGAoUUkVBU09OSU5HX0VGRk9SVF9MT1cQAxIbChdSRUFTT05JTkdfRUZGT1JUX01FRElVTRAEEhkKFVJFQVNPTklOR19FRkZPUlRfSElHSBAFEhoKFlJFQVNPTklOR19FRkZPUlRfWEhJR0gQBiqjAQoQRGlzY29ubmVjdFBvbGljeRIhCh1ESVNDT05ORUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEiUKIURJU0NPTk5FQ1RfUE9MSUNZX0NBTkNFTF9VUFNUUkVBTRABEiUKIURJU0NPTk5FQ1RfUE9MSUNZX0RSQUlOX0ZPUl9VU0FHRRACEh4KGkRJU0NPTk5FQ1RfUE9MSUNZX0NPTlRJTlVFEAMqXQoKVHJ1bmNhdGlvbhIaChZUUlVOQ0FUSU9OX1VOU1BFQ0lGSUVEEAASEwoPVFJVTkNBVElPTl9OT05FEAESHgoaVFJVTkNBVElPTl9PTERFU1RfTUVTU0FHRVMQAiqNAQoLQ2FjaGVTdGF0dXMSHAoYQ0FDSEVfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFAoQQ0FDSEVfU1RBVFVTX0hJVBABEhUKEUNBQ0hFX1NUQVRVU19NSVNTEAISGgoWQ0FDSEVfU1RBVFVTX0NPQUxFU0NFRBADEhcKE0NBQ0hFX1NUQVRVU19CWVBBU1MQBDKDBQoRQ29tcGxldGlvblNlcnZpY2USegoQQ3JlYXRlQ29tcGxldGlvbhInLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZUNvbXBsZXRpb25SZXF1ZXN0GhouZ2VuYWlfc3BpbmUudjEuQ29tcGxldGlvbiIhgtPkkwIbOgEqIhYvdjEvY29tcGxldGlvbnM6Y3JlYXRlEoEBChBTdHJlYW1Db21wbGV0aW9uEicuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQ29tcGxldGlvblJlcXVlc3QaHy5nZW5haV9zcGluZS52MS5Db21wbGV0aW9uQ2h1bmsiIYLT5JMCGzoBKiIWL3YxL2NvbXBsZXRpb25zOnN0cmVhbTABEocBChBDcmVhdGVFbWJlZGRpbmdzEicuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlRW1iZWRkaW5nc1JlcXVlc3QaKC5nZW5haV9zcGluZS52MS5DcmVhdGVFbWJlZGRpbmdzUmVzcG9uc2UiIILT5JMCGjoBKiIVL3YxL2VtYmVkZGluZ3M6Y3JlYXRlEm8KDUdldENvbXBsZXRpb24SJC5nZW5haV9zcGluZS52MS5HZXRDb21wbGV0aW9uUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLkNvbXBsZXRpb24iHILT5JMCFhIUL3YxL2NvbXBsZXRpb25zL3tpZH0ScwoLQ291bnRUb2tlbnMSIi5nZW5haV9zcGluZS52MS5Db3VudFRva2Vuc1JlcXVlc3QaIy5nZW5haV9zcGluZS52MS5Db3VudFRva2Vuc1Jlc3BvbnNlIhuC0+STAhU6ASoiEC92MS90b2tlbnM6Y291bnRiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_message, file_genai_spine_v1_routing, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations]);
 
 /**
  * JsonSchema is the shape that an answer must have.
  *
  * @generated from message genai_spine.v1.JsonSchema
  */
-export type JsonSchema = Message$1<"genai_spine.v1.JsonSchema"> & {
+export type JsonSchema = Message<"genai_spine.v1.JsonSchema"> & {
   /**
    * Name of the shape. Required.
    *
@@ -624,14 +70,14 @@ export type JsonSchema = Message$1<"genai_spine.v1.JsonSchema"> & {
  * Use `create(JsonSchemaSchema)` to create a new message.
  */
 export const JsonSchemaSchema: GenMessage<JsonSchema> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 12);
+  messageDesc(file_genai_spine_v1_completion_service, 0);
 
 /**
  * ResponseFormat is the form of the answer.
  *
  * @generated from message genai_spine.v1.ResponseFormat
  */
-export type ResponseFormat = Message$1<"genai_spine.v1.ResponseFormat"> & {
+export type ResponseFormat = Message<"genai_spine.v1.ResponseFormat"> & {
   /**
    * Form of the answer when there is no schema. Default: text.
    *
@@ -652,7 +98,7 @@ export type ResponseFormat = Message$1<"genai_spine.v1.ResponseFormat"> & {
  * Use `create(ResponseFormatSchema)` to create a new message.
  */
 export const ResponseFormatSchema: GenMessage<ResponseFormat> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 13);
+  messageDesc(file_genai_spine_v1_completion_service, 1);
 
 /**
  * Kinds of answers without a schema.
@@ -686,14 +132,14 @@ export enum ResponseFormat_Kind {
  * Describes the enum genai_spine.v1.ResponseFormat.Kind.
  */
 export const ResponseFormat_KindSchema: GenEnum<ResponseFormat_Kind> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 13, 0);
+  enumDesc(file_genai_spine_v1_completion_service, 1, 0);
 
 /**
  * TokenList is text that is already cut into a model's token ids.
  *
  * @generated from message genai_spine.v1.TokenList
  */
-export type TokenList = Message$1<"genai_spine.v1.TokenList"> & {
+export type TokenList = Message<"genai_spine.v1.TokenList"> & {
   /**
    * Token ids of the addressed model.
    *
@@ -707,14 +153,14 @@ export type TokenList = Message$1<"genai_spine.v1.TokenList"> & {
  * Use `create(TokenListSchema)` to create a new message.
  */
 export const TokenListSchema: GenMessage<TokenList> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 14);
+  messageDesc(file_genai_spine_v1_completion_service, 2);
 
 /**
  * TextPrompt is a bare text to go on from, in place of messages.
  *
  * @generated from message genai_spine.v1.TextPrompt
  */
-export type TextPrompt = Message$1<"genai_spine.v1.TextPrompt"> & {
+export type TextPrompt = Message<"genai_spine.v1.TextPrompt"> & {
   /**
    * The text. Exactly one is set.
    *
@@ -758,14 +204,14 @@ export type TextPrompt = Message$1<"genai_spine.v1.TextPrompt"> & {
  * Use `create(TextPromptSchema)` to create a new message.
  */
 export const TextPromptSchema: GenMessage<TextPrompt> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 15);
+  messageDesc(file_genai_spine_v1_completion_service, 3);
 
 /**
  * CreateCompletionRequest is what a caller wants generated.
  *
  * @generated from message genai_spine.v1.CreateCompletionRequest
  */
-export type CreateCompletionRequest = Message$1<"genai_spine.v1.CreateCompletionRequest"> & {
+export type CreateCompletionRequest = Message<"genai_spine.v1.CreateCompletionRequest"> & {
   /**
    * Name of the provider. Default: found from the model.
    *
@@ -786,7 +232,7 @@ export type CreateCompletionRequest = Message$1<"genai_spine.v1.CreateCompletion
    *
    * @generated from field: repeated genai_spine.v1.Message messages = 3;
    */
-  messages: Message[];
+  messages: Message$1[];
 
   /**
    * A bare text to go on from, in place of messages.
@@ -978,254 +424,14 @@ export type CreateCompletionRequest = Message$1<"genai_spine.v1.CreateCompletion
  * Use `create(CreateCompletionRequestSchema)` to create a new message.
  */
 export const CreateCompletionRequestSchema: GenMessage<CreateCompletionRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 16);
-
-/**
- * Routing says who may answer a request besides the model that it names.
- *
- * @generated from message genai_spine.v1.Routing
- */
-export type Routing = Message$1<"genai_spine.v1.Routing"> & {
-  /**
-   * Order of the candidates: the request's model, or the models of its alias, then the fallbacks.
-   *
-   * @generated from field: genai_spine.v1.RoutingStrategy strategy = 1;
-   */
-  strategy: RoutingStrategy;
-
-  /**
-   * Models that are tried when those before have failed and nothing was delivered yet, each an alias,
-   * provider:model, or a provider's name for its default model. Default: the server's fallback chain.
-   *
-   * @generated from field: repeated string fallback_models = 2;
-   */
-  fallbackModels: string[];
-
-  /**
-   * Nobody else is tried, not even the server's fallback chain. Excludes fallback_models.
-   *
-   * @generated from field: bool no_fallback = 3;
-   */
-  noFallback: boolean;
-
-  /**
-   * Providers that go before all others, in this order. Default: none.
-   *
-   * @generated from field: repeated string preferred_providers = 4;
-   */
-  preferredProviders: string[];
-
-  /**
-   * Candidates below this tier are left out. Default: none is.
-   *
-   * @generated from field: genai_spine.v1.QualityTier min_quality = 5;
-   */
-  minQuality: QualityTier;
-
-  /**
-   * Candidates whose estimated cost is above this many US dollars, or not known, are left out.
-   *
-   * @generated from field: optional double max_cost_usd = 6;
-   */
-  maxCostUsd?: number | undefined;
-
-  /**
-   * When nothing has come after so many milliseconds, the next candidate is asked as well; the first
-   * answer wins, the other call is cancelled and its cost is booked as wasted. Default: never.
-   *
-   * @generated from field: optional uint32 hedge_after_ms = 7;
-   */
-  hedgeAfterMs?: number | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.Routing.
- * Use `create(RoutingSchema)` to create a new message.
- */
-export const RoutingSchema: GenMessage<Routing> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 17);
-
-/**
- * Usage is what a call consumed. The buckets are disjoint and sum to the totals.
- *
- * @generated from message genai_spine.v1.Usage
- */
-export type Usage = Message$1<"genai_spine.v1.Usage"> & {
-  /**
-   * All input tokens: the sum of the four input buckets and audio and image input.
-   *
-   * @generated from field: uint32 input_tokens = 1;
-   */
-  inputTokens: number;
-
-  /**
-   * All output tokens: visible, reasoning and audio output.
-   *
-   * @generated from field: uint32 output_tokens = 2;
-   */
-  outputTokens: number;
-
-  /**
-   * input_tokens + output_tokens.
-   *
-   * @generated from field: uint32 total_tokens = 3;
-   */
-  totalTokens: number;
-
-  /**
-   * Text input that no cache held.
-   *
-   * @generated from field: uint32 uncached_input_tokens = 4;
-   */
-  uncachedInputTokens: number;
-
-  /**
-   * Input read from the provider's prompt cache.
-   *
-   * @generated from field: uint32 cache_read_tokens = 5;
-   */
-  cacheReadTokens: number;
-
-  /**
-   * Input written to the provider's prompt cache for 5 minutes.
-   *
-   * @generated from field: uint32 cache_write_5m_tokens = 6;
-   */
-  cacheWrite5mTokens: number;
-
-  /**
-   * Input written to the provider's prompt cache for 1 hour.
-   *
-   * @generated from field: uint32 cache_write_1h_tokens = 7;
-   */
-  cacheWrite1hTokens: number;
-
-  /**
-   * Audio input.
-   *
-   * @generated from field: uint32 audio_input_tokens = 8;
-   */
-  audioInputTokens: number;
-
-  /**
-   * Image input, where the provider counts it apart.
-   *
-   * @generated from field: uint32 image_input_tokens = 9;
-   */
-  imageInputTokens: number;
-
-  /**
-   * Output that the caller sees.
-   *
-   * @generated from field: uint32 visible_output_tokens = 10;
-   */
-  visibleOutputTokens: number;
-
-  /**
-   * Output spent on thinking.
-   *
-   * @generated from field: uint32 reasoning_tokens = 11;
-   */
-  reasoningTokens: number;
-
-  /**
-   * Audio output.
-   *
-   * @generated from field: uint32 audio_output_tokens = 12;
-   */
-  audioOutputTokens: number;
-
-  /**
-   * Where the input numbers come from.
-   *
-   * @generated from field: genai_spine.v1.Provenance input_provenance = 13;
-   */
-  inputProvenance: Provenance;
-
-  /**
-   * Where the output numbers come from.
-   *
-   * @generated from field: genai_spine.v1.Provenance output_provenance = 14;
-   */
-  outputProvenance: Provenance;
-
-  /**
-   * Predicted tokens that the model took over; part of visible_output_tokens.
-   *
-   * @generated from field: uint32 accepted_prediction_tokens = 15;
-   */
-  acceptedPredictionTokens: number;
-
-  /**
-   * Predicted tokens that the model threw away; billed, part of visible_output_tokens.
-   *
-   * @generated from field: uint32 rejected_prediction_tokens = 16;
-   */
-  rejectedPredictionTokens: number;
-};
-
-/**
- * Describes the message genai_spine.v1.Usage.
- * Use `create(UsageSchema)` to create a new message.
- */
-export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 18);
-
-/**
- * Cost is the price of a call.
- *
- * @generated from message genai_spine.v1.Cost
- */
-export type Cost = Message$1<"genai_spine.v1.Cost"> & {
-  /**
-   * US dollars, not rounded above 1e-10. 0 when price_known is false: read price_known first.
-   *
-   * @generated from field: double cost_usd = 1;
-   */
-  costUsd: number;
-
-  /**
-   * The exact amount in ticks; 1 tick is 1e-10 USD.
-   *
-   * @generated from field: int64 cost_ticks = 2;
-   */
-  costTicks: bigint;
-
-  /**
-   * The price book has this model. When false the cost is not known, and not zero.
-   *
-   * @generated from field: bool price_known = 3;
-   */
-  priceKnown: boolean;
-
-  /**
-   * The model costs nothing by nature: it runs on the operator's own machines.
-   *
-   * @generated from field: bool is_free = 4;
-   */
-  isFree: boolean;
-
-  /**
-   * Version of the price book that was used.
-   *
-   * @generated from field: string price_book = 5;
-   */
-  priceBook: string;
-};
-
-/**
- * Describes the message genai_spine.v1.Cost.
- * Use `create(CostSchema)` to create a new message.
- */
-export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 19);
+  messageDesc(file_genai_spine_v1_completion_service, 4);
 
 /**
  * TokenLogprob is one token with its probability.
  *
  * @generated from message genai_spine.v1.TokenLogprob
  */
-export type TokenLogprob = Message$1<"genai_spine.v1.TokenLogprob"> & {
+export type TokenLogprob = Message<"genai_spine.v1.TokenLogprob"> & {
   /**
    * The token as text.
    *
@@ -1260,14 +466,14 @@ export type TokenLogprob = Message$1<"genai_spine.v1.TokenLogprob"> & {
  * Use `create(TokenLogprobSchema)` to create a new message.
  */
 export const TokenLogprobSchema: GenMessage<TokenLogprob> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 20);
+  messageDesc(file_genai_spine_v1_completion_service, 5);
 
 /**
  * Logprobs are the tokens of one choice with their probabilities.
  *
  * @generated from message genai_spine.v1.Logprobs
  */
-export type Logprobs = Message$1<"genai_spine.v1.Logprobs"> & {
+export type Logprobs = Message<"genai_spine.v1.Logprobs"> & {
   /**
    * Tokens of the content.
    *
@@ -1288,14 +494,14 @@ export type Logprobs = Message$1<"genai_spine.v1.Logprobs"> & {
  * Use `create(LogprobsSchema)` to create a new message.
  */
 export const LogprobsSchema: GenMessage<Logprobs> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 21);
+  messageDesc(file_genai_spine_v1_completion_service, 6);
 
 /**
  * Choice is one of the answers.
  *
  * @generated from message genai_spine.v1.Choice
  */
-export type Choice = Message$1<"genai_spine.v1.Choice"> & {
+export type Choice = Message<"genai_spine.v1.Choice"> & {
   /**
    * Number of the answer, from 0.
    *
@@ -1308,7 +514,7 @@ export type Choice = Message$1<"genai_spine.v1.Choice"> & {
    *
    * @generated from field: genai_spine.v1.Message message = 2;
    */
-  message?: Message | undefined;
+  message?: Message$1 | undefined;
 
   /**
    * Why it ended.
@@ -1338,14 +544,14 @@ export type Choice = Message$1<"genai_spine.v1.Choice"> & {
  * Use `create(ChoiceSchema)` to create a new message.
  */
 export const ChoiceSchema: GenMessage<Choice> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 22);
+  messageDesc(file_genai_spine_v1_completion_service, 7);
 
 /**
  * Completion is the whole result of a call.
  *
  * @generated from message genai_spine.v1.Completion
  */
-export type Completion = Message$1<"genai_spine.v1.Completion"> & {
+export type Completion = Message<"genai_spine.v1.Completion"> & {
   /**
    * Id of this answer.
    *
@@ -1443,14 +649,14 @@ export type Completion = Message$1<"genai_spine.v1.Completion"> & {
  * Use `create(CompletionSchema)` to create a new message.
  */
 export const CompletionSchema: GenMessage<Completion> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 23);
+  messageDesc(file_genai_spine_v1_completion_service, 8);
 
 /**
  * ToolCallDelta is a piece of one tool call.
  *
  * @generated from message genai_spine.v1.ToolCallDelta
  */
-export type ToolCallDelta = Message$1<"genai_spine.v1.ToolCallDelta"> & {
+export type ToolCallDelta = Message<"genai_spine.v1.ToolCallDelta"> & {
   /**
    * Number of the call within the choice, from 0. Always set.
    *
@@ -1492,14 +698,14 @@ export type ToolCallDelta = Message$1<"genai_spine.v1.ToolCallDelta"> & {
  * Use `create(ToolCallDeltaSchema)` to create a new message.
  */
 export const ToolCallDeltaSchema: GenMessage<ToolCallDelta> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 24);
+  messageDesc(file_genai_spine_v1_completion_service, 9);
 
 /**
  * ChoiceDelta is what was added to one choice.
  *
  * @generated from message genai_spine.v1.ChoiceDelta
  */
-export type ChoiceDelta = Message$1<"genai_spine.v1.ChoiceDelta"> & {
+export type ChoiceDelta = Message<"genai_spine.v1.ChoiceDelta"> & {
   /**
    * Number of the choice, from 0.
    *
@@ -1576,14 +782,14 @@ export type ChoiceDelta = Message$1<"genai_spine.v1.ChoiceDelta"> & {
  * Use `create(ChoiceDeltaSchema)` to create a new message.
  */
 export const ChoiceDeltaSchema: GenMessage<ChoiceDelta> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 25);
+  messageDesc(file_genai_spine_v1_completion_service, 10);
 
 /**
  * CompletionChunk is a piece of a streamed answer. All chunks of one answer share id, created, model.
  *
  * @generated from message genai_spine.v1.CompletionChunk
  */
-export type CompletionChunk = Message$1<"genai_spine.v1.CompletionChunk"> & {
+export type CompletionChunk = Message<"genai_spine.v1.CompletionChunk"> & {
   /**
    * Id of the answer.
    *
@@ -1688,14 +894,14 @@ export type CompletionChunk = Message$1<"genai_spine.v1.CompletionChunk"> & {
  * Use `create(CompletionChunkSchema)` to create a new message.
  */
 export const CompletionChunkSchema: GenMessage<CompletionChunk> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 26);
+  messageDesc(file_genai_spine_v1_completion_service, 11);
 
 /**
  * EmbeddingInput is one text to embed.
  *
  * @generated from message genai_spine.v1.EmbeddingInput
  */
-export type EmbeddingInput = Message$1<"genai_spine.v1.EmbeddingInput"> & {
+export type EmbeddingInput = Message<"genai_spine.v1.EmbeddingInput"> & {
   /**
    * The text. Exactly one is set.
    *
@@ -1725,14 +931,14 @@ export type EmbeddingInput = Message$1<"genai_spine.v1.EmbeddingInput"> & {
  * Use `create(EmbeddingInputSchema)` to create a new message.
  */
 export const EmbeddingInputSchema: GenMessage<EmbeddingInput> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 27);
+  messageDesc(file_genai_spine_v1_completion_service, 12);
 
 /**
  * CreateEmbeddingsRequest is what a caller wants embedded.
  *
  * @generated from message genai_spine.v1.CreateEmbeddingsRequest
  */
-export type CreateEmbeddingsRequest = Message$1<"genai_spine.v1.CreateEmbeddingsRequest"> & {
+export type CreateEmbeddingsRequest = Message<"genai_spine.v1.CreateEmbeddingsRequest"> & {
   /**
    * Name of the provider. Default: found from the model.
    *
@@ -1781,14 +987,14 @@ export type CreateEmbeddingsRequest = Message$1<"genai_spine.v1.CreateEmbeddings
  * Use `create(CreateEmbeddingsRequestSchema)` to create a new message.
  */
 export const CreateEmbeddingsRequestSchema: GenMessage<CreateEmbeddingsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 28);
+  messageDesc(file_genai_spine_v1_completion_service, 13);
 
 /**
  * Embedding is one vector.
  *
  * @generated from message genai_spine.v1.Embedding
  */
-export type Embedding = Message$1<"genai_spine.v1.Embedding"> & {
+export type Embedding = Message<"genai_spine.v1.Embedding"> & {
   /**
    * Number of the input, from 0.
    *
@@ -1809,14 +1015,14 @@ export type Embedding = Message$1<"genai_spine.v1.Embedding"> & {
  * Use `create(EmbeddingSchema)` to create a new message.
  */
 export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 29);
+  messageDesc(file_genai_spine_v1_completion_service, 14);
 
 /**
  * CreateEmbeddingsResponse holds the vectors in the order of the inputs.
  *
  * @generated from message genai_spine.v1.CreateEmbeddingsResponse
  */
-export type CreateEmbeddingsResponse = Message$1<"genai_spine.v1.CreateEmbeddingsResponse"> & {
+export type CreateEmbeddingsResponse = Message<"genai_spine.v1.CreateEmbeddingsResponse"> & {
   /**
    * Model that answered, by the provider's name.
    *
@@ -1879,112 +1085,14 @@ export type CreateEmbeddingsResponse = Message$1<"genai_spine.v1.CreateEmbedding
  * Use `create(CreateEmbeddingsResponseSchema)` to create a new message.
  */
 export const CreateEmbeddingsResponseSchema: GenMessage<CreateEmbeddingsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 30);
-
-/**
- * ListModelsRequest selects models.
- *
- * @generated from message genai_spine.v1.ListModelsRequest
- */
-export type ListModelsRequest = Message$1<"genai_spine.v1.ListModelsRequest"> & {
-  /**
-   * Only this provider's models. Default: all configured providers.
-   *
-   * @generated from field: optional string provider = 1;
-   */
-  provider?: string | undefined;
-
-  /**
-   * Most models to return. Default and maximum 1000.
-   *
-   * @generated from field: optional uint32 page_size = 2;
-   */
-  pageSize?: number | undefined;
-
-  /**
-   * next_page_token of the page before. Default: the first page.
-   *
-   * @generated from field: optional string page_token = 3;
-   */
-  pageToken?: string | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.ListModelsRequest.
- * Use `create(ListModelsRequestSchema)` to create a new message.
- */
-export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 31);
-
-/**
- * ListModelsResponse is one page of models.
- *
- * @generated from message genai_spine.v1.ListModelsResponse
- */
-export type ListModelsResponse = Message$1<"genai_spine.v1.ListModelsResponse"> & {
-  /**
-   * Always "list".
-   *
-   * @generated from field: string object = 1;
-   */
-  object: string;
-
-  /**
-   * The models, sorted by id.
-   *
-   * @generated from field: repeated genai_spine.v1.Model data = 2;
-   */
-  data: Model[];
-
-  /**
-   * Token of the next page; empty on the last one.
-   *
-   * @generated from field: string next_page_token = 3;
-   */
-  nextPageToken: string;
-
-  /**
-   * Configured providers that did not answer, so that their models are missing here.
-   *
-   * @generated from field: repeated string unreachable_providers = 4;
-   */
-  unreachableProviders: string[];
-};
-
-/**
- * Describes the message genai_spine.v1.ListModelsResponse.
- * Use `create(ListModelsResponseSchema)` to create a new message.
- */
-export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 32);
-
-/**
- * GetModelRequest names a model.
- *
- * @generated from message genai_spine.v1.GetModelRequest
- */
-export type GetModelRequest = Message$1<"genai_spine.v1.GetModelRequest"> & {
-  /**
-   * Id as ListModels shows it, or any name that a completion accepts. Required.
-   *
-   * @generated from field: string model = 1;
-   */
-  model: string;
-};
-
-/**
- * Describes the message genai_spine.v1.GetModelRequest.
- * Use `create(GetModelRequestSchema)` to create a new message.
- */
-export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 33);
+  messageDesc(file_genai_spine_v1_completion_service, 15);
 
 /**
  * GetCompletionRequest names a stored answer.
  *
  * @generated from message genai_spine.v1.GetCompletionRequest
  */
-export type GetCompletionRequest = Message$1<"genai_spine.v1.GetCompletionRequest"> & {
+export type GetCompletionRequest = Message<"genai_spine.v1.GetCompletionRequest"> & {
   /**
    * Id of the answer, or of the request that asked for it. Required.
    *
@@ -1998,14 +1106,14 @@ export type GetCompletionRequest = Message$1<"genai_spine.v1.GetCompletionReques
  * Use `create(GetCompletionRequestSchema)` to create a new message.
  */
 export const GetCompletionRequestSchema: GenMessage<GetCompletionRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 34);
+  messageDesc(file_genai_spine_v1_completion_service, 16);
 
 /**
  * CountTokensRequest is a completion request whose input is to be counted.
  *
  * @generated from message genai_spine.v1.CountTokensRequest
  */
-export type CountTokensRequest = Message$1<"genai_spine.v1.CountTokensRequest"> & {
+export type CountTokensRequest = Message<"genai_spine.v1.CountTokensRequest"> & {
   /**
    * The request, as it would be sent. Its model decides how tokens are counted. Required.
    *
@@ -2019,14 +1127,14 @@ export type CountTokensRequest = Message$1<"genai_spine.v1.CountTokensRequest"> 
  * Use `create(CountTokensRequestSchema)` to create a new message.
  */
 export const CountTokensRequestSchema: GenMessage<CountTokensRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 35);
+  messageDesc(file_genai_spine_v1_completion_service, 17);
 
 /**
  * CountTokensResponse is the size of an input.
  *
  * @generated from message genai_spine.v1.CountTokensResponse
  */
-export type CountTokensResponse = Message$1<"genai_spine.v1.CountTokensResponse"> & {
+export type CountTokensResponse = Message<"genai_spine.v1.CountTokensResponse"> & {
   /**
    * Tokens of the input.
    *
@@ -2082,223 +1190,7 @@ export type CountTokensResponse = Message$1<"genai_spine.v1.CountTokensResponse"
  * Use `create(CountTokensResponseSchema)` to create a new message.
  */
 export const CountTokensResponseSchema: GenMessage<CountTokensResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 36);
-
-/**
- * ModelPricing is the list price of a model.
- *
- * @generated from message genai_spine.v1.ModelPricing
- */
-export type ModelPricing = Message$1<"genai_spine.v1.ModelPricing"> & {
-  /**
-   * US dollars for 1,000,000 input tokens.
-   *
-   * @generated from field: double input_per_1m = 1;
-   */
-  inputPer1m: number;
-
-  /**
-   * US dollars for 1,000,000 output tokens.
-   *
-   * @generated from field: double output_per_1m = 2;
-   */
-  outputPer1m: number;
-};
-
-/**
- * Describes the message genai_spine.v1.ModelPricing.
- * Use `create(ModelPricingSchema)` to create a new message.
- */
-export const ModelPricingSchema: GenMessage<ModelPricing> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 37);
-
-/**
- * Model describes one model that can be called.
- *
- * @generated from message genai_spine.v1.Model
- */
-export type Model = Message$1<"genai_spine.v1.Model"> & {
-  /**
-   * Name to use in a request; it leads to this provider and model.
-   *
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * Always "model".
-   *
-   * @generated from field: string object = 2;
-   */
-  object: string;
-
-  /**
-   * Unix time in seconds when the model was made; 0 when the provider does not say.
-   *
-   * @generated from field: uint32 created = 3;
-   */
-  created: number;
-
-  /**
-   * Who made it, as the provider says.
-   *
-   * @generated from field: string owned_by = 4;
-   */
-  ownedBy: string;
-
-  /**
-   * The provider's own name of the model.
-   *
-   * @generated from field: string name = 5;
-   */
-  name: string;
-
-  /**
-   * Provider that serves it.
-   *
-   * @generated from field: string provider = 6;
-   */
-  provider: string;
-
-  /**
-   * Most tokens of input and output together.
-   *
-   * @generated from field: optional uint32 context_length = 7;
-   */
-  contextLength?: number | undefined;
-
-  /**
-   * The same as context_length, under the name that older clients read.
-   *
-   * @generated from field: optional uint32 context_window = 8;
-   */
-  contextWindow?: number | undefined;
-
-  /**
-   * US dollars for 1,000 input tokens. Unset: price not known.
-   *
-   * @generated from field: optional double input_cost_per_1k = 9;
-   */
-  inputCostPer1k?: number | undefined;
-
-  /**
-   * US dollars for 1,000 output tokens. Unset: price not known.
-   *
-   * @generated from field: optional double output_cost_per_1k = 10;
-   */
-  outputCostPer1k?: number | undefined;
-
-  /**
-   * What it can do: chat, embeddings, vision, tools, reasoning.
-   *
-   * @generated from field: repeated string capabilities = 11;
-   */
-  capabilities: string[];
-
-  /**
-   * Name for people.
-   *
-   * @generated from field: optional string display_name = 12;
-   */
-  displayName?: string | undefined;
-
-  /**
-   * What the model is, in a sentence or two: its model card.
-   *
-   * @generated from field: optional string description = 13;
-   */
-  description?: string | undefined;
-
-  /**
-   * It takes images.
-   *
-   * @generated from field: optional bool supports_vision = 14;
-   */
-  supportsVision?: boolean | undefined;
-
-  /**
-   * It streams.
-   *
-   * @generated from field: optional bool supports_streaming = 15;
-   */
-  supportsStreaming?: boolean | undefined;
-
-  /**
-   * List price. Unset: not known.
-   *
-   * @generated from field: optional genai_spine.v1.ModelPricing pricing = 16;
-   */
-  pricing?: ModelPricing | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.Model.
- * Use `create(ModelSchema)` to create a new message.
- */
-export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_completion_service, 38);
-
-/**
- * Who speaks in a message.
- *
- * @generated from enum genai_spine.v1.Role
- */
-export enum Role {
-  /**
-   * Not set; a message needs a role.
-   *
-   * @generated from enum value: ROLE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * Instructions that stand above the conversation.
-   *
-   * @generated from enum value: ROLE_SYSTEM = 1;
-   */
-  SYSTEM = 1,
-
-  /**
-   * The newer name of system; the two are equal here.
-   *
-   * @generated from enum value: ROLE_DEVELOPER = 2;
-   */
-  DEVELOPER = 2,
-
-  /**
-   * The person or program that asks.
-   *
-   * @generated from enum value: ROLE_USER = 3;
-   */
-  USER = 3,
-
-  /**
-   * The model.
-   *
-   * @generated from enum value: ROLE_ASSISTANT = 4;
-   */
-  ASSISTANT = 4,
-
-  /**
-   * The result of a tool call; needs tool_call_id.
-   *
-   * @generated from enum value: ROLE_TOOL = 5;
-   */
-  TOOL = 5,
-
-  /**
-   * The result of a function call in the style before tools; needs name.
-   *
-   * @generated from enum value: ROLE_FUNCTION = 6;
-   */
-  FUNCTION = 6,
-}
-
-/**
- * Describes the enum genai_spine.v1.Role.
- */
-export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 0);
+  messageDesc(file_genai_spine_v1_completion_service, 18);
 
 /**
  * Why a choice ended. Every provider's own reason is mapped to one of these.
@@ -2346,55 +1238,7 @@ export enum FinishReason {
  * Describes the enum genai_spine.v1.FinishReason.
  */
 export const FinishReasonSchema: GenEnum<FinishReason> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 1);
-
-/**
- * Where a number of tokens comes from.
- *
- * @generated from enum genai_spine.v1.Provenance
- */
-export enum Provenance {
-  /**
-   * Not set.
-   *
-   * @generated from enum value: PROVENANCE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * The provider reported it.
-   *
-   * @generated from enum value: PROVENANCE_PROVIDER_REPORTED = 1;
-   */
-  PROVIDER_REPORTED = 1,
-
-  /**
-   * The stream was cut; counted from what had arrived.
-   *
-   * @generated from enum value: PROVENANCE_PARTIAL_STREAM = 2;
-   */
-  PARTIAL_STREAM = 2,
-
-  /**
-   * Computed here; never booked as a bill silently.
-   *
-   * @generated from enum value: PROVENANCE_ESTIMATED = 3;
-   */
-  ESTIMATED = 3,
-
-  /**
-   * Nobody knows.
-   *
-   * @generated from enum value: PROVENANCE_UNKNOWN = 4;
-   */
-  UNKNOWN = 4,
-}
-
-/**
- * Describes the enum genai_spine.v1.Provenance.
- */
-export const ProvenanceSchema: GenEnum<Provenance> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 2);
+  enumDesc(file_genai_spine_v1_completion_service, 0);
 
 /**
  * How hard a reasoning model thinks.
@@ -2456,124 +1300,7 @@ export enum ReasoningEffort {
  * Describes the enum genai_spine.v1.ReasoningEffort.
  */
 export const ReasoningEffortSchema: GenEnum<ReasoningEffort> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 3);
-
-/**
- * In which order the candidates of a request are tried.
- *
- * @generated from enum genai_spine.v1.RoutingStrategy
- */
-export enum RoutingStrategy {
-  /**
-   * Not set: the strategy of the alias, otherwise ORDER.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * As they are listed.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_ORDER = 1;
-   */
-  ORDER = 1,
-
-  /**
-   * Drawn by their weights; the rest follows by the same draw.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_WEIGHTED = 2;
-   */
-  WEIGHTED = 2,
-
-  /**
-   * Cheapest first, by the price book and the size of the request; unknown prices last.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_COST_OPTIMIZED = 3;
-   */
-  COST_OPTIMIZED = 3,
-
-  /**
-   * Best quality tier first.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_QUALITY = 4;
-   */
-  QUALITY = 4,
-
-  /**
-   * Fastest first, by the time to the first token that this server has measured.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_SPEED = 5;
-   */
-  SPEED = 5,
-
-  /**
-   * Those that run on the operator's own machines first.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_LOCAL_FIRST = 6;
-   */
-  LOCAL_FIRST = 6,
-
-  /**
-   * Each in turn.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_ROUND_ROBIN = 7;
-   */
-  ROUND_ROBIN = 7,
-
-  /**
-   * Cost, speed and quality weighed alike.
-   *
-   * @generated from enum value: ROUTING_STRATEGY_BALANCED = 8;
-   */
-  BALANCED = 8,
-}
-
-/**
- * Describes the enum genai_spine.v1.RoutingStrategy.
- */
-export const RoutingStrategySchema: GenEnum<RoutingStrategy> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 4);
-
-/**
- * How good a model is, as the operator or the registry ranks it.
- *
- * @generated from enum genai_spine.v1.QualityTier
- */
-export enum QualityTier {
-  /**
-   * Not ranked.
-   *
-   * @generated from enum value: QUALITY_TIER_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * Small and cheap.
-   *
-   * @generated from enum value: QUALITY_TIER_ECONOMY = 1;
-   */
-  ECONOMY = 1,
-
-  /**
-   * The usual.
-   *
-   * @generated from enum value: QUALITY_TIER_STANDARD = 2;
-   */
-  STANDARD = 2,
-
-  /**
-   * The best that there is.
-   *
-   * @generated from enum value: QUALITY_TIER_PREMIUM = 3;
-   */
-  PREMIUM = 3,
-}
-
-/**
- * Describes the enum genai_spine.v1.QualityTier.
- */
-export const QualityTierSchema: GenEnum<QualityTier> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 5);
+  enumDesc(file_genai_spine_v1_completion_service, 1);
 
 /**
  * What becomes of the provider's call when the caller goes away before the end.
@@ -2614,7 +1341,7 @@ export enum DisconnectPolicy {
  * Describes the enum genai_spine.v1.DisconnectPolicy.
  */
 export const DisconnectPolicySchema: GenEnum<DisconnectPolicy> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 6);
+  enumDesc(file_genai_spine_v1_completion_service, 2);
 
 /**
  * What is left out of a conversation that does not fit the model's context.
@@ -2649,82 +1376,7 @@ export enum Truncation {
  * Describes the enum genai_spine.v1.Truncation.
  */
 export const TruncationSchema: GenEnum<Truncation> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 7);
-
-/**
- * How long the provider keeps the beginning of a prompt that ends with the marked message.
- *
- * @generated from enum genai_spine.v1.PromptCache
- */
-export enum PromptCache {
-  /**
-   * Not marked: what the provider does by itself.
-   *
-   * @generated from enum value: PROMPT_CACHE_UNSPECIFIED = 0;
-   */
-  PROMPT_CACHE_UNSPECIFIED = 0,
-
-  /**
-   * Five minutes.
-   *
-   * @generated from enum value: PROMPT_CACHE_5M = 1;
-   */
-  PROMPT_CACHE_5M = 1,
-
-  /**
-   * One hour.
-   *
-   * @generated from enum value: PROMPT_CACHE_1H = 2;
-   */
-  PROMPT_CACHE_1H = 2,
-}
-
-/**
- * Describes the enum genai_spine.v1.PromptCache.
- */
-export const PromptCacheSchema: GenEnum<PromptCache> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 8);
-
-/**
- * How closely the model looks at an image.
- *
- * @generated from enum genai_spine.v1.ImageDetail
- */
-export enum ImageDetail {
-  /**
-   * Not set: the provider decides.
-   *
-   * @generated from enum value: IMAGE_DETAIL_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * The provider decides.
-   *
-   * @generated from enum value: IMAGE_DETAIL_AUTO = 1;
-   */
-  AUTO = 1,
-
-  /**
-   * Small and cheap.
-   *
-   * @generated from enum value: IMAGE_DETAIL_LOW = 2;
-   */
-  LOW = 2,
-
-  /**
-   * Large and exact.
-   *
-   * @generated from enum value: IMAGE_DETAIL_HIGH = 3;
-   */
-  HIGH = 3,
-}
-
-/**
- * Describes the enum genai_spine.v1.ImageDetail.
- */
-export const ImageDetailSchema: GenEnum<ImageDetail> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 9);
+  enumDesc(file_genai_spine_v1_completion_service, 3);
 
 /**
  * Where an answer comes from.
@@ -2772,7 +1424,7 @@ export enum CacheStatus {
  * Describes the enum genai_spine.v1.CacheStatus.
  */
 export const CacheStatusSchema: GenEnum<CacheStatus> = /*@__PURE__*/
-  enumDesc(file_genai_spine_v1_completion_service, 10);
+  enumDesc(file_genai_spine_v1_completion_service, 4);
 
 /**
  * CompletionService turns messages or text into generated text, embeddings and token counts.
@@ -2818,28 +1470,6 @@ export const CompletionService: GenService<{
     methodKind: "unary";
     input: typeof CreateEmbeddingsRequestSchema;
     output: typeof CreateEmbeddingsResponseSchema;
-  },
-  /**
-   * ListModels lists the models of every configured provider, sorted by id. A provider that does
-   * not answer is named in unreachable_providers, and the others are listed all the same.
-   * Errors: VALIDATION_ERROR (unknown provider, bad page token).
-   *
-   * @generated from rpc genai_spine.v1.CompletionService.ListModels
-   */
-  listModels: {
-    methodKind: "unary";
-    input: typeof ListModelsRequestSchema;
-    output: typeof ListModelsResponseSchema;
-  },
-  /**
-   * GetModel returns one model. Errors: MODEL_NOT_FOUND.
-   *
-   * @generated from rpc genai_spine.v1.CompletionService.GetModel
-   */
-  getModel: {
-    methodKind: "unary";
-    input: typeof GetModelRequestSchema;
-    output: typeof ModelSchema;
   },
   /**
    * GetCompletion returns an answer that was stored because its request said

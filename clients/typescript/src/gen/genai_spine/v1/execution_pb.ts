@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Cost, Usage } from "./completion_service_pb.js";
-import { file_genai_spine_v1_completion_service } from "./completion_service_pb.js";
+import type { Cost, UnitUsage, Usage } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrYICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckIHCgVfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbiJBCglVbml0VXNhZ2USEAoIYXVkaW9fbXMYASABKA0SEgoKY2hhcmFjdGVycxgCIAEoDRIOCgZpbWFnZXMYAyABKA0qwgEKDkV4ZWN1dGlvblN0YXRlEh8KG0VYRUNVVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0VYRUNVVElPTl9TVEFURV9QRU5ESU5HEAESHQoZRVhFQ1VUSU9OX1NUQVRFX1NVQ0NFRURFRBACEhoKFkVYRUNVVElPTl9TVEFURV9GQUlMRUQQAxIdChlFWEVDVVRJT05fU1RBVEVfQ0FOQ0VMTEVEEAQSGAoURVhFQ1VUSU9OX1NUQVRFX0xPU1QQBWIGcHJvdG8z", [file_genai_spine_v1_completion_service, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrYICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckIHCgVfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbirCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFYgZwcm90bzM", [file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -254,41 +254,6 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
  */
 export const ExecutionSchema: GenMessage<Execution> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_execution, 0);
-
-/**
- * UnitUsage is what a call consumed besides tokens.
- *
- * @generated from message genai_spine.v1.UnitUsage
- */
-export type UnitUsage = Message<"genai_spine.v1.UnitUsage"> & {
-  /**
-   * Milliseconds of sound, heard or made.
-   *
-   * @generated from field: uint32 audio_ms = 1;
-   */
-  audioMs: number;
-
-  /**
-   * Characters of text that was spoken.
-   *
-   * @generated from field: uint32 characters = 2;
-   */
-  characters: number;
-
-  /**
-   * Images that were made.
-   *
-   * @generated from field: uint32 images = 3;
-   */
-  images: number;
-};
-
-/**
- * Describes the message genai_spine.v1.UnitUsage.
- * Use `create(UnitUsageSchema)` to create a new message.
- */
-export const UnitUsageSchema: GenMessage<UnitUsage> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_execution, 1);
 
 /**
  * How far a provider call has come.

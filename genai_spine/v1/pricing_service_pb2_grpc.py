@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from genai_spine.v1 import usage_service_pb2 as genai__spine_dot_v1_dot_usage__service__pb2
+from genai_spine.v1 import pricing_service_pb2 as genai__spine_dot_v1_dot_pricing__service__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -19,15 +19,15 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in genai_spine/v1/usage_service_pb2_grpc.py depends on'
+        + ' but the generated code in genai_spine/v1/pricing_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class UsageServiceStub:
-    """UsageService answers what models cost. Prices are versioned data, never constants.
+class PricingServiceStub:
+    """PricingService answers what models cost. Prices are versioned data, never constants.
     """
 
     def __init__(self, channel):
@@ -37,29 +37,29 @@ class UsageServiceStub:
             channel: A grpc.Channel.
         """
         self.ListPrices = channel.unary_unary(
-                '/genai_spine.v1.UsageService/ListPrices',
-                request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.FromString,
+                '/genai_spine.v1.PricingService/ListPrices',
+                request_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesResponse.FromString,
                 _registered_method=True)
         self.ListPricesArray = channel.unary_unary(
-                '/genai_spine.v1.UsageService/ListPricesArray',
-                request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.SerializeToString,
+                '/genai_spine.v1.PricingService/ListPricesArray',
+                request_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesArrayRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.GetPrice = channel.unary_unary(
-                '/genai_spine.v1.UsageService/GetPrice',
-                request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.GetPriceRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ModelPrice.FromString,
+                '/genai_spine.v1.PricingService/GetPrice',
+                request_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.GetPriceRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.ModelPrice.FromString,
                 _registered_method=True)
         self.EstimateCost = channel.unary_unary(
-                '/genai_spine.v1.UsageService/EstimateCost',
-                request_serializer=genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostResponse.FromString,
+                '/genai_spine.v1.PricingService/EstimateCost',
+                request_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostResponse.FromString,
                 _registered_method=True)
 
 
-class UsageServiceServicer:
-    """UsageService answers what models cost. Prices are versioned data, never constants.
+class PricingServiceServicer:
+    """PricingService answers what models cost. Prices are versioned data, never constants.
     """
 
     def ListPrices(self, request, context):
@@ -95,38 +95,38 @@ class UsageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_UsageServiceServicer_to_server(servicer, server):
+def add_PricingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ListPrices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPrices,
-                    request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.SerializeToString,
+                    request_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesResponse.SerializeToString,
             ),
             'ListPricesArray': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPricesArray,
-                    request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.FromString,
+                    request_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesArrayRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetPrice': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPrice,
-                    request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.GetPriceRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_usage__service__pb2.ModelPrice.SerializeToString,
+                    request_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.GetPriceRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.ModelPrice.SerializeToString,
             ),
             'EstimateCost': grpc.unary_unary_rpc_method_handler(
                     servicer.EstimateCost,
-                    request_deserializer=genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostResponse.SerializeToString,
+                    request_deserializer=genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'genai_spine.v1.UsageService', rpc_method_handlers)
+            'genai_spine.v1.PricingService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('genai_spine.v1.UsageService', rpc_method_handlers)
+    server.add_registered_method_handlers('genai_spine.v1.PricingService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class UsageService:
-    """UsageService answers what models cost. Prices are versioned data, never constants.
+class PricingService:
+    """PricingService answers what models cost. Prices are versioned data, never constants.
     """
 
     @staticmethod
@@ -143,9 +143,9 @@ class UsageService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/genai_spine.v1.UsageService/ListPrices',
-            genai__spine_dot_v1_dot_usage__service__pb2.ListPricesRequest.SerializeToString,
-            genai__spine_dot_v1_dot_usage__service__pb2.ListPricesResponse.FromString,
+            '/genai_spine.v1.PricingService/ListPrices',
+            genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesRequest.SerializeToString,
+            genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -170,8 +170,8 @@ class UsageService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/genai_spine.v1.UsageService/ListPricesArray',
-            genai__spine_dot_v1_dot_usage__service__pb2.ListPricesArrayRequest.SerializeToString,
+            '/genai_spine.v1.PricingService/ListPricesArray',
+            genai__spine_dot_v1_dot_pricing__service__pb2.ListPricesArrayRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
@@ -197,9 +197,9 @@ class UsageService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/genai_spine.v1.UsageService/GetPrice',
-            genai__spine_dot_v1_dot_usage__service__pb2.GetPriceRequest.SerializeToString,
-            genai__spine_dot_v1_dot_usage__service__pb2.ModelPrice.FromString,
+            '/genai_spine.v1.PricingService/GetPrice',
+            genai__spine_dot_v1_dot_pricing__service__pb2.GetPriceRequest.SerializeToString,
+            genai__spine_dot_v1_dot_pricing__service__pb2.ModelPrice.FromString,
             options,
             channel_credentials,
             insecure,
@@ -224,9 +224,9 @@ class UsageService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/genai_spine.v1.UsageService/EstimateCost',
-            genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostRequest.SerializeToString,
-            genai__spine_dot_v1_dot_usage__service__pb2.EstimateCostResponse.FromString,
+            '/genai_spine.v1.PricingService/EstimateCost',
+            genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostRequest.SerializeToString,
+            genai__spine_dot_v1_dot_pricing__service__pb2.EstimateCostResponse.FromString,
             options,
             channel_credentials,
             insecure,

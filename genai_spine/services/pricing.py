@@ -1,13 +1,13 @@
-"""What models cost."""
+"""PricingService: prices of models and estimates of calls."""
 
 from google.api import httpbody_pb2
 
 from genai_spine.call import Call
 from genai_spine.catalog.prices import PriceList
-from genai_spine.v1 import usage_service_pb2 as pb
+from genai_spine.v1 import pricing_service_pb2 as pb
 
 
-class UsageService:
+class PricingService:
     def __init__(self, prices: PriceList) -> None:
         self.prices = prices
 

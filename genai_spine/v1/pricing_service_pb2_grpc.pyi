@@ -4,7 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from genai_spine.v1 import usage_service_pb2 as _usage_service_pb2
+from genai_spine.v1 import pricing_service_pb2 as _pricing_service_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -27,61 +27,61 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class UsageServiceStub:
-    """UsageService answers what models cost. Prices are versioned data, never constants."""
+class PricingServiceStub:
+    """PricingService answers what models cost. Prices are versioned data, never constants."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
-    ListPrices: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesRequest, _usage_service_pb2.ListPricesResponse]
+    def __new__(cls, channel: _aio.Channel) -> PricingServiceAsyncStub: ...
+    ListPrices: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesRequest, _pricing_service_pb2.ListPricesResponse]
     """ListPrices lists every model of the price book that has a price, sorted by model.
     Errors: VALIDATION_ERROR (page token).
     """
-    ListPricesArray: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]
+    ListPricesArray: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]
     """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
     clients. Errors: none.
     """
-    GetPrice: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetPriceRequest, _usage_service_pb2.ModelPrice]
+    GetPrice: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.GetPriceRequest, _pricing_service_pb2.ModelPrice]
     """GetPrice returns the price of one model; an undated family name leads to its newest dated row.
     Errors: PRICE_NOT_FOUND.
     """
-    EstimateCost: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateCostRequest, _usage_service_pb2.EstimateCostResponse]
+    EstimateCost: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
     price_known false. Errors: UNPROCESSABLE_ENTITY.
     """
 
 @_typing.type_check_only
-class UsageServiceAsyncStub(UsageServiceStub):
-    """UsageService answers what models cost. Prices are versioned data, never constants."""
+class PricingServiceAsyncStub(PricingServiceStub):
+    """PricingService answers what models cost. Prices are versioned data, never constants."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ListPrices: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesRequest, _usage_service_pb2.ListPricesResponse]  # type: ignore[assignment]
+    ListPrices: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesRequest, _pricing_service_pb2.ListPricesResponse]  # type: ignore[assignment]
     """ListPrices lists every model of the price book that has a price, sorted by model.
     Errors: VALIDATION_ERROR (page token).
     """
-    ListPricesArray: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    ListPricesArray: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
     clients. Errors: none.
     """
-    GetPrice: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetPriceRequest, _usage_service_pb2.ModelPrice]  # type: ignore[assignment]
+    GetPrice: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.GetPriceRequest, _pricing_service_pb2.ModelPrice]  # type: ignore[assignment]
     """GetPrice returns the price of one model; an undated family name leads to its newest dated row.
     Errors: PRICE_NOT_FOUND.
     """
-    EstimateCost: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateCostRequest, _usage_service_pb2.EstimateCostResponse]  # type: ignore[assignment]
+    EstimateCost: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]  # type: ignore[assignment]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
     price_known false. Errors: UNPROCESSABLE_ENTITY.
     """
 
-class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """UsageService answers what models cost. Prices are versioned data, never constants."""
+class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
+    """PricingService answers what models cost. Prices are versioned data, never constants."""
 
     @_abc_1.abstractmethod
     def ListPrices(
         self,
-        request: _usage_service_pb2.ListPricesRequest,
+        request: _pricing_service_pb2.ListPricesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_usage_service_pb2.ListPricesResponse, _abc.Awaitable[_usage_service_pb2.ListPricesResponse]]:
+    ) -> _typing.Union[_pricing_service_pb2.ListPricesResponse, _abc.Awaitable[_pricing_service_pb2.ListPricesResponse]]:
         """ListPrices lists every model of the price book that has a price, sorted by model.
         Errors: VALIDATION_ERROR (page token).
         """
@@ -89,7 +89,7 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListPricesArray(
         self,
-        request: _usage_service_pb2.ListPricesArrayRequest,
+        request: _pricing_service_pb2.ListPricesArrayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
@@ -99,9 +99,9 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetPrice(
         self,
-        request: _usage_service_pb2.GetPriceRequest,
+        request: _pricing_service_pb2.GetPriceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_usage_service_pb2.ModelPrice, _abc.Awaitable[_usage_service_pb2.ModelPrice]]:
+    ) -> _typing.Union[_pricing_service_pb2.ModelPrice, _abc.Awaitable[_pricing_service_pb2.ModelPrice]]:
         """GetPrice returns the price of one model; an undated family name leads to its newest dated row.
         Errors: PRICE_NOT_FOUND.
         """
@@ -109,11 +109,11 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def EstimateCost(
         self,
-        request: _usage_service_pb2.EstimateCostRequest,
+        request: _pricing_service_pb2.EstimateCostRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_usage_service_pb2.EstimateCostResponse, _abc.Awaitable[_usage_service_pb2.EstimateCostResponse]]:
+    ) -> _typing.Union[_pricing_service_pb2.EstimateCostResponse, _abc.Awaitable[_pricing_service_pb2.EstimateCostResponse]]:
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
         price_known false. Errors: UNPROCESSABLE_ENTITY.
         """
 
-def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_PricingServiceServicer_to_server(servicer: PricingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
