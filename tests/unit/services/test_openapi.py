@@ -38,6 +38,7 @@ from genai_spine.v1 import (
     health_service_pb2,
     media_service_pb2,
     message_pb2,
+    model_service_pb2,
     openai_service_pb2,
     pricing_service_pb2,
     prompt_service_pb2,
@@ -55,7 +56,7 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 SERVICES = [
     service
     for file in (
-        *(pb, document_service_pb2, health_service_pb2, openai_service_pb2),
+        *(pb, document_service_pb2, health_service_pb2, model_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
         *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
