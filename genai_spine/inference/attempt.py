@@ -81,7 +81,7 @@ class Attempt:
         self._said = counts.Said()
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
-            caller=order.call.caller,
+            caller=order.call.user_agent,
             operation=order.operation,
             provider=turn.provider.name,
             model=turn.route.model,
@@ -90,8 +90,8 @@ class Attempt:
             streamed=order.streamed,
             user=request.user if request.HasField("user") else None,
         )
-        if order.call.purpose is not None:
-            self.execution.MergeFrom(order.call.purpose)
+        if order.call.attribution is not None:
+            self.execution.MergeFrom(order.call.attribution)
         ledger.begin(self.execution)
 
     def answer_id(self, prefix: str) -> str:
