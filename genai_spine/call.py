@@ -1,6 +1,6 @@
-"""One request as it stands behind the door: who calls, by when, and under which id.
+"""Call: one request inside the service, with its caller, deadline, ids and lane.
 
-A service gets a Call in place of a grpc context, so nothing behind the door sees a grpc type.
+A service gets a Call in place of a grpc context, so nothing behind the interceptor sees a grpc type.
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
@@ -15,12 +15,20 @@ from genai_spine.v1.execution_pb2 import Execution
 
 
 def request_id() -> str:
-    """A UUID of version 4. Not for secrets: it comes from a fast generator, without a system call."""
+    """A random UUID of version 4, as text. Not for secrets: it comes from a fast generator, without a system
+    call.
+    """
     return str(UUID(int=getrandbits(128), version=4))
 
 
 @dataclass(slots=True)
 class Call:
+    """Context of one request: identity, deadline, attribution, and the headers of its answer.
+
+    A request that makes several provider calls passes copies on (`dataclasses.replace`), which share
+    `headers` and the counter of attempts. Times are seconds on `time.monotonic()`.
+    """
+
     request_id: str = field(default_factory=request_id)
     method: str = ""  # full gRPC method, "/genai_spine.v1.CompletionService/CreateCompletion"
     path: str | None = None  # path of the REST request; None for a gRPC client
@@ -50,4 +58,5 @@ class Call:
 
     @property
     def latency_ms(self) -> int:
+        """Milliseconds since the request arrived."""
         return int((monotonic() - self.started) * 1000)

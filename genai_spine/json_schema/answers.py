@@ -1,7 +1,10 @@
-"""Answers in JSON: asked for, read out of what models write around them, checked, and once repaired.
+"""JSON answers: asked for, read out of what models write around them, validated, and repaired once.
 
 A provider's own structured output is a help, not a proof: every answer is checked against the caller's
 schema, and one that does not fit is a SchemaMismatch, never passed on in silence.
+
+Models put JSON into code fences, prose and thinking tags, so the reader takes the first complete value that
+is valid, and names the problem of the longest one when none is.
 """
 
 import json
@@ -32,7 +35,9 @@ Request = pb.CreateCompletionRequest
 
 
 def wants_json(request: Request) -> bool:
-    """The answer has to be read and checked."""
+    """Whether the answer must be read and validated: a JSON object, or a schema that is not marked
+    `unchecked`.
+    """
     form = request.response_format
     if form.HasField("json_schema"):
         return not form.json_schema.unchecked
@@ -40,13 +45,16 @@ def wants_json(request: Request) -> bool:
 
 
 def check(request: Request) -> None:
-    """Raises InvalidFields when the schema is none, before anything is spent on it."""
+    """Validates the request's schema before anything is spent on it. Raises InvalidFields."""
     if request.response_format.HasField("json_schema"):
         answer_schema(request.response_format.json_schema.schema_json)
 
 
 def repair_request(request: Request, answer_text: str, problem: str) -> Request:
-    """The conversation with the bad answer and what is wrong with it, for one more try at one choice."""
+    """Request for one more try: the conversation, the bad answer, and what is wrong with it.
+
+    A prompt becomes a user message, and one choice is asked for however many the first request had.
+    """
     again = Request()
     again.CopyFrom(request)
     again.ClearField("choice_count")
@@ -62,7 +70,9 @@ def repair_request(request: Request, answer_text: str, problem: str) -> Request:
 
 
 def can_be_repaired(request: Request, error: SchemaMismatch) -> bool:
-    """Another try can help: the answer was not cut by a limit that would cut the next one as well."""
+    """Whether another try can help: the answer was not cut by a limit that would cut the next one as well,
+    and the request has words to which the problem can be added.
+    """
     as_tokens = request.prompt.WhichOneof("prompt") == "tokens"
     return not as_tokens and error.metadata["problem"] != CUT_BY_LIMIT
 
@@ -83,9 +93,10 @@ def complete_choice(choice: pb.Choice, request: Request, rules: SchemaRules | No
 def parsed(
     text: str, request: Request, rules: SchemaRules | None, finish_reason: int = pb.FINISH_REASON_STOP
 ) -> str:
-    """The JSON of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
+    """JSON text of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
 
-    Raises SchemaMismatch. finish_reason: of the answer, a pb.FinishReason.
+    Raises SchemaMismatch with the JSON path and the problem. finish_reason: of the answer, a pb.FinishReason;
+    LENGTH tells an answer that max_tokens cut from one that the model broke off.
     """
     worst: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
@@ -105,15 +116,18 @@ def parsed(
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
-    """A complete JSON value within a text."""
+    """Complete JSON value found in a text, with the text that it was read from."""
 
     text: str
     value: Any
 
 
 def json_values(text: str) -> Iterator[JsonValue]:
-    """Complete JSON values of an answer, those in code fences first. Raises ValueError when JSON begins
-    that is cut or broken, or when there is none."""
+    """Complete JSON values of an answer, those in code fences first.
+
+    Raises ValueError when JSON begins that is cut or broken, or when there is none. A leading
+    `<think>...</think>` is left out: some servers do not tell it apart from the answer.
+    """
     text = text.lstrip("\ufeff \t\r\n").rstrip()
     if text.startswith(THINKING):  # of models whose server does not tell it apart
         text = text.partition("</think>")[2].strip()
@@ -129,6 +143,7 @@ def json_values(text: str) -> Iterator[JsonValue]:
 
 
 def _fenced(text: str) -> Iterator[str]:
+    """Contents of Markdown code fences, without the language's name."""
     sections = text.split("```")
     for content in sections[1:-1:2]:
         name, newline, rest = content.partition("\n")
@@ -136,7 +151,9 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _within(text: str) -> Iterator[JsonValue]:
-    """Objects and lists in prose. Nothing is looked for inside of one that is broken."""
+    """Objects and lists in prose, at most MAX_STARTS of them. Nothing is looked for inside of one that is
+    broken. Raises ValueError at the end, because what came before did not fit.
+    """
     at, broken = 0, ""
     for _ in range(MAX_STARTS):
         start = START.search(text, at)
@@ -158,7 +175,7 @@ def _within(text: str) -> Iterator[JsonValue]:
 
 
 def _end(text: str, start: int) -> int:
-    """Where the brackets that open at the start are closed again, or the end of the text."""
+    """Position where the brackets that open at the start are closed again, or the end of the text."""
     level = 0
     for token in BRACKET.finditer(text, start):
         if token[0][0] != '"':
@@ -169,6 +186,7 @@ def _end(text: str, start: int) -> int:
 
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the JSON error is only that the text ended: in a string, a literal, a number or an escape."""
     rest = text[error.pos :]
     if not rest or error.msg.startswith("Unterminated string"):
         return True
@@ -179,7 +197,7 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
 def _judged(
     candidate: JsonValue, form: pb.ResponseFormat, rules: SchemaRules | None
 ) -> tuple[str, Problem | None]:
-    """The JSON in the caller's shape, and what is wrong with it."""
+    """JSON text in the caller's shape, and the problem with it, None when it is valid."""
     if not form.HasField("json_schema"):
         return candidate.text, None if isinstance(candidate.value, dict) else ("$", "must be a JSON object")
     schema_json = form.json_schema.schema_json
@@ -193,20 +211,21 @@ def _judged(
 
 
 class StreamedAnswer:
-    """A streamed answer as it comes, for the check at its end."""
+    """Streamed answer while it arrives, collected for the validation at its end."""
 
     def __init__(self, request: Request, rules: SchemaRules | None) -> None:
-        """As for complete_choice()."""
+        """Takes what complete_choice() takes: the caller's request, and the provider's schema rules."""
         self._request = request
         self._rules = rules
         self._whole = ChunkBuilder()
 
     def add(self, chunk: pb.CompletionChunk) -> None:
+        """Collects the deltas of a chunk; the chunk stays as it is."""
         for delta in chunk.choices:
             self._whole.choice(delta.index).add(delta)
 
     def checked(self) -> list[pb.ChoiceDelta]:
-        """A delta with parsed_json for each choice that has one. Raises SchemaMismatch."""
+        """Deltas with parsed_json, one for each choice that has JSON. Raises SchemaMismatch."""
         deltas = []
         for choice in completion(self._whole.build()).choices:
             complete_choice(choice, self._request, self._rules)

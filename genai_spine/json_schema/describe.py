@@ -1,4 +1,7 @@
-"""A JSON Schema said in words, for providers that take none."""
+"""JSON Schema as an instruction in words, for providers that take no schema.
+
+The answer is validated all the same (`answers`); this only makes a valid one likely.
+"""
 
 from collections.abc import Container
 
@@ -12,7 +15,7 @@ Request = pb.CreateCompletionRequest
 
 
 def in_words(schema: pb.JsonSchema) -> str:
-    """The instruction for a model that is told the schema as text."""
+    """Instruction for a model that gets the schema as text: its name, its description, and the JSON itself."""
     about = f" It is for: {schema.description}" if schema.description else ""
     return (
         "Answer with one JSON value and nothing else: no words before or after it, no code fence. "
@@ -21,10 +24,10 @@ def in_words(schema: pb.JsonSchema) -> str:
 
 
 def with_instruction(request: Request, options: Container[str]) -> Request:
-    """A copy that says the schema in the system message. options: the provider's.
+    """Copy of the request with the schema in the system message. options: the provider's.
 
-    Where the provider can be held to a JSON object, and that is what the schema wants, it still is.
-    Raises UnsupportedOption for a prompt of token ids, which no words can be added to.
+    Where the provider can be held to a JSON object, and that is what the schema wants, it still is. Raises
+    UnsupportedOption for a prompt of token ids, which no words can be added to.
     """
     schema = request.response_format.json_schema
     instructed = Request()

@@ -1,9 +1,9 @@
 """JSON Schema's regular expressions (ECMA-262), searched for in time linear in the length of the text.
 
 They run in Rust's `regex` crate, which comes with pydantic and never backtracks: the time of a search is
-bounded by the size of the pattern times that of the text, and the size is limited
-(https://docs.rs/regex, 2026-11-28). In exchange it knows no look-around and no back-references. Look-aheads
-at the very start, `^(?!...)...`, are searched for as patterns of their own; all others are refused.
+bounded by the size of the pattern times that of the text, and the size is limited (https://docs.rs/regex,
+2026-11-28). In exchange it knows no look-around and no back-references. Look-aheads at the very start,
+`^(?!...)...`, are searched for as patterns of their own; all others are refused.
 """
 
 import re
@@ -21,7 +21,9 @@ LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 
 class Pattern:
-    """One pattern; raises ValueError, with what is wrong, when it cannot be searched for."""
+    """Compiled pattern. Raises ValueError, with what is wrong, when it cannot be searched for: a pattern that
+    is too long, has look-arounds elsewhere, or is no regular expression.
+    """
 
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_CHARS:
@@ -31,11 +33,13 @@ class Pattern:
         ]
 
     def found_in(self, text: str) -> bool:
+        """Whether the text matches: every subpattern is found, or is not where it must not be."""
         return all(_finds(subpattern, text) == must_match for subpattern, must_match in self.subpatterns)
 
 
 @lru_cache(512)
 def compiled(pattern: str) -> Pattern:
+    """Compiled pattern, kept for the next answer; ECMA-262 syntax. Raises ValueError."""
     return Pattern(pattern)
 
 
@@ -48,7 +52,7 @@ def _finds(validator: SchemaValidator, text: str) -> bool:
 
 
 def _subpatterns(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Patterns and whether each must be found."""
+    """Subpatterns, and whether each must match: one for each leading look-ahead, one for the rest."""
     rest = pattern.removeprefix("^")
     if rest == pattern or not LOOK_AHEAD.match(rest):
         yield pattern, True
@@ -65,7 +69,7 @@ def _subpatterns(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _outside(pattern: str) -> str:
-    """What stands in no group and no class, without escapes."""
+    """Characters outside of groups and classes, without escapes."""
     outside, level, in_class = [], 0, False
     for token in TOKEN.findall(pattern):
         if in_class:
@@ -80,7 +84,7 @@ def _outside(pattern: str) -> str:
 
 
 def _closing(pattern: str) -> int:
-    """Where the group ends that the pattern begins with."""
+    """Position where the group ends that the pattern begins with. Raises ValueError."""
     level, at, in_class = 0, 0, False
     for token in TOKEN.findall(pattern):
         if in_class:
@@ -96,6 +100,7 @@ def _closing(pattern: str) -> int:
 
 
 def _compiled(pattern: str) -> SchemaValidator:
+    """Validator of pydantic's core that searches for one subpattern. Raises ValueError."""
     if LOOK_AROUND.search(re.sub(r"\\.", "", pattern)):
         raise ValueError("has a look-around that is not at its start")
     rust = _rust(pattern)
@@ -107,7 +112,7 @@ def _compiled(pattern: str) -> SchemaValidator:
 
 
 def _rust(pattern: str) -> str:
-    """The pattern in the words of Rust's crate."""
+    """Pattern in the syntax of Rust's crate: classes in ASCII, escapes that it knows."""
     out: list[str] = []
     in_class = False
     for token in TOKEN.findall(pattern):
@@ -126,6 +131,7 @@ def _rust(pattern: str) -> str:
 
 
 def _escape(token: str, in_class: bool) -> str:
+    """Escape sequence in Rust's syntax; in_class: within [...], where some mean another thing."""
     letter = token[1]
     if letter in CLASSES:
         return CLASSES[letter] if in_class else f"[{CLASSES[letter]}]"

@@ -1,8 +1,12 @@
-"""A JSON Schema rewritten to what an upstream accepts; the answer is checked against the original.
+"""JSON Schema rewritten to what an upstream accepts; the answer is validated against the original.
 
-What an upstream refuses is said in the `description` instead, where the model reads it. Objects whose
-names are not known beforehand, which no closed schema can say, become lists of {"key", "value"} entries.
-An answer is turned back by answer_schema.restored().
+Keywords that an upstream refuses are said in the `description` instead, where the model reads them. Objects
+whose names are not known beforehand, which no closed schema can say, become lists of {"key", "value"}
+entries. An answer is turned back by AnswerSchema.restored().
+
+The rules of each upstream are a SchemaRules beside its adapter. In their order, a schema is flattened
+(`flatten`), keywords are translated, objects closed, optional properties made nullable, and the top wrapped
+in an object where the upstream wants one.
 """
 
 from functools import lru_cache
@@ -42,7 +46,7 @@ PLAIN_PATTERN_MISSES = ("(?=", "(?!", "(?<", r"\b", r"\B", *(rf"\{digit}" for di
 
 
 def portable(schema_json: str, rules: SchemaRules, field: str = FIELD) -> str:
-    """The schema as the upstream takes it; key order and numbers are kept.
+    """JSON text of the schema as the upstream takes it; key order and numbers are kept.
 
     Raises InvalidFields for the field when it is no valid schema, or one that cannot be rewritten.
     """
@@ -51,7 +55,7 @@ def portable(schema_json: str, rules: SchemaRules, field: str = FIELD) -> str:
 
 @lru_cache(256)
 def is_wrapped(schema_json: str, rules: SchemaRules) -> bool:
-    """The upstream's answer is an object with the one property WRAPPED, which is the caller's."""
+    """Whether the upstream's answer is an object with the one property WRAPPED, which is the caller's value."""
     if not rules.object_only:
         return False
     writer = _SchemaRewriter(tree(schema_json, FIELD), rules)
@@ -60,7 +64,7 @@ def is_wrapped(schema_json: str, rules: SchemaRules) -> bool:
 
 @lru_cache(256)
 def tree(schema_json: str, field: str = FIELD) -> SchemaTree:
-    """Raises InvalidFields for the field."""
+    """Parsed and checked schema. Raises InvalidFields for the field."""
     return SchemaTree(schema_json, field)
 
 
@@ -71,7 +75,10 @@ def _portable(schema_json: str, rules: SchemaRules, field: str) -> str:
 
 
 class _SchemaRewriter:
-    """Rewrites one schema. A trail is the references that were written out around a schema."""
+    """Rewriter of one schema. A trail is the references that were written out around a schema.
+
+    At most MAX_SCHEMAS schemas are written, since references that are written out can multiply.
+    """
 
     def __init__(self, tree: SchemaTree, rules: SchemaRules) -> None:
         self.tree = tree
@@ -80,6 +87,7 @@ class _SchemaRewriter:
         self.flattener = Flattener(tree, rules)
 
     def whole(self) -> Schema:
+        """Rewritten schema, with its dialect first where the upstream takes `$schema`."""
         dialect = None if "$schema" in self.rules.refused else self.tree.dialect
         return self._whole() if dialect is None else {"$schema": dialect} | self._whole()
 
@@ -97,6 +105,7 @@ class _SchemaRewriter:
             self.tree.refuse((), "is nested too deeply once its references are written out")
 
     def top(self) -> tuple[Schema, frozenset[str]]:
+        """Top schema and its trail; where the upstream takes objects only, no reference stands there."""
         schema, trail = self.flattener.flat(self.tree.root, frozenset())
         named = reference(schema)
         while self.rules.object_only and named is not None and named not in trail:
@@ -105,11 +114,15 @@ class _SchemaRewriter:
         return schema, trail
 
     def is_object(self, schema: Schema) -> bool:
+        """Whether the schema describes an object as it is: no alternatives, and known names."""
         alternatives = {*COMBINED, "not", "if", *REFERENCES} & set(schema)
         kind = schema.get("type", "object" if "properties" in schema else None)
         return kind == "object" and not alternatives and not self._is_map(schema)
 
     def _wrapped(self, schema: Schema, trail: frozenset[str], definitions: Schema) -> Schema:
+        """Object around a schema that is none, its definitions beside it. References to the top point to a
+        definition of it then.
+        """
         inner = self._schema(schema, trail)
         if "#" in references(inner, *definitions.values()):
             places = definitions.setdefault("$defs", {})
@@ -127,7 +140,7 @@ class _SchemaRewriter:
         return {key: self._schema(schema, frozenset()) for key, schema in definitions.items()}
 
     def _schema(self, schema: Any, trail: frozenset[str]) -> Any:
-        """Everything of a schema: itself and what is below."""
+        """Rewritten schema with everything below it. Raises InvalidFields when there are too many."""
         self.written += 1
         if self.written > MAX_SCHEMAS:
             self.tree.refuse((), "is too large once its references are written out")
@@ -142,6 +155,7 @@ class _SchemaRewriter:
         return self._finished(schema, trail)
 
     def _finished(self, schema: Schema, trail: frozenset[str]) -> Schema:
+        """Schema of the keywords that the upstream takes; the others are appended to its description."""
         words: list[str] = []
         out: Schema = {}
         for keyword, value in schema.items():
@@ -173,7 +187,9 @@ class _SchemaRewriter:
         return value
 
     def _translated(self, schema: Schema) -> Schema:
-        """Refused keywords that can be said by another one."""
+        """Schema in which refused keywords are said by others that are not: const by enum, oneOf by anyOf,
+        prefixItems by items.
+        """
         refused = self.rules.refused
         out: Schema = {}
         for keyword, value in schema.items():
@@ -194,13 +210,14 @@ class _SchemaRewriter:
         return out
 
     def _splits(self, schema: Schema) -> bool:
+        """Whether a list of types must become alternatives of one type each."""
         names = schema.get("type")
         if not isinstance(names, list):
             return False
         return not self.rules.type_lists or ("object" in names and self._is_map(schema | {"type": "object"}))
 
     def _is_map(self, schema: Schema) -> bool:
-        """An object whose names are the model's to choose, where a closed object could have none."""
+        """Whether an object's names are the model's to choose, where a closed object could have none."""
         if not self.rules.closed or schema.get("properties"):
             return False
         patterns, further = schema.get("patternProperties"), schema.get("additionalProperties", True)
@@ -211,6 +228,7 @@ class _SchemaRewriter:
         return schema["type"] == "object" and (further is not False or bool(patterns))
 
     def _entries(self, schema: Schema) -> Schema:
+        """Array of {"key", "value"} entries in place of an object with free names."""
         patterns, further = schema.get("patternProperties", {}), schema.get("additionalProperties", True)
         kinds = [*patterns.values(), *([further] if isinstance(further, dict) else [])]
         if not kinds:
@@ -235,6 +253,7 @@ class _SchemaRewriter:
         return out | {"items": entry}
 
     def _is_refused(self, keyword: str, value: Any) -> bool:
+        """Whether the upstream refuses the keyword, or this value of it."""
         rules = self.rules
         if keyword in rules.refused or (keyword == "allOf" and rules.closed):
             return True
@@ -247,6 +266,7 @@ class _SchemaRewriter:
         return rules.closed and keyword in ("patternProperties", "unevaluatedProperties")
 
     def _closed(self, schema: Schema) -> Schema:
+        """Object schema with `additionalProperties: false`, and every property required, as the rules demand."""
         rules = self.rules
         needs_type = "type" not in schema and (rules.closed or rules.object_only)
         out: Schema = {"type": "object"} | schema if needs_type else schema
@@ -267,6 +287,7 @@ class _SchemaRewriter:
         return out
 
     def _nullable(self, schema: Schema) -> Schema:
+        """Schema that also takes null, which stands for a property that is left out."""
         kind = schema.get("type")
         if _takes_null(schema):
             return schema
@@ -275,6 +296,7 @@ class _SchemaRewriter:
         return {"anyOf": [schema, {"type": "null"}]}
 
     def _with_type(self, out: Schema) -> Schema:
+        """Schema with a type: of its values, of its keywords, or any scalar."""
         values = [out["const"]] if "const" in out else out.get("enum")
         implied = next((TYPE_OF[keyword] for keyword in out if keyword in TYPE_OF), None)
         names = (
@@ -296,6 +318,7 @@ class _SchemaRewriter:
 
 
 def _alternatives_by_type(schema: Schema) -> Schema:
+    """Alternatives (anyOf) of one type each, in place of a list of types."""
     rest = {key: value for key, value in schema.items() if key not in (*NOTES, *SILENT, "type")}
     kinds = [
         {"type": "null"} if name == "null" and "enum" not in rest else {"type": name} | rest
@@ -306,6 +329,7 @@ def _alternatives_by_type(schema: Schema) -> Schema:
 
 
 def _takes_null(schema: Schema) -> bool:
+    """Whether null is valid as far as the schema's own keywords tell."""
     if not {"type", "enum", "const", *COMBINED, "not", "if", *REFERENCES} & set(schema):
         return True
     kind = schema.get("type")
@@ -330,7 +354,7 @@ def _words(keyword: str, value: Any) -> str:
 
 
 def _point(schema: Any, to: str) -> None:
-    """Turns every reference to the top into one to another place."""
+    """Turns every reference to the top into one to another place. Changes the schema."""
     if not isinstance(schema, dict):
         return
     for _, inner in children(schema):

@@ -1,6 +1,8 @@
-"""A caller's JSON Schema, read once and checked: valid by its metaschema, of bounded size, self-contained.
+"""JSON Schema tree, read once and checked: valid by its metaschema, of bounded size, self-contained.
 
-What is wrong with it is the caller's to mend: InvalidFields names the field, the place and the problem.
+Problems are the caller's to mend: InvalidFields names the field, the place and the problem. The drafts are
+those of the `jsonschema` package, 4 to 2020-12; without `$schema` it is 2020-12. References lead to places in
+the same schema only, so that nothing is ever fetched.
 """
 
 from collections.abc import Iterator
@@ -46,7 +48,7 @@ Schema = dict[str, Any]
 
 
 def children(schema: Schema) -> Iterator[tuple[Path, Any]]:
-    """The schemas right below, with the keys that lead there."""
+    """Subschemas right below a schema, with the keys that lead to each."""
     for keyword, value in schema.items():
         if keyword in MAPS and isinstance(value, dict):
             for name, inner in value.items():
@@ -60,11 +62,16 @@ def children(schema: Schema) -> Iterator[tuple[Path, Any]]:
 
 
 def reference(schema: Schema) -> str | None:
+    """Reference that the schema names ($ref, $dynamicRef or $recursiveRef); None where it has none."""
     return next((schema[keyword] for keyword in REFERENCES if keyword in schema), None)
 
 
 class SchemaTree:
-    """root: as json_text.parse() returns it, without its $schema, which is the dialect."""
+    """Checked schema. root: as json_text.parse() returns it, without its $schema, which is the dialect.
+
+    Limits: MAX_BYTES of text, MAX_LEVELS of nested schemas, MAX_WEIGHT schemas for one value; a schema within
+    them is validated in bounded time.
+    """
 
     def __init__(self, text: str, field: str) -> None:
         """Raises InvalidFields for the field that the text stands in."""
@@ -89,10 +96,11 @@ class SchemaTree:
             self.refuse((), "is nested too deeply")
 
     def refuse(self, path: Path, problem: str) -> NoReturn:
+        """Raises InvalidFields for the field, with the JSON path of the place."""
         raise InvalidFields([(self.field, f"{json_path(path)}: {problem}")])
 
     def target(self, reference: str) -> Any:
-        """The schema that a reference names. Raises LookupError."""
+        """Schema that a reference names: by JSON pointer, anchor, or the schema's own id. Raises LookupError."""
         url, _, fragment = reference.partition("#")
         if url and url != self._id:
             raise LookupError(reference)
@@ -113,10 +121,11 @@ class SchemaTree:
 
     @cached_property
     def weight(self) -> int:
-        """The most schemas that look at one and the same value."""
+        """Largest number of schemas that look at one and the same value, which is what one value costs."""
         return max(self._weights.values())
 
     def _draft(self) -> Any:
+        """Validator class of the dialect that the schema names."""
         named = self.root.get("$schema")
         if named is None:
             return drafts.Draft202012Validator
@@ -134,7 +143,7 @@ class SchemaTree:
             self.refuse((), "is nested too deeply")
 
     def _check_schemas(self) -> None:
-        """Every schema that can be reached, also through references to odd places."""
+        """Checks every schema that can be reached, also through references to odd places."""
         waiting: list[tuple[Path, Any]] = [((), self.root)]
         known: set[int] = set()
         references: list[tuple[Path, str]] = []
@@ -157,6 +166,7 @@ class SchemaTree:
             self.refuse((), "has both patternProperties and unevaluatedProperties, which is not supported")
 
     def _followed(self, path: Path, named: str) -> tuple[Path, Any]:
+        """Schema that a reference leads to, refused where there is none."""
         try:
             target = self.target(named)
         except (LookupError, TypeError, ValueError):
@@ -189,6 +199,7 @@ class SchemaTree:
             self.refuse(path, f"{pattern[:100]!r} {error}")
 
     def _weigh(self) -> None:
+        """Weighs every schema, so that one that refers to itself for the same value is refused."""
         waiting: list[tuple[Path, Any]] = [((), self.root)]
         while waiting:
             path, schema = waiting.pop()
@@ -197,7 +208,7 @@ class SchemaTree:
                 waiting += [((*path, *step), inner) for step, inner in children(schema)]
 
     def _weight(self, path: Path, schema: Any) -> int:
-        """1, and the weight of every schema that looks at the same value."""
+        """Weight of a schema: 1, and the weight of every schema that looks at the same value."""
         if not isinstance(schema, dict):
             return 1
         known = self._weights.get(id(schema))
@@ -213,6 +224,7 @@ class SchemaTree:
         return weight
 
     def _in_place(self, schema: Schema) -> Iterator[Any]:
+        """Schemas that look at the same value: the reference's target, and combinations."""
         named = reference(schema)
         if named is not None:
             yield self.target(named)
@@ -220,7 +232,7 @@ class SchemaTree:
 
 
 def json_path(path: Path) -> str:
-    """`$.name[2]`, or `$['odd name']`."""
+    """JSON path of a place, as in `$.name[2]` or `$['odd name']`."""
     out = "$"
     for step in path:
         if isinstance(step, int):

@@ -1,9 +1,9 @@
-"""A caller's JSON Schema as the judge of an answer: is it valid, and which nulls are only fillers.
+"""Validator of answers by a caller's JSON Schema: is it valid, and which nulls are only fillers.
 
-The `jsonschema` package judges (Draft 2020-12 unless the schema names another), with its slow keywords
-replaced: patterns run in linear time, uniqueItems and enum are looked up, multipleOf is exact. Every
-keyword that is looked at costs a step, and steps are limited, so an answer is judged in bounded time.
-Nothing is ever fetched: a schema refers only to itself.
+The `jsonschema` package validates (Draft 2020-12 unless the schema names another), with its slow keywords
+replaced: patterns run in linear time, uniqueItems and enum are looked up, multipleOf is exact. Every keyword
+that is looked at costs a step, and steps are limited, so an answer is validated in bounded time. Nothing is
+ever fetched: a schema refers only to itself.
 """
 
 import re
@@ -35,12 +35,12 @@ Problem = tuple[str, str]  # path as in $.name[2], and what is wrong there
 
 
 class TooManySteps(Exception):
-    """The judgement was given up."""
+    """The validation was given up, because it would take longer than MAX_STEPS."""
 
 
 @dataclass(slots=True)
 class _ValidationState:
-    """What one judgement has left, and knows."""
+    """State of one validation: the steps that are left, and looked-up enums."""
 
     tree: SchemaTree
     steps: int = MAX_STEPS
@@ -51,6 +51,7 @@ _state: ContextVar[_ValidationState] = ContextVar("work")
 
 
 def _spend(steps: int) -> None:
+    """Counts steps of the running validation. Raises TooManySteps."""
     work = _state.get()
     work.steps -= steps
     if work.steps < 0:
@@ -58,13 +59,21 @@ def _spend(steps: int) -> None:
 
 
 class AnswerSchema:
+    """Validator of one schema, kept and shared by all answers to it.
+
+    Values are those of json_text.parse(). Both methods run in bounded time, in the order of two seconds at
+    most, and may be called from threads.
+    """
+
     def __init__(self, tree: SchemaTree) -> None:
         self._tree = tree
         # The tree has no $schema: one would lead the package back to its own keywords.
         self._validator = JUDGES[tree.draft](tree.root, registry=Registry(), format_checker=FORMATS)
 
     def problem(self, value: Any) -> Problem | None:
-        """The most telling thing that is wrong with a value that json_text.parse() returned."""
+        """Most telling problem of a value that json_text.parse() returned: JSON path and message, None when
+        the value is valid.
+        """
         _state.set(_ValidationState(self._tree))
         try:
             error = best_match(islice(self._validator.iter_errors(value), MAX_ERRORS))
@@ -75,8 +84,11 @@ class AnswerSchema:
         return None if error is None else (json_path(tuple(error.absolute_path)), _described(error))
 
     def restored(self, value: Any) -> Any:
-        """The value without what json_schema.portable() made the model write: nulls in place of optional
-        properties, lists of entries in place of objects. It is the same object when nothing changes."""
+        """Value without what rewrite.portable() made the model write.
+
+        Nulls in place of optional properties are removed, lists of entries become objects again. The same
+        object is returned when nothing changes.
+        """
         _state.set(_ValidationState(self._tree))
         try:
             return _Restorer(self._validator, self._tree).value(value, [self._validator.schema])
@@ -86,11 +98,14 @@ class AnswerSchema:
 
 @lru_cache(256)
 def answer_schema(schema_json: str) -> AnswerSchema:
-    """Raises InvalidFields for response_format.json_schema.schema_json."""
+    """Validator of the schema, kept for the next answer. Raises InvalidFields for
+    response_format.json_schema.schema_json.
+    """
     return AnswerSchema(rewrite.tree(schema_json))
 
 
 def _described(error: ValidationError) -> str:
+    """Message of a validation error, short enough for a prompt and without Python's notation."""
     excerpt = json_text.write(error.instance)
     excerpt = excerpt if len(excerpt) <= MAX_EXCERPT_CHARS else excerpt[:MAX_EXCERPT_CHARS] + "..."
     if error.validator == "anyOf" and error.context:
@@ -111,13 +126,15 @@ def _below(error: ValidationError) -> str:
 
 
 class _Restorer:
+    """Restorer of one answer: walks the value with the schemas that hold for each part of it."""
+
     def __init__(self, validator: Any, tree: SchemaTree) -> None:
         self._validator = validator
         self._tree = tree
         self._known: dict[tuple[int, ...], Any] = {}  # by the ids of a value and its schemas
 
     def value(self, value: Any, schemas: list[Any]) -> Any:
-        """schemas: all hold for the value."""
+        """Restored value. schemas: all hold for the value."""
         if not isinstance(value, dict | list):
             return value
         known = (id(value), *map(id, schemas))
@@ -141,7 +158,9 @@ class _Restorer:
         return value if unchanged else members
 
     def _holding(self, value: Any, schemas: list[Any]) -> list[Any]:
-        """With those that they refer to or combine; of alternatives, the one that the value is meant for."""
+        """Schemas that hold for the value, with those that they refer to or combine; of alternatives, the one
+        that the value is meant for.
+        """
         waiting = list(schemas)
         holding: dict[int, Any] = {}  # by id: the same schema may be combined more than once
         while waiting:
@@ -159,6 +178,7 @@ class _Restorer:
         return list(holding.values())
 
     def _meant(self, value: Any, branches: list[Any]) -> list[Any]:
+        """First alternative that the restored value fits, as a list; empty when there is none."""
         for branch in branches:
             if self._fits(self.value(value, [branch]), branch):
                 return [branch]
@@ -168,7 +188,7 @@ class _Restorer:
         return bool(self._validator.evolve(schema=schema).is_valid(value))
 
     def _is_filler(self, name: str, schemas: list[Any], named: list[Any]) -> bool:
-        """A null that stands for a property that is left out."""
+        """Whether a null stands for a property that is left out."""
         declared = any(name in schema.get("properties", ()) for schema in schemas)
         needed = any(name in schema.get("required", ()) for schema in schemas)
         return declared and not needed and not all(self._fits(None, schema) for schema in named)
@@ -179,12 +199,15 @@ def _is_same(first: Any, second: Any) -> bool:
 
 
 def _is_entries(value: list[Any]) -> bool:
-    """What json_schema.portable() asks for in place of an object of free names."""
+    """Whether a list is the {"key", "value"} entries that rewrite.portable() asks for in place of an object
+    of free names.
+    """
     names = [entry["key"] for entry in value if isinstance(entry, dict) and entry.keys() == {"key", "value"}]
     return len(names) == len(value) == len({name for name in names if isinstance(name, str)})
 
 
 def _is_map(schema: Any) -> bool:
+    """Whether the schema describes an object whose names are free, and no array."""
     map_keywords = {"additionalProperties", "patternProperties"} & schema.keys()
     kinds = schema.get("type", "object" if map_keywords else ())
     kinds = [kinds] if isinstance(kinds, str) else kinds
@@ -221,7 +244,7 @@ def _finds(pattern: str, text: str) -> bool:
 
 
 def _ref(validator: Any, named: str, value: Any, schema: Any) -> Iterator[ValidationError]:
-    """The package resolves a reference in the time of ten other steps."""
+    """Errors of a reference's target. The package resolves a reference in the time of ten other steps."""
     errors: Iterator[ValidationError] = validator.descend(
         value, _state.get().tree.target(named), resolver=validator._resolver
     )
@@ -278,7 +301,7 @@ def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> Iterat
 
 
 def _exact(number: Any) -> Fraction:
-    """0.3 is a multiple of 0.1, which binary fractions deny."""
+    """Exact fraction of a number: 0.3 is a multiple of 0.1, which binary fractions deny."""
     if not isinstance(number, json_text.Number):
         return Fraction(number)
     exponent = re.search(r"[eE]([+-]?\d+)", number.text)
@@ -289,6 +312,8 @@ def _exact(number: Any) -> Fraction:
 
 
 def _counted(keyword: Any, steps: int) -> Any:
+    """Keyword that costs so many steps before it is looked at."""
+
     def counted(validator: Any, argument: Any, value: Any, schema: Any) -> Any:
         _spend(steps)
         return keyword(validator, argument, value, schema)
@@ -297,7 +322,10 @@ def _counted(keyword: Any, steps: int) -> Any:
 
 
 def _weighed(keyword: Any) -> Any:
-    """unevaluatedProperties and -Items look at every schema that looks at the same value."""
+    """Keyword that costs the schema's weight for each member.
+
+    unevaluatedProperties and -Items look at every schema that looks at the same value.
+    """
 
     def weighed(validator: Any, argument: Any, value: Any, schema: Any) -> Any:
         _spend(_state.get().tree.weight * (1 + len(value) if isinstance(value, dict | list) else 1))
@@ -322,6 +350,7 @@ COSTS = {"$dynamicRef": 10, "$recursiveRef": 10}  # steps; all others cost one
 
 
 def _judge(draft: Any) -> Any:
+    """Validator class of a draft, with our keywords in place of the slow ones, each of which costs steps."""
     keywords = draft.VALIDATORS | {name: own for name, own in OWN.items() if name in draft.VALIDATORS}
     return extend(  # type: ignore[no-untyped-call]
         draft,
@@ -358,7 +387,7 @@ def _is_time(value: object) -> bool:
 
 @FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    """RFC 3339; a leap second is one."""
+    """Whether the text is a date-time of RFC 3339; a leap second is one."""
     if not isinstance(value, str):
         return True
     match = DATE_TIME.fullmatch(value)

@@ -23,6 +23,12 @@ from genai_spine.providers.replay.adapter import Replay
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
+    """Registry row of one provider: its adapter, title, defaults and settings.
+
+    A row is data. What differs in behaviour is a Dialect or an adapter, and `make` builds it from the
+    endpoint that the settings filled in.
+    """
+
     make: Callable[[Endpoint], Provider]
     title: str
     base_url: str | None = None  # None: configured by its URL
@@ -42,6 +48,7 @@ class ProviderRow:
 
 
 def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
+    """Factory of an OpenAI-compatible provider; dialect: keywords of Dialect."""
     return partial(OpenAI, dialect=Dialect(**dialect))  # type: ignore[arg-type]  # keywords of Dialect
 
 
@@ -81,6 +88,7 @@ RESPONSES_ONLY_GPT = re.compile(r"gpt-\d+(\.\d+)?-(pro|codex)\b")
 
 @lru_cache(1024)  # asked several times for each call
 def _responses_only(model: str) -> bool:
+    """Whether OpenAI serves the model by its Responses API alone."""
     return model.startswith(RESPONSES_ONLY) or RESPONSES_ONLY_GPT.match(model) is not None
 
 
@@ -94,6 +102,9 @@ AWS_CREDENTIALS = (
 
 
 def _instruct(model: str) -> bool:
+    """Whether OpenAI serves the model by /v1/completions (https://platform.openai.com/docs/models,
+    2026-11-28).
+    """
     return model.startswith(("gpt-3.5-turbo-instruct", "davinci-", "babbage-"))
 
 

@@ -1,7 +1,7 @@
-"""Anthropic's Messages API.
+"""Anthropic adapter: completions, token counts and models of the Messages API.
 
 Wire facts: https://platform.claude.com/docs/en/api/messages, .../api/errors and .../api/models-list,
-2026-11-28. anthropic_json.py writes the requests, anthropic_events.py reads the answers.
+2026-11-28. `request` writes the requests, `response` reads the answers.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -74,6 +74,12 @@ ERROR_TEXTS: Mapping[str, type[errors.ProviderFailure]] = {
 
 
 class Anthropic(Provider):
+    """Adapter of the Messages API.
+
+    A model's abilities are known by its version (`request.version`), so an option that it would refuse is
+    refused here, before the call. Embeddings, media and batches are not offered.
+    """
+
     OPTIONS = OPTIONS
     SCHEMA = messages_request.SCHEMA
 
@@ -209,14 +215,18 @@ def _write(request: pb.CreateCompletionRequest, *, stream: bool) -> tuple[bytes,
 
 
 def _headers(request: pb.CreateCompletionRequest) -> Headers:
+    """Headers of one request: the beta header, where it names files that were uploaded."""
     return FILES_BETA if messages_request.names_files(request) else {}
 
 
 class _Faulty(Struct):
+    """Body of an error answer: {"type": "error", "error": {...}}."""
+
     error: Fault | None = None
 
 
 def _fault(reply: Reply) -> Fault:
+    """Error of a body; an empty one where the body is none of the API's, as of a proxy."""
     try:
         return FAULTY.decode(reply.body).error or Fault()
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -224,19 +234,27 @@ def _fault(reply: Reply) -> Fault:
 
 
 class _Count(Struct):
+    """Answer of /v1/messages/count_tokens."""
+
     input_tokens: int
 
 
 class _Support(Struct, frozen=True):
+    """Ability of a model, in the list of models."""
+
     supported: bool = False
 
 
 class _Capabilities(Struct, frozen=True):
+    """Abilities of a model that the contract has a place for."""
+
     image_input: _Support = _Support()
     thinking: _Support = _Support()
 
 
 class _Info(Struct):
+    """Model in the list of models; created_at is RFC 3339, max_input_tokens the context window."""
+
     id: str
     display_name: str | None = None
     created_at: datetime | None = None
@@ -245,12 +263,15 @@ class _Info(Struct):
 
 
 class _Models(Struct):
+    """Page of the list of models; the next one begins after last_id."""
+
     data: list[_Info]
     has_more: bool | None = None
     last_id: str | None = None
 
 
 def _model(info: _Info) -> model_service_pb2.Model:
+    """Contract's model; every model of the list chats and calls tools."""
     model = model_service_pb2.Model(id=info.id, owned_by="anthropic", display_name=info.display_name)
     model.created = max(0, int(info.created_at.timestamp())) if info.created_at else 0
     if info.max_input_tokens:

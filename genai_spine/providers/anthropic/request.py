@@ -1,7 +1,10 @@
-"""Anthropic's JSON: our request written as the Messages API takes it.
+"""Messages API request: the contract's request written as Anthropic's JSON.
 
 Shapes: https://platform.claude.com/docs/en/api/messages and the types of the official SDK 2.11, 2026-11-28.
-What depends on the model is told by its version, because the API has no other way to tell it in advance.
+What depends on the model is known by its version, because the API has no other way to tell it in advance.
+
+System and developer messages become the `system` blocks, wherever they stand; messages of one role that
+follow each other become one turn; tool results are part of a user's turn.
 """
 
 import re
@@ -77,7 +80,10 @@ JSON_SCHEMA = "Answer with JSON that matches this JSON Schema and with nothing b
 
 @lru_cache(maxsize=1024)
 def version(model: str) -> tuple[int, int]:
-    """claude-sonnet-4-20250514 is (4, 0), claude-3-5-haiku-latest (3, 5), claude-opus-4-7 (4, 7)."""
+    """Version of a Claude model, (major, minor), from its name.
+
+    claude-sonnet-4-20250514 is (4, 0), claude-3-5-haiku-latest (3, 5), claude-opus-4-7 (4, 7).
+    """
     match = VERSION.match(model)
     return (int(match[1]), int(match[2] or 0)) if match else NEWEST
 
@@ -120,11 +126,16 @@ def countable(request: pb.CreateCompletionRequest) -> dict[str, Any]:
 
 
 def names_files(request: pb.CreateCompletionRequest) -> bool:
+    """Whether a message refers to a file that was uploaded, which needs a beta header."""
     return any(part.file.file_id for message in request.messages for part in message.content)
 
 
 def _conversation(request: pb.CreateCompletionRequest) -> tuple[list[Block], list[dict[str, Any]]]:
-    """The system blocks, and the turns; consecutive messages of one role are one turn."""
+    """System blocks, and the turns; consecutive messages of one role are one turn.
+
+    Cache marks go on the last block of each marked message; the API takes MAX_CACHE_MARKS, so the latest
+    count.
+    """
     if request.HasField("prompt"):
         return [], [{"role": "user", "content": [{"type": "text", "text": request.prompt.text}]}]
     system: list[Block] = []
@@ -157,6 +168,7 @@ class CallIds:
         self._unnamed: dict[str, str] = {}  # name of a function to the id that its last call got here
 
     def of_call(self, call: message_pb2.ToolCall) -> str:
+        """Id of a tool call; a call without one gets a number, which its result finds by name."""
         if call.id:
             return self.of_result(call.id)
         self._count += 1
@@ -164,13 +176,19 @@ class CallIds:
         return self._unnamed[call.function.name]
 
     def of_result(self, id: str) -> str:
+        """Id in the letters that the API takes: [a-zA-Z0-9_-]."""
         return re.sub(r"[^a-zA-Z0-9_-]", "_", id)
 
     def of_function(self, name: str) -> str:
+        """Id for a result that knows only its function's name."""
         return self._unnamed.get(name) or self.of_result(name)
 
 
 def _blocks(message: message_pb2.Message, path: str, ids: CallIds) -> list[Block]:
+    """Content blocks of one message, in the order that the API demands: thinking, content, calls.
+
+    Errors: InvalidFields, where an instruction holds anything but text.
+    """
     content = [block for place, part in _parts(message, path) for block in _part(part, place)]
     if message.role in SYSTEM and any(block["type"] != "text" for block in content):
         raise InvalidFields([(f"{path}.content", "must be text in a system message for anthropic")])
@@ -200,6 +218,8 @@ def _thoughts(message: message_pb2.Message, path: str) -> list[Block]:
 
 
 class _Kind(Struct):
+    """Type of a content block, whatever else it holds."""
+
     type: Any = None
 
 
@@ -208,11 +228,13 @@ _KIND = msgspec.json.Decoder(_Kind)
 
 
 def _tool_result(id: str, content: list[dict[str, Any]]) -> Block:
+    """Block with a tool's result; one without content is a result without output."""
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
     return result | {"content": content} if content else result
 
 
 def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
+    """Block of a tool call. Errors: InvalidFields, where the arguments are no JSON object."""
     if call.HasField("custom"):  # which another provider made; this API knows objects only
         text = {"input": call.custom.input}
         return {"type": "tool_use", "id": ids.of_call(call), "name": call.custom.name, "input": text}
@@ -227,6 +249,7 @@ def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
 
 
 def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
+    """Blocks of one content part; none for white space, which the API refuses."""
     kind = part.WhichOneof("part")
     if kind == "image":
         return [_image(part.image, f"{path}.image")]
@@ -237,6 +260,7 @@ def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
 
 
 def _image(image: message_pb2.ImagePart, path: str) -> dict[str, Any]:
+    """Image block of bytes, a URL, or a data: URL."""
     if image.data:
         return _image_block(image.media_type, msgspec.to_builtins(image.data))
     if image.url[:5].lower() != "data:":
@@ -250,7 +274,7 @@ def _image_block(media_type: str, data: str) -> dict[str, Any]:
 
 
 def _data_url(url: str, path: str) -> tuple[str, str]:
-    """Media type and base64 text."""
+    """Media type and base64 text of a data: URL. Errors: InvalidFields."""
     head, _, data = url.partition(",")
     if not (head[:5].lower() == "data:" and head.endswith(";base64")):
         raise InvalidFields([(path, "must be a data: URL with base64 content")])
@@ -258,6 +282,10 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
 
 
 def _document(file: message_pb2.FilePart, path: str) -> dict[str, Any]:
+    """Document block of a file: uploaded, PDF or text; an image becomes an image block.
+
+    Errors: InvalidFields, for other media types.
+    """
     if file.file_id:
         source = {"type": "file", "file_id": file.file_id}
     else:
@@ -298,6 +326,7 @@ def _write_tools(body: dict[str, Any], request: pb.CreateCompletionRequest) -> N
 
 
 def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
+    """Tool declaration; a function without parameters takes an empty object."""
     tool: dict[str, Any] = {"name": function.name}
     if function.HasField("description"):
         tool["description"] = function.description
@@ -356,11 +385,12 @@ def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> 
 
 
 def _configure_output(body: dict[str, Any], **fields: Any) -> None:
+    """Sets fields of output_config beside those that are there."""
     body["output_config"] = {**_own(body, "output_config", dict[str, Raw]), **fields}
 
 
 def _own(body: dict[str, Any], name: str, kind: type[T]) -> T:
-    """A field as the caller's own fields have it, or as it was written since; empty when it is not there."""
+    """Field as the caller's own fields have it, or as it was written since; empty when it is not there."""
     own = body.get(name)
     if not isinstance(own, Raw):
         return own or kind()

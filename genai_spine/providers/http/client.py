@@ -1,8 +1,9 @@
-"""The HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
+"""HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
 
 Errors: ProviderUnavailable (no connection, or lost before any answer), ProviderError (cut or unreadable
-answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes
-back in the Reply, and from a stream as StatusError. HTTP proxies of the environment are not used.
+answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes back
+in the Reply, and from a stream as StatusError. Redirects are not followed, and HTTP proxies of the
+environment are not used.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """Complete HTTP response: status, headers, body."""
+
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
@@ -54,7 +57,11 @@ class StatusError(Exception):
 
 
 class CallTimer:
-    """How long one call may still take: the phase it is in, and the whole of it."""
+    """Timer of one call: the limit of the phase that it is in, and of the whole of it.
+
+    Phases are connecting, the first token, the next token; each begins its own limit. The caller's deadline
+    and `total_s` run from the start. All in seconds.
+    """
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
@@ -64,15 +71,18 @@ class CallTimer:
         self.begin("connecting", endpoint.timeouts.connect_s)
 
     def begin(self, phase: str, limit_s: float) -> None:
+        """Begins a phase; its name appears in the error when its limit passes."""
         self.phase, self.limit_s = phase, limit_s
         self.phase_end = monotonic() + limit_s
 
     @property
     def left_s(self) -> float:
+        """Seconds until the first of all limits, at least 0."""
         return max(0.0, min(self.phase_end, self.end, self.deadline) - monotonic())
 
     @property
     def phase_ends_first(self) -> bool:
+        """Whether the phase's limit comes before the deadline and `total_s`."""
         return self.phase_end < min(self.end, self.deadline)
 
     def expired(self) -> SpineError:
@@ -86,6 +96,12 @@ class CallTimer:
 
 
 class HttpClient:
+    """HTTP/1.1 client of one endpoint, with a pool of idle connections.
+
+    One per adapter, for its whole life; `close()` aborts what is open. Nothing is retried: a request that may
+    have reached the upstream is sent once.
+    """
+
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> None:
         """headers: sent with every request, authentication among them."""
         try:
@@ -161,6 +177,7 @@ class HttpClient:
             self._release(exchange)
 
     def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+        """Decoded body. Raises ProviderError (invalid_json) with the beginning of what came."""
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -168,10 +185,11 @@ class HttpClient:
             raise self.unusable("invalid_json", f"{error}; it began: {excerpt}") from error
 
     def public(self, text: str) -> str:
-        """What an upstream said, without our key: some repeat it when they refuse it."""
+        """Upstream's text without our key: some repeat it when they refuse it."""
         return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
 
     def unusable(self, code: str, message: str) -> ProviderError:
+        """ProviderError for an answer that cannot be used, with a code of our own."""
         return ProviderError(provider=self.endpoint.name, provider_code=code, provider_message=message)
 
     async def close(self) -> None:
@@ -181,7 +199,7 @@ class HttpClient:
         self._idle.clear()
 
     async def _send(self, target: str, headers: Headers, body: bytes, timer: CallTimer) -> Exchange:
-        """what: method and path."""
+        """Exchange of a request that was sent. target: method and path."""
         connection = self._idle_connection() or await self._connect(timer)
         head = f"{target}{self._query} HTTP/1.1\r\n".encode("ascii")
         if body:
@@ -196,6 +214,7 @@ class HttpClient:
             raise self._unreachable("connection_lost", error) from error
 
     def _idle_connection(self) -> Connection | None:
+        """Connection of the pool that is still usable, the latest first; None to open one."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed and monotonic() - connection.idle_since < MAX_IDLE_S:
@@ -232,6 +251,9 @@ class HttpClient:
             self._open.discard(connection)
 
     def _lost(self, exchange: Exchange, error: Exception) -> SpineError:
+        """Error of a lost connection: before the status nothing was answered, after it the answer was cut,
+        and may be billed.
+        """
         if not exchange.status:
             return self._unreachable("connection_lost", error)
         return self.unusable("cut_stream", f"the answer was cut: {error}")
@@ -242,6 +264,7 @@ class HttpClient:
 
 
 def _header_lines(headers: Mapping[str, str]) -> bytes:
+    """Header lines and the empty line. Raises InvalidRequest for what could end a line early."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not text.isascii() or "\0" in text or text.count("\r") + text.count("\n") != 2 * len(headers):
         for name, value in headers.items():
@@ -253,7 +276,8 @@ def _header_lines(headers: Mapping[str, str]) -> bytes:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date.
 
-    None where it asks for nothing, or for something that is no time.
+    None where it asks for nothing, or for something that is no time (RFC 9110, section 10.2.3; the header in
+    milliseconds is OpenAI's).
     """
     try:
         seconds = _retry_after_s(headers)

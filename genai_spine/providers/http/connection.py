@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: an asyncio protocol around llhttp's parser.
+"""HTTP/1.1 connection to an upstream: an asyncio protocol around llhttp's parser.
 
-Written for the hot path: about a third of the time of a general client per call, and everything that
-one read of the socket brought stays together. Each exchange has its own buffer, so a connection that
-goes back to the pool never carries bytes of the exchange before.
+Written for the hot path: about a third of the time of a general client per call, and everything that one read
+of the socket brought stays together. Each exchange has its own buffer, so a connection that goes back to the
+pool never carries bytes of the exchange before.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ class ConnectionLost(Exception):
 
 
 class ReadTimeout(Exception):
-    """Nothing arrived within the time allowed."""
+    """The time allowed passed without the arrival of anything."""
 
 
 class Exchange:
-    """One response while it arrives."""
+    """Response while it arrives; one consumer waits for it at a time."""
 
     __slots__ = ("chunks", "connection", "done", "error", "headers", "size", "status", "waiter")
 
@@ -38,6 +38,7 @@ class Exchange:
         self.waiter: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
+        """Wakes the consumer, after anything has changed."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -57,7 +58,7 @@ class Exchange:
                 timer.cancel()
 
     async def head(self, timeout_s: float | None) -> int:
-        """The status. Raises ReadTimeout, ConnectionLost."""
+        """Status, once the response's head is complete. Raises ReadTimeout, ConnectionLost."""
         while not self.status:
             if self.error:
                 raise self.error
@@ -65,7 +66,10 @@ class Exchange:
         return self.status
 
     async def some(self, timeout_s: float | None) -> bytes:
-        """What has arrived since the last call, at least one byte; b"" at the end of the body."""
+        """Bytes that have arrived since the last call, at least one; b"" at the end of the body.
+
+        Raises ReadTimeout, ConnectionLost.
+        """
         while not self.chunks:
             if self.done:
                 return b""
@@ -75,7 +79,7 @@ class Exchange:
         return self._take()
 
     async def all(self, timeout_s: float | None) -> bytes:
-        """The whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
+        """Whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
         end = None if timeout_s is None else monotonic() + timeout_s
         chunks = [self._take()]
         while not self.done:
@@ -109,9 +113,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
         return self.transport is None or self.transport.is_closing()
 
     def send(self, request: bytes) -> Exchange:
+        """Exchange of a request that was written to the socket. Raises ConnectionLost."""
         if self.closed:
             raise ConnectionLost("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
@@ -127,6 +133,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def resume(self) -> None:
+        """Reads from the socket again, when it was paused for a slow consumer."""
         if self._paused and self.transport is not None and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()

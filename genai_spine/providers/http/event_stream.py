@@ -1,4 +1,7 @@
-"""Cutting a byte stream into events: server-sent events, and JSON lines."""
+"""Frame decoders that cut a byte stream into events: server-sent events, and JSON lines.
+
+Fed with whatever one read of the socket brought, they return the payloads that are complete.
+"""
 
 from typing import Protocol
 
@@ -10,18 +13,20 @@ class EventTooLarge(Exception):
 
 
 class FrameDecoder(Protocol):
+    """Decoder of one stream's frames; a decoder belongs to one stream."""
+
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that are complete now; the rest waits for more."""
+        """Payloads that are complete now; the rest waits for more. Raises EventTooLarge."""
 
     def rest(self) -> list[bytes]:
-        """What is left at the end of the stream and was not ended."""
+        """Payloads left at the end of the stream that no separator ended."""
 
 
 class ServerSentEvents:
     """Payloads of `data:` fields; comments, event names, ids and retry times are left out.
 
-    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11-21. A lone CR as
-    the end of a line is not read as one: no upstream sends it, and looking for it costs a pass.
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11-21. A lone CR as the end
+    of a line is not read as one: no upstream sends it, and looking for it costs a pass.
     """
 
     def __init__(self) -> None:
@@ -56,7 +61,7 @@ def _payload(event: bytes) -> bytes | None:
 
 
 class JsonLines:
-    """One JSON value a line."""
+    """Payloads of newline-delimited JSON, one value a line; empty lines are left out."""
 
     def __init__(self) -> None:
         self._buffer = b""
