@@ -15,7 +15,9 @@ Request = pb.CreateCompletionRequest
 
 
 def in_words(schema: pb.JsonSchema) -> str:
-    """Instruction for a model that gets the schema as text: its name, its description, and the JSON itself."""
+    """Instruction for a model that gets the schema as text: its name, its description, and the JSON
+    itself.
+    """
     about = f" It is for: {schema.description}" if schema.description else ""
     return (
         "Answer with one JSON value and nothing else: no words before or after it, no code fence. "

@@ -55,7 +55,9 @@ def portable(schema_json: str, rules: SchemaRules, field: str = FIELD) -> str:
 
 @lru_cache(256)
 def is_wrapped(schema_json: str, rules: SchemaRules) -> bool:
-    """Whether the upstream's answer is an object with the one property WRAPPED, which is the caller's value."""
+    """Whether the upstream's answer is an object with the one property WRAPPED, which is the caller's
+    value.
+    """
     if not rules.object_only:
         return False
     writer = _SchemaRewriter(tree(schema_json, FIELD), rules)
@@ -266,7 +268,9 @@ class _SchemaRewriter:
         return rules.closed and keyword in ("patternProperties", "unevaluatedProperties")
 
     def _closed(self, schema: Schema) -> Schema:
-        """Object schema with `additionalProperties: false`, and every property required, as the rules demand."""
+        """Object schema with `additionalProperties: false`, and every property required, as the rules
+        demand.
+        """
         rules = self.rules
         needs_type = "type" not in schema and (rules.closed or rules.object_only)
         out: Schema = {"type": "object"} | schema if needs_type else schema

@@ -100,7 +100,9 @@ class SchemaTree:
         raise InvalidFields([(self.field, f"{json_path(path)}: {problem}")])
 
     def target(self, reference: str) -> Any:
-        """Schema that a reference names: by JSON pointer, anchor, or the schema's own id. Raises LookupError."""
+        """Schema that a reference names: by JSON pointer, anchor, or the schema's own id. Raises
+        LookupError.
+        """
         url, _, fragment = reference.partition("#")
         if url and url != self._id:
             raise LookupError(reference)

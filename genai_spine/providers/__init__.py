@@ -102,9 +102,7 @@ AWS_CREDENTIALS = (
 
 
 def _instruct(model: str) -> bool:
-    """Whether OpenAI serves the model by /v1/completions (https://platform.openai.com/docs/models,
-    2026-11-28).
-    """
+    """Whether OpenAI serves the model by /v1/completions, with the text as it is."""
     return model.startswith(("gpt-3.5-turbo-instruct", "davinci-", "babbage-"))
 
 

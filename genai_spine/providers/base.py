@@ -163,7 +163,7 @@ class Provider:
     def batch_lines(
         self, batch: batches.ProviderBatch, call: Call
     ) -> AsyncGenerator[tuple[str, execution_pb2.Execution]]:
-        """Each answer of a batch that has ended: the caller's id of it, and model, outcome and usage."""
+        """Answers of a batch that has ended: the caller's id of each, and model, outcome and usage."""
         raise UnsupportedOperation(provider=self.name, operation="batches")
 
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:

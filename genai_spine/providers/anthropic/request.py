@@ -368,7 +368,7 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
 
 
 def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> list[Block]:
-    """What the model must be told in words, as system blocks."""
+    """System blocks that tell the model in words what the API has no field for."""
     form = request.response_format
     if not form.HasField("json_schema"):
         wants_object = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT

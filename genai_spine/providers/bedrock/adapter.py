@@ -89,6 +89,12 @@ NOT_ALLOWED = "is not authorized to perform"
 
 
 class Bedrock(Provider):
+    """Adapter of Amazon Bedrock, in one region, which is part of the address.
+
+    Runtime calls and the lists of models go to two hosts. With an API key requests carry it; otherwise they
+    are signed with the AWS credentials that botocore finds.
+    """
+
     OPTIONS = OPTIONS
     SCHEMA = SCHEMA
 
@@ -281,6 +287,7 @@ class Bedrock(Provider):
             chunk.service_tier = answer.service_tier.type
 
     def _check_end(self, reader: response.ConverseReader) -> None:
+        """Raises ProviderError where the model ended without a well-formed answer, which was billed."""
         if reader.stop_reason in response.MALFORMED:
             raise self.http.unusable(str(reader.stop_reason), "the model wrote no well-formed answer")
 
@@ -305,7 +312,7 @@ class Bedrock(Provider):
         raise self._failure(name, message, reply, model)
 
     def _failure(self, name: str, message: str, reply: Reply, model: str) -> errors.SpineError:
-        """What the exception means, or, where it has no name that is known, the status."""
+        """Error that the exception means, or, where it has no name that is known, the status."""
         message = self.http.public(message)
         if name == "ExpiredTokenException" and self._signer is not None:
             self._signer.forget()

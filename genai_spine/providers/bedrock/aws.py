@@ -1,4 +1,4 @@
-"""What Amazon's HTTP APIs have of their own: signed requests, and streams of binary events.
+"""AWS protocol: requests signed with Signature Version 4, and event streams of binary messages.
 
 Signature Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html; event streams:
 https://smithy.io/2.0/aws/amazon-eventstream.html, both 2026-11-28. botocore is imported when it is first
@@ -35,11 +35,11 @@ def segment(name: str) -> str:
 
 
 class _BrokenFrame(Exception):
-    """Bytes that are no event."""
+    """The bytes are no event: a checksum, a length or a header is wrong."""
 
 
 class EventStream:
-    """Events as JSON: {"<event type>": payload}, as boto3 shows them.
+    """Frame decoder of AWS event streams. Events become JSON, {"<event type>": payload}, as boto3 shows them.
 
     An exception within the stream is {"exception": {"name", "message"}}, and bytes that are no event are
     {"broken": why}; both come in their place after the events before them. botocore's own buffer does the
@@ -50,6 +50,7 @@ class EventStream:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
+        """Payloads that are complete now; the rest waits for more."""
         data = self._buffer + data if self._buffer else data
         payloads, at = [], 0
         try:
@@ -63,11 +64,12 @@ class EventStream:
         return payloads
 
     def rest(self) -> list[bytes]:
+        """Always empty: half an event says nothing."""
         return []  # half an event says nothing; the reader knows from the events whether one is missing
 
 
 def _end(data: bytes, at: int) -> int:
-    """Where the message ends that begins there; 0: not all of it is here."""
+    """End of the message that begins at the position; 0: not all of it is here. Raises _BrokenFrame."""
     if len(data) - at < PRELUDE.size:
         return 0
     length, headers, checksum = PRELUDE.unpack_from(data, at)
@@ -79,6 +81,7 @@ def _end(data: bytes, at: int) -> int:
 
 
 def _payload(message: bytes) -> bytes:
+    """Payload of one message as JSON. Raises _BrokenFrame."""
     if crc32(message[:-4]) != int.from_bytes(message[-4:], "big"):
         raise _BrokenFrame("the checksum of an event is wrong")
     split = PRELUDE.size + int.from_bytes(message[4:8], "big")
@@ -94,6 +97,7 @@ def _payload(message: bytes) -> bytes:
 
 @lru_cache(64)  # all events of a kind have the same
 def _headers(head: bytes) -> dict[str, Any]:
+    """Headers of a message, parsed by botocore. Raises _BrokenFrame."""
     from botocore.eventstream import EventStreamHeaderParser, ParserError
 
     try:
@@ -104,6 +108,8 @@ def _headers(head: bytes) -> dict[str, Any]:
 
 
 class _Fault(msgspec.Struct):
+    """Body of an error answer; the service and what stands before it write it differently."""
+
     message: str | None = None
     Message: str | None = None  # of the door in front of the service
     type: str | None = msgspec.field(default=None, name="__type")
@@ -140,11 +146,12 @@ def _canonical(url: str) -> tuple[str, str, str]:
 
 @lru_cache(2)
 def _stamp(second: int) -> str:
+    """Time as the signature has it, in UTC to the second."""
     return strftime("%Y%m%dT%H%M%SZ", gmtime(second))
 
 
 def _keyed(secret: str, scope: str) -> hmac.HMAC:
-    """What signs; a copy of it costs half of what a new one does."""
+    """Signing key of a day, region and service; a copy of it costs half of what a new one does."""
     key = f"AWS4{secret}".encode()
     for step in scope.split("/"):
         key = hmac.digest(key, step.encode(), "sha256")
@@ -200,7 +207,7 @@ class Signer:
         return needed is not None and bool(needed())
 
     async def _load(self, call: Call) -> None:
-        """Waits for one load that all callers share, and that goes on when this one leaves."""
+        """Waits for one load of credentials that all callers share, and that goes on when this one leaves."""
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(self._find))
             self._loading.add_done_callback(self._loaded)

@@ -1,7 +1,8 @@
 """Embeddings by Bedrock's InvokeModel: each maker has a body of its own, and a count in a header.
 
-Shapes, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html
-and .../model-parameters-embed.html, model-parameters-embed-v4.html (Cohere).
+Shapes, 2026-11-28:
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html and
+.../model-parameters-embed.html, model-parameters-embed-v4.html (Cohere).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +24,21 @@ Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
 
 
 class Titan(Struct, rename="camel"):
+    """Answer of Amazon's models: one vector, and the count of input tokens."""
+
     embedding: list[float]
     input_text_token_count: Count | None = None
 
 
 class ByType(Struct):
+    """Vectors by their type; `float` is the one that is asked for."""
+
     float: list[list[float]]
 
 
 class Cohere(Struct):
+    """Answer of Cohere's models: one vector for each text."""
+
     embeddings: list[list[float]] | ByType  # by type when embedding_types were asked for
 
 
@@ -40,6 +47,7 @@ COHERE = msgspec.json.Decoder(Cohere)
 
 
 def is_cohere(model: str) -> bool:
+    """Whether the model takes Cohere's body, which holds several texts."""
     return "cohere." in model
 
 
@@ -68,7 +76,7 @@ def write(request: pb.CreateEmbeddingsRequest, texts: Sequence[str]) -> bytes:
 
 
 def tokens(headers: Mapping[str, str], in_body: int | None = None) -> int | None:
-    """What a call counted; None: it does not say."""
+    """Input tokens of one call, of the body or else of a header; None: it does not say."""
     in_header = headers.get(COUNT_HEADER, "")
     if in_body is None and in_header.isascii() and in_header.isdigit():
         return min(int(in_header), MAX_TOKEN_COUNT)

@@ -1,9 +1,9 @@
-"""What the models behind Bedrock's Converse take each in its own way.
+"""Model-specific options behind Bedrock's Converse: schemas, tools, caching and reasoning.
 
 Sources, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html,
 .../model-parameters-anthropic-claude-messages.html, .../prompt-caching.html, and
-https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html. A model is known by its
-id, with or without a region in front; an ARN of an application's own profile says nothing about its model.
+https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html. A model is known by its id,
+with or without a region in front; an ARN of an application's own profile says nothing about its model.
 """
 
 import re
@@ -40,19 +40,22 @@ EFFORTS = {
 
 
 def takes_schema(model: str) -> bool:
+    """Whether the model takes a JSON Schema for its answer, and strict tools."""
     return NATIVE_SCHEMA.search(model) is not None
 
 
 def takes_named_tool(model: str) -> bool:
-    """It can be told which tool to call; others only that they must call one."""
+    """Whether the model can be told which tool to call; others only that they must call one."""
     return ANTHROPIC in model or NOVA in model
 
 
 def takes_cache_points(model: str) -> bool:
+    """Whether the model caches prompts up to a marked block."""
     return ANTHROPIC in model or NOVA in model
 
 
 def takes_cache_ttl(model: str) -> bool:
+    """Whether a cache mark can be kept for an hour instead of five minutes."""
     return ANTHROPIC in model
 
 
@@ -70,7 +73,7 @@ def thinks(request: pb.CreateCompletionRequest) -> bool:
 
 
 def fields(request: pb.CreateCompletionRequest, provider: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """For additionalModelRequestFields, and for outputConfig.
+    """Fields for additionalModelRequestFields, and for outputConfig.
 
     Errors: UnsupportedOption (the model has no such option), InvalidFields (no room for the thinking).
     """

@@ -1,7 +1,10 @@
-"""Our request as Bedrock's Converse takes it.
+"""Converse request: the contract's request written as Bedrock's JSON.
 
 Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, 2026-11-28, and
 botocore's model of the service `bedrock-runtime`.
+
+A model without schemas of its own gives an answer of a given form by calling ANSWER_TOOL, whose arguments are
+the answer; `response` turns the call back into text.
 """
 
 import re
@@ -82,7 +85,7 @@ def write_request(request: pb.CreateCompletionRequest, provider: str) -> dict[st
 
 
 def own(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An object among the caller's own fields; ours go beside what it holds."""
+    """Object among the caller's own fields; ours go beside what it holds. Errors: InvalidFields."""
     if name not in body:
         return {}
     try:
@@ -132,6 +135,7 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
 
 
 def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
+    """Tool declaration; a function without parameters takes any object."""
     spec: dict[str, Any] = {"name": function.name}
     if function.description:
         spec["description"] = function.description
@@ -142,6 +146,7 @@ def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
 
 
 def _tool_choice(choice: message_pb2.ToolChoice) -> dict[str, Any]:
+    """toolChoice of the caller's choice; empty leaves it to the model."""
     if choice.HasField("function_name"):
         return {"toolChoice": {"tool": {"name": choice.function_name}}}
     if choice.mode == message_pb2.ToolChoice.MODE_REQUIRED:
@@ -150,6 +155,7 @@ def _tool_choice(choice: message_pb2.ToolChoice) -> dict[str, Any]:
 
 
 def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
+    """textFormat with the schema, which stands there as text."""
     if not form.HasField("json_schema"):
         return {}
     # The schema stands there as text.
@@ -161,7 +167,11 @@ def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
 
 
 class ConversationWriter:
-    """Writes one conversation; names of documents must differ within it."""
+    """Writer of one conversation; names of documents must differ within it.
+
+    Errors: UnsupportedOption (content that Converse has no place for), InvalidFields (arguments or reasoning
+    state that are no JSON of the right shape).
+    """
 
     def __init__(self, request: pb.CreateCompletionRequest, provider: str) -> None:
         self._request, self._provider = request, provider
@@ -190,7 +200,7 @@ class ConversationWriter:
         return {"messages": turns} | ({"system": system} if system else {})
 
     def _blocks(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
-        """field: path of the message in the request."""
+        """Content blocks of one message. field: path of the message in the request."""
         content = list(self._parts(message, field))
         if message.role in (message_pb2.ROLE_TOOL, message_pb2.ROLE_FUNCTION):
             used = tool_use_id(message.tool_call_id, message.name)
@@ -206,6 +216,7 @@ class ConversationWriter:
             yield {"toolUse": {"toolUseId": used, "name": function.name, "input": input_}}
 
     def _parts(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
+        """Content blocks of the message's parts, without empty texts."""
         for index, part in enumerate(message.content):
             kind, place = part.WhichOneof("part"), f"{field}.content[{index}]"
             if kind in ("text", "refusal"):
@@ -241,6 +252,9 @@ class ConversationWriter:
         return {"format": form, "name": self._name(file.filename), "source": {"bytes": data}}
 
     def _name(self, filename: str) -> str:
+        """Name of a document, in the letters that Converse takes, and with a number where it was used
+        before.
+        """
         stem = NOT_IN_NAMES.sub(" ", filename.rpartition(".")[0] or filename).strip()[:MAX_NAME_CHARS]
         name, count = stem or "document", 2
         while name in self._documents:
@@ -256,6 +270,7 @@ class ConversationWriter:
         return match[1], match[2]
 
     def _cache_point(self, cache: message_pb2.PromptCache) -> dict[str, Any]:
+        """Cache mark behind a message; an hour where the model takes it."""
         hour = cache == message_pb2.PROMPT_CACHE_1H and model_options.takes_cache_ttl(self._request.model)
         return {"cachePoint": {"type": "default"} | ({"ttl": "1h"} if hour else {})}
 
@@ -264,12 +279,12 @@ class ConversationWriter:
 
 
 def tool_use_id(call_id: str, name: str) -> str:
-    """The id of a call, which other providers write with other characters, or without (functions)."""
+    """Id of a call, which other providers write with other characters, or without (functions)."""
     return NOT_IN_IDS.sub("_", call_id or f"call_{name}")[:MAX_ID_CHARS]
 
 
 def _arguments(arguments: str, field: str) -> Raw:
-    """Converse takes arguments as an object, so text that is not one cannot be sent."""
+    """JSON object of a call's arguments: text that is not one cannot be sent. Errors: InvalidFields."""
     try:
         msgspec.json.decode(arguments or "{}", type=dict[str, Raw])
     except msgspec.DecodeError as error:
@@ -278,7 +293,7 @@ def _arguments(arguments: str, field: str) -> Raw:
 
 
 def reasoning_blocks(state_json: str) -> list[dict[str, Raw]]:
-    """The blocks of Message.reasoning_state_json that are Bedrock's; those of other providers have no use."""
+    """Blocks of Message.reasoning_state_json that are Bedrock's; those of other providers have no use."""
     try:
         blocks = msgspec.json.decode(state_json or "[]", type=list[dict[str, Raw]])
     except msgspec.DecodeError as error:

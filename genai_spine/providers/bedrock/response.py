@@ -1,6 +1,7 @@
-"""What Bedrock's Converse and ConverseStream answer, read into our messages.
+"""Converse responses: whole answers and the events of ConverseStream, read into the contract's messages.
 
 Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, 2026-11-28.
+Token counts out of every bound make an answer unreadable; unknown events are passed over.
 """
 
 from base64 import b64encode
@@ -33,11 +34,15 @@ Index = Annotated[int, Meta(ge=0, le=10_000)]
 
 
 class CacheDetail(Struct, rename="camel"):
+    """Tokens written to the cache for one time to live ("5m", "1h")."""
+
     ttl: str
     input_tokens: Count
 
 
 class Usage(Struct, rename="camel"):
+    """Token counts of one call; input_tokens leave the cache out."""
+
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count | None = None
@@ -46,20 +51,28 @@ class Usage(Struct, rename="camel"):
 
 
 class Tier(Struct):
+    """Service tier that the call got."""
+
     type: str | None = None
 
 
 class ReasoningText(Struct):
+    """Reasoning in words, with the signature that proves it."""
+
     text: str = ""
     signature: str | None = None
 
 
 class Reasoning(Struct, rename="camel"):
+    """Reasoning block: readable, or redacted bytes."""
+
     reasoning_text: ReasoningText | None = None
     redacted_content: bytes | None = None  # base64 on the wire
 
 
 class ToolUse(Struct, rename="camel"):
+    """Tool call, in a stream its beginning."""
+
     tool_use_id: str
     name: str
     input: Raw = Raw(b"{}")
@@ -70,11 +83,15 @@ class CitedText(Struct):
 
 
 class Citations(Struct):
+    """Text with the sources that it cites."""
+
     content: list[CitedText] = []
     citations: list[Raw] = []
 
 
 class Block(Struct, rename="camel"):
+    """Content block of a whole answer: one of the fields is set."""
+
     text: str | None = None
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
@@ -90,6 +107,8 @@ class Output(Struct):
 
 
 class Answer(Struct, rename="camel"):
+    """Whole answer of Converse."""
+
     output: Output
     stop_reason: str
     usage: Usage | None = None
@@ -97,16 +116,22 @@ class Answer(Struct, rename="camel"):
 
 
 class ReasoningDelta(Struct, rename="camel"):
+    """Addition to a reasoning block."""
+
     text: str | None = None
     signature: str | None = None
     redacted_content: bytes | None = None
 
 
 class ToolUseDelta(Struct):
+    """Addition to the arguments of a tool call, as JSON text."""
+
     input: str = ""
 
 
 class Delta(Struct, rename="camel"):
+    """Addition to a content block: one of the fields is set."""
+
     text: str | None = None
     tool_use: ToolUseDelta | None = None
     reasoning_content: ReasoningDelta | None = None
@@ -114,6 +139,8 @@ class Delta(Struct, rename="camel"):
 
 
 class Start(Struct, rename="camel"):
+    """Beginning of a content block; only tool calls have one that says anything."""
+
     tool_use: ToolUse | None = None
 
 
@@ -132,21 +159,27 @@ class BlockStop(Struct, rename="camel"):
 
 
 class MessageStop(Struct, rename="camel"):
+    """End of the message; only metadata follows."""
+
     stop_reason: str
 
 
 class Metadata(Struct, rename="camel"):
+    """Usage and service tier, after the message's end."""
+
     usage: Usage | None = None
     service_tier: Tier | None = None
 
 
 class StreamException(Struct):
+    """Exception within a stream, after the status 200."""
+
     name: str
     message: str
 
 
 class Event(Struct, rename="camel"):
-    """One event of a stream, as aws.EventStream shows it; unknown ones are all None."""
+    """Event of a stream, as aws.EventStream shows it; unknown ones are all None."""
 
     content_block_start: BlockStart | None = None
     content_block_delta: BlockDelta | None = None
@@ -158,6 +191,8 @@ class Event(Struct, rename="camel"):
 
 
 class TokenCount(Struct, rename="camel"):
+    """Answer of CountTokens."""
+
     input_tokens: Count
 
 
@@ -190,7 +225,7 @@ def usage(reported: Usage) -> usage_pb2.Usage:
 
 @dataclass(slots=True)
 class ReasoningBlock:
-    """One block of thinking while it comes."""
+    """Reasoning block while it arrives."""
 
     text: list[str] = field(default_factory=list)
     signature: str | None = None
@@ -198,6 +233,7 @@ class ReasoningBlock:
 
     @property
     def block(self) -> dict[str, Any]:
+        """Block as Converse takes it back in a later request."""
         if self.redacted:
             return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
         signed = {"signature": self.signature} if self.signature else {}
@@ -206,7 +242,10 @@ class ReasoningBlock:
 
 @dataclass(slots=True)
 class ConverseReader:
-    """Reads the pieces of one answer into the choice of a chunk, by the index of their block."""
+    """Reader of one answer: adds its parts to the choice of a chunk, by the index of their block.
+
+    stop_reason is None until the message has ended.
+    """
 
     tools: dict[int, int] = field(default_factory=dict)  # block to tool call
     empty: set[int] = field(default_factory=set)  # tool calls that have no arguments yet
@@ -216,6 +255,7 @@ class ConverseReader:
     stop_reason: str | None = None
 
     def whole(self, answer: Answer, choice: ChoiceBuilder) -> None:
+        """Adds an answer that is no stream."""
         for index, block in enumerate(answer.output.message.content):
             if block.tool_use:
                 self.start(index, block.tool_use, choice)
@@ -232,6 +272,7 @@ class ConverseReader:
         self.stop(answer.stop_reason, choice)
 
     def event(self, event: Event, choice: ChoiceBuilder) -> None:
+        """Adds one event of a stream; exceptions and broken events are the adapter's."""
         if (change := event.content_block_delta) is not None:
             index, delta = change.content_block_index, change.delta
             if delta.text:
@@ -252,6 +293,7 @@ class ConverseReader:
             self.stop(event.message_stop.stop_reason, choice)
 
     def start(self, index: int, use: ToolUse, choice: ChoiceBuilder) -> None:
+        """Begins a tool call, or the answer that is given by ANSWER_TOOL."""
         self.empty.add(index)
         if use.name == ANSWER_TOOL:
             self.answers.add(index)
@@ -260,6 +302,7 @@ class ConverseReader:
         choice.tool_call(self.tools[index]).add(use.tool_use_id, use.name)
 
     def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:
+        """Appends arguments to the call of the block, or text to the answer."""
         if not text:
             return
         self.empty.discard(index)
@@ -269,6 +312,7 @@ class ConverseReader:
             choice.tool_call(self.tools[index]).arguments.append(text)
 
     def thought(self, index: int, delta: ReasoningDelta, choice: ChoiceBuilder) -> None:
+        """Appends to the reasoning block."""
         thought = self.thoughts.setdefault(index, ReasoningBlock())
         thought.signature = delta.signature or thought.signature
         if delta.redacted_content:
@@ -278,6 +322,7 @@ class ConverseReader:
             choice.reasoning.append(delta.text)
 
     def stop(self, reason: str, choice: ChoiceBuilder) -> None:
+        """Sets the finish reason, reasoning state and citations of the choice."""
         delta, self.stop_reason = choice.delta, reason
         delta.finish_reason = STOP_REASONS.get(reason, pb.FINISH_REASON_STOP)
         if reason == "tool_use" and self.answers and not self.tools:

@@ -1,7 +1,8 @@
-"""The built-in provider: always there, with no key, no network and no model file.
+"""Built-in provider: always there, with no key, no network and no model file.
 
-`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words.
-The same request always gets the same answer.
+`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words. The same
+request always gets the same answer, which suits tests and first steps; it is no language model, and says so
+in its answers and its list of models.
 """
 
 import asyncio
@@ -81,6 +82,8 @@ ResultT = TypeVar("ResultT")
 
 
 class Builtin(Provider):
+    """Adapter without an upstream: answers are computed in this process, long texts in a thread."""
+
     OPTIONS = OPTIONS
     LOCAL = True
 
@@ -206,6 +209,7 @@ def _reply(text: str, request: pb.CreateCompletionRequest, explain: bool) -> tup
 
 
 def _before_stop(text: str, stops: Iterable[str]) -> str:
+    """Text before the first of the stop sequences."""
     return text[: min((at for at in map(text.find, stops) if at >= 0), default=len(text))]
 
 

@@ -1,4 +1,4 @@
-"""What a text tells without a model: its tokens, sentences, keywords, most telling sentences, a vector.
+"""Extractive text analysis without a model: tokens, sentences, keywords, ranking, and hashed vectors.
 
 The same text always gives the same result, in every process. Keywords are YAKE's (github.com/INESCTEC/yake),
 sentence ends segtok's (github.com/fnl/segtok); both bring their word lists with them and use no network.
@@ -44,6 +44,7 @@ logging.getLogger("yake").setLevel(logging.CRITICAL)
 
 
 def count_tokens(text: str) -> int:
+    """Number of tokens, as defined above: words, marks, and characters of dense scripts."""
     # A pattern that crosses a long gap holds the interpreter, and with it the event loop, all the way.
     return sum(1 for _ in _TOKEN.finditer(" ".join(text.split())))
 
@@ -55,7 +56,7 @@ def first_tokens(text: str, count: int) -> str:
 
 
 def token_chunks(text: str, count: int) -> Iterator[str]:
-    """The text in pieces of count tokens; together they are the text."""
+    """Text cut into chunks of count tokens; together they are the text."""
     start = 0
     for number, token in enumerate(_TOKEN.finditer(text), 1):
         if number % count == 0:
@@ -106,7 +107,7 @@ def _cut(sentence: str) -> Iterator[str]:
 
 
 def keywords(in_text: Sequence[str]) -> list[str]:
-    """The key phrases of these sentences, the most telling first; none in scripts without spaces."""
+    """Key phrases of the sentences, the most telling first; none in scripts without spaces."""
     step = 1 + sum(map(len, in_text)) // KEYWORD_CHARS
     words = [_WORD.findall(sentence) for sentence in in_text[::step]]
     words = [sentence for sentence in words if sentence]
@@ -117,7 +118,7 @@ def keywords(in_text: Sequence[str]) -> list[str]:
 
 
 def distinct(phrases: Iterable[str]) -> Iterator[str]:
-    """Those of which at least half of the words were not in the ones before."""
+    """Phrases of which at least half of the words were not in the ones before."""
     known: set[str] = set()
     for phrase in phrases:
         words = set(phrase.lower().split())

@@ -1,4 +1,4 @@
-"""Ollama by its native API, which has what its OpenAI-compatible one lacks: load times, keep_alive, tags.
+"""Ollama adapter, by its native API, which has what its OpenAI-compatible one lacks: pulls, keep_alive, tags.
 
 Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
 2026-11-28. keep_alive is one of the caller's own fields: {"keep_alive": "10m"} in provider_options_json.
@@ -81,6 +81,12 @@ NOT_THERE = ("file does not exist", "not found")  # what a registry says of a mo
 
 
 class Ollama(Provider):
+    """Adapter of one Ollama server.
+
+    Answers and pulls are streams of JSON lines; the last line of an answer is `done` and holds the counts. A
+    model's details are asked for once, by its digest, and kept while the server lists it.
+    """
+
     OPTIONS = OPTIONS
     LOCAL = True
     SCHEMA = SCHEMA
@@ -170,6 +176,10 @@ class Ollama(Provider):
             raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
+        """Steps of a pull that one read brought, those about the same layer as one.
+
+        An error line ends them: ModelNotFound, where the registry does not have the model.
+        """
         steps: dict[tuple[str, str | None], PullProgress] = {}
         failed: bytes | None = None
         for line in lines:
@@ -189,6 +199,9 @@ class Ollama(Provider):
             self._fail_pull(Reply(500, {}, failed), model)
 
     def _fail_pull(self, reply: Reply, model: str) -> NoReturn:
+        """Raises the error of a pull: ModelNotFound, where the text says that the registry does not have the
+        model, whatever the status.
+        """
         message = self._error_message(reply)
         if any(words in message for words in NOT_THERE):
             hint = f"{self.name} says: {message}"
@@ -196,7 +209,7 @@ class Ollama(Provider):
         self._fail(reply, model)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
-        """With what each can do, as far as Ollama tells within two seconds."""
+        """Models on the server's disk, with what each can do as far as Ollama tells within two seconds."""
         tags = await self._tags()
         await self._show_all(tags)
         return [self._model(tag) for tag in tags]
@@ -205,12 +218,17 @@ class Ollama(Provider):
         await self._tags()
 
     async def _tags(self) -> list[Tag]:
+        """Models on the server's disk."""
         reply = await self.http.get("/api/tags", Call())
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
         return self.http.decode(reply.body, TAGS).models
 
     async def _show_all(self, tags: list[Tag]) -> None:
+        """Asks for the details of models that are not known yet, for SHOW_TIMEOUT_S in all.
+
+        Models whose details do not come in time are listed without them.
+        """
         names = {tag.digest: tag.name for tag in tags}
         self.details = {digest: details for digest, details in self.details.items() if digest in names}
         free, call = asyncio.Semaphore(MAX_CONCURRENT_SHOWS), Call(deadline=monotonic() + SHOW_TIMEOUT_S)
@@ -225,6 +243,7 @@ class Ollama(Provider):
         await asyncio.gather(*(show(digest, name) for digest, name in unknown))
 
     async def _show(self, name: str, call: Call) -> ModelDetails:
+        """Details of one model."""
         body = msgspec.json.encode({"model": name})
         reply = await self.http.post("/api/show", body, call)
         if reply.status != HTTPStatus.OK:
@@ -232,6 +251,7 @@ class Ollama(Provider):
         return self.http.decode(reply.body, MODEL_DETAILS)
 
     def _model(self, tag: Tag) -> model_service_pb2.Model:
+        """Contract's model of a tag, with its abilities and context window where they are known."""
         model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
         details = self.details.get(tag.digest)
         if details is None:
@@ -276,6 +296,7 @@ class Ollama(Provider):
         return [self._message(message, names) for message in request.messages]
 
     def _message(self, message: message_pb2.Message, names: dict[str, str]) -> dict[str, Any]:
+        """Message as Ollama has it: text apart from images. names: of the functions by call id."""
         role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
         text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
         body: dict[str, Any] = {"role": role, "content": text}
@@ -293,11 +314,12 @@ class Ollama(Provider):
         return body
 
     def _tool_call(self, call: message_pb2.ToolCall) -> dict[str, Any]:
+        """Tool call of an earlier answer, with its id where it has one."""
         function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
         return {"id": call.id, "function": function} if call.id else {"function": function}
 
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
-        """Ollama takes arguments as an object, so text that is not one cannot be sent."""
+        """JSON object of a call's arguments: text that is not one cannot be sent. Raises InvalidFields."""
         try:
             msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
         except msgspec.DecodeError as error:
@@ -305,6 +327,7 @@ class Ollama(Provider):
         return (call.function.arguments or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
+        """Base64 of an image; images by URL are refused."""
         if image.data:
             return image.data
         match = DATA_URL.match(image.url)
@@ -313,7 +336,7 @@ class Ollama(Provider):
         return match.group(1)
 
     def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
-        """Adds what one line says. calls: tool calls that this stream has brought before."""
+        """Adds one line to the chunk. calls: tool calls that this stream has brought before."""
         if answer.error:
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
         chunk = builder.chunk
@@ -338,6 +361,7 @@ class Ollama(Provider):
             _add_usage(answer, chunk)
 
     def _error_message(self, reply: Reply) -> str:
+        """Message of an error body, or the body itself, without our key."""
         message = reply.body[:500].decode("utf-8", "replace")
         # What does not decode is not Ollama's own error but that of a proxy in between.
         with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -345,6 +369,9 @@ class Ollama(Provider):
         return self.http.public(message)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
+        """Raises what the status means; the table is STATUSES. Errors of a context that is too long are known
+        by their text.
+        """
         message = self._error_message(reply)
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
@@ -361,6 +388,7 @@ class Ollama(Provider):
 
 
 def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
+    """Adds the counts of the last line; tokens read from the prompt cache are input tokens as well."""
     if answer.eval_count is None and answer.prompt_eval_count is None:
         return
     chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))

@@ -1,8 +1,12 @@
-"""Any endpoint that speaks OpenAI's chat completions: OpenAI itself, gateways, and local servers.
+"""OpenAI adapter: OpenAI itself, gateways, and local servers that speak its chat completions.
 
-Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. What differs between endpoints
-is a Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
-Responses API is asked there, with the same request and the same chunks (responses_json.py).
+Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. Differences between endpoints are a
+Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
+Responses API is asked there, with the same request and the same chunks (`responses_request`,
+`responses_response`).
+
+Chat, embeddings and models go through our own HTTP client, which is the hot path; images, sound, files and
+batches are rare, and go through the official SDK (`media`, `files`, `sdk`).
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -36,12 +40,16 @@ AS_IT_IS = SchemaRules()
 
 
 def _no_model(model: str) -> bool:
+    """False for every model: the default of a dialect."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one endpoint departs from OpenAI."""
+    """Dialect of one endpoint: how it departs from OpenAI.
+
+    The defaults are those of a plain compatible server; OpenAI's own row sets more than a gateway's.
+    """
 
     key_header: str = "authorization"  # with "Bearer "; any other header takes the bare key
     max_tokens: str = "max_tokens"
@@ -87,12 +95,20 @@ CHAT_ONLY = ("tools", "tool_choice", "response_format")
 
 
 class PreparedRequest(NamedTuple):
+    """Request as it goes out: path below the base URL, JSON body, and the reader of its answer."""
+
     path: str
     body: bytes
     reading: ResponseReader
 
 
 class OpenAI(Media, Files):
+    """Adapter of one endpoint and its dialect.
+
+    A request goes to /chat/completions, /completions (bare text) or /responses, whichever the dialect says
+    for its model; what the chosen API cannot take is refused by check_options.
+    """
+
     OPTIONS = OPTIONS
 
     def __init__(self, endpoint: Endpoint, dialect: Dialect = Dialect()) -> None:
@@ -155,7 +171,9 @@ class OpenAI(Media, Files):
         return embeddings.read(self.http, reply.body, request)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
-        """Of Azure by deployment: the resource's models, after which deployments are usually named."""
+        """Models of the endpoint. Of Azure by deployment: the resource's models, after which deployments are
+        usually named.
+        """
         call = Call()
         reply = await self.http.request("GET", "/models", b"", call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
@@ -232,16 +250,17 @@ class OpenAI(Media, Files):
         return PreparedRequest(path, msgspec.json.encode(body), reading)
 
     def _path(self, path: str, model: str) -> str:
+        """Path below the base URL, which with Azure's deployments holds the model."""
         return azure.path_of(path, model) if self.deployments else path
 
     async def _authorization(self, call: Call) -> Headers:
-        """Of this request; a key stands in the headers of all requests."""
+        """Authorization header of one request; a key stands in the headers of all requests."""
         if self.entra is None:
             return NO_HEADERS
         return {"authorization": f"Bearer {await self.entra.token(call)}"}
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
-        """Raises what the upstream's error means."""
+        """Raises what the upstream's error means. A refused Entra token is forgotten, and never shown."""
         if self.entra:
             if reply.status == HTTPStatus.UNAUTHORIZED:
                 self.entra.forget()
@@ -251,6 +270,8 @@ class OpenAI(Media, Files):
 
 
 class _Model(Struct):
+    """Model in the list of models; times are Unix seconds."""
+
     id: str
     created: int | float | None = None
     created_at: int | float | None = None  # Azure by deployment
@@ -258,6 +279,8 @@ class _Model(Struct):
 
 
 class _Models(Struct):
+    """List of models."""
+
     data: list[_Model]
 
 

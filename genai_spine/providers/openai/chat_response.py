@@ -1,4 +1,4 @@
-"""Answers of chat completions and text completions, read into chunks."""
+"""Readers of chat and text completions: answers and stream events become chunks."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from genai_spine.providers.openai.errors import failure
 
 
 class ResponseReader(Protocol):
-    """One answer of one API while it is read. Errors: ProviderError, and what openai_faults knows."""
+    """Reader of one answer of one API. Errors: ProviderError, and those of `errors.failure`."""
 
     done: bool  # a stream has said all; what its connection does now is of no interest
 
@@ -24,10 +24,16 @@ class ResponseReader(Protocol):
         """Adds an answer that is no stream."""
 
     def end(self, choice_count: int) -> None:
-        """The stream is over; raises when it should not be."""
+        """Ends the stream; raises when it should not be over."""
 
 
 class ChatReader:
+    """Reader of /chat/completions and /completions; the decoder tells which.
+
+    A stream is complete with [DONE], or with a finish reason for every choice: some upstreams send no [DONE],
+    others no finish reason.
+    """
+
     def __init__(self, http: HttpClient, decoder: msgspec.json.Decoder[Any]) -> None:
         self.http, self.decoder = http, decoder
         self.done = False  # [DONE] has come; some upstreams send none
@@ -62,14 +68,14 @@ class ChatReader:
             raise self.http.unusable("no_choices", "the answer has no choices")
 
     def _answer(self, data: bytes) -> Any:
-        """Raises what the upstream says went wrong after its status 200."""
+        """Decoded answer. Raises what the upstream says went wrong after its status 200."""
         answer = self.http.decode(data, self.decoder)
         if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
             raise failure(self.http, Reply(200, {}, data), "")
         return answer
 
     def _number(self, choice: int, deltas: Sequence[chat.ToolCall]) -> None:
-        """Gives an index to pieces without one (Gemini, older Ollama): an id begins another call."""
+        """Numbers tool calls that have no index (Gemini, older Ollama): an id begins another call."""
         for delta in deltas:
             begun = self.calls.get(choice, 0)
             if delta.index is None:
@@ -78,6 +84,7 @@ class ChatReader:
 
 
 def _add(answer: chat.Answer | chat.TextAnswer, builder: ChunkBuilder) -> None:
+    """Adds everything of an answer; id, model and time are those of the first chunk that has an id."""
     chunk = builder.chunk
     # Azure's first chunk holds what it found in the prompt, and no id.
     if answer.id and not chunk.id:

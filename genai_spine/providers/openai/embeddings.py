@@ -1,4 +1,7 @@
-"""OpenAI's embeddings: the request written, the vectors read."""
+"""Embeddings wire format: the request written, the vectors read.
+
+Wire facts: as in `adapter`. Packed vectors are base64 of float32, little-endian.
+"""
 
 from array import array
 from base64 import b64decode
@@ -42,6 +45,7 @@ def read(http: HttpClient, body: bytes, request: pb.CreateEmbeddingsRequest) -> 
 
 
 def _vector(http: HttpClient, embedding: list[float] | str) -> "list[float] | array[float]":
+    """Vector of a list or of packed float32. Raises ProviderError."""
     if isinstance(embedding, list):
         return embedding
     vector = array("f")
@@ -55,11 +59,15 @@ def _vector(http: HttpClient, embedding: list[float] | str) -> "list[float] | ar
 
 
 class _Embedding(Struct):
+    """Vector of one input."""
+
     embedding: list[float] | str
     index: int = 0
 
 
 class _Embeddings(Struct):
+    """Answer of /embeddings."""
+
     data: list[_Embedding]
     model: str = ""
     usage: chat.Usage | None = None

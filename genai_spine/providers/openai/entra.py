@@ -1,4 +1,4 @@
-"""Tokens of Microsoft Entra ID in place of an API key.
+"""Microsoft Entra ID tokens in place of an API key.
 
 Shapes: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow and
 https://learn.microsoft.com/cli/azure/account#az-account-get-access-token, 2026-11-28. A token is kept until
@@ -35,7 +35,10 @@ DEFAULT_LIFETIME_S = 300.0  # of a token that does not say when it ends
 
 
 class Entra:
-    """Errors: ProviderAuthentication, with what Entra or the command said."""
+    """Token source of one endpoint: client credentials, or a command that prints a token.
+
+    Errors: ProviderAuthentication, with what Entra or the command said; DeadlineExceeded.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -44,7 +47,7 @@ class Entra:
 
     @staticmethod
     def of(endpoint: Endpoint) -> "Entra | None":
-        """None: the endpoint has a key, which wins, or nothing that a token could be had with."""
+        """Token source of the endpoint; None where it has a key, which wins, or no credentials."""
         has_credentials = any(all(name in endpoint.further for name in names) for names in CREDENTIALS)
         return Entra(endpoint) if has_credentials and not endpoint.api_key else None
 
@@ -63,25 +66,28 @@ class Entra:
         return self._token
 
     def forget(self) -> None:
-        """The upstream refused the token: the next call gets another one."""
+        """Drops the token that the upstream refused: the next call gets another one."""
         self._renew_at = 0.0
 
     def public(self, text: str) -> str:
-        """What an upstream said, without the token."""
+        """Upstream's text without the token."""
         return text.replace(self._token, "***") if self._token else text
 
     async def close(self) -> None:
+        """Ends a fetch that is still running."""
         if self._fetch is not None:
             self._fetch.cancel()
             with suppress(asyncio.CancelledError, SpineError):
                 await self._fetch
 
     def _fetched(self, fetch: asyncio.Task[None]) -> None:
+        """Frees the place of a fetch that ended, whether anyone still waits for it or not."""
         self._fetch = None
         if not fetch.cancelled():
             fetch.exception()  # seen here as well: everyone who waited for it may be gone
 
     async def _renew(self) -> None:
+        """Fetches a token, and sets when to fetch the next one."""
         command = self.endpoint.further.get("token_command")
         granted = await (self._from_command(command) if command else self._from_login())
         life_s = granted.life_s()
@@ -89,6 +95,7 @@ class Entra:
         self._renew_at = monotonic() + life_s - min(RENEW_BEFORE_S, life_s / 2)
 
     async def _from_login(self) -> "TokenResponse":
+        """Token from Entra's token endpoint, by client credentials."""
         further = self.endpoint.further
         url = further.get("token_url", TOKEN_URL).replace("{tenant}", further["tenant_id"])
         form = {
@@ -113,6 +120,7 @@ class Entra:
         return response
 
     async def _from_command(self, command: str) -> "TokenResponse":
+        """Token from the operator's command, as `az` prints it or bare, within COMMAND_TIMEOUT_S."""
         try:
             program, *arguments = shlex.split(command)
             process = await asyncio.create_subprocess_exec(
@@ -150,7 +158,7 @@ class Entra:
 
 
 class TokenResponse(Struct):
-    """A token, or a refusal: Entra's answer, or what `az account get-access-token` prints."""
+    """Token, or a refusal: Entra's answer, or what `az account get-access-token` prints."""
 
     access_token: str = ""
     expires_in: float | None = None  # seconds
@@ -162,9 +170,11 @@ class TokenResponse(Struct):
 
     @property
     def token(self) -> str:
+        """Token, by either name; "" where there is none."""
         return self.access_token or self.az_token
 
     def life_s(self) -> float:
+        """Seconds until the token ends: as stated, else by its own claim, else DEFAULT_LIFETIME_S."""
         if self.expires_in is not None:
             return max(0.0, self.expires_in)
         end = self.expires_on
@@ -177,6 +187,8 @@ class TokenResponse(Struct):
 
 
 class _Claims(Struct):
+    """Claims of a JWT that are read."""
+
     exp: float | None = None
 
 
@@ -188,7 +200,7 @@ def _decoded(body: bytes) -> TokenResponse:
 
 
 def _claimed_end(token: str) -> float | None:
-    """The unix time at which a JWT says that it ends; it is not verified, which is the upstream's to do."""
+    """Unix time at which a JWT says that it ends; it is not verified, which is the upstream's to do."""
     segments = token.split(".")
     if len(segments) != 3:
         return None

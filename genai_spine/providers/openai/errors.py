@@ -1,4 +1,4 @@
-"""What an error in OpenAI's shape means, from OpenAI, Azure and the servers that are compatible with them.
+"""Errors in OpenAI's shape, from OpenAI, Azure and the servers that are compatible with them.
 
 Sources: https://platform.openai.com/docs/guides/error-codes, and for Azure
 https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter, for OpenRouter
@@ -54,7 +54,10 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
 
 
 def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
-    """The error to raise; the table is CODES, then STATUSES."""
+    """SpineError of an upstream's error: by CODES, then STATUSES, else ProviderUnavailable.
+
+    model: for the hint of ModelNotFound. The message goes to the caller without our key.
+    """
     name, fault = http.endpoint.name, _fault(reply)
     # Gateways say the status in the body of an answer that had begun as a good one.
     status = fault.code if reply.status == HTTPStatus.OK and isinstance(fault.code, int) else reply.status
@@ -91,6 +94,8 @@ class _Metadata(Struct):
 
 
 class Fault(Struct):
+    """Error object of a body."""
+
     message: str | None = None
     type: str | None = None
     code: str | int | None = None
@@ -99,12 +104,15 @@ class Fault(Struct):
 
 
 class _Faulty(Struct):
+    """Body of an error answer, in the forms that are met."""
+
     error: Fault | str | None = None
     message: str | None = None  # Mistral
     detail: Any = None  # vLLM before 0.5
 
 
 def _fault(reply: Reply) -> Fault:
+    """Error of a body; an empty one where the body is none of these forms, as of a proxy."""
     try:
         faulty = FAULTY.decode(reply.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

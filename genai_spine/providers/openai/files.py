@@ -29,6 +29,11 @@ TIMES = [field.name for field in batches.BatchTimes.DESCRIPTOR.fields]
 
 
 class Files(Provider):
+    """Files and batches of OpenAI's API, through the official SDK; a part of the OpenAI adapter.
+
+    A batch's lines come from its output file and its error file, read as streams, whatever their size.
+    """
+
     sdk: Sdk
     http: HttpClient
 
@@ -120,6 +125,7 @@ class Files(Provider):
                     yield line.custom_id, self._execution(line, batch)
 
     async def _lines(self, file_id: str, call: Call) -> AsyncGenerator[bytes]:
+        """Lines of a file as its bytes arrive, empty ones left out."""
         partial = b""
         async with aclosing(self.read_file(file_id, call)) as chunks:
             async for _, data in chunks:
@@ -131,6 +137,7 @@ class Files(Provider):
             yield partial
 
     def _execution(self, line: "_Line", batch: batches.ProviderBatch) -> execution_pb2.Execution:
+        """Ledger's row of one line: model, outcome and usage; a line that failed used nothing."""
         response = line.response or _Response()
         body = response.body or _Body()
         execution = execution_pb2.Execution(
@@ -148,7 +155,7 @@ class Files(Provider):
         return execution
 
     def _line_usage(self, reported: Raw | UnsetType) -> usage_pb2.Usage:
-        """Of chats, completions and embeddings in one form, of responses in the other."""
+        """Usage of a line: chats, completions and embeddings have one form, responses the other."""
         if reported is UNSET or bytes(reported) == b"null":
             unknown = usage_pb2.PROVENANCE_UNKNOWN
             return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
@@ -158,6 +165,7 @@ class Files(Provider):
         return chat.usage(self.http.decode(bytes(reported), USAGE))
 
     def _file(self, file: "_File") -> files.ProviderFile:
+        """Contract's file; times are Unix seconds, size is bytes."""
         return files.ProviderFile(
             id=file.id,
             provider=self.name,
@@ -170,6 +178,7 @@ class Files(Provider):
         )
 
     def _batch(self, reported: "_Batch") -> batches.ProviderBatch:
+        """Contract's batch; an unknown status is UNSPECIFIED."""
         times = {name: chat.seconds(getattr(reported, f"{name}_at")) or None for name in TIMES}
         batch = batches.ProviderBatch(
             id=reported.id,
@@ -197,6 +206,8 @@ class Files(Provider):
 
 
 class _File(Struct):
+    """File object."""
+
     id: str
     bytes: int = 0
     created_at: int | float | None = None
@@ -207,6 +218,8 @@ class _File(Struct):
 
 
 class _FilePage(Struct):
+    """Page of the list of files."""
+
     data: list[_File]
     has_more: bool = False
 
@@ -217,6 +230,8 @@ class _Deleted(Struct):
 
 
 class _Fault(Struct):
+    """Error of a batch, of a line, or of a line's answer."""
+
     code: str | None = None
     message: str | None = None
     line: int | None = None
@@ -228,12 +243,16 @@ class _Faults(Struct):
 
 
 class _Counts(Struct):
+    """Requests of a batch by outcome."""
+
     total: int = 0
     completed: int = 0
     failed: int = 0
 
 
 class _Batch(Struct):
+    """Batch object; times are Unix seconds."""
+
     id: str
     status: str
     endpoint: str = ""
@@ -258,11 +277,15 @@ class _Batch(Struct):
 
 
 class _BatchPage(Struct):
+    """Page of the list of batches."""
+
     data: list[_Batch]
     has_more: bool = False
 
 
 class _Body(Struct):
+    """Answer within a line, as far as the ledger needs it."""
+
     id: str | None = None
     model: str | None = None
     usage: Raw | UnsetType = UNSET
@@ -270,11 +293,15 @@ class _Body(Struct):
 
 
 class _Response(Struct):
+    """HTTP response of a line."""
+
     status_code: int = 0
     body: _Body | None = None
 
 
 class _Line(Struct):
+    """Line of an output or error file."""
+
     custom_id: str
     response: _Response | None = None
     error: _Fault | None = None

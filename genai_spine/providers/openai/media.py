@@ -1,7 +1,8 @@
 """Images, speech and transcriptions of any endpoint that offers OpenAI's paths for them.
 
-Wire facts: https://platform.openai.com/docs/api-reference/images and .../audio, and the types of the
-official package, 2026-11-28.
+Wire facts: https://platform.openai.com/docs/api-reference/images and .../audio, and the types of the official
+package, 2026-11-28. Costs are per token, image, second of sound or character, so answers carry units beside
+usage.
 """
 
 from base64 import b64decode
@@ -39,6 +40,8 @@ SOUNDS = {
 
 
 class Media(Provider):
+    """Images and sound of OpenAI's API, through the official SDK; a part of the OpenAI adapter."""
+
     sdk: Sdk
     http: HttpClient
 
@@ -64,6 +67,7 @@ class Media(Provider):
         return response
 
     def _add_image(self, into: media.Image, image: "_Image", media_type: str) -> None:
+        """Fills in one image, of bytes or a URL. Raises ProviderError."""
         if image.b64_json is not None:
             try:
                 into.data, into.media_type = b64decode(image.b64_json, validate=True), media_type
@@ -98,11 +102,13 @@ class Media(Provider):
         return answer
 
     def _check_translation(self, request: media.CreateTranscriptionRequest) -> None:
+        """Refuses what a translation into English cannot have."""
         for field in ("language", "words"):
             if getattr(request, field):
                 self._refuse(field, f"{field} of a translation")
 
     def _add_segment(self, into: media.Segment, data: bytes) -> None:
+        """Fills in one segment or word; fields without a place go to details_json."""
         segment = self.http.decode(data, SEGMENT)
         into.start_ms, into.end_ms = _ms(segment.start), _ms(segment.end)
         into.text = segment.text or segment.word
@@ -146,18 +152,24 @@ class Media(Provider):
 
 
 class _Image(Struct):
+    """Image of an answer."""
+
     b64_json: str | None = None
     url: str | None = None
     revised_prompt: str | None = None
 
 
 class _InputDetails(Struct):
+    """Input tokens by kind, part of input_tokens."""
+
     image_tokens: int | None = None
     audio_tokens: int | None = None
     cached_tokens: int | None = None
 
 
 class _OutputDetails(Struct):
+    """Output tokens by kind, part of output_tokens."""
+
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
 
@@ -174,6 +186,8 @@ class UsageReport(Struct):
 
 
 class _Images(Struct):
+    """Answer of /images/generations."""
+
     data: list[_Image] | None = None
     created: int | float | None = None
     output_format: str | None = None
@@ -181,6 +195,8 @@ class _Images(Struct):
 
 
 class _Transcription(Struct):
+    """Answer of /audio/transcriptions and /audio/translations."""
+
     text: str
     language: str | None = None
     duration: float | None = None  # seconds
@@ -190,6 +206,8 @@ class _Transcription(Struct):
 
 
 class _Segment(Struct):
+    """Segment or word of a transcription; times are seconds."""
+
     start: float
     end: float
     text: str = ""
@@ -203,7 +221,7 @@ FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 
 def usage_of_report(usage: UsageReport) -> usage_pb2.Usage:
-    """Disjoint buckets of the tokens."""
+    """Usage in disjoint buckets, from a report of a younger path."""
     input_details = usage.input_tokens_details or usage.input_token_details or _InputDetails()
     output_details = usage.output_tokens_details or _OutputDetails()
     return chat.usage(
@@ -223,6 +241,7 @@ def usage_of_report(usage: UsageReport) -> usage_pb2.Usage:
 
 
 def _set_fields(request: Message, names: Mapping[str, str]) -> dict[str, Any]:
+    """Fields that the caller set, by the upstream's names."""
     return {upstream: getattr(request, ours) for ours, upstream in names.items() if request.HasField(ours)}
 
 
@@ -234,6 +253,7 @@ def _further(
 
 
 def _add_counts(answer: media.Transcription, transcript: _Transcription) -> None:
+    """Adds usage or units, and the length of the sound in milliseconds."""
     usage = transcript.usage or UsageReport()
     duration = usage.seconds if transcript.duration is None else transcript.duration
     if duration is not None:
@@ -245,4 +265,5 @@ def _add_counts(answer: media.Transcription, transcript: _Transcription) -> None
 
 
 def _ms(seconds: float) -> int:
+    """Milliseconds that the contract can hold."""
     return min(max(0, round(seconds * 1000)), 2**32 - 1)

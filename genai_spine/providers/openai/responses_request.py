@@ -1,9 +1,12 @@
-"""OpenAI's Responses API: our request written. Its answers are read in responses_reading.py.
+"""Responses API request: the contract's request written as OpenAI's JSON. `responses_response` reads answers.
 
 Wire facts: https://platform.openai.com/docs/api-reference/responses, 2026-11-28, and the types of the
-official SDK (openai 3.52.0). What differs from a chat: instructions and input items in place of messages,
+official SDK (openai 3.52.0). Differences from a chat: instructions and input items in place of messages,
 calls and their results are items of their own, functions are strict unless they say no, answers are stored
 unless the request says no.
+
+`reasoning_state_json` of an answer holds its reasoning items, and the places of the others, because the API
+wants them back in their order.
 """
 
 import re
@@ -44,11 +47,13 @@ Body = dict[str, Any]
 
 
 class _Choice(Struct):
+    """Caller's choice of an API, among the fields for the provider."""
+
     api: str | None = None
 
 
 class StateItem(Struct):
-    """An item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
+    """Item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
 
     type: str
     call_id: str | None = None
@@ -107,15 +112,17 @@ def _included(request: pb.CreateCompletionRequest) -> Iterator[str]:
 
 
 def _own(body: Body, name: str) -> dict[str, Any]:
-    """An object among the caller's own fields, for ours to go beside it."""
+    """Object among the caller's own fields, for ours to go beside it. Errors: InvalidFields."""
     return _decoded(body, name, dict[str, Raw]) or {}
 
 
 def _own_list(body: Body, name: str) -> list[Any]:
+    """List among the caller's own fields, for ours to go behind it. Errors: InvalidFields."""
     return _decoded(body, name, list[Raw]) or []
 
 
 def _decoded(body: Body, name: str, kind: Any) -> Any:
+    """Field of the caller's own as the kind wants it; None where it is not there. Errors: InvalidFields."""
     try:
         return msgspec.json.decode(body.get(name, b"null"), type=kind | None)
     except msgspec.DecodeError as error:
@@ -136,12 +143,15 @@ def _messages(request: pb.CreateCompletionRequest) -> Body:
 
 
 def _instructs(message: message_pb2.Message) -> bool:
+    """Whether the message is an instruction in words."""
     texts = all(part.HasField("text") for part in message.content)
     return texts and message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER)
 
 
 def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Raw]:
-    """custom: the ids of calls of custom tools, whose results are items of their own kind."""
+    """Input items of one message. custom: the ids of calls of custom tools, whose results are items of their
+    own kind.
+    """
     if message.role == message_pb2.ROLE_ASSISTANT:
         return list(_assistant(message))
     if message.role == message_pb2.ROLE_TOOL:
@@ -157,6 +167,7 @@ def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Ra
 
 
 def _content(message: message_pb2.Message) -> str | list[Body]:
+    """Content of a message: a string where it is one text, else a list of parts."""
     parts = message.content
     if not parts or (len(parts) == 1 and parts[0].WhichOneof("part") == "text"):
         return parts[0].text if parts else ""
@@ -183,7 +194,9 @@ def _part(part: message_pb2.ContentPart) -> Body:
 
 
 def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
-    """What was said, thought and called, in the order in which it came, as far as that was kept."""
+    """Items of an assistant's message: text, reasoning and calls in the order in which they came, as far as
+    that was kept.
+    """
     message_item = _message_item(message)
     calls = {call.id: _call(call) for call in message.tool_calls}
     for raw, item in _state(message):
@@ -200,6 +213,7 @@ def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
 
 
 def _message_item(message: message_pb2.Message) -> Body:
+    """Item of the text and the refusals; empty where the assistant said nothing."""
     if not message.content:
         return {}
     if not any(part.HasField("refusal") for part in message.content):
@@ -224,6 +238,7 @@ def _state(message: message_pb2.Message) -> list[tuple[Raw, StateItem]]:
 
 
 def _call(call: message_pb2.ToolCall) -> Body:
+    """Item of a tool call."""
     if call.HasField("custom"):
         named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
         return named | {"input": call.custom.input}
@@ -232,6 +247,7 @@ def _call(call: message_pb2.ToolCall) -> Body:
 
 
 def _tool(tool: message_pb2.Tool) -> Body:
+    """Tool declaration; unlike in a chat, `strict` is always said."""
     kind = tool.WhichOneof("tool") or "function"
     declared = tool.custom if kind == "custom" else tool.function
     body: Body = {"type": kind, "name": declared.name}
@@ -261,6 +277,7 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
 
 
 def _format(form: pb.ResponseFormat, rules: SchemaRules) -> Body:
+    """Field `text.format`: a schema, a JSON object, or text."""
     if not form.HasField("json_schema"):
         return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
     return {"type": "json_schema"} | chat.write_schema(form.json_schema, rules)

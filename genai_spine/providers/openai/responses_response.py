@@ -1,7 +1,10 @@
-"""Answers of OpenAI's Responses API, whole and streamed, read into the chunks that a chat gives.
+"""Responses API answers, whole and streamed, read into the chunks that a chat gives.
 
-Wire facts: as in responses_json.py. One response is one choice. Its items are messages, calls and reasoning;
-summaries of reasoning, of which there may be several, are paragraphs.
+Wire facts: as in `responses_request`. One response is one choice. Its items are messages, calls and
+reasoning; summaries of reasoning, of which there may be several, are paragraphs.
+
+A stream announces each item (output_item.added), adds to it by deltas, repeats it whole (output_item.done),
+and ends with the whole response; only deltas become chunks, so nothing comes twice.
 """
 
 import msgspec
@@ -25,6 +28,8 @@ ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
 class ResponsesReader:
+    """Reader of one response; a ResponseReader."""
+
     def __init__(self, http: HttpClient) -> None:
         self.http = http
         self.done = False  # the event that ends the response has come
@@ -46,6 +51,7 @@ class ResponsesReader:
             _head(self.head, builder.chunk)
 
     def _add(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
+        """Adds one event; unknown events are passed over."""
         if event.type == "response.output_text.delta":
             choice = builder.choice()
             choice.content.append(event.delta)
@@ -96,6 +102,7 @@ class ResponsesReader:
             raise self.http.unusable("cut_stream", "the stream ended before it was complete")
 
     def _of_the_whole(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
+        """Takes an event about the whole response: its head, its end, or an error."""
         if event.type == "error":
             nested = event.error is not UNSET
             raise failure(self.http, Reply(200, {}, payload if nested else b'{"error":%b}' % payload), "")
@@ -109,7 +116,7 @@ class ResponsesReader:
             self.head = response
 
     def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
-        """The end of the only choice, and what is known of the whole."""
+        """Adds the end of the only choice, and what is known of the whole."""
         if response.status == "failed" or response.error is not None:
             raise failure(self.http, Reply(200, {}, body), response.model)
         if response.status not in ("completed", "incomplete"):
@@ -129,6 +136,7 @@ class ResponsesReader:
             builder.chunk.usage.CopyFrom(counts)
 
     def _begin(self, builder: ChunkBuilder, item: "_Item", output_index: int) -> None:
+        """Begins a tool call, when the item is one."""
         if item.type not in CALLS:
             return
         number = self.calls[output_index] = len(self.calls)
@@ -137,17 +145,19 @@ class ResponsesReader:
         call.delta.is_custom = item.type == "custom_tool_call"
 
     def _call(self, builder: ChunkBuilder, output_index: int) -> ToolCallBuilder:
+        """Tool call of an item. Raises ProviderError for an item that is no call."""
         number = self.calls.get(output_index)
         if number is None:
             raise self.http.unusable("unknown_item", f"arguments of item {output_index}, which is no call")
         return builder.choice().tool_call(number)
 
     def _paragraph(self, builder: ChunkBuilder) -> None:
+        """Separates one summary of reasoning from the one before."""
         if self.thought:
             builder.choice().reasoning.append(PARAGRAPH)
 
     def _keep(self, raw: bytes | Raw) -> None:
-        """What a later request must send back, and the order of the rest."""
+        """Keeps what a later request must send back, and the order of the rest."""
         item = self.http.decode(bytes(raw), STATE_ITEM)
         if item.type == "reasoning":
             self.keep = True
@@ -158,7 +168,7 @@ class ResponsesReader:
 
 
 def _compact(raw: bytes | Raw) -> Raw:
-    """The same JSON without the spaces that a whole answer has."""
+    """JSON text without the spaces that a whole answer has."""
     return Raw(msgspec.json.format(bytes(raw), indent=-1))
 
 
@@ -167,6 +177,7 @@ def _raw_item(item: Raw | UnsetType) -> bytes:
 
 
 def _head(response: "_Response", chunk: pb.CompletionChunk) -> None:
+    """Fills in id, model, time and tier, as far as they are known."""
     if not chunk.id:
         chunk.id, chunk.model = response.id, response.model
         chunk.created = chat.seconds(response.created_at)
@@ -182,6 +193,7 @@ def _add_logprobs(delta: pb.ChoiceDelta, logprobs: "list[_Logprob] | None") -> N
 
 
 def _logprob(entry: "_Logprob") -> pb.TokenLogprob:
+    """Contract's log probability of one token."""
     token_logprob = pb.TokenLogprob(token=entry.token, logprob=entry.logprob)
     # A stream leaves the bytes out; they are those of the token, unless it is half of a character.
     token_logprob.token_bytes = entry.token.encode() if entry.bytes is None else bytes(entry.bytes)
@@ -202,6 +214,8 @@ def _usage(reported: "_Usage") -> usage_pb2.Usage:
 
 
 class _Logprob(Struct):
+    """Log probability of one token, and of its alternatives."""
+
     token: str = ""
     logprob: float = 0.0
     bytes: list[int] | None = None
@@ -209,7 +223,7 @@ class _Logprob(Struct):
 
 
 class _Part(Struct):
-    """Of a message, or of reasoning."""
+    """Part of a message, or of reasoning."""
 
     text: str = ""
     refusal: str = ""
@@ -218,6 +232,8 @@ class _Part(Struct):
 
 
 class _Item(Struct):
+    """Item of a response: message, call or reasoning."""
+
     type: str
     id: str | None = None
     call_id: str | None = None
@@ -229,6 +245,8 @@ class _Item(Struct):
 
 
 class _Usage(Struct):
+    """Token counts of a response."""
+
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
@@ -237,14 +255,20 @@ class _Usage(Struct):
 
 
 class _Incomplete(Struct):
+    """Reason why a response is incomplete."""
+
     reason: str | None = None
 
 
 class _Error(Struct):
+    """Error of a failed response."""
+
     code: str | None = None
 
 
 class _Response(Struct):
+    """Response as a whole; `status` tells how it ended."""
+
     id: str
     output: list[Raw]
     created_at: float | None = None
@@ -257,6 +281,8 @@ class _Response(Struct):
 
 
 class _Event(Struct):
+    """Event of a stream; `type` says which fields it has."""
+
     type: str
     delta: str = ""
     output_index: int = 0

@@ -1,8 +1,8 @@
-"""The official `openai` package for what is called rarely: images, sound, files and batches.
+"""OpenAI SDK client, for what is called rarely: images, sound, files and batches.
 
-It is imported with the first such call, because that takes most of a second. Its own retries are off, and
-neither its variables nor proxies of the environment count. Errors: those of http/client.py; what a status
-means is the adapter's to say.
+The official `openai` package is imported with the first such call, because that takes most of a second. Its
+own retries are off, and neither its variables nor proxies of the environment count. Errors: those of
+http/client.py; what a status means is the adapter's to say.
 """
 
 import asyncio
@@ -28,13 +28,18 @@ Open = Callable[["AsyncOpenAI"], AbstractAsyncContextManager[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about; a 404 says that it is not there."""
+    """Subject of a call; a 404 says that it is not there."""
 
     kind: str  # model, file or batch
     id: str
 
 
 class Sdk:
+    """Official client of one endpoint, made with the first call.
+
+    Time limits are the CallTimer's, as for every other call.
+    """
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -69,7 +74,7 @@ class Sdk:
     async def post_form(
         self, client: "AsyncOpenAI", path: str, fields: Mapping[str, Any], file: tuple[str, bytes]
     ) -> bytes:
-        """For a path that upstreams offer, although the package calls its own method deprecated."""
+        """Body of a form's answer, for a path whose own method the package calls deprecated."""
         response: Any = await client.post(
             path,
             cast_to=import_module("httpx2").Response,
@@ -120,6 +125,7 @@ class Sdk:
         return self._openai
 
     def _make(self) -> "AsyncOpenAI":
+        """Client with our own HTTP settings. Its key is set for each request, by `_sign`."""
         sdk, url = self._module, urlsplit(self.endpoint.base_url)
         http = sdk.DefaultAsyncHttpxClient(
             trust_env=False,
@@ -147,11 +153,12 @@ class Sdk:
         return client
 
     async def _sign(self, request: Any) -> None:
+        """Sets the headers that authorize one request."""
         request.headers.pop("authorization", None)
         request.headers.update({**self._headers, **await self._authorize(Call())})
 
     def _meaning(self, error: Exception, subject: Subject) -> Exception:
-        """The SDK's exception, or that of its HTTP client, as one of ours; any other as it is."""
+        """SpineError of the SDK's exception, or of its HTTP client's; any other as it is."""
         if isinstance(error, self._module.APIStatusError):
             return self._refusal(error.response, subject)
         if isinstance(error, self._module.APITimeoutError):
@@ -168,6 +175,7 @@ class Sdk:
         return self._failure(ProviderUnavailable, code, text)
 
     def _refusal(self, response: Any, subject: Subject) -> Exception:
+        """Error of a status other than 2xx: NotFound for a file or batch, else the adapter's."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 404 and subject.kind != "model":
             return NotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)

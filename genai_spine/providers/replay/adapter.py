@@ -1,4 +1,4 @@
-"""A provider that answers from recordings: no key, no network, no cost, the recorded timing.
+"""Replay provider: answers from recordings, with no key, no network, no cost, and the recorded timing.
 
 Its URL is `file:` and a file or folder. `openai/gpt-4o` is the recording of that provider's model, `gpt-4o`
 that of whoever's it is. The same request gets its recorded exchanges in turn, and then the last one again.
@@ -42,6 +42,12 @@ OPTIONS = {
 
 
 class Replay(Provider):
+    """Adapter that plays recordings; GENAI_REPLAY_SPEED scales all recorded times, 0 is at once.
+
+    Recordings are read with the first request. A request without a recording is a ProviderRejected that names
+    the differences from the nearest one.
+    """
+
     OPTIONS = OPTIONS
     LOCAL = True
     # An answer may have been recorded in the wrapper that its provider needed.
@@ -84,6 +90,7 @@ class Replay(Provider):
         ]
 
     async def _all(self) -> list[RecordedExchange]:
+        """Recorded exchanges, read once. Errors: ProviderUnavailable, where they cannot be read."""
         if self._exchanges is None:
             try:
                 self._exchanges = await asyncio.to_thread(recording.read, self._place())
@@ -94,6 +101,7 @@ class Replay(Provider):
         return self._exchanges
 
     def _place(self) -> Path:
+        """File or folder of the URL. Raises ValueError."""
         scheme, _, path = self.endpoint.base_url.partition(":")
         if scheme != "file" or not path:
             raise ValueError(f"{self.endpoint.base_url} is no file: URL")
@@ -118,6 +126,7 @@ class Replay(Provider):
         raise self._unknown(candidates[0], of_model)
 
     def _unknown(self, key: RequestKey, known: list[RecordedExchange]) -> ProviderRejected:
+        """Error of a request that was not recorded, with the nearest one's differences."""
         nearest = min((differences(exchange.request, key[1]) for exchange in known), key=len)
         listed = "; ".join(nearest[:MAX_DIFFERENCES])
         more = f" and {len(nearest) - MAX_DIFFERENCES} more" if len(nearest) > MAX_DIFFERENCES else ""
@@ -129,7 +138,7 @@ class Replay(Provider):
         )
 
     async def _wait(self, ms: float, started: float, call: Call) -> None:
-        """Until that many recorded milliseconds after the start."""
+        """Waits until so many recorded milliseconds after the start. Raises DeadlineExceeded."""
         left_s = max(0.0, started + ms * self._pace / 1000 - monotonic())
         if call.remaining_s is not None and left_s >= call.remaining_s:
             await asyncio.sleep(call.remaining_s)
@@ -137,13 +146,14 @@ class Replay(Provider):
         await asyncio.sleep(left_s)
 
     async def _end(self, exchange: RecordedExchange, started: float, call: Call) -> None:
+        """Raises the recorded error, at its time, when the exchange ended with one."""
         if exchange.error is not None:
             await self._wait(exchange.error.ms, started, call)
             raise recording.error_of(exchange.error)
 
 
 def _pace(speed: str) -> float:
-    """The factor of all recorded times; 0: everything at once."""
+    """Factor of all recorded times; 0: everything at once."""
     try:
         pace = float(speed)
     except ValueError:
@@ -166,7 +176,7 @@ def _request_keys(operation: str, request: recording.Request, model: str) -> Ite
 
 
 def differences(recorded: Any, actual: Any, path: str = "") -> list[str]:
-    """Where two requests in normal form differ, in words."""
+    """Differences of two requests in normal form, in words, one for each place."""
     if isinstance(recorded, dict) and isinstance(actual, dict):
         names = dict.fromkeys([*recorded, *actual])
         return [
@@ -188,5 +198,6 @@ def differences(recorded: Any, actual: Any, path: str = "") -> list[str]:
 
 
 def _excerpt(value: Any) -> str:
+    """Value in at most MAX_EXCERPT_CHARS characters."""
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= MAX_EXCERPT_CHARS else text[:MAX_EXCERPT_CHARS] + "..."

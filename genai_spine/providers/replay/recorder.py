@@ -1,4 +1,8 @@
-"""A provider whose exchanges are written to disk on their way through; replay.py plays them back."""
+"""Recorder: a provider around another one that writes its exchanges to disk; the replay adapter plays them.
+
+Switched on by GENAI_RECORD; the format is described in `recording`. Secrets of the endpoint are masked before
+anything is written.
+"""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -21,12 +25,16 @@ UNRECORDED = ("replay",)  # it is a recording already
 
 
 def recorded(provider: Provider, folder: Path | None) -> Provider:
-    """The provider as it is, or with a recorder around it. folder: None for no recording."""
+    """Provider as it is, or with a recorder around it. folder: None for no recording."""
     return provider if folder is None or provider.name in UNRECORDED else Recorder(provider, folder)
 
 
 class Recorder(Provider):
-    """Records completions and embeddings, errors included, but no call whose caller went away."""
+    """Adapter that passes every call on, and records completions and embeddings.
+
+    Errors are recorded too, but no call whose caller went away: what came until then would be played as a
+    whole answer. Everything else goes to the provider as it is.
+    """
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         super().__init__(provider.endpoint)
@@ -115,10 +123,11 @@ class Recorder(Provider):
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Keys and credentials of the endpoint."""
+    """Secrets to mask: keys and credentials of the endpoint."""
     named = [value for name, value in endpoint.further.items() if SECRET_NAME.search(name)]
     return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named)))
 
 
 def _ms_since(started: float) -> float:
+    """Milliseconds since a time of `monotonic()`, to a tenth."""
     return round((monotonic() - started) * 1000, 1)
