@@ -111,7 +111,7 @@ class _Fault(msgspec.Struct):
     """Body of an error answer; the service and what stands before it write it differently."""
 
     message: str | None = None
-    Message: str | None = None  # of the door in front of the service
+    Message: str | None = None  # of the gateway in front of the service
     type: str | None = msgspec.field(default=None, name="__type")
 
 

@@ -52,7 +52,7 @@ NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")  # of tool calls
 MAX_ID_CHARS, MAX_NAME_CHARS = 64, 180
 
 
-# For models that take a schema (bedrock_models.NATIVE_SCHEMA has the source); the others get the same one as
+# For models that take a schema (model_options.NATIVE_SCHEMA has the source); the others get the same one as
 # a tool's.
 SCHEMA = SchemaRules(
     refused=frozenset(

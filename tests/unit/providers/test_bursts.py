@@ -38,7 +38,7 @@ async def test_text_does_not_depend_on_how_it_was_cut_into_reads(form: str, fiel
         assert text_of(await read(form, reads), field) == "".join(said)
 
 
-def test_every_form_and_field_is_tried() -> None:
+def test_bursts_try_every_form_and_field() -> None:
     fields = {form: {field for known, field in BURSTS if known == form} for form, _ in BURSTS}
     assert all({"content", "reasoning"} <= found for found in fields.values())
     assert set(ADAPTERS) < set(fields) == {"openai", "responses", "anthropic", "ollama", "bedrock"}

@@ -54,7 +54,7 @@ def test_who_takes_a_schema(model: str, takes: bool) -> None:
         ("us.model", "us.model"),
     ],
 )
-def test_a_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -> None:
+def test_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -> None:
     assert model_options.base_model(profile) == model
 
 
@@ -85,7 +85,7 @@ def test_effort(model: str, effort: Any, more: dict[str, Any], output: dict[str,
         ("openai.gpt-oss-20b-1:0", {"top_k": 1}, "top_k"),
     ],
 )
-def test_what_a_model_has_not_is_refused(model: str, given: dict[str, Any], field: str) -> None:
+def test_option_that_a_model_has_not_is_refused(model: str, given: dict[str, Any], field: str) -> None:
     with pytest.raises(UnsupportedOption) as raised:
         fields(model, **given)
     assert raised.value.metadata["field"] == field
@@ -99,7 +99,7 @@ def test_thinking_leaves_room_for_an_answer() -> None:
         fields(SONNET_4, reasoning_effort=HIGH, max_tokens=1024)
 
 
-def test_a_budget_of_the_callers_own_is_kept_or_refused() -> None:
+def test_budget_of_the_callers_own_is_kept_or_refused() -> None:
     more, _ = fields(SONNET_4, reasoning_max_tokens=3000, max_tokens=2000)
     assert more["thinking"]["budget_tokens"] == 3000
     with pytest.raises(InvalidFields, match="reasoning_max_tokens: must be at least 1024"):

@@ -30,7 +30,7 @@ def piece(block: int, **delta: Any) -> dict[str, Any]:
     return {"contentBlockDelta": {"contentBlockIndex": block, "delta": delta}}
 
 
-class TestUsage:
+class TestConverseUsage:
     @pytest.mark.parametrize(
         ("reported", "buckets"),
         [
@@ -56,7 +56,7 @@ class TestUsage:
             ({"cacheDetails": [{"ttl": "1h", "inputTokens": 20}]}, (0, 0, 0, 20, 0)),
         ],
     )
-    def test_the_buckets_are_disjoint_and_add_up(self, reported: Any, buckets: Any) -> None:
+    def test_buckets_are_disjoint_and_add_up(self, reported: Any, buckets: Any) -> None:
         found = usage(msgspec.convert(reported, Usage))
         assert buckets == (
             found.uncached_input_tokens,
@@ -69,13 +69,13 @@ class TestUsage:
         assert found.total_tokens == sum(buckets)
 
     @pytest.mark.parametrize("count", ["-1", "1e30", '"3"', "99999999999"])
-    def test_a_count_that_cannot_be_is_no_answer(self, count: str) -> None:
+    def test_count_that_cannot_be_is_no_answer(self, count: str) -> None:
         body = f'{{"metadata":{{"usage":{{"inputTokens":{count}}}}}}}'
         with pytest.raises(msgspec.ValidationError):
             EVENT.decode(body.encode())
 
 
-class TestReasons:
+class TestConverseReasons:
     @pytest.mark.parametrize(
         ("reason", "meant"),
         [
@@ -89,12 +89,12 @@ class TestReasons:
             ("something_else", pb.FINISH_REASON_STOP),
         ],
     )
-    def test_each_means_one_of_ours(self, reason: str, meant: Any) -> None:
+    def test_stop_reasons_each_mean_one_of_ours(self, reason: str, meant: Any) -> None:
         assert whole({"text": "x"}, stop=reason).finish_reason == meant
         assert streamed({"messageStop": {"stopReason": reason}}).finish_reason == meant
 
 
-class TestThinking:
+class TestConverseThinking:
     def test_hidden_thinking_is_kept_to_be_sent_back(self) -> None:
         hidden = base64.b64encode(b"\x00\xff secret").decode()
         delta = streamed(
@@ -118,7 +118,7 @@ class TestThinking:
         assert not delta.HasField("reasoning_state_json")
 
 
-class TestSources:
+class TestConverseSources:
     def test_citations_are_kept_as_they_are(self) -> None:
         cited = {"title": "t", "location": {"web": {"url": "https://x"}}}
         blocks = {"citationsContent": {"content": [{"text": "said"}], "citations": [cited]}}

@@ -199,7 +199,7 @@ async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     assert usage.input_provenance == usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
-async def test_only_the_first_characters_are_read(builtin: Builtin) -> None:
+async def test_text_is_read_up_to_its_limit(builtin: Builtin) -> None:
     start = f"{ARTICLE} " * (MAX_CHARS // (len(ARTICLE) + 1) + 1)
     tail = " The zebra escaped. The zebra ate. The zebra slept. Zebra, zebra, zebra."
     assert await reply(builtin, start[:MAX_CHARS] + tail) == await reply(builtin, start[:MAX_CHARS])
@@ -241,7 +241,7 @@ async def test_long_texts_are_read_one_at_a_time(builtin: Builtin, monkeypatch: 
             group.create_task(builtin.complete(asking(ARTICLE * 4), Call()))
 
 
-async def test_no_network_is_used(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_network_is_not_used(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network was used")
 
@@ -285,7 +285,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("field", "request_"), REFUSED.items(), ids=REFUSED.keys())
-def test_what_cannot_be_honoured_is_refused(
+def test_option_that_cannot_be_honoured_is_refused(
     builtin: Builtin, field: str, request_: pb.CreateCompletionRequest
 ) -> None:
     check(request_)

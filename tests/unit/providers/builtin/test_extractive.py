@@ -191,7 +191,7 @@ print(json.dumps([found, phrases, extractive.ranked(found, phrases), extractive.
 """
 
 
-def test_every_process_gets_the_same_result_without_network() -> None:
+def test_result_is_the_same_in_every_process_without_network() -> None:
     found = extractive.sentences(ARTICLE)
     phrases = extractive.keywords(found)
     here = [found, phrases, extractive.ranked(found, phrases), extractive.vector(ARTICLE, 8)]

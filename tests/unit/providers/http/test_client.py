@@ -1,4 +1,4 @@
-"""The shared client: pooled connections, one clock for each call, typed failures, no hanging."""
+"""The shared client: pooled connections, one timer for each call, typed failures, no hanging."""
 
 import asyncio
 import ssl
@@ -66,8 +66,8 @@ async def drained(client: HttpClient, call: Call | None = None) -> list[bytes]:
     return [payload async for payloads in events(client, call) for payload in payloads]
 
 
-class TestRequests:
-    async def test_what_goes_out_is_a_plain_request(self, client_of: ClientOf) -> None:
+class TestHttpClientRequests:
+    async def test_request_goes_out_plain(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
             client = client_of(server, "/v1/?api-version=7")
             assert (await client.post("/chat", b'{"a":1}', Call())).body == b"{}"
@@ -87,7 +87,7 @@ class TestRequests:
         assert got.startswith(b"GET /v1/models?api-version=7 HTTP/1.1\r\n")
         assert b"content-length" not in got
 
-    async def test_a_status_other_than_200_comes_back_as_it_is(self, client_of: ClientOf) -> None:
+    async def test_status_other_than_200_comes_back_as_it_is(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"no", status="429 Too Many", headers="Retry-After: 3\r\n")) as server:
             client = client_of(server)
             reply = await client.post("/chat", b"{}", Call())
@@ -96,7 +96,7 @@ class TestRequests:
                 await drained(client)
             assert refused.value.reply == reply
 
-    async def test_over_tls_the_certificate_is_checked(
+    async def test_certificate_is_checked_over_tls(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pem = Path(__file__).parent / "localhost.pem"
@@ -111,19 +111,19 @@ class TestRequests:
             assert (await client.get("/", Call())).body == b"safe"
 
     @pytest.mark.parametrize("headers", [{"x-key": "a\r\nx-admin: 1"}, {"x-key": "schlüssel"}, {"a\nb": "c"}])
-    def test_a_header_that_is_not_printable_ascii_is_refused(self, headers: Mapping[str, str]) -> None:
+    def test_header_that_is_not_printable_ascii_is_refused(self, headers: Mapping[str, str]) -> None:
         with pytest.raises(InvalidRequest):
             HttpClient(Endpoint("up", "http://127.0.0.1:1"), headers)
 
     @pytest.mark.parametrize(
         "url", ["", "127.0.0.1:80", "ftp://host", "http://", "//host/v1", "http://host:port"]
     )
-    def test_a_base_url_that_is_none_is_refused(self, url: str) -> None:
+    def test_base_url_that_is_none_is_refused(self, url: str) -> None:
         with pytest.raises(InvalidRequest, match="base_url"):
             HttpClient(Endpoint("up", url))
 
 
-class TestPool:
+class TestHttpClientPool:
     async def test_connections_are_used_again_and_grow_with_need(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
             client = client_of(server)
@@ -136,7 +136,7 @@ class TestPool:
             await asyncio.gather(*(client.post("/chat", b"{}", Call()) for _ in range(before)))
             assert server.connections == before
 
-    async def test_a_stream_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+    async def test_stream_that_was_read_to_its_end_leaves_its_connection_to_the_next(
         self, client_of: ClientOf
     ) -> None:
         stream = [CHUNKED_HEAD, chunk(b"data: 1\n\n"), END]
@@ -146,7 +146,7 @@ class TestPool:
                 assert await drained(client) == [b"1"]
             assert server.connections == 1
 
-    async def test_a_stream_that_is_left_hangs_up(self, client_of: ClientOf) -> None:
+    async def test_stream_that_is_left_hangs_up(self, client_of: ClientOf) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]) as server:
             client = client_of(server)
             stream = client.stream("/chat", b"{}", Call(), ServerSentEvents())
@@ -154,7 +154,7 @@ class TestPool:
             await stream.aclose()
             await asyncio.wait_for(server.closed.wait(), 20)
 
-    async def test_a_connection_that_rested_long_is_not_used_again(
+    async def test_connection_that_rested_long_is_not_used_again(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(http_client, "MAX_IDLE_S", 0.0)
@@ -164,14 +164,14 @@ class TestPool:
                 await client.post("/chat", b"{}", Call())
             assert server.connections == 3
 
-    async def test_a_connection_that_the_peer_closed_is_not_used_again(self, client_of: ClientOf) -> None:
+    async def test_connection_that_the_peer_closed_is_not_used_again(self, client_of: ClientOf) -> None:
         async with RawServer([response(b"one"), Then.CLOSE], response(b"two")) as server:
             client = client_of(server)
             assert (await client.get("/", Call())).body == b"one"
             await until(lambda: all(connection.closed for connection in client._idle))
             assert (await client.get("/", Call())).body == b"two"
 
-    async def test_a_connection_that_was_paused_reads_again_for_the_next_call(
+    async def test_connection_that_was_paused_reads_again_for_the_next_call(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection, "PAUSE_ABOVE_BYTES", 1000)
@@ -185,19 +185,19 @@ class TestPool:
             assert (await client.get("/", Call())).body == b"next"
 
 
-class TestFailures:
-    async def test_nobody_listens(self) -> None:
+class TestHttpClientFailures:
+    async def test_connection_that_nobody_accepts_is_unavailable(self) -> None:
         client = HttpClient(Endpoint("up", "http://127.0.0.1:9/v1", timeouts=TIMEOUTS))
         with pytest.raises(ProviderUnavailable, match=r"127\.0\.0\.1:9") as failure:
             await client.post("/chat", b"{}", Call())
         assert failure.value.metadata["provider_code"] == "connect"
 
-    async def test_a_name_that_nobody_knows(self) -> None:
+    async def test_host_name_that_nobody_knows_is_unavailable(self) -> None:
         client = HttpClient(Endpoint("up", "http://no-such-host.invalid/v1", timeouts=TIMEOUTS))
         with pytest.raises(ProviderUnavailable, match=r"no-such-host\.invalid"):
             await client.post("/chat", b"{}", Call())
 
-    async def test_a_connection_that_is_never_accepted_times_out(self) -> None:
+    async def test_connection_that_is_never_accepted_times_out(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         async with RawServer([Then.STALL]) as server:
             # Nobody answers the TLS handshake.
@@ -209,7 +209,7 @@ class TestFailures:
         del context
 
     @pytest.mark.parametrize("answer", [[Then.CLOSE], [b"HTTP/1.1 200", Then.CLOSE], [b"SSH-2.0-x\r\n"]])
-    async def test_a_connection_that_ends_before_the_status_is_unavailable(
+    async def test_connection_that_ends_before_the_status_is_unavailable(
         self, client_of: ClientOf, answer: Any
     ) -> None:
         async with RawServer(answer) as server:
@@ -218,7 +218,7 @@ class TestFailures:
                     await ask
                 assert failure.value.metadata["provider_code"] == "connection_lost"
 
-    async def test_a_connection_that_ends_within_the_answer_is_a_cut(self, client_of: ClientOf) -> None:
+    async def test_connection_that_ends_within_the_answer_is_a_cut(self, client_of: ClientOf) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.CLOSE]) as server:
             stream = events(client_of(server))
             seen = await anext(stream)
@@ -229,7 +229,7 @@ class TestFailures:
             with pytest.raises(ProviderError, match="cut"):
                 await client_of(server).post("/chat", b"{}", Call())
 
-    async def test_an_answer_that_is_no_json_shows_how_it_began(self) -> None:
+    async def test_answer_that_is_no_json_shows_how_it_began(self) -> None:
         client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
         for body in (b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1e999}', b""):
             with pytest.raises(ProviderError) as failure:
@@ -238,7 +238,7 @@ class TestFailures:
             assert len(str(failure.value)) < 1200
 
 
-class TestClock:
+class TestCallTimer:
     async def test_slow_headers_and_a_slow_first_byte_share_one_limit(self, client_of: ClientOf) -> None:
         class Slow(RawServer):
             async def _answer(self, writer: asyncio.StreamWriter) -> bool:
@@ -262,27 +262,27 @@ class TestClock:
             assert failure.value.metadata == {"provider": "up", "phase": "the next token", "timeout_s": "0.1"}
             await asyncio.wait_for(server.closed.wait(), 20)
 
-    async def test_a_stream_may_go_on_for_longer_than_any_single_limit(self, client_of: ClientOf) -> None:
+    async def test_stream_may_go_on_for_longer_than_any_single_limit(self, client_of: ClientOf) -> None:
         pieces = [chunk(b"data: %d\n\n" % number) for number in range(40)]
         async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
             client = client_of(server, first_token_s=1.0, between_tokens_s=1.0)
             assert len(await drained(client)) == 40
 
-    async def test_the_whole_call_can_have_a_limit(self, client_of: ClientOf) -> None:
+    async def test_whole_call_can_have_a_limit(self, client_of: ClientOf) -> None:
         endless = [chunk(b"data: 1\n\n")] * 1000
         async with RawServer([CHUNKED_HEAD, *endless]) as server:
             with pytest.raises(ProviderTimeout, match=r"the whole call took more than 0\.1 s"):
                 await drained(client_of(server, total_s=0.1))
 
     @pytest.mark.parametrize("answer", [[Then.STALL], [CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]])
-    async def test_the_callers_deadline_ends_a_call_as_such(self, client_of: ClientOf, answer: Any) -> None:
+    async def test_callers_deadline_ends_a_call_as_such(self, client_of: ClientOf, answer: Any) -> None:
         async with RawServer(answer) as server:
             for attempt in range(10):  # a timer may fire a little before the deadline
                 call = Call(deadline=time.monotonic() + 0.02 + attempt / 1000)
                 with pytest.raises(DeadlineExceeded):
                     await drained(client_of(server), call)
 
-    async def test_a_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
+    async def test_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
             with pytest.raises(DeadlineExceeded):
                 await client_of(server).post("/chat", b"{}", Call(deadline=time.monotonic() - 1))

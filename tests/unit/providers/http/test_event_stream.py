@@ -55,16 +55,18 @@ class TestServerSentEvents:
 
     @settings(deadline=None, max_examples=150)
     @given(st.lists(st.sampled_from(SHREDS), max_size=20).map(b"".join), PLACES)
-    def test_any_bytes_give_the_same_however_they_were_cut(self, stream: bytes, places: list[int]) -> None:
+    def test_bytes_of_any_kind_give_the_same_however_they_were_cut(
+        self, stream: bytes, places: list[int]
+    ) -> None:
         assert whole(ServerSentEvents(), *cut(stream, places)) == whole(ServerSentEvents(), stream)
 
-    def test_every_cut_in_two_gives_the_same(self) -> None:
+    def test_stream_gives_the_same_whatever_two_parts_it_came_in(self) -> None:
         stream = ": hi\n\ndata: é🙂\n\nevent: x\ndata: 2\n\ndata: [DONE]\n\n".replace("\n", "\r\n").encode()
         for place in range(len(stream) + 1):
             found = whole(ServerSentEvents(), stream[:place], stream[place:])
             assert found == ["é🙂".encode(), b"2", b"[DONE]"], place
 
-    def test_an_event_is_given_out_with_the_read_that_ends_it(self) -> None:
+    def test_event_is_given_out_with_the_read_that_ends_it(self) -> None:
         decoder = ServerSentEvents()
         assert decoder.feed(b"data: 1\n\ndata: 2\n\ndata:") == [b"1", b"2"]
         assert decoder.feed(b" 3\n") == []
@@ -74,7 +76,7 @@ class TestServerSentEvents:
         assert ServerSentEvents().feed(b'data: {"a":\ndata: 1}\n\n') == [b'{"a":\n1}']
 
     @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
-    def test_an_event_without_its_blank_line_is_what_rests(self, ending: bytes) -> None:
+    def test_event_without_its_blank_line_is_what_rests(self, ending: bytes) -> None:
         decoder = ServerSentEvents()
         assert decoder.feed(b"data: 1\n\ndata: [DONE]" + ending) == [b"1"]
         assert decoder.rest() == [b"[DONE]"]
@@ -101,7 +103,7 @@ class TestJsonLines:
 
 
 @pytest.mark.parametrize("decoder", [ServerSentEvents, JsonLines])
-def test_an_event_without_end_is_refused_in_time(
+def test_event_without_end_is_refused_in_time(
     decoder: type[FrameDecoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "MAX_EVENT_BYTES", 1000)

@@ -62,15 +62,15 @@ def said(chunks: Iterable[pb.CompletionChunk]) -> list[str]:
 STOP = {"finish_reason": pb.FINISH_REASON_STOP}
 
 
-class TestPlaying:
-    async def test_a_stream_stays_a_stream_and_can_be_asked_for_whole(self, tmp_path: Path) -> None:
+class TestReplayPlaying:
+    async def test_stream_stays_a_stream_and_can_be_asked_for_whole(self, tmp_path: Path) -> None:
         record(tmp_path, (1, chunk("a")), (2, chunk("b", **STOP)))
         provider = replay(tmp_path)
         assert said([one async for one in provider.stream(asked(), Call())]) == ["a", "b"]
         answer = await provider.complete(asked(), Call())
         assert (text_of(answer), answer.id, answer.model, answer.created) == ("ab", "c1", "gpt-4o-2024", 5)
 
-    async def test_a_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
+    async def test_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
         calls = [
             message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments="{}")),
             message_pb2.ToolCall(id="b", custom=message_pb2.CustomCall(name="g", input="x")),
@@ -124,7 +124,7 @@ class TestPlaying:
             await replay(tmp_path).embed(request, Call())
 
     @pytest.mark.parametrize("options", [("response_format",), ()])
-    async def test_a_schema_that_was_said_in_words_is_found(self, tmp_path: Path, options: Any) -> None:
+    async def test_schema_that_was_said_in_words_is_found(self, tmp_path: Path, options: Any) -> None:
         request = asked(response_format=SAMPLES["response_format"].fields["response_format"])
         told = with_instruction(request, options)
         told.model = "gpt-4o"
@@ -134,7 +134,7 @@ class TestPlaying:
         assert text_of(await replay(tmp_path).complete(request, Call())) == "{}"
 
 
-class TestTiming:
+class TestReplayTiming:
     async def took_ms(self, folder: Path, speed: str) -> list[float]:
         started = time.monotonic()
         provider = replay(folder, speed)
@@ -147,26 +147,26 @@ class TestTiming:
         assert second >= 149
         assert (await self.took_ms(tmp_path, "2"))[1] >= 299
 
-    async def test_without_pace_everything_comes_at_once(self, tmp_path: Path) -> None:
+    async def test_exchange_without_pace_comes_at_once(self, tmp_path: Path) -> None:
         record(tmp_path, (50_000, chunk("a")), error=recorded_error(errors.InternalError(), 100_000.0))
         started = time.monotonic()
         with pytest.raises(errors.InternalError):
             await replay(tmp_path).complete(asked(), Call())
         assert time.monotonic() - started < 5
 
-    async def test_the_callers_deadline_is_kept(self, tmp_path: Path) -> None:
+    async def test_callers_deadline_is_kept(self, tmp_path: Path) -> None:
         record(tmp_path, (60_000, chunk("a")))
         with pytest.raises(errors.DeadlineExceeded):
             await replay(tmp_path, "1").complete(asked(), Call(deadline=time.monotonic() + 0.05))
 
     @pytest.mark.parametrize("speed", ["fast", "-1", "nan", "inf"])
-    def test_a_pace_that_is_none_is_refused(self, tmp_path: Path, speed: str) -> None:
+    def test_pace_that_is_none_is_refused(self, tmp_path: Path, speed: str) -> None:
         with pytest.raises(ValueError, match=f"GENAI_REPLAY_SPEED={speed}"):
             replay(tmp_path, speed)
 
 
-class TestFinding:
-    async def test_a_model_without_its_provider_is_found(self, tmp_path: Path) -> None:
+class TestReplayFinding:
+    async def test_model_without_its_provider_is_found(self, tmp_path: Path) -> None:
         record(tmp_path, (0, chunk("a")))
         assert text_of(await replay(tmp_path).complete(asked(model="gpt-4o"), Call())) == "a"
 
@@ -177,7 +177,7 @@ class TestFinding:
         assert (model.id, model.owned_by) == ("openai/gpt-4o", "openai")
         await replay(tmp_path).health()
 
-    async def test_what_was_not_recorded_is_told_with_the_nearest(self, tmp_path: Path) -> None:
+    async def test_request_that_was_not_recorded_names_the_nearest(self, tmp_path: Path) -> None:
         far = record(tmp_path, (0, chunk("a")), text="Something else", temperature=1, seed=5)
         near = record(tmp_path, (0, chunk("a")), text="Hello!")
         with pytest.raises(errors.ProviderRejected) as refusal:
@@ -189,7 +189,7 @@ class TestFinding:
         told = "the nearest one differs in messages[0].content[0].text: 'Hello?' in place of 'Hello!'"
         assert found["provider_message"] == f"no recording has sha256 {found['sha256']}; {told}"
 
-    async def test_a_model_that_was_not_recorded_is_not_found(self, tmp_path: Path) -> None:
+    async def test_model_that_was_not_recorded_is_not_found(self, tmp_path: Path) -> None:
         record(tmp_path, (0, chunk("a")))
         with pytest.raises(errors.ModelNotFound, match="recorded completion: openai/gpt-4o"):
             await replay(tmp_path).complete(asked(model="openai/o1"), Call())
@@ -209,7 +209,7 @@ class TestFinding:
         assert await Replay(Endpoint("replay", place.format(tmp_path))).list_models()
 
     @pytest.mark.parametrize("field", SAMPLES)
-    def test_every_option_is_taken(self, tmp_path: Path, field: str) -> None:
+    def test_options_are_all_taken(self, tmp_path: Path, field: str) -> None:
         PROVIDERS["replay"].make(Endpoint("replay", f"file:{tmp_path}")).check_options(
             asked(**SAMPLES[field].fields)
         )

@@ -50,9 +50,9 @@ def sha256(request: pb.CreateCompletionRequest) -> str:
     return begun("p", "completion", request).sha256
 
 
-class TestRedaction:
+class TestRecordingRedaction:
     @pytest.mark.parametrize("secret", SECRETS)
-    def test_what_looks_like_a_secret_is_masked_wherever_it_stands(self, secret: str) -> None:
+    def test_secret_is_masked_wherever_it_stands(self, secret: str) -> None:
         assert masked(f"key={secret}, and more") == "key=***, and more"
         request = asked(
             messages=[user(text=secret)],
@@ -68,7 +68,7 @@ class TestRedaction:
         words = "The bearer of this risk-adjusted task-oriented note. Bearer bonds. sk-learn."
         assert masked(words) == words
 
-    def test_the_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
+    def test_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
         exchange = begun(
             "p", "completion", asked(messages=[user(text="my own key: hunter2")]), ["hunter2", ""]
         )
@@ -104,7 +104,7 @@ class TestRedaction:
         assert not any(name in text for name in ("u0", "u1", "u2"))
         assert "verbosity" in text
 
-    def test_the_request_itself_is_not_changed(self) -> None:
+    def test_request_itself_is_not_changed(self) -> None:
         request = asked(
             user="u",
             messages=[user(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="wav")))],
@@ -114,8 +114,8 @@ class TestRedaction:
         assert request.SerializeToString() == before
 
 
-class TestHashes:
-    def test_what_changes_from_call_to_call_does_not_count(self) -> None:
+class TestRecordingDigests:
+    def test_digest_leaves_out_what_changes_from_call_to_call(self) -> None:
         same = [
             asked(),
             asked(user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"),
@@ -141,7 +141,7 @@ class TestHashes:
 
         assert sha256(turn("a", "b", "b")) == sha256(turn("x", "y", "y")) != sha256(turn("a", "b", "a"))
 
-    def test_everything_else_counts(self) -> None:
+    def test_digest_counts_everything_else(self) -> None:
         different = [
             asked(),
             asked(model="other"),
@@ -156,11 +156,11 @@ class TestHashes:
         assert begun("p", "embeddings", embedding).sha256 != sha256(asked())
 
 
-class TestErrors:
+class TestRecordedErrors:
     @pytest.mark.parametrize(
         "kind", sorted(subclasses(errors.ProviderFailure), key=lambda kind: kind.__name__)
     )
-    def test_a_providers_failure_comes_back_as_it_was(self, kind: type[errors.ProviderFailure]) -> None:
+    def test_providers_failure_comes_back_as_it_was(self, kind: type[errors.ProviderFailure]) -> None:
         error = kind(provider="p", provider_code="x", provider_message="too {much}", retry_after_s=1.5)
         again = error_of(recorded_error(error, 5.0))
         assert type(again) is kind
@@ -189,7 +189,7 @@ class TestErrors:
         error = errors.ProviderAuthentication(provider="p", provider_message=f"bad key {SECRETS[0]} hunter2")
         assert recorded_error(error, 0.0, ["hunter2"]).metadata["provider_message"] == "bad key *** ***"
 
-    def test_an_error_of_another_version_is_a_provider_error(self) -> None:
+    def test_error_of_another_version_is_a_provider_error(self) -> None:
         again = error_of(recording.RecordedError("Unheard", 1.0, {"provider_message": "x"}))
         assert type(again) is errors.ProviderError
 
@@ -199,7 +199,7 @@ def write_many(folder: Path, count: int) -> None:
         append(folder, begun("p", "completion", asked(messages=[user(text=f"{number} " + "x" * 20_000)])))
 
 
-class TestFiles:
+class TestRecordingFiles:
     def test_several_processes_write_whole_lines(self, tmp_path: Path) -> None:
         context = multiprocessing.get_context("spawn")
         processes = [context.Process(target=write_many, args=(tmp_path / "r", 30)) for _ in range(3)]
@@ -212,7 +212,7 @@ class TestFiles:
         assert len(exchanges) == 90
         assert len({exchange.sha256 for exchange in exchanges}) == 30
 
-    def test_a_file_or_a_folder_is_read_in_order(self, tmp_path: Path) -> None:
+    def test_file_or_a_folder_is_read_in_order(self, tmp_path: Path) -> None:
         for name in ("b", "a"):
             write_many(tmp_path, 1)
             next(tmp_path.glob("exchanges-*")).rename(tmp_path / f"{name}.jsonl")
@@ -220,14 +220,14 @@ class TestFiles:
         assert len(read(tmp_path)) == 2
         assert len(read(tmp_path / "a.jsonl")) == 1
 
-    def test_a_line_that_was_being_written_is_left_out(self, tmp_path: Path) -> None:
+    def test_line_that_was_being_written_is_left_out(self, tmp_path: Path) -> None:
         write_many(tmp_path, 2)
         path = next(tmp_path.iterdir())
         path.write_bytes(path.read_bytes()[:-10])
         assert len(read(tmp_path)) == 1
 
     @pytest.mark.parametrize("line", ["{}", "[1]", "no JSON"])
-    def test_a_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
+    def test_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
         write_many(tmp_path, 1)
         path = next(tmp_path.iterdir())
         path.write_text(path.read_text() + line + "\n")
