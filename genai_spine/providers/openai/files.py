@@ -49,12 +49,12 @@ class Files(Provider):
         return self._file(self.http.decode(raw.content, FILE))
 
     async def list_files(self, request: files.ListFilesRequest, call: Call) -> files.ListFilesResponse:
-        asked: dict[str, Any] = {"order": "asc" if request.oldest_first else "desc"}
-        asked |= _paged(request)
+        query: dict[str, Any] = {"order": "asc" if request.oldest_first else "desc"}
+        query |= _paged(request)
         if request.HasField("purpose"):
-            asked["purpose"] = request.purpose
+            query["purpose"] = request.purpose
         async with self.sdk.asking(call, FILES) as client:
-            raw = await client.files.with_raw_response.list(**asked)
+            raw = await client.files.with_raw_response.list(**query)
         page = self.http.decode(raw.content, FILE_PAGE)
         return files.ListFilesResponse(
             files=[self._file(file) for file in page.data],

@@ -26,7 +26,7 @@ def streamed(*events: dict[str, Any]) -> pb.ChoiceDelta:
     return builder.build().choices[0]
 
 
-def piece(block: int, **delta: Any) -> dict[str, Any]:
+def block_delta(block: int, **delta: Any) -> dict[str, Any]:
     return {"contentBlockDelta": {"contentBlockIndex": block, "delta": delta}}
 
 
@@ -98,10 +98,10 @@ class TestConverseThinking:
     def test_hidden_thinking_is_kept_to_be_sent_back(self) -> None:
         hidden = base64.b64encode(b"\x00\xff secret").decode()
         delta = streamed(
-            piece(0, reasoningContent={"redactedContent": base64.b64encode(b"\x00\xff").decode()}),
-            piece(0, reasoningContent={"redactedContent": base64.b64encode(b" secret").decode()}),
-            piece(1, reasoningContent={"text": "hm"}),
-            piece(1, reasoningContent={"signature": "s"}),
+            block_delta(0, reasoningContent={"redactedContent": base64.b64encode(b"\x00\xff").decode()}),
+            block_delta(0, reasoningContent={"redactedContent": base64.b64encode(b" secret").decode()}),
+            block_delta(1, reasoningContent={"text": "hm"}),
+            block_delta(1, reasoningContent={"signature": "s"}),
             {"messageStop": {"stopReason": "end_turn"}},
         )
         expected = [
@@ -125,8 +125,8 @@ class TestConverseSources:
         for delta in (
             whole({"text": "He "}, blocks),
             streamed(
-                piece(0, text="He said"),
-                piece(0, citation=cited),
+                block_delta(0, text="He said"),
+                block_delta(0, citation=cited),
                 {"messageStop": {"stopReason": "end_turn"}},
             ),
         ):
@@ -138,8 +138,8 @@ def test_unknown_events_blocks_and_deltas_are_passed_over() -> None:
     delta = streamed(
         {"somethingNew": {"a": 1}},
         {"contentBlockStart": {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}},
-        piece(0, image={"source": {"bytes": "eA=="}}),
-        piece(1, toolUse={"input": "{}"}),
+        block_delta(0, image={"source": {"bytes": "eA=="}}),
+        block_delta(1, toolUse={"input": "{}"}),
         {"contentBlockStop": {"contentBlockIndex": 0}},
     )
     assert delta == pb.ChoiceDelta()

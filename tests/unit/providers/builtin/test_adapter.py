@@ -36,12 +36,12 @@ def builtin() -> Builtin:
     return Builtin(Endpoint(name="builtin"))
 
 
-def said(text: str, role: message_pb2.Role = message_pb2.ROLE_USER) -> message_pb2.Message:
+def message_of(text: str, role: message_pb2.Role = message_pb2.ROLE_USER) -> message_pb2.Message:
     return message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
 
 
 def asking(text: str, **fields: Any) -> pb.CreateCompletionRequest:
-    return pb.CreateCompletionRequest(model="extractive", messages=[said(text)], **fields)
+    return pb.CreateCompletionRequest(model="extractive", messages=[message_of(text)], **fields)
 
 
 def embedding(*texts: str, **fields: Any) -> pb.CreateEmbeddingsRequest:
@@ -89,9 +89,9 @@ async def test_instruction_before_the_text_is_not_part_of_the_summary(builtin: B
 
 async def test_last_user_message_is_read(builtin: Builtin) -> None:
     request = asking("One. Two. Three.")
-    request.messages.insert(0, said("Be brief.", message_pb2.ROLE_SYSTEM))
-    request.messages.extend([said("An answer.", message_pb2.ROLE_ASSISTANT), said(ARTICLE)])
-    request.messages.append(said("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
+    request.messages.insert(0, message_of("Be brief.", message_pb2.ROLE_SYSTEM))
+    request.messages.extend([message_of("An answer.", message_pb2.ROLE_ASSISTANT), message_of(ARTICLE)])
+    request.messages.append(message_of("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
     completion = await builtin.complete(request, Call())
     assert completion.choices[0].message.content[0].text == await reply(builtin, ARTICLE)
 
@@ -191,7 +191,7 @@ async def test_stream_lets_others_run_between_its_pieces(builtin: Builtin) -> No
 
 async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     request = asking("Hello, world!")
-    request.messages.insert(0, said("Be kind.", message_pb2.ROLE_SYSTEM))
+    request.messages.insert(0, message_of("Be kind.", message_pb2.ROLE_SYSTEM))
     usage = (await builtin.complete(request, Call())).usage
     assert usage.input_tokens == usage.uncached_input_tokens == 4 + 3
     assert usage.output_tokens == usage.visible_output_tokens > 0
@@ -301,7 +301,7 @@ def test_options_are_fields_of_the_request() -> None:
 
 @pytest.mark.parametrize("model", ["", "gpt-4o", "hashing"])
 async def test_unknown_model_is_not_found_and_the_known_ones_are_named(builtin: Builtin, model: str) -> None:
-    request = pb.CreateCompletionRequest(model=model, messages=[said("Hi")])
+    request = pb.CreateCompletionRequest(model=model, messages=[message_of("Hi")])
     with pytest.raises(
         ModelNotFound, match="builtin has extractive for completions and hashing for embeddings"
     ):

@@ -194,14 +194,14 @@ class TestOpenAIStreams:
 
     @pytest.mark.parametrize("together", [True, False])
     async def test_tool_calls_without_an_index_are_told_apart_by_their_ids(self, together: bool) -> None:
-        def piece(fragment: str, **head: Any) -> dict[str, Any]:
+        def delta_chunk(fragment: str, **head: Any) -> dict[str, Any]:
             call = {**head, "function": {"arguments": fragment}}
             return {"index": 0, "delta": {"tool_calls": [call]}}
 
         pieces = [
-            event(piece('{"a"', id="c1", type="function")),
-            event(piece(":1}")),
-            event(piece("{}", id="c2", type="function")),
+            event(delta_chunk('{"a"', id="c1", type="function")),
+            event(delta_chunk(":1}")),
+            event(delta_chunk("{}", id="c2", type="function")),
             event(STOP),
             DONE,
             END,

@@ -42,7 +42,7 @@ def user(*parts: message_pb2.ContentPart, text: str = "Hello") -> message_pb2.Me
     )
 
 
-def asked(**fields: Any) -> pb.CreateCompletionRequest:
+def completion_request(**fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(**{"model": "m", "messages": [user()]} | fields)
 
 
@@ -54,7 +54,7 @@ class TestRecordingRedaction:
     @pytest.mark.parametrize("secret", SECRETS)
     def test_secret_is_masked_wherever_it_stands(self, secret: str) -> None:
         assert masked(f"key={secret}, and more") == "key=***, and more"
-        request = asked(
+        request = completion_request(
             messages=[user(text=secret)],
             stop_sequences=[secret],
             provider_options_json=json.dumps({"metadata": {"key": secret}}),
@@ -70,7 +70,10 @@ class TestRecordingRedaction:
 
     def test_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
         exchange = begun(
-            "p", "completion", asked(messages=[user(text="my own key: hunter2")]), ["hunter2", ""]
+            "p",
+            "completion",
+            completion_request(messages=[user(text="my own key: hunter2")]),
+            ["hunter2", ""],
         )
         assert "hunter2" not in recording.ENCODER.encode(exchange).decode()
 
@@ -87,25 +90,25 @@ class TestRecordingRedaction:
             ),
             message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png")),
         ]
-        text = json.dumps(normal(asked(messages=[user(*parts)])))
+        text = json.dumps(normal(completion_request(messages=[user(*parts)])))
         assert len(text) < 1200
         assert "data:image/png;base64,sha256:" in text
         assert "https://example.com/a.png" in text
-        other = asked(
+        other = completion_request(
             messages=[
                 user(message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png")))
             ]
         )
-        assert sha256(asked(messages=[user(parts[0])])) != sha256(other)
+        assert sha256(completion_request(messages=[user(parts[0])])) != sha256(other)
 
     def test_who_asked_is_not_recorded(self) -> None:
         own = '{"safety_identifier":"u1","user":"u2","verbosity":"low"}'
-        text = json.dumps(normal(asked(user="u0", provider_options_json=own)))
+        text = json.dumps(normal(completion_request(user="u0", provider_options_json=own)))
         assert not any(name in text for name in ("u0", "u1", "u2"))
         assert "verbosity" in text
 
     def test_request_itself_is_not_changed(self) -> None:
-        request = asked(
+        request = completion_request(
             user="u",
             messages=[user(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="wav")))],
         )
@@ -117,9 +120,11 @@ class TestRecordingRedaction:
 class TestRecordingDigests:
     def test_digest_leaves_out_what_changes_from_call_to_call(self) -> None:
         same = [
-            asked(),
-            asked(user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"),
-            asked(
+            completion_request(),
+            completion_request(
+                user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"
+            ),
+            completion_request(
                 routing=routing_pb2.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"
             ),
         ]
@@ -137,23 +142,23 @@ class TestRecordingDigests:
             called = message_pb2.Message(
                 role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning_state_json=f'["{first}"]'
             )
-            return asked(messages=[user(), called, answer])
+            return completion_request(messages=[user(), called, answer])
 
         assert sha256(turn("a", "b", "b")) == sha256(turn("x", "y", "y")) != sha256(turn("a", "b", "a"))
 
     def test_digest_counts_everything_else(self) -> None:
         different = [
-            asked(),
-            asked(model="other"),
-            asked(temperature=0),
-            asked(messages=[user(text="Hello!")]),
-            asked(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
-            asked(provider_options_json='{"verbosity":"low"}'),
-            asked(logit_bias={1: 2.0}),
+            completion_request(),
+            completion_request(model="other"),
+            completion_request(temperature=0),
+            completion_request(messages=[user(text="Hello!")]),
+            completion_request(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
+            completion_request(provider_options_json='{"verbosity":"low"}'),
+            completion_request(logit_bias={1: 2.0}),
         ]
         assert len({sha256(request) for request in different}) == len(different)
         embedding = pb.CreateEmbeddingsRequest(model="m", inputs=[pb.EmbeddingInput(text="Hello")])
-        assert begun("p", "embeddings", embedding).sha256 != sha256(asked())
+        assert begun("p", "embeddings", embedding).sha256 != sha256(completion_request())
 
 
 class TestRecordedErrors:
@@ -196,7 +201,10 @@ class TestRecordedErrors:
 
 def write_many(folder: Path, count: int) -> None:
     for number in range(count):
-        append(folder, begun("p", "completion", asked(messages=[user(text=f"{number} " + "x" * 20_000)])))
+        append(
+            folder,
+            begun("p", "completion", completion_request(messages=[user(text=f"{number} " + "x" * 20_000)])),
+        )
 
 
 class TestRecordingFiles:
