@@ -11,7 +11,7 @@ from google.rpc import code_pb2
 
 from genai_spine.v1 import error_reason_pb2 as reasons
 
-DOMAIN = "genai_spine"
+DOMAIN = "genai-spine.internal"
 
 
 class SpineError(Exception):
@@ -53,7 +53,7 @@ class InvalidFields(SpineError):
     """{message}"""
 
     code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_UNPROCESSABLE_ENTITY
+    reason = reasons.ERROR_REASON_INVALID_FIELDS
     http_status = 422
     rest_code = "UNPROCESSABLE_ENTITY"
     openai_status = 400
@@ -74,7 +74,7 @@ class InvalidRequest(SpineError):
     """{field}: {problem}"""
 
     code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_VALIDATION_ERROR
+    reason = reasons.ERROR_REASON_INVALID_REQUEST
     http_status = 400
     rest_code = "VALIDATION_ERROR"
 
@@ -139,11 +139,11 @@ class ProviderFailure(SpineError):
         super().__init__(provider=provider, provider_message=shown, **metadata)
 
 
-class RateLimited(ProviderFailure):
+class ProviderRateLimited(ProviderFailure):
     """provider {provider} limits the rate: {provider_message}"""
 
     code = code_pb2.RESOURCE_EXHAUSTED
-    reason = reasons.ERROR_REASON_RATE_LIMITED
+    reason = reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
     http_status = 429
     rest_code = "RATE_LIMITED"
     openai_code = "rate_limit_exceeded"
@@ -184,11 +184,11 @@ class ProviderAuthentication(ProviderFailure):
     reason = reasons.ERROR_REASON_PROVIDER_AUTHENTICATION
 
 
-class ProviderQuota(ProviderFailure):
+class ProviderQuotaExceeded(ProviderFailure):
     """this service's account at {provider} is out of quota; its operator must act: {provider_message}"""
 
     code = code_pb2.FAILED_PRECONDITION
-    reason = reasons.ERROR_REASON_PROVIDER_QUOTA
+    reason = reasons.ERROR_REASON_PROVIDER_QUOTA_EXCEEDED
 
 
 class ProviderUnavailable(ProviderFailure):
@@ -242,11 +242,21 @@ class NoCandidates(SpineError):
     rest_code = "VALIDATION_ERROR"
 
 
-class ProviderResting(SpineError):
-    """provider {provider} is left alone for {rest_s} s: {cause}"""
+class CircuitOpen(SpineError):
+    """the circuit breaker of provider {provider} is open for {open_s} s: {failures} calls in a row failed"""
 
     code = code_pb2.UNAVAILABLE
-    reason = reasons.ERROR_REASON_PROVIDER_RESTING
+    reason = reasons.ERROR_REASON_PROVIDER_CIRCUIT_OPEN
+    http_status = 503
+    rest_code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class ProviderBusy(SpineError):
+    """provider {provider} is busy: {running} calls are running, which is its limit"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_PROVIDER_BUSY
     http_status = 503
     rest_code = "SERVICE_UNAVAILABLE"
     retryable = True
@@ -261,11 +271,11 @@ class PriceNotFound(SpineError):
     rest_code = "MODEL_NOT_FOUND"
 
 
-class NotFound(SpineError):
+class ProviderObjectNotFound(SpineError):
     """provider {provider} has no {kind} '{id}'"""
 
     code = code_pb2.NOT_FOUND
-    reason = reasons.ERROR_REASON_NOT_FOUND
+    reason = reasons.ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
 

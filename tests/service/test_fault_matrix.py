@@ -50,7 +50,7 @@ UNAVAILABLE = Outcome("PROVIDER_UNAVAILABLE", Code.UNAVAILABLE, 502, 502, "PROVI
 UNUSABLE = Outcome("PROVIDER_ERROR", Code.UNAVAILABLE, 502, 502, "PROVIDER_ERROR", worked=True)
 OUTCOMES = {
     "rate limit": Outcome(
-        "RATE_LIMITED", Code.RESOURCE_EXHAUSTED, 429, 429, "rate_limit_exceeded", repeated=True
+        "PROVIDER_RATE_LIMITED", Code.RESOURCE_EXHAUSTED, 429, 429, "rate_limit_exceeded", repeated=True
     ),
     "server error": UNAVAILABLE,
     "overloaded": UNAVAILABLE,

@@ -169,7 +169,7 @@ async def test_bad_fields_are_named_and_nothing_is_asked(
     service: Running, method: str, request_: Any, fields: list[str]
 ) -> None:
     failed = await failure(getattr(stub(service), method)(request_))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert sorted(failed.fields) == fields
     assert not service.openai.bill.calls
 

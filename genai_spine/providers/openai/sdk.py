@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from genai_spine.call import Call
-from genai_spine.errors import NotFound, ProviderError, ProviderFailure, ProviderUnavailable, SpineError
+from genai_spine.errors import (
+    ProviderError,
+    ProviderFailure,
+    ProviderObjectNotFound,
+    ProviderUnavailable,
+    SpineError,
+)
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import LARGEST_ERROR, Clock, Headers, Reply
 from genai_spine.providers.openai import azure
@@ -170,7 +176,7 @@ class Sdk:
     def _refusal(self, response: Any, subject: Subject) -> Exception:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 404 and subject.kind != "model":
-            return NotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
+            return ProviderObjectNotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
         try:
             self._fail(Reply(response.status_code, headers, response.content[:LARGEST_ERROR]), subject.id)
         except SpineError as error:

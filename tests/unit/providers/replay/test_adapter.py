@@ -116,9 +116,11 @@ class TestPlaying:
     async def test_errors_of_embeddings_too(self, tmp_path: Path) -> None:
         request = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")])
         exchange = begun("openai", "embeddings", request)
-        exchange.error = failure(errors.RateLimited(provider="openai", provider_message="slow down"), 1.0)
+        exchange.error = failure(
+            errors.ProviderRateLimited(provider="openai", provider_message="slow down"), 1.0
+        )
         recording.append(tmp_path, exchange)
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await replay(tmp_path).embed(request, Call())
 
     @pytest.mark.parametrize("options", [("response_format",), ()])
