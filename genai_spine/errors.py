@@ -1,7 +1,46 @@
-"""The error tree. A class is one ErrorReason; its docstring is the message, its keywords the metadata.
+"""Errors of the service: each class is one ErrorReason with its gRPC code and HTTP status.
 
-Raise these everywhere; the door (interceptors.py) turns them into google.rpc.Status for gRPC and
-edge.py into the JSON body for REST. Nothing else may reach a client.
+A class's docstring is the template of the message, and its keywords become ErrorInfo.metadata. Raise these
+everywhere: edge/interceptor.py turns them into google.rpc.Status for gRPC, http_answer.py into the JSON body
+for REST, and nothing else may reach a client. UNAVAILABLE says that a repeat is safe, useful and not paid
+twice (AIP-194), so an answer that was paid but cannot be used is INTERNAL. `retryable` is for REST clients,
+which repeat by HTTP status: another attempt can help.
+
+SpineError
+├── InternalError                 INTERNAL 500
+├── InvalidFields                 INVALID_ARGUMENT 422
+├── InvalidRequest                INVALID_ARGUMENT 400
+├── UnsupportedOption             INVALID_ARGUMENT 400
+├── UnsupportedOperation          UNIMPLEMENTED 400
+├── ModelNotFound                 NOT_FOUND 404
+├── ServiceUnavailable            UNAVAILABLE 503
+├── DeadlineExceeded              DEADLINE_EXCEEDED 504
+├── ProviderFailure
+│   ├── ProviderRateLimited       RESOURCE_EXHAUSTED 429
+│   ├── ContextLengthExceeded     INVALID_ARGUMENT 502
+│   ├── ContentFiltered           INVALID_ARGUMENT 502
+│   ├── ProviderRejected          INVALID_ARGUMENT 400
+│   ├── ProviderAuthentication    FAILED_PRECONDITION 502
+│   ├── ProviderQuotaExceeded     FAILED_PRECONDITION 502
+│   ├── ProviderUnavailable       UNAVAILABLE 502
+│   └── ProviderError             INTERNAL 502
+├── ProviderTimeout               DEADLINE_EXCEEDED 504
+├── SchemaMismatch                INTERNAL 502
+├── CompletionNotFound            NOT_FOUND 404
+├── NoCandidates                  INVALID_ARGUMENT 400
+├── CircuitOpen                   UNAVAILABLE 503
+├── ProviderBusy                  UNAVAILABLE 503
+├── PriceNotFound                 NOT_FOUND 404
+├── ProviderObjectNotFound        NOT_FOUND 404
+├── InvalidPromptVariables        INVALID_ARGUMENT 400
+├── InvalidTemplate               INVALID_ARGUMENT 422
+├── PromptNotFound                NOT_FOUND 404
+├── PromptProtected               PERMISSION_DENIED 403
+├── Conflict                      ALREADY_EXISTS 409
+├── EtagMismatch                  ABORTED 409
+├── SessionNotFound               NOT_FOUND 404
+├── MessageNotFound               NOT_FOUND 404
+└── ExecutionNotFound             NOT_FOUND 404
 """
 
 from collections.abc import Iterator
@@ -34,13 +73,18 @@ class SpineError(Exception):
     def reason_name(self) -> str:
         return _name(type(self))
 
+    @property
+    def connection_lost(self) -> bool:
+        """Whether the connection broke after the request was sent: the provider may have billed it."""
+        return self.metadata.get("provider_code") == "connection_lost"
+
     def blames(self, field: str) -> bool:
-        """It names the field, by itself or in the provider's words."""
+        """Whether the error names the field, by itself or in the provider's words."""
         return field in self.metadata.get("field", "") + self.metadata.get("provider_message", "")
 
     @property
     def violations(self) -> list[tuple[str, str]]:
-        """(field, problem) pairs; empty when no field is to blame."""
+        """Pairs of field and problem; empty when no field is to blame."""
         field = self.metadata.get("field")
         return [(field, self.metadata.get("problem", str(self)))] if field else []
 
@@ -59,7 +103,7 @@ class InvalidFields(SpineError):
     openai_status = 400
 
     def __init__(self, violations: list[tuple[str, str]]) -> None:
-        """violations: (field path, problem) pairs, at least one."""
+        """Message and metadata of violations: pairs of field path and problem, at least one."""
         self._violations = violations
         message = "; ".join(f"{field}: {problem}" for field, problem in violations)
         super().__init__(message=message, field=violations[0][0])
@@ -127,9 +171,9 @@ class DeadlineExceeded(SpineError):
 
 
 class ProviderFailure(SpineError):
-    """Base of what goes wrong at a provider; keywords provider, provider_code, provider_message."""
+    """Base class of errors of a provider; keywords provider, provider_code, provider_message."""
 
-    code = code_pb2.UNAVAILABLE
+    code = code_pb2.INTERNAL
     http_status = 502
     rest_code = "PROVIDER_ERROR"
 
@@ -194,6 +238,7 @@ class ProviderQuotaExceeded(ProviderFailure):
 class ProviderUnavailable(ProviderFailure):
     """provider {provider} cannot answer now: {provider_message}"""
 
+    code = code_pb2.UNAVAILABLE
     reason = reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
     retryable = True
 
@@ -218,7 +263,7 @@ class ProviderTimeout(SpineError):
 class SchemaMismatch(SpineError):
     """the answer of model '{model}' does not match the schema: {path}: {problem}"""
 
-    code = code_pb2.UNAVAILABLE
+    code = code_pb2.INTERNAL
     reason = reasons.ERROR_REASON_SCHEMA_MISMATCH
     http_status = 502
     rest_code = "PROVIDER_ERROR"
@@ -363,7 +408,7 @@ class ExecutionNotFound(SpineError):
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
-    """The error that was kept by its reason_name, text and metadata; InternalError for a reason unknown."""
+    """Error rebuilt from its stored reason_name, message and metadata; InternalError for an unknown reason."""
     kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)
     if kind is InvalidFields:
         field = metadata.get("field", "")

@@ -96,7 +96,7 @@ async def test_answer_of_another_form_is_read_and_costs_one_call(service: Runnin
 async def test_unreadable_answer_is_a_provider_error_and_is_booked(service: Running) -> None:
     service.openai.script(Reply(text="Hm."))
     failed = await failure(stub(service).Extract(pb.ExtractRequest(content=OSLO, model=GPT)))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "PROVIDER_ERROR")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, "PROVIDER_ERROR")
     assert failed.metadata["provider"] == "openai"
     assert "holds no JSON list of entities" in failed.message
     (row,) = await service.rows(failed.request_id)

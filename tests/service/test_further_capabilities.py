@@ -89,7 +89,7 @@ async def test_answer_that_cannot_be_read_is_a_typed_error_and_is_booked(service
     service.openai.default = Reply('{"unheard_of": [')
     failed = await failure(called(service, name))
     reason = "SCHEMA_MISMATCH" if name == "extract-structured" else "PROVIDER_ERROR"
-    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, reason)
     assert failed.metadata["provider"] == "openai"
     rows = await service.rows(failed.request_id)
     assert all(row.usage.output_tokens > 0 for row in rows)
