@@ -408,7 +408,7 @@ class ExecutionNotFound(SpineError):
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
-    """Error rebuilt from its stored reason_name, message and metadata; InternalError for an unknown reason."""
+    """Error rebuilt from its stored reason, message and metadata; InternalError for an unknown reason."""
     kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)
     if kind is InvalidFields:
         field = metadata.get("field", "")

@@ -185,7 +185,7 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
 
 
 def grpc_code(error: SpineError, call: Call) -> int:
-    """The gRPC code of an error; INTERNAL in place of UNAVAILABLE where a provider may have billed the request.
+    """gRPC code of an error; INTERNAL in place of UNAVAILABLE once a provider may have billed the request.
 
     Clients repeat UNAVAILABLE by themselves (AIP-194), and nobody is to pay twice without knowing it.
     """

@@ -58,5 +58,5 @@ def test_no_reason_is_named_like_a_limit_of_this_service():
     """These names are kept for keys, budgets and limits of our own; the provider's begin with PROVIDER_."""
     ours = {"RATE_LIMITED", "QUOTA_EXCEEDED", "BUDGET_EXCEEDED", "UNAUTHENTICATED", "PERMISSION_DENIED"}
     ours |= {"IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_USE"}
-    taken = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}
+    taken = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
     assert taken & ours == set()

@@ -19,7 +19,7 @@ class SpineError(Exception):
         details = details or Details()
         super().__init__(message)
         self.reason = reason
-        self.code = code  # the gRPC status
+        self.code = code  # the gRPC status; only UNAVAILABLE is safe to repeat at once: nothing was paid
         self.metadata = (
             details.metadata
         )  # what the reason is about: model, field, provider, provider_code, ...
@@ -56,7 +56,7 @@ class TimedOut(SpineError):
 
 
 class Unavailable(SpineError):
-    """No server can take the request now: it was not reached, or it is stopping."""
+    """No server or provider can take the request now: not reached, stopping, circuit open, or busy."""
 
 
 CLASSES: dict[ErrorReason, type[SpineError]] = {
