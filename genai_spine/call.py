@@ -45,6 +45,9 @@ class Call:
     attribution: Execution | None = None
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
+    # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
+    # free, so no status invites it. A replaced call goes on adding to it.
+    billed: set[str] = field(default_factory=set, compare=False)
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte

@@ -85,9 +85,9 @@ class Settings(BaseSettings):
         {}, description="Ranks of models: `gpt-4o=premium,llama3.2=economy`; others by their family."
     )
     circuit_failures: int = Field(
-        5, ge=0, description="Failed calls in a row after which a provider is left alone; 0: never."
+        5, ge=0, description="Failed calls in a row that open a provider's circuit breaker; 0: never."
     )
-    circuit_rest: float = Field(30.0, gt=0, description="Seconds that it is left alone.")
+    circuit_rest: float = Field(30.0, gt=0, description="Seconds that it stays open.")
     circuit_successes: int = Field(2, ge=1, description="Good trials after which it is back.")
     provider_retries: int = Field(3, ge=0, le=10, description="Attempts after the first, per request.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to connect to a provider.")

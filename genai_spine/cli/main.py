@@ -196,7 +196,7 @@ def providers(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
         return
     table = Table("provider", "state", "running", "keys", "what it offers", box=None)
     for info in listed.providers:
-        state = "available" if info.is_available else f"left alone for {info.rest_ms / 1000:.0f} s"
+        state = "available" if info.is_available else f"circuit open for {info.rest_ms / 1000:.0f} s"
         kinds = {Capability.Name(offer.capability) for offer in info.capabilities}
         shown = ", ".join(sorted(kind.removeprefix("CAPABILITY_").lower() for kind in kinds))
         table.add_row(info.provider_name, state, str(info.running), str(info.key_count), shown)

@@ -141,9 +141,10 @@ class Door:
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Ends the call with the error's status."""
         told = self._known(call, error)
-        self._log(call, code_pb2.Code.Name(told.code), reason=told.reason_name, error=str(told))
+        code = grpc_code(told, call)
+        self._log(call, code_pb2.Code.Name(code), reason=told.reason_name, error=str(told))
         message = _short(str(told), LONGEST_MESSAGE, escaped=True)
-        await context.abort(CODES[told.code], message, _trailers(told, call))
+        await context.abort(CODES[code], message, _trailers(told, call))
         raise AssertionError("abort returned")
 
     def _known(self, call: Call, error: BaseException) -> SpineError:
@@ -183,10 +184,19 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
     return (("x-request-id", call.request_id), details, *headers)
 
 
+def grpc_code(error: SpineError, call: Call) -> int:
+    """gRPC code of an error; INTERNAL in place of UNAVAILABLE once a provider may have billed the request.
+
+    Clients repeat UNAVAILABLE by themselves (AIP-194), and nobody is to pay twice without knowing it.
+    """
+    billed = call.billed or error.connection_lost
+    return code_pb2.INTERNAL if billed and error.code == code_pb2.UNAVAILABLE else error.code
+
+
 def status(error: SpineError, call: Call) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo and RequestInfo, and BadRequest and RetryInfo where they say more."""
     message = _short(str(error), LONGEST_MESSAGE, escaped=True)
-    result = status_pb2.Status(code=error.code, message=message)
+    result = status_pb2.Status(code=grpc_code(error, call), message=message)
     metadata = {key: _short(value, LONGEST_VALUE) for key, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=metadata)
     result.details.add().Pack(info)

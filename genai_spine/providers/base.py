@@ -136,7 +136,7 @@ class Provider:
         raise UnsupportedOperation(provider=self.name, operation="files")
 
     async def get_file(self, id: str, call: Call) -> files.ProviderFile:
-        """Errors of this and all that take an id: NotFound."""
+        """Errors of this and all that take an id: ProviderObjectNotFound."""
         raise UnsupportedOperation(provider=self.name, operation="files")
 
     async def delete_file(self, id: str, call: Call) -> files.DeleteFileResponse:

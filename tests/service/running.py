@@ -249,7 +249,7 @@ def failure_of(error: grpc.aio.AioRpcError) -> Failure:
         if any(detail.Unpack(message) for detail in status.details):
             found[kind] = message
     info, bad, retry = found["ErrorInfo"], found.get("BadRequest"), found.get("RetryInfo")
-    assert info.domain == "genai_spine"
+    assert info.domain == "genai-spine.internal"
     return Failure(
         code=error.code(),
         message=error.details() or "",

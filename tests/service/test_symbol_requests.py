@@ -91,7 +91,7 @@ class TestBadInput:
         request.symbols[1].context.ClearField(missing)
         found = await failure(symbols.DocumentSymbols(request))
         assert (found.reason, found.fields) == (
-            "UNPROCESSABLE_ENTITY",
+            "INVALID_FIELDS",
             [f"symbols[1].context.{missing}"],
         )
         assert len(service.openai.bill) == 0

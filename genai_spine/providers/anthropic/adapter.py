@@ -46,9 +46,9 @@ TYPES: dict[str, type[errors.ProviderFailure]] = {
     "invalid_request_error": errors.ProviderRejected,
     "authentication_error": errors.ProviderAuthentication,
     "permission_error": errors.ProviderAuthentication,
-    "billing_error": errors.ProviderQuota,
+    "billing_error": errors.ProviderQuotaExceeded,
     "request_too_large": errors.ContextLengthExceeded,
-    "rate_limit_error": errors.RateLimited,
+    "rate_limit_error": errors.ProviderRateLimited,
     "timeout_error": errors.ProviderUnavailable,
     "api_error": errors.ProviderUnavailable,
     "overloaded_error": errors.ProviderUnavailable,
@@ -56,19 +56,19 @@ TYPES: dict[str, type[errors.ProviderFailure]] = {
 STATUSES: dict[int, type[errors.ProviderFailure]] = {
     400: errors.ProviderRejected,
     401: errors.ProviderAuthentication,
-    402: errors.ProviderQuota,
+    402: errors.ProviderQuotaExceeded,
     403: errors.ProviderAuthentication,
     413: errors.ContextLengthExceeded,
     422: errors.ProviderRejected,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }
 # What invalid_request_error and rate_limit_error mean in truth: only their words or details say it.
 ERROR_TEXTS: Mapping[str, type[errors.ProviderFailure]] = {
     "prompt is too long": errors.ContextLengthExceeded,
     "exceed context limit": errors.ContextLengthExceeded,
-    "credit balance is too low": errors.ProviderQuota,
-    "api usage limits": errors.ProviderQuota,
-    "spend_limit_reached": errors.ProviderQuota,
+    "credit balance is too low": errors.ProviderQuotaExceeded,
+    "api usage limits": errors.ProviderQuotaExceeded,
+    "spend_limit_reached": errors.ProviderQuotaExceeded,
     "content filtering policy": errors.ContentFiltered,
 }
 
@@ -199,7 +199,7 @@ class Anthropic(Provider):
             hint = f"{self.name} says: {message[:500]}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         kind = TYPES.get(fault.type or "") or STATUSES.get(reply.status, errors.ProviderUnavailable)
-        if kind in (errors.ProviderRejected, errors.RateLimited, errors.ContextLengthExceeded):
+        if kind in (errors.ProviderRejected, errors.ProviderRateLimited, errors.ContextLengthExceeded):
             text = f"{message} {(fault.details and fault.details.error_code) or ''}".lower()
             kind = next((mapped for words, mapped in ERROR_TEXTS.items() if words in text), kind)
         raise kind(

@@ -47,9 +47,9 @@ OPTIONS = {
 
 # By the exception's name; a stream writes it with a small first letter.
 EXCEPTIONS: dict[str, type[errors.ProviderFailure]] = {
-    "ThrottlingException": errors.RateLimited,
-    "TooManyRequestsException": errors.RateLimited,
-    "ServiceQuotaExceededException": errors.ProviderQuota,
+    "ThrottlingException": errors.ProviderRateLimited,
+    "TooManyRequestsException": errors.ProviderRateLimited,
+    "ServiceQuotaExceededException": errors.ProviderQuotaExceeded,
     "ModelTimeoutException": errors.ProviderUnavailable,
     "ModelNotReadyException": errors.ProviderUnavailable,
     "ServiceUnavailableException": errors.ProviderUnavailable,
@@ -72,7 +72,7 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
     403: errors.ProviderAuthentication,
     413: errors.ContextLengthExceeded,
     424: errors.ProviderError,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }
 # What a ValidationException means beyond a bad request, by what it says.
 ERROR_TEXTS: dict[str, type[errors.ProviderFailure]] = {

@@ -404,5 +404,5 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
     400: errors.ProviderRejected,
     401: errors.ProviderAuthentication,
     403: errors.ProviderAuthentication,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }

@@ -28,9 +28,9 @@ CODES: dict[str, type[errors.ProviderFailure]] = {
     "invalid_prompt": errors.ContentFiltered,  # "flagged as potentially violating our usage policy"
     "bio_policy": errors.ContentFiltered,
     "misalignment_policy_violation": errors.ContentFiltered,
-    "insufficient_quota": errors.ProviderQuota,
-    "billing_hard_limit_reached": errors.ProviderQuota,
-    "rate_limit_exceeded": errors.RateLimited,
+    "insufficient_quota": errors.ProviderQuotaExceeded,
+    "billing_hard_limit_reached": errors.ProviderQuotaExceeded,
+    "rate_limit_exceeded": errors.ProviderRateLimited,
     "invalid_api_key": errors.ProviderAuthentication,
     "invalid_image": errors.ProviderRejected,
     "invalid_image_format": errors.ProviderRejected,
@@ -43,13 +43,13 @@ NO_MODEL = ("model_not_found", "DeploymentNotFound")
 STATUSES: dict[int, type[errors.ProviderFailure]] = {
     400: errors.ProviderRejected,
     401: errors.ProviderAuthentication,
-    402: errors.ProviderQuota,
+    402: errors.ProviderQuotaExceeded,
     403: errors.ProviderAuthentication,
     408: errors.ProviderUnavailable,
     409: errors.ProviderUnavailable,
     413: errors.ContextLengthExceeded,
     422: errors.ProviderRejected,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }
 
 

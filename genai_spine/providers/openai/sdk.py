@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from genai_spine.call import Call
-from genai_spine.errors import NotFound, ProviderError, ProviderFailure, ProviderUnavailable, SpineError
+from genai_spine.errors import (
+    ProviderError,
+    ProviderFailure,
+    ProviderObjectNotFound,
+    ProviderUnavailable,
+    SpineError,
+)
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import MAX_ERROR_BYTES, CallTimer, Headers, Reply
 from genai_spine.providers.openai import azure
@@ -178,7 +184,7 @@ class Sdk:
         """Error of a status other than 2xx: NotFound for a file or batch, else the adapter's."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 404 and subject.kind != "model":
-            return NotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
+            return ProviderObjectNotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
         try:
             self._fail(Reply(response.status_code, headers, response.content[:MAX_ERROR_BYTES]), subject.id)
         except SpineError as error:

@@ -22,7 +22,7 @@ from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
+from genai_spine.errors import InvalidFields, ModelNotFound, ProviderRateLimited
 from genai_spine.http_answer import error_body
 from genai_spine.json_schema.from_proto import WELL_KNOWN
 from genai_spine.openai_api import responses as openai_replies
@@ -408,7 +408,7 @@ def test_error_schema_lists_every_reason_and_fits_what_the_edge_sends() -> None:
     errors = [
         ModelNotFound(model="m", hint="h"),
         InvalidFields([("messages", "is required")]),
-        RateLimited(provider="openai", provider_message="slow down"),
+        ProviderRateLimited(provider="openai", provider_message="slow down"),
     ]
     for error in errors:
         for openai in (True, False):

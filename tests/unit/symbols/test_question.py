@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from genai_spine.errors import ContentFiltered, InvalidFields, ProviderError, RateLimited
+from genai_spine.errors import ContentFiltered, InvalidFields, ProviderError, ProviderRateLimited
 from genai_spine.symbols.prompt import Prompt
 from genai_spine.symbols.question import JobRules, Question, Unusable, summary
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -108,8 +108,8 @@ class TestWaits:
         assert [rules.wait_s(attempt, error) for attempt in (1, 2, 3)] == [0.5, 1.0, 1.5]
 
     def test_a_provider_may_ask_for_more_up_to_the_longest(self) -> None:
-        def limited(seconds: float) -> RateLimited:
-            return RateLimited(provider="p", provider_message="m", retry_after_s=seconds)
+        def limited(seconds: float) -> ProviderRateLimited:
+            return ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
 
         rules = JobRules()
         assert [rules.wait_s(1, limited(seconds)) for seconds in (0.1, 7, 900)] == [1, 7, 60]

@@ -129,8 +129,8 @@ class TestBedrockAddresses:
 
 
 ERRORS = [
-    (429, "ThrottlingException", "Too many requests", errors.RateLimited),
-    (400, "ServiceQuotaExceededException", "exceeds the service quota", errors.ProviderQuota),
+    (429, "ThrottlingException", "Too many requests", errors.ProviderRateLimited),
+    (400, "ServiceQuotaExceededException", "exceeds the service quota", errors.ProviderQuotaExceeded),
     (408, "ModelTimeoutException", "timed out", errors.ProviderUnavailable),
     (429, "ModelNotReadyException", "not ready", errors.ProviderUnavailable),
     (503, "ServiceUnavailableException", "down", errors.ProviderUnavailable),
@@ -155,7 +155,7 @@ BARE = [
     (403, errors.ProviderAuthentication),
     (404, errors.ModelNotFound),
     (413, errors.ContextLengthExceeded),
-    (429, errors.RateLimited),
+    (429, errors.ProviderRateLimited),
     (502, errors.ProviderUnavailable),
     (301, errors.ProviderUnavailable),
 ]
@@ -192,7 +192,7 @@ class TestBedrockErrors:
         body = {"throttlingException": {"message": "slow"}}
         up.script(Reply("one", fault="error", after=1, body=body))
         heard: list[pb.CompletionChunk] = []
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await listen(bedrock, heard)
         assert heard == []
 
@@ -350,7 +350,7 @@ class TestBedrockEmbeddings:
 
     async def test_embeddings_end_with_the_first_failure(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(*[Reply(fault="stall")] * 3, aws_wire.error(429, "ThrottlingException", "slow"))
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await bedrock.embed(embedding(TITAN, "a", "b", "c", "d"), Call())
         await up.bill.until(lambda bill: sum(entry.disconnected for entry in bill) == 3)
 

@@ -117,10 +117,10 @@ class TestReplayPlaying:
         request = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")])
         exchange = begun("openai", "embeddings", request)
         exchange.error = recorded_error(
-            errors.RateLimited(provider="openai", provider_message="slow down"), 1.0
+            errors.ProviderRateLimited(provider="openai", provider_message="slow down"), 1.0
         )
         recording.append(tmp_path, exchange)
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await replay(tmp_path).embed(request, Call())
 
     @pytest.mark.parametrize("options", [("response_format",), ()])
