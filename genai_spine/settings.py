@@ -23,7 +23,6 @@ from genai_spine.routing.circuit_breaker import Limits
 from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
 from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.symbols.question import JobRules
-from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import routing_pb2
 
 Lane = Literal["cpu", "gpu", "batch"]
@@ -374,7 +373,7 @@ def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | No
     }
     if given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
-    found: routing_pb2.RoutingStrategy = getattr(pb, known[given])
+    found: routing_pb2.RoutingStrategy = getattr(routing_pb2, known[given])
     return found
 
 
