@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.capabilities.context import Services
+from genai_spine.capabilities.context import CapabilityDependencies
 from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
@@ -24,14 +24,14 @@ from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
-from genai_spine.edge.interceptor import Door
+from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.inference.batch_settlement import BatchBooks
 from genai_spine.inference.inference import Books, Inference, Rules
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import Facade, OpenAIService
 from genai_spine.prompts import default_prompts
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay.recorder import recorded
@@ -52,8 +52,8 @@ from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
 from genai_spine.services.symbol import SymbolService
-from genai_spine.sessions.send import Sends
-from genai_spine.sessions.sessions import Conversations
+from genai_spine.sessions.send import MessageSender
+from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.completions import Completions
@@ -118,12 +118,12 @@ FILES = (
     symbol_service_pb2,
 )
 
-LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
-LARGEST_ANSWER = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
-LAST_WORDS_S = 1.0  # for the streams that a stop cuts to end with the reason
+MAX_MESSAGE_BYTES = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
+MAX_ANSWER_BYTES = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
+STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
 OPTIONS = [
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_ANSWER),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
     # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
     ("grpc.keepalive_time_ms", 30_000),
@@ -140,13 +140,13 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class Server:
     grpc: grpc.aio.Server
-    door: Door
+    door: ServiceInterceptor
     ledger: Ledger
     database: Database
     upstreams: dict[str, Upstream]
     delivery: Delivery
     sweeper: Sweeper
-    prompts: Prompts
+    prompts: PromptLibrary
     symbols: SymbolService
     health: health.aio.HealthServicer
     names: list[str]
@@ -180,7 +180,7 @@ class Server:
         last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
         until = monotonic() + self.drain_s
         time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.door.streams.cut)
-        await self.grpc.stop(self.drain_s + LAST_WORDS_S)
+        await self.grpc.stop(self.drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
@@ -220,10 +220,10 @@ def build(settings: Settings) -> Server:
     symbols = SymbolService(once, settings.symbols)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
-    door = Door(settings.lane, server)
+    door = ServiceInterceptor(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
-    prompts = Prompts(PromptRows(database))
+    prompts = PromptLibrary(PromptRows(database))
     names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database, symbols)
     _attach_sessions(door, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -262,10 +262,10 @@ def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _attach(
-    door: Door,
+    door: ServiceInterceptor,
     completion: CompletionService,
     registry: CapabilityRegistry,
-    prompts: Prompts,
+    prompts: PromptLibrary,
     database: Database,
     symbols: SymbolService,
 ) -> list[str]:
@@ -276,7 +276,7 @@ def _attach(
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
-    capabilities = CapabilityService(Services(inference, prompts, CatalogModels(catalog)))
+    capabilities = CapabilityService(CapabilityDependencies(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
         (add_OpenAIServiceServicer_to_server, facade),
@@ -301,9 +301,11 @@ def _attach(
     return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 
 
-def _attach_sessions(door: Door, inference: Inference, database: Database, lease_ttl_s: float) -> None:
-    conversations = Conversations(Sessions(database), SessionMessages(database))
-    sends = Sends(conversations, inference, lease_ttl_s)
+def _attach_sessions(
+    door: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
+) -> None:
+    conversations = SessionLibrary(Sessions(database), SessionMessages(database))
+    sends = MessageSender(conversations, inference, lease_ttl_s)
     add_SessionServiceServicer_to_server(SessionService(conversations, sends), door)  # type: ignore[arg-type]
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, TEXT_OR_NULL, one_of, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.quotes import Quotes
 from genai_spine.v1 import capability_service_pb2 as pb
 
@@ -46,14 +46,14 @@ class AnalyzeSentiment(Capability[Request, Response]):
             fields["aspects"] = several(record(aspect=aspect, **MOOD, evidence=TEXT_OR_NULL))
         return record(**fields)
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "granularity": request.granularity,
             "aspects": "\n".join(f"- {aspect}" for aspect in request.aspects),
         }
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
         response = Response()
         if request.granularity == "sentence":
             response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), piece))
@@ -66,24 +66,24 @@ class AnalyzeSentiment(Capability[Request, Response]):
             inner = [one.sentiment for one in response.sentences] + [
                 one.sentiment for one in response.aspects
             ]
-            mood = together((1.0, part) for part in inner) if inner else _named(answer.text)
+            mood = mean_mood((1.0, part) for part in inner) if inner else _named(answer.text)
         response.sentiment.CopyFrom(mood)
         return response
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """Means in which the pieces weigh as much as they are long."""
         weighed = [(float(len(part.piece.text)), part.response) for part in parts]
         aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
         for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:
             aspects.setdefault(" ".join(aspect.aspect.casefold().split()), []).append((weight, aspect))
         return Response(
-            sentiment=together((weight, one.sentiment) for weight, one in weighed),
+            sentiment=mean_mood((weight, one.sentiment) for weight, one in weighed),
             sentences=[sentence for _, one in weighed for sentence in one.sentences],
             aspects=_in_order([_merged(same) for same in aspects.values()], request.aspects),
         )
 
 
-def together(moods: Weighed) -> pb.Sentiment:
+def mean_mood(moods: Weighed) -> pb.Sentiment:
     """The mean of moods, none of which may be missing."""
     given = list(moods)
     total = sum(weight for weight, _ in given)
@@ -98,7 +98,7 @@ def together(moods: Weighed) -> pb.Sentiment:
 
 def _merged(same: list[tuple[float, pb.AspectSentiment]]) -> pb.AspectSentiment:
     evidence = next((aspect.evidence for _, aspect in same if aspect.HasField("evidence")), None)
-    mood = together((weight, aspect.sentiment) for weight, aspect in same)
+    mood = mean_mood((weight, aspect.sentiment) for weight, aspect in same)
     return pb.AspectSentiment(aspect=same[0][1].aspect, sentiment=mood, evidence=evidence)
 
 
@@ -107,7 +107,7 @@ def _in_order(found: list[pb.AspectSentiment], wanted: Sequence[str]) -> list[pb
     return sorted(found, key=lambda aspect: order.get(aspect.aspect, 0))
 
 
-def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
+def _sentences(given: list[Any], piece: TextChunk) -> list[pb.SentenceSentiment]:
     quotes, found = Quotes(piece), []
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
@@ -120,11 +120,11 @@ def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
             sentence.start, sentence.end = place.start, place.end
         found.append(sentence)
     if not found:
-        raise answer_parsing.Unreadable("the answer's list holds no sentences with a sentiment")
+        raise answer_parsing.UnreadableAnswer("the answer's list holds no sentences with a sentiment")
     return found
 
 
-def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.AspectSentiment]:
+def _aspects(given: list[Any], wanted: Sequence[str], piece: TextChunk) -> list[pb.AspectSentiment]:
     """One for each; of those that were asked for, in their order, and no others."""
     found: dict[str, pb.AspectSentiment] = {}
     for item in given:
@@ -137,7 +137,7 @@ def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.A
         if place := Quotes(piece).find(answer_parsing.text_of(item, "evidence", "quote")):
             found[name].evidence = place.text
     if given and not found:
-        raise answer_parsing.Unreadable("the answer's list holds no aspects with a sentiment")
+        raise answer_parsing.UnreadableAnswer("the answer's list holds no aspects with a sentiment")
     return _in_order(list(found.values()), wanted)
 
 
@@ -178,5 +178,7 @@ def _score(given: Any) -> float | None:
 def _named(text: str) -> pb.Sentiment:
     label = _label(answer_parsing.plain(text))
     if label is None:
-        raise answer_parsing.Unreadable("the answer names no sentiment")
-    return pb.Sentiment(label=label, score=SCORES.get(label, 0.0), confidence=answer_parsing.UNSURE)
+        raise answer_parsing.UnreadableAnswer("the answer names no sentiment")
+    return pb.Sentiment(
+        label=label, score=SCORES.get(label, 0.0), confidence=answer_parsing.DEFAULT_CONFIDENCE
+    )

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from genai_spine.capabilities.context import Answer, Ask, Context, Limits, together
+from genai_spine.capabilities.context import Answer, Context, ModelLimits, PreparedRequest, gather
 from genai_spine.capabilities.options import merged
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
 from genai_spine.text import chunking
-from genai_spine.text.answer_parsing import Unreadable
-from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.answer_parsing import UnreadableAnswer
+from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.tokens.context_window import check_context
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
@@ -27,16 +27,16 @@ from genai_spine.v1 import message_pb2
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-RESERVE = 1024  # tokens for an answer of no given length, but at most a quarter of the context
-MOST_ECHOED = 3000  # tokens of a piece whose answer is as long; many models end at 4,096
-LONGEST = 8_000_000  # characters; what a prompt can be filled in with
-LARGE = 100_000  # characters; a longer text is counted in a thread
+ANSWER_RESERVE_TOKENS = 1024  # tokens for an answer of no given length, but at most a quarter of the context
+MAX_ECHO_TOKENS = 3000  # tokens of a piece whose answer is as long; many models end at 4,096
+MAX_CONTENT_CHARS = 8_000_000  # characters; what a prompt can be filled in with
+THREAD_THRESHOLD_CHARS = 100_000  # characters; a longer text is counted in a thread
 
 
-class Part(NamedTuple):
+class ChunkResult(NamedTuple):
     """One piece of a content, and what was read from the answer to it."""
 
-    piece: Piece
+    piece: TextChunk
     response: Any
 
 
@@ -58,19 +58,19 @@ class Capability(Generic[Request, Response]):
     def settle(self, request: Request) -> None:
         """Puts aliases and defaults into their fields; what rules cannot say is refused (InvalidFields)."""
 
-    def whole(self, request: Request) -> Piece:
+    def whole(self, request: Request) -> TextChunk:
         """All that is asked about, which may be too long for a model."""
-        return Piece(getattr(request, "content", ""))
+        return TextChunk(getattr(request, "content", ""))
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
         """The prompt's variables for a piece of the content."""
         raise NotImplementedError
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
         """The response without usage and cost. Raises Unreadable."""
         raise NotImplementedError
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """One response of the responses to all pieces of a long content."""
         raise NotImplementedError
 
@@ -109,68 +109,68 @@ class Capability(Generic[Request, Response]):
     async def run(self, request: Request, context: Context) -> Response:
         """Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError."""
         given = merged(request)
-        _settle_content(given)
+        _merge_content_alias(given)
         self.settle(given)
         pieces = await self.pieces(self.whole(given), given, context)
         context.omitted_characters += self.unread(given)
         try:
             response = await self.worked(pieces, given, context)
-        except Unreadable as error:
+        except UnreadableAnswer as error:
             raise ProviderError(provider=context.bill.last.provider, provider_message=str(error)) from None
         await self.finish(response, given)
         context.stamp(response)
         return response
 
-    async def worked(self, pieces: list[Piece], request: Request, context: Context) -> Response:
+    async def worked(self, pieces: list[TextChunk], request: Request, context: Context) -> Response:
         """The response to all pieces of a content."""
         if len(pieces) == 1:
             return await self.answered(pieces[0], request, context)
         context.pieces = max(context.pieces, len(pieces))
-        gate, done = asyncio.Semaphore(chunking.AT_A_TIME), 0
+        gate, done = asyncio.Semaphore(chunking.MAX_CONCURRENT_CHUNKS), 0
 
-        async def one(piece: Piece) -> Part:
+        async def one(piece: TextChunk) -> ChunkResult:
             nonlocal done
             async with gate:
-                part = Part(piece, await self.answered(piece, request, context, aloud=False))
+                part = ChunkResult(piece, await self.answered(piece, request, context, aloud=False))
             done += 1
             await context.progress(done, len(pieces))
             return part
 
         await context.progress(0, len(pieces))
-        return await self.join(await together(map(one, pieces)), request, context)
+        return await self.join(await gather(map(one, pieces)), request, context)
 
     async def answered(
-        self, piece: Piece, request: Request, context: Context, *, aloud: bool = True
+        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
     ) -> Response:
         answer = await context.ask(await self._ask(piece, request, context, aloud=aloud))
         try:
             return self.read(answer, request, piece)
-        except Unreadable as error:
+        except UnreadableAnswer as error:
             if answer.was_cut:
-                raise Unreadable(f"{error}; a limit of tokens cut it") from None
+                raise UnreadableAnswer(f"{error}; a limit of tokens cut it") from None
             raise
 
-    async def pieces(self, whole: Piece, request: Request, context: Context) -> list[Piece]:
+    async def pieces(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
         """What of the content is asked about: all of it, its beginning and end, or pieces of it.
 
         Errors: ContextLengthExceeded, before anything is spent.
         """
-        if len(whole.text) + len(whole.other) > LONGEST:
-            raise InvalidFields([("content", f"must have at most {LONGEST} characters")])
+        if len(whole.text) + len(whole.other) > MAX_CONTENT_CHARS:
+            raise InvalidFields([("content", f"must have at most {MAX_CONTENT_CHARS} characters")])
         limits = await context.limits(request)
         policy = getattr(request, "long_input", pb.LONG_INPUT_REFUSE) or pb.LONG_INPUT_REFUSE
         in_pieces = self.ECHOES and policy == pb.LONG_INPUT_MAP_REDUCE
         # A token is at least one byte: most requests are let through without counting.
-        size = limits.context_length if not in_pieces else MOST_ECHOED
+        size = limits.context_length if not in_pieces else MAX_ECHO_TOKENS
         if size is None or request.ByteSize() * 2 <= size:
             return [whole]
         if policy == pb.LONG_INPUT_REFUSE:
-            await check_context(_bare(whole, limits), limits.context_length)
+            await check_context(_content_request(whole, limits), limits.context_length)
             return [whole]
         room = await self.room(limits, request, context)
-        if room.tokens < chunking.LEAST_ROOM:
+        if room.tokens < chunking.MIN_BUDGET_TOKENS:
             raise _too_long(limits, "the prompt alone leaves no room for the content")
-        if await _soon(len(whole.text), room.has, whole.text + whole.other):
+        if await _off_loop(len(whole.text), room.has, whole.text + whole.other):
             return [whole]
         if policy == pb.LONG_INPUT_TRUNCATE:
             short = await asyncio.to_thread(self.shortened, whole, room)
@@ -181,28 +181,32 @@ class Capability(Generic[Request, Response]):
         except ValueError as error:
             raise _too_long(limits, str(error)) from None
 
-    def shortened(self, whole: Piece, room: Room) -> Piece:
+    def shortened(self, whole: TextChunk, room: TokenBudget) -> TextChunk:
         return chunking.shortened(whole.text, room)
 
-    def split(self, whole: Piece, room: Room) -> list[Piece]:
+    def split(self, whole: TextChunk, room: TokenBudget) -> list[TextChunk]:
         """Raises ValueError when it would be too many pieces."""
-        return chunking.pieces(whole.text, room)
+        return chunking.split(whole.text, room)
 
-    async def room(self, limits: Limits, request: Request, context: Context) -> Room:
+    async def room(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
         """What a model has for the content, and, where the answer is as long, for the answer."""
         measure = await Measure.of(limits.model)
         length = limits.context_length
         if length is None:
-            return Room(MOST_ECHOED, measure)
-        empty = (await self._ask(Piece(""), request, context)).request
+            return TokenBudget(MAX_ECHO_TOKENS, measure)
+        empty = (await self._ask(TextChunk(""), request, context)).request
         around = sum(measure.count(part.text) + 4 for message in empty.messages for part in message.content)
         if self.ECHOES:
             half = (length - around) // 2
             is_split = cast(Any, request).long_input == pb.LONG_INPUT_MAP_REDUCE
-            return Room(min(half, MOST_ECHOED) if is_split else half, measure)
-        return Room(length - around - (self.MAX_TOKENS or min(RESERVE, length // 4)), measure)
+            return TokenBudget(min(half, MAX_ECHO_TOKENS) if is_split else half, measure)
+        return TokenBudget(
+            length - around - (self.MAX_TOKENS or min(ANSWER_RESERVE_TOKENS, length // 4)), measure
+        )
 
-    async def _ask(self, piece: Piece, request: Request, context: Context, *, aloud: bool = True) -> Ask:
+    async def _ask(
+        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
+    ) -> PreparedRequest:
         prompts, wanted = context.services.prompts, cast(Any, request)
         filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, piece))
         asked = completions.CreateCompletionRequest(
@@ -219,10 +223,10 @@ class Capability(Generic[Request, Response]):
         purpose = filled.purpose
         purpose.capability = self.tag(request)
         own = "temperature" in request.DESCRIPTOR.fields_by_name and request.HasField("temperature")
-        return Ask(asked, purpose, self.slug(request), aloud=aloud, own_temperature=own)
+        return PreparedRequest(asked, purpose, self.slug(request), aloud=aloud, own_temperature=own)
 
 
-def _settle_content(request: Any) -> None:
+def _merge_content_alias(request: Any) -> None:
     """content and text are one field."""
     known = request.DESCRIPTOR.fields_by_name
     if "content" in known and "text" in known:
@@ -231,7 +235,7 @@ def _settle_content(request: Any) -> None:
             raise InvalidFields([("content", "is required")])
 
 
-def _bare(whole: Piece, limits: Limits) -> completions.CreateCompletionRequest:
+def _content_request(whole: TextChunk, limits: ModelLimits) -> completions.CreateCompletionRequest:
     """What is asked about, without the prompt: less than what would be sent."""
     message = message_pb2.Message(role=message_pb2.ROLE_USER)
     message.content.add(text=whole.text)
@@ -251,7 +255,7 @@ def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
         first.content[-1].text += f"\n\n{hint}"
 
 
-def _too_long(limits: Limits, problem: str) -> ContextLengthExceeded:
+def _too_long(limits: ModelLimits, problem: str) -> ContextLengthExceeded:
     return ContextLengthExceeded(
         provider=limits.provider,
         provider_code="context_length_exceeded",
@@ -261,9 +265,9 @@ def _too_long(limits: Limits, problem: str) -> ContextLengthExceeded:
     )
 
 
-async def _soon(size: int, work: Any, *arguments: Any) -> Any:
+async def _off_loop(size: int, work: Any, *arguments: Any) -> Any:
     """The result of work, done in a thread where the size says that it would hold up the event loop."""
-    return work(*arguments) if size <= LARGE else await asyncio.to_thread(work, *arguments)
+    return work(*arguments) if size <= THREAD_THRESHOLD_CHARS else await asyncio.to_thread(work, *arguments)
 
 
 async def stream(

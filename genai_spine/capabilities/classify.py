@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 
 
@@ -39,14 +39,14 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
             "additionalProperties": False,
         }
 
-    def variables(self, request: pb.ClassifyRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.ClassifyRequest, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "categories": "\n".join(f"- {category}" for category in request.categories),
             "multi_label": request.multi_label,
         }
 
-    def read(self, answer: Answer, request: pb.ClassifyRequest, piece: Piece) -> pb.ClassifyResponse:
+    def read(self, answer: Answer, request: pb.ClassifyRequest, piece: TextChunk) -> pb.ClassifyResponse:
         return _response(answer_parsing.classifications(answer.text, request.categories), request)
 
     async def finish(self, response: pb.ClassifyResponse, request: pb.ClassifyRequest) -> None:
@@ -55,7 +55,7 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
                 entry.ClearField("confidence")
 
     async def join(
-        self, parts: list[Part], request: pb.ClassifyRequest, context: Context
+        self, parts: list[ChunkResult], request: pb.ClassifyRequest, context: Context
     ) -> pb.ClassifyResponse:
         """A vote in which the pieces weigh as much as they are long.
 

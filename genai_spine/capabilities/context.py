@@ -28,13 +28,13 @@ Request = completions.CreateCompletionRequest
 T = TypeVar("T")
 
 
-class Inference(Protocol):
+class CompletionClient(Protocol):
     async def complete(self, request: Request, call: Call) -> completions.Completion: ...
 
     def stream(self, request: Request, call: Call) -> AsyncGenerator[completions.CompletionChunk]: ...
 
 
-class Filled(Protocol):
+class FilledTemplate(Protocol):
     """A prompt with its variables filled in."""
 
     @property
@@ -46,17 +46,17 @@ class Filled(Protocol):
         ...
 
 
-class Library(Protocol):
+class PromptSource(Protocol):
     async def version(self, name: str) -> Any:
         """The version of a slug that is to be used. Errors: PromptNotFound."""
         ...
 
-    async def fill(self, pinned: Any, variables: Mapping[str, Any]) -> Filled:
+    async def fill(self, pinned: Any, variables: Mapping[str, Any]) -> FilledTemplate:
         """Errors: InvalidPromptVariables, InvalidTemplate."""
         ...
 
 
-class Limits(NamedTuple):
+class ModelLimits(NamedTuple):
     """Who would answer, and how much it takes."""
 
     provider: str
@@ -65,22 +65,22 @@ class Limits(NamedTuple):
 
 
 class Models(Protocol):
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
         """size: bytes of the request. Errors: those of routing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class CapabilityDependencies:
     """What of the service every Context works with."""
 
-    inference: Inference
-    prompts: Library
+    inference: CompletionClient
+    prompts: PromptSource
     models: Models
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PreparedRequest:
     """One question to a model."""
 
     request: Request
@@ -125,14 +125,14 @@ class Bill:
         self.last = completion
 
 
-Tell = Callable[[pb.CapabilityEvent], Awaitable[None]]
+EventSink = Callable[[pb.CapabilityEvent], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Context:
-    services: Services
+    services: CapabilityDependencies
     call: Call
-    tell: Tell | None = None  # takes the events of a streamed call
+    tell: EventSink | None = None  # takes the events of a streamed call
     bill: Bill = field(default_factory=Bill)
     omitted_characters: int = 0
     pieces: int = 1
@@ -141,7 +141,7 @@ class Context:
     slug: str = ""
     prompt_version: int = 0
 
-    async def ask(self, ask: Ask) -> Answer:
+    async def ask(self, ask: PreparedRequest) -> Answer:
         """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
         call = replace(self.call, purpose=ask.purpose)
         while True:
@@ -161,7 +161,7 @@ class Context:
         self.answer_was_cut = self.answer_was_cut or answer.was_cut
         return answer
 
-    async def limits(self, request: Any) -> Limits:
+    async def limits(self, request: Any) -> ModelLimits:
         """Of the model that a request of a capability names."""
         return await self.services.models.limits(request.provider, request.model, request.ByteSize())
 
@@ -169,7 +169,7 @@ class Context:
         if self.tell:
             await self.tell(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
 
-    async def _completed(self, ask: Ask, call: Call) -> completions.Completion:
+    async def _completed(self, ask: PreparedRequest, call: Call) -> completions.Completion:
         request = Request()  # inference writes its route into it
         request.CopyFrom(ask.request)
         if self.tell is None or not ask.aloud:
@@ -246,7 +246,7 @@ def _answer(completion: completions.Completion) -> Answer:
     return Answer(text, completion.provider, completion.model, cut)
 
 
-async def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def gather(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results in order; the first failure ends the others."""
     try:
         async with asyncio.TaskGroup() as group:

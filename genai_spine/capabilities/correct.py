@@ -6,12 +6,12 @@ from typing import Any
 
 from genai_spine.capabilities import full_text
 from genai_spine.capabilities.answer_schemas import TEXT, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.diff import Change, changes
-from genai_spine.text.spans import Places, Span
+from genai_spine.text.spans import Span, SpanFinder
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("corrected", "corrected_text", "correction")
@@ -30,29 +30,29 @@ class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
         one = record(original=TEXT, corrected=TEXT, **why)
         return record(corrected=TEXT, corrections=several(one))
 
-    def variables(self, request: pb.CorrectRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.CorrectRequest, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "explain_corrections": request.explain_corrections,
             "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
         }
 
-    def read(self, answer: Answer, request: pb.CorrectRequest, piece: Piece) -> pb.CorrectResponse:
+    def read(self, answer: Answer, request: pb.CorrectRequest, piece: TextChunk) -> pb.CorrectResponse:
         given = answer_parsing.first_object(answer.text, *KEYS)
         corrected = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not corrected:
-            raise answer_parsing.Unreadable("the answer holds no text")
+            raise answer_parsing.UnreadableAnswer("the answer holds no text")
         mended = changes(piece.text, corrected)
         listed = given.get("corrections") if given else None
         found = _listed(listed if isinstance(listed, list) else [], request)
         if found:
-            _Placing(piece, mended).place(found)
+            _CorrectionFinder(piece, mended).place(found)
         else:
             found = [_of(change, piece) for change in mended if change.old != change.new]
         return pb.CorrectResponse(corrected=corrected, corrections=_in_order(found))
 
     async def join(
-        self, parts: list[Part], request: pb.CorrectRequest, context: Context
+        self, parts: list[ChunkResult], request: pb.CorrectRequest, context: Context
     ) -> pb.CorrectResponse:
         return pb.CorrectResponse(
             corrected=full_text.rejoined((part.piece, part.response.corrected) for part in parts),
@@ -65,7 +65,7 @@ def _in_order(found: Iterable[pb.Correction]) -> list[pb.Correction]:
     return sorted(found, key=lambda one: (not one.HasField("position"), one.position))
 
 
-def _of(change: Change, piece: Piece) -> pb.Correction:
+def _of(change: Change, piece: TextChunk) -> pb.Correction:
     """A correction that the model did not tell of."""
     return pb.Correction(original=change.old, corrected=change.new, position=piece.origin(change.start))
 
@@ -86,10 +86,10 @@ def _listed(given: list[Any], request: pb.CorrectRequest) -> list[pb.Correction]
     return found
 
 
-class _Placing:
+class _CorrectionFinder:
     """Places of corrections: the same word may stand at many, and only some of them were mended."""
 
-    def __init__(self, piece: Piece, mended: list[Change]) -> None:
+    def __init__(self, piece: TextChunk, mended: list[Change]) -> None:
         self._piece = piece
         self._mended = mended
         self._taken: set[Span] = set()
@@ -107,7 +107,7 @@ class _Placing:
         free = [span for span in self._spans(original) if span not in self._taken]
         changed = (span for span in free if any(change.touches(*span) for change in self._mended))
         first = next(changed, free[0] if free else None)
-        return first or Places(self._piece.text, self._piece.stretches()).find(original)
+        return first or SpanFinder(self._piece.text, self._piece.stretches()).find(original)
 
     def _spans(self, original: str) -> Iterator[Span]:
         """As words of their own; where there are none, within words."""

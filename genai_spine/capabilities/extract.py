@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
-from genai_spine.text.spans import Places, around
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.spans import SpanFinder, around
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPES = ("PERSON", "ORG", "LOCATION", "DATE", "MONEY")
@@ -58,21 +58,21 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
         del request.entity_types[:]
         request.entity_types.extend(dict.fromkeys(given or DEFAULT_TYPES))
 
-    def variables(self, request: pb.ExtractRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.ExtractRequest, piece: TextChunk) -> dict[str, Any]:
         return {"content": piece.text, "entity_types": ", ".join(request.entity_types)}
 
-    def read(self, answer: Answer, request: pb.ExtractRequest, piece: Piece) -> pb.ExtractResponse:
+    def read(self, answer: Answer, request: pb.ExtractRequest, piece: TextChunk) -> pb.ExtractResponse:
         given = answer_parsing.items(answer.text, "entities")
         found = [entity for entity in (_entity(item, request.entity_types) for item in given) if entity]
         if given and not found and not any(isinstance(item, dict) and item.get("type") for item in given):
-            raise answer_parsing.Unreadable("the answer's list holds no entities")
-        places = Places(piece.text, piece.stretches())
+            raise answer_parsing.UnreadableAnswer("the answer's list holds no entities")
+        places = SpanFinder(piece.text, piece.stretches())
         entities = [_placed(entity, places, piece, request) for entity in found]
         kept = [entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP]
         return _response(kept)
 
     async def join(
-        self, parts: list[Part], request: pb.ExtractRequest, context: Context
+        self, parts: list[ChunkResult], request: pb.ExtractRequest, context: Context
     ) -> pb.ExtractResponse:
         """All entities; one that does not stand in the content is named once."""
         entities: dict[Any, pb.Entity] = {}
@@ -101,7 +101,7 @@ def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
     return entity
 
 
-def _placed(entity: pb.Entity, places: Places, piece: Piece, request: pb.ExtractRequest) -> pb.Entity:
+def _placed(entity: pb.Entity, places: SpanFinder, piece: TextChunk, request: pb.ExtractRequest) -> pb.Entity:
     """The entity at its place in the content, or without one."""
     near = entity.start if entity.HasField("start") else None
     span = places.find(entity.text, near, entity.type)

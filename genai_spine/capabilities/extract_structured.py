@@ -7,29 +7,29 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from genai_spine.capabilities.base import Capability, Part
-from genai_spine.capabilities.context import Answer, Ask, Context
+from genai_spine.capabilities.base import Capability, ChunkResult
+from genai_spine.capabilities.context import Answer, Context, PreparedRequest
 from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.json_schema.answers import parsed
 from genai_spine.json_schema.describe import in_words
 from genai_spine.json_schema.validator import answer_schema
-from genai_spine.text.chunking import Piece
-from genai_spine.text.packing import BETWEEN, grouped
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.packing import SEPARATOR, grouped
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 
-SENT_AS = "response_format.json_schema.schema_json"  # what inference calls the schema
+SCHEMA_PATH = "response_format.json_schema.schema_json"  # what inference calls the schema
 
 Request = pb.ExtractStructuredRequest
 Response = pb.ExtractStructuredResponse
 
 
 @dataclass(frozen=True, slots=True)
-class AskBySchema(Ask):
+class SchemaRequest(PreparedRequest):
     """Says the schema in words to a model that takes none."""
 
     def refused(self, error: SpineError) -> str | None:
-        field = Ask.refused(self, error)
+        field = PreparedRequest.refused(self, error)
         if field == "response_format":
             self.say_schema()
         return field
@@ -52,7 +52,7 @@ class ExtractStructured(Capability[Request, Response]):
             return await super().run(request, context)
         except InvalidFields as error:
             name = _schema_field(request)
-            told = [(path.replace(SENT_AS, name), problem) for path, problem in error.violations]
+            told = [(path.replace(SCHEMA_PATH, name), problem) for path, problem in error.violations]
             raise InvalidFields(told) from None
 
     def settle(self, request: Request) -> None:
@@ -66,7 +66,7 @@ class ExtractStructured(Capability[Request, Response]):
             request.schema_json = json.dumps(plain, sort_keys=True)
         answer_schema(request.schema_json)
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "instructions": request.instructions,
@@ -74,38 +74,37 @@ class ExtractStructured(Capability[Request, Response]):
             "results": piece.other,
         }
 
-    async def _ask(self, piece: Piece, request: Request, context: Context, *, aloud: bool = True) -> Ask:
+    async def _ask(
+        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
+    ) -> PreparedRequest:
         """The schema goes as the caller wrote it, for inference to check the answer by, and to repair it."""
         plain = await super()._ask(piece, request, context, aloud=aloud)
         form = completions.JsonSchema(name=self.member, schema_json=request.schema_json, strict=True)
         plain.request.response_format.json_schema.CopyFrom(form)
-        ask = AskBySchema(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
+        ask = SchemaRequest(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
         if "response_format" in context.left_out:
             ask.say_schema()
         return ask
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
         asked = completions.CreateCompletionRequest(model=answer.model)
         asked.provider = answer.provider
         asked.response_format.json_schema.schema_json = request.schema_json
         cut = completions.FINISH_REASON_LENGTH if answer.was_cut else completions.FINISH_REASON_STOP
         return _response(parsed(answer.text, asked, None, cut))
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """What the pieces gave is brought together by the model, as much at a time as it has room for."""
         found = list(dict.fromkeys(part.response.data_json for part in parts))
         room = await self.room(await context.limits(request), request, context)
         while len(found) > 1:
-            found = [
-                await self._brought_together(group, request, context)
-                for group in grouped(found, room, least=2)
-            ]
+            found = [await self._merge(group, request, context) for group in grouped(found, room, least=2)]
         return _response(found[0])
 
-    async def _brought_together(self, results: list[str], request: Request, context: Context) -> str:
+    async def _merge(self, results: list[str], request: Request, context: Context) -> str:
         if len(results) == 1:
             return results[0]
-        response = await self.answered(Piece("", other=BETWEEN.join(results)), request, context)
+        response = await self.answered(TextChunk("", other=SEPARATOR.join(results)), request, context)
         return response.data_json
 
 

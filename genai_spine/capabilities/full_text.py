@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from genai_spine.capabilities.context import Answer
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 
 
-def echo(answer: Answer, piece: Piece, *keys: str) -> str:
+def full_text(answer: Answer, piece: TextChunk, *keys: str) -> str:
     """The text of a plain answer, or under one of the keys when it came as JSON. Raises Unreadable."""
     given = answer_parsing.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
     if given is not None:
@@ -17,11 +17,11 @@ def echo(answer: Answer, piece: Piece, *keys: str) -> str:
         if not piece.text.lstrip().startswith("```"):
             text = answer_parsing.unfenced(text)
     if not text.strip():
-        raise answer_parsing.Unreadable("the answer holds no text")
+        raise answer_parsing.UnreadableAnswer("the answer holds no text")
     return text.strip()
 
 
-def rejoined(parts: Iterable[tuple[Piece, str]]) -> str:
+def rejoined(parts: Iterable[tuple[TextChunk, str]]) -> str:
     """The texts of pieces one after another, with the blanks that stood between the pieces."""
     texts = [text + piece.text[len(piece.text.rstrip()) :] for piece, text in parts]
     return "".join(texts).strip()

@@ -14,7 +14,7 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.v1 import capability_service_pb2 as pb
 
-PAGE = 100
+DEFAULT_PAGE_SIZE = 100
 SERVICE = pb.DESCRIPTOR.services_by_name["CapabilityService"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 COMPONENTS = "#/components/schemas/"
@@ -34,7 +34,7 @@ class CapabilityList:
         """Errors: InvalidRequest (bad page token)."""
         after = _name_of(request.page_token)
         rest = [info for info in self._infos if info.name > after]
-        size = request.page_size or PAGE
+        size = request.page_size or DEFAULT_PAGE_SIZE
         response = pb.ListCapabilitiesResponse(capabilities=rest[:size])
         if len(rest) > size:
             response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].name.encode()).decode()

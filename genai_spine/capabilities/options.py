@@ -12,7 +12,7 @@ from genai_spine.errors import InvalidFields
 T = TypeVar("T", bound=Message)
 
 OPTIONS = "options"
-FIRST = re.compile(r"[^.\[]+")  # of a path: the field
+FIRST_FIELD = re.compile(r"[^.\[]+")  # of a path: the field
 
 
 def merged(request: T) -> T:
@@ -25,7 +25,7 @@ def merged(request: T) -> T:
     options: Any = getattr(whole, OPTIONS, None)
     if not options:
         return whole
-    taken = {name for name, value in dict(options).items() if _take(whole, name, value)}
+    taken = {name for name, value in dict(options).items() if _apply_option(whole, name, value)}
     whole.ClearField(OPTIONS)
     try:
         validation.check(whole)
@@ -34,7 +34,7 @@ def merged(request: T) -> T:
     return whole
 
 
-def _take(whole: Message, name: str, value: Any) -> bool:
+def _apply_option(whole: Message, name: str, value: Any) -> bool:
     """Puts one option into its field, unless the caller has set that itself."""
     field: Any = whole.DESCRIPTOR.fields_by_name.get(name)
     if field is None or name == OPTIONS or value is None or _is_set(whole, field):
@@ -45,13 +45,19 @@ def _take(whole: Message, name: str, value: Any) -> bool:
         json_format.ParseDict({name: plain}, whole, ignore_unknown_fields=field.enum_type is None)
     except (json_format.ParseError, ValueError) as error:
         whole.ClearField(name)
-        kind = "list" if field.is_repeated else field.message_type or field.enum_type or KINDS.get(field.type)
+        kind = (
+            "list"
+            if field.is_repeated
+            else field.message_type or field.enum_type or TYPE_NAMES.get(field.type)
+        )
         shown = getattr(kind, "name", kind) or "value of its type"
-        raise InvalidFields([(f"{OPTIONS}.{name}", f"must be a {shown}, got {_shown(plain)}")]) from error
+        raise InvalidFields(
+            [(f"{OPTIONS}.{name}", f"must be a {shown}, got {_abbreviated(plain)}")]
+        ) from error
     return True
 
 
-KINDS = {
+TYPE_NAMES = {
     1: "number",
     2: "number",
     5: "whole number",
@@ -66,10 +72,10 @@ def _is_set(whole: Message, field: Any) -> bool:
 
 
 def _path(path: str, taken: set[str]) -> str:
-    first = FIRST.match(path)
+    first = FIRST_FIELD.match(path)
     return f"{OPTIONS}.{path}" if first and first[0] in taken else path
 
 
-def _shown(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:60] + "..."

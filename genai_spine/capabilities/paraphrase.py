@@ -5,10 +5,10 @@ from typing import Any
 
 from genai_spine.capabilities import full_text
 from genai_spine.capabilities.answer_schemas import TEXT, record, several
-from genai_spine.capabilities.base import Capability, Part
-from genai_spine.capabilities.context import Answer, Context, Limits
+from genai_spine.capabilities.base import Capability, ChunkResult
+from genai_spine.capabilities.context import Answer, Context, ModelLimits
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("paraphrase", "text", "paraphrased")
@@ -32,7 +32,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
             return None
         return record(paraphrases=several(TEXT, minItems=request.variations))
 
-    def variables(self, request: pb.ParaphraseRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.ParaphraseRequest, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "style": request.style,
@@ -40,22 +40,22 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
             "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
         }
 
-    async def room(self, limits: Limits, request: pb.ParaphraseRequest, context: Context) -> Room:
+    async def room(self, limits: ModelLimits, request: pb.ParaphraseRequest, context: Context) -> TokenBudget:
         """The answer is as long as all the ways to say it together."""
         room = await super().room(limits, request, context)
-        return Room(room.tokens // request.variations, room.measure)
+        return TokenBudget(room.tokens // request.variations, room.measure)
 
-    def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: Piece) -> pb.ParaphraseResponse:
+    def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: TextChunk) -> pb.ParaphraseResponse:
         if request.variations == 1:
-            return _response([full_text.echo(answer, piece, *KEYS)])
+            return _response([full_text.full_text(answer, piece, *KEYS)])
         found = list(dict.fromkeys(_listed(answer.text)))
         if len(found) < request.variations:
             problem = f"the answer holds {len(found)} different texts in place of {request.variations}"
-            raise answer_parsing.Unreadable(problem)
+            raise answer_parsing.UnreadableAnswer(problem)
         return _response(found[: request.variations])
 
     async def join(
-        self, parts: list[Part], request: pb.ParaphraseRequest, context: Context
+        self, parts: list[ChunkResult], request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
         """Each way is that way of all pieces, one after another."""
         return _response(
@@ -75,7 +75,7 @@ def _listed(text: str) -> list[str]:
     for key in LISTS:
         try:
             items = answer_parsing.items(text, key)
-        except answer_parsing.Unreadable:
+        except answer_parsing.UnreadableAnswer:
             continue
         given = [item if isinstance(item, str) else answer_parsing.text_of(item, *KEYS) for item in items]
         return [entry.strip() for entry in given if entry.strip()]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import TEXT, TEXT_OR_NULL, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.errors import InvalidFields
 from genai_spine.text import answer_parsing, citations, documents
-from genai_spine.text.chunking import Piece, Room
-from genai_spine.text.packing import BETWEEN
+from genai_spine.text.chunking import TextChunk, TokenBudget
+from genai_spine.text.packing import SEPARATOR
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("synthesis", "text", "answer", "summary")
@@ -31,17 +31,17 @@ class Synthesize(Capability[Request, Response]):
     def settle(self, request: Request) -> None:
         request.synthesis_type = request.synthesis_type or "answer"
         problems = [] if request.query.strip() else [("query", "is required")]
-        problems += documents.settle(request.documents)
+        problems += documents.assign_ids(request.documents)
         if problems:
             raise InvalidFields(problems)
 
-    def whole(self, request: Request) -> Piece:
-        return documents.whole(request.documents)
+    def whole(self, request: Request) -> TextChunk:
+        return documents.joined(request.documents)
 
     def shape(self, request: Request) -> Mapping[str, Any] | None:
         return CITED if request.documents and _cites(request) else None
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
         return {
             "documents": piece.text if request.documents else "",
             "results": "" if request.documents else piece.text,
@@ -50,26 +50,26 @@ class Synthesize(Capability[Request, Response]):
             "cite_sources": _cites(request),
         }
 
-    def shortened(self, whole: Piece, room: Room) -> Piece:
-        if not isinstance(whole, documents.Shown):
+    def shortened(self, whole: TextChunk, room: TokenBudget) -> TextChunk:
+        if not isinstance(whole, documents.DocumentsText):
             return super().shortened(whole, room)
         return documents.shortened(whole.documents, room)
 
-    def split(self, whole: Piece, room: Room) -> list[Piece]:
-        if not isinstance(whole, documents.Shown):
+    def split(self, whole: TextChunk, room: TokenBudget) -> list[TextChunk]:
+        if not isinstance(whole, documents.DocumentsText):
             return super().split(whole, room)
         return documents.split(whole.documents, room)
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
         given = answer_parsing.first_object(answer.text, *KEYS)
         text = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not text:
-            raise answer_parsing.Unreadable("the answer holds no synthesis")
+            raise answer_parsing.UnreadableAnswer("the answer holds no synthesis")
         listed = given.get("citations") if given else None
         quotes = citations.quotes(listed if isinstance(listed, list) else [], request.documents)
         return _response(text, quotes, request)
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """One text of the texts of all parts, which keeps their citations."""
         quotes: dict[str, str] = {}
         for citation in (citation for part in parts for citation in part.response.citations):
@@ -78,8 +78,8 @@ class Synthesize(Capability[Request, Response]):
         last = Request()
         last.CopyFrom(request)
         last.ClearField("documents")
-        results = BETWEEN.join(part.response.synthesis for part in parts)
-        whole = await self.worked(await self.pieces(Piece(results), last, context), last, context)
+        results = SEPARATOR.join(part.response.synthesis for part in parts)
+        whole = await self.worked(await self.pieces(TextChunk(results), last, context), last, context)
         return _response(whole.synthesis, quotes, request)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, one_of, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPE = "topic"
@@ -30,7 +30,7 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         one = record(tag=TEXT, type=one_of(request.tag_types), confidence=NUMBER)
         return record(tags=several(one))
 
-    def variables(self, request: pb.TagRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.TagRequest, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
             "max_tags": request.max_tags,
@@ -38,14 +38,16 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
             "existing_tags": "\n".join(f"- {tag}" for tag in dict.fromkeys(request.existing_tags)),
         }
 
-    def read(self, answer: Answer, request: pb.TagRequest, piece: Piece) -> pb.TagResponse:
+    def read(self, answer: Answer, request: pb.TagRequest, piece: TextChunk) -> pb.TagResponse:
         given = answer_parsing.items(answer.text, "tags")
         found = [tag for tag in (_tag(item, request) for item in given) if tag]
         if given and not found:
-            raise answer_parsing.Unreadable("the answer's list holds no tags of the wanted types")
+            raise answer_parsing.UnreadableAnswer("the answer's list holds no tags of the wanted types")
         return _response(found, request)
 
-    async def join(self, parts: list[Part], request: pb.TagRequest, context: Context) -> pb.TagResponse:
+    async def join(
+        self, parts: list[ChunkResult], request: pb.TagRequest, context: Context
+    ) -> pb.TagResponse:
         """A vote in which the pieces weigh as much as they are long."""
         total = sum(len(part.piece.text) for part in parts)
         votes: dict[tuple[str, str], pb.FoundTag] = {}

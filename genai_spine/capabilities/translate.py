@@ -6,11 +6,11 @@ from typing import Any
 
 from genai_spine.capabilities import full_text
 from genai_spine.capabilities.answer_schemas import TEXT, record
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.errors import InvalidFields
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.languages import is_unknown_code, language
 from genai_spine.v1 import capability_service_pb2 as pb
 
@@ -41,31 +41,31 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
         """A given language need not be found: then the answer is the translation alone."""
         return None if request.source_language.strip() else WITH_SOURCE
 
-    def variables(self, request: pb.TranslateRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.TranslateRequest, piece: TextChunk) -> dict[str, Any]:
         return {
             "content": piece.text,
-            "target_language": _told(request.target_language),
-            "source_language": _told(request.source_language),
+            "target_language": _language_for_prompt(request.target_language),
+            "source_language": _language_for_prompt(request.source_language),
             "preserve_formatting": request.preserve_formatting or not request.HasField("preserve_formatting"),
             "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
         }
 
-    def read(self, answer: Answer, request: pb.TranslateRequest, piece: Piece) -> pb.TranslateResponse:
+    def read(self, answer: Answer, request: pb.TranslateRequest, piece: TextChunk) -> pb.TranslateResponse:
         source = request.source_language.strip()
         if source:
-            return _response(full_text.echo(answer, piece, *KEYS), source, request)
+            return _response(full_text.full_text(answer, piece, *KEYS), source, request)
         given = answer_parsing.first_object(answer.text, *KEYS) or {}
         translation = answer_parsing.text_of(given, *KEYS)
         if not translation:
-            raise answer_parsing.Unreadable("the answer holds no JSON object with a translation")
+            raise answer_parsing.UnreadableAnswer("the answer holds no JSON object with a translation")
         named = answer_parsing.text_of(given, "source_language", "source", "language", "detected_language")
         if not named:
-            raise answer_parsing.Unreadable("the answer does not name the language of the text")
+            raise answer_parsing.UnreadableAnswer("the answer does not name the language of the text")
         found = language(named)
         return _response(translation, found.code if found else named, request)
 
     async def join(
-        self, parts: list[Part], request: pb.TranslateRequest, context: Context
+        self, parts: list[ChunkResult], request: pb.TranslateRequest, context: Context
     ) -> pb.TranslateResponse:
         """The pieces one after another; the language is that of most of the text."""
         sizes: Counter[str] = Counter()
@@ -81,7 +81,7 @@ def _response(text: str, source: str, request: pb.TranslateRequest) -> pb.Transl
     )
 
 
-def _told(said: str) -> str:
+def _language_for_prompt(said: str) -> str:
     """A language as the model is told of it: a code with its name, a name as it is."""
     said = said.strip()
     found = language(said)

@@ -18,7 +18,7 @@ from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 if TYPE_CHECKING:
     from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
 
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 
 class Client:
@@ -44,7 +44,7 @@ class Client:
             if text:
                 await self._turn(stub, text, as_json)
                 return
-            while line := await asyncio.to_thread(_asked):
+            while line := await asyncio.to_thread(_prompted):
                 await self._turn(stub, line, as_json)
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
@@ -117,7 +117,7 @@ def _footer(last: pb.CompletionChunk) -> str:
     return f"[{last.provider}:{last.model}, {tokens}, {cost}, {last.latency_ms} ms]"
 
 
-def _asked() -> str:
+def _prompted() -> str:
     try:
         return input("> ")
     except EOFError:
@@ -134,6 +134,6 @@ async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
 
 async def _connected(channel: grpc.aio.Channel, address: str) -> None:
     try:
-        await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+        await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
     except TimeoutError:
         raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None

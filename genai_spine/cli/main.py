@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from genai_spine.cli import capabilities, executions, prompts, sessions
-from genai_spine.cli.client import CONNECT_S, Client
+from genai_spine.cli.client import CONNECT_TIMEOUT_S, Client
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.telemetry import logs
 from genai_spine.v1.provider_service_pb2 import Capability
@@ -304,7 +304,7 @@ def health(address: Address = "127.0.0.1:50051", service: str = "", as_json: Jso
     """Ask a server by grpc.health.v1; exit 0 if it serves."""
     from genai_spine.supervisor.health_check import health as checked
 
-    state = run(checked(address, service, CONNECT_S))
+    state = run(checked(address, service, CONNECT_TIMEOUT_S))
     typer.echo(json.dumps({"status": state}) if as_json else state)
     if state != "SERVING":
         raise typer.Exit(1)

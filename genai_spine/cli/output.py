@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genai_spine.errors import SpineError
-from genai_spine.supervisor.watchdog import Failed
+from genai_spine.supervisor.watchdog import StartFailed
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
@@ -29,7 +29,7 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
     except grpc.aio.AioRpcError as error:
         reason = error.details() or error.code().name
         fail(f"{error.code().name}: {reason}")
-    except (SpineError, OSError, Failed, ValueError) as error:
+    except (SpineError, OSError, StartFailed, ValueError) as error:
         fail(error)
 
 

@@ -21,7 +21,7 @@ from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 if TYPE_CHECKING:
     from genai_spine.v1.session_service_pb2_grpc import SessionServiceAsyncStub
 
-PAGE = 500  # messages
+PAGE_SIZE = 500  # messages
 
 group = typer.Typer(no_args_is_help=True, help="Chat sessions: list, show, chat, export, delete.")
 Id = Annotated[str, typer.Argument(help="Id of the session.")]
@@ -65,7 +65,7 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
     async def read() -> tuple[pb.Session, list[pb.SessionMessage]]:
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
-            request = pb.ListMessagesRequest(session_id=id, limit=PAGE)
+            request = pb.ListMessagesRequest(session_id=id, limit=PAGE_SIZE)
             page = await sessions.ListMessages(request)
             said = list(page.messages)
             while page.messages and len(said) < page.total:
@@ -107,10 +107,10 @@ def chat(
         async with _service(address) as sessions:
             begun = pb.CreateSessionRequest(model=model or "", system_prompt=system, title=title)
             id = session or (await sessions.CreateSession(begun)).id
-            request = pb.SendMessageRequest(session_id=id, content=said or _asked(), attachments=files)
+            request = pb.SendMessageRequest(session_id=id, content=said or _prompted(), attachments=files)
             while request.content:
                 await _say(sessions, request, as_json=as_json)
-                request = pb.SendMessageRequest(session_id=id, content="" if said else _asked())
+                request = pb.SendMessageRequest(session_id=id, content="" if said else _prompted())
 
     try:
         run(talk())
@@ -204,7 +204,7 @@ def _attachment(path: Path) -> pb.Attachment:
     return pb.Attachment(filename=path.name, media_type=kind, data=data)
 
 
-def _asked() -> str:
+def _prompted() -> str:
     try:
         return input("> ")
     except EOFError:

@@ -26,11 +26,11 @@ from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUna
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-# A grpc client takes 8 KiB of metadata without question, edge.LONGEST_BODY among them.
-LONGEST_MESSAGE = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
-LONGEST_VALUE = 200  # bytes of one entry of ErrorInfo.metadata
-MOST_VIOLATIONS = 8
-LONGEST_VIOLATION = 80  # bytes of its field, and of its description
+# A grpc client takes 8 KiB of metadata without question, http_answer.MAX_BODY_BYTES among them.
+MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
+MAX_VALUE_BYTES = 200  # bytes of one entry of ErrorInfo.metadata
+MAX_VIOLATIONS = 8
+MAX_VIOLATION_BYTES = 80  # bytes of its field, and of its description
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -38,7 +38,7 @@ Unary = Callable[[Message, Call], Awaitable[Message]]
 Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 
 
-class Door:
+class ServiceInterceptor:
     """Wraps the handlers of our services once, when they are attached to the server.
 
     The same work as a chain of grpc interceptors, without the chain: in grpc.aio each interceptor costs
@@ -131,10 +131,10 @@ class Door:
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
-    def _admit(self, request: "Message | Unreadable") -> None:
+    def _admit(self, request: "Message | UndecodableMessage") -> None:
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
-        if isinstance(request, Unreadable):
+        if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
         validation.check(request)
 
@@ -142,7 +142,7 @@ class Door:
         """Ends the call with the error's status."""
         told = self._known(call, error)
         self._log(call, code_pb2.Code.Name(told.code), reason=told.reason_name, error=str(told))
-        message = _short(str(told), LONGEST_MESSAGE, escaped=True)
+        message = _short(str(told), MAX_MESSAGE_BYTES, escaped=True)
         await context.abort(CODES[told.code], message, _trailers(told, call))
         raise AssertionError("abort returned")
 
@@ -185,16 +185,16 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
 
 def status(error: SpineError, call: Call) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo and RequestInfo, and BadRequest and RetryInfo where they say more."""
-    message = _short(str(error), LONGEST_MESSAGE, escaped=True)
+    message = _short(str(error), MAX_MESSAGE_BYTES, escaped=True)
     result = status_pb2.Status(code=error.code, message=message)
-    metadata = {key: _short(value, LONGEST_VALUE) for key, value in error.metadata.items()}
+    metadata = {key: _short(value, MAX_VALUE_BYTES) for key, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=metadata)
     result.details.add().Pack(info)
     result.details.add().Pack(error_details_pb2.RequestInfo(request_id=call.request_id))
     if error.violations:
         bad = error_details_pb2.BadRequest()
-        for field, problem in error.violations[:MOST_VIOLATIONS]:
-            field, problem = (_short(text, LONGEST_VIOLATION) for text in (field, problem))
+        for field, problem in error.violations[:MAX_VIOLATIONS]:
+            field, problem = (_short(text, MAX_VIOLATION_BYTES) for text in (field, problem))
             bad.field_violations.add(field=field, description=problem)
         result.details.add().Pack(bad)
     if error.retry_after_s is not None:
@@ -220,18 +220,18 @@ def _raw_or(serialize: Callable[[Message], bytes]) -> Callable[[Message | bytes]
     return lambda message: message if isinstance(message, bytes) else serialize(message)
 
 
-class Unreadable(str):
+class UndecodableMessage(str):
     """What stands in the place of a request that is no message of its type: why it is none."""
 
 
-def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | Unreadable]":
+def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | UndecodableMessage]":
     """grpc would answer UNKNOWN with the names of Python classes."""
 
-    def read(data: bytes) -> Message | Unreadable:
+    def read(data: bytes) -> Message | UndecodableMessage:
         try:
             return deserialize(data)
         except DecodeError:
-            return Unreadable("not a message of the type that this method takes")
+            return UndecodableMessage("not a message of the type that this method takes")
 
     return read
 

@@ -43,7 +43,7 @@ class FilesFacade:
             expires_after_s=_expires_after_s(form),
         )
         validation.check(request)
-        return _told(call, _file(await self.files.UploadFile(request, call)))
+        return _json_answer(call, _file(await self.files.UploadFile(request, call)))
 
     async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
         page = await self.files.ListFiles(
@@ -56,16 +56,16 @@ class FilesFacade:
             ),
             call,
         )
-        return _told(call, _list([_file(file) for file in page.files], page.next_page_token))
+        return _json_answer(call, _list([_file(file) for file in page.files], page.next_page_token))
 
     async def file(self, id: str, call: Call) -> bytes:
         request = files.GetFileRequest(provider=_provider(call), file_id=id)
-        return _told(call, _file(await self.files.GetFile(request, call)))
+        return _json_answer(call, _file(await self.files.GetFile(request, call)))
 
     async def delete(self, id: str, call: Call) -> bytes:
         request = files.DeleteFileRequest(provider=_provider(call), file_id=id)
         gone = await self.files.DeleteFile(request, call)
-        return _told(call, {"id": gone.id, "object": "file", "deleted": gone.deleted})
+        return _json_answer(call, {"id": gone.id, "object": "file", "deleted": gone.deleted})
 
     def content(self, id: str, call: Call) -> AsyncGenerator[HttpBody]:
         request = files.DownloadFileRequest(provider=_provider(call), file_id=id)
@@ -82,7 +82,7 @@ class FilesFacade:
             provider_options_json=requests.extras(body, Batch),
         )
         validation.check(request)
-        return _told(call, _batch(await self.batches.CreateBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.CreateBatch(request, call)))
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:
         page = await self.batches.ListBatches(
@@ -93,22 +93,22 @@ class FilesFacade:
             ),
             call,
         )
-        return _told(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
+        return _json_answer(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
 
     async def batch(self, id: str, call: Call) -> bytes:
         request = batches.GetBatchRequest(provider=_provider(call), batch_id=id)
-        return _told(call, _batch(await self.batches.GetBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.GetBatch(request, call)))
 
     async def cancel(self, id: str, call: Call) -> bytes:
         request = batches.CancelBatchRequest(provider=_provider(call), batch_id=id)
-        return _told(call, _batch(await self.batches.CancelBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.CancelBatch(request, call)))
 
 
 def _provider(call: Call) -> str:
     return call.provider or DEFAULT_PROVIDER
 
 
-def _told(call: Call, body: dict[str, Any]) -> bytes:
+def _json_answer(call: Call, body: dict[str, Any]) -> bytes:
     call.content_type = JSON
     call.headers["x-genai-provider"] = _provider(call)
     return msgspec.json.encode(body)

@@ -12,7 +12,7 @@ JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 
 
-class Answered(Protocol):
+class BilledAnswer(Protocol):
     """What a provider's answer says of itself."""
 
     @property
@@ -23,7 +23,7 @@ class Answered(Protocol):
     def cost(self) -> usage_pb2.Cost: ...
 
 
-def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True) -> None:
+def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: bool = True) -> None:
     """whole: the answer is complete, so its cost is known before the body."""
     call.content_type = content_type
     call.headers["x-genai-execution-id"] = answer.execution_id
@@ -37,7 +37,7 @@ def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True)
         call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / 10**10:.10f}"
 
 
-def first(data: bytes, call: Call) -> HttpBody:
+def first_message(data: bytes, call: Call) -> HttpBody:
     """The first message of an answer, which carries its headers."""
     headers, call.headers = call.headers, {}
     return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

@@ -15,7 +15,7 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import media_responses as replies
 from genai_spine.openai_api import multipart, requests
-from genai_spine.openai_api.headers import JSON, head
+from genai_spine.openai_api.headers import JSON, set_headers
 from genai_spine.openai_api.schemas import Image, Speech, Voice
 from genai_spine.v1 import media_service_pb2 as pb
 
@@ -57,7 +57,7 @@ class MediaFacade:
             request.image_count = requests.count("n", image.n)
         validation.check(request)
         response = await self.inference.draw(request, call)
-        head(call, JSON, response)
+        set_headers(call, JSON, response)
         return replies.images(response)
 
     async def transcription(self, body: bytes, content_type: str, call: Call) -> bytes:
@@ -77,7 +77,7 @@ class MediaFacade:
         validation.check(request)
         answer = await self.inference.transcribe(request, call)
         form_of_answer = replies.TRANSCRIPTIONS[wanted]
-        head(call, form_of_answer.content_type, answer)
+        set_headers(call, form_of_answer.content_type, answer)
         return form_of_answer.write(answer, "translate" if translate else "transcribe")
 
     async def speech(self, body: bytes, call: Call) -> AsyncGenerator[bytes]:
@@ -101,7 +101,7 @@ class MediaFacade:
         async with aclosing(self.inference.speak(request, call)) as chunks:
             async for chunk in chunks:
                 if chunk.media_type:
-                    head(call, chunk.media_type, chunk, whole=False)
+                    set_headers(call, chunk.media_type, chunk, whole=False)
                 if chunk.data:
                     yield chunk.data
 

@@ -35,7 +35,7 @@ def images(response: pb.CreateImagesResponse) -> bytes:
                 "text_tokens": counts.input_tokens - counts.image_input_tokens,
             },
         }
-    return encode(body | _marks(response))
+    return encode(body | _provenance(response))
 
 
 def _image(image: pb.Image) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _image(image: pb.Image) -> dict[str, Any]:
 
 
 def _json(answer: pb.Transcription, task: str) -> bytes:
-    return encode({"text": answer.text, **_usage(answer), **_marks(answer)})
+    return encode({"text": answer.text, **_usage(answer), **_provenance(answer)})
 
 
 def _verbose(answer: pb.Transcription, task: str) -> bytes:
@@ -58,14 +58,14 @@ def _verbose(answer: pb.Transcription, task: str) -> bytes:
     }
     if answer.segments:
         body["segments"] = [
-            {"id": number, **_piece(segment, "text")} for number, segment in enumerate(answer.segments)
+            {"id": number, **_segment(segment, "text")} for number, segment in enumerate(answer.segments)
         ]
     if answer.words:
-        body["words"] = [_piece(word, "word") for word in answer.words]
-    return encode({**body, **_usage(answer), **_marks(answer)})
+        body["words"] = [_segment(word, "word") for word in answer.words]
+    return encode({**body, **_usage(answer), **_provenance(answer)})
 
 
-def _piece(piece: pb.Segment, name: str) -> dict[str, Any]:
+def _segment(piece: pb.Segment, name: str) -> dict[str, Any]:
     details: dict[str, Any] = msgspec.json.decode(piece.details_json) if piece.details_json else {}
     return {"start": piece.start_ms / 1000, "end": piece.end_ms / 1000, name: piece.text, **details}
 
@@ -120,7 +120,7 @@ def _usage(answer: pb.Transcription) -> dict[str, Any]:
     return {}
 
 
-def _marks(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]:
+def _provenance(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]:
     return {
         "provider": answer.provider,
         "request_id": answer.request_id,
@@ -130,16 +130,16 @@ def _marks(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class TranscriptFormat:
     content_type: str
     write: Callable[[pb.Transcription, str], bytes]  # of the answer, and what was done: the task
 
 
 # By response_format.
 TRANSCRIPTIONS = {
-    "json": Written(JSON, _json),
-    "text": Written(PLAIN, _text),
-    "srt": Written(PLAIN, _srt),
-    "verbose_json": Written(JSON, _verbose),
-    "vtt": Written(PLAIN, _vtt),
+    "json": TranscriptFormat(JSON, _json),
+    "text": TranscriptFormat(PLAIN, _text),
+    "srt": TranscriptFormat(PLAIN, _srt),
+    "verbose_json": TranscriptFormat(JSON, _verbose),
+    "vtt": TranscriptFormat(PLAIN, _vtt),
 }

@@ -8,12 +8,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from genai_spine.errors import InvalidRequest
 
-MOST_PARTS = 200
-LONGEST_TEXT = 1 << 20  # bytes, of a part that is no file
+MAX_PARTS = 200
+MAX_TEXT_BYTES = 1 << 20  # bytes, of a part that is no file
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FormFile:
     name: str  # of the file; may be empty
     data: bytes
 
@@ -23,13 +23,13 @@ class Form:
     """The parts of a body, by the names of their fields."""
 
     texts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, FormFile] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
         """The last text of the field; None when it has none, or an empty one."""
         return self.texts[name][-1] or None if name in self.texts else None
 
-    def file(self, name: str) -> File:
+    def file(self, name: str) -> FormFile:
         """Errors: InvalidRequest (no such file, or an empty one)."""
         if name not in self.files:
             problem = "must be a file, with a filename" if name in self.texts else "is required"
@@ -47,7 +47,7 @@ def parse(body: bytes, content_type: str) -> Form:
         raise _unreadable(f"must be multipart/form-data, got content-type {shown}")
     if not options.get(b"boundary"):
         raise _unreadable("its content-type names no boundary")
-    reader = _Reader()
+    reader = _FormReader()
     try:
         parser = MultipartParser(
             options[b"boundary"],
@@ -69,7 +69,7 @@ def parse(body: bytes, content_type: str) -> Form:
     return reader.form
 
 
-class _Reader:
+class _FormReader:
     """What the parser's calls add up to."""
 
     def __init__(self) -> None:
@@ -83,8 +83,8 @@ class _Reader:
 
     def begin(self) -> None:
         self._parts += 1
-        if self._parts > MOST_PARTS:
-            raise _unreadable(f"has more than {MOST_PARTS} parts")
+        if self._parts > MAX_PARTS:
+            raise _unreadable(f"has more than {MAX_PARTS} parts")
         self._headers, self._data = {}, bytearray()
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
@@ -106,10 +106,12 @@ class _Reader:
         if not name:
             raise _unreadable(f"part {self._parts} has no name")
         if b"filename" in options:
-            self.form.files[name] = File(options[b"filename"].decode("utf-8", "replace"), bytes(self._data))
+            self.form.files[name] = FormFile(
+                options[b"filename"].decode("utf-8", "replace"), bytes(self._data)
+            )
             return
-        if len(self._data) > LONGEST_TEXT:
-            raise InvalidRequest(field=name, problem=f"must have at most {LONGEST_TEXT} bytes")
+        if len(self._data) > MAX_TEXT_BYTES:
+            raise InvalidRequest(field=name, problem=f"must have at most {MAX_TEXT_BYTES} bytes")
         try:
             self.form.texts[name].append(self._data.decode())
         except UnicodeDecodeError:

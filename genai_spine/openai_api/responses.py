@@ -58,7 +58,7 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
             "model": completion.model,
             "choices": choices,
             "usage": usage(completion.usage, completion.cost),
-            **_marks(completion),
+            **_provenance(completion),
         }
     )
 
@@ -71,7 +71,7 @@ def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes
         for choice in completion.choices:
             choices.append(
                 {
-                    "text": prefix + said(choice.message),
+                    "text": prefix + text_of(choice.message),
                     "index": len(choices),
                     "logprobs": text_logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
                     "finish_reason": finish(choice.finish_reason),
@@ -86,7 +86,7 @@ def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes
             "model": first.model,
             "choices": choices,
             "usage": usage(total, cost),
-            **_marks(first),
+            **_provenance(first),
         }
     )
 
@@ -98,7 +98,7 @@ def native(completion: pb.Completion) -> bytes:
     return encode(
         {
             "id": completion.id,
-            "content": said(message),
+            "content": text_of(message),
             "model": completion.model,
             "provider": completion.provider,
             "usage": {
@@ -162,13 +162,13 @@ def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
     }
 
 
-def said(message: message_pb2.Message) -> str:
+def text_of(message: message_pb2.Message) -> str:
     return "".join(part.text for part in message.content)
 
 
 def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
     refusal = "".join(part.refusal for part in message.content) or None
-    words = said(message)
+    words = text_of(message)
     body: dict[str, Any] = {
         "role": "assistant",
         "content": None if not words and (message.tool_calls or refusal) else words,
@@ -226,7 +226,7 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
     }
 
 
-def _marks(completion: pb.Completion) -> dict[str, Any]:
+def _provenance(completion: pb.Completion) -> dict[str, Any]:
     fingerprint, tier = completion.system_fingerprint, completion.service_tier
     return {
         "system_fingerprint": fingerprint or None,

@@ -20,14 +20,14 @@ from genai_spine.openai_api import requests
 from genai_spine.openai_api import responses as replies
 from genai_spine.openai_api import sse as frames
 from genai_spine.openai_api.files import FilesFacade
-from genai_spine.openai_api.headers import EVENTS, JSON, first, head
+from genai_spine.openai_api.headers import EVENTS, JSON, first_message, set_headers
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import openai_service_pb2 as openai
 
-PING_S = 15.0  # silence after which a comment keeps the connection of a stream alive
-PARALLEL_PROMPTS = 8  # provider calls at a time for one body with a list of prompts
+PING_INTERVAL_S = 15.0  # silence after which a comment keeps the connection of a stream alive
+MAX_PARALLEL_PROMPTS = 8  # provider calls at a time for one body with a list of prompts
 
 Answer = AsyncGenerator[bytes]
 
@@ -50,7 +50,7 @@ class Facade:
                     yield event
             return
         completion = await self.inference.complete(request, call)
-        head(call, JSON, completion)
+        set_headers(call, JSON, completion)
         yield replies.chat(completion, before_tools=before_tools)
 
     async def text(self, body: bytes, call: Call) -> Answer:
@@ -69,7 +69,7 @@ class Facade:
                     yield event
             return
         completions = await self._all(wanted, call)
-        head(call, JSON, completions[0])
+        set_headers(call, JSON, completions[0])
         yield replies.text(completions, prefixes)
 
     async def embedding(self, body: bytes, call: Call) -> bytes:
@@ -79,7 +79,7 @@ class Facade:
             raise InvalidRequest(field="model", problem="is required")
         validation.check(request)
         response = await self.inference.embed(request, call)
-        head(call, JSON, response)
+        set_headers(call, JSON, response)
         return replies.embeddings(response, as_base64=embedding.encoding_format == "base64")
 
     async def _native(self, body: bytes, call: Call) -> bytes:
@@ -93,13 +93,13 @@ class Facade:
         request = requests.native_request(native)
         validation.check(request)
         completion = await self.inference.complete(request, call)
-        head(call, JSON, completion)
+        set_headers(call, JSON, completion)
         return replies.native(completion)
 
     async def _all(self, wanted: list[pb.CreateCompletionRequest], call: Call) -> list[pb.Completion]:
         if len(wanted) == 1:
             return [await self.inference.complete(wanted[0], call)]
-        places = asyncio.Semaphore(PARALLEL_PROMPTS)
+        places = asyncio.Semaphore(MAX_PARALLEL_PROMPTS)
 
         async def one(request: pb.CreateCompletionRequest) -> pb.Completion:
             async with places:
@@ -127,13 +127,13 @@ class Facade:
     async def _events(self, request: pb.CreateCompletionRequest, form: frames.Frames, call: Call) -> Answer:
         begun = False
         try:
-            async with aclosing(_pinged(self.inference.stream(request, call), PING_S)) as chunks:
+            async with aclosing(_pinged(self.inference.stream(request, call), PING_INTERVAL_S)) as chunks:
                 async for chunk in chunks:
                     if chunk is None:
                         yield replies.PING
                         continue
                     if not begun:
-                        head(call, EVENTS, chunk)
+                        set_headers(call, EVENTS, chunk)
                         begun = True
                     if event := form.write(chunk):
                         yield event
@@ -142,7 +142,7 @@ class Facade:
             if not begun and not form.begun:
                 raise
             call.failure = error
-            yield frames.failed(error_body(error, call, openai=True))
+            yield frames.error_event(error_body(error, call, openai=True))
             return
         yield form.end()
 
@@ -185,52 +185,52 @@ class OpenAIService:
         return _bodies(self.facade.text, request, call)
 
     async def CreateEmbedding(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.facade.embedding(request.data, call), call)
+        return first_message(await self.facade.embedding(request.data, call), call)
 
     async def CreateImage(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.media.image(request.data, call), call)
+        return first_message(await self.media.image(request.data, call), call)
 
     async def CreateTranscription(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.media.transcription(request.data, request.content_type, call), call)
+        return first_message(await self.media.transcription(request.data, request.content_type, call), call)
 
     async def CreateTranslation(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.media.translation(request.data, request.content_type, call), call)
+        return first_message(await self.media.translation(request.data, request.content_type, call), call)
 
     def CreateSpeech(self, request: HttpBody, call: Call) -> AsyncIterator[HttpBody]:
         return _bodies(self.media.speech, request, call)
 
     async def CreateFile(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.files.upload(request.data, request.content_type, call), call)
+        return first_message(await self.files.upload(request.data, request.content_type, call), call)
 
     async def ListFileObjects(self, request: openai.ListFileObjectsRequest, call: Call) -> HttpBody:
-        return first(await self.files.list_files(request, call), call)
+        return first_message(await self.files.list_files(request, call), call)
 
     async def GetFileObject(self, request: openai.GetFileObjectRequest, call: Call) -> HttpBody:
-        return first(await self.files.file(request.file_id, call), call)
+        return first_message(await self.files.file(request.file_id, call), call)
 
     async def DeleteFileObject(self, request: openai.GetFileObjectRequest, call: Call) -> HttpBody:
-        return first(await self.files.delete(request.file_id, call), call)
+        return first_message(await self.files.delete(request.file_id, call), call)
 
     def GetFileContent(self, request: openai.GetFileObjectRequest, call: Call) -> AsyncIterator[HttpBody]:
         return self.files.content(request.file_id, call)
 
     async def CreateBatchObject(self, request: HttpBody, call: Call) -> HttpBody:
-        return first(await self.files.create_batch(request.data, call), call)
+        return first_message(await self.files.create_batch(request.data, call), call)
 
     async def ListBatchObjects(self, request: openai.ListBatchObjectsRequest, call: Call) -> HttpBody:
-        return first(await self.files.list_batches(request, call), call)
+        return first_message(await self.files.list_batches(request, call), call)
 
     async def GetBatchObject(self, request: openai.GetBatchObjectRequest, call: Call) -> HttpBody:
-        return first(await self.files.batch(request.batch_id, call), call)
+        return first_message(await self.files.batch(request.batch_id, call), call)
 
     async def CancelBatchObject(self, request: openai.GetBatchObjectRequest, call: Call) -> HttpBody:
-        return first(await self.files.cancel(request.batch_id, call), call)
+        return first_message(await self.files.cancel(request.batch_id, call), call)
 
 
 async def _bodies(
     handler: Callable[[bytes, Call], Answer], request: HttpBody, call: Call
 ) -> AsyncGenerator[HttpBody]:
     async with aclosing(handler(request.data, call)) as answer:
-        yield first(await anext(answer), call)
+        yield first_message(await anext(answer), call)
         async for data in answer:
             yield HttpBody(data=data)

@@ -151,6 +151,6 @@ class TextFrames(Frames):
         return self._frame(index, b'"text":%b,"logprobs":%b' % (encode(text), encode(spoken)), reason)
 
 
-def failed(body: dict[str, object]) -> bytes:
+def error_event(body: dict[str, object]) -> bytes:
     """The event that ends a stream in which something went wrong; no [DONE] follows."""
     return b"data: " + encode(body) + b"\n\n"

@@ -9,7 +9,7 @@ import structlog
 from genai_spine.errors import PromptNotFound
 from genai_spine.prompts import yaml_format
 from genai_spine.prompts.editor import EDITABLE, PromptEditor
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.store.prompts import Changes
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -35,7 +35,7 @@ def drafts(editor: PromptEditor) -> list[pb.Prompt]:
     return sorted(found, key=lambda prompt: prompt.id)  # every server locks in the same order
 
 
-async def seed(prompts: Prompts) -> None:
+async def seed(prompts: PromptLibrary) -> None:
     """Adds what is missing and changes what is old, in one transaction; servers may start at once.
 
     A prompt of somebody else that has the slug of a shipped one stays, and the shipped one waits.

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -19,13 +19,13 @@ ALIASES = {
 }
 VERSIONED = (*CONTENT, "variables", "output_schema")
 EDITABLE = ("name", "slug", "description", "category", "tags", "is_public", *VERSIONED)
-NEEDED = ("name", "slug", "user_prompt_template")
+REQUIRED = ("name", "slug", "user_prompt_template")
 EMPTY_IS_UNSET = ("description", "category", "system_prompt", "preferred_provider", "preferred_model")
 DEFAULT_CATEGORY, DEFAULT_TEMPERATURE = "custom", 0.7
 
 
 class PromptEditor:
-    def __init__(self, prompts: Prompts) -> None:
+    def __init__(self, prompts: PromptLibrary) -> None:
         self.prompts = prompts
 
     async def create(self, given: pb.Prompt, created_by: str | None) -> pb.Prompt:
@@ -105,7 +105,7 @@ class PromptEditor:
             old = await _version(changes, prompt, request.version)
             given = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
             for name in VERSIONED:
-                _take(given, old, name)
+                _copy_field(given, old, name)
             return await self.changed(changes, prompt, given, VERSIONED)
 
     async def set_label(self, request: pb.SetPromptLabelRequest) -> pb.Prompt:
@@ -143,7 +143,7 @@ class PromptEditor:
         return prompt
 
     def _check(self, prompt: pb.Prompt) -> None:
-        problems = [(name, "is required") for name in NEEDED if not getattr(prompt, name)]
+        problems = [(name, "is required") for name in REQUIRED if not getattr(prompt, name)]
         problems += [(name, "must not hold a NUL character") for name in EDITABLE if _has_nul(prompt, name)]
         if problems:
             raise InvalidFields(problems)
@@ -198,7 +198,7 @@ def _set_fields(given: pb.Prompt) -> list[str]:
 def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
     """Takes fields over, also where given has none, and completes what has a default."""
     for name in fields:
-        _take(prompt, given, name)
+        _copy_field(prompt, given, name)
     for name in EMPTY_IS_UNSET:
         if not getattr(prompt, name):
             prompt.ClearField(name)
@@ -211,7 +211,7 @@ def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
             variable.required = True
 
 
-def _take(prompt: pb.Prompt, given: Message, name: str) -> None:
+def _copy_field(prompt: pb.Prompt, given: Message, name: str) -> None:
     """One field, unset where it is unset."""
     prompt.ClearField(name)
     value = getattr(given, name)
@@ -248,7 +248,7 @@ def _copy(prompt: pb.Prompt) -> pb.Prompt:
     return copy
 
 
-def shown(message: pb.Prompt | pb.PromptVersion, name: str) -> str | None:
+def field_text(message: pb.Prompt | pb.PromptVersion, name: str) -> str | None:
     """A field as text, JSON where it is none; None: unset."""
     value = getattr(message, name)
     if name == "variables":

@@ -11,21 +11,21 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
-from genai_spine.prompts.library import Filled, Prompts
+from genai_spine.prompts.library import FilledPrompt, PromptLibrary
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-LONGEST_METADATA = 16_000  # characters of JSON
+MAX_METADATA_CHARS = 16_000  # characters of JSON
 NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedExecution:
     """Everything that is known before a model is asked."""
 
-    filled: Filled
+    filled: FilledPrompt
     completion: completion_service_pb2.CreateCompletionRequest
     call: Call
     own_temperature: bool = False  # the caller's; otherwise it is the prompt's wish, which can be left out
@@ -76,7 +76,7 @@ class Prepared:
 
 
 class PromptExecution:
-    def __init__(self, prompts: Prompts, inference: Inference) -> None:
+    def __init__(self, prompts: PromptLibrary, inference: Inference) -> None:
         self.prompts = prompts
         self.inference = inference
 
@@ -106,7 +106,9 @@ class PromptExecution:
                         yield pb.PromptEvent(text=delta.content)
         yield pb.PromptEvent(result=_ended(prepared.result("".join(texts), chunk), end))
 
-    async def _chunks(self, prepared: Prepared) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
+    async def _chunks(
+        self, prepared: PreparedExecution
+    ) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
         begun = False
         try:
             async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
@@ -122,7 +124,7 @@ class PromptExecution:
             async for chunk in chunks:
                 yield chunk
 
-    async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> Prepared:
+    async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> PreparedExecution:
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
@@ -135,7 +137,7 @@ class PromptExecution:
         if request.HasField("metadata"):
             purpose.metadata_json = _metadata(request)
         own = options["temperature"] is not None
-        return Prepared(filled, completion, replace(call, purpose=purpose), own)
+        return PreparedExecution(filled, completion, replace(call, purpose=purpose), own)
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:
@@ -164,7 +166,7 @@ def _options(request: pb.ExecutePromptRequest) -> dict[str, Any]:
 def _set_format(
     completion: completion_service_pb2.CreateCompletionRequest,
     request: pb.ExecutePromptRequest,
-    filled: Filled,
+    filled: FilledPrompt,
 ) -> None:
     pinned = filled.pinned
     if request.response_format == "text":
@@ -184,8 +186,8 @@ def _set_format(
 
 def _metadata(request: pb.ExecutePromptRequest) -> str:
     text = json.dumps(variables.mapping(request.metadata), sort_keys=True, ensure_ascii=False)
-    if len(text) > LONGEST_METADATA:
-        raise InvalidFields([("metadata", f"must have at most {LONGEST_METADATA} characters as JSON")])
+    if len(text) > MAX_METADATA_CHARS:
+        raise InvalidFields([("metadata", f"must have at most {MAX_METADATA_CHARS} characters as JSON")])
     return text
 
 

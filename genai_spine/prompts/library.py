@@ -20,13 +20,13 @@ from genai_spine.store.prompts import LATEST, Changes, PromptRows
 from genai_spine.v1 import completion_service_pb2, message_pb2, prompt_service_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
-PRODUCTION = "production"  # the label that is used, where it is set, when a caller names no version
-KEPT_S = 2.0  # for so long another process's change may go unseen here
-MOST_KEPT = 2000  # versions
+PRODUCTION_LABEL = "production"  # the label that is used, where it is set, when a caller names no version
+CACHE_TTL_S = 2.0  # for so long another process's change may go unseen here
+MAX_CACHED_VERSIONS = 2000  # versions
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
+class ResolvedPrompt:
     """One version of a prompt. Shared between callers: do not change the messages."""
 
     prompt: prompt_service_pb2.Prompt
@@ -43,10 +43,10 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FilledPrompt:
     """A version with its variables filled in."""
 
-    pinned: Pinned
+    pinned: ResolvedPrompt
     system_prompt: str | None
     user_prompt: str
     values: dict[str, Any]  # of every declared variable; None: an optional one that has none
@@ -57,9 +57,9 @@ class Filled:
         """Raises InvalidPromptVariables when nothing is said."""
         if not self.user_prompt.strip():
             raise InvalidPromptVariables(field="variables", problem="with these, the user message is empty")
-        said = [_said(message_pb2.ROLE_USER, self.user_prompt)]
+        said = [_message(message_pb2.ROLE_USER, self.user_prompt)]
         if self.system_prompt:
-            said.insert(0, _said(message_pb2.ROLE_SYSTEM, self.system_prompt))
+            said.insert(0, _message(message_pb2.ROLE_SYSTEM, self.system_prompt))
         return said
 
     @property
@@ -89,13 +89,15 @@ class Filled:
         return completion_service_pb2.CreateCompletionRequest(messages=self.messages, **(preferred | given))
 
 
-class Prompts:
+class PromptLibrary:
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows
         self.templates = templates or Templates()
-        self._kept: TTLCache[tuple[str, str | None], Pinned] = TTLCache(MOST_KEPT, KEPT_S)
+        self._kept: TTLCache[tuple[str, str | None], ResolvedPrompt] = TTLCache(
+            MAX_CACHED_VERSIONS, CACHE_TTL_S
+        )
 
-    async def version(self, name: str, which: str | int | None = None) -> Pinned:
+    async def version(self, name: str, which: str | int | None = None) -> ResolvedPrompt:
         """name: slug or id. which: number or label; None: production where that is set, else the newest.
 
         Raises PromptNotFound, also for a deleted prompt.
@@ -107,10 +109,10 @@ class Prompts:
             if not prompt.is_active:
                 raise PromptNotFound(prompt=name)
             number = self.number(prompt, key[1])
-            found = self._kept[key] = Pinned(prompt, await self.one_version(prompt, number))
+            found = self._kept[key] = ResolvedPrompt(prompt, await self.one_version(prompt, number))
         return found
 
-    async def fill(self, pinned: Pinned, variables: Mapping[str, Any]) -> Filled:
+    async def fill(self, pinned: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
         """Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much."""
         version = pinned.version
         values, defaulted = values_of.completed(version.variables, variables)
@@ -118,9 +120,11 @@ class Prompts:
         if version.HasField("system_prompt"):
             system = await self.templates.rendered("system_prompt", version, values)
         user = await self.templates.rendered("user_prompt_template", version, values)
-        return Filled(pinned, system, user, values, defaulted)
+        return FilledPrompt(pinned, system, user, values, defaulted)
 
-    async def messages(self, pinned: Pinned, variables: Mapping[str, Any]) -> list[message_pb2.Message]:
+    async def messages(
+        self, pinned: ResolvedPrompt, variables: Mapping[str, Any]
+    ) -> list[message_pb2.Message]:
         """The messages of fill(), with its errors."""
         return (await self.fill(pinned, variables)).messages
 
@@ -134,7 +138,7 @@ class Prompts:
     def number(self, prompt: prompt_service_pb2.Prompt, which: str | None) -> int:
         """The number that a number or a label means. Raises PromptNotFound."""
         if which is None:
-            which = PRODUCTION if PRODUCTION in prompt.labels else LATEST
+            which = PRODUCTION_LABEL if PRODUCTION_LABEL in prompt.labels else LATEST
         if which in prompt.labels:
             return prompt.labels[which]
         if not (which.isdecimal() and len(which) < 10):
@@ -162,6 +166,6 @@ class Prompts:
         await self.templates.close()
 
 
-def _said(role: message_pb2.Role, text: str) -> message_pb2.Message:
+def _message(role: message_pb2.Role, text: str) -> message_pb2.Message:
     content = [message_pb2.ContentPart(text=text)]
     return message_pb2.Message(role=role, content=content)

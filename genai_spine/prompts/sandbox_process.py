@@ -1,6 +1,6 @@
 """Templates whose work nothing bounds, and YAML of callers, are worked on in a process that the kernel stops.
 
-The process gets CPU_S of processor time for each text and MEMORY bytes of address space in all; whatever a
+The process gets CPU_LIMIT_S of processor time for each text and MEMORY bytes of address space in all; whatever a
 text does, it cannot do more. It starts with the first such text and stays.
 
 Both sides send a length (4 bytes, big-endian) and so much JSON: [task, what it needs ...] goes there,
@@ -19,28 +19,28 @@ from functools import lru_cache
 from typing import IO, Any
 
 from genai_spine.prompts.plain_yaml import load
-from genai_spine.prompts.sandbox import Refused, Template
+from genai_spine.prompts.sandbox import Template, TextRefused
 
-CPU_S = 2.0  # for one text
-WALL_S = 20.0  # likewise, on a machine that is busy with other things
-WAIT_S = 10.0  # until one of the processes is free
-MEMORY = 1 << 29
-PROCESSES = 2  # of each server process
+CPU_LIMIT_S = 2.0  # for one text
+WALL_LIMIT_S = 20.0  # likewise, on a machine that is busy with other things
+QUEUE_TIMEOUT_S = 10.0  # until one of the processes is free
+MEMORY_LIMIT_BYTES = 1 << 29
+MAX_PROCESSES = 2  # of each server process
 # All that the process is told of the server's environment, which holds keys.
 ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG")
 
 
-class Busy(Exception):
+class SandboxBusy(Exception):
     """Every process of the sandbox was taken for too long."""
 
 
 class Sandbox:
     """The processes that work for this one. close() at the end."""
 
-    def __init__(self, cpu_s: float = CPU_S, wait_s: float = WAIT_S) -> None:
+    def __init__(self, cpu_s: float = CPU_LIMIT_S, wait_s: float = QUEUE_TIMEOUT_S) -> None:
         self._cpu_s = cpu_s
         self._wait_s = wait_s
-        self._free = asyncio.Semaphore(PROCESSES)
+        self._free = asyncio.Semaphore(MAX_PROCESSES)
         self._idle: list[asyncio.subprocess.Process] = []
 
     async def render(self, source: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
@@ -56,16 +56,16 @@ class Sandbox:
         async with self._place():
             process = self._idle.pop() if self._idle else await self._started()
             try:
-                async with asyncio.timeout(WALL_S):
+                async with asyncio.timeout(WALL_LIMIT_S):
                     result, problem = await _exchanged(process, request)
             except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-                raise Refused(None, await self._cause(process)) from None
+                raise TextRefused(None, await self._cause(process)) from None
             except BaseException:
                 await _killed(process)  # its answer would be taken for the next one's
                 raise
             self._idle.append(process)
         if problem is not None:
-            raise Refused(None, problem)
+            raise TextRefused(None, problem)
         return result
 
     @asynccontextmanager
@@ -74,7 +74,7 @@ class Sandbox:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
         except TimeoutError:
-            raise Busy(f"the sandbox of templates and YAML was busy for {self._wait_s:g} s") from None
+            raise SandboxBusy(f"the sandbox of templates and YAML was busy for {self._wait_s:g} s") from None
         try:
             yield
         finally:
@@ -122,7 +122,7 @@ async def _killed(process: asyncio.subprocess.Process) -> int:
 
 def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
     """Works until the other side goes away."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server
     while head := asked.read(4):
@@ -137,7 +137,7 @@ def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
 def _answer(work: Callable[..., Any], given: list[Any]) -> list[Any]:
     try:
         return [work(*given), None]
-    except Refused as error:
+    except TextRefused as error:
         return [None, str(error)]
 
 

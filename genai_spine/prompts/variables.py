@@ -14,7 +14,7 @@ from genai_spine.prompts.sandbox import RESERVED
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 DEFAULT_TYPE = "string"
-KINDS = {
+TYPE_CHECKS = {
     "string": "a text",
     "text": "a text",
     "integer": "an integer",
@@ -44,15 +44,15 @@ def mapping(struct: Struct) -> dict[str, Any]:
 
 def as_dict(message: Message) -> dict[str, Any]:
     """By the names of the contract; JSON's 3.0 is the integer 3 also within Structs."""
-    found: dict[str, Any] = _whole(MessageToDict(message, preserving_proto_field_name=True))
+    found: dict[str, Any] = _integers(MessageToDict(message, preserving_proto_field_name=True))
     return found
 
 
-def _whole(value: Any) -> Any:
+def _integers(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
+        return {name: _integers(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_integers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
@@ -129,4 +129,4 @@ def _problem(variable: pb.PromptVariable, value: Any) -> str | None:
         "boolean": isinstance(value, bool),
         "array": isinstance(value, list),
     }.get(kind, isinstance(value, str) or is_number)
-    return None if fits else f"must be {KINDS[kind]}, got {json.dumps(value)[:60]}"
+    return None if fits else f"must be {TYPE_CHECKS[kind]}, got {json.dumps(value)[:60]}"

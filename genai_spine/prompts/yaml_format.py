@@ -11,8 +11,8 @@ from genai_spine import validation
 from genai_spine.errors import InvalidFields, ServiceUnavailable
 from genai_spine.prompts import plain_yaml, variables
 from genai_spine.prompts.editor import ALIASES, EDITABLE, settled
-from genai_spine.prompts.sandbox import Refused
-from genai_spine.prompts.sandbox_process import Busy, Sandbox
+from genai_spine.prompts.sandbox import TextRefused
+from genai_spine.prompts.sandbox_process import Sandbox, SandboxBusy
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 KEYS = frozenset((*EDITABLE, *ALIASES, "change_notes"))
@@ -21,7 +21,7 @@ ORDER = (
     *("preferred_provider", "preferred_model", "temperature", "max_tokens"),
     *("variables", "system_prompt", "user_prompt_template", "output_schema"),
 )
-MOST = 1000  # prompts of one text
+MAX_PROMPTS = 1000  # prompts of one text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -57,7 +57,7 @@ def read(text: str) -> list[pb.Prompt]:
     `yaml[2] (greet).name`."""
     try:
         return _prompts(plain_yaml.load(text))
-    except Refused as error:
+    except TextRefused as error:
         raise InvalidFields([("yaml", str(error))]) from error
 
 
@@ -68,9 +68,9 @@ async def read_apart(text: str, sandbox: Sandbox) -> list[pb.Prompt]:
     """
     try:
         listed = await sandbox.load_yaml(text)
-    except Refused as error:
+    except TextRefused as error:
         raise InvalidFields([("yaml", str(error))]) from error
-    except Busy as error:
+    except SandboxBusy as error:
         raise ServiceUnavailable(cause=str(error)) from error
     return await asyncio.to_thread(_prompts, listed)
 
@@ -79,8 +79,8 @@ def _prompts(listed: Any) -> list[pb.Prompt]:
     entries = [listed] if isinstance(listed, dict) else listed
     if not isinstance(entries, list) or not all(isinstance(given, dict) for given in entries):
         raise InvalidFields([("yaml", "must be a list of prompts")])
-    if len(entries) > MOST:
-        raise InvalidFields([("yaml", f"must hold at most {MOST} prompts, got {len(entries)}")])
+    if len(entries) > MAX_PROMPTS:
+        raise InvalidFields([("yaml", f"must hold at most {MAX_PROMPTS} prompts, got {len(entries)}")])
     prompts, seen = [], set()
     for number, given in enumerate(entries):
         place = f"yaml[{number}] ({str(given.get('slug', 'no slug'))[:60]})"

@@ -7,13 +7,13 @@ from google.protobuf.message import Message
 
 from genai_spine.call import Call
 from genai_spine.capabilities import CAPABILITIES, base
-from genai_spine.capabilities.context import Context, Limits, Services
+from genai_spine.capabilities.context import CapabilityDependencies, Context, ModelLimits
 from genai_spine.capabilities.listing import CapabilityList
 from genai_spine.catalog.models import Catalog
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
-LARGE = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
+LOOKUP_THRESHOLD_BYTES = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
 
 
 class CatalogModels:
@@ -22,19 +22,19 @@ class CatalogModels:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
         """size: bytes of the request. Errors: those of routing."""
         route = self._catalog.router.resolve(provider, model)
         name = route.provider.name
         length = self._catalog.context_length(name, route.model)
-        if length is None and size > LARGE:
+        if length is None and size > LOOKUP_THRESHOLD_BYTES:
             await self._catalog.page(model_service_pb2.ListModelsRequest(provider=name))
             length = self._catalog.context_length(name, route.model)
-        return Limits(name, route.model, length)
+        return ModelLimits(name, route.model, length)
 
 
 class CapabilityService:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: CapabilityDependencies) -> None:
         self._services = services
         self._list = CapabilityList(CAPABILITIES)
 

@@ -13,45 +13,45 @@ from genai_spine.inference.inference import Inference
 from genai_spine.prompts import diff, variables, yaml_format
 from genai_spine.prompts.editor import PromptEditor, with_aliases
 from genai_spine.prompts.execution import PromptExecution
-from genai_spine.prompts.library import Prompts
-from genai_spine.store.prompts import LIMIT
+from genai_spine.prompts.library import PromptLibrary
+from genai_spine.store.prompts import DEFAULT_LIMIT
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 M = TypeVar("M", pb.Prompt, pb.PromptVersion, pb.RenderedPrompt)
-MOST_VERSIONS = 200
+MAX_VERSIONS = 200
 # JSON from the edge leaves out what is unset; existing clients look for these names all the same.
 BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model", "default_model")
 VERSION_BLANKS = ("system_prompt", "preferred_provider", "preferred_model", "change_notes")
 
 
 class PromptService:
-    def __init__(self, prompts: Prompts, inference: Inference) -> None:
+    def __init__(self, prompts: PromptLibrary, inference: Inference) -> None:
         self.prompts = prompts
         self.editor = PromptEditor(prompts)
         self.execution = PromptExecution(prompts, inference)
 
     async def ListPrompts(self, request: pb.ListPromptsRequest, call: Call) -> pb.ListPromptsResponse:
         found, total = await self.prompts.rows.page(request)
-        limit = request.limit if request.HasField("limit") else LIMIT
-        shown = [_shown(prompt, call) for prompt in found]
+        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
+        shown = [_rest_view(prompt, call) for prompt in found]
         return pb.ListPromptsResponse(prompts=shown, total=total, limit=limit, offset=request.offset)
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
         prompt = await self.editor.create(request.prompt, call.caller or None)
         http_answer.answered(call, 201)
-        return _shown(prompt, call)
+        return _rest_view(prompt, call)
 
     async def GetPrompt(self, request: pb.GetPromptRequest, call: Call) -> pb.Prompt:
         if bool(request.prompt_id) == bool(request.slug):
             raise InvalidFields([("prompt_id", "give either prompt_id or slug")])
         prompt = await self.prompts.prompt(request.prompt_id or request.slug)
         if request.include_versions:
-            versions = await self.prompts.rows.versions(prompt.id, MOST_VERSIONS, 0)
+            versions = await self.prompts.rows.versions(prompt.id, MAX_VERSIONS, 0)
             prompt.versions.extend(_with_blanks(version, VERSION_BLANKS, call) for version in versions)
-        return _shown(prompt, call)
+        return _rest_view(prompt, call)
 
     async def UpdatePrompt(self, request: pb.UpdatePromptRequest, call: Call) -> pb.Prompt:
-        return _shown(await self.editor.update(request), call)
+        return _rest_view(await self.editor.update(request), call)
 
     async def DeletePrompt(self, request: pb.DeletePromptRequest, call: Call) -> pb.DeletePromptResponse:
         await self.editor.delete(request)
@@ -62,7 +62,7 @@ class PromptService:
         self, request: pb.ListPromptVersionsRequest, call: Call
     ) -> pb.ListPromptVersionsResponse:
         prompt = await self.prompts.prompt(request.prompt_id)
-        limit = request.limit if request.HasField("limit") else LIMIT
+        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
         versions = await self.prompts.rows.versions(prompt.id, limit, request.offset)
         return pb.ListPromptVersionsResponse(versions=versions, total=prompt.version)
 
@@ -79,7 +79,7 @@ class PromptService:
         return _with_blanks(version, VERSION_BLANKS, call)
 
     async def RollbackPrompt(self, request: pb.RollbackPromptRequest, call: Call) -> pb.Prompt:
-        return _shown(await self.editor.rollback(request), call)
+        return _rest_view(await self.editor.rollback(request), call)
 
     async def DiffPromptVersions(
         self, request: pb.DiffPromptVersionsRequest, call: Call
@@ -90,7 +90,7 @@ class PromptService:
         return diff.compared(await self._version(prompt, before), late)
 
     async def SetPromptLabel(self, request: pb.SetPromptLabelRequest, call: Call) -> pb.Prompt:
-        return _shown(await self.editor.set_label(request), call)
+        return _rest_view(await self.editor.set_label(request), call)
 
     async def DeletePromptLabel(
         self, request: pb.DeletePromptLabelRequest, call: Call
@@ -141,7 +141,7 @@ class PromptService:
         return sorted((await self.prompts.rows.page(request))[0], key=lambda prompt: prompt.slug)
 
 
-def _shown(prompt: pb.Prompt, call: Call) -> pb.Prompt:
+def _rest_view(prompt: pb.Prompt, call: Call) -> pb.Prompt:
     prompt.ClearField("change_notes")
     return _with_blanks(with_aliases(prompt), BLANKS, call)
 

@@ -9,7 +9,7 @@ from genai_spine.catalog.providers import CapabilityRegistry
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import provider_service_pb2 as pb
 
-PAGE = 100
+DEFAULT_PAGE_SIZE = 100
 
 
 class ProviderService:
@@ -27,7 +27,7 @@ class ProviderService:
         names = [info.provider_name for info in found]
         after = token_id(request.page_token)
         start = names.index(after) + 1 if after in names else 0
-        size = request.page_size or PAGE
+        size = request.page_size or DEFAULT_PAGE_SIZE
         response = pb.ListProvidersResponse(providers=found[start : start + size])
         if start + size < len(found):
             response.next_page_token = base64.urlsafe_b64encode(names[start + size - 1].encode()).decode()

@@ -4,17 +4,17 @@ from collections.abc import AsyncGenerator
 
 from genai_spine import http_answer
 from genai_spine.call import Call
-from genai_spine.sessions.export import Texts
-from genai_spine.sessions.send import Sends
-from genai_spine.sessions.sessions import Conversations
+from genai_spine.sessions.export import SessionExporter
+from genai_spine.sessions.send import MessageSender
+from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.v1 import session_service_pb2 as pb
 
 
 class SessionService:
-    def __init__(self, conversations: Conversations, sends: Sends) -> None:
+    def __init__(self, conversations: SessionLibrary, sends: MessageSender) -> None:
         self.conversations = conversations
         self.sends = sends
-        self.texts = Texts(conversations)
+        self.texts = SessionExporter(conversations)
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
         http_answer.answered(call, 201)

@@ -7,7 +7,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
 from genai_spine.routing.router import Route
-from genai_spine.symbols.job import TICKS_PER_USD, Job, Means, prompts
+from genai_spine.symbols.job import TICKS_PER_USD, Job, JobDependencies, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
@@ -17,7 +17,7 @@ from genai_spine.v1 import usage_pb2
 from genai_spine.version import VERSION
 
 ENCODING = "cl100k_base"  # by which prompts are counted, whatever the model
-PATIENCE_S = 1.0  # of a health check, for the encoding
+ENCODING_TIMEOUT_S = 1.0  # of a health check, for the encoding
 
 
 class SymbolService:
@@ -94,7 +94,7 @@ class SymbolService:
 
     async def _status(self) -> str:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(ENCODING_TIMEOUT_S):
                 await _measure()
         except TimeoutError:
             return "initializing"
@@ -109,7 +109,7 @@ class SymbolService:
     async def _job(self, request: pb.DocumentSymbolsRequest, call: Call) -> Job:
         """Errors: ServiceUnavailable."""
         model = self._route().model
-        means = Means(self._inference.complete, self._rules, model, await _measure(), VERSION)
+        means = JobDependencies(self._inference.complete, self._rules, model, await _measure(), VERSION)
         return Job(request, call, means)
 
     def _route(self) -> Route:

@@ -8,17 +8,17 @@ from google.protobuf import json_format
 from genai_spine import validation
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.sessions.history import check_attachments
-from genai_spine.sessions.sessions import WINDOW, Conversations, begun, check_metadata
+from genai_spine.sessions.sessions import DEFAULT_WINDOW, SessionLibrary, check_metadata, new_session
 from genai_spine.v1 import session_service_pb2 as pb
 
 VERSION = 1
-MOST_FILE_BYTES = 24 << 20  # of a JSON export: base64 makes 32 MiB of them
-MOST_TOKENS = 1 << 31  # of a message, and of a session
-MOST_TICKS = 1 << 53
+MAX_FILE_BYTES = 24 << 20  # of a JSON export: base64 makes 32 MiB of them
+MAX_TOKENS = 1 << 31  # of a message, and of a session
+MAX_TICKS = 1 << 53
 
 
-class Texts:
-    def __init__(self, conversations: Conversations) -> None:
+class SessionExporter:
+    def __init__(self, conversations: SessionLibrary) -> None:
         self.conversations = conversations
 
     async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
@@ -27,8 +27,8 @@ class Texts:
         messages = self.conversations.messages
         with_files = request.include_attachments or not request.HasField("include_attachments")
         is_json = request.format != "markdown"
-        if is_json and with_files and await messages.file_bytes(session.id) > MOST_FILE_BYTES:
-            problem = f"the files of this session have more than {MOST_FILE_BYTES} bytes; export without them"
+        if is_json and with_files and await messages.file_bytes(session.id) > MAX_FILE_BYTES:
+            problem = f"the files of this session have more than {MAX_FILE_BYTES} bytes; export without them"
             raise InvalidRequest(field="include_attachments", problem=problem)
         said = await messages.between(session.id, 0, session.message_count, with_files=is_json and with_files)
         if is_json:
@@ -64,14 +64,14 @@ def _session(export: pb.SessionExport) -> pb.Session:
     if not given.model:
         raise InvalidFields([("session.model", "is required")])
     check_metadata(given.metadata, "session.metadata")
-    session = begun()
+    session = new_session()
     if given.HasField("created_at"):
         session.created_at.CopyFrom(given.created_at)
     for name in ("id", "created_at", "updated_at"):
         given.ClearField(name)
     session.MergeFrom(given)
     session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL
-    session.history_window = min(given.history_window, 1000) or WINDOW
+    session.history_window = min(given.history_window, 1000) or DEFAULT_WINDOW
     if not 0 < session.summary.message_count <= len(export.messages):
         session.ClearField("summary")
     for number, entry in enumerate(export.messages):
@@ -99,7 +99,7 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
     summary = session.summary
     tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
     ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
-    if sum(tokens) >= MOST_TOKENS or min(ticks) < 0 or sum(ticks) >= MOST_TICKS:
+    if sum(tokens) >= MAX_TOKENS or min(ticks) < 0 or sum(ticks) >= MAX_TICKS:
         raise InvalidFields([("messages", "must have tokens and costs that a session can have")])
     session.message_count = len(export.messages)
     session.total_tokens, session.total_cost_ticks = sum(tokens), sum(ticks)

@@ -20,20 +20,20 @@ from genai_spine.call import Call
 from genai_spine.errors import Conflict, SessionNotFound
 from genai_spine.inference.inference import Inference
 from genai_spine.sessions.history import History, check_attachments, on_behalf, text_of
-from genai_spine.sessions.sessions import Conversations, check_metadata
+from genai_spine.sessions.sessions import SessionLibrary, check_metadata
 from genai_spine.store.sessions import clean
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import session_service_pb2 as pb
 
-WAIT_S = 60.0  # for another send of the session
-LEAVE_S = 0.1  # of a caller's deadline, to tell it that it waited in vain
-FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 0.25  # between two looks
+LEASE_WAIT_S = 60.0  # for another send of the session
+DEADLINE_MARGIN_S = 0.1  # of a caller's deadline, to tell it that it waited in vain
+MIN_POLL_S, MAX_POLL_S = 0.02, 0.25  # between two looks
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Turn:
+class SessionLease:
     """A send while it holds the lease."""
 
     session: pb.Session
@@ -43,7 +43,7 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Ask:
+class PendingMessage:
     """A message that is to be answered."""
 
     said: pb.ExportedMessage
@@ -51,8 +51,10 @@ class Ask:
     replaced: pb.SessionMessage | None = None  # the answer that the next one takes the place of
 
 
-class Sends:
-    def __init__(self, conversations: Conversations, inference: Inference, lease_ttl_s: float = 15.0) -> None:
+class MessageSender:
+    def __init__(
+        self, conversations: SessionLibrary, inference: Inference, lease_ttl_s: float = 15.0
+    ) -> None:
         """lease_ttl_s: for so long after its process died a send keeps others out of its session."""
         self.sessions = conversations.sessions
         self.messages = conversations.messages
@@ -64,7 +66,7 @@ class Sends:
         """Errors: SessionNotFound, Conflict, InvalidFields, those of inference."""
         _check(request)
         async with self._turn(request.session_id, call) as turn:
-            ask = Ask(_said(request, turn.session))
+            ask = PendingMessage(_user_message(request, turn.session))
             completion = await self.inference.complete(await self._asked(turn, ask, request), turn.call)
             return await self._stored(turn, ask, completion)
 
@@ -72,14 +74,14 @@ class Sends:
         """As send(), with the text as it comes."""
         _check(request)
         async with self._turn(request.session_id, call) as turn:
-            ask = Ask(_said(request, turn.session))
+            ask = PendingMessage(_user_message(request, turn.session))
             asked = await self._asked(turn, ask, request)
             completion = completions.Completion()
             choice, said = completion.choices.add(), list[str]()
             async with aclosing(self.inference.stream(asked, turn.call)) as chunks:
                 async for chunk in chunks:
                     text = "".join(delta.content or delta.refusal for delta in chunk.choices)
-                    _note(completion, chunk)
+                    _fold(completion, chunk)
                     if text:
                         said.append(text)
                         yield pb.MessageEvent(text=text)
@@ -93,16 +95,19 @@ class Sends:
             completion = await self.inference.complete(await self._asked(turn, ask, request), turn.call)
             return await self._stored(turn, ask, completion)
 
-    async def _last_asked(self, session: pb.Session) -> Ask:
+    async def _last_asked(self, session: pb.Session) -> PendingMessage:
         count = session.message_count
         last = await self.messages.between(session.id, max(0, count - 2), count)
         replaced = last.pop().message if last and last[-1].message.role == "assistant" else None
         if not last or last[-1].message.role != "user":
             raise Conflict(field="session_id", problem="the session has no message to answer")
-        return Ask(last[-1], is_stored=True, replaced=replaced)
+        return PendingMessage(last[-1], is_stored=True, replaced=replaced)
 
     async def _asked(
-        self, turn: Turn, ask: Ask, request: pb.SendMessageRequest | pb.RegenerateMessageRequest
+        self,
+        turn: SessionLease,
+        ask: PendingMessage,
+        request: pb.SendMessageRequest | pb.RegenerateMessageRequest,
     ) -> completions.CreateCompletionRequest:
         async def keep(summary: pb.HistorySummary) -> None:
             if not await self.sessions.keep_summary(turn.session.id, turn.token, summary):
@@ -115,7 +120,7 @@ class Sends:
         return asked
 
     async def _stored(
-        self, turn: Turn, ask: Ask, completion: completions.Completion
+        self, turn: SessionLease, ask: PendingMessage, completion: completions.Completion
     ) -> pb.SendMessageResponse:
         answer = _answer(ask.said.message, completion)
         answered = pb.ExportedMessage(message=answer)
@@ -130,7 +135,7 @@ class Sends:
             execution_id=completion.execution_id,
             finish_reason=completion.choices[0].finish_reason,
         )
-        for field in _SHARED:
+        for field in _SHARED_FIELDS:
             value = getattr(answer, field)
             if field in ("metadata", "created_at"):
                 getattr(response, field).CopyFrom(value)
@@ -139,14 +144,14 @@ class Sends:
         return response
 
     @asynccontextmanager
-    async def _turn(self, session_id: str, call: Call) -> AsyncIterator[Turn]:
+    async def _turn(self, session_id: str, call: Call) -> AsyncIterator[SessionLease]:
         """The session's lease, as soon as no other send has it."""
         token = str(uuid4())
-        turn: Turn | None = None
+        turn: SessionLease | None = None
         keeper: asyncio.Task[None] | None = None
         try:
             session = await self._claimed(session_id, token, call)
-            turn = Turn(session, token, on_behalf(call, session))
+            turn = SessionLease(session, token, on_behalf(call, session))
             keeper = asyncio.create_task(self._keep(session_id, token))
             yield turn
         finally:
@@ -157,14 +162,16 @@ class Sends:
 
     async def _claimed(self, session_id: str, token: str, call: Call) -> pb.Session:
         remaining_s = call.remaining_s
-        patience_s = WAIT_S if remaining_s is None else min(WAIT_S, remaining_s - LEAVE_S)
-        until, pause_s = monotonic() + patience_s, FIRST_PAUSE_S
+        patience_s = (
+            LEASE_WAIT_S if remaining_s is None else min(LEASE_WAIT_S, remaining_s - DEADLINE_MARGIN_S)
+        )
+        until, pause_s = monotonic() + patience_s, MIN_POLL_S
         while (session := await self.sessions.claim(session_id, token, self.lease_ttl_s)) is None:
             lost, left_s = await self._lost(session_id), until - monotonic()
             if isinstance(lost, SessionNotFound) or left_s <= 0:
                 raise lost
             await asyncio.sleep(min(left_s, pause_s * uniform(0.5, 1)))
-            pause_s = min(LAST_PAUSE_S, pause_s * 1.5)
+            pause_s = min(MAX_POLL_S, pause_s * 1.5)
         return session
 
     async def _keep(self, session_id: str, token: str) -> None:
@@ -189,7 +196,7 @@ class Sends:
 
 
 # Fields of the answer that a response has as its own.
-_SHARED = [
+_SHARED_FIELDS = [
     field.name
     for field in pb.SendMessageResponse.DESCRIPTOR.fields
     if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name and field.name != "execution_id"
@@ -201,7 +208,7 @@ def _check(request: pb.SendMessageRequest) -> None:
     check_attachments(request.attachments)
 
 
-def _said(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMessage:
+def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMessage:
     said = pb.ExportedMessage(attachments=request.attachments)
     message = said.message
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
@@ -238,7 +245,7 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
     return answer
 
 
-def _note(completion: completions.Completion, chunk: completions.CompletionChunk) -> None:
+def _fold(completion: completions.Completion, chunk: completions.CompletionChunk) -> None:
     """What the last chunks say of the whole answer."""
     for delta in chunk.choices:
         if delta.finish_reason:

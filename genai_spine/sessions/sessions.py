@@ -16,42 +16,42 @@ from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
-WINDOW = 20  # messages
-SESSIONS, MESSAGES = 50, 100  # on a page
-LONGEST_METADATA = 65_536  # characters, as JSON
+DEFAULT_WINDOW = 20  # messages
+DEFAULT_SESSION_LIMIT, DEFAULT_MESSAGE_LIMIT = 50, 100  # on a page
+MAX_METADATA_CHARS = 65_536  # characters, as JSON
 
 
-class Conversations:
+class SessionLibrary:
     def __init__(self, sessions: Sessions, messages: SessionMessages) -> None:
         self.sessions = sessions
         self.messages = messages
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
         check_metadata(request.metadata)
-        session = begun(
+        session = new_session(
             title=request.title or None,
             model=request.model,
             provider=request.provider or None,
             system_prompt=request.system_prompt,
             history_policy=request.history_policy or pb.HISTORY_POLICY_ALL,
-            history_window=request.history_window or WINDOW,
+            history_window=request.history_window or DEFAULT_WINDOW,
         )
         session.metadata.CopyFrom(request.metadata)
         await self.sessions.add(session)
         return session
 
     async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        limit = request.limit or SESSIONS
+        limit = request.limit or DEFAULT_SESSION_LIMIT
         found, total = await self.sessions.page(request, limit)
         return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
 
     async def get(self, id: str) -> pb.Session:
         """Errors: SessionNotFound, as of every method that takes an id."""
-        return _there(await self.sessions.get(id), id)
+        return _existing(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
         check_metadata(request.metadata)
-        return _there(await self.sessions.change(request), request.session_id)
+        return _existing(await self.sessions.change(request), request.session_id)
 
     async def remove(self, id: str) -> None:
         if not await self.sessions.remove(id):
@@ -60,7 +60,7 @@ class Conversations:
     async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
-        limit, offset = request.limit or MESSAGES, request.offset
+        limit, offset = request.limit or DEFAULT_MESSAGE_LIMIT, request.offset
         shown = first[offset:limit]
         rest = max(0, offset - len(first))
         if limit > len(shown):
@@ -76,7 +76,7 @@ class Conversations:
             if number is None:
                 raise MessageNotFound(session=parent.id, message=request.message_id)
             count = number + 1
-        child = begun(parent_session_id=parent.id)
+        child = new_session(parent_session_id=parent.id)
         for name in ("id", "created_at", "updated_at", "parent_session_id"):
             parent.ClearField(name)
         child.MergeFrom(parent)
@@ -88,7 +88,7 @@ class Conversations:
         return await self.get(child.id)
 
 
-def begun(**fields: object) -> pb.Session:
+def new_session(**fields: object) -> pb.Session:
     """A session of now, with an id of its own."""
     session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
     session.created_at.FromDatetime(datetime.now(UTC))
@@ -100,12 +100,12 @@ def begun(**fields: object) -> pb.Session:
 def check_metadata(metadata: Struct, field: str = "metadata") -> None:
     """Errors: InvalidFields."""
     text = json.dumps(json_format.MessageToDict(metadata))
-    if len(text) > LONGEST_METADATA:
-        problem = f"must have at most {LONGEST_METADATA} characters as JSON, got {len(text)}"
+    if len(text) > MAX_METADATA_CHARS:
+        problem = f"must have at most {MAX_METADATA_CHARS} characters as JSON, got {len(text)}"
         raise InvalidFields([(field, problem)])
 
 
-def _there(session: pb.Session | None, id: str) -> pb.Session:
+def _existing(session: pb.Session | None, id: str) -> pb.Session:
     if session is None:
         raise SessionNotFound(session=id)
     return session

@@ -14,7 +14,7 @@ LOST = "LOST"  # never in the table: RUNNING by a server without a live lease
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class CompletionFailure:
     """The error that a call ended with."""
 
     reason: str  # ErrorReason without its prefix
@@ -38,10 +38,10 @@ class Completions:
         async with self._database.engine.begin() as connection:
             await connection.execute(completions.insert().values(row))
 
-    async def finish(self, id: str, outcome: pb.Completion | Failed, ttl_s: float) -> None:
+    async def finish(self, id: str, outcome: pb.Completion | CompletionFailure, ttl_s: float) -> None:
         """It is kept for ttl_s from now on."""
         row: dict[str, object] = {"expires_at": Now(ttl_s)}
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, CompletionFailure):
             error = outcome.message.replace("\0", "\ufffd")  # PostgreSQL holds no NUL
             row |= {"state": "FAILED", "error_reason": outcome.reason, "error": error}
             row["error_metadata"] = msgspec.json.encode(outcome.metadata).decode()
@@ -51,7 +51,7 @@ class Completions:
         async with self._database.engine.begin() as connection:
             await connection.execute(update(completions).where(completions.c.id == id).values(row))
 
-    async def find(self, id: str) -> pb.Completion | Failed | str | None:
+    async def find(self, id: str) -> pb.Completion | CompletionFailure | str | None:
         """Of the id, otherwise the newest of the request id; the state when there is no outcome."""
         columns = completions.c
         lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
@@ -71,10 +71,10 @@ class Completions:
         return await expiry.sweep(self._database, completions)
 
 
-def _outcome(row: RowMapping) -> pb.Completion | Failed | str:
+def _outcome(row: RowMapping) -> pb.Completion | CompletionFailure | str:
     if row["state"] == "DONE":
         return pb.Completion.FromString(row["body"])
     if row["state"] == "FAILED":
         metadata = msgspec.json.decode(row["error_metadata"], type=dict[str, str])
-        return Failed(row["error_reason"], row["error"], metadata)
+        return CompletionFailure(row["error_reason"], row["error"], metadata)
     return "RUNNING" if row["lives"] else LOST

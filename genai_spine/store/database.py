@@ -70,7 +70,7 @@ def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
-class _Writer(Protocol):
+class _RowWriter(Protocol):
     async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
     async def close(self) -> None: ...
 
@@ -160,7 +160,7 @@ class Database:
         self.engine = create_async_engine(url, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
         self.time = _sqlite_time
-        self._writer: _Writer = _SqliteWriter(path)
+        self._writer: _RowWriter = _SqliteWriter(path)
 
     def _open_postgresql(self, dsn: str) -> None:
         named = {} if "application_name=" in dsn else {"application_name": "genai_spine"}

@@ -27,8 +27,8 @@ from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
 TICKS_PER_USD = 10**10
-LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
-LONGEST_TEXT = 20_000
+MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
+MAX_TEXT_CHARS = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
 
 # Column -> field of Execution.
@@ -226,8 +226,8 @@ class Executions:
         has, usage, cost, time = execution.HasField, execution.usage, execution.cost, self._database.time
         state = _STATES[execution.state]
         return (
-            *_storable(_texts(execution), LONGEST_NAME),
-            *_storable([text or None for text in _optional_texts(execution)], LONGEST_TEXT),
+            *_storable(_texts(execution), MAX_NAME_CHARS),
+            *_storable([text or None for text in _optional_texts(execution)], MAX_TEXT_CHARS),
             *_numbers(execution),
             *_cost(cost),
             *_usage(usage),

@@ -32,7 +32,7 @@ CONTENT = (
 )
 _TEXTS = ("name", "slug", "description", "category", "created_by")
 _FLAGS = ("is_system", "is_public", "is_active")
-LIMIT = 50
+DEFAULT_LIMIT = 50
 
 
 class PromptRows:
@@ -53,8 +53,8 @@ class PromptRows:
 
     async def page(self, request: ListPromptsRequest) -> tuple[list[Prompt], int]:
         """The prompts that were asked for, and how many there are in all."""
-        found = _found(request)
-        limit = request.limit if request.HasField("limit") else LIMIT
+        found = _filters(request)
+        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
         query = sa.select(prompts).where(*found).order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
         async with self._engine.connect() as connection:
@@ -205,7 +205,7 @@ def _where(key: str) -> "sa.ColumnElement[bool] | None":
     return None
 
 
-def _found(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:
+def _filters(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:
     conditions: list[Any] = []
     if not request.include_inactive:
         conditions.append(prompts.c.is_active)

@@ -10,7 +10,7 @@ from genai_spine.store.tables import response_cache
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class CachedResponse:
     """An answer as it is stored: body is the serialised message."""
 
     operation: str
@@ -23,7 +23,7 @@ class Responses:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, key: str, response: Response, ttl_s: float) -> None:
+    async def save(self, key: str, response: CachedResponse, ttl_s: float) -> None:
         row = {
             "key": key,
             "operation": response.operation,

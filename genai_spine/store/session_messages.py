@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database
 from genai_spine.store.sessions import (
-    FREE,
+    NO_LEASE,
     TICKS_PER_USD,
     add_messages,
     clean,
     moment,
     read_json,
-    row_of,
+    session_row,
 )
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
@@ -99,7 +99,9 @@ class SessionMessages:
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:
-            if (await connection.execute(update(sessions).where(*mine).values(values | FREE))).rowcount != 1:
+            if (
+                await connection.execute(update(sessions).where(*mine).values(values | NO_LEASE))
+            ).rowcount != 1:
                 return False
             if replaced:
                 await connection.execute(
@@ -111,7 +113,7 @@ class SessionMessages:
     async def branch(self, session: pb.Session, count: int) -> None:
         """Adds a session with copies of the first `count` messages of its parent; the sums are theirs."""
         async with self._engine.begin() as connection:
-            await connection.execute(insert(sessions).values(row_of(session)))
+            await connection.execute(insert(sessions).values(session_row(session)))
             query = _of(session.parent_session_id).where(session_messages.c.sequence < count)
             rows = [dict(row) for row in (await connection.execute(query)).mappings()]
             ids = {row["id"]: str(uuid4()) for row in rows}

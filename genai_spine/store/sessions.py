@@ -20,7 +20,7 @@ from genai_spine.store.tables import session_attachments, session_messages, sess
 from genai_spine.v1 import session_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
-FREE = {"send_token": None, "send_until": None}
+NO_LEASE = {"send_token": None, "send_until": None}
 
 
 class Sessions:
@@ -46,7 +46,7 @@ class Sessions:
     async def add(self, session: pb.Session, said: Iterable[pb.ExportedMessage] = ()) -> None:
         """A session with its messages, in one transaction; its sums are the caller's to set."""
         async with self._engine.begin() as connection:
-            await connection.execute(insert(sessions).values(row_of(session)))
+            await connection.execute(insert(sessions).values(session_row(session)))
             await add_messages(connection, said)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
@@ -76,7 +76,7 @@ class Sessions:
         return await self._held(id, token, {"send_until": Now(ttl_s)})
 
     async def release(self, id: str, token: str) -> None:
-        await self._held(id, token, FREE)
+        await self._held(id, token, NO_LEASE)
 
     async def keep_summary(self, id: str, token: str, summary: pb.HistorySummary) -> bool:
         """Puts a summary in the place of the one before, and adds what it took; false as renew().
@@ -120,7 +120,7 @@ async def add_messages(connection: AsyncConnection, said: Iterable[pb.ExportedMe
         await connection.execute(insert(session_attachments), files)
 
 
-def row_of(session: pb.Session) -> dict[str, Any]:
+def session_row(session: pb.Session) -> dict[str, Any]:
     has, summary = session.HasField, session.summary
     return {
         "id": session.id,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from genai_spine.store.expiry import ROWS
+from genai_spine.store.expiry import BATCH_SIZE
 
 PERIOD_S = 60.0
 PAUSE_S = 0.1  # between two statements, so that other writers get their turn
@@ -41,7 +41,7 @@ class Sweeper:
 
 
 async def _sweep_all(sweep: Callable[[], Awaitable[int]]) -> None:
-    deleted = ROWS
-    while deleted >= ROWS:
+    deleted = BATCH_SIZE
+    while deleted >= BATCH_SIZE:
         deleted = await sweep()
         await asyncio.sleep(PAUSE_S)

@@ -14,7 +14,7 @@ from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.supervisor import envoy
 
-ASK_S = 3.0
+PROVIDER_TIMEOUT_S = 3.0
 
 
 class Finding(NamedTuple):
@@ -57,7 +57,7 @@ def _prices(settings: Settings) -> Finding:
 
 async def _provider(endpoint: Endpoint) -> Finding:
     part = f"provider {endpoint.name}"
-    reached = await answers(endpoint)
+    reached = await connection_problem(endpoint)
     if reached is None:
         return Finding(part, "ok", endpoint.base_url)
     if endpoint.implicit:
@@ -65,13 +65,13 @@ async def _provider(endpoint: Endpoint) -> Finding:
     return Finding(part, "warning", f"{endpoint.base_url}: {reached}")
 
 
-async def answers(endpoint: Endpoint) -> str | None:
+async def connection_problem(endpoint: Endpoint) -> str | None:
     """None when the provider answers, otherwise why not."""
     provider = PROVIDERS[endpoint.name].make(endpoint)
     try:
-        await asyncio.wait_for(provider.health(), ASK_S)
+        await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
     except TimeoutError:
-        return f"no answer within {ASK_S:g} s"
+        return f"no answer within {PROVIDER_TIMEOUT_S:g} s"
     except SpineError as error:
         return str(error)
     finally:

@@ -157,7 +157,7 @@ async def validate(path: Path) -> None:
     )
     output, _ = await process.communicate()
     if process.returncode:
-        raise EnvoyError(f"Envoy refuses {path}: {_last_words(output.decode(errors='replace'))}")
+        raise EnvoyError(f"Envoy refuses {path}: {_failure_lines(output.decode(errors='replace'))}")
 
 
 class Envoy:
@@ -296,7 +296,7 @@ class Envoy:
         return await asyncio.to_thread(_request, self.admin_port, method, path, limit_s)
 
     def _log(self) -> str:
-        return _last_words((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
+        return _failure_lines((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
 
 
 def _write(config: Config, folder: Path) -> Path:
@@ -331,7 +331,7 @@ def _request(port: int, method: str, path: str, limit_s: float) -> str:
         connection.close()
 
 
-def _last_words(log: str) -> str:
+def _failure_lines(log: str) -> str:
     """The lines in which Envoy says why it gave up; else the end of its log."""
     lines = [line for line in log.splitlines() if "[critical]" in line or "[error]" in line]
     return "\n".join(lines or log.splitlines()[-5:])[-2000:] or "(it said nothing)"

@@ -50,12 +50,12 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
                         "symbols": _symbols(settings, edge),
                         "servers": [f"{server.host}:{server.port}" for server in servers],
                         "pid": os.getpid(),
-                        "default_model": _called(settings, defaults),
+                        "default_model": _default_route(settings, defaults),
                         "notice": notice,
                     },
                     as_json=as_json,
                 )
-                await _keep([*servers, edge], settings, stopping)
+                await _watch([*servers, edge], settings, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
 
@@ -70,7 +70,7 @@ async def serve(settings: Settings) -> None:
     try:
         await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
         typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-        await _keep(servers, settings, stopping)
+        await _watch(servers, settings, stopping)
     finally:
         await _stop(servers, None, settings.drain_timeout)
 
@@ -111,7 +111,7 @@ async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
     """
     name = settings.default_provider
     endpoint = settings.endpoints.get(name)
-    reached = "is not configured" if endpoint is None else await doctor.answers(endpoint)
+    reached = "is not configured" if endpoint is None else await doctor.connection_problem(endpoint)
     if reached is None:
         return {}, None
     keyed = next((one for one in settings.endpoints.values() if one.api_key and one.default_model), None)
@@ -142,7 +142,7 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
     )
 
 
-async def _keep(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
+async def _watch(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
     """Replaces what exits or hangs, until stopping is set."""
     drain_s = settings.drain_delay + settings.drain_timeout + STOP_MARGIN_S
     watchdogs = [Watchdog(child, settings.health_timeout, drain_s) for child in children]
@@ -171,7 +171,7 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
         await edge.stop()
 
 
-def _called(settings: Settings, defaults: dict[str, str]) -> str:
+def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
     """provider:model of a request that names neither."""
     name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
     own = settings.endpoints[name].default_model

@@ -18,16 +18,16 @@ from typing import Protocol
 
 import structlog
 
-LONGEST_PERIOD_S = 5.0
-LEAST_CHECKS = 6  # that fail in a row before a process counts as hung
-STACK_S = 2.0  # to write where it hangs, before SIGKILL
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+MAX_PERIOD_S = 5.0
+MIN_FAILED_CHECKS = 6  # that fail in a row before a process counts as hung
+STACK_DUMP_S = 2.0  # to write where it hangs, before SIGKILL
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
 STEADY_S = 60.0  # a process that ran for this long starts with a clean record
 
 log = structlog.get_logger()
 
 
-class Failed(Exception):
+class StartFailed(Exception):
     """A part could not be started; says which and why."""
 
 
@@ -72,7 +72,7 @@ class Backoff:
         if self.deaths == 1:
             return 0.0
         doublings = min(self.deaths - 2, 10)
-        return uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)
+        return uniform(0.5, 1.0) * min(MAX_BACKOFF_S, MIN_BACKOFF_S * 2.0**doublings)
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Watchdog:
             await asyncio.sleep(pause_s)
             try:
                 await self.child.restart()
-            except (Failed, OSError) as error:
+            except (StartFailed, OSError) as error:
                 pause_s = self.backoff.next_s()
                 self._error("not_restarted", error=str(error), restart_in_s=round(pause_s, 2))
             else:
@@ -119,7 +119,7 @@ class Watchdog:
                 return
 
     async def _abort_when_hung(self) -> None:
-        most_silent = max(LEAST_CHECKS, ceil(self.timeout_s / LONGEST_PERIOD_S))
+        most_silent = max(MIN_FAILED_CHECKS, ceil(self.timeout_s / MAX_PERIOD_S))
         period_s = self.timeout_s / most_silent
         most_closed = ceil(self.closed_s / period_s)
         silent = closed = 0
@@ -142,12 +142,12 @@ class Watchdog:
 
 
 async def abort(process: Process) -> None:
-    """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_S."""
+    """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_DUMP_S."""
     with contextlib.suppress(ProcessLookupError):  # it ended in between
         process.send_signal(signal.SIGABRT)
         process.send_signal(signal.SIGCONT)  # a stopped process would not see SIGABRT
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STACK_S):
+            async with asyncio.timeout(STACK_DUMP_S):
                 await process.wait()
                 return
         process.kill()

@@ -19,14 +19,14 @@ from genai_spine.v1 import symbol_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
 CANCELLED = "CANCELLED"
-LARGE = 20_000  # bytes; prompts of a larger batch are made in a thread
+THREAD_THRESHOLD_BYTES = 20_000  # bytes; prompts of a larger batch are made in a thread
 
-Tell = Callable[[pb.SymbolEvent], None]
+EventSink = Callable[[pb.SymbolEvent], None]
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class JobDependencies:
     """What a job works with."""
 
     complete: Complete  # asks each candidate once
@@ -37,7 +37,7 @@ class Means:
 
 
 @dataclass(slots=True)
-class Spent:
+class JobUsage:
     """What all calls of a job have consumed."""
 
     tokens: int = 0
@@ -51,16 +51,16 @@ async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measu
     def make() -> list[Prompt]:
         return [built(symbol.context, limit, measure) for symbol in request.symbols]
 
-    return make() if request.ByteSize() < LARGE else await asyncio.to_thread(make)
+    return make() if request.ByteSize() < THREAD_THRESHOLD_BYTES else await asyncio.to_thread(make)
 
 
 class Job:
-    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, means: Means) -> None:
+    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, means: JobDependencies) -> None:
         self._request, self._call, self._means = request, call, means
         self._envelopes = Envelopes(request, call, means.version)
         self._stopped = asyncio.Event()
         self._why = ""
-        self._spent = Spent()
+        self._spent = JobUsage()
         self._outcomes: list[pb.DocumentedSymbol | None] = [None] * len(request.symbols)
         self._done = 0
 
@@ -73,7 +73,7 @@ class Job:
             self._why = self._why or why
             self._stopped.set()
 
-    async def run(self, tell: Tell) -> pb.DocumentSymbolsResponse:
+    async def run(self, tell: EventSink) -> pb.DocumentSymbolsResponse:
         """tell: gets every event, in order. Errors: none of a single symbol's."""
         started = monotonic()
         asked = await prompts(self._request, self._means.rules.prompt_tokens, self._means.measure)
@@ -86,7 +86,7 @@ class Job:
         tell(self._completed(response, int((monotonic() - started) * 1000)))
         return response
 
-    async def _work(self, waiting: Iterator[int], asked: list[Prompt], tell: Tell) -> None:
+    async def _work(self, waiting: Iterator[int], asked: list[Prompt], tell: EventSink) -> None:
         """One symbol after the other, until none waits or the job is stopped."""
         while not self._stopped.is_set() and (index := next(waiting, None)) is not None:
             outcome = await self._document(self._request.symbols[index].symbol_id, asked[index])

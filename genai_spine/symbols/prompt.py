@@ -20,8 +20,8 @@ SYSTEM = (
 OPENING = "Part of a codebase in {language} is being documented."
 INSTRUCTION = "Say in one or two sentences, short and exact, what this symbol is for, not how it works."
 SCALE = " (on a scale from 0 to 1)"
-MOST_CALLS = 10  # of each list
-MOST_CALLS_SHORT = 5  # in a prompt that had to be shortened
+MAX_CALLS = 10  # of each list
+MAX_CALLS_SHORTENED = 5  # in a prompt that had to be shortened
 SLACK = 10  # tokens that stay free beside a shortened signature
 ELLIPSIS = "..."
 PER_MESSAGE, PER_NAME, PER_REPLY = 3, 1, 3  # tokens
@@ -48,7 +48,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PromptFields:
     """The values of the prompt's parts, each in one line."""
 
     language: str
@@ -63,15 +63,15 @@ class Facts:
     scale: str = SCALE
 
     @classmethod
-    def of(cls, context: pb.SymbolContext) -> "Facts":
+    def of(cls, context: pb.SymbolContext) -> "PromptFields":
         return cls(
             language=_line(context.language),
             name=_line(context.name),
             kind=_line(context.kind),
             file_path=_line(context.file_path),
             signature=_line(context.signature),
-            calls=tuple(map(_line, context.calls[:MOST_CALLS])),
-            called_by=tuple(map(_line, context.called_by[:MOST_CALLS])),
+            calls=tuple(map(_line, context.calls[:MAX_CALLS])),
+            called_by=tuple(map(_line, context.called_by[:MAX_CALLS])),
             cluster_label=_line(context.cluster_label),
             centrality=context.centrality,
         )
@@ -91,13 +91,13 @@ class Facts:
         lines += [f"Importance: {self.centrality:.2f}{self.scale}", "", INSTRUCTION]
         return "\n".join(lines)
 
-    def without_last_entry(self) -> "Facts":
+    def without_last_entry(self) -> "PromptFields":
         """One entry less in the longer one of the two lists."""
         if len(self.calls) > len(self.called_by):
             return replace(self, calls=self.calls[:-1])
         return replace(self, called_by=self.called_by[:-1])
 
-    def cut(self, limit: int, measure: Measure) -> "Facts":
+    def cut(self, limit: int, measure: Measure) -> "PromptFields":
         """Every value cut to so many tokens."""
         return replace(
             self,
@@ -112,7 +112,7 @@ class Facts:
 
 def built(context: pb.SymbolContext, limit: int, measure: Measure) -> Prompt:
     """The prompt about a symbol, of at most `limit` tokens."""
-    whole = Facts.of(context)
+    whole = PromptFields.of(context)
     text = whole.text()
     tokens = measure.count(text)
     if tokens <= limit:
@@ -134,9 +134,12 @@ def count_frame(measure: Measure) -> int:
     return count_messages([{"role": "system", "content": SYSTEM}, {"role": "user"}], measure)
 
 
-def _shortened(whole: Facts, limit: int, measure: Measure) -> str:
+def _shortened(whole: PromptFields, limit: int, measure: Measure) -> str:
     facts = replace(
-        whole, calls=whole.calls[:MOST_CALLS_SHORT], called_by=whole.called_by[:MOST_CALLS_SHORT], scale=""
+        whole,
+        calls=whole.calls[:MAX_CALLS_SHORTENED],
+        called_by=whole.called_by[:MAX_CALLS_SHORTENED],
+        scale="",
     )
     else_tokens = measure.count(facts.text(signature=False)) + measure.count("Signature: ")
     room = limit - else_tokens - SLACK

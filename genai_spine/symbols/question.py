@@ -20,7 +20,7 @@ from genai_spine.v1.execution_pb2 import Execution
 CAPABILITY = "document-symbols"  # what the ledger calls it
 TEMPERATURE = 0.3
 MAX_TOKENS = 150  # of an answer
-SHAPE = {
+ANSWER_SCHEMA = {
     "type": "object",
     "properties": {"summary": {"type": "string"}},
     "required": ["summary"],
@@ -69,7 +69,12 @@ class Question:
         )
         form = asked.response_format.json_schema
         # Read here, because a model's words about the answer around it do no harm.
-        form.name, form.schema_json, form.strict, form.unchecked = "symbol", json.dumps(SHAPE), True, True
+        form.name, form.schema_json, form.strict, form.unchecked = (
+            "symbol",
+            json.dumps(ANSWER_SCHEMA),
+            True,
+            True,
+        )
         if not REASONING.match(self.upstream_model):
             asked.temperature = TEMPERATURE
         for names, effort in EFFORTS:
@@ -86,7 +91,7 @@ class Question:
         while True:
             try:
                 return summary(await complete(self.request(rules.model), call))
-            except Unusable as unusable:
+            except UnusableAnswer as unusable:
                 raise unusable.error from None
             except SpineError as error:
                 wait_s = rules.wait_s(attempt, error)
@@ -96,7 +101,7 @@ class Question:
             attempt += 1
 
 
-class Unusable(Exception):
+class UnusableAnswer(Exception):
     """An answer that came and was paid for, and that another attempt would not better."""
 
     def __init__(self, error: SpineError) -> None:
@@ -111,14 +116,14 @@ def summary(completion: completions.Completion) -> str:
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
         said = refusal or "the answer was filtered"
-        raise Unusable(ContentFiltered(provider=provider, provider_message=said))
+        raise UnusableAnswer(ContentFiltered(provider=provider, provider_message=said))
     text = "".join(part.text for part in choice.message.content)
     for value in objects(text):
         if isinstance(found := value.get("summary"), str) and found.strip():
             return found.strip()
     was_cut = choice.finish_reason == completions.FINISH_REASON_LENGTH
     problem = f"it was cut at {MAX_TOKENS} tokens" if was_cut else "it has no summary"
-    raise Unusable(ProviderError(provider=provider, provider_message=problem))
+    raise UnusableAnswer(ProviderError(provider=provider, provider_message=problem))
 
 
 def on_behalf(call: Call, job_id: str, symbol_id: str) -> Call:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
-HOLD_S = 0.05
+BUFFER_S = 0.05
 
 
 def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
@@ -25,7 +25,7 @@ def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
             structlog.processors.ExceptionRenderer(tracebacks),
             structlog.processors.JSONRenderer(_json),
         ]
-        factory = structlog.BytesLoggerFactory(_Lines(sys.stderr.buffer))  # type: ignore[arg-type]
+        factory = structlog.BytesLoggerFactory(_BufferedLines(sys.stderr.buffer))  # type: ignore[arg-type]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,7 +47,7 @@ def write_stack_when_aborted() -> None:
     faulthandler.enable()
 
 
-class _Lines:
+class _BufferedLines:
     """A file that writes what a busy server logs within 50 ms at once: a write per line costs as much as
     the rest of the line. What a killed process had not written yet is lost; its ledger is not."""
 
@@ -62,7 +62,7 @@ class _Lines:
         if len(self.lines) > 1:
             return  # the first of these lines has set the timer
         try:
-            asyncio.get_running_loop().call_later(HOLD_S, self.drain)
+            asyncio.get_running_loop().call_later(BUFFER_S, self.drain)
         except RuntimeError:
             self.drain()
 

@@ -1,6 +1,6 @@
 """What models write, read as far as it can be: JSON in fences, in prose, or of a simpler shape than asked.
 
-The forms that are accepted are those of rest-v1.md, section 7; what fits none of them is Unreadable.
+The forms that are accepted are those of rest-v1.md, section 7; what fits none of them is UnreadableAnswer.
 """
 
 import json
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-UNSURE = 0.8  # confidence where the model gave none
-MOST_STARTS = 200  # of JSON in prose that are tried
+DEFAULT_CONFIDENCE = 0.8  # confidence where the model gave none
+MAX_STARTS = 200  # of JSON in prose that are tried
 THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 WHOLE_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
@@ -20,7 +20,7 @@ BULLET = re.compile(r"^[ \t]*(?:[-*+•‣◦–—]|\d{1,2}[.)])[ \t]+")
 _decoder = json.JSONDecoder()
 
 
-class Unreadable(Exception):
+class UnreadableAnswer(Exception):
     """The answer has none of the forms that are accepted; says what was looked for."""
 
 
@@ -46,7 +46,7 @@ def values(text: str) -> Iterator[Any]:
         if whole is text:
             return
     at = 0
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         start = START.search(text, at)
         if start is None:
             return
@@ -63,13 +63,13 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def items(text: str, key: str) -> list[Any]:
-    """The list under a key, or a bare list of objects or texts. Raises Unreadable."""
+    """The list under a key, or a bare list of objects or texts. Raises UnreadableAnswer."""
     for value in values(text):
         if isinstance(value, dict):
             value = value.get(key)
         if isinstance(value, list) and all(isinstance(item, dict | str) for item in value):
             return value
-    raise Unreadable(f"the answer holds no JSON list of {key}")
+    raise UnreadableAnswer(f"the answer holds no JSON list of {key}")
 
 
 def text_of(item: dict[str, Any], *keys: str) -> str:
@@ -83,7 +83,7 @@ def text_of(item: dict[str, Any], *keys: str) -> str:
     return ""
 
 
-def share(value: Any, otherwise: float = UNSURE) -> float:
+def share(value: Any, otherwise: float = DEFAULT_CONFIDENCE) -> float:
     """A number from 0 to 1; 85 and "85%" are 0.85."""
     if isinstance(value, str):
         percent = value.strip().endswith("%")
@@ -120,7 +120,7 @@ def _bare(name: str) -> str:
 
 
 def classifications(text: str, categories: Sequence[str]) -> list[tuple[str, float]]:
-    """(category, confidence) pairs, the surest first, each category once. Raises Unreadable."""
+    """(category, confidence) pairs, the surest first, each category once. Raises UnreadableAnswer."""
     for value in values(text):
         found: dict[str, float] = {}
         for entry in _entries(value):
@@ -134,8 +134,8 @@ def classifications(text: str, categories: Sequence[str]) -> list[tuple[str, flo
             return sorted(found.items(), key=lambda pair: -pair[1])
     named = first_named(plain(text), categories)
     if named is None:
-        raise Unreadable("the answer names none of the categories")
-    return [(named, UNSURE)]
+        raise UnreadableAnswer("the answer names none of the categories")
+    return [(named, DEFAULT_CONFIDENCE)]
 
 
 def _entries(value: Any) -> list[Any]:
@@ -164,8 +164,8 @@ def first_object(text: str, *keys: str) -> dict[str, Any] | None:
 
 
 def prose(text: str) -> str:
-    """The words of an answer that is no JSON. Raises Unreadable when it is some, cut or broken or unfit."""
+    """The words of an answer that is no JSON. Raises UnreadableAnswer when it is some, cut or broken or unfit."""
     words = unfenced(plain(text)).strip()
     if not words or JSON_BEGINS.match(words):
-        raise Unreadable("the answer is JSON that is broken or has none of the wanted fields")
+        raise UnreadableAnswer("the answer is JSON that is broken or has none of the wanted fields")
     return words

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from genai_spine.tokens.tokenizer import Measure
 
 HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
-MARK = "\n\n[... {count} characters left out here ...]\n\n"
-LEAST_ROOM = 32  # tokens; a model with less room for the content cannot work on it
-MOST_PIECES = 256
-AT_A_TIME = 4  # pieces of one request that are worked on at a time
+OMISSION_MARK = "\n\n[... {count} characters left out here ...]\n\n"
+MIN_BUDGET_TOKENS = 32  # tokens; a model with less room for the content cannot work on it
+MAX_CHUNKS = 256
+MAX_CONCURRENT_CHUNKS = 4  # pieces of one request that are worked on at a time
 # Ends of something, the best first.
-BORDERS = (
+BOUNDARIES = (
     re.compile(r"\n[ \t]*\n\s*"),
     re.compile(r"\n"),
     re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]"),
@@ -27,7 +27,7 @@ FENCE = re.compile(r"^```.*?^```[^\n]*\n?", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextChunk:
     """What of a content goes to the model at a time."""
 
     text: str
@@ -42,17 +42,17 @@ class Piece:
         """The place in the content of a place in the text; within the mark: where it stands."""
         if self.gap is None or at <= self.gap:
             return self.start + at
-        mark = len(MARK.format(count=self.omitted))
+        mark = len(OMISSION_MARK.format(count=self.omitted))
         return self.start + self.gap + max(0, at - self.gap - mark) + self.omitted
 
     def stretches(self) -> list[tuple[int, int]]:
         """The parts of the text that stand in the content in one."""
         if self.gap is None:
             return [(0, len(self.text))]
-        return [(0, self.gap), (self.gap + len(MARK.format(count=self.omitted)), len(self.text))]
+        return [(0, self.gap), (self.gap + len(OMISSION_MARK.format(count=self.omitted)), len(self.text))]
 
 
-class Room(NamedTuple):
+class TokenBudget(NamedTuple):
     """What a model has for a content."""
 
     tokens: int
@@ -63,62 +63,62 @@ class Room(NamedTuple):
         return len(text) * 4 <= self.tokens or self.measure.count(text) <= self.tokens
 
 
-def shortened(text: str, room: Room) -> Piece:
+def shortened(text: str, room: TokenBudget) -> TextChunk:
     """Beginning and end of a text, with a mark between them; the text as it is where it has room."""
     if room.has(text):
-        return Piece(text)
+        return TextChunk(text)
     kept = len(text)
     while kept > 1:
-        kept = _fewer(text, kept, room)
-        head = _border(text, int(kept * HEAD_SHARE) // 2, int(kept * HEAD_SHARE))
+        kept = _next_size(text, kept, room)
+        head = _boundary(text, int(kept * HEAD_SHARE) // 2, int(kept * HEAD_SHARE))
         least = len(text) - kept + head
-        tail = _border(text, least, (least + len(text)) // 2)
-        mark = MARK.format(count=tail - head)
+        tail = _boundary(text, least, (least + len(text)) // 2)
+        mark = OMISSION_MARK.format(count=tail - head)
         short = text[:head] + mark + text[tail:]
         if room.has(short):
-            return Piece(short, gap=head, omitted=tail - head)
-    return Piece("", gap=0, omitted=len(text))
+            return TextChunk(short, gap=head, omitted=tail - head)
+    return TextChunk("", gap=0, omitted=len(text))
 
 
-def _fewer(text: str, kept: int, room: Room) -> int:
+def _next_size(text: str, kept: int, room: TokenBudget) -> int:
     """Characters to try next: in proportion, and always some fewer."""
     share = room.tokens / max(1, room.measure.count(text))
     return min(int(len(text) * share), int(kept * 0.9))
 
 
-def pieces(text: str, room: Room) -> list[Piece]:
+def split(text: str, room: TokenBudget) -> list[TextChunk]:
     """The text in pieces that have room; put together, they are the text. Raises ValueError when it would
     be too many."""
     cuts = list(_cuts(text, room))
     spans = [(start, end) for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
     return [
-        Piece(text[start:end], start, number=number, total=len(spans))
+        TextChunk(text[start:end], start, number=number, total=len(spans))
         for number, (start, end) in enumerate(spans, 1)
     ]
 
 
-def _cuts(text: str, room: Room) -> Iterator[int]:
+def _cuts(text: str, room: TokenBudget) -> Iterator[int]:
     fences = [found.span() for found in FENCE.finditer(text)]
     share = room.tokens / max(1, room.measure.count(text))
     size = max(1, int(len(text) * share * 0.95))
     at = 0
-    for _ in range(MOST_PIECES):
+    for _ in range(MAX_CHUNKS):
         length = min(size, len(text) - at)
         while length > 1 and not room.has(text[at : at + length]):
             length = length * 4 // 5
         end = at + length
         if end == len(text):
             return
-        border = _border(text, at + length // 2, end, fences)
+        border = _boundary(text, at + length // 2, end, fences)
         # A beginning can have more tokens than the longer text that it was cut from.
         at = border if room.has(text[at:border]) else end
         yield at
-    raise ValueError(f"it would take more than {MOST_PIECES} pieces")
+    raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
 
 
-def _border(text: str, least: int, most: int, fences: "list[tuple[int, int]] | None" = None) -> int:
+def _boundary(text: str, least: int, most: int, fences: "list[tuple[int, int]] | None" = None) -> int:
     """The last good place to cut in [least, most]; most, where there is none."""
-    for pattern in BORDERS:
+    for pattern in BOUNDARIES:
         ends = [found.end() for found in pattern.finditer(text, least, most) if found.end() > least]
         free = [end for end in ends if not any(start < end < stop for start, stop in fences or ())]
         if free:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.quotes import Quotes
 from genai_spine.v1.capability_service_pb2 import Citation, SourceDocument
 
@@ -47,7 +47,7 @@ def quotes(listed: list[Any], documents: Documents) -> dict[str, str]:
         said = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
         if document is None or not said or document.id in found:
             continue
-        place = Quotes(Piece(document.content)).find(said)
+        place = Quotes(TextChunk(document.content)).find(said)
         if place:
             found[document.id] = place.text
     return found

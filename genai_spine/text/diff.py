@@ -12,7 +12,7 @@ LEVELS = (
     re.compile(r"\S+\s*|\s+"),
 )
 # Pairs of equal parts, one of each text, that are weighed; texts that have more count as one change.
-MOST_PAIRS = 200_000
+MAX_PAIRS = 200_000
 
 
 class Change(NamedTuple):
@@ -35,7 +35,7 @@ def changes(old: str, new: str) -> list[Change]:
 def _between(whole: Change, levels: "tuple[re.Pattern[str], ...]") -> Iterator[Change]:
     before, after = levels[0].findall(whole.old), levels[0].findall(whole.new)
     counts = Counter(before), Counter(after)
-    if sum(count * counts[1][part] for part, count in counts[0].items()) > MOST_PAIRS:
+    if sum(count * counts[1][part] for part, count in counts[0].items()) > MAX_PAIRS:
         yield whole
         return
     starts = [whole.start]

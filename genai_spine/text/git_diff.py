@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from genai_spine.v1 import capability_service_pb2 as pb
 
-MOST_TAGS = 5
+MAX_TAGS = 5
 TRANSPARENT = frozenset(("src", "app", "lib"))
 ROOT = "root"
 HEADER = re.compile(r'^diff --git "?a/(?P<old>.+?)"? "?b/(?P<new>.+?)"?$')
@@ -112,13 +112,13 @@ def _described(files: list[pb.ChangedFile]) -> str:
 
 
 def tags(paths: Iterable[str], message: str) -> list[str]:
-    """At most MOST_TAGS, sorted."""
+    """At most MAX_TAGS, sorted."""
     found = set(_suggested(message, OF_MESSAGES))
     for path in paths:
         found |= set(_suggested(path, OF_PATHS))
         if path.lower().endswith(".md"):
             found.add("documentation")
-    return sorted(found)[:MOST_TAGS]
+    return sorted(found)[:MAX_TAGS]
 
 
 def _suggested(text: str, table: dict[str, tuple[frozenset[str], tuple[str, ...]]]) -> Iterator[str]:

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from genai_spine.text.chunking import Piece
-from genai_spine.text.spans import Places
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.spans import SpanFinder
 
-MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
+QUOTATION_MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
 
 
 class Quote(NamedTuple):
@@ -19,14 +19,14 @@ class Quote(NamedTuple):
 class Quotes:
     """Quotations in the order of the text: of equal passages, the one nearest behind the last is taken."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: TextChunk) -> None:
         self._piece = piece
-        self._places = Places(piece.text, piece.stretches())
+        self._places = SpanFinder(piece.text, piece.stretches())
         self._at = 0
 
     def find(self, said: str) -> Quote | None:
         """None: it does not stand there."""
-        for text in dict.fromkeys((said, said.strip(MARKS))):
+        for text in dict.fromkeys((said, said.strip(QUOTATION_MARKS))):
             span = self._places.find(text, self._at)
             if span is not None:
                 self._at = span[1]

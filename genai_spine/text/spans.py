@@ -10,7 +10,7 @@ Span = tuple[int, int]
 CURLY = str.maketrans("‘’“”–—\u00a0", "''\"\"-- ")  # what models write in the place of another, one for one
 
 
-class Places:
+class SpanFinder:
     """The content, and which places in it are taken by quotations that were found before."""
 
     def __init__(self, content: str, within: Iterable[Span] | None = None) -> None:

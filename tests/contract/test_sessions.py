@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from genai_spine.sessions.sessions import Conversations
+from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.store.database import Database
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
@@ -23,19 +23,19 @@ SUMS = """
 
 
 @pytest.fixture
-async def chats(database: Database) -> Conversations:
-    return Conversations(Sessions(database), SessionMessages(database))
+async def chats(database: Database) -> SessionLibrary:
+    return SessionLibrary(Sessions(database), SessionMessages(database))
 
 
 @pytest.fixture
-async def other_process(database_url: str) -> AsyncIterator[Conversations]:
+async def other_process(database_url: str) -> AsyncIterator[SessionLibrary]:
     """The same database through connections of its own."""
     database = Database(database_url)
-    yield Conversations(Sessions(database), SessionMessages(database))
+    yield SessionLibrary(Sessions(database), SessionMessages(database))
     await database.close()
 
 
-async def begun(chats: Conversations, **fields: object) -> pb.Session:
+async def begun(chats: SessionLibrary, **fields: object) -> pb.Session:
     return await chats.create(pb.CreateSessionRequest(**({"model": "m"} | fields)))
 
 
@@ -54,7 +54,7 @@ def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.E
     return entries
 
 
-async def send(chats: Conversations, id: str, tokens: int = 7, text: str = "Hello") -> None:
+async def send(chats: SessionLibrary, id: str, tokens: int = 7, text: str = "Hello") -> None:
     token = str(uuid4())
     session = None
     while session is None:

@@ -3,14 +3,14 @@
 import pytest
 
 from genai_spine.errors import InvalidPromptVariables
-from genai_spine.prompts.library import Filled, Pinned
+from genai_spine.prompts.library import FilledPrompt, ResolvedPrompt
 from genai_spine.v1 import message_pb2
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVersion
 
 
-def filled(user: str = "Hello", **version) -> Filled:
-    pinned = Pinned(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
-    return Filled(pinned, None, user, {"a": "x", "b": None}, [])
+def filled(user: str = "Hello", **version) -> FilledPrompt:
+    pinned = ResolvedPrompt(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
+    return FilledPrompt(pinned, None, user, {"a": "x", "b": None}, [])
 
 
 @pytest.mark.parametrize(
