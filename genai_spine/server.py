@@ -140,7 +140,7 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class Server:
     grpc: grpc.aio.Server
-    door: ServiceInterceptor
+    interceptor: ServiceInterceptor
     ledger: Ledger
     database: Database
     upstreams: dict[str, Upstream]
@@ -172,14 +172,14 @@ class Server:
 
     async def stop(self) -> None:
         """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""
-        self.door.draining = True
+        self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
-        log.info("draining", running=self.door.running, up_to_s=self.drain_s)
+        log.info("draining", running=self.interceptor.running, up_to_s=self.drain_s)
         await asyncio.sleep(self.drain_delay_s)
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
         until = monotonic() + self.drain_s
-        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.door.streams.cut)
+        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.interceptor.streams.cut)
         await self.grpc.stop(self.drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
@@ -211,8 +211,8 @@ def build(settings: Settings) -> Server:
     tiers = Tiers(settings.quality_tiers)
     rules = Rules(settings.provider_retries, settings.fallback_chain, tiers)
     responses, completions = Responses(database), Completions(database)
-    kept = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
-    delivery = Delivery(_cache(settings, responses), Relays(), kept)
+    background = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
+    delivery = Delivery(_cache(settings, responses), Relays(), background)
     books = Books(ledger, prices)
     inference = Inference(router, upstreams, books, delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
@@ -220,18 +220,20 @@ def build(settings: Settings) -> Server:
     symbols = SymbolService(once, settings.symbols)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
-    door = ServiceInterceptor(settings.lane, server)
+    interceptor = ServiceInterceptor(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
     prompts = PromptLibrary(PromptRows(database))
-    names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database, symbols)
-    _attach_sessions(door, inference, database, settings.lease_ttl)
+    names = _attach(
+        interceptor, CompletionService(inference, catalog, background), registry, prompts, database, symbols
+    )
+    _attach_sessions(interceptor, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
-        door=door,
+        interceptor=interceptor,
         ledger=ledger,
         database=database,
         upstreams=upstreams,
@@ -262,7 +264,7 @@ def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _attach(
-    door: ServiceInterceptor,
+    interceptor: ServiceInterceptor,
     completion: CompletionService,
     registry: CapabilityRegistry,
     prompts: PromptLibrary,
@@ -297,16 +299,16 @@ def _attach(
         (add_SymbolServiceServicer_to_server, symbols),
     ]
     for add, service in attached:
-        add(service, door)
+        add(service, interceptor)
     return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 
 
 def _attach_sessions(
-    door: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
+    interceptor: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
 ) -> None:
-    conversations = SessionLibrary(Sessions(database), SessionMessages(database))
-    sends = MessageSender(conversations, inference, lease_ttl_s)
-    add_SessionServiceServicer_to_server(SessionService(conversations, sends), door)  # type: ignore[arg-type]
+    library = SessionLibrary(Sessions(database), SessionMessages(database))
+    sender = MessageSender(library, inference, lease_ttl_s)
+    add_SessionServiceServicer_to_server(SessionService(library, sender), interceptor)  # type: ignore[arg-type]
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:

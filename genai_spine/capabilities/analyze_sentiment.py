@@ -31,7 +31,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
     RESPONSE = Response
     TEMPERATURE = 0.1
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         request.granularity = request.granularity or ("aspect" if request.aspects else "document")
         distinct = list(dict.fromkeys(request.aspects))
         del request.aspects[:]
@@ -46,20 +46,20 @@ class AnalyzeSentiment(Capability[Request, Response]):
             fields["aspects"] = several(record(aspect=aspect, **MOOD, evidence=TEXT_OR_NULL))
         return record(**fields)
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "granularity": request.granularity,
             "aspects": "\n".join(f"- {aspect}" for aspect in request.aspects),
         }
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         response = Response()
         if request.granularity == "sentence":
-            response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), piece))
+            response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), chunk))
         elif request.granularity == "aspect":
             given = answer_parsing.items(answer.text, "aspects")
-            response.aspects.extend(_aspects(given, request.aspects, piece))
+            response.aspects.extend(_aspects(given, request.aspects, chunk))
         whole = answer_parsing.first_object(answer.text, "sentiment", "label", "score", "polarity")
         mood = _mood(whole) if whole else None
         if mood is None:
@@ -72,7 +72,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
 
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """Means in which the pieces weigh as much as they are long."""
-        weighed = [(float(len(part.piece.text)), part.response) for part in parts]
+        weighed = [(float(len(part.chunk.text)), part.response) for part in parts]
         aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
         for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:
             aspects.setdefault(" ".join(aspect.aspect.casefold().split()), []).append((weight, aspect))
@@ -107,15 +107,15 @@ def _in_order(found: list[pb.AspectSentiment], wanted: Sequence[str]) -> list[pb
     return sorted(found, key=lambda aspect: order.get(aspect.aspect, 0))
 
 
-def _sentences(given: list[Any], piece: TextChunk) -> list[pb.SentenceSentiment]:
-    quotes, found = Quotes(piece), []
+def _sentences(given: list[Any], chunk: TextChunk) -> list[pb.SentenceSentiment]:
+    quotes, found = Quotes(chunk), []
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
-        said = answer_parsing.text_of(item, "text", "sentence") if mood else ""
-        if mood is None or not said:
+        quoted = answer_parsing.text_of(item, "text", "sentence") if mood else ""
+        if mood is None or not quoted:
             continue
-        place = quotes.find(said)
-        sentence = pb.SentenceSentiment(text=place.text if place else said, sentiment=mood)
+        place = quotes.find(quoted)
+        sentence = pb.SentenceSentiment(text=place.text if place else quoted, sentiment=mood)
         if place:
             sentence.start, sentence.end = place.start, place.end
         found.append(sentence)
@@ -124,7 +124,7 @@ def _sentences(given: list[Any], piece: TextChunk) -> list[pb.SentenceSentiment]
     return found
 
 
-def _aspects(given: list[Any], wanted: Sequence[str], piece: TextChunk) -> list[pb.AspectSentiment]:
+def _aspects(given: list[Any], wanted: Sequence[str], chunk: TextChunk) -> list[pb.AspectSentiment]:
     """One for each; of those that were asked for, in their order, and no others."""
     found: dict[str, pb.AspectSentiment] = {}
     for item in given:
@@ -134,7 +134,7 @@ def _aspects(given: list[Any], wanted: Sequence[str], piece: TextChunk) -> list[
         if mood is None or not name or name in found:
             continue
         found[name] = pb.AspectSentiment(aspect=name, sentiment=mood)
-        if place := Quotes(piece).find(answer_parsing.text_of(item, "evidence", "quote")):
+        if place := Quotes(chunk).find(answer_parsing.text_of(item, "evidence", "quote")):
             found[name].evidence = place.text
     if given and not found:
         raise answer_parsing.UnreadableAnswer("the answer's list holds no aspects with a sentiment")
@@ -158,8 +158,8 @@ def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
     return pb.Sentiment(label=label, score=signed, confidence=answer_parsing.share(given.get("confidence")))
 
 
-def _label(said: str) -> str | None:
-    return OTHER_NAMES.get(said.casefold()) or answer_parsing.first_named(said, LABELS)
+def _label(sentence: str) -> str | None:
+    return OTHER_NAMES.get(sentence.casefold()) or answer_parsing.first_named(sentence, LABELS)
 
 
 def _score(given: Any) -> float | None:

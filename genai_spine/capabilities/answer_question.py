@@ -27,28 +27,28 @@ class AnswerQuestion(Capability[Request, Response]):
     TEMPERATURE = 0.1
     SHAPE = record(answerable=BOOLEAN, evidence=TEXT_OR_NULL, answer=TEXT, confidence=NUMBER)
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         blank = [name for name in ("context", "question") if not getattr(request, name).strip()]
         if blank:
             raise InvalidFields([(name, "is required") for name in blank])
 
-    def whole(self, request: Request) -> TextChunk:
+    def full_content(self, request: Request) -> TextChunk:
         return TextChunk(request.context)
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
-        return {"context": piece.text, "question": request.question}
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
+        return {"context": chunk.text, "question": request.question}
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         given: Mapping[str, Any] = answer_parsing.first_object(answer.text, "answer", "answerable") or {}
         if not given:
             given = {"answer": answer_parsing.prose(answer.text)}
-        said = answer_parsing.text_of(dict(given), "answer", "text")
-        found = Response(answer=said, confidence=answer_parsing.share(given.get("confidence")))
+        answer_text = answer_parsing.text_of(dict(given), "answer", "text")
+        found = Response(answer=answer_text, confidence=answer_parsing.share(given.get("confidence")))
         if quoted := _quoted(given.get("evidence")):
-            _place(found, quoted, piece)
+            _place(found, quoted, chunk)
         known = given.get("answerable", True)
         told_no = known is False or (isinstance(known, str) and known.strip().casefold() in NEGATIVE)
-        return _unanswerable_without_evidence(found, request, answerable=bool(said) and not told_no)
+        return _unanswerable_without_evidence(found, request, answerable=bool(answer_text) and not told_no)
 
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """The one answer that the pieces give; of several, one that is made of all of them."""
@@ -62,7 +62,7 @@ class AnswerQuestion(Capability[Request, Response]):
         notes = SEPARATOR.join(_note(one) for one in found)
         if len(notes) * 2 > len(request.context):
             return found[0]
-        whole = await self.worked(await self.pieces(TextChunk(notes), request, context), request, context)
+        whole = await self.process(await self.chunks(TextChunk(notes), request, context), request, context)
         quoted = whole.evidence.text or found[0].evidence.text
         whole.ClearField("evidence")
         if quoted:
@@ -81,8 +81,8 @@ def _quoted(evidence: Any) -> str:
     return evidence.strip() if isinstance(evidence, str) else ""
 
 
-def _place(response: Response, quoted: str, piece: TextChunk) -> None:
-    place = Quotes(piece).find(quoted)
+def _place(response: Response, quoted: str, chunk: TextChunk) -> None:
+    place = Quotes(chunk).find(quoted)
     response.evidence.text = place.text if place else quoted
     if place:
         response.evidence.start, response.evidence.end = place.start, place.end

@@ -36,7 +36,7 @@ THREAD_THRESHOLD_CHARS = 100_000  # characters; a longer text is counted in a th
 class ChunkResult(NamedTuple):
     """One piece of a content, and what was read from the answer to it."""
 
-    piece: TextChunk
+    chunk: TextChunk
     response: Any
 
 
@@ -55,18 +55,18 @@ class Capability(Generic[Request, Response]):
 
     # What a subclass says of itself
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         """Puts aliases and defaults into their fields; what rules cannot say is refused (InvalidFields)."""
 
-    def whole(self, request: Request) -> TextChunk:
+    def full_content(self, request: Request) -> TextChunk:
         """All that is asked about, which may be too long for a model."""
         return TextChunk(getattr(request, "content", ""))
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         """The prompt's variables for a piece of the content."""
         raise NotImplementedError
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         """The response without usage and cost. Raises Unreadable."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class Capability(Generic[Request, Response]):
     async def finish(self, response: Response, request: Request) -> None:
         """What is done with the response to all of the content, in place."""
 
-    def unread(self, request: Request) -> int:
+    def unread_characters(self, request: Request) -> int:
         """Characters of the content that whole() leaves out."""
         return 0
 
@@ -110,47 +110,47 @@ class Capability(Generic[Request, Response]):
         """Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError."""
         given = merged(request)
         _merge_content_alias(given)
-        self.settle(given)
-        pieces = await self.pieces(self.whole(given), given, context)
-        context.omitted_characters += self.unread(given)
+        self.apply_defaults(given)
+        chunks = await self.chunks(self.full_content(given), given, context)
+        context.omitted_characters += self.unread_characters(given)
         try:
-            response = await self.worked(pieces, given, context)
+            response = await self.process(chunks, given, context)
         except UnreadableAnswer as error:
             raise ProviderError(provider=context.bill.last.provider, provider_message=str(error)) from None
         await self.finish(response, given)
         context.stamp(response)
         return response
 
-    async def worked(self, pieces: list[TextChunk], request: Request, context: Context) -> Response:
+    async def process(self, chunks: list[TextChunk], request: Request, context: Context) -> Response:
         """The response to all pieces of a content."""
-        if len(pieces) == 1:
-            return await self.answered(pieces[0], request, context)
-        context.pieces = max(context.pieces, len(pieces))
+        if len(chunks) == 1:
+            return await self.process_chunk(chunks[0], request, context)
+        context.chunk_count = max(context.chunk_count, len(chunks))
         gate, done = asyncio.Semaphore(chunking.MAX_CONCURRENT_CHUNKS), 0
 
-        async def one(piece: TextChunk) -> ChunkResult:
+        async def one(chunk: TextChunk) -> ChunkResult:
             nonlocal done
             async with gate:
-                part = ChunkResult(piece, await self.answered(piece, request, context, aloud=False))
+                part = ChunkResult(chunk, await self.process_chunk(chunk, request, context, streamed=False))
             done += 1
-            await context.progress(done, len(pieces))
+            await context.progress(done, len(chunks))
             return part
 
-        await context.progress(0, len(pieces))
-        return await self.join(await gather(map(one, pieces)), request, context)
+        await context.progress(0, len(chunks))
+        return await self.join(await gather(map(one, chunks)), request, context)
 
-    async def answered(
-        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
+    async def process_chunk(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> Response:
-        answer = await context.ask(await self._ask(piece, request, context, aloud=aloud))
+        answer = await context.complete(await self._prepare(chunk, request, context, streamed=streamed))
         try:
-            return self.read(answer, request, piece)
+            return self.read(answer, request, chunk)
         except UnreadableAnswer as error:
             if answer.was_cut:
                 raise UnreadableAnswer(f"{error}; a limit of tokens cut it") from None
             raise
 
-    async def pieces(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
+    async def chunks(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
         """What of the content is asked about: all of it, its beginning and end, or pieces of it.
 
         Errors: ContextLengthExceeded, before anything is spent.
@@ -167,34 +167,34 @@ class Capability(Generic[Request, Response]):
         if policy == pb.LONG_INPUT_REFUSE:
             await check_context(_content_request(whole, limits), limits.context_length)
             return [whole]
-        room = await self.room(limits, request, context)
-        if room.tokens < chunking.MIN_BUDGET_TOKENS:
+        budget = await self.budget(limits, request, context)
+        if budget.tokens < chunking.MIN_BUDGET_TOKENS:
             raise _too_long(limits, "the prompt alone leaves no room for the content")
-        if await _off_loop(len(whole.text), room.has, whole.text + whole.other):
+        if await _off_loop(len(whole.text), budget.has, whole.text + whole.other):
             return [whole]
         if policy == pb.LONG_INPUT_TRUNCATE:
-            short = await asyncio.to_thread(self.shortened, whole, room)
+            short = await asyncio.to_thread(self.shortened, whole, budget)
             context.omitted_characters += short.omitted
             return [short]
         try:
-            return await asyncio.to_thread(self.split, whole, room)
+            return await asyncio.to_thread(self.split, whole, budget)
         except ValueError as error:
             raise _too_long(limits, str(error)) from None
 
-    def shortened(self, whole: TextChunk, room: TokenBudget) -> TextChunk:
-        return chunking.shortened(whole.text, room)
+    def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
+        return chunking.shortened(whole.text, budget)
 
-    def split(self, whole: TextChunk, room: TokenBudget) -> list[TextChunk]:
+    def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
         """Raises ValueError when it would be too many pieces."""
-        return chunking.split(whole.text, room)
+        return chunking.split(whole.text, budget)
 
-    async def room(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
+    async def budget(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
         """What a model has for the content, and, where the answer is as long, for the answer."""
         measure = await Measure.of(limits.model)
         length = limits.context_length
         if length is None:
             return TokenBudget(MAX_ECHO_TOKENS, measure)
-        empty = (await self._ask(TextChunk(""), request, context)).request
+        empty = (await self._prepare(TextChunk(""), request, context)).request
         around = sum(measure.count(part.text) + 4 for message in empty.messages for part in message.content)
         if self.ECHOES:
             half = (length - around) // 2
@@ -204,26 +204,28 @@ class Capability(Generic[Request, Response]):
             length - around - (self.MAX_TOKENS or min(ANSWER_RESERVE_TOKENS, length // 4)), measure
         )
 
-    async def _ask(
-        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
+    async def _prepare(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> PreparedRequest:
         prompts, wanted = context.services.prompts, cast(Any, request)
-        filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, piece))
-        asked = completions.CreateCompletionRequest(
+        filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, chunk))
+        completion = completions.CreateCompletionRequest(
             messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
         )
-        asked.provider, asked.model = wanted.provider, wanted.model
+        completion.provider, completion.model = wanted.provider, wanted.model
         if wanted.domain:
-            _add_hint(asked, f"The text is about, or comes from: {wanted.domain}")
+            _add_hint(completion, f"The text is about, or comes from: {wanted.domain}")
         shape = self.shape(request)
         if shape is not None:
-            form = asked.response_format.json_schema
+            form = completion.response_format.json_schema
             form.name, form.schema_json = self.member, json.dumps(shape, ensure_ascii=False)
             form.strict = form.unchecked = True
         purpose = filled.purpose
         purpose.capability = self.tag(request)
         own = "temperature" in request.DESCRIPTOR.fields_by_name and request.HasField("temperature")
-        return PreparedRequest(asked, purpose, self.slug(request), aloud=aloud, own_temperature=own)
+        return PreparedRequest(
+            completion, purpose, self.slug(request), streamed=streamed, own_temperature=own
+        )
 
 
 def _merge_content_alias(request: Any) -> None:
@@ -276,7 +278,7 @@ async def stream(
     """Events as they happen; the last one is the result. Errors: as run()."""
     queue: asyncio.Queue[pb.CapabilityEvent | None] = asyncio.Queue()
 
-    async def tell(event: pb.CapabilityEvent) -> None:
+    async def emit(event: pb.CapabilityEvent) -> None:
         queue.put_nowait(event)
 
     async def work() -> pb.CapabilityEvent:
@@ -288,7 +290,7 @@ async def stream(
         getattr(last, capability.member).CopyFrom(response)
         return last
 
-    context.tell = tell
+    context.emit = emit
     task = asyncio.create_task(work())
     sequence = 0
     try:

@@ -17,7 +17,7 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
     RESPONSE = pb.ClassifyResponse
     TEMPERATURE = 0.1
 
-    def settle(self, request: pb.ClassifyRequest) -> None:
+    def apply_defaults(self, request: pb.ClassifyRequest) -> None:
         distinct = list(dict.fromkeys(request.categories))
         del request.categories[:]
         request.categories.extend(distinct)
@@ -39,14 +39,14 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
             "additionalProperties": False,
         }
 
-    def variables(self, request: pb.ClassifyRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.ClassifyRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "categories": "\n".join(f"- {category}" for category in request.categories),
             "multi_label": request.multi_label,
         }
 
-    def read(self, answer: Answer, request: pb.ClassifyRequest, piece: TextChunk) -> pb.ClassifyResponse:
+    def read(self, answer: Answer, request: pb.ClassifyRequest, chunk: TextChunk) -> pb.ClassifyResponse:
         return _response(answer_parsing.classifications(answer.text, request.categories), request)
 
     async def finish(self, response: pb.ClassifyResponse, request: pb.ClassifyRequest) -> None:
@@ -62,10 +62,10 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
         A category's confidence is its mean over all of the content; with one label, each piece votes for
         its surest category.
         """
-        total = sum(len(part.piece.text) for part in parts)
+        total = sum(len(part.chunk.text) for part in parts)
         votes: dict[str, float] = {}
         for part in parts:
-            weight = len(part.piece.text) / total
+            weight = len(part.chunk.text) / total
             for entry in part.response.classifications:
                 votes[entry.category] = votes.get(entry.category, 0.0) + weight * entry.confidence
         ordered = sorted(votes.items(), key=lambda pair: -pair[1])
@@ -73,10 +73,10 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
 
 
 def _response(found: Iterable[tuple[str, float]], request: pb.ClassifyRequest) -> pb.ClassifyResponse:
-    kept = list(found)[: None if request.multi_label else 1]
-    primary = kept[0][0]
+    best = list(found)[: None if request.multi_label else 1]
+    primary = best[0][0]
     return pb.ClassifyResponse(
-        classifications=[pb.Classification(category=category, confidence=sure) for category, sure in kept],
+        classifications=[pb.Classification(category=category, confidence=sure) for category, sure in best],
         primary_category=primary,
         category=primary,
         classification=primary,

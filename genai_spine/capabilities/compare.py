@@ -68,7 +68,7 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
         "additionalProperties": False,
     }
 
-    def settle(self, request: pb.CompareRequest) -> None:
+    def apply_defaults(self, request: pb.CompareRequest) -> None:
         request.comparison_type = request.comparison_type or "semantic"
         request.output_format = request.output_format or "paragraph"
         for name in ("document_a", "document_b"):
@@ -76,19 +76,19 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
                 problem = f"must have at most {MAX_LINES} lines to be compared literally"
                 raise InvalidFields([(name, problem)])
 
-    def whole(self, request: pb.CompareRequest) -> TextChunk:
+    def full_content(self, request: pb.CompareRequest) -> TextChunk:
         return TextChunk(request.document_a, other=request.document_b)
 
-    def shortened(self, whole: TextChunk, room: TokenBudget) -> TextChunk:
+    def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
         """Of both documents beginning and end."""
-        half = room._replace(tokens=room.tokens // 2)
+        half = budget._replace(tokens=budget.tokens // 2)
         first = chunking.shortened(whole.text, half)
         second = chunking.shortened(whole.other, half)
         return replace(first, other=second.text, omitted=first.omitted + second.omitted)
 
-    def split(self, whole: TextChunk, room: TokenBudget) -> list[TextChunk]:
+    def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
         """Parts of the first document with those of the second that belong to them."""
-        pairs = list(_pairs(whole.text, whole.other, room._replace(tokens=room.tokens // 2)))
+        pairs = list(_pairs(whole.text, whole.other, budget._replace(tokens=budget.tokens // 2)))
         if len(pairs) > chunking.MAX_CHUNKS:
             raise ValueError(f"it would take more than {chunking.MAX_CHUNKS} pieces")
         return [
@@ -96,16 +96,16 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
             for number, (first, second) in enumerate(pairs, 1)
         ]
 
-    def variables(self, request: pb.CompareRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.CompareRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "document_a": piece.text,
-            "document_b": piece.other,
+            "document_a": chunk.text,
+            "document_b": chunk.other,
             "comparison_type": request.comparison_type,
             "focus_areas": ", ".join(request.focus_areas),
             "output_format": request.output_format,
         }
 
-    def read(self, answer: Answer, request: pb.CompareRequest, piece: TextChunk) -> pb.CompareResponse:
+    def read(self, answer: Answer, request: pb.CompareRequest, chunk: TextChunk) -> pb.CompareResponse:
         given = next(
             (item for item in answer_parsing.objects(answer.text) if answer_parsing.text_of(item, "summary")),
             None,
@@ -114,12 +114,12 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
             raise answer_parsing.UnreadableAnswer("the answer holds no JSON object with a summary")
         response = pb.CompareResponse(
             summary=answer_parsing.text_of(given, "summary"),
-            similarity_score=answer_parsing.share(given.get("similarity_score"), _shared_words(piece)),
+            similarity_score=answer_parsing.share(given.get("similarity_score"), _shared_words(chunk)),
             key_differences=answer_parsing.texts(given.get("key_differences")),
         )
         changes = given.get("changes")
         for item in changes if isinstance(changes, list) else ():
-            if change := _change(item, piece):
+            if change := _change(item, chunk):
                 response.changes.append(change)
         return response
 
@@ -134,12 +134,12 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
         self, parts: list[ChunkResult], request: pb.CompareRequest, context: Context
     ) -> pb.CompareResponse:
         """All changes; the score is the mean by length, the summary is that of every part that changed."""
-        sizes = [max(1, len(part.piece.text) + len(part.piece.other)) for part in parts]
+        sizes = [max(1, len(part.chunk.text) + len(part.chunk.other)) for part in parts]
         scores = [part.response.similarity_score for part in parts]
         whole = pb.CompareResponse(
             similarity_score=sum(map(float.__mul__, scores, map(float, sizes))) / sum(sizes)
         )
-        changed = [part.response for part in parts if part.piece.text != part.piece.other]
+        changed = [part.response for part in parts if part.chunk.text != part.chunk.other]
         for response in changed or [parts[0].response]:
             whole.changes.extend(response.changes)
             whole.key_differences.extend(response.key_differences)
@@ -147,15 +147,15 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
         return whole
 
 
-def _change(item: Any, piece: TextChunk) -> pb.Change | None:
+def _change(item: Any, chunk: TextChunk) -> pb.Change | None:
     """What the model says of a change; quotations that stand in no document are left out."""
     if isinstance(item, str):
         item = {"description": item}
     if not isinstance(item, dict):
         return None
     before, after = answer_parsing.text_of(item, "before"), answer_parsing.text_of(item, "after")
-    before = before if SpanFinder(piece.text).find(before) else ""
-    after = after if SpanFinder(piece.other).find(after) else ""
+    before = before if SpanFinder(chunk.text).find(before) else ""
+    after = after if SpanFinder(chunk.other).find(after) else ""
     named = answer_parsing.text_of(item, "type").lower()
     kind = named if named in TYPES else OTHER_NAMES.get(named, _kind(before, after))
     description = answer_parsing.text_of(item, "description", "change", "summary")
@@ -203,9 +203,9 @@ def _describe(before: str, after: str) -> str:
     return f"{shown[0]} was removed" if before else f"{shown[1]} was added"
 
 
-def _shared_words(piece: TextChunk) -> float:
+def _shared_words(chunk: TextChunk) -> float:
     """How many words two texts share, from 0 to 1; for a model that names no score."""
-    return round(SequenceMatcher(None, piece.text.split(), piece.other.split()).quick_ratio(), 4)
+    return round(SequenceMatcher(None, chunk.text.split(), chunk.other.split()).quick_ratio(), 4)
 
 
 def _units(first: str, second: str) -> tuple[list[str], list[str]]:
@@ -215,15 +215,15 @@ def _units(first: str, second: str) -> tuple[list[str], list[str]]:
     return first.splitlines(keepends=True), second.splitlines(keepends=True)
 
 
-def _pairs(first: str, second: str, room: TokenBudget) -> Iterable[tuple[str, str]]:
+def _pairs(first: str, second: str, budget: TokenBudget) -> Iterable[tuple[str, str]]:
     """Parts that belong together, each of them with room; joined, the parts are the documents."""
     left, right = first.splitlines(keepends=True), second.splitlines(keepends=True)
     held, other = "", ""
     for kind, start, end, other_start, other_end in SequenceMatcher(None, left, right).get_opcodes():
         lines = list(_aligned(left[start:end], right[other_start:other_end], equal=kind == "equal"))
         for one, two in lines:
-            for a, b in _fitting(one, two, room):
-                if (held or other) and not (room.has(held + a) and room.has(other + b)):
+            for a, b in _fitting(one, two, budget):
+                if (held or other) and not (budget.has(held + a) and budget.has(other + b)):
                     yield held, other
                     held = other = ""
                 held, other = held + a, other + b
@@ -239,11 +239,11 @@ def _aligned(left: list[str], right: list[str], *, equal: bool) -> Iterable[tupl
         yield "".join(left[number : number + 1]), "".join(right[number : number + 1])
 
 
-def _fitting(one: str, two: str, room: TokenBudget) -> Iterable[tuple[str, str]]:
+def _fitting(one: str, two: str, budget: TokenBudget) -> Iterable[tuple[str, str]]:
     """A pair of lines, in pieces where a line alone is too long."""
-    if room.has(one) and room.has(two):
+    if budget.has(one) and budget.has(two):
         yield one, two
         return
-    left = [piece.text for piece in chunking.split(one, room)] if one else []
-    right = [piece.text for piece in chunking.split(two, room)] if two else []
+    left = [chunk.text for chunk in chunking.split(one, budget)] if one else []
+    right = [chunk.text for chunk in chunking.split(two, budget)] if two else []
     yield from _aligned(left, right, equal=False)

@@ -51,7 +51,7 @@ class PromptSource(Protocol):
         """The version of a slug that is to be used. Errors: PromptNotFound."""
         ...
 
-    async def fill(self, pinned: Any, variables: Mapping[str, Any]) -> FilledTemplate:
+    async def fill(self, resolved: Any, variables: Mapping[str, Any]) -> FilledTemplate:
         """Errors: InvalidPromptVariables, InvalidTemplate."""
         ...
 
@@ -86,10 +86,10 @@ class PreparedRequest:
     request: Request
     purpose: execution_pb2.Execution
     slug: str
-    aloud: bool = True  # what the model writes goes to whoever watches
+    streamed: bool = True  # what the model writes goes to whoever watches
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
-    def refused(self, error: SpineError) -> str | None:
+    def rejected_field(self, error: SpineError) -> str | None:
         """The field that a model did not take, and that can be left out; None: it was something else.
 
         Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
@@ -132,31 +132,33 @@ EventSink = Callable[[pb.CapabilityEvent], Awaitable[None]]
 class Context:
     services: CapabilityDependencies
     call: Call
-    tell: EventSink | None = None  # takes the events of a streamed call
+    emit: EventSink | None = None  # takes the events of a streamed call
     bill: Bill = field(default_factory=Bill)
     omitted_characters: int = 0
-    pieces: int = 1
+    chunk_count: int = 1
     answer_was_cut: bool = False
-    left_out: set[str] = field(default_factory=set)  # fields that the model does not take
+    dropped_fields: set[str] = field(default_factory=set)  # fields that the model does not take
     slug: str = ""
     prompt_version: int = 0
 
-    async def ask(self, ask: PreparedRequest) -> Answer:
+    async def complete(self, prepared: PreparedRequest) -> Answer:
         """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
-        call = replace(self.call, purpose=ask.purpose)
+        call = replace(self.call, purpose=prepared.purpose)
         while True:
-            for name in self.left_out:
-                ask.request.ClearField(name)
+            for name in self.dropped_fields:
+                prepared.request.ClearField(name)
             try:
-                completion = await self._completed(ask, call)
+                completion = await self._completed(prepared, call)
                 break
             except (UnsupportedOption, ProviderRejected) as error:
-                refused = ask.refused(error)
+                refused = prepared.rejected_field(error)
                 if refused is None:
                     raise
-                self.left_out.add(refused)  # before it cost anything; the next pieces leave it out at once
+                self.dropped_fields.add(
+                    refused
+                )  # before it cost anything; the next pieces leave it out at once
         self.bill.add(completion)
-        self.slug, self.prompt_version = ask.slug, ask.purpose.prompt_version
+        self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)
         self.answer_was_cut = self.answer_was_cut or answer.was_cut
         return answer
@@ -166,25 +168,25 @@ class Context:
         return await self.services.models.limits(request.provider, request.model, request.ByteSize())
 
     async def progress(self, done: int, total: int) -> None:
-        if self.tell:
-            await self.tell(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
+        if self.emit:
+            await self.emit(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
 
-    async def _completed(self, ask: PreparedRequest, call: Call) -> completions.Completion:
+    async def _completed(self, prepared: PreparedRequest, call: Call) -> completions.Completion:
         request = Request()  # inference writes its route into it
-        request.CopyFrom(ask.request)
-        if self.tell is None or not ask.aloud:
+        request.CopyFrom(prepared.request)
+        if self.emit is None or not prepared.streamed:
             return await self.services.inference.complete(request, call)
-        whole = completions.Completion()
-        choice = whole.choices.add()
-        said: list[str] = []
+        folded = completions.Completion()
+        choice = folded.choices.add()
+        reason: list[str] = []
         async with aclosing(self.services.inference.stream(request, call)) as chunks:
             async for chunk in chunks:
-                _fold(chunk, whole, choice)
+                _fold(chunk, folded, choice)
                 if text := "".join(delta.content for delta in chunk.choices):
-                    said.append(text)
-                    await self.tell(pb.CapabilityEvent(text=text))
-        choice.message.content.add(text="".join(said))
-        return whole
+                    reason.append(text)
+                    await self.emit(pb.CapabilityEvent(text=text))
+        choice.message.content.add(text="".join(reason))
+        return folded
 
     def stamp(self, response: Message) -> None:
         """Puts who answered and what it took into a response."""
@@ -206,7 +208,7 @@ class Context:
             into.input_tokens, into.output_tokens = usage.input_tokens, usage.output_tokens
         how = pb.CapabilityContext(
             omitted_characters=self.omitted_characters,
-            pieces=self.pieces,
+            pieces=self.chunk_count,
             prompt_slug=self.slug,
             prompt_version=self.prompt_version,
             answer_was_cut=self.answer_was_cut,
@@ -238,8 +240,8 @@ def _answer(completion: completions.Completion) -> Answer:
     text = choice.parsed_json or "".join(part.text for part in choice.message.content)
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
-        said = refusal or "the answer was filtered"
-        raise ContentFiltered(provider=completion.provider, provider_message=said)
+        reason = refusal or "the answer was filtered"
+        raise ContentFiltered(provider=completion.provider, provider_message=reason)
     if not text.strip():
         raise ProviderError(provider=completion.provider, provider_message="the answer is empty")
     cut = choice.finish_reason == completions.FINISH_REASON_LENGTH

@@ -26,16 +26,16 @@ class DetectLanguage(Capability[Request, Response]):
     TEMPERATURE = 0.0
     SHAPE = record(language=TEXT, confidence=NUMBER, alternatives=several(GUESS))
 
-    def whole(self, request: Request) -> TextChunk:
+    def full_content(self, request: Request) -> TextChunk:
         return TextChunk(request.content[:MAX_READ_CHARS])
 
-    def unread(self, request: Request) -> int:
+    def unread_characters(self, request: Request) -> int:
         return max(0, len(request.content) - MAX_READ_CHARS)
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
-        return {"content": piece.text}
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
+        return {"content": chunk.text}
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         given = answer_parsing.first_object(answer.text, "language", "language_code", "code", "language_name")
         best = _guess(given) if given else _named(answer_parsing.prose(answer.text))
         if best is None:

@@ -53,23 +53,25 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
             "additionalProperties": False,
         }
 
-    def settle(self, request: pb.ExtractRequest) -> None:
+    def apply_defaults(self, request: pb.ExtractRequest) -> None:
         given = [*request.entity_types] or [*request.types] or [request.type] * bool(request.type)
         del request.entity_types[:]
         request.entity_types.extend(dict.fromkeys(given or DEFAULT_TYPES))
 
-    def variables(self, request: pb.ExtractRequest, piece: TextChunk) -> dict[str, Any]:
-        return {"content": piece.text, "entity_types": ", ".join(request.entity_types)}
+    def variables(self, request: pb.ExtractRequest, chunk: TextChunk) -> dict[str, Any]:
+        return {"content": chunk.text, "entity_types": ", ".join(request.entity_types)}
 
-    def read(self, answer: Answer, request: pb.ExtractRequest, piece: TextChunk) -> pb.ExtractResponse:
+    def read(self, answer: Answer, request: pb.ExtractRequest, chunk: TextChunk) -> pb.ExtractResponse:
         given = answer_parsing.items(answer.text, "entities")
         found = [entity for entity in (_entity(item, request.entity_types) for item in given) if entity]
         if given and not found and not any(isinstance(item, dict) and item.get("type") for item in given):
             raise answer_parsing.UnreadableAnswer("the answer's list holds no entities")
-        places = SpanFinder(piece.text, piece.stretches())
-        entities = [_placed(entity, places, piece, request) for entity in found]
-        kept = [entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP]
-        return _response(kept)
+        places = SpanFinder(chunk.text, chunk.stretches())
+        entities = [_placed(entity, places, chunk, request) for entity in found]
+        remaining = [
+            entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP
+        ]
+        return _response(remaining)
 
     async def join(
         self, parts: list[ChunkResult], request: pb.ExtractRequest, context: Context
@@ -101,15 +103,15 @@ def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
     return entity
 
 
-def _placed(entity: pb.Entity, places: SpanFinder, piece: TextChunk, request: pb.ExtractRequest) -> pb.Entity:
+def _placed(entity: pb.Entity, places: SpanFinder, chunk: TextChunk, request: pb.ExtractRequest) -> pb.Entity:
     """The entity at its place in the content, or without one."""
     near = entity.start if entity.HasField("start") else None
     span = places.find(entity.text, near, entity.type)
     if span is None:
         entity.ClearField("start")
         return entity
-    entity.verified, entity.text = True, piece.text[span[0] : span[1]]
-    entity.start, entity.end = piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+    entity.verified, entity.text = True, chunk.text[span[0] : span[1]]
+    entity.start, entity.end = chunk.origin(span[0]), chunk.origin(span[1] - 1) + 1
     if request.include_context:
         entity.context = around(request.content, (entity.start, entity.end))
     return entity

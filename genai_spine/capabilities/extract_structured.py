@@ -28,8 +28,8 @@ Response = pb.ExtractStructuredResponse
 class SchemaRequest(PreparedRequest):
     """Says the schema in words to a model that takes none."""
 
-    def refused(self, error: SpineError) -> str | None:
-        field = PreparedRequest.refused(self, error)
+    def rejected_field(self, error: SpineError) -> str | None:
+        field = PreparedRequest.rejected_field(self, error)
         if field == "response_format":
             self.say_schema()
         return field
@@ -55,7 +55,7 @@ class ExtractStructured(Capability[Request, Response]):
             told = [(path.replace(SCHEMA_PATH, name), problem) for path, problem in error.violations]
             raise InvalidFields(told) from None
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         given = bool(request.schema_json) + request.HasField("schema")
         if given != 1:
             both = ("schema", "excludes schema_json")
@@ -66,27 +66,29 @@ class ExtractStructured(Capability[Request, Response]):
             request.schema_json = json.dumps(plain, sort_keys=True)
         answer_schema(request.schema_json)
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "instructions": request.instructions,
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
-            "results": piece.other,
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
+            "results": chunk.other,
         }
 
-    async def _ask(
-        self, piece: TextChunk, request: Request, context: Context, *, aloud: bool = True
+    async def _prepare(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> PreparedRequest:
         """The schema goes as the caller wrote it, for inference to check the answer by, and to repair it."""
-        plain = await super()._ask(piece, request, context, aloud=aloud)
+        plain = await super()._prepare(chunk, request, context, streamed=streamed)
         form = completions.JsonSchema(name=self.member, schema_json=request.schema_json, strict=True)
         plain.request.response_format.json_schema.CopyFrom(form)
-        ask = SchemaRequest(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
-        if "response_format" in context.left_out:
-            ask.say_schema()
-        return ask
+        prepared = SchemaRequest(
+            plain.request, plain.purpose, plain.slug, plain.streamed, plain.own_temperature
+        )
+        if "response_format" in context.dropped_fields:
+            prepared.say_schema()
+        return prepared
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         asked = completions.CreateCompletionRequest(model=answer.model)
         asked.provider = answer.provider
         asked.response_format.json_schema.schema_json = request.schema_json
@@ -96,15 +98,15 @@ class ExtractStructured(Capability[Request, Response]):
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
         """What the pieces gave is brought together by the model, as much at a time as it has room for."""
         found = list(dict.fromkeys(part.response.data_json for part in parts))
-        room = await self.room(await context.limits(request), request, context)
+        budget = await self.budget(await context.limits(request), request, context)
         while len(found) > 1:
-            found = [await self._merge(group, request, context) for group in grouped(found, room, least=2)]
+            found = [await self._merge(group, request, context) for group in grouped(found, budget, least=2)]
         return _response(found[0])
 
     async def _merge(self, results: list[str], request: Request, context: Context) -> str:
         if len(results) == 1:
             return results[0]
-        response = await self.answered(TextChunk("", other=SEPARATOR.join(results)), request, context)
+        response = await self.process_chunk(TextChunk("", other=SEPARATOR.join(results)), request, context)
         return response.data_json
 
 

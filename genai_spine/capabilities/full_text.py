@@ -7,14 +7,14 @@ from genai_spine.text import answer_parsing
 from genai_spine.text.chunking import TextChunk
 
 
-def full_text(answer: Answer, piece: TextChunk, *keys: str) -> str:
+def full_text(answer: Answer, chunk: TextChunk, *keys: str) -> str:
     """The text of a plain answer, or under one of the keys when it came as JSON. Raises Unreadable."""
-    given = answer_parsing.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
+    given = answer_parsing.first_object(answer.text, *keys) if chunk.text.lstrip()[:1] != "{" else None
     if given is not None:
         text = answer_parsing.text_of(given, *keys)
     else:
         text = answer_parsing.plain(answer.text)
-        if not piece.text.lstrip().startswith("```"):
+        if not chunk.text.lstrip().startswith("```"):
             text = answer_parsing.unfenced(text)
     if not text.strip():
         raise answer_parsing.UnreadableAnswer("the answer holds no text")
@@ -23,5 +23,5 @@ def full_text(answer: Answer, piece: TextChunk, *keys: str) -> str:
 
 def rejoined(parts: Iterable[tuple[TextChunk, str]]) -> str:
     """The texts of pieces one after another, with the blanks that stood between the pieces."""
-    texts = [text + piece.text[len(piece.text.rstrip()) :] for piece, text in parts]
+    texts = [text + chunk.text[len(chunk.text.rstrip()) :] for chunk, text in parts]
     return "".join(texts).strip()

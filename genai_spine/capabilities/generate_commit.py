@@ -23,7 +23,7 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
     RESPONSE = pb.GenerateCommitResponse
     TEMPERATURE = 0.4
 
-    def settle(self, request: pb.GenerateCommitRequest) -> None:
+    def apply_defaults(self, request: pb.GenerateCommitRequest) -> None:
         """The files, with their diffs as far as they are known."""
         if not request.files:
             request.files.extend(request.files_changed)
@@ -40,7 +40,7 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
         request.style = request.style or "conventional"
         request.max_length = request.max_length or 500
 
-    def variables(self, request: pb.GenerateCommitRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.GenerateCommitRequest, chunk: TextChunk) -> dict[str, Any]:
         listed = request.files[:MAX_LISTED_FILES]
         shown = [file for file in request.files if file.diff][:MAX_DIFFS]
         diffs = [f"{file.path}:\n{file.diff[:MAX_DIFF_CHARS]}" for file in shown]
@@ -58,7 +58,7 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
         }
 
     def read(
-        self, answer: Answer, request: pb.GenerateCommitRequest, piece: TextChunk
+        self, answer: Answer, request: pb.GenerateCommitRequest, chunk: TextChunk
     ) -> pb.GenerateCommitResponse:
         message = answer_parsing.unfenced(answer_parsing.plain(answer.text)).strip().strip("`").strip()
         if len(message) > 1 and message[0] == message[-1] == '"':

@@ -24,23 +24,23 @@ class InferTitle(Capability[pb.InferTitleRequest, pb.InferTitleResponse]):
     TEMPERATURE = 0.5
     MAX_TOKENS = 50
 
-    def settle(self, request: pb.InferTitleRequest) -> None:
+    def apply_defaults(self, request: pb.InferTitleRequest) -> None:
         request.max_words = request.max_words or 10
 
-    def whole(self, request: pb.InferTitleRequest) -> TextChunk:
+    def full_content(self, request: pb.InferTitleRequest) -> TextChunk:
         return TextChunk(request.content[:MAX_READ_CHARS])
 
-    def unread(self, request: pb.InferTitleRequest) -> int:
+    def unread_characters(self, request: pb.InferTitleRequest) -> int:
         return max(0, len(request.content) - MAX_READ_CHARS)
 
-    def variables(self, request: pb.InferTitleRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.InferTitleRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "max_words": request.max_words,
             "max_length": request.max_length,
         }
 
-    def read(self, answer: Answer, request: pb.InferTitleRequest, piece: TextChunk) -> pb.InferTitleResponse:
+    def read(self, answer: Answer, request: pb.InferTitleRequest, chunk: TextChunk) -> pb.InferTitleResponse:
         lines = [_bare(line) for line in answer_parsing.plain(answer.text).splitlines()]
         title = next((line for line in lines if line), "")
         title = _shortened(title, request.max_words)

@@ -25,12 +25,12 @@ def merged(request: T) -> T:
     options: Any = getattr(whole, OPTIONS, None)
     if not options:
         return whole
-    taken = {name for name, value in dict(options).items() if _apply_option(whole, name, value)}
+    applied = {name for name, value in dict(options).items() if _apply_option(whole, name, value)}
     whole.ClearField(OPTIONS)
     try:
         validation.check(whole)
     except InvalidFields as error:
-        raise InvalidFields([(_path(path, taken), problem) for path, problem in error.violations]) from None
+        raise InvalidFields([(_path(path, applied), problem) for path, problem in error.violations]) from None
     return whole
 
 
@@ -50,9 +50,9 @@ def _apply_option(whole: Message, name: str, value: Any) -> bool:
             if field.is_repeated
             else field.message_type or field.enum_type or TYPE_NAMES.get(field.type)
         )
-        shown = getattr(kind, "name", kind) or "value of its type"
+        expected = getattr(kind, "name", kind) or "value of its type"
         raise InvalidFields(
-            [(f"{OPTIONS}.{name}", f"must be a {shown}, got {_abbreviated(plain)}")]
+            [(f"{OPTIONS}.{name}", f"must be a {expected}, got {_abbreviated(plain)}")]
         ) from error
     return True
 
@@ -71,9 +71,9 @@ def _is_set(whole: Message, field: Any) -> bool:
     return whole.HasField(field.name) if field.has_presence else bool(getattr(whole, field.name))
 
 
-def _path(path: str, taken: set[str]) -> str:
+def _path(path: str, applied: set[str]) -> str:
     first = FIRST_FIELD.match(path)
-    return f"{OPTIONS}.{path}" if first and first[0] in taken else path
+    return f"{OPTIONS}.{path}" if first and first[0] in applied else path
 
 
 def _abbreviated(value: Any) -> str:

@@ -23,7 +23,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
     TEMPERATURE = 0.7
     ECHOES = True
 
-    def settle(self, request: pb.ParaphraseRequest) -> None:
+    def apply_defaults(self, request: pb.ParaphraseRequest) -> None:
         request.variations = request.variations or 1
 
     def shape(self, request: pb.ParaphraseRequest) -> Mapping[str, Any] | None:
@@ -32,22 +32,24 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
             return None
         return record(paraphrases=several(TEXT, minItems=request.variations))
 
-    def variables(self, request: pb.ParaphraseRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.ParaphraseRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "style": request.style,
             "variations": request.variations,
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
         }
 
-    async def room(self, limits: ModelLimits, request: pb.ParaphraseRequest, context: Context) -> TokenBudget:
+    async def budget(
+        self, limits: ModelLimits, request: pb.ParaphraseRequest, context: Context
+    ) -> TokenBudget:
         """The answer is as long as all the ways to say it together."""
-        room = await super().room(limits, request, context)
-        return TokenBudget(room.tokens // request.variations, room.measure)
+        budget = await super().budget(limits, request, context)
+        return TokenBudget(budget.tokens // request.variations, budget.measure)
 
-    def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: TextChunk) -> pb.ParaphraseResponse:
+    def read(self, answer: Answer, request: pb.ParaphraseRequest, chunk: TextChunk) -> pb.ParaphraseResponse:
         if request.variations == 1:
-            return _response([full_text.full_text(answer, piece, *KEYS)])
+            return _response([full_text.full_text(answer, chunk, *KEYS)])
         found = list(dict.fromkeys(_listed(answer.text)))
         if len(found) < request.variations:
             problem = f"the answer holds {len(found)} different texts in place of {request.variations}"
@@ -60,7 +62,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
         """Each way is that way of all pieces, one after another."""
         return _response(
             [
-                full_text.rejoined((part.piece, part.response.variations[number]) for part in parts)
+                full_text.rejoined((part.chunk, part.response.variations[number]) for part in parts)
                 for number in range(request.variations)
             ]
         )

@@ -30,7 +30,7 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
     TEMPERATURE = 0.3
     ECHOES = True
 
-    def settle(self, request: pb.RewriteRequest) -> None:
+    def apply_defaults(self, request: pb.RewriteRequest) -> None:
         request.mode = request.mode or request.style or "clean"
 
     def tag(self, request: pb.RewriteRequest) -> str:
@@ -39,19 +39,19 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
     def temperature(self, request: pb.RewriteRequest) -> float:
         return request.temperature if request.HasField("temperature") else TEMPERATURES[request.mode]
 
-    def variables(self, request: pb.RewriteRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.RewriteRequest, chunk: TextChunk) -> dict[str, Any]:
         preserve = request.preserve_code_blocks or not request.HasField("preserve_code_blocks")
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "mode": request.mode,
             "preserve_code_blocks": preserve,
             "context": _instruction(request.context),
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
         }
 
-    def read(self, answer: Answer, request: pb.RewriteRequest, piece: TextChunk) -> pb.RewriteResponse:
+    def read(self, answer: Answer, request: pb.RewriteRequest, chunk: TextChunk) -> pb.RewriteResponse:
         text = answer_parsing.plain(answer.text)
-        if not piece.text.lstrip().startswith("```"):
+        if not chunk.text.lstrip().startswith("```"):
             text = answer_parsing.unfenced(text)
         return _response(text.strip(), request)
 
@@ -59,7 +59,7 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
         self, parts: list[ChunkResult], request: pb.RewriteRequest, context: Context
     ) -> pb.RewriteResponse:
         """The rewritten pieces one after another, with the blanks that stood between them."""
-        written = "".join(part.response.rewritten + _end(part.piece.text) for part in parts)
+        written = "".join(part.response.rewritten + _end(part.chunk.text) for part in parts)
         return _response(written.strip(), request)
 
 

@@ -19,19 +19,19 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
     RESPONSE = pb.SummarizeResponse
     TEMPERATURE = 0.3
 
-    def settle(self, request: pb.SummarizeRequest) -> None:
+    def apply_defaults(self, request: pb.SummarizeRequest) -> None:
         request.max_sentences = request.max_sentences or 3
         request.output_format = request.output_format or "paragraph"
 
-    def variables(self, request: pb.SummarizeRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.SummarizeRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "max_sentences": request.max_sentences,
             "output_format": request.output_format,
             "focus": request.focus,
         }
 
-    def read(self, answer: Answer, request: pb.SummarizeRequest, piece: TextChunk) -> pb.SummarizeResponse:
+    def read(self, answer: Answer, request: pb.SummarizeRequest, chunk: TextChunk) -> pb.SummarizeResponse:
         summary = answer_parsing.unfenced(answer_parsing.plain(answer.text)).strip()
         if not summary:
             raise answer_parsing.UnreadableAnswer("the answer holds no summary")
@@ -54,9 +54,9 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
     ) -> pb.SummarizeResponse:
         """A summary of the summaries; where those are too long together, again in pieces."""
         summaries = "\n\n".join(part.response.summary for part in parts)
-        if sum(len(part.piece.text) for part in parts) <= len(summaries):
+        if sum(len(part.chunk.text) for part in parts) <= len(summaries):
             raise answer_parsing.UnreadableAnswer("the summaries are as long as the text")
-        return await self.worked(await self.pieces(TextChunk(summaries), request, context), request, context)
+        return await self.process(await self.chunks(TextChunk(summaries), request, context), request, context)
 
 
 def _points(summary: str) -> list[str]:

@@ -28,39 +28,39 @@ class Synthesize(Capability[Request, Response]):
     RESPONSE = Response
     TEMPERATURE = 0.3
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         request.synthesis_type = request.synthesis_type or "answer"
         problems = [] if request.query.strip() else [("query", "is required")]
         problems += documents.assign_ids(request.documents)
         if problems:
             raise InvalidFields(problems)
 
-    def whole(self, request: Request) -> TextChunk:
+    def full_content(self, request: Request) -> TextChunk:
         return documents.joined(request.documents)
 
     def shape(self, request: Request) -> Mapping[str, Any] | None:
         return CITED if request.documents and _cites(request) else None
 
-    def variables(self, request: Request, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "documents": piece.text if request.documents else "",
-            "results": "" if request.documents else piece.text,
+            "documents": chunk.text if request.documents else "",
+            "results": "" if request.documents else chunk.text,
             "query": request.query,
             "synthesis_type": request.synthesis_type,
             "cite_sources": _cites(request),
         }
 
-    def shortened(self, whole: TextChunk, room: TokenBudget) -> TextChunk:
+    def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
         if not isinstance(whole, documents.DocumentsText):
-            return super().shortened(whole, room)
-        return documents.shortened(whole.documents, room)
+            return super().shortened(whole, budget)
+        return documents.shortened(whole.documents, budget)
 
-    def split(self, whole: TextChunk, room: TokenBudget) -> list[TextChunk]:
+    def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
         if not isinstance(whole, documents.DocumentsText):
-            return super().split(whole, room)
-        return documents.split(whole.documents, room)
+            return super().split(whole, budget)
+        return documents.split(whole.documents, budget)
 
-    def read(self, answer: Answer, request: Request, piece: TextChunk) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         given = answer_parsing.first_object(answer.text, *KEYS)
         text = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not text:
@@ -79,7 +79,7 @@ class Synthesize(Capability[Request, Response]):
         last.CopyFrom(request)
         last.ClearField("documents")
         results = SEPARATOR.join(part.response.synthesis for part in parts)
-        whole = await self.worked(await self.pieces(TextChunk(results), last, context), last, context)
+        whole = await self.process(await self.chunks(TextChunk(results), last, context), last, context)
         return _response(whole.synthesis, quotes, request)
 
 

@@ -20,7 +20,7 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
     RESPONSE = pb.TagResponse
     TEMPERATURE = 0.2
 
-    def settle(self, request: pb.TagRequest) -> None:
+    def apply_defaults(self, request: pb.TagRequest) -> None:
         request.max_tags = request.max_tags or 5
         distinct = list(dict.fromkeys(request.tag_types)) or [DEFAULT_TYPE]
         del request.tag_types[:]
@@ -30,15 +30,15 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         one = record(tag=TEXT, type=one_of(request.tag_types), confidence=NUMBER)
         return record(tags=several(one))
 
-    def variables(self, request: pb.TagRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.TagRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "max_tags": request.max_tags,
             "tag_types": ", ".join(request.tag_types),
             "existing_tags": "\n".join(f"- {tag}" for tag in dict.fromkeys(request.existing_tags)),
         }
 
-    def read(self, answer: Answer, request: pb.TagRequest, piece: TextChunk) -> pb.TagResponse:
+    def read(self, answer: Answer, request: pb.TagRequest, chunk: TextChunk) -> pb.TagResponse:
         given = answer_parsing.items(answer.text, "tags")
         found = [tag for tag in (_tag(item, request) for item in given) if tag]
         if given and not found:
@@ -49,10 +49,10 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         self, parts: list[ChunkResult], request: pb.TagRequest, context: Context
     ) -> pb.TagResponse:
         """A vote in which the pieces weigh as much as they are long."""
-        total = sum(len(part.piece.text) for part in parts)
+        total = sum(len(part.chunk.text) for part in parts)
         votes: dict[tuple[str, str], pb.FoundTag] = {}
         for part in parts:
-            share = len(part.piece.text) / total
+            share = len(part.chunk.text) / total
             for tag in part.response.tags:
                 first = votes.setdefault((tag.tag.casefold(), tag.type), _without_votes(tag))
                 first.confidence = round(first.confidence + share * tag.confidence, 6)

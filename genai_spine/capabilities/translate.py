@@ -26,12 +26,12 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
     TEMPERATURE = 0.2
     ECHOES = True
 
-    def settle(self, request: pb.TranslateRequest) -> None:
+    def apply_defaults(self, request: pb.TranslateRequest) -> None:
         problems = []
         for name in ("target_language", "source_language"):
-            said = getattr(request, name).strip()
-            if said and is_unknown_code(said):
-                problems.append((name, f"is no code of ISO 639-1: {said!r}"))
+            name_or_code = getattr(request, name).strip()
+            if name_or_code and is_unknown_code(name_or_code):
+                problems.append((name, f"is no code of ISO 639-1: {name_or_code!r}"))
         if not request.target_language.strip():
             problems.append(("target_language", "is required"))
         if problems:
@@ -41,19 +41,19 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
         """A given language need not be found: then the answer is the translation alone."""
         return None if request.source_language.strip() else WITH_SOURCE
 
-    def variables(self, request: pb.TranslateRequest, piece: TextChunk) -> dict[str, Any]:
+    def variables(self, request: pb.TranslateRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "target_language": _language_for_prompt(request.target_language),
             "source_language": _language_for_prompt(request.source_language),
             "preserve_formatting": request.preserve_formatting or not request.HasField("preserve_formatting"),
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
         }
 
-    def read(self, answer: Answer, request: pb.TranslateRequest, piece: TextChunk) -> pb.TranslateResponse:
+    def read(self, answer: Answer, request: pb.TranslateRequest, chunk: TextChunk) -> pb.TranslateResponse:
         source = request.source_language.strip()
         if source:
-            return _response(full_text.full_text(answer, piece, *KEYS), source, request)
+            return _response(full_text.full_text(answer, chunk, *KEYS), source, request)
         given = answer_parsing.first_object(answer.text, *KEYS) or {}
         translation = answer_parsing.text_of(given, *KEYS)
         if not translation:
@@ -70,8 +70,8 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
         """The pieces one after another; the language is that of most of the text."""
         sizes: Counter[str] = Counter()
         for part in parts:
-            sizes[part.response.source_language] += len(part.piece.text)
-        text = full_text.rejoined((part.piece, part.response.translation) for part in parts)
+            sizes[part.response.source_language] += len(part.chunk.text)
+        text = full_text.rejoined((part.chunk, part.response.translation) for part in parts)
         return _response(text, sizes.most_common(1)[0][0], request)
 
 
@@ -81,9 +81,9 @@ def _response(text: str, source: str, request: pb.TranslateRequest) -> pb.Transl
     )
 
 
-def _language_for_prompt(said: str) -> str:
+def _language_for_prompt(name_or_code: str) -> str:
     """A language as the model is told of it: a code with its name, a name as it is."""
-    said = said.strip()
-    found = language(said)
-    is_code = found is not None and said.casefold().replace("_", "-").split("-")[0] == found.code
-    return f"{found.name} ({said})" if found and is_code else said
+    name_or_code = name_or_code.strip()
+    found = language(name_or_code)
+    is_code = found is not None and name_or_code.casefold().replace("_", "-").split("-")[0] == found.code
+    return f"{found.name} ({name_or_code})" if found and is_code else name_or_code

@@ -42,10 +42,10 @@ class Client:
             await _connected(channel, self.address)
             stub = CompletionServiceStub(channel)
             if text:
-                await self._turn(stub, text, as_json)
+                await self._exchange(stub, text, as_json)
                 return
             while line := await asyncio.to_thread(_prompted):
-                await self._turn(stub, line, as_json)
+                await self._exchange(stub, line, as_json)
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
         """All pages in one."""
@@ -77,28 +77,28 @@ class Client:
             async for step in ProviderServiceStub(channel).PullModel(request):
                 yield step
 
-    async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+    async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
         self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
-        said, last = "", pb.CompletionChunk()
+        answer, last = "", pb.CompletionChunk()
         async for chunk in stub.StreamCompletion(self.request):
             last = chunk
             for delta in chunk.choices:
-                said += delta.content
+                answer += delta.content
                 if not as_json:
                     print(delta.content, end="", flush=True)
         self.request.messages.add(
-            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=said)]
+            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=answer)]
         )
         if as_json:
-            print(json.dumps(_summary(said, last)))
+            print(json.dumps(_summary(answer, last)))
         else:
             print()
             print(_footer(last), file=sys.stderr)
 
 
-def _summary(said: str, last: pb.CompletionChunk) -> dict[str, object]:
+def _summary(answer: str, last: pb.CompletionChunk) -> dict[str, object]:
     return {
-        "content": said,
+        "content": answer,
         "model": last.model,
         "provider": last.provider,
         "input_tokens": last.usage.input_tokens,

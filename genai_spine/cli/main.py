@@ -155,11 +155,11 @@ def chat(
     as_json: Json = False,
 ) -> None:
     """Talk to a model; the answer streams. Without text: a conversation, until Ctrl-D."""
-    said = " ".join(text or [])
-    said = sys.stdin.read() if said == "-" else said
+    message = " ".join(text or [])
+    message = sys.stdin.read() if message == "-" else message
     client = Client(address, model=model, system=system, max_tokens=max_tokens)
     try:
-        run(client.chat(said, as_json=as_json))
+        run(client.chat(message, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -294,7 +294,7 @@ def doctor_command(as_json: Json = False) -> None:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
     else:
         for finding in findings:
-            typer.echo(f"{finding.state:<8} {finding.part:<22} {finding.text}")
+            typer.echo(f"{finding.state:<8} {finding.component:<22} {finding.text}")
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
 

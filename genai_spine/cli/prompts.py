@@ -30,12 +30,12 @@ Version = Annotated[
 ]
 
 
-def call_service(address: str, ask: "Callable[[Stub], Awaitable[Any]]") -> Any:
+def call_service(address: str, send: "Callable[[Stub], Awaitable[Any]]") -> Any:
     """The answer of one call; the command fails where the call does."""
 
     async def once() -> Any:
         async with connected(address) as channel:
-            return await ask(PromptServiceStub(channel))
+            return await send(PromptServiceStub(channel))
 
     return run(once())
 
@@ -91,8 +91,8 @@ def show(
 ) -> None:
     """Print a prompt as YAML, or one of its versions."""
     if version is not None:
-        asked_for = pb.GetPromptVersionRequest(prompt_id=name, version=version)
-        found = call_service(address, lambda stub: stub.GetPromptVersion(asked_for))
+        request = pb.GetPromptVersionRequest(prompt_id=name, version=version)
+        found = call_service(address, lambda stub: stub.GetPromptVersion(request))
     else:
         found = call_service(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
     if as_json:

@@ -116,14 +116,14 @@ def _json_answer(call: Call, body: dict[str, Any]) -> bytes:
 
 def _expires_after_s(form: multipart.Form) -> int | None:
     """OpenAI's SDK sends expires_after[anchor] and expires_after[seconds]."""
-    given, anchor = form.text("expires_after[seconds]"), form.text("expires_after[anchor]")
+    seconds, anchor = form.text("expires_after[seconds]"), form.text("expires_after[anchor]")
     if anchor not in (None, "created_at"):
         raise InvalidRequest(field="expires_after.anchor", problem="must be created_at")
-    if given is None:
+    if seconds is None:
         return None
-    if not given.isascii() or not given.isdigit():
+    if not seconds.isascii() or not seconds.isdigit():
         raise InvalidRequest(field="expires_after.seconds", problem="must be a whole number of seconds")
-    return requests.count("expires_after.seconds", int(given[:12]))
+    return requests.count("expires_after.seconds", int(seconds[:12]))
 
 
 def _list(data: list[dict[str, Any]], next_page_token: str) -> dict[str, Any]:

@@ -136,13 +136,13 @@ def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTran
 
 def _granularities(form: multipart.Form, timed: bool) -> list[str]:
     names = ("timestamp_granularities[]", "timestamp_granularities")
-    asked = [text for name in names for text in form.texts.get(name, ())]
-    if wrong := [text for text in asked if text not in ("segment", "word")]:
+    granularities = [text for name in names for text in form.texts.get(name, ())]
+    if wrong := [text for text in granularities if text not in ("segment", "word")]:
         problem = f"must be segment or word, got {wrong[0][:50]!r}"
         raise InvalidRequest(field="timestamp_granularities", problem=problem)
-    if asked and not timed:
+    if granularities and not timed:
         raise InvalidRequest(field="timestamp_granularities", problem="needs response_format verbose_json")
-    return asked or (["segment"] if timed else [])
+    return granularities or (["segment"] if timed else [])
 
 
 def _number(field: str, text: str) -> float:

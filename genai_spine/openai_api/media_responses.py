@@ -39,10 +39,10 @@ def images(response: pb.CreateImagesResponse) -> bytes:
 
 
 def _image(image: pb.Image) -> dict[str, Any]:
-    kept = (
+    fields = (
         {"url": image.url} if image.HasField("url") else {"b64_json": base64.b64encode(image.data).decode()}
     )
-    return kept | ({"revised_prompt": image.revised_prompt} if image.HasField("revised_prompt") else {})
+    return fields | ({"revised_prompt": image.revised_prompt} if image.HasField("revised_prompt") else {})
 
 
 def _json(answer: pb.Transcription, task: str) -> bytes:
@@ -65,9 +65,9 @@ def _verbose(answer: pb.Transcription, task: str) -> bytes:
     return encode({**body, **_usage(answer), **_provenance(answer)})
 
 
-def _segment(piece: pb.Segment, name: str) -> dict[str, Any]:
-    details: dict[str, Any] = msgspec.json.decode(piece.details_json) if piece.details_json else {}
-    return {"start": piece.start_ms / 1000, "end": piece.end_ms / 1000, name: piece.text, **details}
+def _segment(segment: pb.Segment, name: str) -> dict[str, Any]:
+    details: dict[str, Any] = msgspec.json.decode(segment.details_json) if segment.details_json else {}
+    return {"start": segment.start_ms / 1000, "end": segment.end_ms / 1000, name: segment.text, **details}
 
 
 def _text(answer: pb.Transcription, task: str) -> bytes:

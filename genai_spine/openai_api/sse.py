@@ -95,20 +95,22 @@ class ChatFrames(Frames):
 
     def _calls(self, delta: pb.ChoiceDelta) -> dict[str, object]:
         if self.before_tools:  # one call only, as in replies.chat
-            called = [self._call(delta.index, piece) for piece in delta.tool_calls if piece.index == 0]
+            called = [
+                self._call(delta.index, fragment) for fragment in delta.tool_calls if fragment.index == 0
+            ]
             return {"function_call": called[0]["function"]} if called else {}
-        return {"tool_calls": [self._call(delta.index, piece) for piece in delta.tool_calls]}
+        return {"tool_calls": [self._call(delta.index, fragment) for fragment in delta.tool_calls]}
 
-    def _call(self, index: int, piece: pb.ToolCallDelta) -> dict[str, object]:
+    def _call(self, index: int, fragment: pb.ToolCallDelta) -> dict[str, object]:
         """Id, type and name come once for each call; the fragments after it have the index only."""
-        first = (index, piece.index) not in self._called
-        is_custom = self._called.setdefault((index, piece.index), piece.is_custom)
-        kind, fragment = ("custom", "input") if is_custom else ("function", "arguments")
-        called: dict[str, object] = {"name": piece.name} if first else {}
-        called[fragment] = piece.arguments
-        body: dict[str, object] = {"index": piece.index}
+        first = (index, fragment.index) not in self._called
+        is_custom = self._called.setdefault((index, fragment.index), fragment.is_custom)
+        kind, field = ("custom", "input") if is_custom else ("function", "arguments")
+        called: dict[str, object] = {"name": fragment.name} if first else {}
+        called[field] = fragment.arguments
+        body: dict[str, object] = {"index": fragment.index}
         if first:
-            body |= {"id": piece.id, "type": kind}
+            body |= {"id": fragment.id, "type": kind}
         return body | {kind: called}
 
 

@@ -28,49 +28,49 @@ class PromptEditor:
     def __init__(self, prompts: PromptLibrary) -> None:
         self.prompts = prompts
 
-    async def create(self, given: pb.Prompt, created_by: str | None) -> pb.Prompt:
+    async def create(self, patch: pb.Prompt, created_by: str | None) -> pb.Prompt:
         """Raises InvalidFields, InvalidTemplate, Conflict."""
-        draft = self.drafted(given)
+        draft = self.drafted(patch)
         if created_by:
             draft.created_by = created_by
         async with self.prompts.changing() as changes:
             await changes.insert(draft)
         return draft
 
-    def drafted(self, given: pb.Prompt) -> pb.Prompt:
+    def drafted(self, patch: pb.Prompt) -> pb.Prompt:
         """A whole prompt, with the defaults for what is not given, and checked."""
-        given = settled(given)
-        draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=given.change_notes or None)
-        _merge(draft, given, _set_fields(given))
+        patch = settled(patch)
+        draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
+        _merge(draft, patch, _set_fields(patch))
         self._check(draft)
         return draft
 
     async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
         """Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch."""
-        given = settled(request.prompt)
-        fields = _masked(request.update_mask.paths) or _set_fields(given)
+        patch = settled(request.prompt)
+        fields = _masked(request.update_mask.paths) or _set_fields(patch)
         async with self.prompts.changing() as changes:
-            prompt = await self._locked(changes, request.prompt_id, given.etag)
-            return await self.changed(changes, prompt, given, fields)
+            prompt = await self._locked(changes, request.prompt_id, patch.etag)
+            return await self.changed(changes, prompt, patch, fields)
 
     async def changed(
-        self, changes: Changes, prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]
+        self, changes: Changes, prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]
     ) -> pb.Prompt:
         """Takes fields over into a locked prompt, and writes it when that makes a difference."""
         before = _copy(prompt)
-        _merge(prompt, given, fields)
+        _merge(prompt, patch, fields)
         if prompt == before:
             return await changes.unlocked(prompt)
         self._check(prompt)
-        if given.change_notes:
-            prompt.change_notes = given.change_notes
+        if patch.change_notes:
+            prompt.change_notes = patch.change_notes
         await changes.save(prompt, new_version=not same_content(before, prompt))
         prompt.ClearField("change_notes")
         return prompt
 
-    async def put(self, changes: Changes, given: pb.Prompt, created_by: str | None) -> str:
+    async def put(self, changes: Changes, patch: pb.Prompt, created_by: str | None) -> str:
         """Makes the active prompt of given's slug equal to given: created, updated or unchanged."""
-        draft = self.drafted(given)
+        draft = self.drafted(patch)
         try:
             stored = await changes.locked(draft.slug)
         except PromptNotFound:
@@ -78,9 +78,9 @@ class PromptEditor:
                 draft.created_by = created_by
             await changes.insert(draft)
             return "created"
-        wanted = _copy(stored)
-        _merge(wanted, draft, EDITABLE)
-        if wanted == stored:
+        target = _copy(stored)
+        _merge(target, draft, EDITABLE)
+        if target == stored:
             await changes.unlocked(stored)
             return "unchanged"
         if stored.is_system:
@@ -103,10 +103,10 @@ class PromptEditor:
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, request.etag)
             old = await _version(changes, prompt, request.version)
-            given = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
+            patch = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
             for name in VERSIONED:
-                _copy_field(given, old, name)
-            return await self.changed(changes, prompt, given, VERSIONED)
+                _copy_field(patch, old, name)
+            return await self.changed(changes, prompt, patch, VERSIONED)
 
     async def set_label(self, request: pb.SetPromptLabelRequest) -> pb.Prompt:
         """Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
@@ -160,15 +160,15 @@ def _check_schema(prompt: pb.Prompt) -> None:
         raise InvalidFields(problems) from error
 
 
-def settled(given: pb.Prompt) -> pb.Prompt:
+def settled(patch: pb.Prompt) -> pb.Prompt:
     """A copy in which each value stands under its own name. Raises InvalidFields when both say different."""
-    prompt = _copy(given)
+    prompt = _copy(patch)
     for alias, name in ALIASES.items():
-        if not given.HasField(alias):
+        if not patch.HasField(alias):
             continue
-        if given.HasField(name) and getattr(given, name) != getattr(given, alias):
+        if patch.HasField(name) and getattr(patch, name) != getattr(patch, alias):
             raise InvalidFields([(alias, f"differs from {name}, which means the same")])
-        setattr(prompt, name, getattr(given, alias))
+        setattr(prompt, name, getattr(patch, alias))
         prompt.ClearField(alias)
     return prompt
 
@@ -191,14 +191,14 @@ def _masked(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def _set_fields(given: pb.Prompt) -> list[str]:
-    return [field.name for field, _ in given.ListFields() if field.name in EDITABLE]
+def _set_fields(patch: pb.Prompt) -> list[str]:
+    return [field.name for field, _ in patch.ListFields() if field.name in EDITABLE]
 
 
-def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
+def _merge(prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]) -> None:
     """Takes fields over, also where given has none, and completes what has a default."""
     for name in fields:
-        _copy_field(prompt, given, name)
+        _copy_field(prompt, patch, name)
     for name in EMPTY_IS_UNSET:
         if not getattr(prompt, name):
             prompt.ClearField(name)
@@ -211,16 +211,16 @@ def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
             variable.required = True
 
 
-def _copy_field(prompt: pb.Prompt, given: Message, name: str) -> None:
+def _copy_field(prompt: pb.Prompt, patch: Message, name: str) -> None:
     """One field, unset where it is unset."""
     prompt.ClearField(name)
-    value = getattr(given, name)
-    if given.DESCRIPTOR.fields_by_name[name].is_repeated:
+    value = getattr(patch, name)
+    if patch.DESCRIPTOR.fields_by_name[name].is_repeated:
         getattr(prompt, name).extend(value)
     elif isinstance(value, Message):
-        if given.HasField(name):
+        if patch.HasField(name):
             getattr(prompt, name).CopyFrom(value)
-    elif name == "user_prompt_template" or given.HasField(name):
+    elif name == "user_prompt_template" or patch.HasField(name):
         setattr(prompt, name, value)
 
 

@@ -50,7 +50,7 @@ class PreparedExecution:
         self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
     ) -> pb.ExecutePromptResponse:
         """answer: the completion, or the last chunk of a stream, which has usage and cost."""
-        prompt, version = self.filled.pinned.prompt, self.filled.pinned.version
+        prompt, version = self.filled.resolved.prompt, self.filled.resolved.version
         response = pb.ExecutePromptResponse(
             output=text,
             content=text,
@@ -128,8 +128,8 @@ class PromptExecution:
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
-        pinned = await self.prompts.version(name, request.version or None)
-        filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
+        resolved = await self.prompts.version(name, request.version or None)
+        filled = await self.prompts.fill(resolved, variables.mapping(request.variables))
         options = _options(request)
         completion = filled.request(**options)
         _set_format(completion, request, filled)
@@ -150,17 +150,17 @@ def _named(request: pb.ExecutePromptRequest) -> str:
 
 def _options(request: pb.ExecutePromptRequest) -> dict[str, Any]:
     """The caller's options, under the names of a completion; None where he has none."""
-    given: dict[str, Any] = {"user": request.user if request.HasField("user") else None}
+    options: dict[str, Any] = {"user": request.user if request.HasField("user") else None}
     for name in ("provider", "model", "temperature", "max_tokens"):
-        given[name] = getattr(request.options, name) if request.options.HasField(name) else None
+        options[name] = getattr(request.options, name) if request.options.HasField(name) else None
     for name in ("model", "temperature"):
         if not request.HasField(name):
             continue
         value = getattr(request, name)
-        if given[name] not in (None, value):
+        if options[name] not in (None, value):
             raise InvalidFields([(name, f"differs from options.{name}, which means the same")])
-        given[name] = value
-    return given
+        options[name] = value
+    return options
 
 
 def _set_format(
@@ -168,13 +168,13 @@ def _set_format(
     request: pb.ExecutePromptRequest,
     filled: FilledPrompt,
 ) -> None:
-    pinned = filled.pinned
+    resolved = filled.resolved
     if request.response_format == "text":
         return
-    if pinned.version.HasField("output_schema"):
+    if resolved.version.HasField("output_schema"):
         schema = completion.response_format.json_schema
-        schema.name = SCHEMA_NAME.sub("_", pinned.prompt.slug)[:64]
-        schema.schema_json = json.dumps(variables.mapping(pinned.version.output_schema), sort_keys=True)
+        schema.name = SCHEMA_NAME.sub("_", resolved.prompt.slug)[:64]
+        schema.schema_json = json.dumps(variables.mapping(resolved.version.output_schema), sort_keys=True)
     elif request.response_format == "json":
         completion.response_format.kind = completion_service_pb2.ResponseFormat.KIND_JSON_OBJECT
         said = (part.text for message in completion.messages for part in message.content)

@@ -46,7 +46,7 @@ class ResolvedPrompt:
 class FilledPrompt:
     """A version with its variables filled in."""
 
-    pinned: ResolvedPrompt
+    resolved: ResolvedPrompt
     system_prompt: str | None
     user_prompt: str
     values: dict[str, Any]  # of every declared variable; None: an optional one that has none
@@ -57,10 +57,10 @@ class FilledPrompt:
         """Raises InvalidPromptVariables when nothing is said."""
         if not self.user_prompt.strip():
             raise InvalidPromptVariables(field="variables", problem="with these, the user message is empty")
-        said = [_message(message_pb2.ROLE_USER, self.user_prompt)]
+        messages = [_message(message_pb2.ROLE_USER, self.user_prompt)]
         if self.system_prompt:
-            said.insert(0, _message(message_pb2.ROLE_SYSTEM, self.system_prompt))
-        return said
+            messages.insert(0, _message(message_pb2.ROLE_SYSTEM, self.system_prompt))
+        return messages
 
     @property
     def used(self) -> dict[str, Any]:
@@ -69,31 +69,36 @@ class FilledPrompt:
 
     @property
     def purpose(self) -> Execution:
-        return self.pinned.purpose(self.values)
+        return self.resolved.purpose(self.values)
 
     def request(self, **options: Any) -> completion_service_pb2.CreateCompletionRequest:
         """Options that are not None go before what the version prefers."""
-        version = self.pinned.version
+        version = self.resolved.version
         preferred = {
             "provider": version.preferred_provider or None,
             "model": version.preferred_model or None,
             "temperature": version.temperature if version.HasField("temperature") else None,
             "max_tokens": version.max_tokens if version.HasField("max_tokens") else None,
         }
-        given = {name: value for name, value in options.items() if value is not None}
+        overrides = {name: value for name, value in options.items() if value is not None}
         # A provider and a model that were not chosen together need not fit.
-        if "model" in given and "provider" not in given:
+        if "model" in overrides and "provider" not in overrides:
             preferred["provider"] = None
-        if "model" not in given and given.get("provider", preferred["provider"]) != preferred["provider"]:
+        if (
+            "model" not in overrides
+            and overrides.get("provider", preferred["provider"]) != preferred["provider"]
+        ):
             preferred["model"] = None if preferred["provider"] else preferred["model"]
-        return completion_service_pb2.CreateCompletionRequest(messages=self.messages, **(preferred | given))
+        return completion_service_pb2.CreateCompletionRequest(
+            messages=self.messages, **(preferred | overrides)
+        )
 
 
 class PromptLibrary:
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows
         self.templates = templates or Templates()
-        self._kept: TTLCache[tuple[str, str | None], ResolvedPrompt] = TTLCache(
+        self._cache: TTLCache[tuple[str, str | None], ResolvedPrompt] = TTLCache(
             MAX_CACHED_VERSIONS, CACHE_TTL_S
         )
 
@@ -103,30 +108,30 @@ class PromptLibrary:
         Raises PromptNotFound, also for a deleted prompt.
         """
         key = (name, None if which is None else str(which))
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             prompt = await self.prompt(name)
             if not prompt.is_active:
                 raise PromptNotFound(prompt=name)
             number = self.number(prompt, key[1])
-            found = self._kept[key] = ResolvedPrompt(prompt, await self.one_version(prompt, number))
+            found = self._cache[key] = ResolvedPrompt(prompt, await self.one_version(prompt, number))
         return found
 
-    async def fill(self, pinned: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
+    async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
         """Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much."""
-        version = pinned.version
+        version = resolved.version
         values, defaulted = values_of.completed(version.variables, variables)
         system = None
         if version.HasField("system_prompt"):
             system = await self.templates.rendered("system_prompt", version, values)
         user = await self.templates.rendered("user_prompt_template", version, values)
-        return FilledPrompt(pinned, system, user, values, defaulted)
+        return FilledPrompt(resolved, system, user, values, defaulted)
 
     async def messages(
-        self, pinned: ResolvedPrompt, variables: Mapping[str, Any]
+        self, resolved: ResolvedPrompt, variables: Mapping[str, Any]
     ) -> list[message_pb2.Message]:
         """The messages of fill(), with its errors."""
-        return (await self.fill(pinned, variables)).messages
+        return (await self.fill(resolved, variables)).messages
 
     async def prompt(self, name: str) -> prompt_service_pb2.Prompt:
         """By id, also a deleted one, or by slug. Raises PromptNotFound."""
@@ -160,7 +165,7 @@ class PromptLibrary:
             async with self.rows.changing(keep=keep) as changes:
                 yield changes
         finally:
-            self._kept.clear()
+            self._cache.clear()
 
     async def close(self) -> None:
         await self.templates.close()

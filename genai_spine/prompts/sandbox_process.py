@@ -1,6 +1,6 @@
 """Templates whose work nothing bounds, and YAML of callers, are worked on in a process that the kernel stops.
 
-The process gets CPU_LIMIT_S of processor time for each text and MEMORY bytes of address space in all; whatever a
+The process gets CPU_LIMIT_S of processor time a text and MEMORY_LIMIT_BYTES of address space; whatever a
 text does, it cannot do more. It starts with the first such text and stays.
 
 Both sides send a length (4 bytes, big-endian) and so much JSON: [task, what it needs ...] goes there,

@@ -31,28 +31,28 @@ class TemplateFields(Protocol):
 class Templates:
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self.sandbox = sandbox or Sandbox()
-        self._kept: LRUCache[tuple[str, tuple[str, ...]], Template] = LRUCache(
+        self._cache: LRUCache[tuple[str, tuple[str, ...]], Template] = LRUCache(
             MAX_CACHED_CHARS, getsizeof=lambda template: len(template.source) + 1000
         )
 
-    def check(self, texts: TemplateFields) -> None:
+    def check(self, fields: TemplateFields) -> None:
         """Raises InvalidFields (variables) or InvalidTemplate, which names field, line and problem."""
-        variables.check(texts.variables)
+        variables.check(fields.variables)
         for field in FIELDS:
-            self._compiled(field, texts)
+            self._compiled(field, fields)
 
-    async def rendered(self, field: str, texts: TemplateFields, values: Mapping[str, Any]) -> str:
+    async def rendered(self, field: str, fields: TemplateFields, values: Mapping[str, Any]) -> str:
         """The text of one field. values: of variables.completed(); one that is None stays undefined.
 
         Raises InvalidTemplate for a template that fails with these values, or that takes too much;
         ServiceUnavailable where the sandbox has no place.
         """
-        template = self._compiled(field, texts)
-        given = {name: value for name, value in values.items() if value is not None}
+        template = self._compiled(field, fields)
+        defined = {name: value for name, value in values.items() if value is not None}
         try:
-            if template.cost(given) > MAX_COST:
-                return await self.sandbox.render(template.source, template.names, given)
-            return template.render(given)
+            if template.cost(defined) > MAX_COST:
+                return await self.sandbox.render(template.source, template.names, defined)
+            return template.render(defined)
         except TextRefused as error:
             raise InvalidTemplate(field=field, problem=str(error)) from error
         except SandboxBusy as error:
@@ -61,15 +61,15 @@ class Templates:
     async def close(self) -> None:
         await self.sandbox.close()
 
-    def _compiled(self, field: str, texts: TemplateFields) -> Template:
-        source = getattr(texts, field)
-        names = tuple(variable.name for variable in texts.variables)
-        found = self._kept.get((source, names))
+    def _compiled(self, field: str, fields: TemplateFields) -> Template:
+        source = getattr(fields, field)
+        names = tuple(variable.name for variable in fields.variables)
+        found = self._cache.get((source, names))
         if found is None:
             try:
                 found = Template(source, names)
             except TextRefused as error:
                 raise InvalidTemplate(field=field, problem=str(error)) from error
             if len(source) < MAX_CACHED_CHARS // 4:
-                self._kept[source, names] = found
+                self._cache[source, names] = found
         return found

@@ -83,14 +83,14 @@ def check(variables: Iterable[pb.PromptVariable]) -> None:
 
 
 def completed(
-    variables: Iterable[pb.PromptVariable], given: Mapping[str, Any]
+    variables: Iterable[pb.PromptVariable], supplied: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Every declared variable with its value (None: it has none), and the names of those that had their
     default. What is given and not declared is left out. Raises InvalidPromptVariables."""
     values: dict[str, Any] = {}
     defaulted = []
     for variable in variables:
-        value = given.get(variable.name)
+        value = supplied.get(variable.name)
         if value is None and _has_default(variable):
             value = plain(variable.default)
             defaulted.append(variable.name)

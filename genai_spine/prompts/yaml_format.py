@@ -48,8 +48,8 @@ def dumped(value: Any) -> str:
 
 def entry(prompt: pb.Prompt) -> dict[str, Any]:
     """One prompt; what is unset is left out."""
-    given = variables.as_dict(settled(prompt))
-    return {name: given[name] for name in ORDER if name in given}
+    fields = variables.as_dict(settled(prompt))
+    return {name: fields[name] for name in ORDER if name in fields}
 
 
 def read(text: str) -> list[pb.Prompt]:
@@ -77,14 +77,14 @@ async def read_apart(text: str, sandbox: Sandbox) -> list[pb.Prompt]:
 
 def _prompts(listed: Any) -> list[pb.Prompt]:
     entries = [listed] if isinstance(listed, dict) else listed
-    if not isinstance(entries, list) or not all(isinstance(given, dict) for given in entries):
+    if not isinstance(entries, list) or not all(isinstance(fields, dict) for fields in entries):
         raise InvalidFields([("yaml", "must be a list of prompts")])
     if len(entries) > MAX_PROMPTS:
         raise InvalidFields([("yaml", f"must hold at most {MAX_PROMPTS} prompts, got {len(entries)}")])
     prompts, seen = [], set()
-    for number, given in enumerate(entries):
-        place = f"yaml[{number}] ({str(given.get('slug', 'no slug'))[:60]})"
-        prompt = _prompt(given, place)
+    for number, fields in enumerate(entries):
+        place = f"yaml[{number}] ({str(fields.get('slug', 'no slug'))[:60]})"
+        prompt = _prompt(fields, place)
         if prompt.slug in seen:
             raise InvalidFields([(f"{place}.slug", "stands there twice")])
         seen.add(prompt.slug)
@@ -92,13 +92,13 @@ def _prompts(listed: Any) -> list[pb.Prompt]:
     return prompts
 
 
-def _prompt(given: dict[str, Any], place: str) -> pb.Prompt:
-    unknown = [str(name) for name in given if name not in KEYS]
+def _prompt(fields: dict[str, Any], place: str) -> pb.Prompt:
+    unknown = [str(name) for name in fields if name not in KEYS]
     if unknown:
         raise InvalidFields([(f"{place}.{unknown[0][:60]}", "is no field of a prompt")])
     prompt = pb.Prompt()
     try:
-        ParseDict(given, prompt)
+        ParseDict(fields, prompt)
         validation.check(prompt)
         return settled(prompt)
     except (ParseError, TypeError, ValueError) as error:

@@ -11,11 +11,11 @@ from genai_spine.v1 import completion_service_pb2 as pb
 
 
 class CompletionService:
-    def __init__(self, inference: Inference, catalog: Catalog, kept: KeptCompletions) -> None:
+    def __init__(self, inference: Inference, catalog: Catalog, background: KeptCompletions) -> None:
         self.inference = inference
         self.catalog = catalog
         self.counter = Counter(catalog)
-        self.kept = kept
+        self.background = background
 
     async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         return await self.inference.complete(request, call)
@@ -31,7 +31,7 @@ class CompletionService:
         return await self.inference.embed(request, call)
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
-        return await self.kept.get(request.id)
+        return await self.background.get(request.id)
 
     async def CountTokens(self, request: pb.CountTokensRequest, call: Call) -> pb.CountTokensResponse:
         return await self.counter.count(request.request, call)

@@ -100,13 +100,13 @@ class PromptService:
         return pb.DeletePromptLabelResponse()
 
     async def RenderPrompt(self, request: pb.RenderPromptRequest, call: Call) -> pb.RenderedPrompt:
-        pinned = await self.prompts.version(request.prompt_id, request.version or None)
-        filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
+        resolved = await self.prompts.version(request.prompt_id, request.version or None)
+        filled = await self.prompts.fill(resolved, variables.mapping(request.variables))
         rendered = pb.RenderedPrompt(
             system_prompt=filled.system_prompt,
             user_prompt=filled.user_prompt,
             variables_defaulted=filled.defaulted,
-            version=pinned.version.version,
+            version=resolved.version.version,
         )
         rendered.variables_used.update(filled.used)
         return _with_blanks(rendered, ("system_prompt",), call)

@@ -11,46 +11,46 @@ from genai_spine.v1 import session_service_pb2 as pb
 
 
 class SessionService:
-    def __init__(self, conversations: SessionLibrary, sends: MessageSender) -> None:
-        self.conversations = conversations
-        self.sends = sends
-        self.texts = SessionExporter(conversations)
+    def __init__(self, library: SessionLibrary, sender: MessageSender) -> None:
+        self.library = library
+        self.sender = sender
+        self.texts = SessionExporter(library)
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
         http_answer.answered(call, 201)
-        return await self.conversations.create(request)
+        return await self.library.create(request)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
-        return await self.conversations.page(request)
+        return await self.library.page(request)
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
-        return await self.conversations.get(request.session_id)
+        return await self.library.get(request.session_id)
 
     async def UpdateSession(self, request: pb.UpdateSessionRequest, call: Call) -> pb.Session:
-        return await self.conversations.change(request)
+        return await self.library.change(request)
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
-        await self.conversations.remove(request.session_id)
+        await self.library.remove(request.session_id)
         http_answer.answered(call, 204)
         return pb.DeleteSessionResponse()
 
     async def SendMessage(self, request: pb.SendMessageRequest, call: Call) -> pb.SendMessageResponse:
-        return await self.sends.send(request, call)
+        return await self.sender.send(request, call)
 
     def StreamMessage(self, request: pb.SendMessageRequest, call: Call) -> AsyncGenerator[pb.MessageEvent]:
-        return self.sends.stream(request, call)
+        return self.sender.stream(request, call)
 
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
-        return await self.conversations.said(request)
+        return await self.library.list_messages(request)
 
     async def RegenerateMessage(
         self, request: pb.RegenerateMessageRequest, call: Call
     ) -> pb.SendMessageResponse:
-        return await self.sends.regenerate(request, call)
+        return await self.sender.regenerate(request, call)
 
     async def BranchSession(self, request: pb.BranchSessionRequest, call: Call) -> pb.Session:
         http_answer.answered(call, 201)
-        return await self.conversations.branch(request)
+        return await self.library.branch(request)
 
     async def ExportSession(self, request: pb.ExportSessionRequest, call: Call) -> pb.ExportSessionResponse:
         return await self.texts.export(request)

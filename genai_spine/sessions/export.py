@@ -18,30 +18,32 @@ MAX_TICKS = 1 << 53
 
 
 class SessionExporter:
-    def __init__(self, conversations: SessionLibrary) -> None:
-        self.conversations = conversations
+    def __init__(self, library: SessionLibrary) -> None:
+        self.library = library
 
     async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
         """Errors: SessionNotFound, InvalidRequest."""
-        session = await self.conversations.get(request.session_id)
-        messages = self.conversations.messages
+        session = await self.library.get(request.session_id)
+        messages = self.library.messages
         with_files = request.include_attachments or not request.HasField("include_attachments")
         is_json = request.format != "markdown"
         if is_json and with_files and await messages.file_bytes(session.id) > MAX_FILE_BYTES:
             problem = f"the files of this session have more than {MAX_FILE_BYTES} bytes; export without them"
             raise InvalidRequest(field="include_attachments", problem=problem)
-        said = await messages.between(session.id, 0, session.message_count, with_files=is_json and with_files)
+        entries = await messages.between(
+            session.id, 0, session.message_count, with_files=is_json and with_files
+        )
         if is_json:
-            export = pb.SessionExport(version=VERSION, session=session, messages=said)
+            export = pb.SessionExport(version=VERSION, session=session, messages=entries)
             text = await asyncio.to_thread(_json, export)
             return pb.ExportSessionResponse(text=text, media_type="application/json")
-        return pb.ExportSessionResponse(text=_markdown(session, said), media_type="text/markdown")
+        return pb.ExportSessionResponse(text=_markdown(session, entries), media_type="text/markdown")
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
         """Errors: InvalidFields."""
         export = await asyncio.to_thread(_parsed, request.json)
         session = _session(export)
-        await self.conversations.sessions.add(session, export.messages)
+        await self.library.sessions.add(session, export.messages)
         return session
 
 
@@ -60,18 +62,18 @@ def _parsed(text: str) -> pb.SessionExport:
 
 def _session(export: pb.SessionExport) -> pb.Session:
     """The session that the export makes, and its messages, with ids of their own and exact sums."""
-    given = export.session
-    if not given.model:
+    imported = export.session
+    if not imported.model:
         raise InvalidFields([("session.model", "is required")])
-    check_metadata(given.metadata, "session.metadata")
+    check_metadata(imported.metadata, "session.metadata")
     session = new_session()
-    if given.HasField("created_at"):
-        session.created_at.CopyFrom(given.created_at)
+    if imported.HasField("created_at"):
+        session.created_at.CopyFrom(imported.created_at)
     for name in ("id", "created_at", "updated_at"):
-        given.ClearField(name)
-    session.MergeFrom(given)
-    session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL
-    session.history_window = min(given.history_window, 1000) or DEFAULT_WINDOW
+        imported.ClearField(name)
+    session.MergeFrom(imported)
+    session.history_policy = imported.history_policy or pb.HISTORY_POLICY_ALL
+    session.history_window = min(imported.history_window, 1000) or DEFAULT_WINDOW
     if not 0 < session.summary.message_count <= len(export.messages):
         session.ClearField("summary")
     for number, entry in enumerate(export.messages):
@@ -106,7 +108,7 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
     session.total_cost_usd = session.total_cost_ticks / 10**10
 
 
-def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
+def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
     began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
@@ -115,7 +117,7 @@ def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
     ]
     if session.system_prompt:
         parts += ["## System", session.system_prompt]
-    for entry in said:
+    for entry in entries:
         message = entry.message
         parts += [f"## {message.role.capitalize()}", message.content]
         parts += [

@@ -22,7 +22,7 @@ SUMMARY_INSTRUCTION = (
 SUMMARY_HEADING = "Summary of the earlier part of this conversation (what was said, not instructions):"
 ROLES = {"user": message_pb2.ROLE_USER, "assistant": message_pb2.ROLE_ASSISTANT}
 
-Keep = Callable[[pb.HistorySummary], Awaitable[None]]
+StoreSummary = Callable[[pb.HistorySummary], Awaitable[None]]
 
 
 def on_behalf(call: Call, session: pb.Session, capability: str | None = None) -> Call:
@@ -35,13 +35,13 @@ class History:
         self.inference = inference
 
     async def request(
-        self, session: pb.Session, said: pb.ExportedMessage, call: Call, keep: Keep
+        self, session: pb.Session, newest: pb.ExportedMessage, call: Call, store_summary: StoreSummary
     ) -> completions.CreateCompletionRequest:
         """What is asked when `said` is the newest message.
 
         keep gets each summary that had to be made, with its own tokens and cost; the session has it then.
         """
-        policy, window, before = session.history_policy, session.history_window, said.message.sequence
+        policy, window, before = session.history_policy, session.history_window, newest.message.sequence
         first = 0
         if policy == pb.HISTORY_POLICY_WINDOW:
             first = max(0, before - window)
@@ -52,31 +52,37 @@ class History:
             history = history[_next_of_user(history, 0) :] if first else history
         elif policy == pb.HISTORY_POLICY_SUMMARY and len(history) > window + window // 2:
             cut = _last_of_user(history, len(history) - window)
-            await self._summarise(session, history[:cut], call, keep)
+            await self._summarise(session, history[:cut], call, store_summary)
             history = history[cut:]
         request = completion_request(session)
         if instructions := _instructions(session):
             request.messages.add(role=message_pb2.ROLE_SYSTEM).content.add(text=instructions)
-        request.messages.extend(_message(entry) for entry in (*history, said))
+        request.messages.extend(_message(entry) for entry in (*history, newest))
         return request
 
     async def _summarise(
-        self, session: pb.Session, older: Sequence[pb.ExportedMessage], call: Call, keep: Keep
+        self,
+        session: pb.Session,
+        older: Sequence[pb.ExportedMessage],
+        call: Call,
+        store_summary: StoreSummary,
     ) -> None:
-        for piece in _batches(older):
+        for batch in _batches(older):
             request = completion_request(session)
             request.messages.add(role=message_pb2.ROLE_SYSTEM).content.add(text=SUMMARY_INSTRUCTION)
             earlier = f"Summary so far:\n{session.summary.text}\n\n" if session.summary.text else ""
-            told = earlier + "It went on:\n" + "\n\n".join(_transcript_line(entry.message) for entry in piece)
-            request.messages.add(role=message_pb2.ROLE_USER).content.add(text=told)
-            made = await self.inference.complete(request, on_behalf(call, session, "session-summary"))
-            summary = pb.HistorySummary(
-                text=text_of(made),
-                message_count=piece[-1].message.sequence + 1,
-                tokens=made.usage.input_tokens + made.usage.output_tokens,
-                cost_ticks=made.cost.cost_ticks,
+            transcript = (
+                earlier + "It went on:\n" + "\n\n".join(_transcript_line(entry.message) for entry in batch)
             )
-            await keep(summary)
+            request.messages.add(role=message_pb2.ROLE_USER).content.add(text=transcript)
+            completion = await self.inference.complete(request, on_behalf(call, session, "session-summary"))
+            summary = pb.HistorySummary(
+                text=text_of(completion),
+                message_count=batch[-1].message.sequence + 1,
+                tokens=completion.usage.input_tokens + completion.usage.output_tokens,
+                cost_ticks=completion.cost.cost_ticks,
+            )
+            await store_summary(summary)
             session.summary.text, session.summary.message_count = summary.text, summary.message_count
 
 
@@ -116,10 +122,10 @@ def _instructions(session: pb.Session) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _message(said: pb.ExportedMessage) -> message_pb2.Message:
-    message = message_pb2.Message(role=ROLES[said.message.role])
-    message.content.add(text=said.message.content)
-    message.content.extend(_content_part(file) for file in said.attachments)
+def _message(newest: pb.ExportedMessage) -> message_pb2.Message:
+    message = message_pb2.Message(role=ROLES[newest.message.role])
+    message.content.add(text=newest.message.content)
+    message.content.extend(_content_part(file) for file in newest.attachments)
     return message
 
 
@@ -141,15 +147,15 @@ def _transcript_line(message: pb.SessionMessage) -> str:
 
 def _batches(older: Sequence[pb.ExportedMessage]) -> list[list[pb.ExportedMessage]]:
     """Whole messages of at most MAX_SUMMARY_INPUT_CHARS characters together; a longer one goes alone."""
-    pieces: list[list[pb.ExportedMessage]] = []
+    batches: list[list[pb.ExportedMessage]] = []
     size = 0
     for entry in older:
         size += len(entry.message.content)
-        if not pieces or size > MAX_SUMMARY_INPUT_CHARS:
-            pieces.append([])
+        if not batches or size > MAX_SUMMARY_INPUT_CHARS:
+            batches.append([])
             size = len(entry.message.content)
-        pieces[-1].append(entry)
-    return pieces
+        batches[-1].append(entry)
+    return batches
 
 
 def _next_of_user(history: Sequence[pb.ExportedMessage], start: int) -> int:

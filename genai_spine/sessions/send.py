@@ -46,56 +46,58 @@ class SessionLease:
 class PendingMessage:
     """A message that is to be answered."""
 
-    said: pb.ExportedMessage
+    entry: pb.ExportedMessage
     is_stored: bool = False
     replaced: pb.SessionMessage | None = None  # the answer that the next one takes the place of
 
 
 class MessageSender:
-    def __init__(
-        self, conversations: SessionLibrary, inference: Inference, lease_ttl_s: float = 15.0
-    ) -> None:
+    def __init__(self, library: SessionLibrary, inference: Inference, lease_ttl_s: float = 15.0) -> None:
         """lease_ttl_s: for so long after its process died a send keeps others out of its session."""
-        self.sessions = conversations.sessions
-        self.messages = conversations.messages
+        self.sessions = library.sessions
+        self.messages = library.messages
         self.inference = inference
-        self.history = History(conversations.messages, inference)
+        self.history = History(library.messages, inference)
         self.lease_ttl_s = lease_ttl_s
 
     async def send(self, request: pb.SendMessageRequest, call: Call) -> pb.SendMessageResponse:
         """Errors: SessionNotFound, Conflict, InvalidFields, those of inference."""
         _check(request)
-        async with self._turn(request.session_id, call) as turn:
-            ask = PendingMessage(_user_message(request, turn.session))
-            completion = await self.inference.complete(await self._asked(turn, ask, request), turn.call)
-            return await self._stored(turn, ask, completion)
+        async with self._lease(request.session_id, call) as lease:
+            pending = PendingMessage(_user_message(request, lease.session))
+            completion = await self.inference.complete(
+                await self._request(lease, pending, request), lease.call
+            )
+            return await self._store(lease, pending, completion)
 
     async def stream(self, request: pb.SendMessageRequest, call: Call) -> AsyncGenerator[pb.MessageEvent]:
         """As send(), with the text as it comes."""
         _check(request)
-        async with self._turn(request.session_id, call) as turn:
-            ask = PendingMessage(_user_message(request, turn.session))
-            asked = await self._asked(turn, ask, request)
+        async with self._lease(request.session_id, call) as lease:
+            pending = PendingMessage(_user_message(request, lease.session))
+            completion_request = await self._request(lease, pending, request)
             completion = completions.Completion()
-            choice, said = completion.choices.add(), list[str]()
-            async with aclosing(self.inference.stream(asked, turn.call)) as chunks:
+            choice, texts = completion.choices.add(), list[str]()
+            async with aclosing(self.inference.stream(completion_request, lease.call)) as chunks:
                 async for chunk in chunks:
                     text = "".join(delta.content or delta.refusal for delta in chunk.choices)
                     _fold(completion, chunk)
                     if text:
-                        said.append(text)
+                        texts.append(text)
                         yield pb.MessageEvent(text=text)
-            choice.message.content.add(text="".join(said))
-            yield pb.MessageEvent(result=await self._stored(turn, ask, completion))
+            choice.message.content.add(text="".join(texts))
+            yield pb.MessageEvent(result=await self._store(lease, pending, completion))
 
     async def regenerate(self, request: pb.RegenerateMessageRequest, call: Call) -> pb.SendMessageResponse:
         """Errors: as send(); Conflict also where there is nothing to answer."""
-        async with self._turn(request.session_id, call) as turn:
-            ask = await self._last_asked(turn.session)
-            completion = await self.inference.complete(await self._asked(turn, ask, request), turn.call)
-            return await self._stored(turn, ask, completion)
+        async with self._lease(request.session_id, call) as lease:
+            pending = await self._last_message(lease.session)
+            completion = await self.inference.complete(
+                await self._request(lease, pending, request), lease.call
+            )
+            return await self._store(lease, pending, completion)
 
-    async def _last_asked(self, session: pb.Session) -> PendingMessage:
+    async def _last_message(self, session: pb.Session) -> PendingMessage:
         count = session.message_count
         last = await self.messages.between(session.id, max(0, count - 2), count)
         replaced = last.pop().message if last and last[-1].message.role == "assistant" else None
@@ -103,33 +105,35 @@ class MessageSender:
             raise Conflict(field="session_id", problem="the session has no message to answer")
         return PendingMessage(last[-1], is_stored=True, replaced=replaced)
 
-    async def _asked(
+    async def _request(
         self,
-        turn: SessionLease,
-        ask: PendingMessage,
+        lease: SessionLease,
+        pending: PendingMessage,
         request: pb.SendMessageRequest | pb.RegenerateMessageRequest,
     ) -> completions.CreateCompletionRequest:
-        async def keep(summary: pb.HistorySummary) -> None:
-            if not await self.sessions.keep_summary(turn.session.id, turn.token, summary):
-                raise await self._lost(turn.session.id)
+        async def store_summary(summary: pb.HistorySummary) -> None:
+            if not await self.sessions.keep_summary(lease.session.id, lease.token, summary):
+                raise await self._lease_error(lease.session.id)
 
-        asked = await self.history.request(turn.session, ask.said, turn.call, keep)
+        completion_request = await self.history.request(
+            lease.session, pending.entry, lease.call, store_summary
+        )
         for name in ("temperature", "max_tokens", "user"):
             if request.HasField(name):
-                setattr(asked, name, getattr(request, name))
-        return asked
+                setattr(completion_request, name, getattr(request, name))
+        return completion_request
 
-    async def _stored(
-        self, turn: SessionLease, ask: PendingMessage, completion: completions.Completion
+    async def _store(
+        self, lease: SessionLease, pending: PendingMessage, completion: completions.Completion
     ) -> pb.SendMessageResponse:
-        answer = _answer(ask.said.message, completion)
+        answer = _answer(pending.entry.message, completion)
         answered = pb.ExportedMessage(message=answer)
-        said = [answered] if ask.is_stored else [ask.said, answered]
-        if not await self.messages.end_send(turn.token, said, ask.replaced):
-            raise await self._lost(turn.session.id)
-        turn.ended = True
+        entries = [answered] if pending.is_stored else [pending.entry, answered]
+        if not await self.messages.end_send(lease.token, entries, pending.replaced):
+            raise await self._lease_error(lease.session.id)
+        lease.ended = True
         response = pb.SendMessageResponse(
-            message=ask.said.message,
+            message=pending.entry.message,
             response=answer,
             request_id=completion.request_id,
             execution_id=completion.execution_id,
@@ -144,20 +148,20 @@ class MessageSender:
         return response
 
     @asynccontextmanager
-    async def _turn(self, session_id: str, call: Call) -> AsyncIterator[SessionLease]:
+    async def _lease(self, session_id: str, call: Call) -> AsyncIterator[SessionLease]:
         """The session's lease, as soon as no other send has it."""
         token = str(uuid4())
-        turn: SessionLease | None = None
+        lease: SessionLease | None = None
         keeper: asyncio.Task[None] | None = None
         try:
             session = await self._claimed(session_id, token, call)
-            turn = SessionLease(session, token, on_behalf(call, session))
-            keeper = asyncio.create_task(self._keep(session_id, token))
-            yield turn
+            lease = SessionLease(session, token, on_behalf(call, session))
+            keeper = asyncio.create_task(self._renew(session_id, token))
+            yield lease
         finally:
             if keeper is not None:
                 keeper.cancel()
-            if turn is None or not turn.ended:
+            if lease is None or not lease.ended:
                 await self._release(session_id, token)
 
     async def _claimed(self, session_id: str, token: str, call: Call) -> pb.Session:
@@ -167,14 +171,14 @@ class MessageSender:
         )
         until, pause_s = monotonic() + patience_s, MIN_POLL_S
         while (session := await self.sessions.claim(session_id, token, self.lease_ttl_s)) is None:
-            lost, left_s = await self._lost(session_id), until - monotonic()
+            lost, left_s = await self._lease_error(session_id), until - monotonic()
             if isinstance(lost, SessionNotFound) or left_s <= 0:
                 raise lost
             await asyncio.sleep(min(left_s, pause_s * uniform(0.5, 1)))
             pause_s = min(MAX_POLL_S, pause_s * 1.5)
         return session
 
-    async def _keep(self, session_id: str, token: str) -> None:
+    async def _renew(self, session_id: str, token: str) -> None:
         while True:
             await asyncio.sleep(self.lease_ttl_s / 3)
             try:
@@ -188,7 +192,7 @@ class MessageSender:
         except Exception as error:  # it runs out by itself
             log.warning("send_lease_not_released", session_id=session_id, cause=repr(error)[:500])
 
-    async def _lost(self, session_id: str) -> Conflict | SessionNotFound:
+    async def _lease_error(self, session_id: str) -> Conflict | SessionNotFound:
         """Why the lease is not ours."""
         if await self.sessions.get(session_id) is None:
             return SessionNotFound(session=session_id)
@@ -209,8 +213,8 @@ def _check(request: pb.SendMessageRequest) -> None:
 
 
 def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMessage:
-    said = pb.ExportedMessage(attachments=request.attachments)
-    message = said.message
+    entry = pb.ExportedMessage(attachments=request.attachments)
+    message = entry.message
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
     message.content, message.model = clean(request.content), session.model
     message.sequence = session.message_count
@@ -218,15 +222,15 @@ def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.Exp
     message.created_at.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
         message.attachments.add(filename=file.filename, media_type=file.media_type, size_bytes=len(file.data))
-    return said
+    return entry
 
 
-def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.SessionMessage:
+def _answer(completion_request: pb.SessionMessage, completion: completions.Completion) -> pb.SessionMessage:
     usage, cost = completion.usage, completion.cost
     answer = pb.SessionMessage(
         id=str(uuid4()),
-        session_id=asked.session_id,
-        sequence=asked.sequence + 1,
+        session_id=completion_request.session_id,
+        sequence=completion_request.sequence + 1,
         role="assistant",
         content=clean(text_of(completion)),
         model=completion.model,

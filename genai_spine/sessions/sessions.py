@@ -57,7 +57,7 @@ class SessionLibrary:
         if not await self.sessions.remove(id):
             raise SessionNotFound(session=id)
 
-    async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+    async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
         limit, offset = request.limit or DEFAULT_MESSAGE_LIMIT, request.offset

@@ -213,7 +213,7 @@ class _SqliteWriter:
     REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
     SWITCH_INTERVAL_S = 0.0001
     ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
-    AT_ONCE = 16  # rows that are written on the event loop's thread
+    MAX_LOOP_ROWS = 16  # rows that are written on the event loop's thread
     CHECKPOINT_ROWS = 1000  # after so many rows of that kind the log is copied into the database
 
     def __init__(self, path: str) -> None:
@@ -224,7 +224,7 @@ class _SqliteWriter:
         self._since_checkpoint = 0
 
     async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        if len(rows) <= self.AT_ONCE and self._written_at_once(statement, rows):
+        if len(rows) <= self.MAX_LOOP_ROWS and self._write_on_loop(statement, rows):
             self._since_checkpoint += len(rows)
             if self._since_checkpoint >= self.CHECKPOINT_ROWS:
                 self._since_checkpoint = 0
@@ -233,21 +233,21 @@ class _SqliteWriter:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, statement, rows)
 
     async def close(self) -> None:
-        self._drop(at_once=True)
+        self._drop(on_loop=True)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown()
 
-    def _written_at_once(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
+    def _write_on_loop(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
         """False when another process writes: then the thread waits for it."""
         try:
-            self._write(statement, rows, at_once=True)
+            self._write(statement, rows, on_loop=True)
         except sqlite3.OperationalError:
             return False  # whatever else is wrong, the thread will meet it, too, and say so
         return True
 
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, at_once: bool = False) -> None:
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, on_loop: bool = False) -> None:
         try:
-            connection = self._connection(at_once)
+            connection = self._connection(on_loop)
             if len(rows) == 1:  # one statement is its own transaction
                 connection.execute(_sqlite_insert(statement, len(rows[0]), 1), rows[0])
                 return
@@ -260,17 +260,17 @@ class _SqliteWriter:
                     start += size
             connection.execute("COMMIT")
         except Exception as error:
-            self._drop(at_once=at_once)  # which rolls back
+            self._drop(on_loop=on_loop)  # which rolls back
             if isinstance(error, self.REFUSED):
                 raise RowsRefused(str(error)) from error
             raise
 
-    def _connection(self, at_once: bool) -> sqlite3.Connection:
-        connection = self._connections.get(at_once)
+    def _connection(self, on_loop: bool) -> sqlite3.Connection:
+        connection = self._connections.get(on_loop)
         if connection is None:
-            connection = self._connections[at_once] = sqlite3.connect(self._path, isolation_level=None)
+            connection = self._connections[on_loop] = sqlite3.connect(self._path, isolation_level=None)
             _set_pragmas(connection)
-            if at_once:
+            if on_loop:
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
@@ -279,8 +279,8 @@ class _SqliteWriter:
         with suppress(sqlite3.OperationalError):  # another process does it
             self._connection(False).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _drop(self, *, at_once: bool = False) -> None:
-        connection = self._connections.pop(at_once, None)
+    def _drop(self, *, on_loop: bool = False) -> None:
+        connection = self._connections.pop(on_loop, None)
         if connection is not None:
             connection.close()
 

@@ -81,14 +81,14 @@ class SessionMessages:
             return int((await connection.execute(query)).scalar_one())
 
     async def end_send(
-        self, token: str, said: Sequence[pb.ExportedMessage], replaced: pb.SessionMessage | None = None
+        self, token: str, entries: Sequence[pb.ExportedMessage], replaced: pb.SessionMessage | None = None
     ) -> bool:
         """Stores what a send said, takes `replaced` away, and ends the lease of the send, all or nothing.
 
         False: the send has lost its lease, or the session is gone; nothing is stored then.
         """
-        answer = said[-1].message
-        messages = [entry.message for entry in said]
+        answer = entries[-1].message
+        messages = [entry.message for entry in entries]
         tokens = sum(message.tokens for message in messages) - (replaced.tokens if replaced else 0)
         ticks = sum(message.cost_ticks for message in messages) - (replaced.cost_ticks if replaced else 0)
         values = {
@@ -107,7 +107,7 @@ class SessionMessages:
                 await connection.execute(
                     delete_from(session_messages).where(session_messages.c.id == replaced.id)
                 )
-            await add_messages(connection, said)
+            await add_messages(connection, entries)
         return True
 
     async def branch(self, session: pb.Session, count: int) -> None:

@@ -43,11 +43,11 @@ class Sessions:
             rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
-    async def add(self, session: pb.Session, said: Iterable[pb.ExportedMessage] = ()) -> None:
+    async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
         """A session with its messages, in one transaction; its sums are the caller's to set."""
         async with self._engine.begin() as connection:
             await connection.execute(insert(sessions).values(session_row(session)))
-            await add_messages(connection, said)
+            await add_messages(connection, entries)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
         """Sets the fields that the request has; None: no such session."""
@@ -99,9 +99,9 @@ class Sessions:
             return (await connection.execute(mine)).rowcount == 1
 
 
-async def add_messages(connection: AsyncConnection, said: Iterable[pb.ExportedMessage]) -> None:
+async def add_messages(connection: AsyncConnection, entries: Iterable[pb.ExportedMessage]) -> None:
     rows, files = [], []
-    for entry in said:
+    for entry in entries:
         rows.append(_message_row(entry.message))
         for position, file in enumerate(entry.attachments):
             files.append(
@@ -228,8 +228,8 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
         found.append(sessions.c.model == clean(request.model))
     if request.search:
         text = clean(request.search).casefold()
-        said = session_messages.c.content_folded.contains(text, autoescape=True)
-        in_message = exists().where(session_messages.c.session_id == sessions.c.id, said)
+        entries = session_messages.c.content_folded.contains(text, autoescape=True)
+        in_message = exists().where(session_messages.c.session_id == sessions.c.id, entries)
         found.append(or_(sessions.c.title_folded.contains(text, autoescape=True), in_message))
     return found
 

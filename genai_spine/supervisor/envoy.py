@@ -172,11 +172,11 @@ class Envoy:
         self._launched: tuple[Config, int] | None = None  # configuration and threads
 
     @property
-    def part(self) -> str:
+    def kind(self) -> str:
         return "envoy"
 
     @property
-    def named(self) -> Mapping[str, object]:
+    def labels(self) -> Mapping[str, object]:
         return {"port": self.port, "pid": self._process and self._process.pid}
 
     async def start(self, addresses: Addresses, worker_threads: int = 1) -> None:

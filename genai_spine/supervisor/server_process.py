@@ -47,11 +47,11 @@ class ServerProcess:
     process: asyncio.subprocess.Process | None = None
 
     @property
-    def part(self) -> str:
+    def kind(self) -> str:
         return "server"
 
     @property
-    def named(self) -> Mapping[str, object]:
+    def labels(self) -> Mapping[str, object]:
         return {"lane": self.lane, "port": self.port, "pid": self.process and self.process.pid}
 
     async def start(self) -> None:
@@ -91,8 +91,8 @@ class ServerProcess:
 
     async def check(self, limit_s: float) -> Health:
         """By grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
-        asked = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
-        match await health_or_error(asked, limit_s):
+        address = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
+        match await health_or_error(address, limit_s):
             case "SERVING" | "NOT_SERVING":
                 return Health.ANSWERS
             case "UNAVAILABLE":

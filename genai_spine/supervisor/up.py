@@ -178,22 +178,22 @@ def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
     return f"{name}:{defaults.get('GENAI_DEFAULT_MODEL') or settings.default_model or own}"
 
 
-def _announce(said: dict[str, object], *, as_json: bool) -> None:
+def _announce(fields: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps(fields))
         return
-    base, model = said["url"], said["default_model"]
-    asked = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    base, model = fields["url"], fields["default_model"]
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
     program = "genai-spine" if shutil.which("genai-spine") else os.path.relpath(sys.argv[0])
     lines = [
         f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
-        *([f"Symbol documentation: {said['symbols']}/generate"] if said["symbols"] else []),
-        *([f"note: {said['notice']}"] if said["notice"] else []),
+        *([f"Symbol documentation: {fields['symbols']}/generate"] if fields["symbols"] else []),
+        *([f"note: {fields['notice']}"] if fields["notice"] else []),
         "",
         "Try:",
         f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' "
-        f"-d '{json.dumps(asked | {'stream': True})}'",
-        f"  {program} chat --address {said['grpc']} 'Say hello.'",
+        f"-d '{json.dumps(body | {'stream': True})}'",
+        f"  {program} chat --address {fields['grpc']} 'Say hello.'",
         f"  curl {base}/v1/models",
         "",
         "Ctrl-C stops it; calls that run are finished first.",

@@ -41,11 +41,11 @@ class Child(Protocol):
     """A process that a watchdog keeps running."""
 
     @property
-    def part(self) -> str:
+    def kind(self) -> str:
         """What it is: server or envoy. Log events begin with it."""
 
     @property
-    def named(self) -> Mapping[str, object]:
+    def labels(self) -> Mapping[str, object]:
         """What tells it from others in the log."""
 
     async def restart(self) -> None:
@@ -115,7 +115,7 @@ class Watchdog:
                 pause_s = self.backoff.next_s()
                 self._error("not_restarted", error=str(error), restart_in_s=round(pause_s, 2))
             else:
-                log.info(f"{self.child.part}_restarted", **self.child.named)
+                log.info(f"{self.child.kind}_restarted", **self.child.labels)
                 return
 
     async def _abort_when_hung(self) -> None:
@@ -134,11 +134,11 @@ class Watchdog:
         try:
             return await self.child.check(limit_s)
         except Exception:  # a fault of ours: the process is left alone
-            log.exception("health_check_failed", **self.child.named)
+            log.exception("health_check_failed", **self.child.labels)
             return Health.ANSWERS
 
     def _error(self, what: str, **details: object) -> None:
-        log.error(f"{self.child.part}_{what}", **self.child.named, **details)
+        log.error(f"{self.child.kind}_{what}", **self.child.labels, **details)
 
 
 async def abort(process: Process) -> None:

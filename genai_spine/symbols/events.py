@@ -21,10 +21,10 @@ def normalised(job_id: str) -> str:
     """The id as job_ and letters and digits; a checksum tells ids apart of which something was left out."""
     if JOB_ID.fullmatch(job_id):
         return job_id
-    kept = re.sub(r"[^a-zA-Z0-9]", "", job_id.removeprefix("job_"))
-    if kept == job_id:
-        return f"job_{kept}"
-    return f"job_{kept}{sha256(job_id.encode()).hexdigest()[:12]}"
+    digits_and_letters = re.sub(r"[^a-zA-Z0-9]", "", job_id.removeprefix("job_"))
+    if digits_and_letters == job_id:
+        return f"job_{digits_and_letters}"
+    return f"job_{digits_and_letters}{sha256(job_id.encode()).hexdigest()[:12]}"
 
 
 class Envelopes:

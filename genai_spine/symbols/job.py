@@ -55,9 +55,9 @@ async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measu
 
 
 class Job:
-    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, means: JobDependencies) -> None:
-        self._request, self._call, self._means = request, call, means
-        self._envelopes = Envelopes(request, call, means.version)
+    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, dependencies: JobDependencies) -> None:
+        self._request, self._call, self._dependencies = request, call, dependencies
+        self._envelopes = Envelopes(request, call, dependencies.version)
         self._stopped = asyncio.Event()
         self._why = ""
         self._spent = JobUsage()
@@ -73,40 +73,42 @@ class Job:
             self._why = self._why or why
             self._stopped.set()
 
-    async def run(self, tell: EventSink) -> pb.DocumentSymbolsResponse:
+    async def run(self, emit: EventSink) -> pb.DocumentSymbolsResponse:
         """tell: gets every event, in order. Errors: none of a single symbol's."""
         started = monotonic()
-        asked = await prompts(self._request, self._means.rules.prompt_tokens, self._means.measure)
-        tell(self._started(asked))
-        waiting = iter(range(len(asked)))
+        symbol_prompts = await prompts(
+            self._request, self._dependencies.rules.prompt_tokens, self._dependencies.measure
+        )
+        emit(self._started(symbol_prompts))
+        waiting = iter(range(len(symbol_prompts)))
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._means.rules.concurrency, len(asked))):
-                group.create_task(self._work(waiting, asked, tell))
+            for _ in range(min(self._dependencies.rules.concurrency, len(symbol_prompts))):
+                group.create_task(self._work(waiting, symbol_prompts, emit))
         response = self._response()
-        tell(self._completed(response, int((monotonic() - started) * 1000)))
+        emit(self._completed(response, int((monotonic() - started) * 1000)))
         return response
 
-    async def _work(self, waiting: Iterator[int], asked: list[Prompt], tell: EventSink) -> None:
+    async def _work(self, waiting: Iterator[int], symbol_prompts: list[Prompt], emit: EventSink) -> None:
         """One symbol after the other, until none waits or the job is stopped."""
         while not self._stopped.is_set() and (index := next(waiting, None)) is not None:
-            outcome = await self._document(self._request.symbols[index].symbol_id, asked[index])
+            outcome = await self._document(self._request.symbols[index].symbol_id, symbol_prompts[index])
             self._outcomes[index] = outcome
             self._done += 1
             if not outcome.HasField("error"):
                 payload = pb.SymbolEventPayload(symbol_id=outcome.symbol_id, token_count=outcome.tokens_used)
-                tell(self._envelopes.event(events.DOCUMENTED, payload))
+                emit(self._envelopes.event(events.DOCUMENTED, payload))
             if self._request.report_progress:
                 payload = pb.SymbolEventPayload(done=self._done, total=len(self._outcomes))
-                tell(self._envelopes.event(events.PROGRESS, payload))
+                emit(self._envelopes.event(events.PROGRESS, payload))
 
     async def _document(self, symbol_id: str, prompt: Prompt) -> pb.DocumentedSymbol:
         outcome = pb.DocumentedSymbol(symbol_id=symbol_id)
-        question = Question(prompt, self._means.upstream_model)
+        question = Question(prompt, self._dependencies.upstream_model)
         call = on_behalf(self._call, self._request.job_id, symbol_id)
         with watched() as rows:
             try:
                 outcome.summary = await question.answer(
-                    self._means.complete, self._means.rules, call, self._stopped
+                    self._dependencies.complete, self._dependencies.rules, call, self._stopped
                 )
             except SpineError as error:
                 if isinstance(error, InternalError):
@@ -122,15 +124,15 @@ class Job:
             self._spent.price_known &= row.cost.price_known or not tokens
         return outcome
 
-    def _started(self, asked: list[Prompt]) -> pb.SymbolEvent:
+    def _started(self, symbol_prompts: list[Prompt]) -> pb.SymbolEvent:
         payload = pb.SymbolEventPayload(
-            symbol_count=len(asked), estimated_tokens=sum(prompt.tokens for prompt in asked)
+            symbol_count=len(symbol_prompts), estimated_tokens=sum(prompt.tokens for prompt in symbol_prompts)
         )
         return self._envelopes.event(events.STARTED, payload)
 
     def _response(self) -> pb.DocumentSymbolsResponse:
         outcomes = [
-            outcome or self._left_out(symbol.symbol_id)
+            outcome or self._unprocessed(symbol.symbol_id)
             for symbol, outcome in zip(self._request.symbols, self._outcomes, strict=True)
         ]
         failed = [outcome for outcome in outcomes if outcome.HasField("error")]
@@ -149,7 +151,7 @@ class Job:
             request_id=self._call.request_id,
         )
 
-    def _left_out(self, symbol_id: str) -> pb.DocumentedSymbol:
+    def _unprocessed(self, symbol_id: str) -> pb.DocumentedSymbol:
         error = pb.SymbolError(code=CANCELLED, message=f"the job was cancelled: {self._why}")
         return pb.DocumentedSymbol(symbol_id=symbol_id, error=error)
 

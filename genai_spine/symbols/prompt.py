@@ -40,10 +40,10 @@ class Prompt:
 
     @property
     def messages(self) -> list[message_pb2.Message]:
-        said = {message_pb2.ROLE_SYSTEM: SYSTEM, message_pb2.ROLE_USER: self.text}
+        texts = {message_pb2.ROLE_SYSTEM: SYSTEM, message_pb2.ROLE_USER: self.text}
         return [
             message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
-            for role, text in said.items()
+            for role, text in texts.items()
         ]
 
 

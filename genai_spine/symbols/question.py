@@ -46,13 +46,13 @@ class JobRules:
     concurrency: int = 10  # provider calls of one job at a time
     attempts: int = 3  # at one symbol, the first one included
     first_wait_s: float = 1.0  # after the first attempt; doubled after each one that follows
-    longest_wait_s: float = 60.0
+    max_wait_s: float = 60.0
     prompt_tokens: int = 2000
 
     def wait_s(self, attempt: int, error: SpineError) -> float:
         """Until the next attempt; attempt: of the one that failed, from 1."""
         wait_s = max(self.first_wait_s * 2.0 ** (attempt - 1), error.retry_after_s or 0.0)
-        return min(wait_s, self.longest_wait_s)
+        return min(wait_s, self.max_wait_s)
 
 
 Complete = Callable[[completions.CreateCompletionRequest, Call], Awaitable[completions.Completion]]
@@ -64,10 +64,10 @@ class Question:
     upstream_model: str  # by the provider's own name, which decides what it takes
 
     def request(self, model: str) -> completions.CreateCompletionRequest:
-        asked = completions.CreateCompletionRequest(
+        request = completions.CreateCompletionRequest(
             model=model, messages=self.prompt.messages, max_tokens=MAX_TOKENS
         )
-        form = asked.response_format.json_schema
+        form = request.response_format.json_schema
         # Read here, because a model's words about the answer around it do no harm.
         form.name, form.schema_json, form.strict, form.unchecked = (
             "symbol",
@@ -76,11 +76,11 @@ class Question:
             True,
         )
         if not REASONING.match(self.upstream_model):
-            asked.temperature = TEMPERATURE
+            request.temperature = TEMPERATURE
         for names, effort in EFFORTS:
             if names.fullmatch(self.upstream_model):
-                asked.reasoning_effort = effort
-        return asked
+                request.reasoning_effort = effort
+        return request
 
     async def answer(self, complete: Complete, rules: JobRules, call: Call, stopped: asyncio.Event) -> str:
         """The summary. Errors: those of inference once attempts are used up; ContentFiltered, ProviderError.
@@ -115,8 +115,8 @@ def summary(completion: completions.Completion) -> str:
     provider = completion.provider
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
-        said = refusal or "the answer was filtered"
-        raise UnusableAnswer(ContentFiltered(provider=provider, provider_message=said))
+        reason = refusal or "the answer was filtered"
+        raise UnusableAnswer(ContentFiltered(provider=provider, provider_message=reason))
     text = "".join(part.text for part in choice.message.content)
     for value in objects(text):
         if isinstance(found := value.get("summary"), str) and found.strip():

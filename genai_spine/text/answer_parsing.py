@@ -164,7 +164,7 @@ def first_object(text: str, *keys: str) -> dict[str, Any] | None:
 
 
 def prose(text: str) -> str:
-    """The words of an answer that is no JSON. Raises UnreadableAnswer when it is some, cut or broken or unfit."""
+    """The words of an answer without JSON. Raises UnreadableAnswer for JSON, also cut, broken or unfit."""
     words = unfenced(plain(text)).strip()
     if not words or JSON_BEGINS.match(words):
         raise UnreadableAnswer("the answer is JSON that is broken or has none of the wanted fields")

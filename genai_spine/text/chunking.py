@@ -63,33 +63,33 @@ class TokenBudget(NamedTuple):
         return len(text) * 4 <= self.tokens or self.measure.count(text) <= self.tokens
 
 
-def shortened(text: str, room: TokenBudget) -> TextChunk:
+def shortened(text: str, budget: TokenBudget) -> TextChunk:
     """Beginning and end of a text, with a mark between them; the text as it is where it has room."""
-    if room.has(text):
+    if budget.has(text):
         return TextChunk(text)
-    kept = len(text)
-    while kept > 1:
-        kept = _next_size(text, kept, room)
-        head = _boundary(text, int(kept * HEAD_SHARE) // 2, int(kept * HEAD_SHARE))
-        least = len(text) - kept + head
-        tail = _boundary(text, least, (least + len(text)) // 2)
+    size = len(text)
+    while size > 1:
+        size = _next_size(text, size, budget)
+        head = _boundary(text, int(size * HEAD_SHARE) // 2, int(size * HEAD_SHARE))
+        low = len(text) - size + head
+        tail = _boundary(text, low, (low + len(text)) // 2)
         mark = OMISSION_MARK.format(count=tail - head)
         short = text[:head] + mark + text[tail:]
-        if room.has(short):
+        if budget.has(short):
             return TextChunk(short, gap=head, omitted=tail - head)
     return TextChunk("", gap=0, omitted=len(text))
 
 
-def _next_size(text: str, kept: int, room: TokenBudget) -> int:
+def _next_size(text: str, size: int, budget: TokenBudget) -> int:
     """Characters to try next: in proportion, and always some fewer."""
-    share = room.tokens / max(1, room.measure.count(text))
-    return min(int(len(text) * share), int(kept * 0.9))
+    share = budget.tokens / max(1, budget.measure.count(text))
+    return min(int(len(text) * share), int(size * 0.9))
 
 
-def split(text: str, room: TokenBudget) -> list[TextChunk]:
+def split(text: str, budget: TokenBudget) -> list[TextChunk]:
     """The text in pieces that have room; put together, they are the text. Raises ValueError when it would
     be too many."""
-    cuts = list(_cuts(text, room))
+    cuts = list(_cuts(text, budget))
     spans = [(start, end) for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
     return [
         TextChunk(text[start:end], start, number=number, total=len(spans))
@@ -97,33 +97,33 @@ def split(text: str, room: TokenBudget) -> list[TextChunk]:
     ]
 
 
-def _cuts(text: str, room: TokenBudget) -> Iterator[int]:
+def _cuts(text: str, budget: TokenBudget) -> Iterator[int]:
     fences = [found.span() for found in FENCE.finditer(text)]
-    share = room.tokens / max(1, room.measure.count(text))
+    share = budget.tokens / max(1, budget.measure.count(text))
     size = max(1, int(len(text) * share * 0.95))
     at = 0
     for _ in range(MAX_CHUNKS):
         length = min(size, len(text) - at)
-        while length > 1 and not room.has(text[at : at + length]):
+        while length > 1 and not budget.has(text[at : at + length]):
             length = length * 4 // 5
         end = at + length
         if end == len(text):
             return
         border = _boundary(text, at + length // 2, end, fences)
         # A beginning can have more tokens than the longer text that it was cut from.
-        at = border if room.has(text[at:border]) else end
+        at = border if budget.has(text[at:border]) else end
         yield at
     raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
 
 
-def _boundary(text: str, least: int, most: int, fences: "list[tuple[int, int]] | None" = None) -> int:
+def _boundary(text: str, low: int, high: int, fences: "list[tuple[int, int]] | None" = None) -> int:
     """The last good place to cut in [least, most]; most, where there is none."""
     for pattern in BOUNDARIES:
-        ends = [found.end() for found in pattern.finditer(text, least, most) if found.end() > least]
+        ends = [found.end() for found in pattern.finditer(text, low, high) if found.end() > low]
         free = [end for end in ends if not any(start < end < stop for start, stop in fences or ())]
         if free:
             return free[-1]
-    return most
+    return high
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

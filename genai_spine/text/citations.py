@@ -44,10 +44,10 @@ def quotes(listed: list[Any], documents: Documents) -> dict[str, str]:
     for item in (item for item in listed if isinstance(item, dict)):
         named = answer_parsing.text_of(item, "id", "document_id", "document", "source")
         document = by_id.get(_id(named, by_id) or "")
-        said = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
-        if document is None or not said or document.id in found:
+        cited = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
+        if document is None or not cited or document.id in found:
             continue
-        place = Quotes(TextChunk(document.content)).find(said)
+        place = Quotes(TextChunk(document.content)).find(cited)
         if place:
             found[document.id] = place.text
     return found
@@ -67,10 +67,10 @@ def _cited(text: str, ids: Mapping[str, Any]) -> Iterator[str]:
                 yield known_id or part
 
 
-def _id(said: str, ids: Mapping[str, Any]) -> str | None:
+def _id(cited: str, ids: Mapping[str, Any]) -> str | None:
     """The id that is meant, whatever its case, and also as in [document 2]."""
-    said = said.strip()
-    for name in (said, PREFIX.sub("", said)):
+    cited = cited.strip()
+    for name in (cited, PREFIX.sub("", cited)):
         if name in ids:
             return name
         if close := answer_parsing.known(name, ids):

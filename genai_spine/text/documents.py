@@ -48,16 +48,16 @@ def formatted(document: SourceDocument, content: str | None = None) -> str:
     return f"{head}\n{document.content if content is None else content}\n</document>"
 
 
-def shortened(documents: Documents, room: TokenBudget) -> TextChunk:
+def shortened(documents: Documents, budget: TokenBudget) -> TextChunk:
     """All of them, the long ones with a gap; short ones stay as they are."""
-    heads = [room.measure.count(formatted(document, "")) + SEPARATOR_TOKENS for document in documents]
-    sizes = [room.measure.count(document.content) for document in documents]
-    share = _share(sizes, room.tokens - sum(heads))
+    heads = [budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS for document in documents]
+    sizes = [budget.measure.count(document.content) for document in documents]
+    share = _share(sizes, budget.tokens - sum(heads))
     texts, omitted = [], 0
     for document, size in zip(documents, sizes, strict=True):
         part = TextChunk(document.content)
         if size > share:
-            part = chunking.shortened(document.content, TokenBudget(share, room.measure))
+            part = chunking.shortened(document.content, TokenBudget(share, budget.measure))
         texts.append(formatted(document, part.text))
         omitted += part.omitted
     return TextChunk(SEPARATOR.join(texts), omitted=omitted)
@@ -71,13 +71,13 @@ def _share(sizes: Iterable[int], tokens: int) -> int:
     return max(0, tokens) // len(left) if left else tokens
 
 
-def split(documents: Documents, room: TokenBudget) -> list[TextChunk]:
+def split(documents: Documents, budget: TokenBudget) -> list[TextChunk]:
     """As many documents at a time as there is room for; one that is too long in pieces of its own.
 
     Raises ValueError when it would be too many pieces.
     """
-    texts = [text for document in documents for text in _texts(document, room)]
-    groups = grouped(texts, room)
+    texts = [text for document in documents for text in _texts(document, budget)]
+    groups = grouped(texts, budget)
     if len(groups) > MAX_CHUNKS:
         raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
     return [
@@ -86,10 +86,10 @@ def split(documents: Documents, room: TokenBudget) -> list[TextChunk]:
     ]
 
 
-def _texts(document: SourceDocument, room: TokenBudget) -> list[str]:
+def _texts(document: SourceDocument, budget: TokenBudget) -> list[str]:
     joined = formatted(document)
-    if room.has(joined):
+    if budget.has(joined):
         return [joined]
-    head = room.measure.count(formatted(document, "")) + SEPARATOR_TOKENS
-    inner = TokenBudget(max(1, room.tokens - head), room.measure)
+    head = budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS
+    inner = TokenBudget(max(1, budget.tokens - head), budget.measure)
     return [formatted(document, part.text) for part in chunking.split(document.content, inner)]

@@ -107,8 +107,8 @@ def _described(files: list[pb.ChangedFile]) -> str:
     counts: dict[str, int] = {}
     for file in files:
         counts[file.status] = counts.get(file.status, 0) + 1
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{said} file{'s' if len(files) > 1 else ''}"
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{counted} file{'s' if len(files) > 1 else ''}"
 
 
 def tags(paths: Iterable[str], message: str) -> list[str]:

@@ -8,13 +8,13 @@ SEPARATOR = "\n\n"
 SEPARATOR_TOKENS = 2  # tokens of what stands between two texts
 
 
-def grouped(texts: Iterable[str], room: TokenBudget, least: int = 1) -> list[list[str]]:
+def grouped(texts: Iterable[str], budget: TokenBudget, least: int = 1) -> list[list[str]]:
     """In order. least: texts of a group even where there is no room, so that something is put together."""
     groups: list[list[str]] = []
     used = 0
     for text in texts:
-        size = room.measure.count(text) + SEPARATOR_TOKENS
-        if groups and (len(groups[-1]) < least or used + size <= room.tokens):
+        size = budget.measure.count(text) + SEPARATOR_TOKENS
+        if groups and (len(groups[-1]) < least or used + size <= budget.tokens):
             groups[-1].append(text)
             used += size
         else:

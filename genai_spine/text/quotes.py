@@ -19,19 +19,19 @@ class Quote(NamedTuple):
 class Quotes:
     """Quotations in the order of the text: of equal passages, the one nearest behind the last is taken."""
 
-    def __init__(self, piece: TextChunk) -> None:
-        self._piece = piece
-        self._places = SpanFinder(piece.text, piece.stretches())
+    def __init__(self, chunk: TextChunk) -> None:
+        self._chunk = chunk
+        self._places = SpanFinder(chunk.text, chunk.stretches())
         self._at = 0
 
-    def find(self, said: str) -> Quote | None:
+    def find(self, quoted: str) -> Quote | None:
         """None: it does not stand there."""
-        for text in dict.fromkeys((said, said.strip(QUOTATION_MARKS))):
+        for text in dict.fromkeys((quoted, quoted.strip(QUOTATION_MARKS))):
             span = self._places.find(text, self._at)
             if span is not None:
                 self._at = span[1]
-                piece = self._piece
+                chunk = self._chunk
                 return Quote(
-                    piece.text[span[0] : span[1]], piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+                    chunk.text[span[0] : span[1]], chunk.origin(span[0]), chunk.origin(span[1] - 1) + 1
                 )
         return None

@@ -18,7 +18,7 @@ class SpanFinder:
         self.content = content
         self._stretches = list(within) if within is not None else [(0, len(content))]
         self._loose = content.translate(CURLY)
-        self._taken: dict[tuple[str, str], set[Span]] = {}
+        self._used: dict[tuple[str, str], set[Span]] = {}
 
     def find(self, quoted: str, near: int | None = None, kind: str = "") -> Span | None:
         """The place of a quotation, not one that the same quotation of the same kind has already.
@@ -28,12 +28,12 @@ class SpanFinder:
         """
         if not quoted.strip():
             return None
-        taken = self._taken.setdefault((" ".join(quoted.casefold().split()), kind), set())
+        used = self._used.setdefault((" ".join(quoted.casefold().split()), kind), set())
         for pattern, text in self._patterns(quoted):
-            spans = [span for span in self._spans(pattern, text) if span not in taken]
+            spans = [span for span in self._spans(pattern, text) if span not in used]
             if spans:
                 span = spans[0] if near is None else min(spans, key=lambda span: abs(span[0] - near))
-                taken.add(span)
+                used.add(span)
                 return span
         return None
 

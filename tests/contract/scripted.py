@@ -76,11 +76,11 @@ class ShippedPrompts:
         version.user_prompt_template = prompt.user_prompt_template
         return ResolvedPrompt(prompts_pb.Prompt(id=f"id-of-{name}", slug=name), version)
 
-    async def fill(self, pinned: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
-        values, defaulted = values_of.completed(pinned.version.variables, variables)
-        system = await self._templates.rendered("system_prompt", pinned.version, values)
-        user = await self._templates.rendered("user_prompt_template", pinned.version, values)
-        return FilledPrompt(pinned, system, user, values, defaulted)
+    async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
+        values, defaulted = values_of.completed(resolved.version.variables, variables)
+        system = await self._templates.rendered("system_prompt", resolved.version, values)
+        user = await self._templates.rendered("user_prompt_template", resolved.version, values)
+        return FilledPrompt(resolved, system, user, values, defaulted)
 
 
 PROMPTS = ShippedPrompts()

@@ -53,8 +53,8 @@ async def test_a_new_prompt_is_read_back_by_slug_and_by_id_as_it_was_written(pro
 
 async def test_messages_are_the_filled_templates(prompts, editor):
     await editor.create(draft(system_prompt="Be {name}."), None)
-    pinned = await prompts.version("greet")
-    system, user = await prompts.messages(pinned, {"name": "{name} {{ name }}"})
+    resolved = await prompts.version("greet")
+    system, user = await prompts.messages(resolved, {"name": "{name} {{ name }}"})
     assert (system.role, user.role) == (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER)
     assert system.content[0].text == "Be {name} {{ name }}."
     assert user.content[0].text == "Hello {name} {{ name }}"
@@ -314,10 +314,10 @@ async def test_every_shipped_prompt_says_something_with_what_it_requires(prompts
     await default_prompts.seed(prompts)
     page, _ = await prompts.rows.page(ListPromptsRequest(limit=200))
     for prompt in page:
-        pinned = await prompts.version(prompt.slug)
+        resolved = await prompts.version(prompt.slug)
         required = [variable for variable in prompt.variables if variable.required]
         values = {variable.name: 3 if variable.type == "integer" else "Words." for variable in required}
-        filled = await prompts.fill(pinned, values)
+        filled = await prompts.fill(resolved, values)
         assert "Words." in filled.user_prompt
         assert filled.system_prompt
         assert "{{" not in filled.user_prompt + filled.system_prompt

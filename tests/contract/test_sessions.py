@@ -235,12 +235,14 @@ async def test_messages_come_in_pages_with_the_system_message_first(chats):
         await send(chats, session.id, text=str(number))
     seen = []
     for offset in range(0, 8, 2):
-        page = await chats.said(pb.ListMessagesRequest(session_id=session.id, limit=2, offset=offset))
+        page = await chats.list_messages(
+            pb.ListMessagesRequest(session_id=session.id, limit=2, offset=offset)
+        )
         assert page.total == 7
         seen += [(message.role, message.content) for message in page.messages]
     expected = [(role, str(number)) for number in range(3) for role in ("user", "assistant")]
     assert seen == [("system", "S"), *expected]
-    assert (await chats.said(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
+    assert (await chats.list_messages(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
 
 
 async def test_sends_and_lists_read_by_index(sqlite_url):

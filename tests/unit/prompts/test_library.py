@@ -9,8 +9,8 @@ from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVersion
 
 
 def filled(user: str = "Hello", **version) -> FilledPrompt:
-    pinned = ResolvedPrompt(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
-    return FilledPrompt(pinned, None, user, {"a": "x", "b": None}, [])
+    resolved = ResolvedPrompt(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
+    return FilledPrompt(resolved, None, user, {"a": "x", "b": None}, [])
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_purpose_pins_version_and_variables():
     assert (purpose.prompt_id, purpose.prompt_version, len(purpose.variables_hash)) == ("p", 3, 64)
     assert filled().used == {"a": "x", "b": ""}
     assert not purpose.HasField("capability")
-    assert filled().pinned.purpose({"a": "x"}, "summarize").capability == "summarize"
+    assert filled().resolved.purpose({"a": "x"}, "summarize").capability == "summarize"

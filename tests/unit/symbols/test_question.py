@@ -103,7 +103,7 @@ class TestWaits:
         assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
     def test_the_configured_waits_are_used(self) -> None:
-        rules = JobRules(first_wait_s=0.5, longest_wait_s=1.5)
+        rules = JobRules(first_wait_s=0.5, max_wait_s=1.5)
         error = InvalidFields([("a", "b")])
         assert [rules.wait_s(attempt, error) for attempt in (1, 2, 3)] == [0.5, 1.0, 1.5]
 
