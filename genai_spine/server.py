@@ -27,9 +27,10 @@ from genai_spine.delivery.shared_call import Relays
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.inference.batch_settlement import BatchBooks
 from genai_spine.inference.inference import Books, Inference, Rules
+from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
-from genai_spine.openai_api.service import Facade, OpenAIService
+from genai_spine.openai_api.service import OpenAIService
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
@@ -277,7 +278,7 @@ def _attach(
     books = BatchBooks(inference.ledger, inference.prices, Executions(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
-    facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))
     capabilities = CapabilityService(CapabilityDependencies(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),

@@ -13,8 +13,7 @@ from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.inference.inference import Inference
-from genai_spine.openai_api import media_responses as replies
-from genai_spine.openai_api import multipart, requests
+from genai_spine.openai_api import media_responses, multipart, requests
 from genai_spine.openai_api.headers import JSON, set_headers
 from genai_spine.openai_api.schemas import Image, Speech, Voice
 from genai_spine.v1 import media_service_pb2 as pb
@@ -58,7 +57,7 @@ class MediaFacade:
         validation.check(request)
         response = await self.inference.draw(request, call)
         set_headers(call, JSON, response)
-        return replies.images(response)
+        return media_responses.images(response)
 
     async def transcription(self, body: bytes, content_type: str, call: Call) -> bytes:
         return await self._heard(multipart.parse(body, content_type), call)
@@ -68,15 +67,15 @@ class MediaFacade:
 
     async def _heard(self, form: multipart.Form, call: Call, *, translate: bool = False) -> bytes:
         wanted = form.text("response_format") or "json"
-        if wanted not in replies.TRANSCRIPTIONS:
-            known = ", ".join(replies.TRANSCRIPTIONS)
+        if wanted not in media_responses.TRANSCRIPTIONS:
+            known = ", ".join(media_responses.TRANSCRIPTIONS)
             raise InvalidRequest(field="response_format", problem=f"must be one of {known}")
         request = transcription_request(form, timed=wanted in TIMED)
         if translate:
             request.translate = True
         validation.check(request)
         answer = await self.inference.transcribe(request, call)
-        form_of_answer = replies.TRANSCRIPTIONS[wanted]
+        form_of_answer = media_responses.TRANSCRIPTIONS[wanted]
         set_headers(call, form_of_answer.content_type, answer)
         return form_of_answer.write(answer, "translate" if translate else "transcribe")
 

@@ -9,14 +9,10 @@ from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.prompts.rest_aliases import field_of, resolve_aliases
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-ALIASES = {
-    "template": "user_prompt_template",
-    "default_model": "preferred_model",
-    "default_temperature": "temperature",
-}
 VERSIONED = (*CONTENT, "variables", "output_schema")
 EDITABLE = ("name", "slug", "description", "category", "tags", "is_public", *VERSIONED)
 REQUIRED = ("name", "slug", "user_prompt_template")
@@ -39,7 +35,7 @@ class PromptEditor:
 
     def drafted(self, patch: pb.Prompt) -> pb.Prompt:
         """A whole prompt, with the defaults for what is not given, and checked."""
-        patch = settled(patch)
+        patch = resolve_aliases(patch)
         draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
         _merge(draft, patch, _set_fields(patch))
         self._check(draft)
@@ -47,7 +43,7 @@ class PromptEditor:
 
     async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
         """Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch."""
-        patch = settled(request.prompt)
+        patch = resolve_aliases(request.prompt)
         fields = _masked(request.update_mask.paths) or _set_fields(patch)
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, patch.etag)
@@ -160,32 +156,11 @@ def _check_schema(prompt: pb.Prompt) -> None:
         raise InvalidFields(problems) from error
 
 
-def settled(patch: pb.Prompt) -> pb.Prompt:
-    """A copy in which each value stands under its own name. Raises InvalidFields when both say different."""
-    prompt = _copy(patch)
-    for alias, name in ALIASES.items():
-        if not patch.HasField(alias):
-            continue
-        if patch.HasField(name) and getattr(patch, name) != getattr(patch, alias):
-            raise InvalidFields([(alias, f"differs from {name}, which means the same")])
-        setattr(prompt, name, getattr(patch, alias))
-        prompt.ClearField(alias)
-    return prompt
-
-
-def with_aliases(prompt: pb.Prompt) -> pb.Prompt:
-    """The same prompt, with each value under all of its names."""
-    for alias, name in ALIASES.items():
-        if prompt.HasField(name):
-            setattr(prompt, alias, getattr(prompt, name))
-    return prompt
-
-
 def _masked(paths: Sequence[str]) -> list[str]:
     """The fields of a mask by their own names. Raises InvalidFields for one that cannot be changed."""
     if "*" in paths:
         return list(EDITABLE)
-    names = [ALIASES.get(path, path) for path in paths if path not in ("etag", "change_notes")]
+    names = [field_of(path) for path in paths if path not in ("etag", "change_notes")]
     if unknown := [name for name in names if name not in EDITABLE]:
         raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
     return names

@@ -14,8 +14,8 @@ from typing import Any
 from cachetools import TTLCache
 
 from genai_spine.errors import InvalidPromptVariables, PromptNotFound
-from genai_spine.prompts import variables as values_of
 from genai_spine.prompts.templates import Templates
+from genai_spine.prompts.variables import completed, digest
 from genai_spine.store.prompts import LATEST, Changes, PromptRows
 from genai_spine.v1 import completion_service_pb2, message_pb2, prompt_service_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -38,7 +38,7 @@ class ResolvedPrompt:
             capability=capability,
             prompt_id=self.prompt.id,
             prompt_version=self.version.version,
-            variables_hash=values_of.digest(values),
+            variables_hash=digest(values),
         )
 
 
@@ -120,7 +120,7 @@ class PromptLibrary:
     async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
         """Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much."""
         version = resolved.version
-        values, defaulted = values_of.completed(version.variables, variables)
+        values, defaulted = completed(version.variables, variables)
         system = None
         if version.HasField("system_prompt"):
             system = await self.templates.rendered("system_prompt", version, values)

@@ -10,7 +10,8 @@ from google.protobuf.json_format import ParseDict, ParseError
 from genai_spine import validation
 from genai_spine.errors import InvalidFields, ServiceUnavailable
 from genai_spine.prompts import plain_yaml, variables
-from genai_spine.prompts.editor import ALIASES, EDITABLE, settled
+from genai_spine.prompts.editor import EDITABLE
+from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases
 from genai_spine.prompts.sandbox import TextRefused
 from genai_spine.prompts.sandbox_process import Sandbox, SandboxBusy
 from genai_spine.v1 import prompt_service_pb2 as pb
@@ -48,7 +49,7 @@ def dumped(value: Any) -> str:
 
 def entry(prompt: pb.Prompt) -> dict[str, Any]:
     """One prompt; what is unset is left out."""
-    fields = variables.as_dict(settled(prompt))
+    fields = variables.as_dict(resolve_aliases(prompt))
     return {name: fields[name] for name in ORDER if name in fields}
 
 
@@ -100,7 +101,7 @@ def _prompt(fields: dict[str, Any], place: str) -> pb.Prompt:
     try:
         ParseDict(fields, prompt)
         validation.check(prompt)
-        return settled(prompt)
+        return resolve_aliases(prompt)
     except (ParseError, TypeError, ValueError) as error:
         raise InvalidFields([(place, str(error)[:300])]) from error
     except InvalidFields as error:

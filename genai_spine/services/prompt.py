@@ -11,9 +11,10 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import diff, variables, yaml_format
-from genai_spine.prompts.editor import PromptEditor, with_aliases
+from genai_spine.prompts.editor import PromptEditor
 from genai_spine.prompts.execution import PromptExecution
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.prompts.rest_aliases import with_aliases
 from genai_spine.store.prompts import DEFAULT_LIMIT
 from genai_spine.v1 import prompt_service_pb2 as pb
 

@@ -18,7 +18,7 @@ PROVIDER_TIMEOUT_S = 3.0
 
 
 class Finding(NamedTuple):
-    component: str
+    part: str
     state: str  # ok, warning or broken
     text: str
 

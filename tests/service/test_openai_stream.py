@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine.openai_api import service as facade
+from genai_spine.openai_api import facade
 from tests.service.running import IMPATIENT, Posted, Running
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage

@@ -44,7 +44,7 @@ def test_history_is_cut_where_the_user_speaks(roles, start, following, before):
 def test_summary_is_told_in_the_one_system_message_and_only_with_its_policy():
     session = pb.Session(system_prompt="S", history_policy=pb.HISTORY_POLICY_SUMMARY)
     session.summary.text = "They met."
-    assert session_history._instructions(session) == f"S\n\n{session_history.REMEMBERED}\nThey met."
+    assert session_history._instructions(session) == f"S\n\n{session_history.SUMMARY_HEADING}\nThey met."
     session.history_policy = pb.HISTORY_POLICY_ALL
     assert session_history._instructions(session) == "S"
 

@@ -25,7 +25,7 @@ S, A, C = Health.SILENT, Health.ANSWERS, Health.CLOSED
 class ScriptedChild:
     """Answers its health checks by a script, then always; exits when it is told to, or aborted."""
 
-    part, labels = "server", dict[str, object]()
+    kind, labels = "server", dict[str, object]()
 
     def __init__(self, *script: Health | Exception, starts: tuple[bool, ...] = ()) -> None:
         self.script = list(script)
