@@ -1,4 +1,4 @@
-"""AnalyzeSentiment: how a text feels, as a whole, by sentence or about aspects."""
+"""AnalyzeSentiment: polarity of a text, overall, by sentence or about aspects."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +125,7 @@ def _sentences(given: list[Any], chunk: TextChunk) -> list[pb.SentenceSentiment]
 
 
 def _aspects(given: list[Any], wanted: Sequence[str], chunk: TextChunk) -> list[pb.AspectSentiment]:
-    """One for each; of those that were asked for, in their order, and no others."""
+    """Aspect sentiments: requested ones in their order and no others; otherwise one for each."""
     found: dict[str, pb.AspectSentiment] = {}
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
@@ -142,7 +142,7 @@ def _aspects(given: list[Any], wanted: Sequence[str], chunk: TextChunk) -> list[
 
 
 def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
-    """Of an object, or of its field `sentiment`. None: it has neither label nor score."""
+    """Sentiment of an object, or of its field `sentiment`. None: it has neither label nor score."""
     inner = item.get("sentiment")
     given = inner if isinstance(inner, dict) else item
     label = _label(answer_parsing.text_of(given, "label", "sentiment", "polarity"))
@@ -163,7 +163,7 @@ def _label(sentence: str) -> str | None:
 
 
 def _score(given: Any) -> float | None:
-    """From -1 to 1; -40 is -0.4."""
+    """Polarity score from -1 to 1; -40 is -0.4."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:

@@ -90,7 +90,7 @@ def _place(response: Response, quoted: str, chunk: TextChunk) -> None:
 
 
 def _unanswerable_without_evidence(response: Response, request: Request, *, answerable: bool) -> Response:
-    """With require_evidence, an answer that no passage proves is none."""
+    """Response without its answer where require_evidence is set and no passage proves it."""
     response.answerable = answerable and (response.evidence.verified or not request.require_evidence)
     if not response.answerable:
         response.answer = ""

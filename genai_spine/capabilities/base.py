@@ -1,8 +1,8 @@
-"""What a capability is: a typed request, a prompt of the library, and a reading of what the model wrote.
+"""Capability base class: a typed request, a prompt template of the library, and a parser for the answer.
 
-A subclass is one file with one row in CAPABILITIES. It says which message it takes and gives, how a
-request becomes the variables of its prompt, and how an answer becomes the response. What all have in
-common is here: options, domain, long inputs, usage and cost, streams.
+A subclass is one file with one row in CAPABILITIES. It names its messages and says how a request becomes
+prompt variables and how an answer becomes the response. Shared by all: options, domain hint, long inputs
+(refuse, truncate, map-reduce), usage and cost, streams.
 """
 
 import asyncio
@@ -34,14 +34,17 @@ THREAD_THRESHOLD_CHARS = 100_000  # characters; a longer text is counted in a th
 
 
 class ChunkResult(NamedTuple):
-    """One piece of a content, and what was read from the answer to it."""
+    """Result of one chunk: the chunk and the response that was parsed from its answer."""
 
     chunk: TextChunk
     response: Any
 
 
 class Capability(Generic[Request, Response]):
-    """One kind of work on text."""
+    """Base class of capabilities: template method run(), with hooks for subclasses.
+
+    Hooks get a copy of the request with its defaults applied; chunk is the part of the content in question.
+    """
 
     NAME: ClassVar[str]  # in the registry and the ledger; with "_" for "-" the field of StreamCapability
     METHOD: ClassVar[str]  # of CapabilityService
@@ -56,58 +59,67 @@ class Capability(Generic[Request, Response]):
     # What a subclass says of itself
 
     def apply_defaults(self, request: Request) -> None:
-        """Puts aliases and defaults into their fields; what rules cannot say is refused (InvalidFields)."""
+        """Defaults and aliases put into their fields, in place; rules that protos cannot express are checked.
+
+        Errors: InvalidFields.
+        """
 
     def full_content(self, request: Request) -> TextChunk:
-        """All that is asked about, which may be too long for a model."""
+        """Full content as one chunk, which may be too long for a model."""
         return TextChunk(getattr(request, "content", ""))
 
     def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
-        """The prompt's variables for a piece of the content."""
+        """Prompt variables for one chunk of the content."""
         raise NotImplementedError
 
     def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
-        """The response without usage and cost. Raises Unreadable."""
+        """Parser of the answer: the response without usage and cost. Raises UnreadableAnswer."""
         raise NotImplementedError
 
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
-        """One response of the responses to all pieces of a long content."""
+        """Reduce step: one response of the responses to all chunks of a long content."""
         raise NotImplementedError
 
     async def finish(self, response: Response, request: Request) -> None:
-        """What is done with the response to all of the content, in place."""
+        """Post-processing of the response to the full content, in place."""
 
     def unread_characters(self, request: Request) -> int:
-        """Characters of the content that whole() leaves out."""
+        """Characters of the content that full_content() leaves out; reported as omitted."""
         return 0
 
     def slug(self, request: Request) -> str:
-        """Of the prompt."""
+        """Slug of the prompt for this request."""
         return f"capability-{self.NAME}"
 
     def slugs(self) -> list[str]:
-        """Of all prompts that it may use."""
+        """Slugs of all prompts that the capability may use."""
         return [f"capability-{self.NAME}"]
 
     def tag(self, request: Request) -> str:
-        """What the ledger calls it."""
+        """Name in the ledger's rows."""
         return self.NAME
 
     def temperature(self, request: Request) -> float:
+        """Sampling temperature, 0 to 2."""
         return self.TEMPERATURE
 
     def shape(self, request: Request) -> Mapping[str, Any] | None:
+        """JSON Schema of the answer for this request; None: plain text."""
         return self.SHAPE
 
     # What all do alike
 
     @property
     def member(self) -> str:
-        """Its field in StreamCapabilityRequest and CapabilityEvent."""
+        """Field name in StreamCapabilityRequest and CapabilityEvent."""
         return self.NAME.replace("-", "_")
 
     async def run(self, request: Request, context: Context) -> Response:
-        """Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError."""
+        """Response to a request, with usage, cost and context filled in.
+
+        Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError (answer
+        that cannot be parsed).
+        """
         given = merged(request)
         _merge_content_alias(given)
         self.apply_defaults(given)
@@ -122,7 +134,7 @@ class Capability(Generic[Request, Response]):
         return response
 
     async def process(self, chunks: list[TextChunk], request: Request, context: Context) -> Response:
-        """The response to all pieces of a content."""
+        """Map-reduce over the chunks of a content, at most MAX_CONCURRENT_CHUNKS at a time; progress is reported."""
         if len(chunks) == 1:
             return await self.process_chunk(chunks[0], request, context)
         context.chunk_count = max(context.chunk_count, len(chunks))
@@ -142,6 +154,7 @@ class Capability(Generic[Request, Response]):
     async def process_chunk(
         self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> Response:
+        """Response to one chunk. streamed: its text goes out as events. Raises UnreadableAnswer."""
         answer = await context.complete(await self._prepare(chunk, request, context, streamed=streamed))
         try:
             return self.read(answer, request, chunk)
@@ -151,9 +164,9 @@ class Capability(Generic[Request, Response]):
             raise
 
     async def chunks(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
-        """What of the content is asked about: all of it, its beginning and end, or pieces of it.
+        """Chunks of the content that go to the model: all of it, its beginning and end, or parts, by long_input.
 
-        Errors: ContextLengthExceeded, before anything is spent.
+        Errors: ContextLengthExceeded, before anything is spent; InvalidFields above MAX_CONTENT_CHARS.
         """
         if len(whole.text) + len(whole.other) > MAX_CONTENT_CHARS:
             raise InvalidFields([("content", f"must have at most {MAX_CONTENT_CHARS} characters")])
@@ -182,14 +195,15 @@ class Capability(Generic[Request, Response]):
             raise _too_long(limits, str(error)) from None
 
     def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
+        """Truncated content: beginning and end around a mark."""
         return chunking.shortened(whole.text, budget)
 
     def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
-        """Raises ValueError when it would be too many pieces."""
+        """Chunks that fit the budget. Raises ValueError when it would be too many."""
         return chunking.split(whole.text, budget)
 
     async def budget(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
-        """What a model has for the content, and, where the answer is as long, for the answer."""
+        """Token budget of a model for the content and, where the answer is as long, for the answer."""
         measure = await Measure.of(limits.model)
         length = limits.context_length
         if length is None:
@@ -207,6 +221,7 @@ class Capability(Generic[Request, Response]):
     async def _prepare(
         self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> PreparedRequest:
+        """Completion request of one chunk: filled prompt, temperature, schema, and its attribution."""
         prompts, wanted = context.services.prompts, cast(Any, request)
         filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, chunk))
         completion = completions.CreateCompletionRequest(
@@ -229,7 +244,7 @@ class Capability(Generic[Request, Response]):
 
 
 def _merge_content_alias(request: Any) -> None:
-    """content and text are one field."""
+    """Alias: content and text are one field. Errors: InvalidFields where both are blank."""
     known = request.DESCRIPTOR.fields_by_name
     if "content" in known and "text" in known:
         request.content = request.content or request.text
@@ -238,7 +253,7 @@ def _merge_content_alias(request: Any) -> None:
 
 
 def _content_request(whole: TextChunk, limits: ModelLimits) -> completions.CreateCompletionRequest:
-    """What is asked about, without the prompt: less than what would be sent."""
+    """Request with the content alone, without the prompt: a lower bound of what would be sent."""
     message = message_pb2.Message(role=message_pb2.ROLE_USER)
     message.content.add(text=whole.text)
     message.content.add(text=whole.other)
@@ -248,7 +263,7 @@ def _content_request(whole: TextChunk, limits: ModelLimits) -> completions.Creat
 
 
 def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
-    """At the end of the instructions."""
+    """Hint appended to the system message; one is made where there is none."""
     first = request.messages[0]
     if first.role != message_pb2.ROLE_SYSTEM:
         request.messages.insert(0, message_pb2.Message(role=message_pb2.ROLE_SYSTEM))
@@ -258,6 +273,7 @@ def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
 
 
 def _too_long(limits: ModelLimits, problem: str) -> ContextLengthExceeded:
+    """Error of a content that no chunking can fit."""
     return ContextLengthExceeded(
         provider=limits.provider,
         provider_code="context_length_exceeded",
@@ -268,14 +284,17 @@ def _too_long(limits: ModelLimits, problem: str) -> ContextLengthExceeded:
 
 
 async def _off_loop(size: int, work: Any, *arguments: Any) -> Any:
-    """The result of work, done in a thread where the size says that it would hold up the event loop."""
+    """Result of work; a text above THREAD_THRESHOLD_CHARS is worked on in a thread, off the event loop."""
     return work(*arguments) if size <= THREAD_THRESHOLD_CHARS else await asyncio.to_thread(work, *arguments)
 
 
 async def stream(
     capability: "Capability[Any, Any]", request: Message, context: Context
 ) -> AsyncGenerator[pb.CapabilityEvent]:
-    """Events as they happen; the last one is the result. Errors: as run()."""
+    """Event stream of a capability: text and progress as they happen; the last event is the result.
+
+    Events are numbered from 0. Closing the stream cancels the work. Errors: as Capability.run().
+    """
     queue: asyncio.Queue[pb.CapabilityEvent | None] = asyncio.Queue()
 
     async def emit(event: pb.CapabilityEvent) -> None:

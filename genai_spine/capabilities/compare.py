@@ -1,7 +1,7 @@
-"""Compare: what changed from one document to another, and how alike they are.
+"""Compare: changes from one document to another, and their similarity.
 
-Literal comparisons are computed: the model only puts them into words. What the others say of changes is
-the model's, and the words that it quotes are kept only where they stand in the documents.
+Literal comparisons are computed, the model only puts them into words. Other comparisons are the model's,
+and quotations are kept only where they stand in the documents.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
         return TextChunk(request.document_a, other=request.document_b)
 
     def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
-        """Of both documents beginning and end."""
+        """Beginning and end of both documents."""
         half = budget._replace(tokens=budget.tokens // 2)
         first = chunking.shortened(whole.text, half)
         second = chunking.shortened(whole.other, half)
@@ -133,7 +133,7 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
     async def join(
         self, parts: list[ChunkResult], request: pb.CompareRequest, context: Context
     ) -> pb.CompareResponse:
-        """All changes; the score is the mean by length, the summary is that of every part that changed."""
+        """Changes of all chunks; the score is the mean by length, the summary joins those of changed parts."""
         sizes = [max(1, len(part.chunk.text) + len(part.chunk.other)) for part in parts]
         scores = [part.response.similarity_score for part in parts]
         whole = pb.CompareResponse(
@@ -148,7 +148,7 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
 
 
 def _change(item: Any, chunk: TextChunk) -> pb.Change | None:
-    """What the model says of a change; quotations that stand in no document are left out."""
+    """Change as the model describes it; quotations that stand in no document are left out."""
     if isinstance(item, str):
         item = {"description": item}
     if not isinstance(item, dict):
@@ -176,7 +176,7 @@ def _kind(before: str, after: str) -> str:
 
 
 def literal(first: str, second: str) -> tuple[float, list[pb.Change]]:
-    """How alike two texts are, from 0 to 1, and the words, or of long texts the lines, that differ.
+    """Similarity of two texts from 0 to 1, and the words, or in long texts the lines, that differ.
 
     At most MAX_CHANGES of them.
     """
@@ -204,7 +204,7 @@ def _describe(before: str, after: str) -> str:
 
 
 def _shared_words(chunk: TextChunk) -> float:
-    """How many words two texts share, from 0 to 1; for a model that names no score."""
+    """Share of words in common, from 0 to 1; for a model that gives no score."""
     return round(SequenceMatcher(None, chunk.text.split(), chunk.other.split()).quick_ratio(), 4)
 
 

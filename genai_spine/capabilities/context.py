@@ -1,6 +1,6 @@
-"""What a capability works with: prompts, models, the size of a context, and the bill of what it caused.
+"""Context of a capability call: prompts, models, context length, and the usage and cost that it caused.
 
-One Context serves one request. It knows the rest of the service only by what it calls of it.
+One Context serves one request. The rest of the service is known by protocols only.
 """
 
 import asyncio
@@ -29,35 +29,39 @@ T = TypeVar("T")
 
 
 class CompletionClient(Protocol):
+    """Protocol of inference: unary and streamed completions."""
+
     async def complete(self, request: Request, call: Call) -> completions.Completion: ...
 
     def stream(self, request: Request, call: Call) -> AsyncGenerator[completions.CompletionChunk]: ...
 
 
 class FilledTemplate(Protocol):
-    """A prompt with its variables filled in."""
+    """Prompt template with its variables filled in."""
 
     @property
     def messages(self) -> list[message_pb2.Message]: ...
 
     @property
     def purpose(self) -> execution_pb2.Execution:
-        """What the rows of the ledger say of the prompt."""
+        """Attribution for the ledger's rows: prompt, version, hash of the variables."""
         ...
 
 
 class PromptSource(Protocol):
+    """Protocol of the prompt library: a version by slug, then filled in."""
+
     async def version(self, name: str) -> Any:
-        """The version of a slug that is to be used. Errors: PromptNotFound."""
+        """Version of a slug that is in use. Errors: PromptNotFound."""
         ...
 
     async def fill(self, resolved: Any, variables: Mapping[str, Any]) -> FilledTemplate:
-        """Errors: InvalidPromptVariables, InvalidTemplate."""
+        """Template with values in its variables. Errors: InvalidPromptVariables, InvalidTemplate."""
         ...
 
 
 class ModelLimits(NamedTuple):
-    """Who would answer, and how much it takes."""
+    """Model that would answer, and its context length in tokens."""
 
     provider: str
     model: str  # the upstream's name
@@ -65,14 +69,16 @@ class ModelLimits(NamedTuple):
 
 
 class Models(Protocol):
+    """Protocol of the catalog: limits of the model that a request would reach."""
+
     async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
-        """size: bytes of the request. Errors: those of routing."""
+        """Limits of a model; size: bytes of the request. Errors: those of routing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CapabilityDependencies:
-    """What of the service every Context works with."""
+    """Dependencies that every Context shares."""
 
     inference: CompletionClient
     prompts: PromptSource
@@ -81,7 +87,7 @@ class CapabilityDependencies:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """One question to a model."""
+    """Completion request that is ready to send, with its attribution."""
 
     request: Request
     purpose: execution_pb2.Execution
@@ -90,7 +96,7 @@ class PreparedRequest:
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
     def rejected_field(self, error: SpineError) -> str | None:
-        """The field that a model did not take, and that can be left out; None: it was something else.
+        """Field that the model rejected and that can be dropped; None: the error is about something else.
 
         Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
         """
@@ -103,6 +109,8 @@ class PreparedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """Answer of a model, as capabilities parse it."""
+
     text: str  # the checked JSON where there was a schema and the provider kept to it
     provider: str
     model: str
@@ -110,7 +118,7 @@ class Answer:
 
 
 class Bill:
-    """The sum over the provider calls of one request, and what the last of them said of itself."""
+    """Sum of usage (tokens) and cost (ticks) over the provider calls of one request; last: the last completion."""
 
     def __init__(self) -> None:
         self.input_tokens = self.output_tokens = self.ticks = 0
@@ -118,6 +126,7 @@ class Bill:
         self.last = completions.Completion()
 
     def add(self, completion: completions.Completion) -> None:
+        """Usage and cost of one more completion."""
         self.input_tokens += completion.usage.input_tokens
         self.output_tokens += completion.usage.output_tokens
         self.ticks += completion.cost.cost_ticks
@@ -130,6 +139,8 @@ EventSink = Callable[[pb.CapabilityEvent], Awaitable[None]]
 
 @dataclass(slots=True)
 class Context:
+    """State of one request: its calls so far, what was omitted, and which fields the model rejected."""
+
     services: CapabilityDependencies
     call: Call
     emit: EventSink | None = None  # takes the events of a streamed call
@@ -142,7 +153,10 @@ class Context:
     prompt_version: int = 0
 
     async def complete(self, prepared: PreparedRequest) -> Answer:
-        """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
+        """Answer of the model; a field that it rejects is dropped for this and all later chunks.
+
+        Errors: those of inference; ContentFiltered, ProviderError (no text).
+        """
         call = replace(self.call, purpose=prepared.purpose)
         while True:
             for name in self.dropped_fields:
@@ -164,14 +178,16 @@ class Context:
         return answer
 
     async def limits(self, request: Any) -> ModelLimits:
-        """Of the model that a request of a capability names."""
+        """Limits of the model that a capability's request names."""
         return await self.services.models.limits(request.provider, request.model, request.ByteSize())
 
     async def progress(self, done: int, total: int) -> None:
+        """Progress event, in chunks, where somebody listens."""
         if self.emit:
             await self.emit(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
 
     async def _completed(self, prepared: PreparedRequest, call: Call) -> completions.Completion:
+        """Completion, unary or streamed; deltas of text go to emit."""
         request = Request()  # inference writes its route into it
         request.CopyFrom(prepared.request)
         if self.emit is None or not prepared.streamed:
@@ -189,7 +205,7 @@ class Context:
         return folded
 
     def stamp(self, response: Message) -> None:
-        """Puts who answered and what it took into a response."""
+        """Usage, cost, provider, model, ids and context written into a response."""
         into: Any = response
         usage = pb.CapabilityUsage(
             input_tokens=self.bill.input_tokens,
@@ -219,7 +235,7 @@ class Context:
 def _fold(
     chunk: completions.CompletionChunk, whole: completions.Completion, choice: completions.Choice
 ) -> None:
-    """Takes over what a chunk says besides its text; the last one has usage and cost."""
+    """Fold of a chunk into the whole completion, without its text; the last one has usage and cost."""
     for name in ("model", "provider", "execution_id"):
         if value := getattr(chunk, name):
             setattr(whole, name, value)
@@ -236,6 +252,7 @@ def _fold(
 
 
 def _answer(completion: completions.Completion) -> Answer:
+    """Answer of a completion. Errors: ContentFiltered, ProviderError (empty)."""
     choice = completion.choices[0] if completion.choices else completions.Choice()
     text = choice.parsed_json or "".join(part.text for part in choice.message.content)
     refusal = "".join(part.refusal for part in choice.message.content)
@@ -249,7 +266,7 @@ def _answer(completion: completions.Completion) -> Answer:
 
 
 async def gather(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first failure ends the others."""
+    """Results of coroutines in order; the first failure cancels the others and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]

@@ -61,7 +61,7 @@ class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
 
 
 def _in_order(found: Iterable[pb.Correction]) -> list[pb.Correction]:
-    """As in the content; what has no place there comes last."""
+    """Corrections in the order of the content; those without a place come last."""
     return sorted(found, key=lambda one: (not one.HasField("position"), one.position))
 
 
@@ -71,7 +71,7 @@ def _of(change: Change, chunk: TextChunk) -> pb.Correction:
 
 
 def _listed(given: list[Any], request: pb.CorrectRequest) -> list[pb.Correction]:
-    """What the model says that it mended; where it changed nothing is left out."""
+    """Corrections as the model lists them; entries that change nothing are left out."""
     found = []
     for item in (item for item in given if isinstance(item, dict)):
         original = answer_parsing.text_of(item, "original", "before", "from")
@@ -103,14 +103,14 @@ class _CorrectionFinder:
                 correction.position = self._chunk.origin(span[0])
 
     def _find(self, original: str) -> Span | None:
-        """Where the text was changed, else the first free place. None: it stands nowhere."""
+        """Span of a correction: where the text changed, else the first free place. None: it stands nowhere."""
         free = [span for span in self._spans(original) if span not in self._used]
         changed = (span for span in free if any(change.touches(*span) for change in self._mended))
         first = next(changed, free[0] if free else None)
         return first or SpanFinder(self._chunk.text, self._chunk.stretches()).find(original)
 
     def _spans(self, original: str) -> Iterator[Span]:
-        """As words of their own; where there are none, within words."""
+        """Spans of a text as whole words, else within words."""
         exact = re.escape(original)
         before = r"(?<!\w)" if original[0].isalnum() else ""
         after = r"(?!\w)" if original[-1].isalnum() else ""

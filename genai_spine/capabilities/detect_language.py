@@ -50,7 +50,7 @@ class DetectLanguage(Capability[Request, Response]):
 
 
 def _guess(item: Any) -> pb.LanguageGuess | None:
-    """None: it names no language of ISO 639-1."""
+    """Detected language of an entry. None: it names no language of ISO 639-1."""
     if isinstance(item, str):
         item = {"language": item}
     if not isinstance(item, dict):
@@ -67,7 +67,7 @@ def _guessed(found: Language, sure: float) -> pb.LanguageGuess:
 
 
 def _named(words: str) -> pb.LanguageGuess | None:
-    """Of a code or name alone, or the first name in a sentence."""
+    """Language named by a code or name alone, or by the first name in a sentence."""
     names = (known.name for known in LANGUAGES.values() if len(known.name) >= MIN_NAME_CHARS)
     found = language(words) or language(answer_parsing.first_named(words, names) or "")
     return _guessed(found, answer_parsing.DEFAULT_CONFIDENCE) if found else None

@@ -76,7 +76,7 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
     async def join(
         self, parts: list[ChunkResult], request: pb.ExtractRequest, context: Context
     ) -> pb.ExtractResponse:
-        """All entities; one that does not stand in the content is named once."""
+        """Entities of all chunks; one that does not stand in the content is listed once."""
         entities: dict[Any, pb.Entity] = {}
         for entity in (entity for part in parts for entity in part.response.entities):
             key = (entity.start, entity.end, entity.type) if entity.verified else (entity.text, entity.type)
@@ -85,7 +85,7 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
 
 
 def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
-    """What the model says of an entity; start is still the model's. None: it is none of the wanted types."""
+    """Entity as the model gives it, start unchecked. None: its type was not requested."""
     wanted = list(types)
     if isinstance(item, str):
         item = {"text": item}
@@ -118,6 +118,6 @@ def _placed(entity: pb.Entity, places: SpanFinder, chunk: TextChunk, request: pb
 
 
 def _response(entities: Iterable[pb.Entity]) -> pb.ExtractResponse:
-    """In the order of the content; what does not stand there comes last."""
+    """Response with entities in the order of the content; unverified ones come last."""
     ordered = sorted(entities, key=lambda entity: (not entity.verified, entity.start, entity.end))
     return pb.ExtractResponse(entities=ordered, entity_count=len(ordered))

@@ -26,7 +26,7 @@ Response = pb.ExtractStructuredResponse
 
 @dataclass(frozen=True, slots=True)
 class SchemaRequest(PreparedRequest):
-    """Says the schema in words to a model that takes none."""
+    """Request whose schema can be written into the prompt, for a model that takes none."""
 
     def rejected_field(self, error: SpineError) -> str | None:
         field = PreparedRequest.rejected_field(self, error)
@@ -47,7 +47,7 @@ class ExtractStructured(Capability[Request, Response]):
     TEMPERATURE = 0.1
 
     async def run(self, request: Request, context: Context) -> Response:
-        """Errors also: SchemaMismatch; InvalidFields names the field that the caller gave the schema in."""
+        """Response with data of the caller's schema. Errors also: SchemaMismatch; InvalidFields for the schema."""
         try:
             return await super().run(request, context)
         except InvalidFields as error:
@@ -96,7 +96,7 @@ class ExtractStructured(Capability[Request, Response]):
         return _response(parsed(answer.text, asked, None, cut))
 
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
-        """What the pieces gave is brought together by the model, as much at a time as it has room for."""
+        """Merge of the chunks' data by the model, as much at a time as its context allows."""
         found = list(dict.fromkeys(part.response.data_json for part in parts))
         budget = await self.budget(await context.limits(request), request, context)
         while len(found) > 1:

@@ -1,4 +1,4 @@
-"""Answers that say a whole content again: read without loss, and put together from pieces."""
+"""Full-text answers, as long as the content (translations, corrections): parsed and joined without loss."""
 
 from collections.abc import Iterable
 
@@ -22,6 +22,6 @@ def full_text(answer: Answer, chunk: TextChunk, *keys: str) -> str:
 
 
 def rejoined(parts: Iterable[tuple[TextChunk, str]]) -> str:
-    """The texts of pieces one after another, with the blanks that stood between the pieces."""
+    """Concatenation of chunk texts, with the white space that stood between the chunks."""
     texts = [text + chunk.text[len(chunk.text.rstrip()) :] for chunk, text in parts]
     return "".join(texts).strip()

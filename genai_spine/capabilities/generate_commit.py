@@ -93,7 +93,7 @@ def _chat(request: pb.GenerateCommitRequest) -> list[str]:
 
 
 def _capped(message: str, most: int) -> str:
-    """At most so many characters, ended at a line, else between words."""
+    """Text of at most `most` characters, ended at a line, else between words."""
     if len(message) <= most:
         return message
     cut = message[: most + 1]

@@ -65,7 +65,7 @@ def _bare(line: str) -> str:
 
 
 def _shortened(title: str, most: int) -> str:
-    """At most so many words; where they end within a later sentence, those of the first."""
+    """Title of at most `most` words; where they end within a later sentence, those of the first."""
     words = title.split()
     if len(words) <= most:
         return " ".join(words)
@@ -75,7 +75,7 @@ def _shortened(title: str, most: int) -> str:
 
 
 def _capped(title: str, most: int) -> str:
-    """At most so many characters, ended between words where there is a place."""
+    """Title of at most `most` characters, ended between words where possible."""
     if len(title) <= most:
         return title
     cut = title[: most + 1].rpartition(" ")[0] or title[:most]

@@ -1,4 +1,4 @@
-"""The list of capabilities for tools: names, descriptions and JSON Schemas, made from the protos."""
+"""Capability listing for tools: names, descriptions and JSON Schemas, generated from the protos."""
 
 import base64
 import re
@@ -21,7 +21,7 @@ COMPONENTS = "#/components/schemas/"
 
 
 class CapabilityList:
-    """Made once; a call only cuts out its page."""
+    """List of all capabilities, built once; a call only cuts out its page."""
 
     def __init__(self, capabilities: Mapping[str, Capability[Any, Any]]) -> None:
         protos = FileDescriptorSet.FromString(
@@ -31,7 +31,7 @@ class CapabilityList:
         self._infos = [self._info(name, capabilities[name]) for name in sorted(capabilities)]
 
     def page(self, request: pb.ListCapabilitiesRequest) -> pb.ListCapabilitiesResponse:
-        """Errors: InvalidRequest (bad page token)."""
+        """Page in the order of names. Errors: InvalidRequest (bad page token)."""
         after = _name_of(request.page_token)
         rest = [info for info in self._infos if info.name > after]
         size = request.page_size or DEFAULT_PAGE_SIZE
@@ -41,6 +41,7 @@ class CapabilityList:
         return response
 
     def _info(self, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
+        """Entry of one capability: its RPC, REST path, prompts and both schemas."""
         method: Any = self._schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
         comment = self._schemas.comments[method.full_name].removeprefix(f"{method.name} ")
         text = re.split(r"\s+Errors\b", comment)[0]
@@ -77,6 +78,7 @@ def _local(value: Any) -> Any:
 
 
 def _name_of(token: str) -> str:
+    """Name in a page token. Errors: InvalidRequest."""
     try:
         return base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:

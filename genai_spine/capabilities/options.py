@@ -1,4 +1,4 @@
-"""A request as it is meant: what `options` holds is put into the fields that the caller left out."""
+"""Options of a request: the map `options` merged into the fields that the caller left unset."""
 
 import re
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ FIRST_FIELD = re.compile(r"[^.\[]+")  # of a path: the field
 
 
 def merged(request: T) -> T:
-    """A copy with its options in place. Unknown options are ignored, as unknown fields are.
+    """Copy of a request with its options in their fields. Unknown options are ignored, as unknown fields are.
 
     Errors: InvalidFields, naming options.FIELD.
     """
@@ -35,7 +35,7 @@ def merged(request: T) -> T:
 
 
 def _apply_option(whole: Message, name: str, value: Any) -> bool:
-    """Puts one option into its field, unless the caller has set that itself."""
+    """Whether an option went into its field; a field that the caller has set wins. Errors: InvalidFields."""
     field: Any = whole.DESCRIPTOR.fields_by_name.get(name)
     if field is None or name == OPTIONS or value is None or _is_set(whole, field):
         return False
@@ -68,14 +68,17 @@ TYPE_NAMES = {
 
 
 def _is_set(whole: Message, field: Any) -> bool:
+    """Whether the caller has set a field."""
     return whole.HasField(field.name) if field.has_presence else bool(getattr(whole, field.name))
 
 
 def _path(path: str, applied: set[str]) -> str:
+    """Path of a field as the caller wrote it, under options where it came from there."""
     first = FIRST_FIELD.match(path)
     return f"{OPTIONS}.{path}" if first and first[0] in applied else path
 
 
 def _abbreviated(value: Any) -> str:
+    """Value as an error message shows it, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:60] + "..."

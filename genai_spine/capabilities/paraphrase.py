@@ -27,7 +27,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
         request.variations = request.variations or 1
 
     def shape(self, request: pb.ParaphraseRequest) -> Mapping[str, Any] | None:
-        """One way is answered as it is."""
+        """Schema for several variants; a single one is answered as plain text."""
         if request.variations == 1:
             return None
         return record(paraphrases=several(TEXT, minItems=request.variations))
@@ -59,7 +59,7 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
     async def join(
         self, parts: list[ChunkResult], request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
-        """Each way is that way of all pieces, one after another."""
+        """Variants of the whole text: each is that variant of all chunks, concatenated."""
         return _response(
             [
                 full_text.rejoined((part.chunk, part.response.variations[number]) for part in parts)

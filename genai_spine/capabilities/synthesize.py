@@ -70,7 +70,7 @@ class Synthesize(Capability[Request, Response]):
         return _response(text, quotes, request)
 
     async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
-        """One text of the texts of all parts, which keeps their citations."""
+        """Synthesis of the chunk texts, which keeps their citations."""
         quotes: dict[str, str] = {}
         for citation in (citation for part in parts for citation in part.response.citations):
             if citation.HasField("quote"):

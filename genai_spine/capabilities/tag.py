@@ -64,7 +64,7 @@ def _without_votes(tag: pb.FoundTag) -> pb.FoundTag:
 
 
 def _tag(item: Any, request: pb.TagRequest) -> pb.FoundTag | None:
-    """None: it has no name, or a type that is none of the wanted."""
+    """Tag of an entry. None: it has no name, or its type was not requested."""
     if isinstance(item, str):
         item = {"tag": item}
     name = " ".join(answer_parsing.text_of(item, "tag", "name", "text", "label").lstrip("#").split())

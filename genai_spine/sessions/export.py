@@ -1,4 +1,4 @@
-"""Sessions as text: JSON that can be imported again, and Markdown for people."""
+"""Export and import of sessions: JSON that can be imported again, and Markdown for people."""
 
 import asyncio
 from uuid import uuid4
@@ -18,11 +18,16 @@ MAX_TICKS = 1 << 53
 
 
 class SessionExporter:
+    """Exporter and importer over one SessionLibrary."""
+
     def __init__(self, library: SessionLibrary) -> None:
         self.library = library
 
     async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
-        """Errors: SessionNotFound, InvalidRequest."""
+        """Session as JSON (with files unless switched off) or Markdown.
+
+        Errors: SessionNotFound, InvalidRequest (files of more than MAX_FILE_BYTES).
+        """
         session = await self.library.get(request.session_id)
         messages = self.library.messages
         with_files = request.include_attachments or not request.HasField("include_attachments")
@@ -40,7 +45,7 @@ class SessionExporter:
         return pb.ExportSessionResponse(text=_markdown(session, entries), media_type="text/markdown")
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
-        """Errors: InvalidFields."""
+        """Import of an exported JSON as a new session. Errors: InvalidFields naming the path in the JSON."""
         export = await asyncio.to_thread(_parsed, request.json)
         session = _session(export)
         await self.library.sessions.add(session, export.messages)
@@ -48,10 +53,12 @@ class SessionExporter:
 
 
 def _json(export: pb.SessionExport) -> str:
+    """JSON of an export, by the field names of the contract."""
     return json_format.MessageToJson(export, preserving_proto_field_name=True, ensure_ascii=False)
 
 
 def _parsed(text: str) -> pb.SessionExport:
+    """Parsed and checked export; unknown fields are ignored. Errors: InvalidFields (json)."""
     try:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
@@ -61,7 +68,7 @@ def _parsed(text: str) -> pb.SessionExport:
 
 
 def _session(export: pb.SessionExport) -> pb.Session:
-    """The session that the export makes, and its messages, with ids of their own and exact sums."""
+    """Session of an export, and its messages, with new ids and recomputed sums."""
     imported = export.session
     if not imported.model:
         raise InvalidFields([("session.model", "is required")])
@@ -83,6 +90,7 @@ def _session(export: pb.SessionExport) -> pb.Session:
 
 
 def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
+    """Message of an export made the session's own: new id, sequence, checked role, content and files."""
     message, place = entry.message, f"messages[{number}]"
     if message.role not in ("user", "assistant"):
         raise InvalidFields([(f"{place}.message.role", "must be user or assistant")])
@@ -98,6 +106,7 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
 
 
 def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
+    """Sums of the session (tokens, ticks) from its messages and summary. Errors: InvalidFields (overflow)."""
     summary = session.summary
     tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
     ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
@@ -109,6 +118,7 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
 
 
 def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
+    """Markdown of a session: title, model, totals, then each message under its role."""
     began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [

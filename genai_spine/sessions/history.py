@@ -1,4 +1,7 @@
-"""What a model gets to see of a session: its system prompt, a summary, and messages, by its policy."""
+"""History of a session as a model gets it: system prompt, summary and messages, by history policy.
+
+Policies: all messages, a window of the newest, or a running summary of older ones plus the newest.
+"""
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,10 +29,13 @@ StoreSummary = Callable[[pb.HistorySummary], Awaitable[None]]
 
 
 def on_behalf(call: Call, session: pb.Session, capability: str | None = None) -> Call:
+    """Call whose ledger rows carry the session's id, and optionally a capability's name."""
     return replace(call, purpose=Execution(session_id=session.id, capability=capability))
 
 
 class History:
+    """Builder of completion requests from stored sessions; makes summaries where the policy needs them."""
+
     def __init__(self, messages: SessionMessages, inference: Inference) -> None:
         self.messages = messages
         self.inference = inference
@@ -37,9 +43,10 @@ class History:
     async def request(
         self, session: pb.Session, newest: pb.ExportedMessage, call: Call, store_summary: StoreSummary
     ) -> completions.CreateCompletionRequest:
-        """What is asked when `said` is the newest message.
+        """Completion request that ends with the newest message.
 
-        keep gets each summary that had to be made, with its own tokens and cost; the session has it then.
+        store_summary gets each summary that had to be made, with its own tokens and cost (ticks); its cost is
+        the session's. Errors: those of inference, from summarising.
         """
         policy, window, before = session.history_policy, session.history_window, newest.message.sequence
         first = 0
@@ -67,6 +74,7 @@ class History:
         call: Call,
         store_summary: StoreSummary,
     ) -> None:
+        """Running summary of older messages, one batch after the other; each is stored before the next."""
         for batch in _batches(older):
             request = completion_request(session)
             request.messages.add(role=message_pb2.ROLE_SYSTEM).content.add(text=SUMMARY_INSTRUCTION)
@@ -87,12 +95,13 @@ class History:
 
 
 def completion_request(session: pb.Session) -> completions.CreateCompletionRequest:
+    """Empty completion request for the session's model and provider."""
     provider = session.provider if session.HasField("provider") else None
     return completions.CreateCompletionRequest(model=session.model, provider=provider)
 
 
 def text_of(completion: completions.Completion) -> str:
-    """What the model said. Errors: ProviderError when it said nothing."""
+    """Text of the first choice, refusals included. Errors: ProviderError (empty_answer)."""
     parts = [part for choice in completion.choices[:1] for part in choice.message.content]
     text = "".join(part.text or part.refusal for part in parts)
     if not text:
@@ -105,7 +114,7 @@ def text_of(completion: completions.Completion) -> str:
 
 
 def check_attachments(attachments: Sequence[pb.Attachment], field: str = "attachments") -> None:
-    """Errors: InvalidFields: a text that is not UTF-8."""
+    """Encoding check: text files must be UTF-8. Errors: InvalidFields naming `field`[index].data."""
     for index, file in enumerate(attachments):
         if file.media_type.startswith("text/"):
             try:
@@ -115,7 +124,7 @@ def check_attachments(attachments: Sequence[pb.Attachment], field: str = "attach
 
 
 def _instructions(session: pb.Session) -> str:
-    """One system message: some models take no second one."""
+    """System message with the system prompt and the summary in one: some models take no second one."""
     parts = [session.system_prompt]
     if session.history_policy == pb.HISTORY_POLICY_SUMMARY and session.summary.text:
         parts.append(f"{SUMMARY_HEADING}\n{session.summary.text}")
@@ -123,6 +132,7 @@ def _instructions(session: pb.Session) -> str:
 
 
 def _message(newest: pb.ExportedMessage) -> message_pb2.Message:
+    """Chat message of a stored entry: text, then its files as content parts."""
     message = message_pb2.Message(role=ROLES[newest.message.role])
     message.content.add(text=newest.message.content)
     message.content.extend(_content_part(file) for file in newest.attachments)
@@ -130,6 +140,7 @@ def _message(newest: pb.ExportedMessage) -> message_pb2.Message:
 
 
 def _content_part(file: pb.Attachment) -> message_pb2.ContentPart:
+    """Content part of an attachment: text inline, images as bytes, other files as a data URL."""
     if file.media_type.startswith("text/"):
         return message_pb2.ContentPart(text=f"\n\nFile {file.filename}:\n{file.data.decode('utf-8-sig')}")
     if file.media_type.startswith("image/"):
@@ -140,13 +151,13 @@ def _content_part(file: pb.Attachment) -> message_pb2.ContentPart:
 
 
 def _transcript_line(message: pb.SessionMessage) -> str:
-    """A message as a summary reads it; of files it learns the names, what they say is in the answers."""
+    """Line of the transcript for a summary; of files it has the names, their content is in the answers."""
     files = "".join(f" [file {info.filename}]" for info in message.attachments)
     return f"{message.role.capitalize()}: {message.content}{files}"
 
 
 def _batches(older: Sequence[pb.ExportedMessage]) -> list[list[pb.ExportedMessage]]:
-    """Whole messages of at most MAX_SUMMARY_INPUT_CHARS characters together; a longer one goes alone."""
+    """Batches of whole messages with at most MAX_SUMMARY_INPUT_CHARS together; a longer one goes alone."""
     batches: list[list[pb.ExportedMessage]] = []
     size = 0
     for entry in older:
@@ -159,13 +170,14 @@ def _batches(older: Sequence[pb.ExportedMessage]) -> list[list[pb.ExportedMessag
 
 
 def _next_of_user(history: Sequence[pb.ExportedMessage], start: int) -> int:
-    """Models take no conversation that begins with an answer."""
+    """Index of the first user message from start on: models take no conversation that begins with an answer."""
     while start < len(history) and history[start].message.role != "user":
         start += 1
     return start
 
 
 def _last_of_user(history: Sequence[pb.ExportedMessage], start: int) -> int:
+    """Index of the last user message at or before start."""
     while start and history[start].message.role != "user":
         start -= 1
     return start

@@ -1,8 +1,8 @@
-"""Sends: one at a time in a session, and stored whole or not at all.
+"""Sending messages: one send at a time in a session, stored whole or not at all.
 
 A send holds the session's lease from before it reads the history until both messages are stored, which
-ends the lease in the same transaction. A send that waits asks the database again and again: the one that
-runs may be in another process. It renews its lease; when its process dies, the lease runs out.
+ends the lease in the same transaction. A waiting send polls the database, because the running one may be
+in another process. The lease is renewed while the send runs; when its process dies, the lease expires.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class SessionLease:
-    """A send while it holds the lease."""
+    """Lease of a session while one send works in it."""
 
     session: pb.Session
     token: str
@@ -44,7 +44,7 @@ class SessionLease:
 
 @dataclass(slots=True)
 class PendingMessage:
-    """A message that is to be answered."""
+    """User message that waits for its answer; is_stored: regenerated, so it is in the session already."""
 
     entry: pb.ExportedMessage
     is_stored: bool = False
@@ -52,8 +52,10 @@ class PendingMessage:
 
 
 class MessageSender:
+    """Sends of messages: unary, streamed, and once more for the last message (regenerate)."""
+
     def __init__(self, library: SessionLibrary, inference: Inference, lease_ttl_s: float = 15.0) -> None:
-        """lease_ttl_s: for so long after its process died a send keeps others out of its session."""
+        """Sender over one library. lease_ttl_s: seconds that a dead process keeps others out of its session."""
         self.sessions = library.sessions
         self.messages = library.messages
         self.inference = inference
@@ -61,7 +63,11 @@ class MessageSender:
         self.lease_ttl_s = lease_ttl_s
 
     async def send(self, request: pb.SendMessageRequest, call: Call) -> pb.SendMessageResponse:
-        """Errors: SessionNotFound, Conflict, InvalidFields, those of inference."""
+        """Answer of the model to one message; both are stored.
+
+        Waits up to LEASE_WAIT_S, or the caller's deadline, for another send of the session.
+        Errors: SessionNotFound, Conflict (still busy, or lease lost), InvalidFields, those of inference.
+        """
         _check(request)
         async with self._lease(request.session_id, call) as lease:
             pending = PendingMessage(_user_message(request, lease.session))
@@ -71,7 +77,7 @@ class MessageSender:
             return await self._store(lease, pending, completion)
 
     async def stream(self, request: pb.SendMessageRequest, call: Call) -> AsyncGenerator[pb.MessageEvent]:
-        """As send(), with the text as it comes."""
+        """Streamed answer: text deltas, then one result event once both messages are stored. Errors: as send()."""
         _check(request)
         async with self._lease(request.session_id, call) as lease:
             pending = PendingMessage(_user_message(request, lease.session))
@@ -89,7 +95,10 @@ class MessageSender:
             yield pb.MessageEvent(result=await self._store(lease, pending, completion))
 
     async def regenerate(self, request: pb.RegenerateMessageRequest, call: Call) -> pb.SendMessageResponse:
-        """Errors: as send(); Conflict also where there is nothing to answer."""
+        """New answer to the last user message, in the place of the old one.
+
+        Errors: as send(); Conflict also where the session has no message to answer.
+        """
         async with self._lease(request.session_id, call) as lease:
             pending = await self._last_message(lease.session)
             completion = await self.inference.complete(
@@ -98,6 +107,7 @@ class MessageSender:
             return await self._store(lease, pending, completion)
 
     async def _last_message(self, session: pb.Session) -> PendingMessage:
+        """Last user message, with the answer that follows it and will be replaced. Errors: Conflict."""
         count = session.message_count
         last = await self.messages.between(session.id, max(0, count - 2), count)
         replaced = last.pop().message if last and last[-1].message.role == "assistant" else None
@@ -111,6 +121,8 @@ class MessageSender:
         pending: PendingMessage,
         request: pb.SendMessageRequest | pb.RegenerateMessageRequest,
     ) -> completions.CreateCompletionRequest:
+        """Completion request of a send: history by policy, the new message, the caller's options."""
+
         async def store_summary(summary: pb.HistorySummary) -> None:
             if not await self.sessions.keep_summary(lease.session.id, lease.token, summary):
                 raise await self._lease_error(lease.session.id)
@@ -126,6 +138,7 @@ class MessageSender:
     async def _store(
         self, lease: SessionLease, pending: PendingMessage, completion: completions.Completion
     ) -> pb.SendMessageResponse:
+        """Messages and sums stored in one transaction that ends the lease. Errors: Conflict, SessionNotFound."""
         answer = _answer(pending.entry.message, completion)
         answered = pb.ExportedMessage(message=answer)
         entries = [answered] if pending.is_stored else [pending.entry, answered]
@@ -149,7 +162,7 @@ class MessageSender:
 
     @asynccontextmanager
     async def _lease(self, session_id: str, call: Call) -> AsyncIterator[SessionLease]:
-        """The session's lease, as soon as no other send has it."""
+        """Lease of the session as soon as no other send holds it; released at the end unless stored."""
         token = str(uuid4())
         lease: SessionLease | None = None
         keeper: asyncio.Task[None] | None = None
@@ -165,6 +178,7 @@ class MessageSender:
                 await self._release(session_id, token)
 
     async def _claimed(self, session_id: str, token: str, call: Call) -> pb.Session:
+        """Polling for the lease with exponential backoff and jitter, MIN_POLL_S to MAX_POLL_S."""
         remaining_s = call.remaining_s
         patience_s = (
             LEASE_WAIT_S if remaining_s is None else min(LEASE_WAIT_S, remaining_s - DEADLINE_MARGIN_S)
@@ -179,6 +193,7 @@ class MessageSender:
         return session
 
     async def _renew(self, session_id: str, token: str) -> None:
+        """Renewal of the lease three times per lease_ttl_s, until cancelled."""
         while True:
             await asyncio.sleep(self.lease_ttl_s / 3)
             try:
@@ -187,13 +202,14 @@ class MessageSender:
                 log.warning("send_lease_not_renewed", session_id=session_id, cause=repr(error)[:500])
 
     async def _release(self, session_id: str, token: str) -> None:
+        """Early release of a lease whose send failed; a failure here is logged, since leases expire."""
         try:
             await self.sessions.release(session_id, token)
         except Exception as error:  # it runs out by itself
             log.warning("send_lease_not_released", session_id=session_id, cause=repr(error)[:500])
 
     async def _lease_error(self, session_id: str) -> Conflict | SessionNotFound:
-        """Why the lease is not ours."""
+        """Reason why the lease is not ours: the session is gone, or another send holds it."""
         if await self.sessions.get(session_id) is None:
             return SessionNotFound(session=session_id)
         return Conflict(field="session_id", problem="another send is running in this session")
@@ -208,11 +224,13 @@ _SHARED_FIELDS = [
 
 
 def _check(request: pb.SendMessageRequest) -> None:
+    """Limits of a request's metadata and attachments. Errors: InvalidFields."""
     check_metadata(request.metadata)
     check_attachments(request.attachments)
 
 
 def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMessage:
+    """User message as it will be stored, with the next sequence number of the session."""
     entry = pb.ExportedMessage(attachments=request.attachments)
     message = entry.message
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
@@ -226,6 +244,7 @@ def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.Exp
 
 
 def _answer(completion_request: pb.SessionMessage, completion: completions.Completion) -> pb.SessionMessage:
+    """Assistant message of a completion, with its usage (tokens), cost (ticks, USD) and latency (ms)."""
     usage, cost = completion.usage, completion.cost
     answer = pb.SessionMessage(
         id=str(uuid4()),
@@ -250,7 +269,7 @@ def _answer(completion_request: pb.SessionMessage, completion: completions.Compl
 
 
 def _fold(completion: completions.Completion, chunk: completions.CompletionChunk) -> None:
-    """What the last chunks say of the whole answer."""
+    """Fold of a chunk into the whole completion: finish reason, and the usage of the last chunk."""
     for delta in chunk.choices:
         if delta.finish_reason:
             completion.choices[0].finish_reason = delta.finish_reason

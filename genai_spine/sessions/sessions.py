@@ -1,7 +1,7 @@
-"""Chat sessions: what is kept of them, and everything that is done with them but saying something.
+"""Chat sessions: created, listed, changed, branched and deleted; their metadata is checked here.
 
-Sends are in session_sends.py, what a model gets to see of a session is in session_history.py, and
-session_texts.py writes and reads sessions as text.
+A session is a conversation that is stored: model, system prompt, history policy and messages. Related:
+send.py sends messages, history.py builds the request of a send, export.py exports and imports.
 """
 
 import json
@@ -22,11 +22,17 @@ MAX_METADATA_CHARS = 65_536  # characters, as JSON
 
 
 class SessionLibrary:
+    """CRUD of sessions and the list of their messages, over the two stores.
+
+    Every method that takes an id raises SessionNotFound for a session that does not exist.
+    """
+
     def __init__(self, sessions: Sessions, messages: SessionMessages) -> None:
         self.sessions = sessions
         self.messages = messages
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
+        """New session with defaults for history policy and window (in messages). Errors: InvalidFields (metadata)."""
         check_metadata(request.metadata)
         session = new_session(
             title=request.title or None,
@@ -41,23 +47,33 @@ class SessionLibrary:
         return session
 
     async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
+        """Page of sessions, last change first, with the total of all that match.
+
+        limit and offset count sessions; without a limit a page has DEFAULT_SESSION_LIMIT.
+        """
         limit = request.limit or DEFAULT_SESSION_LIMIT
         found, total = await self.sessions.page(request, limit)
         return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
 
     async def get(self, id: str) -> pb.Session:
-        """Errors: SessionNotFound, as of every method that takes an id."""
+        """Session by its id. Errors: SessionNotFound."""
         return _existing(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
+        """Update of the fields that the request has set; others stay. Errors: SessionNotFound, InvalidFields."""
         check_metadata(request.metadata)
         return _existing(await self.sessions.change(request), request.session_id)
 
     async def remove(self, id: str) -> None:
+        """Deletion of a session with its messages and files. Errors: SessionNotFound."""
         if not await self.sessions.remove(id):
             raise SessionNotFound(session=id)
 
     async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+        """Page of messages, oldest first; the system prompt is shown as the first one.
+
+        limit and offset count messages. Errors: SessionNotFound.
+        """
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
         limit, offset = request.limit or DEFAULT_MESSAGE_LIMIT, request.offset
@@ -68,7 +84,10 @@ class SessionLibrary:
         return pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
 
     async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
-        """Errors also: MessageNotFound."""
+        """Copy of a session up to a message, or of all of it, as a session of its own.
+
+        A summary that covers more than was copied is left behind. Errors: SessionNotFound, MessageNotFound.
+        """
         parent = await self.get(request.session_id)
         count = parent.message_count
         if request.HasField("message_id"):
@@ -89,7 +108,7 @@ class SessionLibrary:
 
 
 def new_session(**fields: object) -> pb.Session:
-    """A session of now, with an id of its own."""
+    """Session message with an id of its own and the time of now; fields: further fields of pb.Session."""
     session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
     session.created_at.FromDatetime(datetime.now(UTC))
     session.updated_at.CopyFrom(session.created_at)
@@ -98,7 +117,7 @@ def new_session(**fields: object) -> pb.Session:
 
 
 def check_metadata(metadata: Struct, field: str = "metadata") -> None:
-    """Errors: InvalidFields."""
+    """Size limit of metadata: MAX_METADATA_CHARS as JSON. Errors: InvalidFields naming `field`."""
     text = json.dumps(json_format.MessageToDict(metadata))
     if len(text) > MAX_METADATA_CHARS:
         problem = f"must have at most {MAX_METADATA_CHARS} characters as JSON, got {len(text)}"
@@ -106,13 +125,14 @@ def check_metadata(metadata: Struct, field: str = "metadata") -> None:
 
 
 def _existing(session: pb.Session | None, id: str) -> pb.Session:
+    """The session, or SessionNotFound where there is none."""
     if session is None:
         raise SessionNotFound(session=id)
     return session
 
 
 def _system_message(session: pb.Session) -> pb.SessionMessage:
-    """It has no row of its own: it is the session's system_prompt."""
+    """System prompt as a message: a view of session.system_prompt without a row of its own."""
     message = pb.SessionMessage(
         id=str(uuid5(UUID(session.id), "system")),
         session_id=session.id,
