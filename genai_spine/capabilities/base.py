@@ -134,7 +134,10 @@ class Capability(Generic[Request, Response]):
         return response
 
     async def process(self, chunks: list[TextChunk], request: Request, context: Context) -> Response:
-        """Map-reduce over the chunks of a content, at most MAX_CONCURRENT_CHUNKS at a time; progress is reported."""
+        """Map-reduce over the chunks of a content, at most MAX_CONCURRENT_CHUNKS at a time.
+
+        Progress is reported.
+        """
         if len(chunks) == 1:
             return await self.process_chunk(chunks[0], request, context)
         context.chunk_count = max(context.chunk_count, len(chunks))
@@ -164,7 +167,7 @@ class Capability(Generic[Request, Response]):
             raise
 
     async def chunks(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
-        """Chunks of the content that go to the model: all of it, its beginning and end, or parts, by long_input.
+        """Chunks of the content for the model: all of it, its beginning and end, or parts, by long_input.
 
         Errors: ContextLengthExceeded, before anything is spent; InvalidFields above MAX_CONTENT_CHARS.
         """

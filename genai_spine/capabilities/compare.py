@@ -133,7 +133,10 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
     async def join(
         self, parts: list[ChunkResult], request: pb.CompareRequest, context: Context
     ) -> pb.CompareResponse:
-        """Changes of all chunks; the score is the mean by length, the summary joins those of changed parts."""
+        """Changes of all chunks.
+
+        The score is the mean by length, the summary joins those of changed parts.
+        """
         sizes = [max(1, len(part.chunk.text) + len(part.chunk.other)) for part in parts]
         scores = [part.response.similarity_score for part in parts]
         whole = pb.CompareResponse(

@@ -118,7 +118,10 @@ class Answer:
 
 
 class Bill:
-    """Sum of usage (tokens) and cost (ticks) over the provider calls of one request; last: the last completion."""
+    """Sum of usage (tokens) and cost (ticks) over the provider calls of one request.
+
+    Last: the last completion.
+    """
 
     def __init__(self) -> None:
         self.input_tokens = self.output_tokens = self.ticks = 0

@@ -103,7 +103,10 @@ class _CorrectionFinder:
                 correction.position = self._chunk.origin(span[0])
 
     def _find(self, original: str) -> Span | None:
-        """Span of a correction: where the text changed, else the first free place. None: it stands nowhere."""
+        """Span of a correction: where the text changed, else the first free place.
+
+        None: it stands nowhere.
+        """
         free = [span for span in self._spans(original) if span not in self._used]
         changed = (span for span in free if any(change.touches(*span) for change in self._mended))
         first = next(changed, free[0] if free else None)

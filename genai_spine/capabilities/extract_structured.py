@@ -47,7 +47,10 @@ class ExtractStructured(Capability[Request, Response]):
     TEMPERATURE = 0.1
 
     async def run(self, request: Request, context: Context) -> Response:
-        """Response with data of the caller's schema. Errors also: SchemaMismatch; InvalidFields for the schema."""
+        """Response with data of the caller's schema.
+
+        Errors also: SchemaMismatch; InvalidFields for the schema.
+        """
         try:
             return await super().run(request, context)
         except InvalidFields as error:

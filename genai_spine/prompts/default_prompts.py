@@ -1,4 +1,4 @@
-"""The prompts that come with the service: YAML files, put into the database when a server starts."""
+"""Default prompts of the service: YAML files, seeded into the database when a server starts."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 @lru_cache(maxsize=1)
 def texts() -> list[str]:
-    """The files, in the order of their names."""
+    """YAML texts of the files, in the order of their names."""
     folder = files("genai_spine.prompts") / "defaults"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda f: f.name)
     return [file.read_text("utf-8") for file in found]
 
 
 def drafts(editor: PromptEditor) -> list[pb.Prompt]:
-    """Whole prompts, checked; the id follows from the slug, so that all servers give the same."""
+    """Drafts of all default prompts, checked; ids are derived from slugs, so all servers agree."""
     found = [editor.drafted(prompt) for text in texts() for prompt in yaml_format.read(text)]
     for prompt in found:
         prompt.id = str(uuid5(NAMESPACE_URL, f"genai-spine:prompt:{prompt.slug}"))
@@ -36,9 +36,9 @@ def drafts(editor: PromptEditor) -> list[pb.Prompt]:
 
 
 async def seed(prompts: PromptLibrary) -> None:
-    """Adds what is missing and changes what is old, in one transaction; servers may start at once.
+    """Seeding of missing or outdated default prompts in one transaction; servers may do it at once.
 
-    A prompt of somebody else that has the slug of a shipped one stays, and the shipped one waits.
+    Another prompt with the slug of a default one stays, and the default one waits.
     """
     editor = PromptEditor(prompts)
     wanted = drafts(editor)
@@ -53,6 +53,7 @@ async def seed(prompts: PromptLibrary) -> None:
 
 
 async def _put(editor: PromptEditor, changes: Changes, prompt: pb.Prompt) -> None:
+    """One default prompt inserted or updated; a slug that is taken is logged."""
     if await changes.insert(prompt, or_leave=True):
         return
     try:

@@ -1,4 +1,4 @@
-"""What differs between two versions of a prompt."""
+"""Diff of two prompt versions, field by field, with a unified diff of long texts."""
 
 from difflib import unified_diff
 
@@ -9,7 +9,7 @@ MAX_LINES = 1000  # of one text; with more, the comparison of hostile texts take
 
 
 def compared(old: pb.PromptVersion, late: pb.PromptVersion) -> pb.DiffPromptVersionsResponse:
-    """late: the newer of the two."""
+    """Changed fields from old to late, the newer version."""
     response = pb.DiffPromptVersionsResponse(from_version=old.version, to_version=late.version)
     for name in VERSIONED:
         before, after = field_text(old, name), field_text(late, name)
@@ -20,7 +20,7 @@ def compared(old: pb.PromptVersion, late: pb.PromptVersion) -> pb.DiffPromptVers
 
 
 def _unified(before: str, after: str) -> str | None:
-    """None: one of the two is no text of several lines, or has too many."""
+    """Unified diff. None: neither text has several lines, or one has more than MAX_LINES."""
     old, late = before.splitlines(), after.splitlines()
     if not 1 < max(len(old), len(late)) <= MAX_LINES:
         return None

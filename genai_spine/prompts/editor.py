@@ -1,4 +1,7 @@
-"""How a prompt may be changed: aliases and defaults, masks, protection, and when a version is made."""
+"""Prompt editor: create, update, delete, roll back and label, with defaults, field masks and protection.
+
+A change of content makes a version; other changes do not. Prompts that come with the service are protected.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,11 +24,13 @@ DEFAULT_CATEGORY, DEFAULT_TEMPERATURE = "custom", 0.7
 
 
 class PromptEditor:
+    """Write operations on prompts, each one transaction with an optional etag check."""
+
     def __init__(self, prompts: PromptLibrary) -> None:
         self.prompts = prompts
 
     async def create(self, patch: pb.Prompt, created_by: str | None) -> pb.Prompt:
-        """Raises InvalidFields, InvalidTemplate, Conflict."""
+        """New prompt with version 1. Raises InvalidFields, InvalidTemplate, Conflict (slug taken)."""
         draft = self.drafted(patch)
         if created_by:
             draft.created_by = created_by
@@ -34,7 +39,10 @@ class PromptEditor:
         return draft
 
     def drafted(self, patch: pb.Prompt) -> pb.Prompt:
-        """A whole prompt, with the defaults for what is not given, and checked."""
+        """Draft of a prompt: aliases resolved, defaults filled in, checked.
+
+        Raises InvalidFields, InvalidTemplate.
+        """
         patch = resolve_aliases(patch)
         draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
         _merge(draft, patch, _set_fields(patch))
@@ -42,7 +50,10 @@ class PromptEditor:
         return draft
 
     async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
-        """Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch."""
+        """Update by field mask, or without one of the fields that are set.
+
+        Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch.
+        """
         patch = resolve_aliases(request.prompt)
         fields = _masked(request.update_mask.paths) or _set_fields(patch)
         async with self.prompts.changing() as changes:
@@ -52,7 +63,7 @@ class PromptEditor:
     async def changed(
         self, changes: Changes, prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]
     ) -> pb.Prompt:
-        """Takes fields over into a locked prompt, and writes it when that makes a difference."""
+        """Fields copied into a locked prompt, which is written when that makes a difference."""
         before = _copy(prompt)
         _merge(prompt, patch, fields)
         if prompt == before:
@@ -65,7 +76,7 @@ class PromptEditor:
         return prompt
 
     async def put(self, changes: Changes, patch: pb.Prompt, created_by: str | None) -> str:
-        """Makes the active prompt of given's slug equal to given: created, updated or unchanged."""
+        """Upsert by slug: the active prompt becomes equal to patch. Returns created, updated or unchanged."""
         draft = self.drafted(patch)
         try:
             stored = await changes.locked(draft.slug)
@@ -85,7 +96,10 @@ class PromptEditor:
         return "updated"
 
     async def delete(self, request: pb.DeletePromptRequest) -> None:
-        """Raises PromptNotFound, PromptProtected, EtagMismatch."""
+        """Soft deletion, or with request.hard for good.
+
+        Raises PromptNotFound, PromptProtected, EtagMismatch.
+        """
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, request.etag, deleted=request.hard)
             if request.hard:
@@ -95,7 +109,10 @@ class PromptEditor:
                 await changes.save(prompt, new_version=False)
 
     async def rollback(self, request: pb.RollbackPromptRequest) -> pb.Prompt:
-        """Raises PromptNotFound, PromptProtected, EtagMismatch."""
+        """New version with the content of an old one.
+
+        Raises PromptNotFound, PromptProtected, EtagMismatch.
+        """
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, request.etag)
             old = await _version(changes, prompt, request.version)
@@ -105,7 +122,7 @@ class PromptEditor:
             return await self.changed(changes, prompt, patch, VERSIONED)
 
     async def set_label(self, request: pb.SetPromptLabelRequest) -> pb.Prompt:
-        """Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
+        """Label pointed at a version. Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
         if request.label == LATEST:
             raise InvalidFields([("label", f"{LATEST} moves by itself")])
         async with self.prompts.changing() as changes:
@@ -119,7 +136,7 @@ class PromptEditor:
         return prompt
 
     async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
-        """Raises PromptNotFound."""
+        """Removal of a label. Raises PromptNotFound."""
         async with self.prompts.changing() as changes:
             prompt = await changes.locked(request.prompt_id)
             if request.label == LATEST or request.label not in prompt.labels:
@@ -139,6 +156,7 @@ class PromptEditor:
         return prompt
 
     def _check(self, prompt: pb.Prompt) -> None:
+        """Required fields, NUL characters, templates and schema. Raises InvalidFields, InvalidTemplate."""
         problems = [(name, "is required") for name in REQUIRED if not getattr(prompt, name)]
         problems += [(name, "must not hold a NUL character") for name in EDITABLE if _has_nul(prompt, name)]
         if problems:
@@ -149,6 +167,7 @@ class PromptEditor:
 
 
 def _check_schema(prompt: pb.Prompt) -> None:
+    """Check of the output schema. Raises InvalidFields (output_schema)."""
     try:
         answer_schema(json.dumps(variables.mapping(prompt.output_schema)))
     except InvalidFields as error:
@@ -187,7 +206,7 @@ def _merge(prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]) -> None:
 
 
 def _copy_field(prompt: pb.Prompt, patch: Message, name: str) -> None:
-    """One field, unset where it is unset."""
+    """Copy of one field, unset where it is unset."""
     prompt.ClearField(name)
     value = getattr(patch, name)
     if patch.DESCRIPTOR.fields_by_name[name].is_repeated:

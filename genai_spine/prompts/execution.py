@@ -1,4 +1,4 @@
-"""A prompt filled in and asked: what ExecutePrompt and StreamPrompt do."""
+"""Prompt execution: a prompt version filled in and sent to a model (ExecutePrompt, StreamPrompt)."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 @dataclass(frozen=True, slots=True)
 class PreparedExecution:
-    """Everything that is known before a model is asked."""
+    """Execution that is ready to send: filled prompt, completion request and attributed call."""
 
     filled: FilledPrompt
     completion: completion_service_pb2.CreateCompletionRequest
@@ -49,7 +49,10 @@ class PreparedExecution:
     def result(
         self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
     ) -> pb.ExecutePromptResponse:
-        """answer: the completion, or the last chunk of a stream, which has usage and cost."""
+        """Response without finish reason.
+
+        answer: the completion, or the last chunk, which has usage and cost.
+        """
         prompt, version = self.filled.resolved.prompt, self.filled.resolved.version
         response = pb.ExecutePromptResponse(
             output=text,
@@ -76,11 +79,14 @@ class PreparedExecution:
 
 
 class PromptExecution:
+    """Executor of prompts, unary and streamed; a temperature that the model rejects is dropped once."""
+
     def __init__(self, prompts: PromptLibrary, inference: Inference) -> None:
         self.prompts = prompts
         self.inference = inference
 
     async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
+        """Answer to a filled prompt. Errors: those of the library and of inference, InvalidRequest."""
         prepared = await self._prepared(request, call)
         try:
             completion = await self.inference.complete(prepared.fresh(), prepared.call)
@@ -92,6 +98,7 @@ class PromptExecution:
         return _ended(prepared.result(text, completion), choice)
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
+        """Streamed answer: text deltas, then one result event. Errors: as complete()."""
         prepared = await self._prepared(request, call)
         texts: list[str] = []
         end = completion_service_pb2.Choice()
@@ -125,6 +132,10 @@ class PromptExecution:
                 yield chunk
 
     async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> PreparedExecution:
+        """Filled prompt and request of an execution.
+
+        Errors: InvalidRequest, PromptNotFound, InvalidPromptVariables.
+        """
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
@@ -141,6 +152,7 @@ class PromptExecution:
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:
+    """Slug or id in a request. Errors: InvalidRequest (none, or both)."""
     both = bool(request.prompt_id) and bool(request.prompt_slug)
     if both or not (request.prompt_id or request.prompt_slug):
         problem = "give prompt_slug or prompt_id" + (", not both" if both else "")
@@ -168,6 +180,7 @@ def _set_format(
     request: pb.ExecutePromptRequest,
     filled: FilledPrompt,
 ) -> None:
+    """Response format: the version's schema, else JSON mode where the caller wants it."""
     resolved = filled.resolved
     if request.response_format == "text":
         return
@@ -185,6 +198,7 @@ def _set_format(
 
 
 def _metadata(request: pb.ExecutePromptRequest) -> str:
+    """Metadata as JSON for the ledger. Errors: InvalidFields above MAX_METADATA_CHARS."""
     text = json.dumps(variables.mapping(request.metadata), sort_keys=True, ensure_ascii=False)
     if len(text) > MAX_METADATA_CHARS:
         raise InvalidFields([("metadata", f"must have at most {MAX_METADATA_CHARS} characters as JSON")])
@@ -194,7 +208,7 @@ def _metadata(request: pb.ExecutePromptRequest) -> str:
 def _ended(
     response: pb.ExecutePromptResponse, choice: completion_service_pb2.Choice
 ) -> pb.ExecutePromptResponse:
-    """With why it ended; an answer in JSON is the JSON alone, also where the model wrote words around it."""
+    """Response with its finish reason; of an answer in JSON the JSON alone, without prose around it."""
     response.finish_reason = choice.finish_reason
     if choice.HasField("parsed_json"):
         response.output = response.content = choice.parsed_json

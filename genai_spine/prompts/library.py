@@ -27,13 +27,16 @@ MAX_CACHED_VERSIONS = 2000  # versions
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPrompt:
-    """One version of a prompt. Shared between callers: do not change the messages."""
+    """Prompt version that a name and a label, number or default resolved to.
+
+    Shared between callers: do not change the messages.
+    """
 
     prompt: prompt_service_pb2.Prompt
     version: prompt_service_pb2.PromptVersion
 
     def purpose(self, values: Mapping[str, Any], capability: str | None = None) -> Execution:
-        """What the rows of the ledger say of calls that are made with it (Call.purpose)."""
+        """Attribution of calls made with this version (Call.purpose), for the ledger's rows."""
         return Execution(
             capability=capability,
             prompt_id=self.prompt.id,
@@ -44,7 +47,7 @@ class ResolvedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class FilledPrompt:
-    """A version with its variables filled in."""
+    """Prompt version with its variables filled in."""
 
     resolved: ResolvedPrompt
     system_prompt: str | None
@@ -54,7 +57,10 @@ class FilledPrompt:
 
     @property
     def messages(self) -> list[message_pb2.Message]:
-        """Raises InvalidPromptVariables when nothing is said."""
+        """Chat messages: system prompt, if any, and user prompt.
+
+        Raises InvalidPromptVariables (empty user prompt).
+        """
         if not self.user_prompt.strip():
             raise InvalidPromptVariables(field="variables", problem="with these, the user message is empty")
         messages = [_message(message_pb2.ROLE_USER, self.user_prompt)]
@@ -64,15 +70,16 @@ class FilledPrompt:
 
     @property
     def used(self) -> dict[str, Any]:
-        """The values as they stand in the text: empty where there is none."""
+        """Values as they stand in the text: empty where a variable has none."""
         return {name: "" if value is None else value for name, value in self.values.items()}
 
     @property
     def purpose(self) -> Execution:
+        """Attribution of calls with these values."""
         return self.resolved.purpose(self.values)
 
     def request(self, **options: Any) -> completion_service_pb2.CreateCompletionRequest:
-        """Options that are not None go before what the version prefers."""
+        """Completion request; options that are not None win over what the version prefers."""
         version = self.resolved.version
         preferred = {
             "provider": version.preferred_provider or None,
@@ -95,6 +102,8 @@ class FilledPrompt:
 
 
 class PromptLibrary:
+    """Prompt registry: read-through cache over the rows, rendering of versions, and transactions of changes."""
+
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows
         self.templates = templates or Templates()
@@ -103,9 +112,9 @@ class PromptLibrary:
         )
 
     async def version(self, name: str, which: str | int | None = None) -> ResolvedPrompt:
-        """name: slug or id. which: number or label; None: production where that is set, else the newest.
+        """Version of a prompt. name: slug or id. which: number or label.
 
-        Raises PromptNotFound, also for a deleted prompt.
+        None: the production label where it is set, else the newest. Raises PromptNotFound, also when deleted.
         """
         key = (name, None if which is None else str(which))
         found = self._cache.get(key)
@@ -118,7 +127,10 @@ class PromptLibrary:
         return found
 
     async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
-        """Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much."""
+        """Rendering of a version with values.
+
+        Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much.
+        """
         version = resolved.version
         values, defaulted = completed(version.variables, variables)
         system = None
@@ -134,14 +146,14 @@ class PromptLibrary:
         return (await self.fill(resolved, variables)).messages
 
     async def prompt(self, name: str) -> prompt_service_pb2.Prompt:
-        """By id, also a deleted one, or by slug. Raises PromptNotFound."""
+        """Prompt by id, also a deleted one, or by slug. Raises PromptNotFound."""
         found = await self.rows.get(name)
         if found is None:
             raise PromptNotFound(prompt=name)
         return found
 
     def number(self, prompt: prompt_service_pb2.Prompt, which: str | None) -> int:
-        """The number that a number or a label means. Raises PromptNotFound."""
+        """Version number that a number or a label stands for. Raises PromptNotFound."""
         if which is None:
             which = PRODUCTION_LABEL if PRODUCTION_LABEL in prompt.labels else LATEST
         if which in prompt.labels:
@@ -153,6 +165,7 @@ class PromptLibrary:
     async def one_version(
         self, prompt: prompt_service_pb2.Prompt, number: int
     ) -> prompt_service_pb2.PromptVersion:
+        """Version by its number. Raises PromptNotFound."""
         found = await self.rows.version(prompt.id, number)
         if found is None:
             raise PromptNotFound(prompt=f"{prompt.slug}, version {number}")
@@ -160,7 +173,10 @@ class PromptLibrary:
 
     @asynccontextmanager
     async def changing(self, *, keep: bool = True) -> AsyncIterator[Changes]:
-        """One transaction, undone at its end unless keep; afterwards this process knows what it changed."""
+        """Transaction of changes, rolled back at its end unless keep.
+
+        Then the cache of this process is cleared.
+        """
         try:
             async with self.rows.changing(keep=keep) as changes:
                 yield changes
@@ -168,6 +184,7 @@ class PromptLibrary:
             self._cache.clear()
 
     async def close(self) -> None:
+        """End of the sandbox's processes."""
         await self.templates.close()
 
 

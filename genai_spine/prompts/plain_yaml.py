@@ -23,7 +23,7 @@ CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
 def load(text: str) -> Any:
-    """Raises Refused, also for aliases: a few lines of anchors can stand for gigabytes."""
+    """Plain data of a YAML text. Raises TextRefused, also for aliases: anchors can expand to gigabytes."""
     try:
         _check_shape(text)
         value = yaml.load(text, LOADER)
@@ -34,6 +34,7 @@ def load(text: str) -> Any:
 
 
 def _check_shape(text: str) -> None:
+    """Depth and number of nodes, event by event. Raises TextRefused."""
     depth = nodes = 0
     event: Any  # its marks are there always, which the types do not know
     for event in yaml.parse(text, LOADER):
@@ -53,6 +54,7 @@ def _check_shape(text: str) -> None:
 
 
 def _check_plain(value: Any, place: str) -> None:
+    """Types that JSON has, and no others. Raises TextRefused."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):

@@ -1,10 +1,8 @@
-"""The language of prompts: sandboxed Jinja2, and `{name}` for the names that a prompt declares.
+"""Template language of prompts: sandboxed Jinja2, and `{name}` for the variables that a prompt declares.
 
-Every other brace text stays as it is. Nothing is evaluated while a template is compiled. A template whose
-work is bounded by the size of its values (Template.cost) may be rendered in this process; any other one
-belongs into a process of its own, see sandbox_process.py.
-
-This module is also loaded by that process, so it imports nothing but Jinja2.
+Other braces stay as they are. Nothing is evaluated while a template is compiled. A template whose work is
+bounded by the size of its values (Template.cost) may be rendered in this process; any other one belongs
+into a process of its own, see sandbox_process.py, which loads this module: it imports only Jinja2.
 """
 
 import json
@@ -102,17 +100,19 @@ Loops = tuple[str | None, ...]
 
 
 class TextRefused(Exception):
-    """A text that cannot be used: "line N: what is wrong"."""
+    """Refusal of a text that cannot be used: "line N: what is wrong"."""
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(f"line {line}: {problem}" if line else problem)
 
 
 class PromptEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja environment of prompts: immutable sandbox without costly filters, plus single braces."""
+
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
     def __init__(self, names: Sequence[str]) -> None:
-        """names: that stand for a value in single braces."""
+        """Environment for a prompt. names: variables that may stand in single braces."""
         # optimized, and a finalize that needs a context: constant parts would be computed while compiling.
         super().__init__(optimized=False, finalize=_finalize, keep_trailing_newline=True, cache_size=0)
         self._single = re.compile("{(" + "|".join(map(re.escape, names)) + ")}") if names else None
@@ -129,6 +129,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return TokenStream(self.lexer.wrap(_limited(lexed), name, filename), name, filename)
 
     def _doubled(self, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+        """Tokens in which `{name}` of plain text has become a Jinja expression."""
         raw = False
         for line, kind, text in tokens:
             raw = kind == "raw_begin" or (raw and kind != "raw_end")
@@ -146,6 +147,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
 
 def _limited(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+    """Tokens, up to MAX_TOKENS within braces. Raises TextRefused."""
     count = 0
     for token in tokens:
         count += token[1] not in ("data", "whitespace")
@@ -155,7 +157,7 @@ def _limited(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str,
 
 
 class Template:
-    """One compiled text. TextRefused: what is wrong with it."""
+    """Compiled template. Raises TextRefused where the source is wrong."""
 
     def __init__(self, source: str, names: Sequence[str]) -> None:
         self.source, self.names = source, tuple(names)
@@ -173,7 +175,7 @@ class Template:
         self._template = JinjaTemplate.from_code(language, code, dict(language.globals))
 
     def cost(self, values: Mapping[str, Any]) -> float:
-        """How much work it can be at most, in characters read; infinity when nothing bounds it."""
+        """Upper bound of the work to render it, in characters read; infinity when nothing bounds it."""
         if self._costs is None:
             return float("inf")
         structures = sum(_size(value) for value in values.values() if not isinstance(value, str))
@@ -191,7 +193,10 @@ class Template:
         )
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Raises TextRefused when it makes too much, or cannot be done with these values."""
+        """Rendered text.
+
+        Raises TextRefused above MAX_OUTPUT_CHARS, or where rendering fails with these values.
+        """
         parts, length = [], 0
         try:
             for part in self._template.generate(values):
@@ -209,7 +214,7 @@ class Template:
 
 
 def _check(tree: nodes.Template, language: PromptEnvironment, names: frozenset[str]) -> None:
-    """Raises TextRefused for what would fail, or must not be done, when the template is rendered."""
+    """Static check of a template: names, filters, tests, depth. Raises TextRefused."""
     if _depth(tree) > MAX_DEPTH:
         raise TextRefused(None, "it is nested too deeply")
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
@@ -232,6 +237,7 @@ def _check(tree: nodes.Template, language: PromptEnvironment, names: frozenset[s
 
 
 def _depth(tree: nodes.Node) -> int:
+    """Depth of the syntax tree."""
     depth, level = 0, [tree]
     while level and depth <= MAX_DEPTH:
         depth += 1
@@ -240,9 +246,9 @@ def _depth(tree: nodes.Node) -> int:
 
 
 def _costs(tree: nodes.Template) -> "Counter[tuple[Loops, bool]] | None":
-    """How many nodes run within which loops, and read a whole value; None: nothing bounds the work.
+    """Number of nodes by the loops that they run in, and of those that read a whole value.
 
-    A loop is the name of the variable that it goes over, None when it goes over something else.
+    A loop is the name of the variable that it iterates over, None for anything else. None: nothing bounds it.
     """
     costs: Counter[tuple[Loops, bool]] = Counter()
     free = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const)
@@ -261,6 +267,7 @@ def _costs(tree: nodes.Template) -> "Counter[tuple[Loops, bool]] | None":
 
 
 def _is_bounded(node: nodes.Node) -> bool:
+    """Whether the work of a node is bounded by the size of its values."""
     if type(node) not in BOUNDED_NODES:
         return False
     if isinstance(node, nodes.For):
@@ -292,7 +299,7 @@ def _size(value: Any) -> int:
 
 @pass_context
 def _finalize(context: Any, value: Any) -> str:
-    """What stands in the text for a value: a list of plain values with commas, other structures as JSON."""
+    """Text of a value: a list of plain values with commas, other structures as JSON."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -321,6 +328,7 @@ def _line(error: Exception) -> int | None:
 
 
 def _error_text(error: Exception) -> str:
+    """Message of an error of Jinja, without its internals."""
     if isinstance(error, RecursionError):
         return "it calls itself without an end"
     return str(error)[:300] or type(error).__name__

@@ -1,10 +1,10 @@
-"""Templates whose work nothing bounds, and YAML of callers, are worked on in a process that the kernel stops.
+"""Sandbox processes: unbounded templates and YAML of callers run where the kernel limits them.
 
-The process gets CPU_LIMIT_S of processor time a text and MEMORY_LIMIT_BYTES of address space; whatever a
-text does, it cannot do more. It starts with the first such text and stays.
+A process gets CPU_LIMIT_S of processor time a text and MEMORY_LIMIT_BYTES of address space (setrlimit).
+It starts with the first such text and is reused.
 
-Both sides send a length (4 bytes, big-endian) and so much JSON: [task, what it needs ...] goes there,
-[result, null] or [null, problem] comes back.
+Protocol, both ways: a length (4 bytes, big-endian), then JSON. Request: [task, arguments ...]; answer:
+[result, null] or [null, problem].
 """
 
 import asyncio
@@ -31,24 +31,28 @@ ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PA
 
 
 class SandboxBusy(Exception):
-    """Every process of the sandbox was taken for too long."""
+    """Timeout while waiting for a free process of the sandbox."""
 
 
 class Sandbox:
-    """The processes that work for this one. close() at the end."""
+    """Pool of at most MAX_PROCESSES sandbox processes. close() at the end."""
 
     def __init__(self, cpu_s: float = CPU_LIMIT_S, wait_s: float = QUEUE_TIMEOUT_S) -> None:
+        """Pool with limits. cpu_s: processor time a text; wait_s: time to wait for a free process."""
         self._cpu_s = cpu_s
         self._wait_s = wait_s
         self._free = asyncio.Semaphore(MAX_PROCESSES)
         self._idle: list[asyncio.subprocess.Process] = []
 
     async def render(self, source: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
-        """Raises Refused as Template does, and for what takes too long or too much memory; or Busy."""
+        """Rendered template. Raises TextRefused, also for time and memory; SandboxBusy."""
         return str(await self._result("render", source, list(names), dict(values)))
 
     async def load_yaml(self, text: str) -> Any:
-        """Raises Refused as plain_yaml.load does, and for what takes too long or too much memory; or Busy."""
+        """Data of a YAML text.
+
+        Raises TextRefused as plain_yaml.load, also for time and memory; SandboxBusy.
+        """
         return await self._result("load_yaml", text)
 
     async def _result(self, *task: Any) -> Any:
@@ -70,6 +74,7 @@ class Sandbox:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
+        """Free slot of the pool. Raises SandboxBusy after wait_s."""
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
@@ -81,6 +86,7 @@ class Sandbox:
             self._free.release()
 
     async def close(self) -> None:
+        """End of all processes."""
         while self._idle:
             await _killed(self._idle.pop())
 
@@ -93,12 +99,14 @@ class Sandbox:
         )
 
     async def _cause(self, process: asyncio.subprocess.Process) -> str:
+        """Reason why a process died: time, memory, or something else."""
         if await _killed(process) in (-signal.SIGPROF, -signal.SIGKILL):
             return f"it takes more than {self._cpu_s:g} s"
         return "it needs too much memory"
 
 
 async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> list[Any]:
+    """Answer of a process to one request."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(len(request).to_bytes(4, "big") + request)
@@ -109,7 +117,7 @@ async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> lis
 
 
 async def _killed(process: asyncio.subprocess.Process) -> int:
-    """Its exit code; the one that it had, where it ended by itself."""
+    """Exit code of a process that is killed here; its own one where it ended by itself."""
     try:
         async with asyncio.timeout(0.2):
             if process.stdin is not None:
@@ -121,7 +129,7 @@ async def _killed(process: asyncio.subprocess.Process) -> int:
 
 
 def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
-    """Works until the other side goes away."""
+    """Worker loop: answers requests until its standard input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server

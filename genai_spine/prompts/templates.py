@@ -1,4 +1,4 @@
-"""Templates of prompts: compiled when they are saved, kept by their content, rendered within limits."""
+"""Template cache of prompts: compiled when they are saved, kept by content, rendered within limits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ MAX_COST = 1_000_000
 
 
 class TemplateFields(Protocol):
-    """What has templates: pb.Prompt and pb.PromptVersion."""
+    """Protocol of messages with templates: pb.Prompt and pb.PromptVersion."""
 
     system_prompt: str
     user_prompt_template: str
@@ -29,6 +29,8 @@ class TemplateFields(Protocol):
 
 
 class Templates:
+    """LRU cache of compiled templates, up to MAX_CACHED_CHARS of source."""
+
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self.sandbox = sandbox or Sandbox()
         self._cache: LRUCache[tuple[str, tuple[str, ...]], Template] = LRUCache(
@@ -36,16 +38,19 @@ class Templates:
         )
 
     def check(self, fields: TemplateFields) -> None:
-        """Raises InvalidFields (variables) or InvalidTemplate, which names field, line and problem."""
+        """Check of variables and templates.
+
+        Raises InvalidFields (variables), InvalidTemplate (field, line, problem).
+        """
         variables.check(fields.variables)
         for field in FIELDS:
             self._compiled(field, fields)
 
     async def rendered(self, field: str, fields: TemplateFields, values: Mapping[str, Any]) -> str:
-        """The text of one field. values: of variables.completed(); one that is None stays undefined.
+        """Rendered field of a prompt. values: of variables.completed(); None stays undefined.
 
-        Raises InvalidTemplate for a template that fails with these values, or that takes too much;
-        ServiceUnavailable where the sandbox has no place.
+        Raises InvalidTemplate for a template that fails with these values or takes too much; ServiceUnavailable
+        where the sandbox is busy.
         """
         template = self._compiled(field, fields)
         defined = {name: value for name, value in values.items() if value is not None}
@@ -62,6 +67,7 @@ class Templates:
         await self.sandbox.close()
 
     def _compiled(self, field: str, fields: TemplateFields) -> Template:
+        """Compiled template of a field, from the cache or new. Raises InvalidTemplate."""
         source = getattr(fields, field)
         names = tuple(variable.name for variable in fields.variables)
         found = self._cache.get((source, names))

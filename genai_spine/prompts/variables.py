@@ -1,4 +1,4 @@
-"""The values of a prompt: checked against what it declares, completed with its defaults."""
+"""Prompt variables: declarations checked, values checked against them and completed with defaults."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ TYPE_CHECKS = {
 
 
 def plain(value: Value) -> Any:
-    """As Python has it; JSON's 3.0 is the integer 3."""
+    """Python value of a JSON value; JSON's 3.0 is the integer 3."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return mapping(value.struct_value)
@@ -39,11 +39,12 @@ def plain(value: Value) -> Any:
 
 
 def mapping(struct: Struct) -> dict[str, Any]:
+    """Python dict of a Struct."""
     return {name: plain(value) for name, value in struct.fields.items()}
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """By the names of the contract; JSON's 3.0 is the integer 3 also within Structs."""
+    """Python dict of a message by field names; JSON's 3.0 is the integer 3, also within Structs."""
     found: dict[str, Any] = _integers(MessageToDict(message, preserving_proto_field_name=True))
     return found
 
@@ -57,14 +58,14 @@ def _integers(value: Any) -> Any:
 
 
 def value(found: Any) -> Value:
-    """A JSON value as a message."""
+    """JSON value as a message."""
     holder = Struct()
     holder.update({"value": found})
     return holder.fields["value"]
 
 
 def check(variables: Iterable[pb.PromptVariable]) -> None:
-    """Raises InvalidFields for declarations that contradict themselves or each other."""
+    """Consistency of declarations: names, types, defaults, options. Raises InvalidFields."""
     problems: list[tuple[str, str]] = []
     seen: set[str] = set()
     for number, variable in enumerate(variables):
@@ -85,8 +86,10 @@ def check(variables: Iterable[pb.PromptVariable]) -> None:
 def completed(
     variables: Iterable[pb.PromptVariable], supplied: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Every declared variable with its value (None: it has none), and the names of those that had their
-    default. What is given and not declared is left out. Raises InvalidPromptVariables."""
+    """Values of all declared variables (None: no value), and the names of those that had their default.
+
+    Undeclared values are dropped. Raises InvalidPromptVariables.
+    """
     values: dict[str, Any] = {}
     defaulted = []
     for variable in variables:
@@ -104,6 +107,7 @@ def completed(
 
 
 def is_required(variable: pb.PromptVariable) -> bool:
+    """Whether a caller has to give the variable."""
     return variable.required if variable.HasField("required") else True
 
 
@@ -118,7 +122,7 @@ def _has_default(variable: pb.PromptVariable) -> bool:
 
 
 def _problem(variable: pb.PromptVariable, value: Any) -> str | None:
-    """Why a value is not of the variable's type; a number may stand for a text."""
+    """Reason why a value does not have the variable's type; a number may stand for a text. None: it fits."""
     kind = variable.type or DEFAULT_TYPE
     if kind == "enum":
         return None if value in variable.options else f"must be one of {', '.join(variable.options)}"

@@ -1,4 +1,4 @@
-"""Prompts as YAML: a list, each with the fields of Prompt that a caller can set."""
+"""YAML format of prompts: a list, each with the fields of Prompt that a caller can set."""
 
 import asyncio
 from collections.abc import Iterable
@@ -40,22 +40,26 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def written(prompts: Iterable[pb.Prompt]) -> str:
+    """YAML text of prompts."""
     return dumped([entry(prompt) for prompt in prompts])
 
 
 def dumped(value: Any) -> str:
+    """YAML text of a value, long texts as blocks."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def entry(prompt: pb.Prompt) -> dict[str, Any]:
-    """One prompt; what is unset is left out."""
+    """Mapping of one prompt; unset fields are left out."""
     fields = variables.as_dict(resolve_aliases(prompt))
     return {name: fields[name] for name in ORDER if name in fields}
 
 
 def read(text: str) -> list[pb.Prompt]:
-    """For texts of our own. Raises InvalidFields; the path begins with the prompt's place and slug:
-    `yaml[2] (greet).name`."""
+    """Prompts of a YAML text of our own.
+
+    Raises InvalidFields; a path begins with the prompt's place and slug: `yaml[2] (greet).name`.
+    """
     try:
         return _prompts(plain_yaml.load(text))
     except TextRefused as error:
@@ -63,9 +67,9 @@ def read(text: str) -> list[pb.Prompt]:
 
 
 async def read_apart(text: str, sandbox: Sandbox) -> list[pb.Prompt]:
-    """For texts of callers: read() beside the event loop, and within the limits of the sandbox.
+    """Prompts of a caller's YAML text: read() in the sandbox, off the event loop.
 
-    Raises ServiceUnavailable as well, where the sandbox has no place.
+    Raises InvalidFields; ServiceUnavailable where the sandbox is busy.
     """
     try:
         listed = await sandbox.load_yaml(text)

@@ -170,7 +170,7 @@ def _batches(older: Sequence[pb.ExportedMessage]) -> list[list[pb.ExportedMessag
 
 
 def _next_of_user(history: Sequence[pb.ExportedMessage], start: int) -> int:
-    """Index of the first user message from start on: models take no conversation that begins with an answer."""
+    """Index of the first user message from start on: models take no history that begins with an answer."""
     while start < len(history) and history[start].message.role != "user":
         start += 1
     return start

@@ -55,7 +55,10 @@ class MessageSender:
     """Sends of messages: unary, streamed, and once more for the last message (regenerate)."""
 
     def __init__(self, library: SessionLibrary, inference: Inference, lease_ttl_s: float = 15.0) -> None:
-        """Sender over one library. lease_ttl_s: seconds that a dead process keeps others out of its session."""
+        """Sender over one library.
+
+        lease_ttl_s: seconds that a dead process keeps others out of its session.
+        """
         self.sessions = library.sessions
         self.messages = library.messages
         self.inference = inference
@@ -77,7 +80,10 @@ class MessageSender:
             return await self._store(lease, pending, completion)
 
     async def stream(self, request: pb.SendMessageRequest, call: Call) -> AsyncGenerator[pb.MessageEvent]:
-        """Streamed answer: text deltas, then one result event once both messages are stored. Errors: as send()."""
+        """Streamed answer: text deltas, then one result event once both messages are stored.
+
+        Errors: as send().
+        """
         _check(request)
         async with self._lease(request.session_id, call) as lease:
             pending = PendingMessage(_user_message(request, lease.session))
@@ -138,7 +144,10 @@ class MessageSender:
     async def _store(
         self, lease: SessionLease, pending: PendingMessage, completion: completions.Completion
     ) -> pb.SendMessageResponse:
-        """Messages and sums stored in one transaction that ends the lease. Errors: Conflict, SessionNotFound."""
+        """Messages and sums stored in one transaction that ends the lease.
+
+        Errors: Conflict, SessionNotFound.
+        """
         answer = _answer(pending.entry.message, completion)
         answered = pb.ExportedMessage(message=answer)
         entries = [answered] if pending.is_stored else [pending.entry, answered]

@@ -32,7 +32,10 @@ class SessionLibrary:
         self.messages = messages
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
-        """New session with defaults for history policy and window (in messages). Errors: InvalidFields (metadata)."""
+        """New session with defaults for history policy and window (in messages).
+
+        Errors: InvalidFields (metadata).
+        """
         check_metadata(request.metadata)
         session = new_session(
             title=request.title or None,
@@ -60,7 +63,10 @@ class SessionLibrary:
         return _existing(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
-        """Update of the fields that the request has set; others stay. Errors: SessionNotFound, InvalidFields."""
+        """Update of the fields that the request has set; others stay.
+
+        Errors: SessionNotFound, InvalidFields.
+        """
         check_metadata(request.metadata)
         return _existing(await self.sessions.change(request), request.session_id)
 

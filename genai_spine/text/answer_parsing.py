@@ -1,6 +1,6 @@
-"""What models write, read as far as it can be: JSON in fences, in prose, or of a simpler shape than asked.
+"""Answer parsing, lenient: JSON in code fences, in prose, or of a simpler shape than requested.
 
-The forms that are accepted are those of rest-v1.md, section 7; what fits none of them is UnreadableAnswer.
+Accepted forms are those of rest-v1.md, section 7; anything else raises UnreadableAnswer.
 """
 
 import json
@@ -21,11 +21,11 @@ _decoder = json.JSONDecoder()
 
 
 class UnreadableAnswer(Exception):
-    """The answer has none of the forms that are accepted; says what was looked for."""
+    """Parse error of an answer; says what was looked for."""
 
 
 def plain(text: str) -> str:
-    """The text without what a model thought aloud before it."""
+    """Answer without the reasoning (<think>) before it."""
     return THOUGHT.sub("", text, count=1).strip()
 
 
@@ -36,7 +36,7 @@ def unfenced(text: str) -> str:
 
 
 def values(text: str) -> Iterator[Any]:
-    """JSON values of an answer: all of it, else those in code fences, else those that stand in prose."""
+    """JSON values of an answer: all of it, else those in code fences, else those within prose."""
     text = plain(text)
     for whole in (text, *(found[1].strip() for found in FENCED.finditer(text))):
         try:
@@ -59,6 +59,7 @@ def values(text: str) -> Iterator[Any]:
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
+    """JSON objects of an answer."""
     return (value for value in values(text) if isinstance(value, dict))
 
 
@@ -110,7 +111,7 @@ def texts(value: Any) -> list[str]:
 
 
 def known(name: Any, names: Iterable[str]) -> str | None:
-    """The one of the names that is meant, whatever its case and the marks around it."""
+    """Name of a list that is meant, whatever its case and the marks around it. None: no such name."""
     wanted = _bare(name) if isinstance(name, str) else None
     return next((given for given in names if _bare(given) == wanted), None) if wanted else None
 

@@ -1,7 +1,7 @@
-"""Content that a model's context has no room for: cut in the middle, or worked on in pieces.
+"""Chunking of content that does not fit a context: truncated in the middle, or split into chunks.
 
-Texts are cut between paragraphs, else lines, else sentences, else words, and not within code fences
-where that can be helped. Sizes are tokens; positions are characters (Unicode code points).
+Boundaries are paragraphs, else lines, sentences, words, and outside of code fences where possible. Sizes
+are tokens; positions are characters (Unicode code points).
 """
 
 import re
@@ -28,7 +28,7 @@ FENCE = re.compile(r"^```.*?^```[^\n]*\n?", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """What of a content goes to the model at a time."""
+    """Chunk of a content, with its offset (characters) and what was omitted within it."""
 
     text: str
     start: int = 0  # characters of the content before it
@@ -39,32 +39,33 @@ class TextChunk:
     other: str = ""  # of a second document, what goes with it
 
     def origin(self, at: int) -> int:
-        """The place in the content of a place in the text; within the mark: where it stands."""
+        """Offset in the content of an offset in the text; within the omission mark: where the mark stands."""
         if self.gap is None or at <= self.gap:
             return self.start + at
         mark = len(OMISSION_MARK.format(count=self.omitted))
         return self.start + self.gap + max(0, at - self.gap - mark) + self.omitted
 
     def stretches(self) -> list[tuple[int, int]]:
-        """The parts of the text that stand in the content in one."""
+        """Spans of the text that are contiguous in the content."""
         if self.gap is None:
             return [(0, len(self.text))]
         return [(0, self.gap), (self.gap + len(OMISSION_MARK.format(count=self.omitted)), len(self.text))]
 
 
 class TokenBudget(NamedTuple):
-    """What a model has for a content."""
+    """Token budget for a content, by one model's tokenizer."""
 
     tokens: int
     measure: Measure
 
     def has(self, text: str) -> bool:
+        """Whether a text fits."""
         # A token is at least one byte, and a character at most four.
         return len(text) * 4 <= self.tokens or self.measure.count(text) <= self.tokens
 
 
 def shortened(text: str, budget: TokenBudget) -> TextChunk:
-    """Beginning and end of a text, with a mark between them; the text as it is where it has room."""
+    """Truncation: beginning and end with a mark between them; a text that fits stays as it is."""
     if budget.has(text):
         return TextChunk(text)
     size = len(text)
@@ -87,8 +88,7 @@ def _next_size(text: str, size: int, budget: TokenBudget) -> int:
 
 
 def split(text: str, budget: TokenBudget) -> list[TextChunk]:
-    """The text in pieces that have room; put together, they are the text. Raises ValueError when it would
-    be too many."""
+    """Chunks that fit the budget; concatenated they are the text. Raises ValueError above MAX_CHUNKS."""
     cuts = list(_cuts(text, budget))
     spans = [(start, end) for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
     return [
@@ -117,7 +117,7 @@ def _cuts(text: str, budget: TokenBudget) -> Iterator[int]:
 
 
 def _boundary(text: str, low: int, high: int, fences: "list[tuple[int, int]] | None" = None) -> int:
-    """The last good place to cut in [least, most]; most, where there is none."""
+    """Last good place to cut in [low, high]; high, where there is none."""
     for pattern in BOUNDARIES:
         ends = [found.end() for found in pattern.finditer(text, low, high) if found.end() > low]
         free = [end for end in ends if not any(start < end < stop for start, stop in fences or ())]

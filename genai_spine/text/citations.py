@@ -38,7 +38,7 @@ def resolved(text: str, quotes: Mapping[str, str], documents: Documents) -> tupl
 
 
 def quotes(listed: list[Any], documents: Documents) -> dict[str, str]:
-    """Of each document the first passage that the model names and that stands in it, as it stands there."""
+    """First passage of each document that the model names and that stands in it, verbatim."""
     by_id = {document.id: document for document in documents}
     found: dict[str, str] = {}
     for item in (item for item in listed if isinstance(item, dict)):

@@ -1,4 +1,4 @@
-"""What changed from one text to another, in bounded time: line by line, then by sentences, then by words."""
+"""Diff of two texts in bounded time: by lines, then by sentences, then by words."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ MAX_PAIRS = 200_000
 
 
 class Change(NamedTuple):
-    """Positions are characters (Unicode code points) of the old text."""
+    """Change of one span. Positions are characters (Unicode code points) of the old text."""
 
     start: int
     end: int
@@ -24,11 +24,12 @@ class Change(NamedTuple):
     new: str
 
     def touches(self, start: int, end: int) -> bool:
+        """Whether the change and the span [start, end] meet."""
         return self.start <= end and start <= self.end
 
 
 def changes(old: str, new: str) -> list[Change]:
-    """In the order of the old text; blanks at the ends of a change belong to none."""
+    """Changes in the order of the old text; blanks at the ends of a change belong to none."""
     return [_bare(change) for change in _between(Change(0, len(old), old, new), LEVELS)]
 
 

@@ -1,4 +1,4 @@
-"""Several documents as one content: each with its id, shortened in fair shares, or a few at a time."""
+"""Multiple documents as one content: each with its id, truncated in fair shares, or a few per chunk."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ Documents = Sequence[SourceDocument]
 
 @dataclass(frozen=True, slots=True)
 class DocumentsText(TextChunk):
-    """All documents as one text, which is cut between them and within each."""
+    """Concatenation of documents, which is cut between them and within each."""
 
     documents: Documents = ()
 
 
 def joined(documents: Documents) -> DocumentsText:
+    """Full text of all documents."""
     return DocumentsText(SEPARATOR.join(map(formatted, documents)), documents=documents)
 
 
 def assign_ids(documents: Documents) -> list[tuple[str, str]]:
-    """Gives ids to documents that have none. Returns what is wrong with them, as (path, problem)."""
+    """Ids for documents that have none, in place. Returns problems as (path, problem)."""
     problems: list[tuple[str, str]] = []
     ids: set[str] = set()
     for number, document in enumerate(documents):
@@ -42,14 +43,14 @@ def assign_ids(documents: Documents) -> list[tuple[str, str]]:
 
 
 def formatted(document: SourceDocument, content: str | None = None) -> str:
-    """As the model gets it. content: what of it; None: all."""
+    """Document as the model gets it, in a tag with id and title. content: part of it; None: all."""
     title = " ".join(document.title.replace('"', "'").split())
     head = f'<document id="{document.id}"' + (f' title="{title}"' if title else "") + ">"
     return f"{head}\n{document.content if content is None else content}\n</document>"
 
 
 def shortened(documents: Documents, budget: TokenBudget) -> TextChunk:
-    """All of them, the long ones with a gap; short ones stay as they are."""
+    """All documents in one text, long ones truncated to a fair share; short ones stay as they are."""
     heads = [budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS for document in documents]
     sizes = [budget.measure.count(document.content) for document in documents]
     share = _share(sizes, budget.tokens - sum(heads))
@@ -72,9 +73,9 @@ def _share(sizes: Iterable[int], tokens: int) -> int:
 
 
 def split(documents: Documents, budget: TokenBudget) -> list[TextChunk]:
-    """As many documents at a time as there is room for; one that is too long in pieces of its own.
+    """Chunks with as many documents as fit; a document that is too long is split by itself.
 
-    Raises ValueError when it would be too many pieces.
+    Raises ValueError above MAX_CHUNKS.
     """
     texts = [text for document in documents for text in _texts(document, budget)]
     groups = grouped(texts, budget)

@@ -1,4 +1,4 @@
-"""The files of a change: read from a diff, grouped by scope, and what they are about."""
+"""Git diff: changed files of a diff, grouped by scope, and tags for what they are about."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -85,7 +85,7 @@ def _file(lines: list[str]) -> pb.ChangedFile | None:
 
 
 def scope(path: str) -> str:
-    """Its first part, or the second behind src, app or lib."""
+    """Scope of a path: its first part, or the second behind src, app or lib."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if len(parts) < 2:
         return ROOT
@@ -112,7 +112,7 @@ def _described(files: list[pb.ChangedFile]) -> str:
 
 
 def tags(paths: Iterable[str], message: str) -> list[str]:
-    """At most MAX_TAGS, sorted."""
+    """Tags of paths and a commit message, sorted, at most MAX_TAGS."""
     found = set(_suggested(message, OF_MESSAGES))
     for path in paths:
         found |= set(_suggested(path, OF_PATHS))

@@ -213,7 +213,7 @@ _BY_NAME = {name.casefold(): LANGUAGES[codes[0]] for codes, names in _lines() fo
 
 
 def language(name: str) -> Language | None:
-    """The language of a code, of a tag such as pt-BR, or of an English name. None: not of ISO 639-1."""
+    """Language of a code, a tag such as pt-BR, or an English name. None: not of ISO 639-1."""
     bare = " ".join(ASIDE.sub("", name).strip(" .,;:'\"`*").split())
     tag = TAG.fullmatch(bare)
     by_name = _BY_NAME.get(bare.casefold())
@@ -223,6 +223,6 @@ def language(name: str) -> Language | None:
 
 
 def is_unknown_code(name: str) -> bool:
-    """It has the form of an ISO 639-1 code or of a tag that begins with one, and there is no such code."""
+    """Whether a text has the form of an ISO 639-1 code, or of a tag with one, that does not exist."""
     tag = TAG.fullmatch(name.strip())
     return tag is not None and len(tag[1]) == 2 and language(name) is None

@@ -1,4 +1,4 @@
-"""Texts put together, as many at a time as a model has room for."""
+"""Packing of texts into groups that fit a token budget."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,10 @@ SEPARATOR_TOKENS = 2  # tokens of what stands between two texts
 
 
 def grouped(texts: Iterable[str], budget: TokenBudget, least: int = 1) -> list[list[str]]:
-    """In order. least: texts of a group even where there is no room, so that something is put together."""
+    """Groups of texts in their order.
+
+    least: texts of a group even where the budget is exceeded, so that every reduce step makes progress.
+    """
     groups: list[list[str]] = []
     used = 0
     for text in texts:

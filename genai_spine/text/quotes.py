@@ -1,4 +1,4 @@
-"""What a model quotes from a piece of a content, at its place in the content, which is checked."""
+"""Quotations of a model, located in the content and checked."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ QUOTATION_MARKS = "\"'“”„‘’«»` "  # that models put around a quotati
 
 
 class Quote(NamedTuple):
-    """Positions are characters (Unicode code points) of the content."""
+    """Verbatim quotation. Positions are characters (Unicode code points) of the content."""
 
     text: str  # as it stands there
     start: int
@@ -17,7 +17,7 @@ class Quote(NamedTuple):
 
 
 class Quotes:
-    """Quotations in the order of the text: of equal passages, the one nearest behind the last is taken."""
+    """Locator of quotations in text order: of equal passages, the nearest behind the last one is taken."""
 
     def __init__(self, chunk: TextChunk) -> None:
         self._chunk = chunk
@@ -25,7 +25,7 @@ class Quotes:
         self._at = 0
 
     def find(self, quoted: str) -> Quote | None:
-        """None: it does not stand there."""
+        """Quotation at its place, also without the marks around it. None: it is not in the content."""
         for text in dict.fromkeys((quoted, quoted.strip(QUOTATION_MARKS))):
             span = self._places.find(text, self._at)
             if span is not None:
