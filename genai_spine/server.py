@@ -1,4 +1,4 @@
-"""The composition root: store, inference and services put together into one grpc.aio server."""
+"""Composition root: store, inference and services wired into one grpc.aio server."""
 
 import asyncio
 import gc
@@ -140,6 +140,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Server:
+    """Server process: started, drained and stopped in order."""
+
     grpc: grpc.aio.Server
     interceptor: ServiceInterceptor
     ledger: Ledger
@@ -156,6 +158,7 @@ class Server:
     port: int = 0
 
     async def start(self) -> None:
+        """Start of ledger, sweeper and listener, once the tables are checked."""
         await self._check_tables()
         await default_prompts.seed(self.prompts)
         await self.ledger.start()
@@ -165,14 +168,17 @@ class Server:
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def _check_tables(self) -> None:
-        """A scratch database is made here; any other is migrated on purpose, not by the way."""
+        """Schema check.
+
+        A scratch database is migrated here, any other one on purpose by `genai-spine migrate`.
+        """
         if self.database.is_scratch:
             await schema.upgrade(self.database)
         else:
             await schema.check(self.database)
 
     async def stop(self) -> None:
-        """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""
+        """Graceful stop: new calls are refused, running ones get up to drain_s, then the ledger is written."""
         self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.interceptor.running, up_to_s=self.drain_s)
@@ -195,7 +201,7 @@ class Server:
 
 
 def build(settings: Settings) -> Server:
-    """A server that listens (settings.grpc_port 0: on any free port) and is not started yet."""
+    """Server that listens and is not started yet. settings.grpc_port 0: any free port."""
     database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
     ledger = Ledger(
         Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
@@ -251,6 +257,7 @@ def build(settings: Settings) -> Server:
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
+    """Response cache of the settings; None: switched off."""
     if not settings.cache_enabled:
         return None
     shared = responses if settings.cache_backend == "database" else None
@@ -258,7 +265,7 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
 
 
 def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
-    """The provider once for each of its keys. record: folder into which its exchanges are written."""
+    """Adapters of a provider, one for each API key. record: folder for recorded exchanges."""
     make = PROVIDERS[endpoint.name].make
     keys = (endpoint.api_key, *endpoint.more_keys)
     return [recorded(make(replace(endpoint, api_key=key)), record) for key in keys]
@@ -272,7 +279,7 @@ def _attach(
     database: Database,
     symbols: SymbolService,
 ) -> list[str]:
-    """Every service of ours; returns their full names."""
+    """Services attached to the interceptor; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
     books = BatchBooks(inference.ledger, inference.prices, Executions(database))
@@ -307,13 +314,14 @@ def _attach(
 def _attach_sessions(
     interceptor: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
 ) -> None:
+    """Session service, with its library and sender."""
     library = SessionLibrary(Sessions(database), SessionMessages(database))
     sender = MessageSender(library, inference, lease_ttl_s)
     add_SessionServiceServicer_to_server(SessionService(library, sender), interceptor)  # type: ignore[arg-type]
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serves until SIGTERM or SIGINT; ready gets the port once calls are taken."""
+    """Serving until SIGTERM or SIGINT; ready gets the port once calls are taken."""
     server = build(settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -25,6 +25,8 @@ Weighed = Iterable[tuple[float, pb.Sentiment]]
 
 
 class AnalyzeSentiment(Capability[Request, Response]):
+    """Sentiment analysis: label, polarity from -1 to 1 and confidence from 0 to 1."""
+
     NAME = "analyze-sentiment"
     METHOD = "AnalyzeSentiment"
     REQUEST = Request
@@ -84,7 +86,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
 
 
 def mean_mood(moods: Weighed) -> pb.Sentiment:
-    """The mean of moods, none of which may be missing."""
+    """Weighted mean of sentiments, none of which may be missing."""
     given = list(moods)
     total = sum(weight for weight, _ in given)
     shares = {label: sum(weight for weight, mood in given if mood.label == label) / total for label in LABELS}

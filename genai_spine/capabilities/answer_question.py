@@ -20,6 +20,8 @@ NEGATIVE = ("false", "no")  # for answerable, where a model writes words
 
 
 class AnswerQuestion(Capability[Request, Response]):
+    """Extractive question answering over a given context, with verified evidence."""
+
     NAME = "answer-question"
     METHOD = "AnswerQuestion"
     REQUEST = Request

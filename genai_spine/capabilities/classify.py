@@ -11,6 +11,8 @@ from genai_spine.v1 import capability_service_pb2 as pb
 
 
 class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
+    """Single-label or multi-label classification with confidences from 0 to 1."""
+
     NAME = "classify"
     METHOD = "Classify"
     REQUEST = pb.ClassifyRequest

@@ -38,6 +38,8 @@ TYPES = ("added", "removed", "modified", "moved")
 
 
 class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
+    """Document comparison: similarity from 0 to 1, changes and a summary."""
+
     NAME = "compare"
     METHOD = "Compare"
     REQUEST = pb.CompareRequest

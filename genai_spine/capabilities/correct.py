@@ -18,6 +18,8 @@ KEYS = ("corrected", "corrected_text", "correction")
 
 
 class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
+    """Spelling and grammar correction, with each correction at its span."""
+
     NAME = "correct"
     METHOD = "Correct"
     REQUEST = pb.CorrectRequest

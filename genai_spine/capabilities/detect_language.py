@@ -19,6 +19,8 @@ Response = pb.DetectLanguageResponse
 
 
 class DetectLanguage(Capability[Request, Response]):
+    """Language identification, with alternatives and confidences from 0 to 1."""
+
     NAME = "detect-language"
     METHOD = "DetectLanguage"
     REQUEST = Request

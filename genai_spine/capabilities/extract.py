@@ -28,6 +28,8 @@ OTHER_NAMES = {
 
 
 class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
+    """Named entity recognition, with verified spans."""
+
     NAME = "extract"
     METHOD = "Extract"
     REQUEST = pb.ExtractRequest

@@ -40,6 +40,8 @@ class SchemaRequest(PreparedRequest):
 
 
 class ExtractStructured(Capability[Request, Response]):
+    """Structured data extraction by the caller's JSON Schema."""
+
     NAME = "extract-structured"
     METHOD = "ExtractStructured"
     REQUEST = Request

@@ -17,6 +17,8 @@ SCOPED = re.compile(r"\A(?P<type>[\w-]+)\((?P<scope>[^()\n]*)\)(?P<rest>!?: )")
 
 
 class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitResponse]):
+    """Commit message generation from changed files, diffs and a conversation."""
+
     NAME = "generate-commit"
     METHOD = "GenerateCommit"
     REQUEST = pb.GenerateCommitRequest

@@ -17,6 +17,8 @@ OPENED = '"“„«「『'  # left at the start where a limit of tokens cut the 
 
 
 class InferTitle(Capability[pb.InferTitleRequest, pb.InferTitleResponse]):
+    """Title generation, limited in words and characters."""
+
     NAME = "infer-title"
     METHOD = "InferTitle"
     REQUEST = pb.InferTitleRequest

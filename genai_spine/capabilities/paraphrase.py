@@ -16,6 +16,8 @@ LISTS = ("paraphrases", "variations")
 
 
 class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
+    """Paraphrases of a text, as many variants as requested."""
+
     NAME = "paraphrase"
     METHOD = "Paraphrase"
     REQUEST = pb.ParaphraseRequest

@@ -23,6 +23,8 @@ TEMPERATURES = {
 
 
 class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
+    """Rewriting of a text in a mode: cleaned, formatted, in another tone."""
+
     NAME = "rewrite"
     METHOD = "Rewrite"
     REQUEST = pb.RewriteRequest

@@ -13,6 +13,8 @@ BULLETS = "bullet_points"
 
 
 class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
+    """Summarization as a paragraph or bullet points, with the compression ratio."""
+
     NAME = "summarize"
     METHOD = "Summarize"
     REQUEST = pb.SummarizeRequest

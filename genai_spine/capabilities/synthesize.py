@@ -20,7 +20,7 @@ Response = pb.SynthesizeResponse
 
 
 class Synthesize(Capability[Request, Response]):
-    """A request without documents is one of its own: to bring together what was drawn from parts of them."""
+    """Synthesis of several documents, with citations on request."""
 
     NAME = "synthesize"
     METHOD = "Synthesize"

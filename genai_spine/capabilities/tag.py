@@ -14,6 +14,8 @@ DEFAULT_TYPE = "topic"
 
 
 class Tag(Capability[pb.TagRequest, pb.TagResponse]):
+    """Tagging of a text, preferring existing tags, with relevance from 0 to 1."""
+
     NAME = "tag"
     METHOD = "Tag"
     REQUEST = pb.TagRequest

@@ -19,6 +19,8 @@ WITH_SOURCE = record(source_language=TEXT, translation=TEXT)
 
 
 class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
+    """Translation, with detection of the source language where it is not given."""
+
     NAME = "translate"
     METHOD = "Translate"
     REQUEST = pb.TranslateRequest

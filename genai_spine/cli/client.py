@@ -1,4 +1,4 @@
-"""What the command line asks a running server, over gRPC."""
+"""gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
 import json
@@ -22,6 +22,8 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class Client:
+    """Client of one server."""
+
     def __init__(
         self,
         address: str,
@@ -37,7 +39,7 @@ class Client:
             )
 
     async def chat(self, text: str, *, as_json: bool) -> None:
-        """One question, or a conversation when there is none to begin with."""
+        """Chat with one message, or a conversation when there is none to begin with."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = CompletionServiceStub(channel)
@@ -48,7 +50,7 @@ class Client:
                 await self._exchange(stub, line, as_json)
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
-        """All pages in one."""
+        """List of models, all pages in one."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = ModelServiceStub(channel)
@@ -62,6 +64,7 @@ class Client:
             return whole
 
     async def providers(self) -> provider_service_pb2.ListProvidersResponse:
+        """List of providers."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.ListProvidersRequest(page_size=1000)
@@ -71,6 +74,7 @@ class Client:
             return listed
 
     async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
+        """Progress of a model that a provider downloads."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
@@ -78,6 +82,7 @@ class Client:
                 yield step
 
     async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+        """Message sent and answer printed as it streams; the conversation goes on with both."""
         self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
         answer, last = "", pb.CompletionChunk()
         async for chunk in stub.StreamCompletion(self.request):
@@ -126,7 +131,7 @@ def _prompted() -> str:
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Raises ConnectionError when nobody answers there."""
+    """Channel to a server. Raises ConnectionError when nobody answers there."""
     async with grpc.aio.insecure_channel(address) as channel:
         await _connected(channel, address)
         yield channel

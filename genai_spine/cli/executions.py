@@ -1,4 +1,4 @@
-"""`genai-spine executions`: the calls of providers that are on the books."""
+"""`genai-spine executions`: list and show calls of providers in the ledger."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What all groups of commands share: options, and how a command ends."""
+"""Output of all commands: shared options, errors, tables."""
 
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
@@ -19,11 +19,13 @@ PIPE_WIDTH = 250  # characters
 
 
 def fail(reason: object) -> NoReturn:
+    """Exit with status 1 and the reason on standard error."""
     typer.echo(f"genai-spine: {reason}", err=True)
     raise typer.Exit(1)
 
 
 def run(job: Coroutine[Any, Any, Any]) -> Any:
+    """Result of a coroutine; errors of calls and connections end the command."""
     try:
         return uvloop.run(job)
     except grpc.aio.AioRpcError as error:
@@ -34,7 +36,7 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
 
 
 def show_table(table: Table) -> None:
-    """As wide as the terminal; in a pipe or a file nothing is cut off."""
+    """Table as wide as the terminal; in a pipe or a file nothing is cut off."""
     console = Console()
     if not console.is_terminal:
         console.width = PIPE_WIDTH

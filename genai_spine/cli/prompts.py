@@ -31,7 +31,7 @@ Version = Annotated[
 
 
 def call_service(address: str, send: "Callable[[Stub], Awaitable[Any]]") -> Any:
-    """The answer of one call; the command fails where the call does."""
+    """Answer of one call of PromptService; the command fails where the call does."""
 
     async def once() -> Any:
         async with connected(address) as channel:

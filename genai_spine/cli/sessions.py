@@ -1,4 +1,4 @@
-"""`genai-spine sessions`: talk in a session that is kept, and look at what was said."""
+"""`genai-spine sessions`: chat in a stored session; list, show, export, import and delete."""
 
 import json
 import mimetypes

@@ -1,8 +1,8 @@
-"""The door: every RPC of ours passes here once, in and out.
+"""Service interceptor: every RPC of ours passes here once, in and out.
 
-In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors
-become google.rpc.Status with details (in a stream over REST that has begun, its last message), anything
-else becomes INTERNAL without its cause, and one line is logged. Behind the door, nothing sees a grpc type.
+In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors become
+google.rpc.Status with details (in a stream over REST that has begun, its last message), anything else becomes
+INTERNAL without its cause, and one line is logged. Services never see a grpc type.
 """
 
 import asyncio
@@ -39,13 +39,14 @@ Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 
 
 class ServiceInterceptor:
-    """Wraps the handlers of our services once, when they are attached to the server.
+    """Wrapper of our services' handlers, applied once when they are attached to the server.
 
     The same work as a chain of grpc interceptors, without the chain: in grpc.aio each interceptor costs
     every call a lookup and two coroutines, a fifth of what this service adds to a call.
     """
 
     def __init__(self, lane: str, server: grpc.aio.Server) -> None:
+        """Interceptor of one server. lane: the lane that calls are booked on."""
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.running = 0
@@ -113,6 +114,7 @@ class ServiceInterceptor:
         return answer
 
     def _enter(self, method: str, context: Context) -> Call:
+        """Call of a grpc context: request id, deadline, headers that matter."""
         given = dict(context.invocation_metadata() or ())
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
@@ -132,6 +134,10 @@ class ServiceInterceptor:
         )
 
     def _admit(self, request: "Message | UndecodableMessage") -> None:
+        """Admission: not while draining, and only with valid fields.
+
+        Errors: ServiceUnavailable, InvalidRequest.
+        """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
         if isinstance(request, UndecodableMessage):
@@ -139,7 +145,7 @@ class ServiceInterceptor:
         validation.check(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
-        """Ends the call with the error's status."""
+        """Abort of the call with the error's status."""
         told = self._known(call, error)
         self._log(call, code_pb2.Code.Name(told.code), reason=told.reason_name, error=str(told))
         message = _short(str(told), MAX_MESSAGE_BYTES, escaped=True)
@@ -147,7 +153,7 @@ class ServiceInterceptor:
         raise AssertionError("abort returned")
 
     def _known(self, call: Call, error: BaseException) -> SpineError:
-        """The error as a caller may see it; what is no SpineError is logged with its traceback."""
+        """Error as a caller may see it; anything but a SpineError is logged with its traceback."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._log(call, "CANCELLED")
             raise error
@@ -158,7 +164,7 @@ class ServiceInterceptor:
         return error if isinstance(error, InternalError) else InternalError()
 
     def _log_soon(self, call: Call, **more: object) -> None:
-        """After the answer has gone out: the caller does not wait for our log."""
+        """Log line after the answer has gone out: the caller does not wait for it."""
         asyncio.get_running_loop().call_soon(partial(self._log, call, "OK", **more))
 
     def _log(self, call: Call, code: str, **more: object) -> None:
@@ -176,6 +182,7 @@ class ServiceInterceptor:
 
 
 def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata of an error: request id, status details, headers for REST."""
     details = ("grpc-status-details-bin", status(error, call).SerializeToString())
     headers = http_answer.error_headers(error, call) if call.path else []
     if refused := error.metadata.get("refused"):
@@ -205,7 +212,7 @@ def status(error: SpineError, call: Call) -> status_pb2.Status:
 
 
 def _short(text: str, longest: int, *, escaped: bool = False) -> str:
-    """The beginning of a text that fits into so many bytes; escaped: as grpc-message is, with %XX."""
+    """Prefix of a text that fits into so many bytes. escaped: as grpc-message is, with %XX."""
     size = 0
     for at, char in enumerate(text):
         plain = " " <= char <= "~" and char != "%"
@@ -221,11 +228,11 @@ def _raw_or(serialize: Callable[[Message], bytes]) -> Callable[[Message | bytes]
 
 
 class UndecodableMessage(str):
-    """What stands in the place of a request that is no message of its type: why it is none."""
+    """Stand-in for a request that is no message of its type: the reason."""
 
 
 def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | UndecodableMessage]":
-    """grpc would answer UNKNOWN with the names of Python classes."""
+    """Deserializer without grpc's own error, which is UNKNOWN with the names of Python classes."""
 
     def read(data: bytes) -> Message | UndecodableMessage:
         try:

@@ -27,11 +27,15 @@ Answer = AsyncGenerator[bytes]
 
 @dataclass(frozen=True, slots=True)
 class OpenAIFacade:
-    """The three handlers. The first bytes of an answer come when its success is known."""
+    """Handlers of chat, text completions and embeddings.
+
+    The first bytes of an answer come when its success is known, so an error before them has a status.
+    """
 
     inference: Inference
 
     async def chat(self, body: bytes, call: Call) -> Answer:
+        """Chat completion: one JSON body, or SSE frames where the request streams."""
         chat = requests.decode(body, Chat)
         request = requests.chat_request(body, chat)
         validation.check(request)
@@ -47,6 +51,7 @@ class OpenAIFacade:
         yield responses.chat(completion, before_tools=before_tools)
 
     async def text(self, body: bytes, call: Call) -> Answer:
+        """Text completion of one or more prompts, in OpenAI's form or in the older service's own."""
         if requests.is_native(body):
             yield await self._native(body, call)
             return
@@ -66,6 +71,7 @@ class OpenAIFacade:
         yield responses.text(completions, prefixes)
 
     async def embedding(self, body: bytes, call: Call) -> bytes:
+        """Embeddings of one or more inputs, as floats or base64."""
         embedding = requests.decode(body, Embedding)
         request = requests.embedding_request(body, embedding)
         if not request.model:
@@ -76,6 +82,7 @@ class OpenAIFacade:
         return responses.embeddings(response, as_base64=embedding.encoding_format == "base64")
 
     async def _native(self, body: bytes, call: Call) -> bytes:
+        """Completion in the older service's own shape, which does not stream."""
         native = requests.decode(body, Native)
         if native.stream:
             raise InvalidRequest(
@@ -90,6 +97,10 @@ class OpenAIFacade:
         return responses.native(completion)
 
     async def _all(self, prompts: list[pb.CreateCompletionRequest], call: Call) -> list[pb.Completion]:
+        """Completions of all prompts, MAX_PARALLEL_PROMPTS at a time.
+
+        The first failure cancels the others.
+        """
         if len(prompts) == 1:
             return [await self.inference.complete(prompts[0], call)]
         places = asyncio.Semaphore(MAX_PARALLEL_PROMPTS)
@@ -108,7 +119,7 @@ class OpenAIFacade:
     async def _each(
         self, prompts: list[pb.CreateCompletionRequest], form: sse.TextFrames, call: Call
     ) -> Answer:
-        """One prompt after the other in one stream, which an error ends."""
+        """Stream of all prompts, one after the other; an error ends it."""
         for number, request in enumerate(prompts):
             form.begin(number, last=number == len(prompts) - 1)
             async with aclosing(self._events(request, form, call)) as events:
@@ -118,6 +129,7 @@ class OpenAIFacade:
                 return
 
     async def _events(self, request: pb.CreateCompletionRequest, form: sse.Frames, call: Call) -> Answer:
+        """SSE frames of one request, with a ping comment after PING_INTERVAL_S of silence."""
         begun = False
         try:
             async with aclosing(_pinged(self.inference.stream(request, call), PING_INTERVAL_S)) as chunks:
@@ -143,7 +155,7 @@ class OpenAIFacade:
 async def _pinged(
     chunks: AsyncGenerator[pb.CompletionChunk], every_s: float
 ) -> AsyncGenerator[pb.CompletionChunk | None]:
-    """The chunks, and None whenever none came for so long after the first one."""
+    """Chunks of a stream, with None after each every_s seconds of silence behind the first one."""
     task: asyncio.Future[pb.CompletionChunk] | None = None
     try:
         yield await anext(chunks)
@@ -162,4 +174,5 @@ async def _pinged(
 
 
 def _wants_usage(options: StreamOptions | None) -> bool:
+    """Whether stream_options ask for usage."""
     return bool(options and options.include_usage)

@@ -1,4 +1,4 @@
-"""Media type and headers of the answers on OpenAI's paths."""
+"""Content type and response headers of OpenAI's paths: provider, execution id, cost, timing."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ EVENTS = "text/event-stream; charset=utf-8"
 
 
 class BilledAnswer(Protocol):
-    """What a provider's answer says of itself."""
+    """Protocol of answers with provider, execution id and cost."""
 
     @property
     def execution_id(self) -> str: ...
@@ -24,7 +24,10 @@ class BilledAnswer(Protocol):
 
 
 def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: bool = True) -> None:
-    """whole: the answer is complete, so its cost is known before the body."""
+    """Response headers set on the call.
+
+    whole: the answer is complete, so its cost is known before the body.
+    """
     call.content_type = content_type
     call.headers["x-genai-execution-id"] = answer.execution_id
     call.headers["x-genai-provider"] = answer.provider
@@ -38,6 +41,6 @@ def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: b
 
 
 def first_message(data: bytes, call: Call) -> HttpBody:
-    """The first message of an answer, which carries its headers."""
+    """First HttpBody of an answer, which carries its headers."""
     headers, call.headers = call.headers, {}
     return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

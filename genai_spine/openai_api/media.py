@@ -1,4 +1,4 @@
-"""OpenAI's paths of images and sound: JSON or a form in, JSON, text or sound out.
+"""Images and Audio API of OpenAI: JSON or multipart forms in, JSON, text or sound out.
 
 Shapes: https://platform.openai.com/docs/api-reference/images and .../audio, 2026-11-28.
 """
@@ -36,9 +36,12 @@ TIMED = ("srt", "vtt", "verbose_json")  # forms that say when something was spok
 
 @dataclass(frozen=True, slots=True)
 class MediaFacade:
+    """Handlers of images, transcription, translation and speech."""
+
     inference: Inference
 
     async def image(self, body: bytes, call: Call) -> bytes:
+        """Image generation. Errors: InvalidRequest naming the field."""
         image = requests.decode(body, Image)
         if image.stream:
             raise InvalidRequest(field="stream", problem="images are not streamed here")
@@ -60,12 +63,15 @@ class MediaFacade:
         return media_responses.images(response)
 
     async def transcription(self, body: bytes, content_type: str, call: Call) -> bytes:
+        """Transcription of a sound file, in its own language."""
         return await self._heard(multipart.parse(body, content_type), call)
 
     async def translation(self, body: bytes, content_type: str, call: Call) -> bytes:
+        """Transcription of a sound file in English."""
         return await self._heard(multipart.parse(body, content_type), call, translate=True)
 
     async def _heard(self, form: multipart.Form, call: Call, *, translate: bool = False) -> bytes:
+        """Transcription or translation in the response format of the form."""
         wanted = form.text("response_format") or "json"
         if wanted not in media_responses.TRANSCRIPTIONS:
             known = ", ".join(media_responses.TRANSCRIPTIONS)
@@ -80,6 +86,7 @@ class MediaFacade:
         return form_of_answer.write(answer, "translate" if translate else "transcribe")
 
     async def speech(self, body: bytes, call: Call) -> AsyncGenerator[bytes]:
+        """Text to speech: bytes of sound as they come."""
         speech = requests.decode(body, Speech)
         if speech.stream_format == "sse":
             raise InvalidRequest(field="stream_format", problem="sound is streamed as it is: audio")
@@ -106,7 +113,7 @@ class MediaFacade:
 
 
 def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTranscriptionRequest:
-    """timed: the answer says when something was spoken. Errors: InvalidRequest naming the field."""
+    """Typed request of a form. timed: the format has timestamps. Errors: InvalidRequest naming the field."""
     if form.text("stream") not in (None, "false", "False"):
         raise InvalidRequest(field="stream", problem="transcriptions are not streamed here")
     file = form.file("file")
@@ -134,6 +141,7 @@ def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTran
 
 
 def _granularities(form: multipart.Form, timed: bool) -> list[str]:
+    """Timestamp granularities of a form. Errors: InvalidRequest."""
     names = ("timestamp_granularities[]", "timestamp_granularities")
     granularities = [text for name in names for text in form.texts.get(name, ())]
     if wrong := [text for text in granularities if text not in ("segment", "word")]:
@@ -145,6 +153,7 @@ def _granularities(form: multipart.Form, timed: bool) -> list[str]:
 
 
 def _number(field: str, text: str) -> float:
+    """Number of a form field. Errors: InvalidRequest."""
     try:
         return float(text)
     except ValueError:

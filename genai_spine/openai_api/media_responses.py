@@ -1,4 +1,4 @@
-"""Images and transcriptions of the contract, in OpenAI's forms.
+"""Image and audio responses in OpenAI's formats: JSON, verbose JSON, text, SubRip, WebVTT.
 
 Shapes: the types of the official package, 2026-11-28. Beside OpenAI's fields stand provider, request_id,
 execution_id and cost_usd, which its SDKs pass through.
@@ -20,6 +20,7 @@ encode = msgspec.json.encode
 
 
 def images(response: pb.CreateImagesResponse) -> bytes:
+    """JSON of an image response."""
     body: dict[str, Any] = {"created": response.created, "data": [_image(one) for one in response.images]}
     kinds = {one.media_type.removeprefix("image/") for one in response.images if one.media_type}
     if kinds:
@@ -46,10 +47,12 @@ def _image(image: pb.Image) -> dict[str, Any]:
 
 
 def _json(answer: pb.Transcription, task: str) -> bytes:
+    """JSON with the text alone."""
     return encode({"text": answer.text, **_usage(answer), **_provenance(answer)})
 
 
 def _verbose(answer: pb.Transcription, task: str) -> bytes:
+    """Verbose JSON: language, duration, segments and words with timestamps (seconds)."""
     body: dict[str, Any] = {
         "task": task,
         "language": answer.language,
@@ -66,11 +69,13 @@ def _verbose(answer: pb.Transcription, task: str) -> bytes:
 
 
 def _segment(segment: pb.Segment, name: str) -> dict[str, Any]:
+    """Segment or word with its start and end in seconds."""
     details: dict[str, Any] = msgspec.json.decode(segment.details_json) if segment.details_json else {}
     return {"start": segment.start_ms / 1000, "end": segment.end_ms / 1000, name: segment.text, **details}
 
 
 def _text(answer: pb.Transcription, task: str) -> bytes:
+    """Plain text."""
     return f"{answer.text}\n".encode()
 
 
@@ -96,11 +101,13 @@ def _cue(segment: pb.Segment) -> str:
 
 
 def _clock(ms: int, point: str) -> str:
+    """Timestamp HH:MM:SS and milliseconds, behind a point or comma."""
     seconds, ms = divmod(ms, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{ms:03}"
 
 
 def _usage(answer: pb.Transcription) -> dict[str, Any]:
+    """Usage of a transcription: tokens, or seconds of sound."""
     counts = answer.usage
     if counts.total_tokens:
         details = {
@@ -121,6 +128,7 @@ def _usage(answer: pb.Transcription) -> dict[str, Any]:
 
 
 def _provenance(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]:
+    """Fields of ours beside OpenAI's: provider, ids, cost."""
     return {
         "provider": answer.provider,
         "request_id": answer.request_id,
@@ -131,6 +139,8 @@ def _provenance(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class TranscriptFormat:
+    """Response format of a transcription: content type and writer."""
+
     content_type: str
     write: Callable[[pb.Transcription, str], bytes]  # of the answer, and what was done: the task
 

@@ -1,4 +1,4 @@
-"""Bodies of the type multipart/form-data (RFC 7578), which the edge passes as they came."""
+"""Parser of multipart/form-data bodies (RFC 7578), which Envoy passes on as they came."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,13 +14,15 @@ MAX_TEXT_BYTES = 1 << 20  # bytes, of a part that is no file
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
+    """Uploaded file of a form."""
+
     name: str  # of the file; may be empty
     data: bytes
 
 
 @dataclass(slots=True)
 class Form:
-    """The parts of a body, by the names of their fields."""
+    """Parts of a body by field name."""
 
     texts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     files: dict[str, FormFile] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Form:
         return self.texts[name][-1] or None if name in self.texts else None
 
     def file(self, name: str) -> FormFile:
-        """Errors: InvalidRequest (no such file, or an empty one)."""
+        """File of a field. Errors: InvalidRequest (no such file, or an empty one)."""
         if name not in self.files:
             problem = "must be a file, with a filename" if name in self.texts else "is required"
             raise InvalidRequest(field=name, problem=problem)
@@ -40,7 +42,7 @@ class Form:
 
 
 def parse(body: bytes, content_type: str) -> Form:
-    """Errors: InvalidRequest, naming the body or the part that cannot be read."""
+    """Form of a body. Errors: InvalidRequest, naming the body or the part that cannot be read."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         shown = kind.decode("latin-1") or "none"
@@ -70,7 +72,7 @@ def parse(body: bytes, content_type: str) -> Form:
 
 
 class _FormReader:
-    """What the parser's calls add up to."""
+    """Callbacks of the parser, which collect the parts into a Form."""
 
     def __init__(self) -> None:
         self.form = Form()
@@ -122,4 +124,5 @@ class _FormReader:
 
 
 def _unreadable(problem: str) -> InvalidRequest:
+    """Error of a body that is no form."""
     return InvalidRequest(field="body", problem=problem)

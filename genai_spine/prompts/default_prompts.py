@@ -53,7 +53,7 @@ async def seed(prompts: PromptLibrary) -> None:
 
 
 async def _put(editor: PromptEditor, changes: Changes, prompt: pb.Prompt) -> None:
-    """One default prompt inserted or updated; a slug that is taken is logged."""
+    """Insert or update of one default prompt; a slug that is taken is logged."""
     if await changes.insert(prompt, or_leave=True):
         return
     try:

@@ -102,7 +102,7 @@ class FilledPrompt:
 
 
 class PromptLibrary:
-    """Prompt registry: read-through cache over the rows, rendering of versions, and transactions of changes."""
+    """Prompt registry: cached reads, rendering of versions, and transactions of changes."""
 
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows

@@ -49,8 +49,8 @@ class Templates:
     async def rendered(self, field: str, fields: TemplateFields, values: Mapping[str, Any]) -> str:
         """Rendered field of a prompt. values: of variables.completed(); None stays undefined.
 
-        Raises InvalidTemplate for a template that fails with these values or takes too much; ServiceUnavailable
-        where the sandbox is busy.
+        Raises InvalidTemplate for a template that fails with these values or takes too much;
+        ServiceUnavailable where the sandbox is busy.
         """
         template = self._compiled(field, fields)
         defined = {name: value for name, value in values.items() if value is not None}

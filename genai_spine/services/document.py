@@ -55,7 +55,7 @@ fetch(base + "/openapi.json")
 
 
 class DocumentService:
-    """Both answers are made once; a call only hands them out."""
+    """RPCs of the OpenAPI document and its page; both are built once."""
 
     def __init__(self) -> None:
         text = json.dumps(openapi.document(VERSION), ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The ledger's rows, as callers and operators look for them."""
+"""ExecutionService: ledger rows for callers and operators, by request, session, prompt or time."""
 
 import base64
 from datetime import datetime
@@ -20,6 +20,8 @@ SUCCESS = {  # pending: unset
 
 
 class ExecutionService:
+    """RPCs of executions."""
+
     def __init__(self, executions: Executions, history: ExecutionHistory) -> None:
         self.executions = executions
         self.history = history
@@ -27,6 +29,7 @@ class ExecutionService:
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, call: Call
     ) -> pb.ListExecutionsResponse:
+        """Page of executions, newest first. Errors: InvalidFields (page token)."""
         after = _place(request.page_token) if request.page_token else None
         page = await self.history.page(request, request.limit or DEFAULT_PAGE_SIZE, after)
         response = pb.ListExecutionsResponse(executions=[_entry(row) for row in page.executions])
@@ -35,6 +38,7 @@ class ExecutionService:
         return response
 
     async def GetExecution(self, request: pb.GetExecutionRequest, call: Call) -> pb.ExecutionEntry:
+        """Execution by id. Errors: ExecutionNotFound."""
         found = await self.executions.get(request.execution_id.replace("\0", ""))
         if found is None:
             raise ExecutionNotFound(execution=request.execution_id)
@@ -42,6 +46,7 @@ class ExecutionService:
 
 
 def _entry(row: execution_pb2.Execution) -> pb.ExecutionEntry:
+    """Ledger row as callers see it."""
     entry = pb.ExecutionEntry(
         id=row.id,
         provider=row.provider,
@@ -63,11 +68,12 @@ def _entry(row: execution_pb2.Execution) -> pb.ExecutionEntry:
 
 
 def _token(place: PageEnd) -> str:
+    """Page token of a page's end."""
     return base64.urlsafe_b64encode(f"{place.created_at.isoformat()} {place.id}".encode()).decode()
 
 
 def _place(token: str) -> PageEnd:
-    """Errors: InvalidFields."""
+    """Page end of a token. Errors: InvalidFields."""
     try:
         created_at, _, id = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
         place = PageEnd(datetime.fromisoformat(created_at), id)

@@ -1,4 +1,4 @@
-"""Providers: what they offer, how they are doing, and models that are fetched onto their disks."""
+"""ProviderService: what providers offer, their state (circuit, keys, load), and models pulled onto disks."""
 
 import base64
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +13,8 @@ DEFAULT_PAGE_SIZE = 100
 
 
 class ProviderService:
+    """RPCs of providers."""
+
     def __init__(
         self, registry: CapabilityRegistry, upstreams: Mapping[str, Upstream], catalog: Catalog
     ) -> None:
@@ -21,6 +23,7 @@ class ProviderService:
         self.catalog = catalog
 
     async def ListProviders(self, request: pb.ListProvidersRequest, call: Call) -> pb.ListProvidersResponse:
+        """Page of providers, narrowed by capability or quality tier."""
         found = [self._now(info) for info in self.registry.all()]
         if request.capability or request.quality_tier:
             found = _narrowed(found, request)
@@ -34,6 +37,7 @@ class ProviderService:
         return response
 
     def PullModel(self, request: pb.PullModelRequest, call: Call) -> AsyncIterator[pb.PullModelResponse]:
+        """Download of a model by a provider that keeps models on its disk, with progress."""
         return self.catalog.pull(request, call)
 
     def _now(self, info: pb.ProviderInfo) -> pb.ProviderInfo:

@@ -1,4 +1,4 @@
-"""Symbol documentation over gRPC: batches, their events, what they would take, and whether they are taken."""
+"""SymbolService: documentation of code symbols in batches, their events, estimates and health."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -21,8 +21,10 @@ ENCODING_TIMEOUT_S = 1.0  # of a health check, for the encoding
 
 
 class SymbolService:
+    """RPCs of symbol documentation."""
+
     def __init__(self, inference: Inference, rules: JobRules) -> None:
-        """inference: repeats nothing; calls about a symbol are repeated as the rules say."""
+        """Service over an inference without retries: calls about a symbol are repeated as the rules say."""
         self._inference = inference
         self._rules = rules
         self._jobs: set[Job] = set()
@@ -107,13 +109,13 @@ class SymbolService:
         return "healthy"
 
     async def _job(self, request: pb.DocumentSymbolsRequest, call: Call) -> Job:
-        """Errors: ServiceUnavailable."""
+        """Job of a request. Errors: ServiceUnavailable."""
         model = self._route().model
         means = JobDependencies(self._inference.complete, self._rules, model, await _measure(), VERSION)
         return Job(request, call, means)
 
     def _route(self) -> Route:
-        """Errors: ServiceUnavailable when no provider is configured for the model."""
+        """Route of the model. Errors: ServiceUnavailable when no provider is configured for it."""
         try:
             return self._inference.router.resolve("", self._rules.model)
         except (InvalidRequest, ModelNotFound) as error:
@@ -121,7 +123,7 @@ class SymbolService:
 
 
 async def _measure() -> Measure:
-    """Errors: ServiceUnavailable when the encoding is not on this machine."""
+    """Tokenizer of the encoding. Errors: ServiceUnavailable when it is not on this machine."""
     encoding = await encodings.ready(ENCODING)
     if encoding is None:
         raise ServiceUnavailable(cause=f"the encoding {ENCODING} cannot be loaded")
@@ -129,4 +131,4 @@ async def _measure() -> Measure:
 
 
 def _unheard(event: pb.SymbolEvent) -> None:
-    """Nobody listens to the events of a job that is not streamed."""
+    """Sink for events of a job that is not streamed."""

@@ -1,4 +1,4 @@
-"""One database behind the store: SQLite or PostgreSQL. Every difference between the two lives here.
+"""Database connection: SQLite or PostgreSQL, and every difference between the two.
 
 SQLite runs with a write-ahead log and synchronous=NORMAL: what was committed survives a killed process;
 a power failure may take the last commits, but never leaves a broken file. PostgreSQL keeps every commit.
@@ -71,6 +71,8 @@ def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
 
 
 class _RowWriter(Protocol):
+    """Protocol of the bulk writers of both databases."""
+
     async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
     async def close(self) -> None: ...
 
@@ -105,7 +107,7 @@ class Database:
 
     @property
     def is_scratch(self) -> bool:
-        """It is empty at first and gone when it is closed."""
+        """Whether the database is in memory: empty at first and gone when it is closed."""
         return self._scratch is not None
 
     @property
@@ -113,11 +115,12 @@ class Database:
         return self.engine.dialect.name
 
     async def ping(self) -> None:
-        """Returns when the database answers; raises what the driver raises otherwise."""
+        """Round trip to the database; raises what the driver raises."""
         async with self.engine.connect() as connection:
             await connection.execute(sa.text("SELECT 1"))
 
     async def close(self) -> None:
+        """End of all connections."""
         await self._writer.close()
         await self.engine.dispose()
         if self._scratch:
@@ -238,7 +241,10 @@ class _SqliteWriter:
         self._thread.shutdown()
 
     def _write_on_loop(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
-        """False when another process writes: then the thread waits for it."""
+        """Write on the event loop's thread.
+
+        False when another process writes: then the thread waits for it.
+        """
         try:
             self._write(statement, rows, on_loop=True)
         except sqlite3.OperationalError:
@@ -292,7 +298,10 @@ def _sqlite_insert(statement: str, columns: int, rows: int) -> str:
 
 
 class _PostgresqlWriter:
-    """One connection; asyncpg's executemany is one transaction, and the rows travel in one flight."""
+    """Writer over one connection.
+
+    Asyncpg's executemany is one transaction, and the rows travel in one flight.
+    """
 
     REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 

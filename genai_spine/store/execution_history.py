@@ -1,7 +1,7 @@
-"""The history of executions in pages, the newest first.
+"""Execution history in pages, the newest first.
 
-Every page is bounded: one filter that has an index of its own chooses the rows, and the other filters look
-at the newest SCANNED of those. What lies further back is on later pages.
+Every page is bounded: one filter with an index of its own chooses the rows, and the other filters look at
+the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
 """
 
 from datetime import UTC, datetime
@@ -22,13 +22,15 @@ UNSUCCESSFUL = ("FAILED", "CANCELLED", "LOST")
 
 
 class PageEnd(NamedTuple):
-    """Where a page ends: the rows after it are older, or as old with a smaller id."""
+    """Keyset of a page's end: the rows after it are older, or as old with a smaller id."""
 
     created_at: datetime
     id: str
 
 
 class Page(NamedTuple):
+    """Page of executions. end: None on the last one."""
+
     executions: list[Execution]
     end: PageEnd | None  # None: it was the last one
 
@@ -38,7 +40,7 @@ class ExecutionHistory:
         self._engine = database.engine
 
     async def page(self, request: ListExecutionsRequest, limit: int, after: PageEnd | None) -> Page:
-        """after: end of the page before; None: from the newest row on."""
+        """Page of a request's filters. after: end of the page before; None: from the newest row on."""
         chosen, others = _filters(request)
         chosen += _times(request, after)
         newest = (executions.c.created_at.desc(), executions.c.id.desc())
@@ -60,7 +62,7 @@ class ExecutionHistory:
 
 
 def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """Those that choose rows by an index, at most one, and the others."""
+    """Filters that choose rows by an index, at most one, and the others."""
     by_index = [
         column == value.replace("\0", "")
         for column, value in (

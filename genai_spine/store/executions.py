@@ -1,4 +1,4 @@
-"""Executions: the only SQL of the ledger's rows, and the only place that turns one into a message."""
+"""Executions: the only SQL of the ledger's rows, and the only mapping of a row to a message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,6 +129,7 @@ class Executions:
         await self._database.write_many(self._upsert, values)
 
     async def get(self, id: str) -> Execution | None:
+        """Execution by id; None: no such row."""
         query = select(executions).where(executions.c.id == id)
         async with self._database.engine.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
@@ -146,6 +147,7 @@ class Executions:
         return [execution_of(row) for row in rows]
 
     async def count(self, scope: Scope) -> int:
+        """Number of rows in a scope."""
         query = select(func.count()).select_from(executions).where(*_within(scope))
         async with self._database.engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
@@ -183,7 +185,7 @@ class Executions:
             await connection.execute(change, values)
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
-        """How many lines of a provider's batch are on the books, and what all of them cost together."""
+        """Number of booked lines of a provider's batch, and their cost together."""
         row = executions.c
         unknown = func.sum(case((row.price_known, 0), else_=1))
         query = select(func.count(), func.sum(row.cost_ticks), unknown, func.max(row.price_book)).where(
@@ -289,7 +291,7 @@ def execution_of(row: RowMapping) -> Execution:
 
 
 def _datetime(time: Timestamp) -> datetime:
-    """To the microsecond, which is what both databases keep."""
+    """Datetime of a Timestamp, to the microsecond, which is what both databases keep."""
     return _EPOCH + timedelta(0, time.seconds, time.nanos // 1000)
 
 

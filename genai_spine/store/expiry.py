@@ -1,4 +1,4 @@
-"""Rows that have run out, deleted few at a time."""
+"""Expiry sweep: rows that have expired, deleted in batches."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""What was said in sessions: messages and their files, changed together with the sums of their session."""
+"""Session messages and their files, changed together with the sums of their session."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ class SessionMessages:
         self._engine = database.engine
 
     async def page(self, session_id: str, limit: int, offset: int) -> list[pb.SessionMessage]:
-        """The oldest first."""
+        """Page of messages, oldest first."""
         query = _of(session_id).where(session_messages.c.sequence >= offset).limit(limit)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
@@ -65,7 +65,7 @@ class SessionMessages:
         return list(found.values())
 
     async def number_of(self, session_id: str, message_id: str) -> int | None:
-        """None: the session has no such message."""
+        """Sequence number of a message. None: the session has no such message."""
         messages = session_messages.c
         query = select(messages.sequence).where(
             messages.id == clean(message_id), messages.session_id == session_id
@@ -132,7 +132,7 @@ class SessionMessages:
 
 
 async def _copy_files(connection: AsyncConnection, source_id: str, ids: Mapping[str, str]) -> None:
-    """ids: of the message that has the files -> of its copy."""
+    """Files of a branch. ids: of the message with the files -> of its copy."""
     files = session_attachments.c
     having = select(files.message_id).distinct().join(session_messages)
     having = having.where(session_messages.c.session_id == source_id)

@@ -1,4 +1,4 @@
-"""Sessions: the rows of chat sessions, and the lease that lets one send at a time run in each.
+"""Chat session rows, and the lease that lets one send at a time run in each.
 
 The lease is two columns of the row, by the database's clock: it holds between processes, and a process
 that died holds none for longer than its time to live.
@@ -28,6 +28,7 @@ class Sessions:
         self._engine = database.engine
 
     async def get(self, id: str) -> pb.Session | None:
+        """Session by id; None: no such session."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
@@ -58,7 +59,7 @@ class Sessions:
         return None if row is None else session_of(row)
 
     async def remove(self, id: str) -> bool:
-        """With everything that was said in it; false: no such session."""
+        """Deletion of a session with all its messages; False: no such session."""
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
 
@@ -72,7 +73,7 @@ class Sessions:
         return None if row is None else session_of(row)
 
     async def renew(self, id: str, token: str, ttl_s: float) -> bool:
-        """False: the send has lost its lease."""
+        """Renewal of a lease; False: the send has lost it."""
         return await self._held(id, token, {"send_until": Now(ttl_s)})
 
     async def release(self, id: str, token: str) -> None:
@@ -192,7 +193,7 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
 
 
 def clean(text: str) -> str:
-    """PostgreSQL keeps no NUL in a text."""
+    """Text without NUL, which PostgreSQL does not keep."""
     return text.replace("\0", "\ufffd")
 
 

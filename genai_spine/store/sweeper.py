@@ -1,4 +1,4 @@
-"""Deletes rows that have run out, in the background."""
+"""Sweeper: expired rows are deleted in the background, every PERIOD_S seconds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,10 +14,15 @@ log = structlog.get_logger()
 
 
 class Sweeper:
+    """Periodic task over the tables that expire."""
+
     def __init__(
         self, sweeps: Mapping[str, Callable[[], Awaitable[int]]], period_s: float = PERIOD_S
     ) -> None:
-        """sweeps: by the name of the table; each returns how many rows it deleted, at most ROWS."""
+        """Sweeper of tables. sweeps: by table name.
+
+        Each returns the rows it deleted, at most expiry.BATCH_SIZE.
+        """
         self._sweeps = sweeps
         self._period_s = period_s
         self._task: asyncio.Task[None] | None = None

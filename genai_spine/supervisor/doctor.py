@@ -1,4 +1,4 @@
-"""`genai-spine doctor`: what is configured, and what of it works."""
+"""`genai-spine doctor`: checks of settings, database, prices, providers and Envoy."""
 
 import asyncio
 from typing import NamedTuple
@@ -18,6 +18,8 @@ PROVIDER_TIMEOUT_S = 3.0
 
 
 class Finding(NamedTuple):
+    """Result of one check."""
+
     part: str
     state: str  # ok, warning or broken
     text: str
@@ -66,7 +68,7 @@ async def _provider(endpoint: Endpoint) -> Finding:
 
 
 async def connection_problem(endpoint: Endpoint) -> str | None:
-    """None when the provider answers, otherwise why not."""
+    """Reason why a provider cannot be reached; None when it answers."""
     provider = PROVIDERS[endpoint.name].make(endpoint)
     try:
         await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Server processes: started, asked for their health, stopped in order.
+"""Server processes: start, health check, ordered stop.
 
 One process listens on one port: with a shared port, a client that holds few connections (Envoy) would
 keep one process busy and leave the others idle.
@@ -38,7 +38,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @dataclass(slots=True)
 class ServerProcess:
-    """One `genai-spine serve` process."""
+    """`genai-spine serve` process on one port."""
 
     lane: str
     host: str
@@ -55,7 +55,7 @@ class ServerProcess:
         return {"lane": self.lane, "port": self.port, "pid": self.process and self.process.pid}
 
     async def start(self) -> None:
-        """Returns when it takes calls. Raises Failed."""
+        """Start; returns when the process takes calls. Raises StartFailed."""
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
@@ -90,7 +90,7 @@ class ServerProcess:
         return await self._running().wait()
 
     async def check(self, limit_s: float) -> Health:
-        """By grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
+        """Health by grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
         address = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
         match await health_or_error(address, limit_s):
             case "SERVING" | "NOT_SERVING":

@@ -26,7 +26,10 @@ log = structlog.get_logger()
 
 
 async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
-    """Runs until SIGTERM or SIGINT. Raises Failed when a part does not start; later it is restarted."""
+    """Run of servers and Envoy until SIGTERM or SIGINT.
+
+    Raises StartFailed when a process does not start; later it is restarted.
+    """
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
@@ -172,7 +175,7 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
 
 
 def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
-    """provider:model of a request that names neither."""
+    """Default route, as provider:model, of a request that names neither."""
     name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
     own = settings.endpoints[name].default_model
     return f"{name}:{defaults.get('GENAI_DEFAULT_MODEL') or settings.default_model or own}"

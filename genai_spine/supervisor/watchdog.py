@@ -28,10 +28,12 @@ log = structlog.get_logger()
 
 
 class StartFailed(Exception):
-    """A part could not be started; says which and why."""
+    """Start of a child process failed; says which one and why."""
 
 
 class Health(Enum):
+    """Outcome of a health check."""
+
     ANSWERS = "answers"
     SILENT = "silent"  # it takes the connection, or seems to, and says nothing
     CLOSED = "closed"  # it takes no connections: so does a server that lets its last calls finish
@@ -42,20 +44,23 @@ class Child(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is: server or envoy. Log events begin with it."""
+        """Kind of process: server or envoy. Log events begin with it."""
 
     @property
     def labels(self) -> Mapping[str, object]:
-        """What tells it from others in the log."""
+        """Log fields that tell the process from others of its kind."""
 
     async def restart(self) -> None:
-        """Returns when it answers on its old port. Raises Failed or OSError, and then leaves no process."""
+        """Restart on the old port; returns when it answers.
+
+        Raises StartFailed or OSError, and then leaves no process.
+        """
 
     async def wait(self) -> int:
-        """Until it exits; its status."""
+        """Exit status, once the process ends."""
 
     async def check(self, limit_s: float) -> Health:
-        """Its health, asked within limit_s."""
+        """Health, asked within limit_s."""
 
     async def abort(self) -> None:
         """Ends it when it hangs."""
@@ -77,7 +82,7 @@ class Backoff:
 
 @dataclass(slots=True)
 class Watchdog:
-    """Of one child that has been started."""
+    """Watchdog of one child that has been started."""
 
     child: Child
     timeout_s: float  # of silence

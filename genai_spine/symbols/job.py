@@ -1,4 +1,7 @@
-"""One batch from its first prompt to its last event. It is done when every symbol has its outcome."""
+"""Symbol documentation job: one batch from its first prompt to its last event.
+
+A job is done when every symbol has its outcome; failures of single symbols do not fail it.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -27,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class JobDependencies:
-    """What a job works with."""
+    """Dependencies of a job."""
 
     complete: Complete  # asks each candidate once
     rules: JobRules
@@ -38,7 +41,7 @@ class JobDependencies:
 
 @dataclass(slots=True)
 class JobUsage:
-    """What all calls of a job have consumed."""
+    """Usage (tokens) and cost (ticks) of all calls of a job."""
 
     tokens: int = 0
     ticks: int = 0
@@ -46,7 +49,7 @@ class JobUsage:
 
 
 async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measure) -> list[Prompt]:
-    """Of every symbol, in their order."""
+    """Prompts of all symbols, in their order, each of at most `limit` tokens."""
 
     def make() -> list[Prompt]:
         return [built(symbol.context, limit, measure) for symbol in request.symbols]
@@ -55,6 +58,8 @@ async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measu
 
 
 class Job:
+    """Job of one batch; its calls run concurrently up to the rules' limit."""
+
     def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, dependencies: JobDependencies) -> None:
         self._request, self._call, self._dependencies = request, call, dependencies
         self._envelopes = Envelopes(request, call, dependencies.version)
@@ -65,16 +70,16 @@ class Job:
         self._done = 0
 
     def stop(self, why: str) -> None:
-        """No call is begun any more; those that run are finished, and the job ends with what there is.
+        """Cancellation: no call is begun any more, running ones finish, and the job ends with what there is.
 
-        A job that is through already is as it is.
+        A job that is through already stays as it is.
         """
         if self._done < len(self._outcomes):
             self._why = self._why or why
             self._stopped.set()
 
     async def run(self, emit: EventSink) -> pb.DocumentSymbolsResponse:
-        """tell: gets every event, in order. Errors: none of a single symbol's."""
+        """Response with all outcomes. emit: gets every event, in order. Errors: none of a single symbol's."""
         started = monotonic()
         symbol_prompts = await prompts(
             self._request, self._dependencies.rules.prompt_tokens, self._dependencies.measure
@@ -89,7 +94,7 @@ class Job:
         return response
 
     async def _work(self, waiting: Iterator[int], symbol_prompts: list[Prompt], emit: EventSink) -> None:
-        """One symbol after the other, until none waits or the job is stopped."""
+        """Worker: one symbol after the other, until none waits or the job is stopped."""
         while not self._stopped.is_set() and (index := next(waiting, None)) is not None:
             outcome = await self._document(self._request.symbols[index].symbol_id, symbol_prompts[index])
             self._outcomes[index] = outcome
@@ -102,6 +107,7 @@ class Job:
                 emit(self._envelopes.event(events.PROGRESS, payload))
 
     async def _document(self, symbol_id: str, prompt: Prompt) -> pb.DocumentedSymbol:
+        """Outcome of one symbol, with the usage of all its calls."""
         outcome = pb.DocumentedSymbol(symbol_id=symbol_id)
         question = Question(prompt, self._dependencies.upstream_model)
         call = on_behalf(self._call, self._request.job_id, symbol_id)
@@ -152,6 +158,7 @@ class Job:
         )
 
     def _unprocessed(self, symbol_id: str) -> pb.DocumentedSymbol:
+        """Outcome of a symbol that was cancelled before its call."""
         error = pb.SymbolError(code=CANCELLED, message=f"the job was cancelled: {self._why}")
         return pb.DocumentedSymbol(symbol_id=symbol_id, error=error)
 

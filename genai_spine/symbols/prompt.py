@@ -1,4 +1,4 @@
-"""The prompt about one symbol: its parts in their order, and never more tokens than allowed.
+"""Symbol prompt: its parts in their order, and never more tokens than allowed.
 
 The order of the parts and the rules of shortening are a contract with callers, and the size is exact, so
 the prompt is made here and not by a template that can be edited.
@@ -32,7 +32,7 @@ BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked about one symbol."""
+    """User prompt about one symbol, with its size in tokens."""
 
     text: str
     tokens: int  # of the text, without its frame and the system message
@@ -49,7 +49,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptFields:
-    """The values of the prompt's parts, each in one line."""
+    """Fields of the prompt, each in one line."""
 
     language: str
     name: str
@@ -77,7 +77,7 @@ class PromptFields:
         )
 
     def text(self, *, signature: bool = True) -> str:
-        """signature: with its line; without it, it is everything else."""
+        """Text of the prompt. signature: with its line; False: everything else."""
         lines = [OPENING.format(language=self.language), ""]
         lines += [f"Symbol: {self.name}", f"Kind: {self.kind}", f"File: {self.file_path}"]
         if signature:
@@ -92,13 +92,13 @@ class PromptFields:
         return "\n".join(lines)
 
     def without_last_entry(self) -> "PromptFields":
-        """One entry less in the longer one of the two lists."""
+        """Fields with one entry less in the longer one of the two lists."""
         if len(self.calls) > len(self.called_by):
             return replace(self, calls=self.calls[:-1])
         return replace(self, called_by=self.called_by[:-1])
 
     def cut(self, limit: int, measure: Measure) -> "PromptFields":
-        """Every value cut to so many tokens."""
+        """Fields whose values are cut to so many tokens."""
         return replace(
             self,
             language=measure.cut(self.language, limit, ELLIPSIS),
@@ -159,5 +159,5 @@ def _shortened(whole: PromptFields, limit: int, measure: Measure) -> str:
 
 
 def _line(text: str) -> str:
-    """In one line: each part of the prompt has its own."""
+    """Text in one line: each part of the prompt has its own."""
     return BREAK.sub(" ", text.strip("\r\n"))

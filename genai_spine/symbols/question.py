@@ -1,7 +1,6 @@
-"""The question about one symbol: what is asked, how often, and what is read from the answer.
+"""Question about one symbol: request, retries with exponential backoff, and the parser of the answer.
 
-This is the only layer that repeats a call about a symbol: the inference that it is given asks each of its
-candidates once and repeats nothing.
+No other layer repeats a call about a symbol: the inference it gets asks each candidate once.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ EFFORTS = (
 
 @dataclass(frozen=True, slots=True)
 class JobRules:
-    """How a job is worked on, as the operator set it."""
+    """Rules of a job, as the operator set them."""
 
     model: str = "gpt-5-nano"
     concurrency: int = 10  # provider calls of one job at a time
@@ -50,7 +49,7 @@ class JobRules:
     prompt_tokens: int = 2000
 
     def wait_s(self, attempt: int, error: SpineError) -> float:
-        """Until the next attempt; attempt: of the one that failed, from 1."""
+        """Backoff in seconds until the next attempt. attempt: number of the failed one, from 1."""
         wait_s = max(self.first_wait_s * 2.0 ** (attempt - 1), error.retry_after_s or 0.0)
         return min(wait_s, self.max_wait_s)
 
@@ -60,10 +59,13 @@ Complete = Callable[[completions.CreateCompletionRequest, Call], Awaitable[compl
 
 @dataclass(frozen=True, slots=True)
 class Question:
+    """Question about one symbol to one model."""
+
     prompt: Prompt
     upstream_model: str  # by the provider's own name, which decides what it takes
 
     def request(self, model: str) -> completions.CreateCompletionRequest:
+        """Completion request with schema, temperature and reasoning effort as the model takes them."""
         request = completions.CreateCompletionRequest(
             model=model, messages=self.prompt.messages, max_tokens=MAX_TOKENS
         )
@@ -83,9 +85,10 @@ class Question:
         return request
 
     async def answer(self, complete: Complete, rules: JobRules, call: Call, stopped: asyncio.Event) -> str:
-        """The summary. Errors: those of inference once attempts are used up; ContentFiltered, ProviderError.
+        """Summary of the symbol.
 
-        stopped: when it is set, nothing is asked any more.
+        stopped: when it is set, nothing is asked any more. Errors: those of inference once attempts are used
+        up; ContentFiltered, ProviderError.
         """
         attempt = 1
         while True:
@@ -110,7 +113,7 @@ class UnusableAnswer(Exception):
 
 
 def summary(completion: completions.Completion) -> str:
-    """What the answer says of the symbol. Raises Unusable."""
+    """Summary in an answer. Raises UnusableAnswer."""
     choice = completion.choices[0] if completion.choices else completions.Choice()
     provider = completion.provider
     refusal = "".join(part.refusal for part in choice.message.content)
@@ -127,13 +130,13 @@ def summary(completion: completions.Completion) -> str:
 
 
 def on_behalf(call: Call, job_id: str, symbol_id: str) -> Call:
-    """The call whose ledger rows say of which job and symbol they are."""
+    """Call whose ledger rows carry the job's and the symbol's id."""
     about = json.dumps({"job_id": job_id, "symbol_id": symbol_id})
     return replace(call, purpose=Execution(capability=CAPABILITY, metadata_json=about))
 
 
 async def _set(event: asyncio.Event, within_s: float) -> bool:
-    """Whether the event is set by then."""
+    """Whether the event is set within within_s."""
     try:
         async with asyncio.timeout(within_s):
             return await event.wait()

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, or a readable line in a terminal."""
+"""Structured logs: one JSON object a line on standard error, or a readable line in a terminal."""
 
 import asyncio
 import atexit
@@ -14,7 +14,10 @@ BUFFER_S = 0.05
 
 
 def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
-    """level: DEBUG, INFO, WARNING or ERROR. readable: for people; default: when stderr is a terminal."""
+    """Configuration of structlog. level: DEBUG, INFO, WARNING or ERROR.
+
+    readable: for people; default: when standard error is a terminal.
+    """
     readable = sys.stderr.isatty() if readable is None else readable
     # Tracebacks without the frames' variables: those hold prompts and keys.
     renderers: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -48,8 +51,11 @@ def write_stack_when_aborted() -> None:
 
 
 class _BufferedLines:
-    """A file that writes what a busy server logs within 50 ms at once: a write per line costs as much as
-    the rest of the line. What a killed process had not written yet is lost; its ledger is not."""
+    """Line buffer of BUFFER_S: a busy server's lines are written together.
+
+    A write per line costs as much as the rest of the line. Lines that a killed process had not written yet
+    are lost; its ledger is not.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file

@@ -50,7 +50,7 @@ def formatted(document: SourceDocument, content: str | None = None) -> str:
 
 
 def shortened(documents: Documents, budget: TokenBudget) -> TextChunk:
-    """All documents in one text, long ones truncated to a fair share; short ones stay as they are."""
+    """Concatenation in which long documents are truncated to a fair share; short ones stay as they are."""
     heads = [budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS for document in documents]
     sizes = [budget.measure.count(document.content) for document in documents]
     share = _share(sizes, budget.tokens - sum(heads))

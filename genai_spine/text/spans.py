@@ -23,8 +23,8 @@ class SpanFinder:
     def find(self, quoted: str, near: int | None = None, kind: str = "") -> Span | None:
         """Span of a quotation that the same quotation of the same kind has not had already.
 
-        Verbatim matches win over those that ignore case, quotation marks and blanks. near: offset that the model
-        claims; otherwise the first free span. None: there is no other.
+        Verbatim matches win over those that ignore case, quotation marks and blanks. near: offset that the
+        model claims; otherwise the first free span. None: there is no other.
         """
         if not quoted.strip():
             return None
