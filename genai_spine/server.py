@@ -178,7 +178,7 @@ class Server:
             await schema.check(self.database)
 
     async def stop(self) -> None:
-        """Graceful stop: new calls are refused, running ones get up to drain_s, then the ledger is written."""
+        """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
         self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.interceptor.running, up_to_s=self.drain_s)

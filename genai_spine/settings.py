@@ -381,7 +381,7 @@ def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | No
     }
     if given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
-    found: routing_pb2.RoutingStrategy = routing_pb2.RoutingStrategy.Value(known[given])
+    found: routing_pb2.RoutingStrategy = getattr(routing_pb2, known[given])
     return found
 
 

@@ -68,13 +68,13 @@ class AnalyzeSentiment(Capability[Request, Response]):
             inner = [one.sentiment for one in response.sentences] + [
                 one.sentiment for one in response.aspects
             ]
-            mood = mean_mood((1.0, part) for part in inner) if inner else _named(answer.text)
+            mood = mean_mood((1.0, result) for result in inner) if inner else _named(answer.text)
         response.sentiment.CopyFrom(mood)
         return response
 
-    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Means in which the pieces weigh as much as they are long."""
-        weighed = [(float(len(part.chunk.text)), part.response) for part in parts]
+        weighed = [(float(len(result.chunk.text)), result.response) for result in results]
         aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
         for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:
             aspects.setdefault(" ".join(aspect.aspect.casefold().split()), []).append((weight, aspect))

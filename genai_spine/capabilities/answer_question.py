@@ -52,9 +52,9 @@ class AnswerQuestion(Capability[Request, Response]):
         told_no = known is False or (isinstance(known, str) and known.strip().casefold() in NEGATIVE)
         return _unanswerable_without_evidence(found, request, answerable=bool(answer_text) and not told_no)
 
-    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """The one answer that the pieces give; of several, one that is made of all of them."""
-        given: list[Response] = [part.response for part in parts]
+        given: list[Response] = [result.response for result in results]
         found = [one for one in given if one.answerable]
         if not found:
             return max(given, key=lambda one: one.confidence)

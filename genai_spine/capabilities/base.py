@@ -76,7 +76,7 @@ class Capability(Generic[Request, Response]):
         """Parser of the answer: the response without usage and cost. Raises UnreadableAnswer."""
         raise NotImplementedError
 
-    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Reduce step: one response of the responses to all chunks of a long content."""
         raise NotImplementedError
 
@@ -146,10 +146,10 @@ class Capability(Generic[Request, Response]):
         async def one(chunk: TextChunk) -> ChunkResult:
             nonlocal done
             async with gate:
-                part = ChunkResult(chunk, await self.process_chunk(chunk, request, context, streamed=False))
+                result = ChunkResult(chunk, await self.process_chunk(chunk, request, context, streamed=False))
             done += 1
             await context.progress(done, len(chunks))
-            return part
+            return result
 
         await context.progress(0, len(chunks))
         return await self.join(await gather(map(one, chunks)), request, context)

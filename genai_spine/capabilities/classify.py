@@ -57,18 +57,18 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
                 entry.ClearField("confidence")
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.ClassifyRequest, context: Context
+        self, results: list[ChunkResult], request: pb.ClassifyRequest, context: Context
     ) -> pb.ClassifyResponse:
         """A vote in which the pieces weigh as much as they are long.
 
         A category's confidence is its mean over all of the content; with one label, each piece votes for
         its surest category.
         """
-        total = sum(len(part.chunk.text) for part in parts)
+        total = sum(len(result.chunk.text) for result in results)
         votes: dict[str, float] = {}
-        for part in parts:
-            weight = len(part.chunk.text) / total
-            for entry in part.response.classifications:
+        for result in results:
+            weight = len(result.chunk.text) / total
+            for entry in result.response.classifications:
                 votes[entry.category] = votes.get(entry.category, 0.0) + weight * entry.confidence
         ordered = sorted(votes.items(), key=lambda pair: -pair[1])
         return _response([(category, round(sure, 6)) for category, sure in ordered], request)

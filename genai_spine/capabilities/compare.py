@@ -133,22 +133,22 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
             response.changes.extend(changes)
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.CompareRequest, context: Context
+        self, results: list[ChunkResult], request: pb.CompareRequest, context: Context
     ) -> pb.CompareResponse:
         """Changes of all chunks.
 
         The score is the mean by length, the summary joins those of changed parts.
         """
-        sizes = [max(1, len(part.chunk.text) + len(part.chunk.other)) for part in parts]
-        scores = [part.response.similarity_score for part in parts]
+        sizes = [max(1, len(result.chunk.text) + len(result.chunk.other)) for result in results]
+        scores = [result.response.similarity_score for result in results]
         whole = pb.CompareResponse(
             similarity_score=sum(map(float.__mul__, scores, map(float, sizes))) / sum(sizes)
         )
-        changed = [part.response for part in parts if part.chunk.text != part.chunk.other]
-        for response in changed or [parts[0].response]:
+        changed = [result.response for result in results if result.chunk.text != result.chunk.other]
+        for response in changed or [results[0].response]:
             whole.changes.extend(response.changes)
             whole.key_differences.extend(response.key_differences)
-        whole.summary = "\n".join(dict.fromkeys(r.summary for r in changed or [parts[0].response]))
+        whole.summary = "\n".join(dict.fromkeys(r.summary for r in changed or [results[0].response]))
         return whole
 
 

@@ -54,11 +54,11 @@ class Correct(Capability[pb.CorrectRequest, pb.CorrectResponse]):
         return pb.CorrectResponse(corrected=corrected, corrections=_in_order(found))
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.CorrectRequest, context: Context
+        self, results: list[ChunkResult], request: pb.CorrectRequest, context: Context
     ) -> pb.CorrectResponse:
         return pb.CorrectResponse(
-            corrected=full_text.rejoined((part.chunk, part.response.corrected) for part in parts),
-            corrections=_in_order(found for part in parts for found in part.response.corrections),
+            corrected=full_text.rejoined((result.chunk, result.response.corrected) for result in results),
+            corrections=_in_order(found for result in results for found in result.response.corrections),
         )
 
 

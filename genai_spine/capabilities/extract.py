@@ -76,11 +76,11 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
         return _response(remaining)
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.ExtractRequest, context: Context
+        self, results: list[ChunkResult], request: pb.ExtractRequest, context: Context
     ) -> pb.ExtractResponse:
         """Entities of all chunks; one that does not stand in the content is listed once."""
         entities: dict[Any, pb.Entity] = {}
-        for entity in (entity for part in parts for entity in part.response.entities):
+        for entity in (entity for result in results for entity in result.response.entities):
             key = (entity.start, entity.end, entity.type) if entity.verified else (entity.text, entity.type)
             entities.setdefault(key, entity)
         return _response(entities.values())

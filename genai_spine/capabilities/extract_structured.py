@@ -100,9 +100,9 @@ class ExtractStructured(Capability[Request, Response]):
         cut = completions.FINISH_REASON_LENGTH if answer.was_cut else completions.FINISH_REASON_STOP
         return _response(parsed(answer.text, asked, None, cut))
 
-    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Merge of the chunks' data by the model, as much at a time as its context allows."""
-        found = list(dict.fromkeys(part.response.data_json for part in parts))
+        found = list(dict.fromkeys(result.response.data_json for result in results))
         budget = await self.budget(await context.limits(request), request, context)
         while len(found) > 1:
             found = [await self._merge(group, request, context) for group in grouped(found, budget, least=2)]

@@ -59,12 +59,12 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
         return _response(found[: request.variations])
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.ParaphraseRequest, context: Context
+        self, results: list[ChunkResult], request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
         """Variants of the whole text: each is that variant of all chunks, concatenated."""
         return _response(
             [
-                full_text.rejoined((part.chunk, part.response.variations[number]) for part in parts)
+                full_text.rejoined((result.chunk, result.response.variations[number]) for result in results)
                 for number in range(request.variations)
             ]
         )

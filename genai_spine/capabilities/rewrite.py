@@ -58,10 +58,10 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
         return _response(text.strip(), request)
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.RewriteRequest, context: Context
+        self, results: list[ChunkResult], request: pb.RewriteRequest, context: Context
     ) -> pb.RewriteResponse:
         """The rewritten pieces one after another, with the blanks that stood between them."""
-        written = "".join(part.response.rewritten + _end(part.chunk.text) for part in parts)
+        written = "".join(result.response.rewritten + _end(result.chunk.text) for result in results)
         return _response(written.strip(), request)
 
 

@@ -52,11 +52,11 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
         response.compression_ratio = round(1 - response.word_count / words, 3) if words else 0.0
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.SummarizeRequest, context: Context
+        self, results: list[ChunkResult], request: pb.SummarizeRequest, context: Context
     ) -> pb.SummarizeResponse:
         """A summary of the summaries; where those are too long together, again in pieces."""
-        summaries = "\n\n".join(part.response.summary for part in parts)
-        if sum(len(part.chunk.text) for part in parts) <= len(summaries):
+        summaries = "\n\n".join(result.response.summary for result in results)
+        if sum(len(result.chunk.text) for result in results) <= len(summaries):
             raise answer_parsing.UnreadableAnswer("the summaries are as long as the text")
         return await self.process(await self.chunks(TextChunk(summaries), request, context), request, context)
 

@@ -69,17 +69,17 @@ class Synthesize(Capability[Request, Response]):
         quotes = citations.quotes(listed if isinstance(listed, list) else [], request.documents)
         return _response(text, quotes, request)
 
-    async def join(self, parts: list[ChunkResult], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Synthesis of the chunk texts, which keeps their citations."""
         quotes: dict[str, str] = {}
-        for citation in (citation for part in parts for citation in part.response.citations):
+        for citation in (citation for result in results for citation in result.response.citations):
             if citation.HasField("quote"):
                 quotes.setdefault(citation.document_id, citation.quote)
         last = Request()
         last.CopyFrom(request)
         last.ClearField("documents")
-        results = SEPARATOR.join(part.response.synthesis for part in parts)
-        whole = await self.process(await self.chunks(TextChunk(results), last, context), last, context)
+        texts = SEPARATOR.join(result.response.synthesis for result in results)
+        whole = await self.process(await self.chunks(TextChunk(texts), last, context), last, context)
         return _response(whole.synthesis, quotes, request)
 
 

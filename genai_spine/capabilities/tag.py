@@ -48,14 +48,14 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         return _response(found, request)
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.TagRequest, context: Context
+        self, results: list[ChunkResult], request: pb.TagRequest, context: Context
     ) -> pb.TagResponse:
         """A vote in which the pieces weigh as much as they are long."""
-        total = sum(len(part.chunk.text) for part in parts)
+        total = sum(len(result.chunk.text) for result in results)
         votes: dict[tuple[str, str], pb.FoundTag] = {}
-        for part in parts:
-            share = len(part.chunk.text) / total
-            for tag in part.response.tags:
+        for result in results:
+            share = len(result.chunk.text) / total
+            for tag in result.response.tags:
                 first = votes.setdefault((tag.tag.casefold(), tag.type), _without_votes(tag))
                 first.confidence = round(first.confidence + share * tag.confidence, 6)
         return _response(votes.values(), request)

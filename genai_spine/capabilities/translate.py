@@ -67,13 +67,13 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
         return _response(translation, found.code if found else named, request)
 
     async def join(
-        self, parts: list[ChunkResult], request: pb.TranslateRequest, context: Context
+        self, results: list[ChunkResult], request: pb.TranslateRequest, context: Context
     ) -> pb.TranslateResponse:
         """The pieces one after another; the language is that of most of the text."""
         sizes: Counter[str] = Counter()
-        for part in parts:
-            sizes[part.response.source_language] += len(part.chunk.text)
-        text = full_text.rejoined((part.chunk, part.response.translation) for part in parts)
+        for result in results:
+            sizes[result.response.source_language] += len(result.chunk.text)
+        text = full_text.rejoined((result.chunk, result.response.translation) for result in results)
         return _response(text, sizes.most_common(1)[0][0], request)
 
 

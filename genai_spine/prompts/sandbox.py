@@ -166,7 +166,7 @@ class Template:
             tree = language.parse(source)
             _check(tree, language, frozenset(names))
             self._costs = _costs(tree)
-            self._shown = sum(1 for _ in tree.find_all(nodes.Name))
+            self._name_count = sum(1 for _ in tree.find_all(nodes.Name))
             code = language.compile(tree, filename="<template>")
         except TemplateSyntaxError as error:
             raise TextRefused(error.lineno, error.message or "is no template") from error
@@ -180,14 +180,14 @@ class Template:
             return float("inf")
         structures = sum(_size(value) for value in values.values() if not isinstance(value, str))
         if not self._costs:
-            return float(structures * self._shown)
+            return float(structures * self._name_count)
         size = sum(_size(value) for value in values.values())
 
         def times(loop: str | None) -> int:
             value = values.get(loop) if loop else None
             return len(value) if isinstance(value, list) else size
 
-        return structures * self._shown + sum(
+        return structures * self._name_count + sum(
             count * (NODE_COST + size * whole) * prod(map(times, loops))
             for (loops, whole), count in self._costs.items()
         )

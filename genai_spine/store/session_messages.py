@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import RowMapping, func, insert, literal, select, update
-from sqlalchemy import delete as delete_from
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database
@@ -104,9 +104,7 @@ class SessionMessages:
             ).rowcount != 1:
                 return False
             if replaced:
-                await connection.execute(
-                    delete_from(session_messages).where(session_messages.c.id == replaced.id)
-                )
+                await connection.execute(delete(session_messages).where(session_messages.c.id == replaced.id))
             await add_messages(connection, entries)
         return True
 

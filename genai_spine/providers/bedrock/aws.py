@@ -104,7 +104,7 @@ def _headers(head: bytes) -> dict[str, Any]:
 
 class _Fault(msgspec.Struct):
     message: str | None = None
-    Message: str | None = None  # of the door in front of the service
+    Message: str | None = None  # of the gateway in front of the service
     type: str | None = msgspec.field(default=None, name="__type")
 
 
