@@ -175,9 +175,9 @@ class Capability(Generic[Request, Response]):
             raise InvalidFields([("content", f"must have at most {MAX_CONTENT_CHARS} characters")])
         limits = await context.limits(request)
         policy = getattr(request, "long_input", pb.LONG_INPUT_REFUSE) or pb.LONG_INPUT_REFUSE
-        in_pieces = self.ECHOES and policy == pb.LONG_INPUT_MAP_REDUCE
+        in_chunks = self.ECHOES and policy == pb.LONG_INPUT_MAP_REDUCE
         # A token is at least one byte: most requests are let through without counting.
-        size = limits.context_length if not in_pieces else MAX_ECHO_TOKENS
+        size = limits.context_length if not in_chunks else MAX_ECHO_TOKENS
         if size is None or request.ByteSize() * 2 <= size:
             return [whole]
         if policy == pb.LONG_INPUT_REFUSE:

@@ -171,9 +171,8 @@ class Context:
                 refused = prepared.rejected_field(error)
                 if refused is None:
                     raise
-                self.dropped_fields.add(
-                    refused
-                )  # before it cost anything; the next pieces leave it out at once
+                # The rejection cost nothing; the next chunks leave the field out at once.
+                self.dropped_fields.add(refused)
         self.bill.add(completion)
         self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)

@@ -16,7 +16,7 @@ class SessionService:
     def __init__(self, library: SessionLibrary, sender: MessageSender) -> None:
         self.library = library
         self.sender = sender
-        self.texts = SessionExporter(library)
+        self.exporter = SessionExporter(library)
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
         """New session; HTTP status 201. Errors: InvalidFields."""
@@ -66,9 +66,9 @@ class SessionService:
 
     async def ExportSession(self, request: pb.ExportSessionRequest, call: Call) -> pb.ExportSessionResponse:
         """Session as JSON or Markdown. Errors: SessionNotFound, InvalidRequest."""
-        return await self.texts.export(request)
+        return await self.exporter.export(request)
 
     async def ImportSession(self, request: pb.ImportSessionRequest, call: Call) -> pb.Session:
         """New session from an exported JSON. Errors: InvalidFields."""
         http_answer.answered(call, 201)
-        return await self.texts.read(request)
+        return await self.exporter.read(request)

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import RowMapping, func, insert, literal, select, update
-from sqlalchemy import delete
+from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database

@@ -15,7 +15,7 @@ HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
 OMISSION_MARK = "\n\n[... {count} characters left out here ...]\n\n"
 MIN_BUDGET_TOKENS = 32  # tokens; a model with less room for the content cannot work on it
 MAX_CHUNKS = 256
-MAX_CONCURRENT_CHUNKS = 4  # pieces of one request that are worked on at a time
+MAX_CONCURRENT_CHUNKS = 4  # of one request at a time
 # Ends of something, the best first.
 BOUNDARIES = (
     re.compile(r"\n[ \t]*\n\s*"),

@@ -1,4 +1,4 @@
-"""Tokens are counted through the service: exactly, by the provider, or as an estimate; the answer says which."""
+"""Tokens are counted through the service: exactly, by the provider, or as an estimate; answers say which."""
 
 from typing import Any
 
