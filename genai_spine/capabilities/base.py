@@ -27,9 +27,9 @@ from genai_spine.v1 import message_pb2
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-ANSWER_RESERVE_TOKENS = 1024  # tokens for an answer of no given length, but at most a quarter of the context
-MAX_ECHO_TOKENS = 3000  # tokens of a piece whose answer is as long; many models end at 4,096
-MAX_CONTENT_CHARS = 8_000_000  # characters; what a prompt can be filled in with
+ANSWER_RESERVE_TOKENS = 1024  # tokens, where no limit is set; at most a quarter of the context
+MAX_ECHO_TOKENS = 3000  # tokens of a chunk whose answer is as long; many models end at 4,096
+MAX_CONTENT_CHARS = 8_000_000  # the most that a prompt is filled in with
 THREAD_THRESHOLD_CHARS = 100_000  # characters; a longer text is counted in a thread
 
 
