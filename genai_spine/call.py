@@ -1,6 +1,6 @@
-"""Call: one request inside the service, with its caller, deadline, ids and lane.
+"""Call of a request: who calls, by when, and under which id, without anything of gRPC.
 
-A service gets a Call in place of a grpc context, so nothing behind the interceptor sees a grpc type.
+A service gets a Call in place of a grpc context, so no service sees a grpc type.
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 

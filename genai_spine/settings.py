@@ -1,4 +1,4 @@
-"""Every setting, its unit and its default. Read from GENAI_ variables or .env, by cli and __main__ only.
+"""Settings of the service, with units and defaults, from GENAI_ variables or .env; read by cli and server.
 
 `genai-spine doctor` shows what is in force; docs/configuration.md is made from this file.
 """
@@ -42,6 +42,8 @@ WITHOUT_PREFIX = (
 
 
 class Settings(BaseSettings):
+    """Environment variables as typed fields; a field's description is its documentation."""
+
     model_config = SettingsConfigDict(
         env_prefix="GENAI_",
         env_file=".env",
@@ -168,11 +170,12 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """Of every provider; how many calls may run is its endpoint's."""
+        """Circuit breaker limits of every provider; the concurrency limit is its endpoint's."""
         return Limits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
 
     @property
     def symbols(self) -> JobRules:
+        """Rules of symbol documentation jobs."""
         return JobRules(
             self.model_name,
             self.max_concurrent_requests,
@@ -184,7 +187,7 @@ class Settings(BaseSettings):
 
     @property
     def own_price(self) -> OwnPrice | None:
-        """Of the model that documents symbols."""
+        """Price of the model that documents symbols, where it is set."""
         if self.input_token_price is None and self.output_token_price is None:
             return None
         alias = self.model_aliases.get(self.model_name)
@@ -194,7 +197,7 @@ class Settings(BaseSettings):
 
     @property
     def symbols_address(self) -> tuple[str, int] | None:
-        """Of the listener for symbol documentation; None: there is none."""
+        """Address of the listener for symbol documentation; None: there is none."""
         return None if self.port is None else (self.host or self.api_host, self.port)
 
     @field_validator("model_aliases", mode="before")
@@ -247,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL; it may hold a password."""
+        """URL of the database; it may hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         if self.storage_backend == "memory":
@@ -258,7 +261,10 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """Settings of the environment; overrides are options of the command line, None where not given."""
+    """Settings of the environment. overrides: options of the command line, None where not given.
+
+    Raises ValidationError naming the variable.
+    """
     variables = {**_env_file(), **os.environ}
     given = _without_prefix(variables)
     given |= {name: value for name, value in overrides.items() if value is not None}
@@ -272,7 +278,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def _without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Settings whose variable is set by its older name only."""
+    """Settings that are set by their older variable, without GENAI_, alone."""
     return {
         name.lower(): value
         for name in WITHOUT_PREFIX
@@ -285,7 +291,7 @@ def _env_file() -> dict[str, str]:
 
 
 def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
-    """None: not configured."""
+    """Endpoint of a provider, from its variables. None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
     names = (f"{own}API_KEY", f"{name.upper()}_API_KEY", *row.key_variables)
@@ -343,7 +349,7 @@ def _named(value: Any, form: str) -> dict[str, Any]:
 
 
 def _alias(name: str, given: Any) -> Any:
-    """One model, models separated by |, a list of them, or {"models": [...], "strategy": ...} of JSON."""
+    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}."""
     if isinstance(given, Alias):
         return given
     strategy = None
@@ -357,6 +363,7 @@ def _alias(name: str, given: Any) -> Any:
 
 
 def _member(name: str, given: Any) -> Member:
+    """Member of an alias: a model with its weight. Raises ValueError."""
     model, weight = (given.get("model"), given.get("weight", 1)) if isinstance(given, dict) else (given, 1)
     if not isinstance(model, str) or not model.strip():
         raise ValueError(f"{name}: a model is a name such as openai:gpt-4o")
@@ -366,6 +373,7 @@ def _member(name: str, given: Any) -> Member:
 
 
 def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | None":
+    """Routing strategy by name. Raises ValueError."""
     if given is None:
         return None
     known = {

@@ -1,6 +1,6 @@
-"""What a capability works with: prompts, models, the size of a context, and the bill of what it caused.
+"""Context of a capability call: prompts, models, context length, and the usage and cost that it caused.
 
-One Context serves one request. It knows the rest of the service only by what it calls of it.
+One Context serves one request. The rest of the service is known by protocols only.
 """
 
 import asyncio
@@ -28,36 +28,40 @@ Request = completions.CreateCompletionRequest
 T = TypeVar("T")
 
 
-class Inference(Protocol):
+class CompletionClient(Protocol):
+    """Protocol of inference: unary and streamed completions."""
+
     async def complete(self, request: Request, call: Call) -> completions.Completion: ...
 
     def stream(self, request: Request, call: Call) -> AsyncGenerator[completions.CompletionChunk]: ...
 
 
-class Filled(Protocol):
-    """A prompt with its variables filled in."""
+class FilledTemplate(Protocol):
+    """Prompt template with its variables filled in."""
 
     @property
     def messages(self) -> list[message_pb2.Message]: ...
 
     @property
     def purpose(self) -> execution_pb2.Execution:
-        """What the rows of the ledger say of the prompt."""
+        """Attribution for the ledger's rows: prompt, version, hash of the variables."""
         ...
 
 
-class Library(Protocol):
+class PromptSource(Protocol):
+    """Protocol of the prompt library: a version by slug, then filled in."""
+
     async def version(self, name: str) -> Any:
-        """The version of a slug that is to be used. Errors: PromptNotFound."""
+        """Version of a slug that is in use. Errors: PromptNotFound."""
         ...
 
-    async def fill(self, pinned: Any, variables: Mapping[str, Any]) -> Filled:
-        """Errors: InvalidPromptVariables, InvalidTemplate."""
+    async def fill(self, resolved: Any, variables: Mapping[str, Any]) -> FilledTemplate:
+        """Template with values in its variables. Errors: InvalidPromptVariables, InvalidTemplate."""
         ...
 
 
-class Limits(NamedTuple):
-    """Who would answer, and how much it takes."""
+class ModelLimits(NamedTuple):
+    """Model that would answer, and its context length in tokens."""
 
     provider: str
     model: str  # the upstream's name
@@ -65,32 +69,34 @@ class Limits(NamedTuple):
 
 
 class Models(Protocol):
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
-        """size: bytes of the request. Errors: those of routing."""
+    """Protocol of the catalog: limits of the model that a request would reach."""
+
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
+        """Limits of a model; size: bytes of the request. Errors: those of routing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """What of the service every Context works with."""
+class CapabilityDependencies:
+    """Dependencies that every Context shares."""
 
-    inference: Inference
-    prompts: Library
+    inference: CompletionClient
+    prompts: PromptSource
     models: Models
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question to a model."""
+class PreparedRequest:
+    """Completion request that is ready to send, with its attribution."""
 
     request: Request
     purpose: execution_pb2.Execution
     slug: str
-    aloud: bool = True  # what the model writes goes to whoever watches
+    streamed: bool = True  # what the model writes goes to whoever watches
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
-    def refused(self, error: SpineError) -> str | None:
-        """The field that a model did not take, and that can be left out; None: it was something else.
+    def rejected_field(self, error: SpineError) -> str | None:
+        """Field that the model rejected and that can be dropped; None: the error is about something else.
 
         Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
         """
@@ -103,6 +109,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """Answer of a model, as capabilities parse it."""
+
     text: str  # the checked JSON where there was a schema and the provider kept to it
     provider: str
     model: str
@@ -110,7 +118,10 @@ class Answer:
 
 
 class Bill:
-    """The sum over the provider calls of one request, and what the last of them said of itself."""
+    """Sum of usage (tokens) and cost (ticks) over the provider calls of one request.
+
+    Last: the last completion.
+    """
 
     def __init__(self) -> None:
         self.input_tokens = self.output_tokens = self.ticks = 0
@@ -118,6 +129,7 @@ class Bill:
         self.last = completions.Completion()
 
     def add(self, completion: completions.Completion) -> None:
+        """Usage and cost of one more completion."""
         self.input_tokens += completion.usage.input_tokens
         self.output_tokens += completion.usage.output_tokens
         self.ticks += completion.cost.cost_ticks
@@ -125,69 +137,77 @@ class Bill:
         self.last = completion
 
 
-Tell = Callable[[pb.CapabilityEvent], Awaitable[None]]
+EventSink = Callable[[pb.CapabilityEvent], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Context:
-    services: Services
+    """State of one request: its calls so far, what was omitted, and which fields the model rejected."""
+
+    services: CapabilityDependencies
     call: Call
-    tell: Tell | None = None  # takes the events of a streamed call
+    emit: EventSink | None = None  # takes the events of a streamed call
     bill: Bill = field(default_factory=Bill)
     omitted_characters: int = 0
-    pieces: int = 1
+    chunk_count: int = 1
     answer_was_cut: bool = False
-    left_out: set[str] = field(default_factory=set)  # fields that the model does not take
+    dropped_fields: set[str] = field(default_factory=set)  # fields that the model does not take
     slug: str = ""
     prompt_version: int = 0
 
-    async def ask(self, ask: Ask) -> Answer:
-        """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
-        call = replace(self.call, attribution=ask.purpose)
+    async def complete(self, prepared: PreparedRequest) -> Answer:
+        """Answer of the model; a field that it rejects is dropped for this and all later chunks.
+
+        Errors: those of inference; ContentFiltered, ProviderError (no text).
+        """
+        call = =replace(self.call, attribution==prepared.purpose)
         while True:
-            for name in self.left_out:
-                ask.request.ClearField(name)
+            for name in self.dropped_fields:
+                prepared.request.ClearField(name)
             try:
-                completion = await self._completed(ask, call)
+                completion = await self._completed(prepared, call)
                 break
             except (UnsupportedOption, ProviderRejected) as error:
-                refused = ask.refused(error)
+                refused = prepared.rejected_field(error)
                 if refused is None:
                     raise
-                self.left_out.add(refused)  # before it cost anything; the next pieces leave it out at once
+                # The rejection cost nothing; the next chunks leave the field out at once.
+                self.dropped_fields.add(refused)
         self.bill.add(completion)
-        self.slug, self.prompt_version = ask.slug, ask.purpose.prompt_version
+        self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)
         self.answer_was_cut = self.answer_was_cut or answer.was_cut
         return answer
 
-    async def limits(self, request: Any) -> Limits:
-        """Of the model that a request of a capability names."""
+    async def limits(self, request: Any) -> ModelLimits:
+        """Limits of the model that a capability's request names."""
         return await self.services.models.limits(request.provider, request.model, request.ByteSize())
 
     async def progress(self, done: int, total: int) -> None:
-        if self.tell:
-            await self.tell(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
+        """Progress event, in chunks, where somebody listens."""
+        if self.emit:
+            await self.emit(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
 
-    async def _completed(self, ask: Ask, call: Call) -> completions.Completion:
+    async def _completed(self, prepared: PreparedRequest, call: Call) -> completions.Completion:
+        """Completion, unary or streamed; deltas of text go to emit."""
         request = Request()  # inference writes its route into it
-        request.CopyFrom(ask.request)
-        if self.tell is None or not ask.aloud:
+        request.CopyFrom(prepared.request)
+        if self.emit is None or not prepared.streamed:
             return await self.services.inference.complete(request, call)
-        whole = completions.Completion()
-        choice = whole.choices.add()
-        said: list[str] = []
+        folded = completions.Completion()
+        choice = folded.choices.add()
+        reason: list[str] = []
         async with aclosing(self.services.inference.stream(request, call)) as chunks:
             async for chunk in chunks:
-                _fold(chunk, whole, choice)
+                _fold(chunk, folded, choice)
                 if text := "".join(delta.content for delta in chunk.choices):
-                    said.append(text)
-                    await self.tell(pb.CapabilityEvent(text=text))
-        choice.message.content.add(text="".join(said))
-        return whole
+                    reason.append(text)
+                    await self.emit(pb.CapabilityEvent(text=text))
+        choice.message.content.add(text="".join(reason))
+        return folded
 
     def stamp(self, response: Message) -> None:
-        """Puts who answered and what it took into a response."""
+        """Usage, cost, provider, model, ids and context written into a response."""
         into: Any = response
         usage = pb.CapabilityUsage(
             input_tokens=self.bill.input_tokens,
@@ -206,7 +226,7 @@ class Context:
             into.input_tokens, into.output_tokens = usage.input_tokens, usage.output_tokens
         how = pb.CapabilityContext(
             omitted_characters=self.omitted_characters,
-            pieces=self.pieces,
+            pieces=self.chunk_count,
             prompt_slug=self.slug,
             prompt_version=self.prompt_version,
             answer_was_cut=self.answer_was_cut,
@@ -217,7 +237,7 @@ class Context:
 def _fold(
     chunk: completions.CompletionChunk, whole: completions.Completion, choice: completions.Choice
 ) -> None:
-    """Takes over what a chunk says besides its text; the last one has usage and cost."""
+    """Fold of a chunk into the whole completion, without its text; the last one has usage and cost."""
     for name in ("model", "provider", "execution_id"):
         if value := getattr(chunk, name):
             setattr(whole, name, value)
@@ -234,20 +254,21 @@ def _fold(
 
 
 def _answer(completion: completions.Completion) -> Answer:
+    """Answer of a completion. Errors: ContentFiltered, ProviderError (empty)."""
     choice = completion.choices[0] if completion.choices else completions.Choice()
     text = choice.parsed_json or "".join(part.text for part in choice.message.content)
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
-        said = refusal or "the answer was filtered"
-        raise ContentFiltered(provider=completion.provider, provider_message=said)
+        reason = refusal or "the answer was filtered"
+        raise ContentFiltered(provider=completion.provider, provider_message=reason)
     if not text.strip():
         raise ProviderError(provider=completion.provider, provider_message="the answer is empty")
     cut = choice.finish_reason == completions.FINISH_REASON_LENGTH
     return Answer(text, completion.provider, completion.model, cut)
 
 
-async def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first failure ends the others."""
+async def gather(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results of coroutines in order; the first failure cancels the others and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]

@@ -1,4 +1,4 @@
-"""What the command line asks a running server, over gRPC."""
+"""gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
 import json
@@ -18,10 +18,12 @@ from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 if TYPE_CHECKING:
     from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
 
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 
 class Client:
+    """Client of one server."""
+
     def __init__(
         self,
         address: str,
@@ -37,18 +39,18 @@ class Client:
             )
 
     async def chat(self, text: str, *, as_json: bool) -> None:
-        """One question, or a conversation when there is none to begin with."""
+        """Chat with one message, or a conversation when there is none to begin with."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = CompletionServiceStub(channel)
             if text:
-                await self._turn(stub, text, as_json)
+                await self._exchange(stub, text, as_json)
                 return
-            while line := await asyncio.to_thread(_asked):
-                await self._turn(stub, line, as_json)
+            while line := await asyncio.to_thread(_prompted):
+                await self._exchange(stub, line, as_json)
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
-        """All pages in one."""
+        """List of models, all pages in one."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = ModelServiceStub(channel)
@@ -62,6 +64,7 @@ class Client:
             return whole
 
     async def providers(self) -> provider_service_pb2.ListProvidersResponse:
+        """List of providers."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.ListProvidersRequest(page_size=1000)
@@ -71,34 +74,36 @@ class Client:
             return listed
 
     async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
+        """Progress of a model that a provider downloads."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
             async for step in ProviderServiceStub(channel).PullModel(request):
                 yield step
 
-    async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+    async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+        """Message sent and answer printed as it streams; the conversation goes on with both."""
         self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
-        said, last = "", pb.CompletionChunk()
+        answer, last = "", pb.CompletionChunk()
         async for chunk in stub.StreamCompletion(self.request):
             last = chunk
             for delta in chunk.choices:
-                said += delta.content
+                answer += delta.content
                 if not as_json:
                     print(delta.content, end="", flush=True)
         self.request.messages.add(
-            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=said)]
+            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=answer)]
         )
         if as_json:
-            print(json.dumps(_summary(said, last)))
+            print(json.dumps(_summary(answer, last)))
         else:
             print()
             print(_footer(last), file=sys.stderr)
 
 
-def _summary(said: str, last: pb.CompletionChunk) -> dict[str, object]:
+def _summary(answer: str, last: pb.CompletionChunk) -> dict[str, object]:
     return {
-        "content": said,
+        "content": answer,
         "model": last.model,
         "provider": last.provider,
         "input_tokens": last.usage.input_tokens,
@@ -117,7 +122,7 @@ def _footer(last: pb.CompletionChunk) -> str:
     return f"[{last.provider}:{last.model}, {tokens}, {cost}, {last.latency_ms} ms]"
 
 
-def _asked() -> str:
+def _prompted() -> str:
     try:
         return input("> ")
     except EOFError:
@@ -126,7 +131,7 @@ def _asked() -> str:
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Raises ConnectionError when nobody answers there."""
+    """Channel to a server. Raises ConnectionError when nobody answers there."""
     async with grpc.aio.insecure_channel(address) as channel:
         await _connected(channel, address)
         yield channel
@@ -134,6 +139,6 @@ async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
 
 async def _connected(channel: grpc.aio.Channel, address: str) -> None:
     try:
-        await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+        await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
     except TimeoutError:
         raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None

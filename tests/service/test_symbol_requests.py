@@ -53,14 +53,14 @@ class TestHealth:
 
         monkeypatch.setattr(encodings, "_loaded", {})
         monkeypatch.setattr(encodings, "load", slow)
-        monkeypatch.setattr(symbol_service, "PATIENCE_S", 0.01)
+        monkeypatch.setattr(symbol_service, "ENCODING_TIMEOUT_S", 0.01)
         call = asyncio.ensure_future(symbols.DocumentSymbols(batch(1)))
         health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
         assert (health.status, health.ready) == ("initializing", False)
         assert len(service.openai.bill) == 0
         loaded.set()
         assert (await call).documented_symbols[0].summary
-        monkeypatch.setattr(symbol_service, "PATIENCE_S", 10)
+        monkeypatch.setattr(symbol_service, "ENCODING_TIMEOUT_S", 10)
         health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
         assert (health.status, health.ready) == ("healthy", True)
 

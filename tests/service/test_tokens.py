@@ -1,4 +1,4 @@
-"""Tokens are counted through the door: exactly, by the provider, or as an estimate, and it is said which."""
+"""Tokens are counted through the service: exactly, by the provider, or as an estimate; answers say which."""
 
 from typing import Any
 

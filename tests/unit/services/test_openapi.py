@@ -25,9 +25,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, ModelNotFound, ProviderRateLimited
 from genai_spine.http_answer import error_body
 from genai_spine.json_schema.from_proto import WELL_KNOWN
-from genai_spine.openai_api import responses as openai_replies
-from genai_spine.openai_api import schemas as openai_shapes
-from genai_spine.openai_api import sse
+from genai_spine.openai_api import responses, schemas, sse
 from genai_spine.services.openapi import document
 from genai_spine.v1 import (
     capability_service_pb2,
@@ -327,17 +325,17 @@ def test_streams_are_events_whose_data_is_a_chunk() -> None:
 @pytest.mark.parametrize(
     ("shape", "schema"),
     [
-        (openai_shapes.Chat, "ChatCompletionRequest"),
-        (openai_shapes.Text, "TextCompletionRequest"),
-        (openai_shapes.Native, "NativeCompletionRequest"),
-        (openai_shapes.Embedding, "EmbeddingRequest"),
-        (openai_shapes.ChatMessage, "ChatMessage"),
+        (schemas.Chat, "ChatCompletionRequest"),
+        (schemas.Text, "TextCompletionRequest"),
+        (schemas.Native, "NativeCompletionRequest"),
+        (schemas.Embedding, "EmbeddingRequest"),
+        (schemas.ChatMessage, "ChatMessage"),
     ],
 )
 def test_every_field_that_the_facade_reads_is_documented(shape: Any, schema: str) -> None:
     undocumented = set(shape.__struct_fields__) - set(SCHEMAS[schema]["properties"])
     # The native body streams nowhere, so its stream is read only to refuse it.
-    assert undocumented == ({"stream"} if shape is openai_shapes.Native else set())
+    assert undocumented == ({"stream"} if shape is schemas.Native else set())
 
 
 SAID = message_pb2.Message(
@@ -360,12 +358,12 @@ VECTORS = pb.CreateEmbeddingsResponse(embeddings=[pb.Embedding(values=[0.5, 1])]
 @pytest.mark.parametrize(
     ("answer", "schema"),
     [
-        (openai_replies.chat(COMPLETION, before_tools=False), "ChatCompletion"),
-        (openai_replies.chat(COMPLETION, before_tools=True), "ChatCompletion"),
-        (openai_replies.text([COMPLETION], [""]), "TextCompletion"),
-        (openai_replies.native(COMPLETION), "NativeCompletion"),
-        (openai_replies.embeddings(VECTORS, as_base64=False), "EmbeddingList"),
-        (openai_replies.embeddings(VECTORS, as_base64=True), "EmbeddingList"),
+        (responses.chat(COMPLETION, before_tools=False), "ChatCompletion"),
+        (responses.chat(COMPLETION, before_tools=True), "ChatCompletion"),
+        (responses.text([COMPLETION], [""]), "TextCompletion"),
+        (responses.native(COMPLETION), "NativeCompletion"),
+        (responses.embeddings(VECTORS, as_base64=False), "EmbeddingList"),
+        (responses.embeddings(VECTORS, as_base64=True), "EmbeddingList"),
     ],
 )
 def test_what_the_facade_answers_fits_its_schema_and_is_documented(answer: bytes, schema: str) -> None:
