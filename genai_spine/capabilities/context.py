@@ -160,7 +160,7 @@ class Context:
 
         Errors: those of inference; ContentFiltered, ProviderError (no text).
         """
-        call = =replace(self.call, attribution==prepared.purpose)
+        call = replace(self.call, attribution=prepared.purpose)
         while True:
             for name in self.dropped_fields:
                 prepared.request.ClearField(name)

@@ -148,7 +148,7 @@ class PromptExecution:
         if request.HasField("metadata"):
             purpose.metadata_json = _metadata(request)
         own = options["temperature"] is not None
-        return PreparedExecution(filled, completion, =replace(call, attribution==purpose), own)
+        return PreparedExecution(filled, completion, replace(call, attribution=purpose), own)
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:

@@ -30,7 +30,7 @@ StoreSummary = Callable[[pb.HistorySummary], Awaitable[None]]
 
 def on_behalf(call: Call, session: pb.Session, capability: str | None = None) -> Call:
     """Call whose ledger rows carry the session's id, and optionally a capability's name."""
-    return =replace(call, attribution==Execution(session_id=session.id, capability=capability))
+    return replace(call, attribution=Execution(session_id=session.id, capability=capability))
 
 
 class History:
