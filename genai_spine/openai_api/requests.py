@@ -87,6 +87,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 def _decoded(body: bytes, decoder: "msgspec.json.Decoder[S]") -> S:
     try:
+        str(body, "utf-8")  # msgspec does not look into a Raw, nor into a field that it passes over
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         problem = str(error)

@@ -267,6 +267,20 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
+@pytest.mark.parametrize("place", ["unknown", "tools", "response_format"])
+async def test_bytes_that_are_no_text_are_refused_wherever_they_stand(service: Running, place: str) -> None:
+    values = {
+        "unknown": b'"a\xa9"',
+        "tools": b'[{"type": "function", "function": {"name": "f", "parameters": {"title": "\xa9"}}}]',
+        "response_format": b'{"type": "json_schema", "json_schema": {"name": "f", "schema": {"a": "\xa9"}}}',
+    }
+    body = b'{"model": "builtin:extractive", "messages": [{"role": "user", "content": "Hi"}], "%s": %s}'
+    posted = await service.post(CHAT, body % (place.encode(), values[place]))
+    assert posted.error is not None
+    assert posted.error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "body: not valid JSON" in posted.error.details()
+
+
 class TestFuzz:
     @FUZZ
     @given(st.binary(max_size=100), st.sampled_from([CHAT, TEXT, VECTORS]))
