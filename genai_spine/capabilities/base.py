@@ -19,7 +19,7 @@ from genai_spine.text import chunking
 from genai_spine.text.answer_parsing import Unreadable
 from genai_spine.text.chunking import Piece, Room
 from genai_spine.tokens.context_window import check_context
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import message_pb2
@@ -190,7 +190,7 @@ class Capability(Generic[Request, Response]):
 
     async def room(self, limits: Limits, request: Request, context: Context) -> Room:
         """What a model has for the content, and, where the answer is as long, for the answer."""
-        measure = await Measure.of(limits.model)
+        measure = await Tokenizer.of(limits.model)
         length = limits.context_length
         if length is None:
             return Room(MOST_ECHOED, measure)

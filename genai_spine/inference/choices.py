@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from genai_spine.inference.attempt import Order
-from genai_spine.routing.router import Route
+from genai_spine.inference.operation import Operation
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -26,16 +26,16 @@ def must_be_gathered(request: pb.CreateCompletionRequest, route: Route) -> bool:
     return "choice_count" not in options
 
 
-def single(order: Order) -> list[Order]:
+def single(operation: Operation) -> list[Operation]:
     """An order of one choice for each that is wanted."""
-    request = order.request
+    request = operation.request
     assert isinstance(request, pb.CreateCompletionRequest)
     parts = []
     for _ in range(request.choice_count):
         one = pb.CreateCompletionRequest()
         one.CopyFrom(request)
         one.ClearField("choice_count")
-        parts.append(replace(order, request=one))
+        parts.append(replace(operation, request=one))
     return parts
 
 

@@ -5,12 +5,12 @@ from genai_spine.catalog.models import Catalog
 from genai_spine.errors import UnsupportedOperation
 from genai_spine.providers.base import Provider
 from genai_spine.tokens import counts
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 
-class Counter:
+class TokenCounter:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
@@ -31,9 +31,9 @@ async def _count(
     response: pb.CountTokensResponse, request: pb.CreateCompletionRequest, provider: Provider, call: Call
 ) -> None:
     """Its own encoding if that leaves no doubt, else the upstream's counter, else an estimate."""
-    measure = await Measure.of(request.model)
-    counted = await counts.tally_soon(request, measure)
-    response.counter, response.provenance = measure.name, counted.provenance
+    tokenizer = await Tokenizer.of(request.model)
+    counted = await counts.tally_in_thread(request, tokenizer)
+    response.counter, response.provenance = tokenizer.name, counted.provenance
     response.input_tokens = counted.tokens
     if not counted.exact:
         try:

@@ -8,33 +8,35 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from genai_spine.inference.attempt import Order
-from genai_spine.routing.router import Route
+from genai_spine.inference.operation import Operation
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 T = TypeVar("T")
-Way = tuple[Order, list[Route]]
+Way = tuple[Operation, list[Route]]
 Chunks = AsyncGenerator[pb.CompletionChunk]
 
 
-def ways(order: Order, routes: list[Route]) -> tuple[Way, Way]:
+def ways(operation: Operation, routes: list[Route]) -> tuple[Way, Way]:
     """The candidates in their order, and beginning with the second one."""
-    request = order.request
+    request = operation.request
     assert isinstance(request, pb.CreateCompletionRequest)
     copy = pb.CreateCompletionRequest()
     copy.CopyFrom(request)
-    return (order, routes), (replace(order, request=copy), routes[1:] + routes[:1])
+    return (operation, routes), (replace(operation, request=copy), routes[1:] + routes[:1])
 
 
 async def first_answer(
-    order: Order, routes: list[Route], start: Callable[[Order, list[Route]], Coroutine[Any, Any, T]]
+    operation: Operation,
+    routes: list[Route],
+    start: Callable[[Operation, list[Route]], Coroutine[Any, Any, T]],
 ) -> T:
     """The answer of the way that is there first. When both fail: the error of the first one."""
-    first, second = ways(order, routes)
+    first, second = ways(operation, routes)
     running = {asyncio.create_task(start(*first)): first[0]}
     failure: BaseException | None = None
     try:
-        done, _ = await asyncio.wait(running, timeout=_delay_s(order))
+        done, _ = await asyncio.wait(running, timeout=_delay_s(operation))
         if not done:
             running[asyncio.create_task(start(*second))] = second[0]
         while running:
@@ -52,10 +54,10 @@ async def first_answer(
 
 
 async def first_stream(
-    order: Order, routes: list[Route], start: Callable[[Order, list[Route]], Chunks]
+    operation: Operation, routes: list[Route], start: Callable[[Operation, list[Route]], Chunks]
 ) -> Chunks:
     """The chunks of the way whose first chunk is there first."""
-    streams: dict[Chunks, Order] = {}
+    streams: dict[Chunks, Operation] = {}
     tasks: dict[asyncio.Task[pb.CompletionChunk], Chunks] = {}
     failure: BaseException | None = None
 
@@ -64,23 +66,23 @@ async def first_stream(
         streams[stream] = way[0]
         tasks[asyncio.create_task(_next(stream))] = stream
 
-    first, second = ways(order, routes)
+    first, second = ways(operation, routes)
     begin(first)
     try:
-        if not (await asyncio.wait(tasks, timeout=_delay_s(order)))[0]:
+        if not (await asyncio.wait(tasks, timeout=_delay_s(operation)))[0]:
             begin(second)
         while tasks:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 stream = tasks.pop(task)
-                order = streams.pop(stream)
+                operation = streams.pop(stream)
                 if task.exception() is not None:
                     failure = failure or task.exception()
                     continue
                 _lose(streams.values())
                 await _cancel(tasks)
                 streams.clear()
-                streams[stream] = order
+                streams[stream] = operation
                 yield task.result()
                 async for chunk in stream:
                     yield chunk
@@ -93,9 +95,9 @@ async def first_stream(
             await stream.aclose()
 
 
-def _delay_s(order: Order) -> float:
-    assert isinstance(order.request, pb.CreateCompletionRequest)
-    return order.request.routing.hedge_after_ms / 1000
+def _delay_s(operation: Operation) -> float:
+    assert isinstance(operation.request, pb.CreateCompletionRequest)
+    return operation.request.routing.hedge_after_ms / 1000
 
 
 async def _next(stream: Chunks) -> pb.CompletionChunk:
@@ -103,8 +105,8 @@ async def _next(stream: Chunks) -> pb.CompletionChunk:
 
 
 def _lose(orders: Any) -> None:
-    for order in orders:
-        order.lost = True
+    for operation in orders:
+        operation.superseded = True
 
 
 async def _cancel(tasks: Any) -> None:

@@ -4,63 +4,58 @@ Both calls are rows of the ledger, the first one marked as wasted; the answer's 
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from genai_spine.errors import SchemaMismatch
-from genai_spine.inference.attempt import Attempt, Order
+from genai_spine.inference.attempt import Attempt
 from genai_spine.inference.choices import summed
+from genai_spine.inference.operation import Operation, SchemaViolation
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
 LONG_CHARS = 50_000  # of an answer; above, it is checked in a thread
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """An answer with a choice that does not fit."""
-
-    attempt: Attempt
-    answer: pb.Completion
-    choice: pb.Choice
-
-
 async def check(attempt: Attempt, answer: pb.Completion) -> None:
-    """Sets parsed_json of each choice. Raises SchemaMismatch; the order then has the flaw."""
-    request = attempt.order.request
+    """Sets parsed_json of each choice. Raises SchemaMismatch; the operation then has the schema_violation."""
+    request = attempt.operation.request
     assert isinstance(request, pb.CreateCompletionRequest)
     for choice in answer.choices:
-        given = (choice, request, attempt.turn.provider.schema)
+        given = (choice, request, attempt.slot.provider.schema)
         try:
             if answer.ByteSize() > LONG_CHARS:
                 await asyncio.to_thread(answers.complete_choice, *given)
             else:
                 answers.complete_choice(*given)
         except SchemaMismatch:
-            attempt.answered(answer)
-            attempt.order.flaw = Flaw(attempt, answer, choice)
+            attempt.note_answer(answer)
+            assert isinstance(attempt.request, pb.CreateCompletionRequest)
+            attempt.operation.schema_violation = SchemaViolation(
+                attempt.request, attempt.slot.route, attempt.execution, answer, choice
+            )
             raise
 
 
-def order(first: Order, flaw: Flaw, error: SchemaMismatch) -> Order:
+def repair_operation(first: Operation, schema_violation: SchemaViolation, error: SchemaMismatch) -> Operation:
     """The same order with the bad answer and what is wrong with it, for one choice."""
-    sent = flaw.attempt.request
-    assert isinstance(sent, pb.CreateCompletionRequest)
-    text = "".join(part.text for part in flaw.choice.message.content)
+    text = "".join(part.text for part in schema_violation.choice.message.content)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
-    return replace(first, request=answers.repair_request(sent, text, problem), flaw=None)
+    return replace(
+        first, request=answers.repair_request(schema_violation.request, text, problem), schema_violation=None
+    )
 
 
-def mended(flaw: Flaw, repaired: pb.Completion) -> pb.Completion:
-    """The first answer with the repaired choice in its place."""
-    flaw.answer.usage.CopyFrom(flaw.attempt.execution.usage)
-    flaw.answer.cost.CopyFrom(flaw.attempt.execution.cost)
-    usage, cost = summed([flaw.answer, repaired])
-    choices = {choice.index: choice for choice in flaw.answer.choices}
-    repaired.choices[0].index = flaw.choice.index
-    choices[flaw.choice.index] = repaired.choices[0]
+def repaired(schema_violation: SchemaViolation, answer: pb.Completion) -> pb.Completion:
+    """The first answer with the answer choice in its place."""
+    schema_violation.answer.usage.CopyFrom(schema_violation.execution.usage)
+    schema_violation.answer.cost.CopyFrom(schema_violation.execution.cost)
+    usage, cost = summed([schema_violation.answer, answer])
+    choices = {choice.index: choice for choice in schema_violation.answer.choices}
+    answer.choices[0].index = schema_violation.choice.index
+    choices[schema_violation.choice.index] = answer.choices[0]
     whole = [choices[index] for index in sorted(choices)]
     result = pb.Completion()
-    result.CopyFrom(repaired)
+    result.CopyFrom(answer)
     del result.choices[:]
     result.choices.extend(whole)
     result.usage.CopyFrom(usage)

@@ -114,13 +114,17 @@ class Provider:
         """Tokens of the request's input as the upstream counts them; makes no billed call."""
         raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+    async def create_images(
+        self, request: media.CreateImagesRequest, call: Call
+    ) -> media.CreateImagesResponse:
         raise UnsupportedOperation(provider=self.name, operation="images")
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
         raise UnsupportedOperation(provider=self.name, operation="transcription")
 
-    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
+    def create_speech(
+        self, request: media.CreateSpeechRequest, call: Call
+    ) -> AsyncIterator[media.SpeechChunk]:
         """Sound as it arrives; the last chunk carries usage and units, as far as they are known."""
         raise UnsupportedOperation(provider=self.name, operation="speech")
 
@@ -217,6 +221,15 @@ class Provider:
 
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:
         raise UnsupportedOption(field=field, provider=self.name, option=option or field)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Candidate that answers a request: a provider and the upstream's own name of the model."""
+
+    provider: Provider
+    model: str
+    weight: float = 1.0  # of a weighted choice among candidates
 
 
 # Fields that say what is asked for rather than how; every adapter takes them.

@@ -4,17 +4,17 @@ from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
-from genai_spine.delivery.background_completions import KeptCompletions
-from genai_spine.inference.count_tokens import Counter
+from genai_spine.delivery.background_completions import BackgroundCompletions
+from genai_spine.inference.count_tokens import TokenCounter
 from genai_spine.inference.inference import Inference
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
 class CompletionService:
-    def __init__(self, inference: Inference, catalog: Catalog, kept: KeptCompletions) -> None:
+    def __init__(self, inference: Inference, catalog: Catalog, kept: BackgroundCompletions) -> None:
         self.inference = inference
         self.catalog = catalog
-        self.counter = Counter(catalog)
+        self.counter = TokenCounter(catalog)
         self.kept = kept
 
     async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:

@@ -14,7 +14,7 @@ from genai_spine.symbols import events
 from genai_spine.symbols.events import Envelopes
 from genai_spine.symbols.prompt import Prompt, built
 from genai_spine.symbols.question import Complete, JobRules, Question, on_behalf
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
@@ -32,7 +32,7 @@ class Means:
     complete: Complete  # asks each candidate once
     rules: JobRules
     upstream_model: str
-    measure: Measure
+    measure: Tokenizer
     version: str  # of this service
 
 
@@ -45,7 +45,7 @@ class Spent:
     price_known: bool = True
 
 
-async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measure) -> list[Prompt]:
+async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Tokenizer) -> list[Prompt]:
     """Of every symbol, in their order."""
 
     def make() -> list[Prompt]:

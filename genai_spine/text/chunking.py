@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 
 HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
 MARK = "\n\n[... {count} characters left out here ...]\n\n"
@@ -56,7 +56,7 @@ class Room(NamedTuple):
     """What a model has for a content."""
 
     tokens: int
-    measure: Measure
+    measure: Tokenizer
 
     def has(self, text: str) -> bool:
         # A token is at least one byte, and a character at most four.

@@ -2,7 +2,7 @@
 
 from genai_spine.errors import ContextLengthExceeded
 from genai_spine.tokens import counts
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -25,14 +25,14 @@ async def check_context(request: pb.CreateCompletionRequest, context_length: int
     # A token is at least one byte: most requests are let through without counting.
     if context_length is None or request.ByteSize() <= context_length:
         return
-    least = await counts.least_soon(request, await Measure.of(request.model))
-    if least > context_length * ROUNDING:
+    lower_bound = await counts.lower_bound_in_thread(request, await Tokenizer.of(request.model))
+    if lower_bound > context_length * ROUNDING:
         raise ContextLengthExceeded(
             provider=request.provider,
             provider_code="context_length_exceeded",
-            provider_message=f"it has at least {least} tokens, and {request.model} takes {context_length}",
+            provider_message=f"at least {lower_bound} tokens, and {request.model} takes {context_length}",
             model=request.model,
-            input_tokens=least,
+            input_tokens=lower_bound,
             context_length=context_length,
         )
 
@@ -46,9 +46,9 @@ async def truncate(request: pb.CreateCompletionRequest, context_length: int) -> 
     room = context_length - (request.max_tokens or min(RESERVE, context_length // 4))
     if request.HasField("prompt") or request.ByteSize() <= room - counts.PER_REPLY - counts.PER_TOOLS_END:
         return 0
-    measure = await Measure.of(request.model)
-    sizes = await counts.sizes_soon(request, measure)
-    gone = _oldest(request, sizes, sum(sizes) + counts.overhead(request, measure).tokens - room)
+    tokenizer = await Tokenizer.of(request.model)
+    sizes = await counts.sizes_in_thread(request, tokenizer)
+    gone = _oldest(request, sizes, sum(sizes) + counts.overhead(request, tokenizer).tokens - room)
     for number in sorted(gone, reverse=True):
         del request.messages[number]
     return len(gone)

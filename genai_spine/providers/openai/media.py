@@ -42,7 +42,9 @@ class Media(Provider):
     sdk: Sdk
     wire: Wire
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+    async def create_images(
+        self, request: media.CreateImagesRequest, call: Call
+    ) -> media.CreateImagesResponse:
         asked = _given(request, IMAGE)
         if request.HasField("media_type"):
             asked["output_format"] = request.media_type.removeprefix("image/")
@@ -108,7 +110,7 @@ class Media(Provider):
         if details:
             into.details_json = msgspec.json.encode(details).decode()
 
-    async def speak(
+    async def create_speech(
         self, request: media.CreateSpeechRequest, call: Call
     ) -> AsyncGenerator[media.SpeechChunk]:
         wanted = request.media_type or "audio/mpeg"

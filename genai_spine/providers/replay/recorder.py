@@ -92,14 +92,18 @@ class Recorder(Provider):
     async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
         return await self.provider.count_tokens(request, call)
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
-        return await self.provider.draw(request, call)
+    async def create_images(
+        self, request: media.CreateImagesRequest, call: Call
+    ) -> media.CreateImagesResponse:
+        return await self.provider.create_images(request, call)
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
         return await self.provider.transcribe(request, call)
 
-    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
-        return self.provider.speak(request, call)
+    def create_speech(
+        self, request: media.CreateSpeechRequest, call: Call
+    ) -> AsyncIterator[media.SpeechChunk]:
+        return self.provider.create_speech(request, call)
 
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
         return self.provider.pull(model, call)

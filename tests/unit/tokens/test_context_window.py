@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from genai_spine.errors import ContextLengthExceeded
 from genai_spine.tokens import counts, encodings
 from genai_spine.tokens.context_window import RESERVE, check_context, truncate
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.unit.tokens.samples import SAMPLES
@@ -36,7 +36,7 @@ def asked(*messages: message_pb2.Message, model: str = EXACT, **fields: Any) -> 
 
 
 async def size(request: pb.CreateCompletionRequest) -> int:
-    return counts.tally(request, await Measure.of(request.model)).tokens
+    return counts.tally(request, await Tokenizer.of(request.model)).tokens
 
 
 # --- Checking
@@ -87,7 +87,7 @@ async def test_images_tools_and_frames_refuse_nothing() -> None:
 
 
 async def test_a_short_request_is_not_even_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Measure, "of", None)
+    monkeypatch.setattr(Tokenizer, "of", None)
     await check_context(asked(said(USER, "word " * 1000)), 8192)
     assert await truncate(asked(said(USER, "word " * 1000)), 8192) == 0
 
