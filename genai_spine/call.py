@@ -24,7 +24,7 @@ class Call:
     request_id: str = field(default_factory=request_id)
     method: str = ""  # full gRPC method, "/genai_spine.v1.CompletionService/CreateCompletion"
     path: str | None = None  # path of the REST request; None for a gRPC client
-    caller: str = ""  # what the client says it is: its user agent
+    user_agent: str = ""  # what the client says it is: its user agent
     lane: str = "cpu"
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
@@ -33,8 +33,8 @@ class Call:
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,
     # session_id, metadata_json, as every row of this call has them. None: a direct call. Set it on
-    # dataclasses.replace(call, purpose=...) where one request makes calls for several purposes.
-    purpose: Execution | None = None
+    # dataclasses.replace(call, attribution=...) where one request makes calls for several purposes.
+    attribution: Execution | None = None
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).

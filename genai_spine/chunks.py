@@ -69,10 +69,10 @@ class ChoiceBuilder:
                 setattr(self.delta, name, getattr(delta, name))
         if delta.HasField("logprobs"):
             self.delta.logprobs.MergeFrom(delta.logprobs)
-        for piece in delta.tool_calls:
-            call = self.tool_call(piece.index)
-            call.add(piece.id, piece.name, piece.arguments)
-            if piece.is_custom:
+        for call_delta in delta.tool_calls:
+            call = self.tool_call(call_delta.index)
+            call.add(call_delta.id, call_delta.name, call_delta.arguments)
+            if call_delta.is_custom:
                 call.delta.is_custom = True
 
     def join(self) -> None:
@@ -227,8 +227,8 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     for name in ("annotations_json", "reasoning_state_json"):
         if delta.HasField(name):
             setattr(message, name, getattr(delta, name))
-    for piece in sorted(delta.tool_calls, key=lambda piece: piece.index):
-        message.tool_calls.append(_tool_call(piece))
+    for call_delta in sorted(delta.tool_calls, key=lambda call_delta: call_delta.index):
+        message.tool_calls.append(_tool_call(call_delta))
     choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
     if delta.HasField("logprobs"):
         choice.logprobs.CopyFrom(delta.logprobs)
@@ -237,13 +237,14 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     return choice
 
 
-def _tool_call(piece: pb.ToolCallDelta) -> message_pb2.ToolCall:
-    if piece.is_custom:
+def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
+    if call_delta.is_custom:
         return message_pb2.ToolCall(
-            id=piece.id, custom=message_pb2.CustomCall(name=piece.name, input=piece.arguments)
+            id=call_delta.id, custom=message_pb2.CustomCall(name=call_delta.name, input=call_delta.arguments)
         )
     return message_pb2.ToolCall(
-        id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments=piece.arguments)
+        id=call_delta.id,
+        function=message_pb2.FunctionCall(name=call_delta.name, arguments=call_delta.arguments),
     )
 
 

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
-from genai_spine.providers import PROVIDERS, Row
+from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
@@ -285,7 +285,7 @@ def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
-def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings) -> Endpoint | None:
+def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
     """None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.

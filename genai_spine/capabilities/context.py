@@ -143,7 +143,7 @@ class Context:
 
     async def ask(self, ask: Ask) -> Answer:
         """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
-        call = replace(self.call, purpose=ask.purpose)
+        call = replace(self.call, attribution=ask.purpose)
         while True:
             for name in self.left_out:
                 ask.request.ClearField(name)

@@ -123,7 +123,7 @@ class Door:
             request_id=request_id,
             method=method,
             path=_text(given.get("x-envoy-original-path")),
-            caller=(_text(given.get("user-agent")) or "")[:256],
+            user_agent=(_text(given.get("user-agent")) or "")[:256],
             lane=self.lane,
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
@@ -170,7 +170,7 @@ class Door:
             code=code,
             latency_ms=call.latency_ms,
             request_id=call.request_id,
-            caller=call.caller,
+            caller=call.user_agent,
             **more,
         )
 

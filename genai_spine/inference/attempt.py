@@ -109,7 +109,7 @@ class Attempt(Generic[R]):
         self._text = StreamedText()
         self.execution = execution_pb2.Execution(
             request_id=operation.call.request_id,
-            caller=operation.call.caller,
+            caller=operation.call.user_agent,
             operation=operation.kind,
             provider=self.provider.name,
             model=self.route.model,
@@ -118,8 +118,8 @@ class Attempt(Generic[R]):
             streamed=operation.streamed,
             user=request.user if request.HasField("user") else None,
         )
-        if operation.call.purpose is not None:
-            self.execution.MergeFrom(operation.call.purpose)
+        if operation.call.attribution is not None:
+            self.execution.MergeFrom(operation.call.attribution)
         accounting.ledger.begin(self.execution)
 
     async def __aenter__(self) -> "Attempt[R]":

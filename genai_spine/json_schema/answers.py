@@ -19,7 +19,7 @@ from genai_spine.json_schema.validator import Problem, answer_schema
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
-MOST_STARTS = 200  # of JSON in prose that are tried
+MAX_STARTS = 200  # of JSON in prose that are tried
 THINKING = "<think>"
 START = re.compile(r'\{\s*["}]|\[\s*(?:["{\[\]\d-]|true|false|null)')
 BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)  # or a string, which may hold some
@@ -87,31 +87,31 @@ def parsed(
 
     Raises SchemaMismatch. finish_reason: of the answer, a pb.FinishReason.
     """
-    wrong: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
+    worst: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
-        for piece in pieces(text):
-            answer, problem = _judged(piece, request.response_format, rules)
+        for candidate in json_values(text):
+            answer, problem = _judged(candidate, request.response_format, rules)
             if problem is None:
                 return answer
-            if wrong is None or len(piece.text) > wrong[0]:
-                wrong = len(piece.text), problem
+            if worst is None or len(candidate.text) > worst[0]:
+                worst = len(candidate.text), problem
     except ValueError as error:
         cut = finish_reason == pb.FINISH_REASON_LENGTH
-        if wrong is None or str(error) == CUT:
-            wrong = 0, ("$", CUT_BY_LIMIT if cut else str(error))
-    path, problem_text = wrong[1] if wrong else ("$", NOTHING)
+        if worst is None or str(error) == CUT:
+            worst = 0, ("$", CUT_BY_LIMIT if cut else str(error))
+    path, problem_text = worst[1] if worst else ("$", NOTHING)
     raise SchemaMismatch(model=request.model, provider=request.provider, path=path, problem=problem_text)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class JsonValue:
     """A complete JSON value within a text."""
 
     text: str
     value: Any
 
 
-def pieces(text: str) -> Iterator[Piece]:
+def json_values(text: str) -> Iterator[JsonValue]:
     """Complete JSON values of an answer, those in code fences first. Raises ValueError when JSON begins
     that is cut or broken, or when there is none."""
     text = text.lstrip("\ufeff \t\r\n").rstrip()
@@ -121,7 +121,7 @@ def pieces(text: str) -> Iterator[Piece]:
         raise ValueError("the answer is empty")
     for whole in (text, *_fenced(text)):
         try:
-            yield Piece(whole, json_text.parse(whole))
+            yield JsonValue(whole, json_text.parse(whole))
             return
         except ValueError:
             continue
@@ -129,16 +129,16 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def _fenced(text: str) -> Iterator[str]:
-    parts = text.split("```")
-    for content in parts[1:-1:2]:
+    sections = text.split("```")
+    for content in sections[1:-1:2]:
         name, newline, rest = content.partition("\n")
         yield (rest if newline and " " not in name.strip() else content).strip()
 
 
-def _within(text: str) -> Iterator[Piece]:
+def _within(text: str) -> Iterator[JsonValue]:
     """Objects and lists in prose. Nothing is looked for inside of one that is broken."""
     at, broken = 0, ""
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         start = START.search(text, at)
         if start is None:
             break
@@ -153,7 +153,7 @@ def _within(text: str) -> Iterator[Piece]:
             broken = broken or f"the JSON is broken: {error.msg} at character {error.pos - start.start()}"
             at = _end(text, start.start())
         else:
-            yield Piece(text[start.start() : at], value)
+            yield JsonValue(text[start.start() : at], value)
     raise ValueError(broken or NOTHING)
 
 
@@ -176,21 +176,23 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
     return literal or CUT_TOKEN.fullmatch(rest) is not None
 
 
-def _judged(piece: Piece, form: pb.ResponseFormat, rules: SchemaRules | None) -> tuple[str, Problem | None]:
+def _judged(
+    candidate: JsonValue, form: pb.ResponseFormat, rules: SchemaRules | None
+) -> tuple[str, Problem | None]:
     """The JSON in the caller's shape, and what is wrong with it."""
     if not form.HasField("json_schema"):
-        return piece.text, None if isinstance(piece.value, dict) else ("$", "must be a JSON object")
+        return candidate.text, None if isinstance(candidate.value, dict) else ("$", "must be a JSON object")
     schema_json = form.json_schema.schema_json
-    judge = answer_schema(schema_json)
-    value = piece.value
+    schema = answer_schema(schema_json)
+    value = candidate.value
     wrapped = rules is not None and is_wrapped(schema_json, rules)
     if wrapped and isinstance(value, dict) and value.keys() == {WRAPPED}:
         value = value[WRAPPED]
-    value = judge.restored(value)
-    return piece.text if value is piece.value else json_text.write(value), judge.problem(value)
+    value = schema.restored(value)
+    return candidate.text if value is candidate.value else json_text.write(value), schema.problem(value)
 
 
-class Collected:
+class StreamedAnswer:
     """A streamed answer as it comes, for the check at its end."""
 
     def __init__(self, request: Request, rules: SchemaRules | None) -> None:

@@ -27,11 +27,11 @@ def with_instruction(request: Request, options: Container[str]) -> Request:
     Raises UnsupportedOption for a prompt of token ids, which no words can be added to.
     """
     schema = request.response_format.json_schema
-    told = Request()
-    told.CopyFrom(request)
-    told.ClearField("response_format")
+    instructed = Request()
+    instructed.CopyFrom(request)
+    instructed.ClearField("response_format")
     if "response_format" in options and not is_wrapped(schema.schema_json, SchemaRules(object_only=True)):
-        told.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
+        instructed.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
     words = in_words(schema)
     if request.HasField("prompt"):
         if request.prompt.WhichOneof("prompt") == "tokens":
@@ -40,12 +40,12 @@ def with_instruction(request: Request, options: Container[str]) -> Request:
                 provider=request.provider,
                 option="a JSON Schema for a prompt of token ids",
             )
-        told.prompt.text = f"{words}\n\n{request.prompt.text}"
+        instructed.prompt.text = f"{words}\n\n{request.prompt.text}"
     elif request.messages[0].role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
-        told.messages[0].content.add(text=f"\n\n{words}")
+        instructed.messages[0].content.add(text=f"\n\n{words}")
     else:
-        told.messages.insert(
+        instructed.messages.insert(
             0,
             message_pb2.Message(role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=words)]),
         )
-    return told
+    return instructed

@@ -74,28 +74,30 @@ class Flattener:
 
     def written_out(self, schema: Schema, named: str, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
         target = self.tree.target(named)
-        found: Schema = {} if target is True else {"not": {}} if target is False else target
+        target_schema: Schema = {} if target is True else {"not": {}} if target is False else target
         own = {key: value for key, value in schema.items() if key not in REFERENCES}
         if target is self.tree.root:
-            found = {key: value for key, value in found.items() if key not in ("$defs", "definitions")}
+            target_schema = {
+                key: value for key, value in target_schema.items() if key not in ("$defs", "definitions")
+            }
         try:
-            return merged(own, found), trail | {named}
+            return merged(own, target_schema), trail | {named}
         except Unmergeable:
-            return own | {"allOf": [*own.get("allOf", ()), found]}, trail | {named}
+            return own | {"allOf": [*own.get("allOf", ()), target_schema]}, trail | {named}
 
     def _joined(self, schema: Schema, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
         """allOf as one schema; what cannot be said so is left to the words."""
         joined = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in schema["allOf"]:
-            found: Schema = {} if part is True else {"not": {}} if part is False else part
-            while (named := reference(found)) is not None:
+        for conjunct in schema["allOf"]:
+            branch: Schema = {} if conjunct is True else {"not": {}} if conjunct is False else conjunct
+            while (named := reference(branch)) is not None:
                 if named in trail or (self._is_lone(schema) and self._recurs(named)):
                     self._check_recursion(named)
                     return self._lone_reference(schema, named), trail
-                found, trail = self.written_out(found, named, trail)
-            found, trail = self.flat(found, trail)
+                branch, trail = self.written_out(branch, named, trail)
+            branch, trail = self.flat(branch, trail)
             try:
-                joined = merged(joined, found)
+                joined = merged(joined, branch)
             except Unmergeable:
                 return schema, trail
         return joined, trail
@@ -121,12 +123,12 @@ class Flattener:
         branches = []
         for branch in schema[keyword]:
             try:
-                part = {} if branch is True else branch
-                while part and (named := reference(part)) is not None:
+                alternative = {} if branch is True else branch
+                while alternative and (named := reference(alternative)) is not None:
                     if named in trail:
                         return schema, trail
-                    part, trail = self.written_out(part, named, trail)
-                branches.append(merged(shared, part) if part is not False else False)
+                    alternative, trail = self.written_out(alternative, named, trail)
+                branches.append(merged(shared, alternative) if alternative is not False else False)
             except Impossible:
                 continue
             except Unmergeable:
@@ -137,12 +139,12 @@ class Flattener:
 
 def references(*schemas: Any) -> list[str]:
     """Of schemas and of all below them, definitions apart."""
-    found: list[str] = []
+    names: list[str] = []
     waiting = list(schemas)
     while waiting:
         inner = waiting.pop()
         if isinstance(inner, dict):
             if (named := reference(inner)) is not None:
-                found.append(named)
+                names.append(named)
             waiting += [below for step, below in children(inner) if step[0] not in ("$defs", "definitions")]
-    return found
+    return names

@@ -121,10 +121,10 @@ class ProtoSchemas:
         return schema
 
     def describe_message(self, descriptor: Descriptor) -> str:
-        parts = [self.comments.get(descriptor.full_name, "")]
+        paragraphs = [self.comments.get(descriptor.full_name, "")]
         for oneof in filter(_is_real, descriptor.oneofs):
-            parts.append(f"One of {_names(oneof.fields)}. {self.comments.get(oneof.full_name, '')}")
-        return "\n\n".join(parts).strip()
+            paragraphs.append(f"One of {_names(oneof.fields)}. {self.comments.get(oneof.full_name, '')}")
+        return "\n\n".join(paragraphs).strip()
 
     def describe_field(self, field: FieldDescriptor) -> str:
         comment = self.comments.get(field.full_name, "")
@@ -229,4 +229,4 @@ def _comments(file: FileDescriptorProto) -> dict[str, str]:
 
 
 def _paragraphs(comment: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", comment.strip()))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", comment.strip()))

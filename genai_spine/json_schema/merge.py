@@ -68,19 +68,19 @@ def all_of(first: Any, second: Any) -> Any:
 
 def _types(first: Any, second: Any) -> Any:
     left, right = (value if isinstance(value, list) else [value] for value in (first, second))
-    found = [name for name in left if name in right or (name == "integer" and "number" in right)]
-    found += [name for name in right if name == "integer" and "number" in left and name not in found]
-    if not found:
+    types = [name for name in left if name in right or (name == "integer" and "number" in right)]
+    types += [name for name in right if name == "integer" and "number" in left and name not in types]
+    if not types:
         raise Impossible
-    return found[0] if len(found) == 1 else found
+    return types[0] if len(types) == 1 else types
 
 
 def _values(first: list[Any], second: list[Any]) -> list[Any]:
     known = set(map(key, second))
-    found = [value for value in first if key(value) in known]
-    if not found:
+    shared = [value for value in first if key(value) in known]
+    if not shared:
         raise Impossible
-    return found
+    return shared
 
 
 def _same(first: Any, second: Any) -> Any:
@@ -103,10 +103,10 @@ def _properties(first: Schema, second: Schema) -> Schema:
     out = {}
     sides = (first, second)
     for name in dict.fromkeys(name for side in sides for name in side.get("properties", ())):
-        said = [
+        schemas = [
             side.get("properties", {}).get(name, side.get("additionalProperties", True)) for side in sides
         ]
-        both = all_of(*said)
+        both = all_of(*schemas)
         if both is False and False not in [side.get("properties", {}).get(name) for side in sides]:
             if any(name in side.get("required", ()) for side in sides):
                 raise Impossible

@@ -26,10 +26,12 @@ class Pattern:
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_CHARS:
             raise ValueError(f"is longer than {MAX_CHARS} characters")
-        self.parts = [(_compiled(part), wanted) for part, wanted in _parts(pattern)]
+        self.subpatterns = [
+            (_compiled(subpattern), must_match) for subpattern, must_match in _subpatterns(pattern)
+        ]
 
     def found_in(self, text: str) -> bool:
-        return all(_finds(part, text) == wanted for part, wanted in self.parts)
+        return all(_finds(subpattern, text) == must_match for subpattern, must_match in self.subpatterns)
 
 
 @lru_cache(512)
@@ -37,15 +39,15 @@ def compiled(pattern: str) -> Pattern:
     return Pattern(pattern)
 
 
-def _finds(part: SchemaValidator, text: str) -> bool:
+def _finds(validator: SchemaValidator, text: str) -> bool:
     try:
-        part.validate_python(text)
+        validator.validate_python(text)
     except ValidationError:
         return False
     return True
 
 
-def _parts(pattern: str) -> Iterator[tuple[str, bool]]:
+def _subpatterns(pattern: str) -> Iterator[tuple[str, bool]]:
     """Patterns and whether each must be found."""
     rest = pattern.removeprefix("^")
     if rest == pattern or not LOOK_AHEAD.match(rest):
@@ -64,7 +66,7 @@ def _parts(pattern: str) -> Iterator[tuple[str, bool]]:
 
 def _outside(pattern: str) -> str:
     """What stands in no group and no class, without escapes."""
-    found, level, in_class = [], 0, False
+    outside, level, in_class = [], 0, False
     for token in TOKEN.findall(pattern):
         if in_class:
             in_class = token != "]"
@@ -73,8 +75,8 @@ def _outside(pattern: str) -> str:
         elif token in ("(", ")"):
             level += 1 if token == "(" else -1
         elif not level and len(token) == 1:
-            found.append(token)
-    return "".join(found)
+            outside.append(token)
+    return "".join(outside)
 
 
 def _closing(pattern: str) -> int:

@@ -54,7 +54,7 @@ def is_wrapped(schema_json: str, rules: SchemaRules) -> bool:
     """The upstream's answer is an object with the one property WRAPPED, which is the caller's."""
     if not rules.object_only:
         return False
-    writer = _Writer(tree(schema_json, FIELD), rules)
+    writer = _SchemaRewriter(tree(schema_json, FIELD), rules)
     return not writer.is_object(writer.top()[0])
 
 
@@ -67,10 +67,10 @@ def tree(schema_json: str, field: str = FIELD) -> SchemaTree:
 @lru_cache(256)
 def _portable(schema_json: str, rules: SchemaRules, field: str) -> str:
     checked = tree(schema_json, field)
-    return schema_json if rules == SchemaRules() else json_text.write(_Writer(checked, rules).whole())
+    return schema_json if rules == SchemaRules() else json_text.write(_SchemaRewriter(checked, rules).whole())
 
 
-class _Writer:
+class _SchemaRewriter:
     """Rewrites one schema. A trail is the references that were written out around a schema."""
 
     def __init__(self, tree: SchemaTree, rules: SchemaRules) -> None:
@@ -87,7 +87,7 @@ class _Writer:
         try:
             schema, trail = self.top()
             definitions = {name: self._definitions(name) for name in ("$defs", "definitions")}
-            definitions = {name: found for name, found in definitions.items() if found}
+            definitions = {name: schemas for name, schemas in definitions.items() if schemas}
             schema = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
             if not self.rules.object_only or self.is_object(schema):
                 top: Schema = self._schema(schema, trail)
@@ -123,8 +123,8 @@ class _Writer:
         return outer | {"additionalProperties": False} | definitions
 
     def _definitions(self, name: str) -> Schema:
-        found = self.tree.root.get(name, {}) if self.rules.references else {}
-        return {key: self._schema(schema, frozenset()) for key, schema in found.items()}
+        definitions = self.tree.root.get(name, {}) if self.rules.references else {}
+        return {key: self._schema(schema, frozenset()) for key, schema in definitions.items()}
 
     def _schema(self, schema: Any, trail: frozenset[str]) -> Any:
         """Everything of a schema: itself and what is below."""
@@ -154,8 +154,8 @@ class _Writer:
         if self.rules.typed and not {"type", *COMBINED, *REFERENCES} & set(out):
             out = self._with_type(out)
         if words:
-            said = out.get("description")
-            out["description"] = f"{said} ({', '.join(words)})" if said else ", ".join(words)
+            description = out.get("description")
+            out["description"] = f"{description} ({', '.join(words)})" if description else ", ".join(words)
         return out
 
     def _value(self, keyword: str, value: Any, trail: frozenset[str]) -> Any:
@@ -226,12 +226,12 @@ class _Writer:
         if patterns:
             entry["properties"]["key"]["description"] = "matches " + " or ".join(patterns)
         out: Schema = {"type": "array"}
-        said = ["the entries of an object", *(_words(k, schema[k]) for k in ENTRY_WORDS if k in schema)]
+        notes = ["the entries of an object", *(_words(k, schema[k]) for k in ENTRY_WORDS if k in schema)]
         note = schema.get("description")
         out |= {
             key: value for key, value in schema.items() if key in (*NOTES, *SILENT) and key != "description"
         }
-        out["description"] = f"{note} ({', '.join(said)})" if note else ", ".join(said)
+        out["description"] = f"{note} ({', '.join(notes)})" if note else ", ".join(notes)
         return out | {"items": entry}
 
     def _is_refused(self, keyword: str, value: Any) -> bool:
@@ -241,9 +241,9 @@ class _Writer:
         if keyword == "format":
             return rules.formats is not None and value not in rules.formats
         if keyword == "pattern" and rules.plain_patterns:
-            return any(piece in value for piece in PLAIN_PATTERN_MISSES)
-        if keyword == "minItems" and rules.most_min_items is not None:
-            return bool(value > rules.most_min_items)
+            return any(construct in value for construct in PLAIN_PATTERN_MISSES)
+        if keyword == "minItems" and rules.max_min_items is not None:
+            return bool(value > rules.max_min_items)
         return rules.closed and keyword in ("patternProperties", "unevaluatedProperties")
 
     def _closed(self, schema: Schema) -> Schema:
@@ -276,8 +276,10 @@ class _Writer:
 
     def _with_type(self, out: Schema) -> Schema:
         values = [out["const"]] if "const" in out else out.get("enum")
-        told = next((TYPE_OF[keyword] for keyword in out if keyword in TYPE_OF), None)
-        names = list(dict.fromkeys(map(_type_of, values))) if values else [told] if told else list(SCALARS)
+        implied = next((TYPE_OF[keyword] for keyword in out if keyword in TYPE_OF), None)
+        names = (
+            list(dict.fromkeys(map(_type_of, values))) if values else [implied] if implied else list(SCALARS)
+        )
         if len(names) == 1:
             return {"type": names[0]} | out
         if self.rules.type_lists:

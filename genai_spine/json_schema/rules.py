@@ -19,7 +19,7 @@ class SchemaRules:
     typed: bool = False  # every schema needs a "type", an anyOf or a $ref
     formats: frozenset[str] | None = None  # values of "format" that it takes; None: all
     plain_patterns: bool = False  # no look-around, back-reference or word boundary in "pattern"
-    most_min_items: int | None = None  # the largest "minItems" that it takes; None: any
+    max_min_items: int | None = None  # the largest "minItems" that it takes; None: any
 
 
 ANYTHING = SchemaRules()

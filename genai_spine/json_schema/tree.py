@@ -101,11 +101,11 @@ class SchemaTree:
             return self.root
         if not fragment.startswith("/"):
             return self._anchors[fragment]
-        found: Any = self.root
-        for piece in fragment[1:].split("/"):
-            name = piece.replace("~1", "/").replace("~0", "~")
-            found = found[int(name)] if isinstance(found, list) and name.isdigit() else found[name]
-        return found
+        node: Any = self.root
+        for step in fragment[1:].split("/"):
+            name = step.replace("~1", "/").replace("~0", "~")
+            node = node[int(name)] if isinstance(node, list) and name.isdigit() else node[name]
+        return node
 
     @cached_property
     def _id(self) -> str:
@@ -117,13 +117,13 @@ class SchemaTree:
         return max(self._weights.values())
 
     def _draft(self) -> Any:
-        wanted = self.root.get("$schema")
-        if wanted is None:
+        named = self.root.get("$schema")
+        if named is None:
             return drafts.Draft202012Validator
-        found = DRAFTS.get(str(wanted).rstrip("#"))
-        if found is None:
+        draft = DRAFTS.get(str(named).rstrip("#"))
+        if draft is None:
             self.refuse(("$schema",), f"must be one of {', '.join(DRAFTS)}")
-        return found
+        return draft
 
     def _check_metaschema(self) -> None:
         try:
@@ -158,12 +158,12 @@ class SchemaTree:
 
     def _followed(self, path: Path, named: str) -> tuple[Path, Any]:
         try:
-            found = self.target(named)
+            target = self.target(named)
         except (LookupError, TypeError, ValueError):
             self.refuse(path, f"refers to {named[:200]!r}, which is not in the schema")
-        if not isinstance(found, dict | bool):
+        if not isinstance(target, dict | bool):
             self.refuse(path, f"refers to {named[:200]!r}, which is no schema")
-        return (named,), found
+        return (named,), target
 
     def _check_schema(self, path: Path, schema: Schema) -> None:
         own_id = schema.get("$id", "#") if path else "#"

@@ -26,10 +26,10 @@ from genai_spine.json_schema import pattern as json_pattern
 from genai_spine.json_schema.tree import DRAFTS, SchemaTree, json_path, reference
 
 MAX_STEPS = 300_000  # about two seconds
-MOST_ERRORS = 20  # among which the most telling one is chosen
-MOST_REASONS = 3  # why alternatives do not fit
-SHOWN_CHARS = 80  # of a value in a problem
-LARGEST_EXPONENT = 400  # of a number that is divided exactly
+MAX_ERRORS = 20  # among which the most telling one is chosen
+MAX_REASONS = 3  # why alternatives do not fit
+MAX_EXCERPT_CHARS = 80  # of a value in a problem
+MAX_EXPONENT = 400  # of a number that is divided exactly
 
 Problem = tuple[str, str]  # path as in $.name[2], and what is wrong there
 
@@ -39,7 +39,7 @@ class TooManySteps(Exception):
 
 
 @dataclass(slots=True)
-class _Work:
+class _ValidationState:
     """What one judgement has left, and knows."""
 
     tree: SchemaTree
@@ -47,11 +47,11 @@ class _Work:
     enums: dict[int, frozenset[Any]] = field(default_factory=dict)  # keys of the values, by the list's id
 
 
-_work: ContextVar[_Work] = ContextVar("work")
+_state: ContextVar[_ValidationState] = ContextVar("work")
 
 
 def _spend(steps: int) -> None:
-    work = _work.get()
+    work = _state.get()
     work.steps -= steps
     if work.steps < 0:
         raise TooManySteps
@@ -65,21 +65,21 @@ class AnswerSchema:
 
     def problem(self, value: Any) -> Problem | None:
         """The most telling thing that is wrong with a value that json_text.parse() returned."""
-        _work.set(_Work(self._tree))
+        _state.set(_ValidationState(self._tree))
         try:
-            error = best_match(islice(self._validator.iter_errors(value), MOST_ERRORS))
+            error = best_match(islice(self._validator.iter_errors(value), MAX_ERRORS))
         except TooManySteps:
             return "$", "the answer is too large to be checked against this schema"
         except RecursionError:
             return "$", "the answer is nested too deeply to be checked"
-        return None if error is None else (json_path(tuple(error.absolute_path)), _told(error))
+        return None if error is None else (json_path(tuple(error.absolute_path)), _described(error))
 
     def restored(self, value: Any) -> Any:
         """The value without what json_schema.portable() made the model write: nulls in place of optional
         properties, lists of entries in place of objects. It is the same object when nothing changes."""
-        _work.set(_Work(self._tree))
+        _state.set(_ValidationState(self._tree))
         try:
-            return _Restoring(self._validator, self._tree).value(value, [self._validator.schema])
+            return _Restorer(self._validator, self._tree).value(value, [self._validator.schema])
         except (TooManySteps, RecursionError):
             return value  # problem() says so
 
@@ -90,25 +90,27 @@ def answer_schema(schema_json: str) -> AnswerSchema:
     return AnswerSchema(rewrite.tree(schema_json))
 
 
-def _told(error: ValidationError) -> str:
-    shown = json_text.write(error.instance)
-    shown = shown if len(shown) <= SHOWN_CHARS else shown[:SHOWN_CHARS] + "..."
+def _described(error: ValidationError) -> str:
+    excerpt = json_text.write(error.instance)
+    excerpt = excerpt if len(excerpt) <= MAX_EXCERPT_CHARS else excerpt[:MAX_EXCERPT_CHARS] + "..."
     if error.validator == "anyOf" and error.context:
-        reasons = dict.fromkeys(f"{_below(inner)}{_told(inner)}" for inner in error.context[:MOST_REASONS])
-        return f"{shown} fits no alternative: {'; '.join(reasons)}"[:300]
+        reasons = dict.fromkeys(
+            f"{_below(inner)}{_described(inner)}" for inner in error.context[:MAX_REASONS]
+        )
+        return f"{excerpt} fits no alternative: {'; '.join(reasons)}"[:300]
     own = repr(error.instance)
-    said = error.message
+    message = error.message
     if error.validator == "type":
         kinds: Any = error.validator_value
-        return f"{shown} is not of type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
-    return (shown + said[len(own) :] if said.startswith(own) else said)[:300]
+        return f"{excerpt} is not of type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
+    return (excerpt + message[len(own) :] if message.startswith(own) else message)[:300]
 
 
 def _below(error: ValidationError) -> str:
     return f"{json_path(tuple(error.path))[1:]} " if error.path else ""
 
 
-class _Restoring:
+class _Restorer:
     def __init__(self, validator: Any, tree: SchemaTree) -> None:
         self._validator = validator
         self._tree = tree
@@ -141,20 +143,20 @@ class _Restoring:
     def _holding(self, value: Any, schemas: list[Any]) -> list[Any]:
         """With those that they refer to or combine; of alternatives, the one that the value is meant for."""
         waiting = list(schemas)
-        found: dict[int, Any] = {}  # by id: the same schema may be combined more than once
+        holding: dict[int, Any] = {}  # by id: the same schema may be combined more than once
         while waiting:
             schema = waiting.pop()
-            if not isinstance(schema, dict) or id(schema) in found:
+            if not isinstance(schema, dict) or id(schema) in holding:
                 continue
             _spend(1)
-            found[id(schema)] = schema
+            holding[id(schema)] = schema
             if (named := reference(schema)) is not None:
                 waiting.append(self._tree.target(named))
             waiting += schema.get("allOf", ())
             for keyword in ("anyOf", "oneOf"):
                 if keyword in schema:
                     waiting += self._meant(value, schema[keyword])
-        return list(found.values())
+        return list(holding.values())
 
     def _meant(self, value: Any, branches: list[Any]) -> list[Any]:
         for branch in branches:
@@ -183,31 +185,31 @@ def _is_entries(value: list[Any]) -> bool:
 
 
 def _is_map(schema: Any) -> bool:
-    told = {"additionalProperties", "patternProperties"} & schema.keys()
-    kinds = schema.get("type", "object" if told else ())
+    map_keywords = {"additionalProperties", "patternProperties"} & schema.keys()
+    kinds = schema.get("type", "object" if map_keywords else ())
     kinds = [kinds] if isinstance(kinds, str) else kinds
     return "object" in kinds and "array" not in kinds and not schema.get("properties")
 
 
 def _item_schemas(schemas: list[Any], index: int) -> list[Any]:
-    found = []
+    item_schemas = []
     for schema in schemas:
         items = schema.get("items", True)
         prefix = items if isinstance(items, list) else schema.get("prefixItems", ())
         rest = schema.get("additionalItems", True) if isinstance(items, list) else items
-        found.append(prefix[index] if index < len(prefix) else rest)
-    return found
+        item_schemas.append(prefix[index] if index < len(prefix) else rest)
+    return item_schemas
 
 
 def _member_schemas(schemas: list[Any], name: str) -> list[Any]:
-    found = []
+    member_schemas = []
     for schema in schemas:
         own = [schema["properties"][name]] if name in schema.get("properties", ()) else []
         own += [
             inner for pattern, inner in schema.get("patternProperties", {}).items() if _finds(pattern, name)
         ]
-        found += own or [schema.get("additionalProperties", True)]
-    return found
+        member_schemas += own or [schema.get("additionalProperties", True)]
+    return member_schemas
 
 
 # Keywords in place of the package's own.
@@ -220,10 +222,10 @@ def _finds(pattern: str, text: str) -> bool:
 
 def _ref(validator: Any, named: str, value: Any, schema: Any) -> Iterator[ValidationError]:
     """The package resolves a reference in the time of ten other steps."""
-    found: Iterator[ValidationError] = validator.descend(
-        value, _work.get().tree.target(named), resolver=validator._resolver
+    errors: Iterator[ValidationError] = validator.descend(
+        value, _state.get().tree.target(named), resolver=validator._resolver
     )
-    return found
+    return errors
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -253,20 +255,20 @@ def _additional_properties(validator: Any, rest: Any, value: Any, schema: Any) -
 
 
 def _enum(validator: Any, values: list[Any], value: Any, schema: Any) -> Iterator[ValidationError]:
-    known = _work.get().enums
+    known = _state.get().enums
     if id(values) not in known:
         known[id(values)] = frozenset(map(json_text.key, values))
     if json_text.key(value) not in known[id(values)]:
         yield ValidationError(f"{value!r} is not one of {json_text.write(values)[:200]}")
 
 
-def _const(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
-    if json_text.key(value) != json_text.key(wanted):
-        yield ValidationError(f"{value!r} is not {json_text.write(wanted)[:200]}")
+def _const(validator: Any, constant: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+    if json_text.key(value) != json_text.key(constant):
+        yield ValidationError(f"{value!r} is not {json_text.write(constant)[:200]}")
 
 
-def _unique_items(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
-    if wanted and isinstance(value, list) and len(set(map(json_text.key, value))) < len(value):
+def _unique_items(validator: Any, required: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+    if required and isinstance(value, list) and len(set(map(json_text.key, value))) < len(value):
         yield ValidationError(f"{value!r} has an item more than once")
 
 
@@ -280,19 +282,16 @@ def _exact(number: Any) -> Fraction:
     if not isinstance(number, json_text.Number):
         return Fraction(number)
     exponent = re.search(r"[eE]([+-]?\d+)", number.text)
-    small = (
-        len(number.text) <= LARGEST_EXPONENT
-        and abs(int(exponent[1][:9]) if exponent else 0) <= LARGEST_EXPONENT
-    )
+    small = len(number.text) <= MAX_EXPONENT and abs(int(exponent[1][:9]) if exponent else 0) <= MAX_EXPONENT
     if small:
         return Fraction(number.text)
     return Fraction(float(number)) if abs(number) != float("inf") else Fraction(0)
 
 
 def _counted(keyword: Any, steps: int) -> Any:
-    def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
+    def counted(validator: Any, argument: Any, value: Any, schema: Any) -> Any:
         _spend(steps)
-        return keyword(validator, wanted, value, schema)
+        return keyword(validator, argument, value, schema)
 
     return counted
 
@@ -300,9 +299,9 @@ def _counted(keyword: Any, steps: int) -> Any:
 def _weighed(keyword: Any) -> Any:
     """unevaluatedProperties and -Items look at every schema that looks at the same value."""
 
-    def weighed(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
-        _spend(_work.get().tree.weight * (1 + len(value) if isinstance(value, dict | list) else 1))
-        return keyword(validator, wanted, value, schema)
+    def weighed(validator: Any, argument: Any, value: Any, schema: Any) -> Any:
+        _spend(_state.get().tree.weight * (1 + len(value) if isinstance(value, dict | list) else 1))
+        return keyword(validator, argument, value, schema)
 
     return weighed
 
@@ -353,8 +352,8 @@ def _is_date(value: object) -> bool:
 def _is_time(value: object) -> bool:
     if not isinstance(value, str):
         return True
-    found = TIME.fullmatch(value)
-    return found is not None and _is_clock(found[1], found[2] or "Z")
+    match = TIME.fullmatch(value)
+    return match is not None and _is_clock(match[1], match[2] or "Z")
 
 
 @FORMATS.checks("date-time", raises=ValueError)
@@ -362,8 +361,8 @@ def _is_date_time(value: object) -> bool:
     """RFC 3339; a leap second is one."""
     if not isinstance(value, str):
         return True
-    found = DATE_TIME.fullmatch(value)
-    return found is not None and bool(date.fromisoformat(found[1])) and _is_clock(found[2], found[3])
+    match = DATE_TIME.fullmatch(value)
+    return match is not None and bool(date.fromisoformat(match[1])) and _is_clock(match[2], match[3])
 
 
 def _is_clock(clock: str, offset: str) -> bool:

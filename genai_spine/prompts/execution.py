@@ -135,7 +135,7 @@ class PromptExecution:
         if request.HasField("metadata"):
             purpose.metadata_json = _metadata(request)
         own = options["temperature"] is not None
-        return Prepared(filled, completion, replace(call, purpose=purpose), own)
+        return Prepared(filled, completion, replace(call, attribution=purpose), own)
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:

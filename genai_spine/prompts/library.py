@@ -2,7 +2,7 @@
 
 pinned = await prompts.version("summarize-article")
 filled = await prompts.fill(pinned, {"content": text})
-call = replace(call, purpose=filled.purpose)
+call = replace(call, attribution=filled.purpose)
 completion = await inference.complete(filled.request(model="gpt-4o"), call)
 """
 
@@ -33,7 +33,7 @@ class Pinned:
     version: prompt_service_pb2.PromptVersion
 
     def purpose(self, values: Mapping[str, Any], capability: str | None = None) -> Execution:
-        """What the rows of the ledger say of calls that are made with it (Call.purpose)."""
+        """What the rows of the ledger say of calls that are made with it (Call.attribution)."""
         return Execution(
             capability=capability,
             prompt_id=self.prompt.id,

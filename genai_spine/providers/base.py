@@ -61,18 +61,18 @@ def further_fields(
     request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest,
 ) -> dict[str, Any]:
     """The fields for the upstream that our contract does not have, byte by byte as they were sent."""
-    given = request.provider_options_json
-    return dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
+    options_json = request.provider_options_json
+    return dict(msgspec.json.decode(options_json, type=dict[str, msgspec.Raw])) if options_json else {}
 
 
-def reported_usage(given: int, made: int) -> usage_pb2.Usage:
+def reported_usage(input_tokens: int, output_tokens: int) -> usage_pb2.Usage:
     """Usage of an upstream that counts text in and text out, and nothing apart."""
     return usage_pb2.Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
-        uncached_input_tokens=given,
-        visible_output_tokens=made,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        uncached_input_tokens=input_tokens,
+        visible_output_tokens=output_tokens,
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
@@ -193,7 +193,7 @@ class Provider:
                 continue
             option = options.get(name)
             if option is None:
-                if not self._is_made_up(name, value):
+                if not self._is_emulated(name, value):
                     self._refuse(name)
             elif option.max is not None and value > option.max:
                 raise InvalidFields([(name, f"must be at most {option.max} for {self.name}")])
@@ -201,7 +201,7 @@ class Provider:
                 raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
         self._check_parts(request, options)
 
-    def _is_made_up(self, name: str, value: Any) -> bool:
+    def _is_emulated(self, name: str, value: Any) -> bool:
         """inference.py does above the adapters what this upstream cannot."""
         return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
 

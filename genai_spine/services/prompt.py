@@ -37,7 +37,7 @@ class PromptService:
         return pb.ListPromptsResponse(prompts=shown, total=total, limit=limit, offset=request.offset)
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
-        prompt = await self.editor.create(request.prompt, call.caller or None)
+        prompt = await self.editor.create(request.prompt, call.user_agent or None)
         http_answer.answered(call, 201)
         return _shown(prompt, call)
 
@@ -128,7 +128,7 @@ class PromptService:
         response = pb.ImportPromptsResponse()
         async with self.prompts.changing(keep=not request.dry_run) as changes:
             for prompt in sorted(given, key=lambda prompt: prompt.slug):
-                outcome = await self.editor.put(changes, prompt, call.caller or None)
+                outcome = await self.editor.put(changes, prompt, call.user_agent or None)
                 getattr(response, outcome).append(prompt.slug)
         return response
 

@@ -26,7 +26,7 @@ Keep = Callable[[pb.HistorySummary], Awaitable[None]]
 
 
 def on_behalf(call: Call, session: pb.Session, capability: str | None = None) -> Call:
-    return replace(call, purpose=Execution(session_id=session.id, capability=capability))
+    return replace(call, attribution=Execution(session_id=session.id, capability=capability))
 
 
 class History:

@@ -124,7 +124,7 @@ def summary(completion: completions.Completion) -> str:
 def on_behalf(call: Call, job_id: str, symbol_id: str) -> Call:
     """The call whose ledger rows say of which job and symbol they are."""
     about = json.dumps({"job_id": job_id, "symbol_id": symbol_id})
-    return replace(call, purpose=Execution(capability=CAPABILITY, metadata_json=about))
+    return replace(call, attribution=Execution(capability=CAPABILITY, metadata_json=about))
 
 
 async def _set(event: asyncio.Event, within_s: float) -> bool:

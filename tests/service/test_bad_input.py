@@ -249,7 +249,7 @@ class TestOurOwnFaults:
         def broken(*_: object, **__: object) -> bytes:
             raise RuntimeError("a secret of the service")
 
-        monkeypatch.setattr("genai_spine.providers.openai.adapter.wire_json.write_request", broken)
+        monkeypatch.setattr("genai_spine.providers.openai.adapter.chat.write_request", broken)
         call = getattr(service.completions, method)(asked(), metadata=(("x-envoy-original-path", "/v1/x"),))
         found = await failure(call)
         assert (found.code, found.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")

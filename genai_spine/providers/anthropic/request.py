@@ -37,12 +37,12 @@ SCHEMA = SchemaRules(
     formats=frozenset(
         {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
     ),
-    most_min_items=1,
+    max_min_items=1,
 )
 
 MAX_TOKENS = 4096  # of an answer, when the caller names no limit; the API demands one
-LEAST_BUDGET = 1024  # tokens of thinking
-MOST_MARKS = 4  # cache_control in one request
+MIN_BUDGET_TOKENS = 1024  # tokens of thinking
+MAX_CACHE_MARKS = 4  # cache_control in one request
 
 # Versions of models, from which on something is so.
 ADAPTIVE = (4, 6)  # they measure their thinking themselves, by effort
@@ -78,8 +78,8 @@ JSON_SCHEMA = "Answer with JSON that matches this JSON Schema and with nothing b
 @lru_cache(maxsize=1024)
 def version(model: str) -> tuple[int, int]:
     """claude-sonnet-4-20250514 is (4, 0), claude-3-5-haiku-latest (3, 5), claude-opus-4-7 (4, 7)."""
-    found = VERSION.match(model)
-    return (int(found[1]), int(found[2] or 0)) if found else NEWEST
+    match = VERSION.match(model)
+    return (int(match[1]), int(match[2] or 0)) if match else NEWEST
 
 
 def neutral(name: str, request: pb.CreateCompletionRequest) -> bool:
@@ -144,7 +144,7 @@ def _conversation(request: pb.CreateCompletionRequest) -> tuple[list[Block], lis
                 turns[-1]["content"] += blocks
             else:
                 turns.append({"role": role, "content": blocks})
-    for block, ttl in marked[-MOST_MARKS:]:
+    for block, ttl in marked[-MAX_CACHE_MARKS:]:
         block["cache_control"] = {"type": "ephemeral", "ttl": ttl}
     return system, turns
 
@@ -171,15 +171,15 @@ class CallIds:
 
 
 def _blocks(message: message_pb2.Message, path: str, ids: CallIds) -> list[Block]:
-    said = [block for place, part in _parts(message, path) for block in _part(part, place)]
-    if message.role in SYSTEM and any(block["type"] != "text" for block in said):
+    content = [block for place, part in _parts(message, path) for block in _part(part, place)]
+    if message.role in SYSTEM and any(block["type"] != "text" for block in content):
         raise InvalidFields([(f"{path}.content", "must be text in a system message for anthropic")])
     if message.role == message_pb2.ROLE_TOOL:
-        return [_tool_result(ids.of_result(message.tool_call_id), said)]
+        return [_tool_result(ids.of_result(message.tool_call_id), content)]
     if message.role == message_pb2.ROLE_FUNCTION:
-        return [_tool_result(ids.of_function(message.name), said)]
+        return [_tool_result(ids.of_function(message.name), content)]
     calls = [_tool_use(call, f"{path}.tool_calls[{at}]", ids) for at, call in enumerate(message.tool_calls)]
-    return [*_thoughts(message, path), *said, *calls]
+    return [*_thoughts(message, path), *content, *calls]
 
 
 def _parts(message: message_pb2.Message, path: str) -> Iterable[tuple[str, message_pb2.ContentPart]]:
@@ -207,9 +207,9 @@ THOUGHTS = ("thinking", "redacted_thinking")
 _KIND = msgspec.json.Decoder(_Kind)
 
 
-def _tool_result(id: str, said: list[dict[str, Any]]) -> Block:
+def _tool_result(id: str, content: list[dict[str, Any]]) -> Block:
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
-    return result | {"content": said} if said else result
+    return result | {"content": content} if content else result
 
 
 def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
@@ -222,8 +222,8 @@ def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
     except (msgspec.DecodeError, RecursionError) as error:
         problem = f"must be a JSON object for anthropic: {error}"
         raise InvalidFields([(f"{path}.function.arguments", problem)]) from error
-    name, given = call.function.name, Raw(arguments.encode())
-    return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": given}
+    name, input_json = call.function.name, Raw(arguments.encode())
+    return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": input_json}
 
 
 def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
@@ -327,7 +327,7 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
     elif effort:
         room = BUDGETS[effort]
         if request.HasField("max_tokens"):  # an effort is no number: it yields to the limit
-            room = min(room, max(LEAST_BUDGET, request.max_tokens * 3 // 4))
+            room = min(room, max(MIN_BUDGET_TOKENS, request.max_tokens * 3 // 4))
         body["thinking"] = {"type": "enabled", "budget_tokens": room}
     if request.HasField("max_tokens"):
         body["max_tokens"] = request.max_tokens
@@ -342,12 +342,12 @@ def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> 
     """What the model must be told in words, as system blocks."""
     form = request.response_format
     if not form.HasField("json_schema"):
-        asked = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
-        return [{"type": "text", "text": JSON_OBJECT}] if asked else []
+        wants_object = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+        return [{"type": "text", "text": JSON_OBJECT}] if wants_object else []
     schema, words = form.json_schema, []
     if version(request.model) >= STRUCTURED:
-        given = Raw(portable(schema.schema_json, SCHEMA).encode())
-        _configure_output(body, format={"type": "json_schema", "schema": given})
+        schema_json = Raw(portable(schema.schema_json, SCHEMA).encode())
+        _configure_output(body, format={"type": "json_schema", "schema": schema_json})
     else:
         words.append(JSON_SCHEMA + schema.schema_json)
     if schema.description:

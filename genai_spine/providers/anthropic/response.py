@@ -117,7 +117,7 @@ MESSAGE = msgspec.json.Decoder(Message)
 
 
 @dataclass(slots=True)
-class Thought:
+class ThinkingBlock:
     """One block of thinking while it comes."""
 
     text: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Thought:
         }
 
 
-class Reader:
+class MessageReader:
     """What an answer has said so far; chunk() gives what was added since the last one."""
 
     def __init__(self) -> None:
@@ -143,8 +143,8 @@ class Reader:
         self._id = self._model = ""
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
-        self._given: dict[int, str] = {}  # arguments that came with the start of the block
-        self._thoughts: dict[int, Thought] = {}
+        self._initial_arguments: dict[int, str] = {}  # arguments that came with the start of the block
+        self._thoughts: dict[int, ThinkingBlock] = {}
         self._citations: list[Raw] = []
         self._clear()
 
@@ -201,23 +201,23 @@ class Reader:
                 self._builder.choice().content.append(block.text)
             self._citations += block.citations or ()
         elif block.type == "thinking":
-            self._thoughts[index] = Thought()
+            self._thoughts[index] = ThinkingBlock()
             self._add(index, Delta(thinking=block.thinking, signature=block.signature))
         elif block.type == "redacted_thinking":
-            self._thoughts[index] = Thought(redacted=block.data or "")
+            self._thoughts[index] = ThinkingBlock(redacted=block.data or "")
         elif block.type == "tool_use":
             self._calls[index] = len(self._calls)
             self._call(index).add(block.id, block.name)
-            self._given[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
+            self._initial_arguments[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
 
     def _end_block(self, index: int) -> None:
-        arguments = self._given.pop(index, "")
+        arguments = self._initial_arguments.pop(index, "")
         if arguments:  # no piece of them has come
             self._call(index).arguments.append(arguments)
 
     def _add(self, index: int, delta: Delta) -> None:
         if delta.partial_json and index in self._calls:
-            self._given.pop(index, None)
+            self._initial_arguments.pop(index, None)
             self._call(index).arguments.append(delta.partial_json)
         elif delta.citation is not UNSET:
             self._citations.append(delta.citation)
@@ -269,10 +269,10 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
     # A message_delta tells the new sum only; and the sum alone means 5 minutes.
     written = reported.cache_creation_input_tokens
     for_5m = _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h)
-    given = uncached + cached + for_1h + for_5m
+    input_tokens = uncached + cached + for_1h + for_5m
     counts = usage_pb2.Usage(
-        input_tokens=given,
-        total_tokens=given,
+        input_tokens=input_tokens,
+        total_tokens=input_tokens,
         uncached_input_tokens=uncached,
         cache_read_tokens=cached,
         cache_write_5m_tokens=for_5m,
@@ -280,11 +280,11 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
     if whole:
-        made = _tokens(reported.output_tokens)
+        output_tokens = _tokens(reported.output_tokens)
         details = reported.output_tokens_details
-        counts.reasoning_tokens = min(made, _tokens(details.thinking_tokens)) if details else 0
-        counts.visible_output_tokens = made - counts.reasoning_tokens
-        counts.output_tokens, counts.total_tokens = made, given + made
+        counts.reasoning_tokens = min(output_tokens, _tokens(details.thinking_tokens)) if details else 0
+        counts.visible_output_tokens = output_tokens - counts.reasoning_tokens
+        counts.output_tokens, counts.total_tokens = output_tokens, input_tokens + output_tokens
         counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     return counts
 

@@ -23,17 +23,18 @@ from genai_spine.providers.base import Endpoint
 
 JSON_TYPE = "application/json"
 PRELUDE = struct.Struct("!III")  # of a message: its length, that of its headers, a checksum of the two
-LARGEST_MESSAGE = 24 << 20  # bytes; botocore takes none that is larger
-KEPT = "-_.~"  # characters that a path segment keeps; the service signs what it gets, so all others go as %XX
+MAX_MESSAGE_BYTES = 24 << 20  # bytes; botocore takes none that is larger
+# Characters that a path segment keeps; the service signs what it gets, so all others go as %XX.
+UNRESERVED = "-_.~"
 
 
 @lru_cache(256)
 def segment(name: str) -> str:
     """A name as one segment of a path: `amazon.nova-lite-v1:0` is `amazon.nova-lite-v1%3A0`."""
-    return quote(name, safe=KEPT)
+    return quote(name, safe=UNRESERVED)
 
 
-class _Broken(Exception):
+class _BrokenFrame(Exception):
     """Bytes that are no event."""
 
 
@@ -55,7 +56,7 @@ class EventStream:
             while end := _end(data, at):
                 payloads.append(_payload(data[at:end]))
                 at = end
-        except _Broken as broken:
+        except _BrokenFrame as broken:
             payloads.append(msgspec.json.encode({"broken": str(broken)}))
             at = len(data)  # where the next event begins, nobody can say
         self._buffer = data[at:]
@@ -71,15 +72,15 @@ def _end(data: bytes, at: int) -> int:
         return 0
     length, headers, checksum = PRELUDE.unpack_from(data, at)
     if crc32(data[at : at + 8]) != checksum:
-        raise _Broken("the checksum of an event's lengths is wrong")
-    if not PRELUDE.size + headers + 4 <= length <= LARGEST_MESSAGE:
-        raise _Broken(f"an event cannot have {length} bytes with {headers} of headers")
+        raise _BrokenFrame("the checksum of an event's lengths is wrong")
+    if not PRELUDE.size + headers + 4 <= length <= MAX_MESSAGE_BYTES:
+        raise _BrokenFrame(f"an event cannot have {length} bytes with {headers} of headers")
     return at + length if at + length <= len(data) else 0
 
 
 def _payload(message: bytes) -> bytes:
     if crc32(message[:-4]) != int.from_bytes(message[-4:], "big"):
-        raise _Broken("the checksum of an event is wrong")
+        raise _BrokenFrame("the checksum of an event is wrong")
     split = PRELUDE.size + int.from_bytes(message[4:8], "big")
     headers, payload = _headers(message[PRELUDE.size : split]), message[split:-4]
     kind = headers.get(":message-type")
@@ -87,8 +88,8 @@ def _payload(message: bytes) -> bytes:
         return b'{"%b":%b}' % (str(headers.get(":event-type")).encode(), payload or b"{}")
     # An exception is one that the API describes, an error one that it does not.
     name = headers.get(":exception-type") or headers.get(":error-code") or str(kind)
-    said = headers.get(":error-message") or _fault(payload)[1] or payload.decode("utf-8", "replace")
-    return msgspec.json.encode({"exception": {"name": name, "message": said}})
+    message_text = headers.get(":error-message") or _fault(payload)[1] or payload.decode("utf-8", "replace")
+    return msgspec.json.encode({"exception": {"name": name, "message": message_text}})
 
 
 @lru_cache(64)  # all events of a kind have the same
@@ -96,10 +97,10 @@ def _headers(head: bytes) -> dict[str, Any]:
     from botocore.eventstream import EventStreamHeaderParser, ParserError
 
     try:
-        found: dict[str, Any] = EventStreamHeaderParser().parse(head)
+        headers: dict[str, Any] = EventStreamHeaderParser().parse(head)
     except (ParserError, KeyError, IndexError, struct.error, UnicodeDecodeError) as error:
-        raise _Broken(f"the headers of an event are wrong: {type(error).__name__}: {error}") from error
-    return found
+        raise _BrokenFrame(f"the headers of an event are wrong: {type(error).__name__}: {error}") from error
+    return headers
 
 
 class _Fault(msgspec.Struct):
@@ -121,20 +122,20 @@ def fault(headers: dict[str, str], body: bytes) -> tuple[str, str]:
 
 def _fault(body: bytes) -> tuple[str, str]:
     try:
-        found = _FAULT.decode(body)
+        fault_body = _FAULT.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "", ""
-    return found.type or "", found.message or found.Message or ""
+    return fault_body.type or "", fault_body.message or fault_body.Message or ""
 
 
 @lru_cache(256)  # there are as many as models
 def _canonical(url: str) -> tuple[str, str, str]:
     """Host, path and query of a URL as they are signed."""
-    parts = urlsplit(url)
-    path = quote(parts.path or "/", safe="/" + KEPT)  # what came encoded is encoded once more
-    pairs = sorted(pair.partition("=") for pair in parts.query.split("&") if pair)
+    address = urlsplit(url)
+    path = quote(address.path or "/", safe="/" + UNRESERVED)  # what came encoded is encoded once more
+    pairs = sorted(pair.partition("=") for pair in address.query.split("&") if pair)
     query = "&".join(f"{name}={value}" for name, _, value in pairs)
-    return parts.netloc.rpartition("@")[2], path, query
+    return address.netloc.rpartition("@")[2], path, query
 
 
 @lru_cache(2)

@@ -15,8 +15,8 @@ from genai_spine.providers.base import further_fields
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
-AT_ONCE = 8  # calls for one request, where each takes one text
-COHERE_TEXTS = 96  # in one call
+MAX_CONCURRENT_CALLS = 8  # calls for one request, where each takes one text
+MAX_COHERE_TEXTS = 96  # in one call
 COUNT_HEADER = "x-amzn-bedrock-input-token-count"
 
 Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
@@ -52,7 +52,7 @@ def batches(request: pb.CreateEmbeddingsRequest, provider: str) -> list[Sequence
         option = f"dimensions with the model {request.model}"
         raise UnsupportedOption(field="dimensions", provider=provider, option=option)
     texts = [entry.text for entry in request.inputs]
-    size = COHERE_TEXTS if is_cohere(request.model) else 1
+    size = MAX_COHERE_TEXTS if is_cohere(request.model) else 1
     return [texts[at : at + size] for at in range(0, len(texts), size)]
 
 
@@ -67,9 +67,9 @@ def write(request: pb.CreateEmbeddingsRequest, texts: Sequence[str]) -> bytes:
     return msgspec.json.encode(body)
 
 
-def tokens(headers: Mapping[str, str], told: int | None = None) -> int | None:
+def tokens(headers: Mapping[str, str], in_body: int | None = None) -> int | None:
     """What a call counted; None: it does not say."""
-    counted = headers.get(COUNT_HEADER, "")
-    if told is None and counted.isascii() and counted.isdigit():
-        return min(int(counted), MAX_TOKEN_COUNT)
-    return told
+    in_header = headers.get(COUNT_HEADER, "")
+    if in_body is None and in_header.isascii() and in_header.isdigit():
+        return min(int(in_header), MAX_TOKEN_COUNT)
+    return in_body

@@ -29,14 +29,14 @@ class FoundationModel(Struct, rename="camel"):
     def described(self, name: str) -> model_service_pb2.Model:
         """name: by which it is called, its own or that of a profile."""
         abilities = {"chat": "TEXT", "embeddings": "EMBEDDING", "images": "IMAGE"}
-        found = [ability for ability, kind in abilities.items() if kind in self.output_modalities]
+        capabilities = [ability for ability, kind in abilities.items() if kind in self.output_modalities]
         sees = "IMAGE" in self.input_modalities and "TEXT" in self.output_modalities
         return model_service_pb2.Model(
             id=name,
             created=_seconds(self.model_lifecycle.start_of_life_time),
             owned_by=self.provider_name,
             display_name=self.model_name,
-            capabilities=found + (["vision"] if sees else []),
+            capabilities=capabilities + (["vision"] if sees else []),
             supports_vision=sees,
             supports_streaming=self.response_streaming_supported,
         )

@@ -22,9 +22,9 @@ NATIVE_SCHEMA = re.compile(
 ADAPTIVE = re.compile(r"anthropic\.claude-[a-z]+-(?:4-[6-9]|[5-9])")
 NO_REGION = re.compile(r"^(?:us-gov|us|eu|apac|jp|au|ca|sa|me|af|global)\.(?=[a-z0-9-]+\.)")
 
-LEAST_BUDGET = 1024  # tokens of thinking
+MIN_BUDGET_TOKENS = 1024  # tokens of thinking
 BUDGETS = {
-    pb.REASONING_EFFORT_MINIMAL: LEAST_BUDGET,
+    pb.REASONING_EFFORT_MINIMAL: MIN_BUDGET_TOKENS,
     pb.REASONING_EFFORT_LOW: 4096,
     pb.REASONING_EFFORT_MEDIUM: 8192,
     pb.REASONING_EFFORT_HIGH: 16384,
@@ -63,8 +63,10 @@ def base_model(model: str) -> str:
 
 def thinks(request: pb.CreateCompletionRequest) -> bool:
     """A Claude that was told to think, and can then not be made to call a tool."""
-    asked = request.HasField("reasoning_max_tokens") or request.reasoning_effort > pb.REASONING_EFFORT_NONE
-    return asked and ANTHROPIC in request.model
+    requested = (
+        request.HasField("reasoning_max_tokens") or request.reasoning_effort > pb.REASONING_EFFORT_NONE
+    )
+    return requested and ANTHROPIC in request.model
 
 
 def fields(request: pb.CreateCompletionRequest, provider: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -114,8 +116,10 @@ def _budget(request: pb.CreateCompletionRequest, tokens: int, field: str | None)
     """field: names the tokens when the caller chose them; otherwise they shrink to what max_tokens leaves."""
     if request.HasField("max_tokens") and field is None:
         tokens = min(tokens, request.max_tokens - 1)
-    if tokens < LEAST_BUDGET:
-        problem = f"must be at least {LEAST_BUDGET if field else LEAST_BUDGET + 1} for the model to think"
+    if tokens < MIN_BUDGET_TOKENS:
+        problem = (
+            f"must be at least {MIN_BUDGET_TOKENS if field else MIN_BUDGET_TOKENS + 1} for the model to think"
+        )
         raise InvalidFields([(field or "max_tokens", problem)])
     return {"type": "enabled", "budget_tokens": tokens}
 

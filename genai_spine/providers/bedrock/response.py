@@ -65,12 +65,12 @@ class ToolUse(Struct, rename="camel"):
     input: Raw = Raw(b"{}")
 
 
-class Cited(Struct):
+class CitedText(Struct):
     text: str | None = None
 
 
 class Citations(Struct):
-    content: list[Cited] = []
+    content: list[CitedText] = []
     citations: list[Raw] = []
 
 
@@ -140,7 +140,7 @@ class Metadata(Struct, rename="camel"):
     service_tier: Tier | None = None
 
 
-class Exceptional(Struct):
+class StreamException(Struct):
     name: str
     message: str
 
@@ -153,43 +153,43 @@ class Event(Struct, rename="camel"):
     content_block_stop: BlockStop | None = None
     message_stop: MessageStop | None = None
     metadata: Metadata | None = None
-    exception: Exceptional | None = None
+    exception: StreamException | None = None
     broken: str | None = None
 
 
-class Counted(Struct, rename="camel"):
+class TokenCount(Struct, rename="camel"):
     input_tokens: Count
 
 
 ANSWER = msgspec.json.Decoder(Answer)
 EVENT = msgspec.json.Decoder(Event)
-COUNTED = msgspec.json.Decoder(Counted)
+TOKEN_COUNT = msgspec.json.Decoder(TokenCount)
 
 
 def usage(reported: Usage) -> usage_pb2.Usage:
     """Disjoint buckets: inputTokens leaves out what the cache gave and what was written to it."""
-    fresh, made = reported.input_tokens, reported.output_tokens
+    fresh, output_tokens = reported.input_tokens, reported.output_tokens
     read, written = reported.cache_read_input_tokens or 0, reported.cache_write_input_tokens or 0
     details = reported.cache_details or ()
     hour = sum(detail.input_tokens for detail in details if detail.ttl == "1h")
     written = max(written, sum(detail.input_tokens for detail in details))
-    given = fresh + read + written
+    input_tokens = fresh + read + written
     return usage_pb2.Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
         uncached_input_tokens=fresh,
         cache_read_tokens=read,
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
-        visible_output_tokens=made,  # thinking is among it, and not counted apart
+        visible_output_tokens=output_tokens,  # thinking is among it, and not counted apart
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
 
 
 @dataclass(slots=True)
-class Thought:
+class ReasoningBlock:
     """One block of thinking while it comes."""
 
     text: list[str] = field(default_factory=list)
@@ -205,13 +205,13 @@ class Thought:
 
 
 @dataclass(slots=True)
-class Reader:
+class ConverseReader:
     """Reads the pieces of one answer into the choice of a chunk, by the index of their block."""
 
     tools: dict[int, int] = field(default_factory=dict)  # block to tool call
     empty: set[int] = field(default_factory=set)  # tool calls that have no arguments yet
     answers: set[int] = field(default_factory=set)  # blocks that give the answer by ANSWER_TOOL
-    thoughts: dict[int, Thought] = field(default_factory=dict)
+    thoughts: dict[int, ReasoningBlock] = field(default_factory=dict)
     citations: list[Raw] = field(default_factory=list)
     stop_reason: str | None = None
 
@@ -221,11 +221,11 @@ class Reader:
                 self.start(index, block.tool_use, choice)
                 self.tool_input(index, bytes(block.tool_use.input).decode(), choice)
             elif reasoning := block.reasoning_content:
-                said = reasoning.reasoning_text or ReasoningText()
-                piece = ReasoningDelta(said.text, said.signature, reasoning.redacted_content)
-                self.thought(index, piece, choice)
+                text = reasoning.reasoning_text or ReasoningText()
+                delta = ReasoningDelta(text.text, text.signature, reasoning.redacted_content)
+                self.thought(index, delta, choice)
             elif cited := block.citations_content:
-                choice.content.extend(part.text or "" for part in cited.content)
+                choice.content.extend(passage.text or "" for passage in cited.content)
                 self.citations += cited.citations
             else:
                 choice.content.append(block.text or "")
@@ -233,15 +233,15 @@ class Reader:
 
     def event(self, event: Event, choice: ChoiceBuilder) -> None:
         if (change := event.content_block_delta) is not None:
-            index, piece = change.content_block_index, change.delta
-            if piece.text:
-                choice.content.append(piece.text)
-            if piece.tool_use:
-                self.tool_input(index, piece.tool_use.input, choice)
-            if piece.reasoning_content:
-                self.thought(index, piece.reasoning_content, choice)
-            if isinstance(piece.citation, Raw):
-                self.citations.append(piece.citation.copy())
+            index, delta = change.content_block_index, change.delta
+            if delta.text:
+                choice.content.append(delta.text)
+            if delta.tool_use:
+                self.tool_input(index, delta.tool_use.input, choice)
+            if delta.reasoning_content:
+                self.thought(index, delta.reasoning_content, choice)
+            if isinstance(delta.citation, Raw):
+                self.citations.append(delta.citation.copy())
         elif (begun := event.content_block_start) is not None:
             if begun.start.tool_use:
                 self.start(begun.content_block_index, begun.start.tool_use, choice)
@@ -268,14 +268,14 @@ class Reader:
         elif index in self.tools:
             choice.tool_call(self.tools[index]).arguments.append(text)
 
-    def thought(self, index: int, piece: ReasoningDelta, choice: ChoiceBuilder) -> None:
-        thought = self.thoughts.setdefault(index, Thought())
-        thought.signature = piece.signature or thought.signature
-        if piece.redacted_content:
-            thought.redacted.append(piece.redacted_content)
-        if piece.text:
-            thought.text.append(piece.text)
-            choice.reasoning.append(piece.text)
+    def thought(self, index: int, delta: ReasoningDelta, choice: ChoiceBuilder) -> None:
+        thought = self.thoughts.setdefault(index, ReasoningBlock())
+        thought.signature = delta.signature or thought.signature
+        if delta.redacted_content:
+            thought.redacted.append(delta.redacted_content)
+        if delta.text:
+            thought.text.append(delta.text)
+            choice.reasoning.append(delta.text)
 
     def stop(self, reason: str, choice: ChoiceBuilder) -> None:
         delta, self.stop_reason = choice.delta, reason

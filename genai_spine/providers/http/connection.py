@@ -11,27 +11,27 @@ from typing import Any, cast
 
 import httptools
 
-PAUSE_ABOVE = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
+PAUSE_ABOVE_BYTES = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
 
 
 class ConnectionLost(Exception):
     """The peer closed the connection before the response was complete."""
 
 
-class Stalled(Exception):
+class ReadTimeout(Exception):
     """Nothing arrived within the time allowed."""
 
 
 class Exchange:
     """One response while it arrives."""
 
-    __slots__ = ("connection", "done", "error", "headers", "pieces", "size", "status", "waiter")
+    __slots__ = ("chunks", "connection", "done", "error", "headers", "size", "status", "waiter")
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
         self.status = 0  # 0 until the response's head is complete
         self.headers: dict[str, str] = {}
-        self.pieces: list[bytes] = []
+        self.chunks: list[bytes] = []
         self.size = 0
         self.done = False
         self.error: Exception | None = None
@@ -43,7 +43,7 @@ class Exchange:
 
     def _expire(self) -> None:
         if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(Stalled())
+            self.waiter.set_exception(ReadTimeout())
 
     async def _wait(self, timeout_s: float | None) -> None:
         loop = self.connection.loop
@@ -57,7 +57,7 @@ class Exchange:
                 timer.cancel()
 
     async def head(self, timeout_s: float | None) -> int:
-        """The status. Raises Stalled, ConnectionLost."""
+        """The status. Raises ReadTimeout, ConnectionLost."""
         while not self.status:
             if self.error:
                 raise self.error
@@ -66,7 +66,7 @@ class Exchange:
 
     async def some(self, timeout_s: float | None) -> bytes:
         """What has arrived since the last call, at least one byte; b"" at the end of the body."""
-        while not self.pieces:
+        while not self.chunks:
             if self.done:
                 return b""
             if self.error:
@@ -77,18 +77,18 @@ class Exchange:
     async def all(self, timeout_s: float | None) -> bytes:
         """The whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
         end = None if timeout_s is None else monotonic() + timeout_s
-        parts = [self._take()]
+        chunks = [self._take()]
         while not self.done:
             if self.error:
                 raise self.error
             await self._wait(None if end is None else end - monotonic())
-            parts.append(self._take())
-        return b"".join(parts)
+            chunks.append(self._take())
+        return b"".join(chunks)
 
     def _take(self) -> bytes:
-        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        self.pieces.clear()
-        if self.size > PAUSE_ABOVE:
+        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
+        if self.size > PAUSE_ABOVE_BYTES:
             self.connection.resume()
         self.size = 0
         return data
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             exchange.error = ConnectionLost(f"not HTTP: {error}")
             self.abort()
-        if exchange.size > PAUSE_ABOVE and not self._paused and not self.closed:
+        if exchange.size > PAUSE_ABOVE_BYTES and not self._paused and not self.closed:
             self._paused = True
             cast(asyncio.Transport, self.transport).pause_reading()
         exchange.wake()
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = cast(Exchange, self.exchange)
-        exchange.pieces.append(body)
+        exchange.chunks.append(body)
         exchange.size += len(body)
 
     def on_message_complete(self) -> None:

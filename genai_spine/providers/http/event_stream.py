@@ -2,14 +2,14 @@
 
 from typing import Protocol
 
-LARGEST_EVENT = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
+MAX_EVENT_BYTES = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
 
 
 class EventTooLarge(Exception):
     """The upstream sent 64 MiB without the end of an event."""
 
 
-class Splitter(Protocol):
+class FrameDecoder(Protocol):
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads that are complete now; the rest waits for more."""
 
@@ -37,7 +37,7 @@ class ServerSentEvents:
         data = self._buffer + data if self._buffer else data
         block, separator, rest = data.rpartition(b"\n\n")
         self._buffer = rest if separator else data
-        if len(self._buffer) > LARGEST_EVENT:
+        if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLarge()
         if not separator:
             return []
@@ -65,7 +65,7 @@ class JsonLines:
         data = self._buffer + data if self._buffer else data
         block, separator, rest = data.rpartition(b"\n")
         self._buffer = rest if separator else data
-        if len(self._buffer) > LARGEST_EVENT:
+        if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLarge()
         return [line for line in block.split(b"\n") if line.strip()] if separator else []
 

@@ -20,19 +20,19 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
-from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
     EMBEDDINGS,
     FAULT,
-    PULLED,
+    MODEL_DETAILS,
+    PULL_PROGRESS,
     SCHEMA,
-    SHOWN,
     TAGS,
     Chat,
-    Pulled,
-    Shown,
+    ModelDetails,
+    PullProgress,
     Tag,
     format_of,
     own_options,
@@ -66,9 +66,9 @@ OPTIONS = {
 OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
 IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
 DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
-SHOWN_AT_ONCE = 4  # descriptions of models that are asked for at a time
-SHOW_S = 2.0  # all of them together get so long
-PULL_SILENCE_S = 1800.0  # while it checks what it has loaded, nothing comes
+MAX_CONCURRENT_SHOWS = 4  # descriptions of models that are asked for at a time
+SHOW_TIMEOUT_S = 2.0  # all of them together get so long
+PULL_SILENCE_TIMEOUT_S = 1800.0  # while it checks what it has loaded, nothing comes
 # What Ollama calls a capability, and what we call it.
 CAPABILITIES = {
     "completion": "chat",
@@ -88,8 +88,8 @@ class Ollama(Provider):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        self.wire = Wire(endpoint, self.headers)
-        self.shown: dict[str, Shown] = {}  # by the model's digest
+        self.http = HttpClient(endpoint, self.headers)
+        self.details: dict[str, ModelDetails] = {}  # by the model's digest
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
@@ -97,12 +97,12 @@ class Ollama(Provider):
         body = self._write(request, stream=True)
         done, calls = False, 0
         try:
-            async with aclosing(self.wire.stream("/api/chat", body, call, JsonLines())) as reads:
+            async with aclosing(self.http.stream("/api/chat", body, call, JsonLines())) as reads:
                 async for lines in reads:
                     builder = ChunkBuilder()
                     try:
                         for line in lines:
-                            answer = self.wire.decode(line, CHAT)
+                            answer = self.http.decode(line, CHAT)
                             self._add(answer, builder, calls)
                             calls += len(answer.message.tool_calls or ()) if answer.message else 0
                             done = done or answer.done
@@ -112,18 +112,18 @@ class Ollama(Provider):
                             yield chunk
                         raise
                     yield builder.build()
-        except Refused as refused:
-            self._fail(refused.reply, request.model)
+        except StatusError as error:
+            self._fail(error.reply, request.model)
         if not done:
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        reply = await self.wire.post("/api/chat", self._write(request, stream=False), call)
+        reply = await self.http.post("/api/chat", self._write(request, stream=False), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        answer = self.wire.decode(reply.body, CHAT)
+        answer = self.http.decode(reply.body, CHAT)
         if answer.message is None or not answer.done:
-            raise self.wire.unusable("no_message", "the answer has no message or is not done")
+            raise self.http.unusable("no_message", "the answer has no message or is not done")
         builder = ChunkBuilder()
         self._add(answer, builder, 0)
         return completion(builder.build())
@@ -135,12 +135,12 @@ class Ollama(Provider):
         body |= {"model": request.model, "input": [entry.text for entry in request.inputs]}
         if request.HasField("dimensions"):
             body["dimensions"] = request.dimensions
-        reply = await self.wire.post("/api/embed", msgspec.json.encode(body), call)
+        reply = await self.http.post("/api/embed", msgspec.json.encode(body), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        answer = self.wire.decode(reply.body, EMBEDDINGS)
+        answer = self.http.decode(reply.body, EMBEDDINGS)
         if len(answer.embeddings) != len(request.inputs):
-            raise self.wire.unusable(
+            raise self.http.unusable(
                 "missing_embeddings",
                 f"{len(answer.embeddings)} embeddings for {len(request.inputs)} inputs",
             )
@@ -153,27 +153,27 @@ class Ollama(Provider):
 
     async def pull(self, model: str, call: Call) -> AsyncGenerator[PullModelResponse]:
         """Steps that came together and are about the same part are one step. Leaving it ends the pull."""
-        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_S, total_s=None)
-        wire = Wire(replace(self.endpoint, timeouts=timeouts), self.headers)
+        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_TIMEOUT_S, total_s=None)
+        http = HttpClient(replace(self.endpoint, timeouts=timeouts), self.headers)
         body, status = msgspec.json.encode({"model": model, "stream": True}), ""
         try:
-            async with aclosing(wire.stream("/api/pull", body, call, JsonLines())) as reads:
+            async with aclosing(http.stream("/api/pull", body, call, JsonLines())) as reads:
                 async for lines in reads:
                     for step in self._steps(lines, model):
                         status = step.status
                         yield step
-        except Refused as refused:
-            self._fail_pull(refused.reply, model)
+        except StatusError as error:
+            self._fail_pull(error.reply, model)
         finally:
-            await wire.close()
+            await http.close()
         if status != "success":
-            raise self.wire.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+            raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
-        steps: dict[tuple[str, str | None], Pulled] = {}
+        steps: dict[tuple[str, str | None], PullProgress] = {}
         failed: bytes | None = None
         for line in lines:
-            pulled = self.wire.decode(line, PULLED)
+            pulled = self.http.decode(line, PULL_PROGRESS)
             if pulled.error:
                 failed = line
                 break
@@ -189,7 +189,7 @@ class Ollama(Provider):
             self._fail_pull(Reply(500, {}, failed), model)
 
     def _fail_pull(self, reply: Reply, model: str) -> NoReturn:
-        message = self._said(reply)
+        message = self._error_message(reply)
         if any(words in message for words in NOT_THERE):
             hint = f"{self.name} says: {message}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -205,46 +205,46 @@ class Ollama(Provider):
         await self._tags()
 
     async def _tags(self) -> list[Tag]:
-        reply = await self.wire.get("/api/tags", Call())
+        reply = await self.http.get("/api/tags", Call())
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
-        return self.wire.decode(reply.body, TAGS).models
+        return self.http.decode(reply.body, TAGS).models
 
     async def _show_all(self, tags: list[Tag]) -> None:
         names = {tag.digest: tag.name for tag in tags}
-        self.shown = {digest: shown for digest, shown in self.shown.items() if digest in names}
-        free, call = asyncio.Semaphore(SHOWN_AT_ONCE), Call(deadline=monotonic() + SHOW_S)
+        self.details = {digest: details for digest, details in self.details.items() if digest in names}
+        free, call = asyncio.Semaphore(MAX_CONCURRENT_SHOWS), Call(deadline=monotonic() + SHOW_TIMEOUT_S)
 
         async def show(digest: str, name: str) -> None:
             # The list is worth having without it.
             with suppress(errors.SpineError):
                 async with free:
-                    self.shown[digest] = await self._show(name, call)
+                    self.details[digest] = await self._show(name, call)
 
-        unknown = [(digest, name) for digest, name in names.items() if digest not in self.shown]
+        unknown = [(digest, name) for digest, name in names.items() if digest not in self.details]
         await asyncio.gather(*(show(digest, name) for digest, name in unknown))
 
-    async def _show(self, name: str, call: Call) -> Shown:
+    async def _show(self, name: str, call: Call) -> ModelDetails:
         body = msgspec.json.encode({"model": name})
-        reply = await self.wire.post("/api/show", body, call)
+        reply = await self.http.post("/api/show", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, name)
-        return self.wire.decode(reply.body, SHOWN)
+        return self.http.decode(reply.body, MODEL_DETAILS)
 
     def _model(self, tag: Tag) -> model_service_pb2.Model:
         model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
-        shown = self.shown.get(tag.digest)
-        if shown is None:
+        details = self.details.get(tag.digest)
+        if details is None:
             return model
-        model.capabilities.extend(CAPABILITIES[name] for name in shown.capabilities if name in CAPABILITIES)
-        model.supports_vision = "vision" in shown.capabilities
-        model.supports_streaming = "completion" in shown.capabilities
-        if length := shown.context_length():
+        model.capabilities.extend(CAPABILITIES[name] for name in details.capabilities if name in CAPABILITIES)
+        model.supports_vision = "vision" in details.capabilities
+        model.supports_streaming = "completion" in details.capabilities
+        if length := details.context_length():
             model.context_length = length
         return model
 
     async def close(self) -> None:
-        await self.wire.close()
+        await self.http.close()
 
     def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
         body = further_fields(request)
@@ -321,12 +321,12 @@ class Ollama(Provider):
             chunk.model, chunk.created = answer.model, int(time())
         choice = builder.choice()
         delta = choice.delta
-        if (said := answer.message) is not None:
-            if said.content:
-                choice.content.append(said.content)
-            if said.thinking:
-                choice.reasoning.append(said.thinking)
-            for index, call in enumerate(said.tool_calls or (), calls):
+        if (message := answer.message) is not None:
+            if message.content:
+                choice.content.append(message.content)
+            if message.thinking:
+                choice.reasoning.append(message.thinking)
+            for index, call in enumerate(message.tool_calls or (), calls):
                 name, arguments = call.function.name, bytes(call.function.arguments).decode()
                 choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
         if answer.logprobs:
@@ -337,15 +337,15 @@ class Ollama(Provider):
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
             _add_usage(answer, chunk)
 
-    def _said(self, reply: Reply) -> str:
+    def _error_message(self, reply: Reply) -> str:
         message = reply.body[:500].decode("utf-8", "replace")
         # What does not decode is not Ollama's own error but that of a proxy in between.
         with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             message = FAULT.decode(reply.body).error or message
-        return self.wire.public(message)
+        return self.http.public(message)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
-        message = self._said(reply)
+        message = self._error_message(reply)
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)

@@ -88,7 +88,7 @@ class ToolCall(Struct):
     id: str | None = None
 
 
-class Said(Struct):
+class AssistantMessage(Struct):
     content: str | None = None
     thinking: str | None = None
     tool_calls: list[ToolCall] | None = None
@@ -98,7 +98,7 @@ class Chat(Struct):
     """A whole answer, or one line of a stream."""
 
     model: str = ""
-    message: Said | None = None
+    message: AssistantMessage | None = None
     done: bool = False
     done_reason: str | None = None
     prompt_eval_count: Count | None = None  # those that were cached among them
@@ -124,7 +124,7 @@ class Tags(Struct):
     models: list[Tag]
 
 
-class Shown(Struct):
+class ModelDetails(Struct):
     capabilities: list[str] = []
     model_info: dict[str, Any] = {}
 
@@ -136,7 +136,7 @@ class Shown(Struct):
         return None
 
 
-class Pulled(Struct):
+class PullProgress(Struct):
     status: str = ""
     digest: str | None = None
     total: Bytes | None = None
@@ -151,6 +151,6 @@ class FaultBody(Struct):
 CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
 TAGS = msgspec.json.Decoder(Tags)
-SHOWN = msgspec.json.Decoder(Shown)
-PULLED = msgspec.json.Decoder(Pulled)
+MODEL_DETAILS = msgspec.json.Decoder(ModelDetails)
+PULL_PROGRESS = msgspec.json.Decoder(PullProgress)
 FAULT = msgspec.json.Decoder(FaultBody)

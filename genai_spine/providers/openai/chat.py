@@ -1,6 +1,6 @@
 """OpenAI's JSON as upstreams speak it: our request written, their answers read.
 
-Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. Reading is lenient about what
+Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. ResponseReader is lenient about what
 compatible upstreams leave out (index, usage, role), and strict about types.
 """
 
@@ -217,7 +217,7 @@ class ToolCall(Struct):
     custom: Function | None = None
 
 
-class Said(Struct):
+class ChatMessage(Struct):
     """A message, or what a chunk adds to one."""
 
     content: str | None = None
@@ -242,8 +242,8 @@ class TextLogprobs(Struct):
 
 class ChatChoice(Struct):
     index: Index = 0
-    message: Said | None = None
-    delta: Said | None = None
+    message: ChatMessage | None = None
+    delta: ChatMessage | None = None
     finish_reason: str | None = None
     logprobs: ChatLogprobs | None = None
 
@@ -308,8 +308,8 @@ def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
     if isinstance(choice, TextChoice):
         into.content.append(choice.text)
         _add_text_logprobs(delta, choice.logprobs)
-    elif said := choice.delta or choice.message:
-        _add_said(into, said)
+    elif message := choice.delta or choice.message:
+        _add_message(into, message)
     if choice.finish_reason:
         delta.finish_reason = FINISH_REASONS.get(choice.finish_reason, pb.FINISH_REASON_STOP)
     if isinstance(choice, ChatChoice) and choice.logprobs:
@@ -317,18 +317,18 @@ def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
         delta.logprobs.refusal.extend(token_logprob(token) for token in choice.logprobs.refusal or ())
 
 
-def _add_said(into: ChoiceBuilder, said: Said) -> None:
-    if said.content:
-        into.content.append(said.content)
-    if reasoning := said.reasoning_content or said.reasoning:
+def _add_message(into: ChoiceBuilder, message: ChatMessage) -> None:
+    if message.content:
+        into.content.append(message.content)
+    if reasoning := message.reasoning_content or message.reasoning:
         into.reasoning.append(reasoning)
-    if said.refusal:
-        into.refusal.append(said.refusal)
-    if said.annotations is not UNSET and bytes(said.annotations) not in (b"null", b"[]"):
-        into.delta.annotations_json = bytes(said.annotations).decode()
-    if said.function_call:
-        _add_tool_call(into, ToolCall(index=0, function=said.function_call))
-    for position, call in enumerate(said.tool_calls or ()):
+    if message.refusal:
+        into.refusal.append(message.refusal)
+    if message.annotations is not UNSET and bytes(message.annotations) not in (b"null", b"[]"):
+        into.delta.annotations_json = bytes(message.annotations).decode()
+    if message.function_call:
+        _add_tool_call(into, ToolCall(index=0, function=message.function_call))
+    for position, call in enumerate(message.tool_calls or ()):
         if call.index is None:  # as in every whole message
             call.index = position
         _add_tool_call(into, call)
@@ -357,12 +357,12 @@ def usage(reported: Usage) -> usage_pb2.Usage:
 
     xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
     """
-    given = reported.prompt_tokens_details or InputDetails()
-    made = reported.completion_tokens_details or OutputDetails()
-    cached = _tokens(given.cached_tokens or reported.prompt_cache_hit_tokens)
-    written, audio_in = _tokens(given.cache_write_tokens), _tokens(given.audio_tokens)
-    image = _tokens(given.image_tokens)
-    reasoning, audio_out = _tokens(made.reasoning_tokens), _tokens(made.audio_tokens)
+    input_details = reported.prompt_tokens_details or InputDetails()
+    output_details = reported.completion_tokens_details or OutputDetails()
+    cached = _tokens(input_details.cached_tokens or reported.prompt_cache_hit_tokens)
+    written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
+    image = _tokens(input_details.image_tokens)
+    reasoning, audio_out = _tokens(output_details.reasoning_tokens), _tokens(output_details.audio_tokens)
     prompt, output = _tokens(reported.prompt_tokens), _tokens(reported.completion_tokens)
     if reasoning and reported.total_tokens == prompt + output + reasoning:
         output += reasoning
@@ -384,8 +384,8 @@ def usage(reported: Usage) -> usage_pb2.Usage:
         audio_output_tokens=audio_out,
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-        accepted_prediction_tokens=_tokens(made.accepted_prediction_tokens),
-        rejected_prediction_tokens=_tokens(made.rejected_prediction_tokens),
+        accepted_prediction_tokens=_tokens(output_details.accepted_prediction_tokens),
+        rejected_prediction_tokens=_tokens(output_details.rejected_prediction_tokens),
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from genai_spine import errors
-from genai_spine.providers.http.client import Reply, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, Reply, retry_after_s
 
 # Error codes, or types, that decide whatever the status says.
 CODES: dict[str, type[errors.ProviderFailure]] = {
@@ -53,14 +53,14 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
 }
 
 
-def failure(wire: Wire, reply: Reply, model: str) -> errors.SpineError:
+def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
     """The error to raise; the table is CODES, then STATUSES."""
-    name, fault = wire.endpoint.name, _fault(reply)
+    name, fault = http.endpoint.name, _fault(reply)
     # Gateways say the status in the body of an answer that had begun as a good one.
     status = fault.code if reply.status == HTTPStatus.OK and isinstance(fault.code, int) else reply.status
     code = str(fault.code or fault.type or reply.status)
     message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
-    message = wire.public(message)
+    message = http.public(message)
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     inner = fault.innererror.code if fault.innererror else None

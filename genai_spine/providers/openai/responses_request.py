@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.openai import chat
 from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -47,7 +47,7 @@ class _Choice(Struct):
     api: str | None = None
 
 
-class Kept(Struct):
+class StateItem(Struct):
     """An item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
 
     type: str
@@ -85,7 +85,7 @@ def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, st
     if request.HasField("tool_choice"):
         body["tool_choice"] = _tool_choice(request)
     if request.reasoning_effort:
-        effort = wire_json.effort_name(request.reasoning_effort)
+        effort = chat.effort_name(request.reasoning_effort)
         body["reasoning"] = _own(body, "reasoning") | {"effort": effort}
     if request.HasField("response_format"):
         body["text"] = _own(body, "text") | {"format": _format(request.response_format, rules)}
@@ -169,7 +169,7 @@ def _part(part: message_pb2.ContentPart) -> Body:
         detail = message_pb2.ImageDetail.Name(part.image.detail or message_pb2.IMAGE_DETAIL_AUTO)
         return {
             "type": "input_image",
-            "image_url": part.image.url or wire_json.data_url(part.image.media_type, part.image.data),
+            "image_url": part.image.url or chat.data_url(part.image.media_type, part.image.data),
             "detail": detail.removeprefix("IMAGE_DETAIL_").lower(),
         }
     if kind == "file":
@@ -184,22 +184,22 @@ def _part(part: message_pb2.ContentPart) -> Body:
 
 def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
     """What was said, thought and called, in the order in which it came, as far as that was kept."""
-    said = _said(message)
+    message_item = _message_item(message)
     calls = {call.id: _call(call) for call in message.tool_calls}
-    for raw, kept in _state(message):
-        if kept.type == "reasoning":
+    for raw, item in _state(message):
+        if item.type == "reasoning":
             yield raw
-        elif kept.type == "message" and said:
-            yield said | ({"phase": kept.phase} if kept.phase else {})
-            said = {}
-        elif kept.call_id in calls:
-            yield calls.pop(kept.call_id)
-    if said:
-        yield said
+        elif item.type == "message" and message_item:
+            yield message_item | ({"phase": item.phase} if item.phase else {})
+            message_item = {}
+        elif item.call_id in calls:
+            yield calls.pop(item.call_id)
+    if message_item:
+        yield message_item
     yield from calls.values()
 
 
-def _said(message: message_pb2.Message) -> Body:
+def _message_item(message: message_pb2.Message) -> Body:
     if not message.content:
         return {}
     if not any(part.HasField("refusal") for part in message.content):
@@ -212,13 +212,13 @@ def _said(message: message_pb2.Message) -> Body:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def _state(message: message_pb2.Message) -> list[tuple[Raw, Kept]]:
+def _state(message: message_pb2.Message) -> list[tuple[Raw, StateItem]]:
     """Items that were kept; [] for the state of another provider."""
     if not message.reasoning_state_json:
         return []
     try:
         raws = msgspec.json.decode(message.reasoning_state_json, type=list[Raw])
-        return [(raw, msgspec.json.decode(raw, type=Kept)) for raw in raws]
+        return [(raw, msgspec.json.decode(raw, type=StateItem)) for raw in raws]
     except msgspec.DecodeError:
         return []
 
@@ -241,8 +241,8 @@ def _tool(tool: message_pb2.Tool) -> Body:
         if declared.HasField("format_json"):
             body["format"] = Raw(declared.format_json.encode())
         return body
-    given = declared.HasField("parameters_json")
-    body["parameters"] = Raw(declared.parameters_json.encode()) if given else EMPTY_SCHEMA
+    has_parameters = declared.HasField("parameters_json")
+    body["parameters"] = Raw(declared.parameters_json.encode()) if has_parameters else EMPTY_SCHEMA
     return body | {"strict": declared.strict}
 
 
@@ -252,7 +252,7 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
         return {"type": "function", "name": choice.function_name}
     if choice.HasField("custom_name"):
         return {"type": "custom", "name": choice.custom_name}
-    mode = wire_json.TOOL_MODES.get(choice.mode, "auto")
+    mode = chat.TOOL_MODES.get(choice.mode, "auto")
     if not choice.allowed_tools:
         return mode
     kinds = {(tool.function.name or tool.custom.name): tool.WhichOneof("tool") for tool in request.tools}
@@ -263,4 +263,4 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
 def _format(form: pb.ResponseFormat, rules: SchemaRules) -> Body:
     if not form.HasField("json_schema"):
         return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
-    return {"type": "json_schema"} | wire_json.write_schema(form.json_schema, rules)
+    return {"type": "json_schema"} | chat.write_schema(form.json_schema, rules)

@@ -11,7 +11,7 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay import recording
-from genai_spine.providers.replay.recording import Exchange
+from genai_spine.providers.replay.recording import RecordedExchange
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import model_service_pb2, provider_service_pb2
@@ -43,8 +43,8 @@ class Recorder(Provider):
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    told = recording.redacted(chunk, self._secrets)
-                    exchange.chunks.append((_ms_since(started), told))
+                    redacted = recording.redacted(chunk, self._secrets)
+                    exchange.chunks.append((_ms_since(started), redacted))
                     yield chunk
         except SpineError as error:
             self._fail(exchange, error, started)
@@ -71,17 +71,17 @@ class Recorder(Provider):
         self._answered(exchange, answer, started)
         return answer
 
-    def _begun(self, operation: str, request: recording.Request) -> Exchange:
+    def _begun(self, operation: str, request: recording.Request) -> RecordedExchange:
         return recording.begun(self.name, operation, request, self._secrets)
 
     def _answered(
-        self, exchange: Exchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
+        self, exchange: RecordedExchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
     ) -> None:
         exchange.answer = _ms_since(started), recording.redacted(answer, self._secrets)
         recording.append(self.folder, exchange)
 
-    def _fail(self, exchange: Exchange, error: SpineError, started: float) -> None:
-        exchange.error = recording.failure(error, _ms_since(started), self._secrets)
+    def _fail(self, exchange: RecordedExchange, error: SpineError, started: float) -> None:
+        exchange.error = recording.recorded_error(error, _ms_since(started), self._secrets)
         recording.append(self.folder, exchange)
 
     # Everything else goes to the provider as it is.

@@ -1,8 +1,8 @@
 """Exchanges with providers as lines of JSON: what is kept, what is left out, and how one is found again.
 
-A line is one Exchange. Its request is in normal form: without what differs from call to call (user, ids,
-routing), images and files as their sha256 and length, and whatever looks like a secret as ***. The sha256
-of an exchange is that of its normal form, so a request finds its recording without the secrets.
+A line is one RecordedExchange. Its request is in normal form: without what differs from call to call (user,
+ids, routing), images and files as their sha256 and length, and whatever looks like a secret as ***. The
+sha256 of an exchange is that of its normal form, so a request finds its recording without the secrets.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 Json = dict[str, Any]
 
 
-class Failure(msgspec.Struct, omit_defaults=True):
+class RecordedError(msgspec.Struct, omit_defaults=True):
     """A SpineError."""
 
     kind: str  # name of the class
@@ -61,7 +61,7 @@ class Failure(msgspec.Struct, omit_defaults=True):
     retry_after_s: float | None = None
 
 
-class Exchange(msgspec.Struct, omit_defaults=True):
+class RecordedExchange(msgspec.Struct, omit_defaults=True):
     """A request and what came back. Times are milliseconds since the request."""
 
     format: int
@@ -72,24 +72,24 @@ class Exchange(msgspec.Struct, omit_defaults=True):
     request: Json
     chunks: list[tuple[float, Json]] = []  # of a stream
     answer: tuple[float, Json] | None = None  # that came whole
-    error: Failure | None = None
+    error: RecordedError | None = None
 
 
 ENCODER = msgspec.json.Encoder()
-DECODER = msgspec.json.Decoder(Exchange)
+DECODER = msgspec.json.Decoder(RecordedExchange)
 
 
-def begun(provider: str, operation: str, request: Request, secrets: Iterable[str] = ()) -> Exchange:
+def begun(provider: str, operation: str, request: Request, secrets: Iterable[str] = ()) -> RecordedExchange:
     """An exchange of which only the request is known. secrets: further texts to mask."""
-    wanted = normal(request, secrets)
-    return Exchange(
-        FORMAT, provider, request.model, operation, digest(operation, request.model, wanted), wanted
+    normal_form = normal(request, secrets)
+    return RecordedExchange(
+        FORMAT, provider, request.model, operation, digest(operation, request.model, normal_form), normal_form
     )
 
 
-def digest(operation: str, model: str, wanted: Json) -> str:
+def digest(operation: str, model: str, normal_form: Json) -> str:
     """wanted: a request in normal form; model: by its provider's name."""
-    text = json.dumps([operation, model, wanted], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([operation, model, normal_form], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -167,14 +167,14 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
 # Errors
 
 
-def failure(error: errors.SpineError, ms: float, secrets: Iterable[str] = ()) -> Failure:
-    found = tuple(filter(None, secrets))
+def recorded_error(error: errors.SpineError, ms: float, secrets: Iterable[str] = ()) -> RecordedError:
+    known_secrets = tuple(filter(None, secrets))
     broken = error.violations if isinstance(error, errors.InvalidFields) else []
-    return Failure(
+    return RecordedError(
         kind=type(error).__name__,
         ms=ms,
-        metadata={name: masked(value, found) for name, value in error.metadata.items()},
-        violations=[(field, masked(problem, found)) for field, problem in broken],
+        metadata={name: masked(value, known_secrets) for name, value in error.metadata.items()},
+        violations=[(field, masked(problem, known_secrets)) for field, problem in broken],
         retry_after_s=error.retry_after_s,
     )
 
@@ -185,7 +185,7 @@ def _classes(kind: type[errors.SpineError]) -> Iterator[type[errors.SpineError]]
         yield from _classes(below)
 
 
-def error_of(failure: Failure) -> errors.SpineError:
+def error_of(failure: RecordedError) -> errors.SpineError:
     """The error as it was raised; one that this version does not know is a ProviderError."""
     if failure.violations:
         return errors.InvalidFields(failure.violations)
@@ -201,7 +201,7 @@ def error_of(failure: Failure) -> errors.SpineError:
 # Files
 
 
-def append(folder: Path, exchange: Exchange) -> None:
+def append(folder: Path, exchange: RecordedExchange) -> None:
     """One line, in one write, to this process's own file."""
     folder.mkdir(parents=True, exist_ok=True)
     line = ENCODER.encode(exchange) + b"\n"
@@ -215,7 +215,7 @@ def append(folder: Path, exchange: Exchange) -> None:
         raise OSError(f"{path}: only {written} of {len(line)} bytes could be written")
 
 
-def read(place: Path) -> list[Exchange]:
+def read(place: Path) -> list[RecordedExchange]:
     """Of a file, or of all files of a folder by their names. Raises OSError and ValueError.
 
     A last line without its end was being written when its process was killed, and is left out.

@@ -8,7 +8,7 @@ import pytest
 
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.json_schema import answers
-from genai_spine.json_schema.answers import Collected, complete_choice, parsed, pieces
+from genai_spine.json_schema.answers import StreamedAnswer, complete_choice, json_values, parsed
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -161,7 +161,7 @@ class TestChoices:
         assert choice == before
 
     def test_a_stream_is_checked_at_its_end(self) -> None:
-        collected = Collected(asking(), None)
+        collected = StreamedAnswer(asking(), None)
         for pieces_of in (['{"na', "{"], ['me":"Ann"}', '"name":"Bob"}']):
             deltas = [pb.ChoiceDelta(index=index, content=text) for index, text in enumerate(pieces_of)]
             collected.add(pb.CompletionChunk(choices=deltas))
@@ -171,7 +171,7 @@ class TestChoices:
         ]
 
     def test_a_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
-        collected = Collected(asking(), None)
+        collected = StreamedAnswer(asking(), None)
         chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
         collected.add(chunk)
         collected.add(chunk)
@@ -266,7 +266,7 @@ def test_pieces_outside_of_fences_do_not_overlap() -> None:
     found: list[str] = []
 
     def read(text: str) -> None:
-        for piece in pieces(text):
+        for piece in json_values(text):
             found.append(piece.text)
 
     with pytest.raises(ValueError, match="holds no JSON"):

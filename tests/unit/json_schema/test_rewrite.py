@@ -29,7 +29,7 @@ NARROW = SchemaRules(
     type_lists=False,
     formats=frozenset({"date-time"}),
     plain_patterns=True,
-    most_min_items=1,
+    max_min_items=1,
 )
 
 
@@ -105,8 +105,8 @@ class TestRefused:
         assert one({"pattern": "^b"}, plain_patterns=True) == {"pattern": "^b"}
 
     def test_a_least_number_of_items_is_kept_as_far_as_it_is_taken(self) -> None:
-        assert one({"minItems": 1}, most_min_items=1) == {"minItems": 1}
-        assert one({"minItems": 2}, most_min_items=1) == {"description": "minItems 2"}
+        assert one({"minItems": 1}, max_min_items=1) == {"minItems": 1}
+        assert one({"minItems": 2}, max_min_items=1) == {"description": "minItems 2"}
 
     def test_each_type_is_an_alternative_where_lists_are_refused(self) -> None:
         assert one({"type": ["string", "null"], "maxLength": 3, "title": "T"}, type_lists=False) == {

@@ -141,7 +141,7 @@ async def read(form: str, reads: list[list[bytes]]) -> list[pb.CompletionChunk]:
         for payloads in reads:
             yield payloads
 
-    adapter.wire.stream = stream
+    adapter.http.stream = stream
     request = pb.CreateCompletionRequest(model=MODELS.get(form, "anthropic.m"))
     request.messages.add(role=message_pb2.ROLE_USER).content.add(text="Hi")
     try:

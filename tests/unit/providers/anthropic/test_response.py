@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Reader, Usage, usage
+from genai_spine.providers.anthropic.response import EVENT, MESSAGE, MessageReader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 
 def taken(*events: dict[str, Any]) -> pb.CompletionChunk:
-    reader = Reader()
+    reader = MessageReader()
     for event in events:
         reader.take(EVENT.decode(msgspec.json.encode(event)))
     return reader.chunk()
 
 
 def whole(**message: Any) -> pb.CompletionChunk:
-    reader = Reader()
+    reader = MessageReader()
     reader.take_whole(MESSAGE.decode(msgspec.json.encode({"type": "message"} | message)))
     return reader.chunk()
 

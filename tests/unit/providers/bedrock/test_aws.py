@@ -89,9 +89,9 @@ class TestEventStream:
             b'{"%b":%b}' % (message.headers[":event-type"].encode(), message.payload or b"{}")
             for message in theirs
         ]
-        splitter, found, at = aws.EventStream(), [], 0
+        decoder, found, at = aws.EventStream(), [], 0
         for size in [*sizes, len(stream)]:
-            found += splitter.feed(stream[at : at + size])
+            found += decoder.feed(stream[at : at + size])
             at += size
         assert found == expected
         assert len(found) == len(events)

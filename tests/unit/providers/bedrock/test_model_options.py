@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
-from genai_spine.providers.bedrock import model_options as models
+from genai_spine.providers.bedrock import model_options
 from genai_spine.v1 import completion_service_pb2 as pb
 
 SONNET_4, SONNET_45 = "anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -19,7 +19,7 @@ HIGH, XHIGH = pb.REASONING_EFFORT_HIGH, pb.REASONING_EFFORT_XHIGH
 
 
 def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return models.fields(pb.CreateCompletionRequest(model=model, **given), "bedrock")
+    return model_options.fields(pb.CreateCompletionRequest(model=model, **given), "bedrock")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     ],
 )
 def test_who_takes_a_schema(model: str, takes: bool) -> None:
-    assert models.takes_schema(model) is takes
+    assert model_options.takes_schema(model) is takes
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_who_takes_a_schema(model: str, takes: bool) -> None:
     ],
 )
 def test_a_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -> None:
-    assert models.base_model(profile) == model
+    assert model_options.base_model(profile) == model
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,19 @@ import msgspec
 import pytest
 
 from genai_spine.chunks import ChunkBuilder
-from genai_spine.providers.bedrock.response import ANSWER, EVENT, Reader, Usage, usage
+from genai_spine.providers.bedrock.response import ANSWER, EVENT, ConverseReader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
 def whole(*blocks: Any, stop: str = "end_turn") -> pb.ChoiceDelta:
     body = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": stop}
     builder = ChunkBuilder()
-    Reader().whole(ANSWER.decode(msgspec.json.encode(body)), builder.choice())
+    ConverseReader().whole(ANSWER.decode(msgspec.json.encode(body)), builder.choice())
     return builder.build().choices[0]
 
 
 def streamed(*events: dict[str, Any]) -> pb.ChoiceDelta:
-    reader, builder = Reader(), ChunkBuilder()
+    reader, builder = ConverseReader(), ChunkBuilder()
     for event in events:
         reader.event(EVENT.decode(msgspec.json.encode(event)), builder.choice())
     return builder.build().choices[0]

@@ -354,18 +354,18 @@ async def test_model_cards_say_what_the_models_are_not(builtin: Builtin) -> None
 
 @pytest.mark.parametrize("work", ["extract", "classify", "compare", "rewrite-casual", "translate"])
 async def test_work_that_needs_a_language_model_is_refused(builtin: Builtin, work: str) -> None:
-    call = Call(purpose=Execution(capability=work))
+    call = Call(attribution=Execution(capability=work))
     with pytest.raises(UnsupportedOperation, match=f"does not offer {work}: it is no language model"):
         await builtin.complete(asking(ARTICLE), call)
 
 
 @pytest.mark.parametrize("work", ["summarize", "infer-title", "rewrite-summarize"])
 async def test_short_text_is_its_own_summary_where_work_is_asked_for(builtin: Builtin, work: str) -> None:
-    call = Call(purpose=Execution(capability=work))
+    call = Call(attribution=Execution(capability=work))
     completion = await builtin.complete(asking("Summarize this text:\n\nOslo votes. June."), call)
     assert completion.choices[0].message.content[0].text == "Oslo votes. June."
 
 
 async def test_prompt_without_a_capability_is_answered_as_ever(builtin: Builtin) -> None:
-    completion = await builtin.complete(asking("Hello."), Call(purpose=Execution(prompt_id="p")))
+    completion = await builtin.complete(asking("Hello."), Call(attribution=Execution(prompt_id="p")))
     assert "no language model answered" in completion.choices[0].message.content[0].text

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from genai_spine.providers.http import connection as http1
-from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, Stalled
+from genai_spine.providers.http import connection as connection_module
+from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, ReadTimeout
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.waiting import until
 
@@ -153,13 +153,13 @@ class TestWaiting:
 
     async def test_silence_is_stalled_at_each_step(self, connection: Connection) -> None:
         exchange = connection.send(GET)
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.head(0.01)
         connection.data_received(SIZED[:-3])
         assert await exchange.some(0.01) == b"hello wo"
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.some(0.01)
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.all(0.01)
 
     async def test_all_has_one_limit_however_often_something_comes(self, connection: Connection) -> None:
@@ -173,7 +173,7 @@ class TestWaiting:
 
         task = asyncio.create_task(trickle())
         async with asyncio.timeout(20):
-            with pytest.raises(Stalled):
+            with pytest.raises(ReadTimeout):
                 await exchange.all(0.05)
         task.cancel()
 
@@ -199,7 +199,7 @@ class TestBackpressure:
     async def test_a_slow_consumer_stops_the_socket_and_still_gets_all(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http1, "PAUSE_ABOVE", 10_000)
+        monkeypatch.setattr(connection_module, "PAUSE_ABOVE_BYTES", 10_000)
         sent = bytes(range(256)) * 40_000  # 10 MB, more than all buffers on the way hold
         async with RawServer(response(sent)) as server:
             connection = await connected(server)

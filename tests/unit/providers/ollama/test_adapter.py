@@ -20,7 +20,7 @@ from genai_spine.errors import (
     UnsupportedOption,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.ollama.adapter import SHOWN_AT_ONCE, Ollama
+from genai_spine.providers.ollama.adapter import MAX_CONCURRENT_SHOWS, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.providers.http.raw_server import RawServer, response
@@ -263,7 +263,7 @@ class TestModels:
         assert sorted(map(str, shown)) == sorted(up.models)
         del up.models["phi4:latest"]
         await ollama.list_models()
-        assert len(ollama.shown) == len(up.models)
+        assert len(ollama.details) == len(up.models)
 
     async def test_only_a_few_descriptions_are_asked_for_at_a_time(
         self, up: OllamaUpstream, ollama: Ollama
@@ -276,7 +276,7 @@ class TestModels:
             sum(other.started_at <= show.started_at < (other.ended_at or inf) for other in shows)
             for show in shows
         ]
-        assert max(at_once) == SHOWN_AT_ONCE
+        assert max(at_once) == MAX_CONCURRENT_SHOWS
 
     @pytest.mark.parametrize("reply", [Reply(status=500), Reply(body="<html>"), Reply(fault="reset")])
     async def test_a_description_that_fails_does_not_fail_the_list(
@@ -292,7 +292,7 @@ class TestModels:
     async def test_a_description_that_does_not_come_is_not_waited_for(
         self, up: OllamaUpstream, ollama: Ollama, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("genai_spine.providers.ollama.adapter.SHOW_S", 0.1)
+        monkeypatch.setattr("genai_spine.providers.ollama.adapter.SHOW_TIMEOUT_S", 0.1)
         up.script(Reply(fault="stall"), on="/api/show")
         models = await ollama.list_models()
         assert [model.HasField("context_length") for model in models].count(False) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.adapter import OPTIONS
 from genai_spine.providers.openai.chat import Answer, TextAnswer, add_choice
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -20,8 +20,8 @@ USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.Cont
 def written(**fields: Any) -> Any:
     """The JSON of a request, as its text."""
     request = pb.CreateCompletionRequest(**{"model": "m", "messages": [USER], **fields})
-    body = wire_json.write_request(request, OPTIONS, stream=False)
-    wire_json.write_chat(body, request, SchemaRules())
+    body = chat.write_request(request, OPTIONS, stream=False)
+    chat.write_chat(body, request, SchemaRules())
     return msgspec.json.encode(body).decode()
 
 
@@ -33,7 +33,7 @@ def read(body: str, kind: Any = Answer) -> pb.CompletionChunk:
 
 
 def usage(**fields: Any) -> usage_pb2.Usage:
-    return wire_json.usage(msgspec.convert(fields, wire_json.Usage))
+    return chat.usage(msgspec.convert(fields, chat.Usage))
 
 
 class TestWriting:
@@ -134,8 +134,8 @@ class TestWriting:
     def test_a_prompt_of_tokens_and_its_logprobs(self) -> None:
         prompt = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2]), suffix="end", best_of=3)
         request = pb.CreateCompletionRequest(model="m", prompt=prompt, logprobs=True, top_logprobs=4)
-        body = wire_json.write_request(request, OPTIONS, stream=True)
-        wire_json.write_prompt(body, prompt)
+        body = chat.write_request(request, OPTIONS, stream=True)
+        chat.write_prompt(body, prompt)
         assert body == {
             "model": "m",
             "prompt": [1, 2],
@@ -283,4 +283,4 @@ class TestUsage:
     ("said", "seconds"), [(1763683200, 1763683200), (1.9, 1), (None, 0), (-5, 0), (1e300, 0), (2**32, 0)]
 )
 def test_a_time_that_the_contract_cannot_hold_is_not_known(said: Any, seconds: int) -> None:
-    assert wire_json.seconds(said) == seconds
+    assert chat.seconds(said) == seconds

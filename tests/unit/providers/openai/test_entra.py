@@ -15,7 +15,7 @@ from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.openai import entra
-from genai_spine.providers.openai.entra import Entra, Granted
+from genai_spine.providers.openai.entra import Entra, TokenResponse
 from tests.upstreams.azure import AzureUpstream
 from tests.upstreams.reply import Reply
 
@@ -115,17 +115,17 @@ class TestLives:
     @pytest.mark.parametrize(
         ("granted", "life_s"),
         [
-            (Granted("t", expires_in=3599), 3599),
-            (Granted("t", expires_in=-5), 0),
-            (Granted(az_token="t", expires_on=time() + 100_000), 100_000),
-            (Granted(jwt(exp=time() + 100_000)), 100_000),
-            (Granted(jwt(exp=time() - 100_000)), 0),
-            (Granted(jwt()), entra.UNKNOWN_LIFE_S),
-            (Granted("a.b.c"), entra.UNKNOWN_LIFE_S),
-            (Granted("opaque"), entra.UNKNOWN_LIFE_S),
+            (TokenResponse("t", expires_in=3599), 3599),
+            (TokenResponse("t", expires_in=-5), 0),
+            (TokenResponse(az_token="t", expires_on=time() + 100_000), 100_000),
+            (TokenResponse(jwt(exp=time() + 100_000)), 100_000),
+            (TokenResponse(jwt(exp=time() - 100_000)), 0),
+            (TokenResponse(jwt()), entra.DEFAULT_LIFETIME_S),
+            (TokenResponse("a.b.c"), entra.DEFAULT_LIFETIME_S),
+            (TokenResponse("opaque"), entra.DEFAULT_LIFETIME_S),
         ],
     )
-    def test_a_tokens_life_is_what_is_known_of_it(self, granted: Granted, life_s: float) -> None:
+    def test_a_tokens_life_is_what_is_known_of_it(self, granted: TokenResponse, life_s: float) -> None:
         assert granted.life_s() == pytest.approx(life_s, abs=600)
 
 
@@ -158,7 +158,7 @@ class TestFailures:
     async def test_a_command_that_hangs_is_killed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(entra, "COMMAND_S", 0.3)
+        monkeypatch.setattr(entra, "COMMAND_TIMEOUT_S", 0.3)
         with pytest.raises(ProviderAuthentication, match=r"no token in 0.3 s"):
             await command(tmp_path, "import time; time.sleep(60)").token(Call())
 

@@ -8,8 +8,8 @@ import pytest
 from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.errors import ProviderError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import Wire
-from genai_spine.providers.openai.responses_response import ResponsesReading
+from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.openai.responses_response import ResponsesReader
 from genai_spine.v1 import completion_service_pb2 as pb
 
 CITED = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0, "end_index": 1}
@@ -30,15 +30,15 @@ OUTPUT = [
 ]
 
 
-def reading() -> ResponsesReading:
-    return ResponsesReading(Wire(Endpoint("openai", "http://localhost:1")))
+def reading() -> ResponsesReader:
+    return ResponsesReader(HttpClient(Endpoint("openai", "http://localhost:1")))
 
 
 def response(**fields: Any) -> dict[str, Any]:
     return {"id": "resp_1", "created_at": 7, "model": "o3", "status": "completed", "output": []} | fields
 
 
-def streamed(*events: dict[str, Any], read: ResponsesReading | None = None) -> list[pb.CompletionChunk]:
+def streamed(*events: dict[str, Any], read: ResponsesReader | None = None) -> list[pb.CompletionChunk]:
     """A chunk for each event."""
     read = read or reading()
     chunks = []

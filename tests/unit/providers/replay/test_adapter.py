@@ -15,7 +15,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.adapter import Replay
-from genai_spine.providers.replay.recording import begun, failure
+from genai_spine.providers.replay.recording import begun, recorded_error
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES
@@ -105,7 +105,7 @@ class TestPlaying:
 
     async def test_errors_are_raised_again_after_what_came_before_them(self, tmp_path: Path) -> None:
         error = errors.ProviderError(provider="openai", provider_code="cut_stream", provider_message="cut")
-        record(tmp_path, (0, chunk("a")), error=failure(error, 1.0))
+        record(tmp_path, (0, chunk("a")), error=recorded_error(error, 1.0))
         stream = replay(tmp_path).stream(asked(), Call())
         assert said([await anext(stream)]) == ["a"]
         with pytest.raises(errors.ProviderError, match="cut"):
@@ -116,7 +116,9 @@ class TestPlaying:
     async def test_errors_of_embeddings_too(self, tmp_path: Path) -> None:
         request = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")])
         exchange = begun("openai", "embeddings", request)
-        exchange.error = failure(errors.RateLimited(provider="openai", provider_message="slow down"), 1.0)
+        exchange.error = recorded_error(
+            errors.RateLimited(provider="openai", provider_message="slow down"), 1.0
+        )
         recording.append(tmp_path, exchange)
         with pytest.raises(errors.RateLimited):
             await replay(tmp_path).embed(request, Call())
@@ -146,7 +148,7 @@ class TestTiming:
         assert (await self.took_ms(tmp_path, "2"))[1] >= 299
 
     async def test_without_pace_everything_comes_at_once(self, tmp_path: Path) -> None:
-        record(tmp_path, (50_000, chunk("a")), error=failure(errors.InternalError(), 100_000.0))
+        record(tmp_path, (50_000, chunk("a")), error=recorded_error(errors.InternalError(), 100_000.0))
         started = time.monotonic()
         with pytest.raises(errors.InternalError):
             await replay(tmp_path).complete(asked(), Call())

@@ -10,14 +10,14 @@ import pytest
 from genai_spine import errors
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import (
-    Exchange,
+    RecordedExchange,
     append,
     begun,
     error_of,
-    failure,
     masked,
     normal,
     read,
+    recorded_error,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, routing_pb2
@@ -162,7 +162,7 @@ class TestErrors:
     )
     def test_a_providers_failure_comes_back_as_it_was(self, kind: type[errors.ProviderFailure]) -> None:
         error = kind(provider="p", provider_code="x", provider_message="too {much}", retry_after_s=1.5)
-        again = error_of(failure(error, 5.0))
+        again = error_of(recorded_error(error, 5.0))
         assert type(again) is kind
         assert (str(again), again.metadata, again.retry_after_s) == (str(error), error.metadata, 1.5)
 
@@ -177,7 +177,7 @@ class TestErrors:
         ],
     )
     def test_other_errors_do_too(self, error: errors.SpineError) -> None:
-        again = error_of(failure(error, 5.0))
+        again = error_of(recorded_error(error, 5.0))
         assert type(again) is type(error)
         assert (str(again), again.metadata, again.violations) == (
             str(error),
@@ -187,10 +187,10 @@ class TestErrors:
 
     def test_secrets_in_an_errors_message_are_masked(self) -> None:
         error = errors.ProviderAuthentication(provider="p", provider_message=f"bad key {SECRETS[0]} hunter2")
-        assert failure(error, 0.0, ["hunter2"]).metadata["provider_message"] == "bad key *** ***"
+        assert recorded_error(error, 0.0, ["hunter2"]).metadata["provider_message"] == "bad key *** ***"
 
     def test_an_error_of_another_version_is_a_provider_error(self) -> None:
-        again = error_of(recording.Failure("Unheard", 1.0, {"provider_message": "x"}))
+        again = error_of(recording.RecordedError("Unheard", 1.0, {"provider_message": "x"}))
         assert type(again) is errors.ProviderError
 
 
@@ -235,6 +235,6 @@ class TestFiles:
             read(tmp_path)
 
     def test_another_format_is_refused(self, tmp_path: Path) -> None:
-        append(tmp_path, Exchange(2, "p", "m", "completion", "0", {}))
+        append(tmp_path, RecordedExchange(2, "p", "m", "completion", "0", {}))
         with pytest.raises(ValueError, match="format 2 is not 1"):
             read(tmp_path)
