@@ -56,8 +56,7 @@ class Routing:
         begun = process_time()
         for _ in range(COUNT):
             failover = Failover(self.planner.plan(request), self.upstreams, self.call, 3)
-            with await failover.next_slot():
-                pass
+            (await failover.next_slot()).release(None)
         return (process_time() - begun) / COUNT * 1e6
 
 

@@ -25,8 +25,9 @@ from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.edge.interceptor import Door
+from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
-from genai_spine.inference.inference import Accounting, Inference, RetryRules
+from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import Facade, OpenAIService

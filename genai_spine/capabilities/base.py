@@ -165,7 +165,7 @@ class Capability(Generic[Request, Response]):
         if size is None or request.ByteSize() * 2 <= size:
             return [whole]
         if policy == pb.LONG_INPUT_REFUSE:
-            await check_context(_bare(whole, limits), limits.context_length)
+            await check_context(_bare(whole, limits), limits.provider, limits.model, limits.context_length)
             return [whole]
         room = await self.room(limits, request, context)
         if room.tokens < chunking.LEAST_ROOM:

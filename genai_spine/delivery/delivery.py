@@ -6,7 +6,6 @@ inference.py makes the call; here is decided whether it is made, and who hears o
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from genai_spine.delivery.background_completions import BackgroundCompletion, Ba
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.restamp import Restamp
 from genai_spine.delivery.shared_call import Outcome, SharedCalls, Subscriber, once
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS
@@ -33,18 +33,16 @@ class DeliveryRequest:
     """A request on its way, and how its caller wants it answered."""
 
     operation: str  # completion or embeddings
-    message: cache_key.Request  # as the first candidate would be sent it; later as others are
+    message: cache_key.Request  # as the caller sent it
+    route: Route  # of the first candidate
     call: Call
-    # Provider and model of each call that succeeded for it; filled by whoever makes the calls.
-    successful_routes: list[tuple[str, str]] = field(default_factory=list)
+    # Of each provider call that succeeded for it; filled by whoever makes the calls.
+    successful_routes: list[Route] = field(default_factory=list)
     status: pb.CacheStatus = pb.CACHE_STATUS_UNSPECIFIED
 
     @cached_property
     def key(self) -> str:
-        return cache_key.of(self.operation, self._asked)
-
-    def __post_init__(self) -> None:
-        self._asked = deepcopy(self.message)
+        return cache_key.of(self.operation, self.message, self.route)
 
     @property
     def successful_key(self) -> str | None:
@@ -53,9 +51,7 @@ class DeliveryRequest:
         """
         if len(routes := set(self.successful_routes)) != 1:
             return None
-        sent = deepcopy(self._asked)
-        sent.provider, sent.model = routes.pop()
-        return cache_key.of(self.operation, sent)
+        return cache_key.of(self.operation, self.message, routes.pop())
 
     @cached_property
     def age_s(self) -> int | None:

@@ -53,7 +53,7 @@ class Accounting:
 
 
 class StreamedText:
-    """Text of a stream so far, by choice. It is kept as text: tokens are counted only when the stream is cut."""
+    """Text of a stream so far, by choice. Kept as text: tokens are counted only when it is cut."""
 
     __slots__ = ("_reasoning", "_visible")
 
@@ -92,7 +92,7 @@ class Attempt(Generic[R]):
     def __init__(
         self, accounting: Accounting, operation: Operation[R], failover: Failover, slot: Slot, request: R
     ) -> None:
-        """request: as the provider gets it. Errors: ServiceUnavailable, because the ledger takes no intent."""
+        """request: as the provider gets it. Errors: ServiceUnavailable, when the ledger takes no intent."""
         self.accounting = accounting
         self.operation = operation
         self.failover = failover
@@ -147,10 +147,10 @@ class Attempt(Generic[R]):
             raise
         finally:
             self.slot.release(outcome)
-        if not isinstance(outcome, SpineError):
-            return False
         if outcome is not error:
             raise outcome from error
+        if not isinstance(error, SpineError):
+            return False
         await self.failover.on_error(self.slot, outcome)
         return True
 
@@ -298,7 +298,7 @@ class Attempt(Generic[R]):
         return self._usage if self._usage is not None and self._usage.output_provenance else None
 
     def _estimate(self, output: "usage_pb2.Provenance") -> usage_pb2.Usage:
-        """Estimated usage, in which what the provider reported of the input stands. output: its provenance."""
+        """Estimated usage, but for what the provider reported of the input. output: its provenance."""
         estimated, reported = self._estimated_usage(output), self._usage
         if reported is None:
             return estimated

@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Slot:
-    """Permission to make one call now, of one candidate with one key. It counts as running until release()."""
+    """Permission to make one call now, of one candidate with one key; running until release()."""
 
     route: Route
     upstream: Upstream
@@ -96,8 +96,10 @@ class Failover:
             self._note(route, upstream.busy() if upstream.full else upstream.circuit_open())
         raise self._last()
 
-    async def on_error(self, slot: Slot, error: SpineError) -> None:
-        """Returns, after a pause where one is due, when another attempt may follow; raises the error if none."""
+    async def on_error(self, slot: Slot, error: BaseException) -> None:
+        """Returns when another attempt may follow, after a pause where one is due; else raises the error."""
+        if not isinstance(error, SpineError):
+            raise error
         self._note(slot.route, error)
         if slot.delivered or not isinstance(error, FAILOVER):
             raise error

@@ -1,6 +1,6 @@
-"""The one repair of an answer that does not fit its schema: the model is told what is wrong and asked again.
+"""Schema repair: a model whose answer does not fit the schema is told what is wrong and asked once more.
 
-Both calls are rows of the ledger, the first one marked as wasted; the answer's usage and cost are the sums.
+Both calls are rows of the ledger, the first one booked as discarded; usage and cost are the sums.
 """
 
 import asyncio
@@ -13,51 +13,58 @@ from genai_spine.inference.operation import Operation, SchemaViolation
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
-LONG_CHARS = 50_000  # of an answer; above, it is checked in a thread
+MAX_INLINE_BYTES = 50_000  # of an answer; a larger one is checked in a thread
+
+Completing = Operation[pb.CreateCompletionRequest]
 
 
-async def check(attempt: Attempt, answer: pb.Completion) -> None:
-    """Sets parsed_json of each choice. Raises SchemaMismatch; the operation then has the schema_violation."""
-    request = attempt.operation.request
-    assert isinstance(request, pb.CreateCompletionRequest)
+def expected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.ExpectedAnswer:
+    """JSON that the attempt's answer must hold."""
+    form = attempt.operation.request.response_format
+    return answers.ExpectedAnswer(form, attempt.provider.schema, attempt.provider.name, attempt.route.model)
+
+
+async def check(attempt: Attempt[pb.CreateCompletionRequest], answer: pb.Completion) -> None:
+    """Sets parsed_json of each choice. Errors: SchemaMismatch, and the operation has the schema_violation."""
+    goal = expected(attempt)
     for choice in answer.choices:
-        given = (choice, request, attempt.slot.provider.schema)
         try:
-            if answer.ByteSize() > LONG_CHARS:
-                await asyncio.to_thread(answers.complete_choice, *given)
+            if answer.ByteSize() > MAX_INLINE_BYTES:
+                await asyncio.to_thread(answers.complete_choice, choice, goal)
             else:
-                answers.complete_choice(*given)
+                answers.complete_choice(choice, goal)
         except SchemaMismatch:
-            attempt.note_answer(answer)
-            assert isinstance(attempt.request, pb.CreateCompletionRequest)
+            attempt.record_undelivered(answer)
             attempt.operation.schema_violation = SchemaViolation(
-                attempt.request, attempt.slot.route, attempt.execution, answer, choice
+                attempt.request, attempt.route, attempt.execution, answer, choice
             )
             raise
 
 
-def repair_operation(first: Operation, schema_violation: SchemaViolation, error: SchemaMismatch) -> Operation:
-    """The same order with the bad answer and what is wrong with it, for one choice."""
-    text = "".join(part.text for part in schema_violation.choice.message.content)
+def repairing(operation: Completing, error: SchemaMismatch) -> Completing | None:
+    """Operation that asks the same model to correct its answer; None where another try cannot help."""
+    violation = operation.schema_violation
+    if violation is None or not answers.can_be_repaired(operation.request, error):
+        return None
+    text = "".join(part.text for part in violation.choice.message.content)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
-    return replace(
-        first, request=answers.repair_request(schema_violation.request, text, problem), schema_violation=None
-    )
+    request = answers.repair_request(violation.request, text, problem)
+    return replace(operation, request=request, routes=[violation.route], schema_violation=None)
 
 
-def repaired(schema_violation: SchemaViolation, answer: pb.Completion) -> pb.Completion:
-    """The first answer with the answer choice in its place."""
-    schema_violation.answer.usage.CopyFrom(schema_violation.execution.usage)
-    schema_violation.answer.cost.CopyFrom(schema_violation.execution.cost)
-    usage, cost = summed([schema_violation.answer, answer])
-    choices = {choice.index: choice for choice in schema_violation.answer.choices}
-    answer.choices[0].index = schema_violation.choice.index
-    choices[schema_violation.choice.index] = answer.choices[0]
-    whole = [choices[index] for index in sorted(choices)]
+def repaired(violation: SchemaViolation, correction: pb.Completion) -> pb.Completion:
+    """The first answer with the corrected choice in the place of the one that did not fit."""
+    violation.answer.usage.CopyFrom(violation.execution.usage)
+    violation.answer.cost.CopyFrom(violation.execution.cost)
+    usage, cost = summed([violation.answer, correction])
+    choices = {choice.index: choice for choice in violation.answer.choices}
+    correction.choices[0].index = violation.choice.index
+    choices[violation.choice.index] = correction.choices[0]
+    in_order = [choices[index] for index in sorted(choices)]
     result = pb.Completion()
-    result.CopyFrom(answer)
+    result.CopyFrom(correction)
     del result.choices[:]
-    result.choices.extend(whole)
+    result.choices.extend(in_order)
     result.usage.CopyFrom(usage)
     result.cost.CopyFrom(cost)
     return result

@@ -1,6 +1,7 @@
 """The plan of a request: who is asked, in which order, before it is given up."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import structlog
 
@@ -14,6 +15,7 @@ from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import routing_pb2
 
 TICKS_PER_USD = 10**10
+MAX_NAMES = 4096  # of providers and models whose routes are remembered
 
 log = structlog.get_logger()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
@@ -27,6 +29,7 @@ class CandidatePlanner:
         """
         self.router = router
         self.context = context
+        self._routes = lru_cache(MAX_NAMES)(router.routes)
         self.chain = [route for name in fallback_chain for route in self._of_chain(name)]
 
     def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
@@ -35,9 +38,9 @@ class CandidatePlanner:
         Errors: those of Router.resolve(), UnsupportedOption and InvalidFields when no candidate can honour
         the request (the first candidate's), NoCandidates when its own conditions leave none.
         """
-        routes = self.router.routes(request.provider, request.model)
+        routes = self._routes(request.provider, request.model)
         if len(routes) == 1 and not self.chain and not request.HasField("routing"):
-            _check(routes[0], request)
+            routes[0].provider.check_options(request, routes[0])
             return routes
         routing = request.routing
         alias = self.router.aliases.get(request.model)
@@ -153,22 +156,7 @@ class CandidatePlanner:
 def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | None:
     """Why the provider cannot honour the request."""
     try:
-        _check(route, request)
+        route.provider.check_options(request, route)
     except SpineError as error:
         return error
     return None
-
-
-def _check(route: Route, request: pb.CreateCompletionRequest) -> None:
-    """As the adapter will get the request: what it can do may depend on its own name of the model."""
-    asked = request.model if request.HasField("model") else None
-    if asked == route.model:
-        route.provider.check_options(request)
-        return
-    request.model = route.model  # put back at once: copying a long conversation costs more
-    try:
-        route.provider.check_options(request)
-    finally:
-        request.ClearField("model")
-        if asked is not None:
-            request.model = asked

@@ -6,8 +6,8 @@ from math import inf
 from random import random
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.providers.base import Route
+from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -35,11 +35,13 @@ class RoutingContext:
     def expected(self, request: Request) -> usage_pb2.Usage:
         """What a call of any candidate will use, estimated."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return counts.usage(counts.estimate_inputs(request), 0, output=usage_pb2.PROVENANCE_ESTIMATED)
+            return counts.usage(
+                counts.estimate_inputs(request, request.model), 0, output=usage_pb2.PROVENANCE_ESTIMATED
+            )
         made = request.max_tokens or USUAL_OUTPUT
         # The order of prices does not hang on a few tokens; counting costs more than all the rest.
         size = request.ByteSize()
-        given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request)
+        given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request, request.model)
         return counts.usage(given, made, output=usage_pb2.PROVENANCE_ESTIMATED)
 
     def ticks(self, route: Route, usage: usage_pb2.Usage) -> float:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
 import msgspec
@@ -50,12 +49,12 @@ class TokenTally:
 
 
 def tally(request: pb.CreateCompletionRequest, tokenizer: Tokenizer) -> TokenTally:
-    """The input of a request whose model is the upstream's name."""
+    """Tokens of the input, as the tokenizer's model counts them."""
     if request.HasField("prompt"):
         return _prompt(request.prompt, tokenizer)
     total = overhead(request, tokenizer)
     for message in request.messages:
-        one = tally_message(message, tokenizer, request.model)
+        one = tally_message(message, tokenizer)
         total.add(one.tokens, exact=one.exact)
     return total
 
@@ -82,7 +81,7 @@ async def sizes_in_thread(request: pb.CreateCompletionRequest, tokenizer: Tokeni
     """Tokens of each message; those of a large request are counted in a thread."""
 
     def sizes() -> list[int]:
-        return [tally_message(message, tokenizer, request.model).tokens for message in request.messages]
+        return [tally_message(message, tokenizer).tokens for message in request.messages]
 
     return sizes() if request.ByteSize() < LARGE else await asyncio.to_thread(sizes)
 
@@ -90,7 +89,7 @@ async def sizes_in_thread(request: pb.CreateCompletionRequest, tokenizer: Tokeni
 def overhead(request: pb.CreateCompletionRequest, tokenizer: Tokenizer) -> TokenTally:
     """What a chat has besides its messages: the beginning of the reply, tools, the form of the answer."""
     total = TokenTally(
-        PER_REPLY, exact=tokenizer.encoding is not None and request.model.startswith(DOCUMENTED)
+        PER_REPLY, exact=tokenizer.encoding is not None and tokenizer.model.startswith(DOCUMENTED)
     )
     for tool in request.tools:
         _tool(total, tool, tokenizer)
@@ -101,23 +100,23 @@ def overhead(request: pb.CreateCompletionRequest, tokenizer: Tokenizer) -> Token
     return total
 
 
-def tally_message(message: message_pb2.Message, tokenizer: Tokenizer, model: str) -> TokenTally:
+def tally_message(message: message_pb2.Message, tokenizer: Tokenizer) -> TokenTally:
     total = TokenTally(PER_MESSAGE)
     if message.HasField("name"):
         total.add(PER_NAME + tokenizer.count(message.name))
     for part in message.content:
-        _part(total, part, tokenizer, model)
+        _part(total, part, tokenizer)
     for call in message.tool_calls:
         total.add(PER_MESSAGE + _called(call, tokenizer), exact=False)
     return total
 
 
-def estimate_input(request: pb.CreateCompletionRequest) -> int:
-    return tally(request, Tokenizer.if_loaded(request.model)).tokens
+def estimate_input(request: pb.CreateCompletionRequest, model: str) -> int:
+    return tally(request, Tokenizer.if_loaded(model)).tokens
 
 
-def estimate_inputs(request: pb.CreateEmbeddingsRequest) -> int:
-    tokenizer = Tokenizer.if_loaded(request.model)
+def estimate_inputs(request: pb.CreateEmbeddingsRequest, model: str) -> int:
+    tokenizer = Tokenizer.if_loaded(model)
     return sum(len(entry.tokens.tokens) or tokenizer.count(entry.text) for entry in request.inputs)
 
 
@@ -129,36 +128,6 @@ def estimate_answer(completion: pb.Completion) -> int:
 def estimate_reasoning(completion: pb.Completion) -> int:
     tokenizer = Tokenizer.if_loaded(completion.model)
     return sum(tokenizer.count(choice.message.reasoning) for choice in completion.choices)
-
-
-class StreamedText:
-    """What a stream has brought so far, kept as text, because it is counted only when it was cut."""
-
-    __slots__ = ("_reasoning", "_visible")
-
-    def __init__(self) -> None:
-        self._visible: dict[int, StringIO] = {}  # by the number of the choice
-        self._reasoning = StringIO()
-
-    def add(self, delta: pb.ChoiceDelta) -> None:
-        visible = self._visible.get(delta.index)
-        if visible is None:
-            visible = self._visible[delta.index] = StringIO()
-        visible.write(delta.content or delta.refusal)
-        if delta.reasoning:
-            self._reasoning.write(delta.reasoning)
-        for call in delta.tool_calls:
-            visible.write(call.name)
-            visible.write(call.arguments)
-
-    def __bool__(self) -> bool:
-        """Something has come."""
-        return self._reasoning.tell() > 0 or any(text.tell() for text in self._visible.values())
-
-    def usage(self, input_tokens: int, tokenizer: Tokenizer, output: usage_pb2.Provenance) -> usage_pb2.Usage:
-        """given: tokens of the input. output: where the numbers of the output come from."""
-        visible = sum(tokenizer.count(text.getvalue()) for text in self._visible.values())
-        return usage(input_tokens, visible, tokenizer.count(self._reasoning.getvalue()), output=output)
 
 
 def usage(
@@ -198,10 +167,10 @@ def _prompt(prompt: pb.TextPrompt, tokenizer: Tokenizer) -> TokenTally:
     return total
 
 
-def _part(total: TokenTally, part: message_pb2.ContentPart, tokenizer: Tokenizer, model: str) -> None:
+def _part(total: TokenTally, part: message_pb2.ContentPart, tokenizer: Tokenizer) -> None:
     kind = part.WhichOneof("part")
     if kind == "image":
-        tokens, known = images.count(part.image, model)
+        tokens, known = images.count(part.image, tokenizer.model)
         total.add(tokens, exact=known)
     elif kind == "audio":
         total.add(round(len(part.audio.data) * PER_AUDIO_BYTE), exact=False)

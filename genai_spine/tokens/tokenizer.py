@@ -72,16 +72,17 @@ class Tokenizer:
 
     encoding: Encoding | None  # None: estimates
     approximate: bool = False  # of a text longer than HASTY, its beginning speaks for the rest
+    model: str = ""  # the upstream's own name; its family decides the frames of messages and images
 
     @classmethod
     def if_loaded(cls, model: str) -> "Tokenizer":
         """For where nobody can wait: the model's encoding if it is in memory already, otherwise estimates."""
-        return cls(encodings.loaded(encodings.name_of(model)), approximate=True)
+        return cls(encodings.loaded(encodings.name_of(model)), approximate=True, model=model)
 
     @classmethod
     async def of(cls, model: str) -> "Tokenizer":
         """The model's encoding if it can be had, otherwise estimates; may load it, in a thread."""
-        return cls(await encodings.ready(encodings.name_of(model)))
+        return cls(await encodings.ready(encodings.name_of(model)), model=model)
 
     @property
     def name(self) -> str:

@@ -10,8 +10,8 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.inference import failover
 from genai_spine.inference.failover import Failover
-from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.providers.base import Route
+from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.upstream import Upstream
 from tests.unit.routing.candidates import providers, upstreams
 
@@ -32,21 +32,18 @@ def limited(retry_after_s: float | None) -> SpineError:
 
 
 async def asked(found: Failover, *outcomes: SpineError) -> tuple[list[str], SpineError | None]:
-    """Who was asked, and the error that ended it; None: the turn after the outcomes could be made."""
+    """Who was asked, and the error that ended it; None: a slot was left after the outcomes."""
     names: list[str] = []
     try:
         for outcome in outcomes:
             slot = await found.next_slot()
-            names.append(slot.provider.name)
-            try:
-                with slot:
-                    raise outcome
-            except SpineError as error:
-                await found.on_error(slot, error)
+            names.append(slot.route.provider.name)
+            slot.release(outcome)
+            await found.on_error(slot, outcome)
         slot = await found.next_slot()
-        names.append(slot.provider.name)
-        with slot:
-            return names, None
+        names.append(slot.route.provider.name)
+        slot.release(None)
+        return names, None
     except SpineError as error:
         return names, error
 
@@ -141,7 +138,7 @@ async def test_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> No
     assert not waiting.done()
     ups["openai"].release(held, None)
     slot = await waiting
-    assert slot.provider.name == "openai"
+    assert slot.route.provider.name == "openai"
     late = Call(deadline=monotonic() + 0.02)
     with pytest.raises(errors.ProviderResting, match="1 calls are running"):
         await Failover(ROUTES[:1], ups, late, 0).next_slot()

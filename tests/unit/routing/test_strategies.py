@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
+from genai_spine.providers.base import Route
 from genai_spine.routing import strategies
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.providers.base import Route
 from genai_spine.routing.strategies import STRATEGIES, RoutingContext
 from genai_spine.v1 import routing_pb2
 from tests.unit.routing.candidates import PRICES, asked, providers, upstreams

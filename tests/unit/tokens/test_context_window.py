@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from genai_spine.errors import ContextLengthExceeded
-from genai_spine.tokens import counts, encodings
-from genai_spine.tokens.context_window import RESERVE, check_context, truncate
+from genai_spine.tokens import context_window, counts, encodings
+from genai_spine.tokens.context_window import RESERVE, truncated
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -37,6 +37,22 @@ def asked(*messages: message_pb2.Message, model: str = EXACT, **fields: Any) -> 
 
 async def size(request: pb.CreateCompletionRequest) -> int:
     return counts.tally(request, await Tokenizer.of(request.model)).tokens
+
+
+async def check_context(request: pb.CreateCompletionRequest, length: int | None) -> None:
+    await context_window.check_context(request, request.provider, request.model, length)
+
+
+async def truncate(request: pb.CreateCompletionRequest, length: int) -> int:
+    """How many messages are left out; the request is then the one without them."""
+    before = pb.CreateCompletionRequest()
+    before.CopyFrom(request)
+    shorter = await truncated(request, request.model, length)
+    assert request == before  # the caller's own is not written into
+    gone = len(request.messages) - len(shorter.messages)
+    assert (shorter is request) == (gone == 0)
+    request.CopyFrom(shorter)
+    return gone
 
 
 # --- Checking

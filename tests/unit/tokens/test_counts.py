@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.tokens import counts, encodings
-from genai_spine.tokens.counts import StreamedText, tally
+from genai_spine.tokens.counts import tally
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
@@ -59,7 +59,7 @@ def asked(*parts: Any, model: str = "gpt-4o", **fields: Any) -> pb.CreateComplet
 
 
 def ruler(model: str) -> Tokenizer:
-    return Tokenizer(encodings.load(encodings.name_of(model) or ""))
+    return Tokenizer(encodings.load(encodings.name_of(model) or ""), model=model)
 
 
 def counted(request: pb.CreateCompletionRequest) -> counts.TokenTally:
@@ -162,7 +162,7 @@ def test_token_ids_are_counted_and_not_estimated() -> None:
     inputs = [pb.EmbeddingInput(tokens=ids), pb.EmbeddingInput(text="tiktoken is great!")]
     embedded = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs)
     assert encodings.load("cl100k_base")
-    assert counts.estimate_inputs(embedded) == 9
+    assert counts.estimate_inputs(embedded, embedded.model) == 9
 
 
 async def test_only_text_is_certain() -> None:
@@ -199,54 +199,6 @@ async def test_the_loop_goes_on_while_megabytes_are_counted() -> None:
 
 
 # --- Answers
-
-
-@given(st.lists(st.text(max_size=6), max_size=20))
-def test_a_stream_counts_as_its_whole_text(pieces: list[str]) -> None:
-    for tokenizer in (ROUGHLY, ruler("gpt-4o")):
-        said = StreamedText()
-        for piece in pieces:
-            said.add(pb.ChoiceDelta(content=piece))
-        found = said.usage(7, tokenizer, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-        assert found.visible_output_tokens == tokenizer.count("".join(pieces))
-        assert bool(said) == bool("".join(pieces))
-
-
-def test_the_choices_of_a_stream_are_counted_apart() -> None:
-    said = StreamedText()
-    for number in range(40):
-        said.add(pb.ChoiceDelta(index=number % 2, content=["to", "get"][number % 2]))
-    tokenizer = ruler("gpt-4o")
-    found = said.usage(0, tokenizer, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-    assert found.visible_output_tokens == tokenizer.count("to" * 20) + tokenizer.count("get" * 20)
-
-
-def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
-    tokenizer = ruler("gpt-4o")
-    said = StreamedText()
-    said.add(pb.ChoiceDelta(reasoning="Let me see. ", content="It is "))
-    said.add(pb.ChoiceDelta(reasoning="Yes.", content="raining."))
-    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="find", arguments='{"x":')]))
-    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(arguments="1}")]))
-    answer = message_pb2.Message(
-        content=[words("It is raining.")], reasoning="Let me see. Yes.", tool_calls=[CALL, FREE]
-    )
-    completion = pb.Completion(model="gpt-4o", choices=[pb.Choice(message=answer)])
-    found = said.usage(5, tokenizer, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-    assert found.visible_output_tokens == tokenizer.count('It is raining.find{"x":1}')
-    assert (
-        found.reasoning_tokens == counts.estimate_reasoning(completion) == tokenizer.count("Let me see. Yes.")
-    )
-    whole = (tokenizer.count(text) for text in ("It is raining.", "find", '{"x":1}', "find", "the blue one"))
-    assert counts.estimate_answer(completion) == sum(whole)
-
-
-def test_a_refusal_counts_as_what_is_seen() -> None:
-    said = StreamedText()
-    said.add(pb.ChoiceDelta(refusal="I cannot help with that."))
-    assert said.usage(0, ROUGHLY, usage_pb2.PROVENANCE_PARTIAL_STREAM).visible_output_tokens == ROUGHLY.count(
-        "I cannot help with that."
-    )
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))

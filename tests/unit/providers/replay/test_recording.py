@@ -47,7 +47,7 @@ def asked(**fields: Any) -> pb.CreateCompletionRequest:
 
 
 def sha256(request: pb.CreateCompletionRequest) -> str:
-    return begun("p", "completion", request).sha256
+    return begun(("p", request.model), "completion", request).sha256
 
 
 class TestRedaction:
@@ -70,7 +70,7 @@ class TestRedaction:
 
     def test_the_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
         exchange = begun(
-            "p", "completion", asked(messages=[user(text="my own key: hunter2")]), ["hunter2", ""]
+            ("p", "m"), "completion", asked(messages=[user(text="my own key: hunter2")]), ["hunter2", ""]
         )
         assert "hunter2" not in recording.ENCODER.encode(exchange).decode()
 
@@ -153,7 +153,7 @@ class TestHashes:
         ]
         assert len({sha256(request) for request in different}) == len(different)
         embedding = pb.CreateEmbeddingsRequest(model="m", inputs=[pb.EmbeddingInput(text="Hello")])
-        assert begun("p", "embeddings", embedding).sha256 != sha256(asked())
+        assert begun(("p", "m"), "embeddings", embedding).sha256 != sha256(asked())
 
 
 class TestErrors:
@@ -196,7 +196,9 @@ class TestErrors:
 
 def write_many(folder: Path, count: int) -> None:
     for number in range(count):
-        append(folder, begun("p", "completion", asked(messages=[user(text=f"{number} " + "x" * 20_000)])))
+        append(
+            folder, begun(("p", "m"), "completion", asked(messages=[user(text=f"{number} " + "x" * 20_000)]))
+        )
 
 
 class TestFiles:
