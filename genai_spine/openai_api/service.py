@@ -21,6 +21,7 @@ from genai_spine.openai_api import responses as replies
 from genai_spine.openai_api import sse as frames
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.headers import EVENTS, JSON, first, head
+from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -38,17 +39,18 @@ class Facade:
 
     inference: Inference
 
-    async def chat(self, body: bytes, call: Call) -> Answer:
+    def chat(self, body: bytes, call: Call) -> Answer:
+        """Chat completion, whole or as events. Errors: InvalidRequest and InvalidFields at once."""
         chat = requests.decode(body, Chat)
         request = requests.chat_request(body, chat)
         validation.check(request)
         before_tools = chat.functions is not None
         if chat.stream:
             form = frames.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
-            async with aclosing(self._events(request, form, call)) as events:
-                async for event in events:
-                    yield event
-            return
+            return self._events(request, form, call)
+        return self._chat(request, call, before_tools=before_tools)
+
+    async def _chat(self, request: pb.CreateCompletionRequest, call: Call, *, before_tools: bool) -> Answer:
         completion = await self.inference.complete(request, call)
         head(call, JSON, completion)
         yield replies.chat(completion, before_tools=before_tools)
@@ -127,7 +129,7 @@ class Facade:
     async def _events(self, request: pb.CreateCompletionRequest, form: frames.Frames, call: Call) -> Answer:
         begun = False
         try:
-            async with aclosing(_pinged(self.inference.stream(request, call), PING_S)) as chunks:
+            async with KeepAlive(self.inference.stream(request, call), PING_S) as chunks:
                 async for chunk in chunks:
                     if chunk is None:
                         yield replies.PING
@@ -145,27 +147,6 @@ class Facade:
             yield frames.failed(error_body(error, call, openai=True))
             return
         yield form.end()
-
-
-async def _pinged(
-    chunks: AsyncGenerator[pb.CompletionChunk], every_s: float
-) -> AsyncGenerator[pb.CompletionChunk | None]:
-    """The chunks, and None whenever none came for so long after the first one."""
-    task: asyncio.Future[pb.CompletionChunk] | None = None
-    try:
-        yield await anext(chunks)
-        while True:
-            task = asyncio.ensure_future(anext(chunks))
-            while not (await asyncio.wait((task,), timeout=every_s))[0]:
-                yield None
-            yield task.result()
-    except StopAsyncIteration:
-        return
-    finally:
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
-        await chunks.aclose()
 
 
 def _wants_usage(options: StreamOptions | None) -> bool:
