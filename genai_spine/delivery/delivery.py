@@ -212,16 +212,6 @@ def _leave(beginning: "asyncio.Task[Any]") -> None:
         beginning.result()[0].close()
 
 
-def is_plain(request: cache_key.Request, call: Call) -> bool:
-    """The request asks for nothing of this module."""
-    if call.cache_control is not None:
-        return False
-    if isinstance(request, pb.CreateEmbeddingsRequest):
-        return True
-    special = request.HasField("cache_max_age_s") or request.coalesce or request.disconnect_policy > CANCEL
-    return not special
-
-
 def _is_special(request: DeliveryRequest) -> bool:
     """The answer is for more than this caller, or for longer than it stays."""
     return request.status == MISS or request.coalesces or request.policy != CANCEL

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from genai_spine.call import Call
-from genai_spine.delivery.delivery import Delivery, DeliveryRequest, is_plain
+from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import ContextLengthExceeded, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
@@ -255,6 +255,16 @@ class Inference:
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)
         return cast(R, prepared)
+
+
+def is_plain(request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest, call: Call) -> bool:
+    """Whether a request asks for no cache, no shared call and no answer that outlives its caller."""
+    if call.cache_control is not None:
+        return False
+    if isinstance(request, pb.CreateEmbeddingsRequest):
+        return True
+    cancels = request.disconnect_policy <= pb.DISCONNECT_POLICY_CANCEL_UPSTREAM
+    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce)
 
 
 def _delivery_request(operation: Operation[Any]) -> DeliveryRequest:

@@ -32,6 +32,8 @@ class Circuit:
         self._succeeded = 0  # trials in a row
         self._open_until: float | None = None  # None: closed
         self._on_trial = False
+        # Closed, and the newest call did not fail: begin() and succeeded() would change nothing.
+        self.is_quiet = True
 
     @property
     def state(self) -> "pb.CircuitState":
@@ -54,13 +56,16 @@ class Circuit:
     def succeeded(self) -> None:
         self._failed = 0
         if self._open_until is None or not self._on_trial:
+            self.is_quiet = self._open_until is None
             return
         self._on_trial = False
         self._succeeded += 1
         if self._succeeded >= self._limits.successes:
             self._open_until = None
+            self.is_quiet = True
 
     def failed(self) -> None:
+        self.is_quiet = False
         self._failed += 1
         if self._limits.failures and (self._on_trial or self._failed >= self._limits.failures):
             self._open_until = self._clock() + self._limits.open_s

@@ -68,14 +68,15 @@ class Upstream:
             return None
         if len(self.key_slots) == 1:
             key_slot = self.key_slots[0]
-            if not key_slot.circuit.allows:
+            if not (key_slot.circuit.is_quiet or key_slot.circuit.allows):
                 return None
         else:
             found = self._next_key()
             if found is None:
                 return None
             key_slot = found
-        key_slot.circuit.begin()
+        if not key_slot.circuit.is_quiet:
+            key_slot.circuit.begin()
         self.running += 1
         return key_slot
 
@@ -95,7 +96,8 @@ class Upstream:
         """Ends what take() began; outcome: None for a good answer."""
         self.running -= 1
         if outcome is None:
-            key_slot.circuit.succeeded()
+            if not key_slot.circuit.is_quiet:
+                key_slot.circuit.succeeded()
         elif isinstance(outcome, FAILURES):
             key_slot.circuit.failed()
         elif isinstance(outcome, SpineError):

@@ -8,18 +8,18 @@ Responses API is asked there, with the same request and the same chunks (respons
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Struct
 
-from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunks import ChunkBuilder, completion, has_output
+from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option, Route
-from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply, StatusError
+from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.providers.openai import azure, chat, embeddings, responses_request
 from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
@@ -111,31 +111,24 @@ class OpenAI(Media, Files):
         self.http = HttpClient(replace(endpoint, base_url=url), headers)
         self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
 
-    async def stream(
+    def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
+        """The answer's chunks. Errors: those of writing the request are raised at once."""
         path, body, reading = self._write(request, route.model, stream=True)
+        if self.entra is None:
+            reads = self.http.stream(path, body, call, ServerSentEvents())
+        else:
+            reads = self._authorized(path, body, call)
+        fail = partial(self._fail, model=route.model)
+        return reading.stream(reads, fail, max(1, request.choice_count))
+
+    async def _authorized(self, path: str, body: bytes, call: Call) -> AsyncGenerator[list[bytes]]:
+        """Reads of a stream that needs a token of Entra first."""
         headers = await self._authorization(call)
-        try:
-            async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
-                async for payloads in reads:
-                    builder = ChunkBuilder()
-                    try:
-                        for payload in payloads:
-                            reading.event(payload, builder)
-                    except errors.SpineError:
-                        # What the same read brought before is the caller's, and on the upstream's bill.
-                        if has_output(chunk := builder.build()):
-                            yield chunk
-                        raise
-                    if (chunk := builder.build()).ByteSize():
-                        yield chunk
-        except StatusError as error:
-            self._fail(error.reply, route.model)
-        except errors.ProviderError:
-            if not reading.done:  # a connection that breaks after the end cuts nothing
-                raise
-        reading.end(max(1, request.choice_count))
+        async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
+            async for payloads in reads:
+                yield payloads
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         path, body, reading = self._write(request, route.model, stream=False)
@@ -202,7 +195,7 @@ class OpenAI(Media, Files):
         """The Responses API is asked."""
         if self.dialect.responses is None:
             return False
-        chosen = responses_request.chosen_api(request)
+        chosen = responses_request.chosen_api(request) if request.provider_options_json else None
         return self.dialect.responses(model) if chosen is None else chosen == "responses"
 
     def _as_text(self, request: pb.CreateCompletionRequest, model: str) -> bool:

@@ -39,8 +39,8 @@ class Recorder(Provider):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         exchange, started = self._begun("completion", request, route.model), monotonic()
-        chunks = cast(AsyncGenerator[pb.CompletionChunk], self.provider.stream(request, route, call))
         try:
+            chunks = cast(AsyncGenerator[pb.CompletionChunk], self.provider.stream(request, route, call))
             async with aclosing(chunks):
                 async for chunk in chunks:
                     redacted = recording.redacted(chunk, self._secrets)

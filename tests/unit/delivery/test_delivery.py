@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from genai_spine import chunks
 from genai_spine.call import Call
 from genai_spine.delivery.background_completions import BackgroundCompletions
-from genai_spine.delivery.delivery import Delivery, DeliveryRequest, is_plain
+from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.errors import CompletionNotFound, InvalidRequest, ProviderError, ServiceUnavailable
@@ -172,16 +172,6 @@ def text_of(answer: pb.Completion) -> str:
 
 
 FORMS = ("unary", "stream")
-
-
-def test_only_requests_that_ask_for_something_are_looked_at() -> None:
-    assert is_plain(asked(), Call())
-    assert is_plain(asked(disconnect_policy=pb.DISCONNECT_POLICY_CANCEL_UPSTREAM, coalesce=False), Call())
-    assert is_plain(pb.CreateEmbeddingsRequest(), Call())
-    for field, value in {"cache_max_age_s": 0, "coalesce": True, "disconnect_policy": DRAIN}.items():
-        assert not is_plain(asked(**{field: value}), Call())
-    for request in (asked(), pb.CreateEmbeddingsRequest()):
-        assert not is_plain(request, Call(cache_control="max-age=1"))
 
 
 @pytest.mark.parametrize("form", FORMS)
