@@ -52,12 +52,12 @@ def over(routes: list[Route], retries: int = 3, call: Call | None = None) -> Fai
     return Failover(routes, upstreams(MADE), call or Call(), retries)
 
 
-async def test_each_candidate_is_asked_before_any_is_asked_again() -> None:
+async def test_failover_each_candidate_is_asked_before_any_is_asked_again() -> None:
     names, _ = await asked(over(ROUTES), DOWN, DOWN, DOWN)
     assert names == ["openai", "anthropic", "ollama", "openai"]
 
 
-async def test_retries_bound_all_calls_together_but_each_candidate_has_its_turn() -> None:
+async def test_failover_retries_bound_all_calls_together_but_each_candidate_has_its_turn() -> None:
     names, error = await asked(over(ROUTES, retries=0), DOWN, DOWN, DOWN)
     assert names == ["openai", "anthropic", "ollama"]
     assert error is DOWN
@@ -65,17 +65,17 @@ async def test_retries_bound_all_calls_together_but_each_candidate_has_its_turn(
     assert (names, error) == (["openai"] * 3, DOWN)
 
 
-async def test_what_is_wrong_with_the_request_ends_it() -> None:
+async def test_failover_what_is_wrong_with_the_request_ends_it() -> None:
     names, error = await asked(over(ROUTES), REFUSED)
     assert (names, error) == (["openai"], REFUSED)
 
 
-async def test_what_another_try_cannot_mend_is_not_tried_again_there() -> None:
+async def test_failover_what_another_try_cannot_mend_is_not_tried_again_there() -> None:
     names, _ = await asked(over(ROUTES[:2]), GARBAGE, DOWN, DOWN)
     assert names == ["openai", "anthropic", "anthropic", "anthropic"]
 
 
-async def test_after_the_first_byte_nobody_else_is_asked() -> None:
+async def test_failover_after_the_first_byte_nobody_else_is_asked() -> None:
     found = over(ROUTES)
     slot = await found.next_slot()
     slot.delivered = True
@@ -83,33 +83,33 @@ async def test_after_the_first_byte_nobody_else_is_asked() -> None:
         await found.on_error(slot, DOWN)
 
 
-async def test_a_time_that_a_provider_asks_for_is_waited_out() -> None:
+async def test_failover_a_time_that_a_provider_asks_for_is_waited_out() -> None:
     started = monotonic()
     names, _ = await asked(over(ROUTES[:1]), limited(0.1))
     assert names == ["openai", "openai"]
     assert monotonic() - started >= 0.09
 
 
-async def test_a_time_that_is_too_long_is_the_callers_to_wait() -> None:
+async def test_failover_a_time_that_is_too_long_is_the_callers_to_wait() -> None:
     names, error = await asked(over(ROUTES[:1]), limited(60))
     assert names == ["openai"]
     assert error is not None
     assert error.retry_after_s == 60
 
 
-async def test_no_pause_outlasts_the_deadline() -> None:
+async def test_failover_no_pause_outlasts_the_deadline() -> None:
     call = Call(deadline=monotonic() + 0.05)
     names, _ = await asked(over(ROUTES[:1], call=call), limited(1.0))
     assert names == ["openai"]
 
 
-async def test_the_error_says_what_each_answered() -> None:
+async def test_failover_the_error_says_what_each_answered() -> None:
     _, error = await asked(over(ROUTES[:2], retries=0), limited(60), GARBAGE)
     assert error is not None
     assert error.metadata["tried"] == "openai:m RATE_LIMITED; anthropic:m PROVIDER_ERROR"
 
 
-async def test_another_key_of_the_same_upstream_is_asked_first() -> None:
+async def test_failover_another_key_of_the_same_upstream_is_asked_first() -> None:
     first, second, _ = MADE.values()
     pool = {"openai": Upstream([first, first]), "anthropic": Upstream([second])}
     found = Failover([Route(first, "m"), Route(second, "m")], pool, Call(), 3)
@@ -117,7 +117,7 @@ async def test_another_key_of_the_same_upstream_is_asked_first() -> None:
     assert names == ["openai", "openai", "anthropic"]
 
 
-async def test_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
+async def test_failover_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
     ups = upstreams(MADE, openai=UpstreamLimits(failures=1))
     key_slot = ups["openai"].acquire()
     assert key_slot is not None
@@ -129,7 +129,7 @@ async def test_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None
     assert error.retry_after_s
 
 
-async def test_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
+async def test_failover_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
     ups = upstreams(MADE, openai=UpstreamLimits(concurrency=1))
     held = ups["openai"].acquire()
     assert held is not None
