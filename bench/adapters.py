@@ -17,7 +17,7 @@ from bench import load
 from bench.processes import address, process
 from genai_spine.call import Call
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.providers.base import Endpoint, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -50,16 +50,16 @@ class Way:
     """One adapter and its mock."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self.provider, self.model = provider, model
+        self.provider, self.route = provider, Route(provider, model)
 
     async def whole(self) -> None:
-        completion = await self.provider.complete(_request(self.model), Call())
+        completion = await self.provider.complete(_request(self.route.model), self.route, Call())
         if not completion.choices[0].message.content[0].text:
             raise RuntimeError("an answer without text")
 
     async def stream(self) -> None:
         length = 0
-        async for chunk in self.provider.stream(_request(self.model), Call()):
+        async for chunk in self.provider.stream(_request(self.route.model), self.route, Call()):
             length += sum(len(delta.content) for delta in chunk.choices)
         if length != 800:
             raise RuntimeError(f"a stream of {length} characters")

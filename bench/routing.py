@@ -10,12 +10,12 @@ from time import process_time
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.inference.failover import Pursuit
+from genai_spine.inference.failover import Failover
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
-from genai_spine.routing.candidates import Planner
+from genai_spine.routing.candidates import CandidatePlanner
 from genai_spine.routing.router import Alias, Member, Router
-from genai_spine.routing.strategies import Scales
+from genai_spine.routing.strategies import RoutingContext
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, routing_pb2
@@ -42,7 +42,7 @@ class Routing:
         aliases = {name: Alias(members, strategy) for name, strategy in STRATEGIES.items()}
         aliases["one"] = Alias(members[:1])
         router = Router(providers, "openai", aliases=aliases)
-        self.planner = Planner(router, Scales(PriceBook.load(), self.upstreams))
+        self.planner = CandidatePlanner(router, RoutingContext(PriceBook.load(), self.upstreams))
         self.call = Call()
 
     async def us(self, model: str) -> float:
@@ -55,9 +55,8 @@ class Routing:
         )
         begun = process_time()
         for _ in range(COUNT):
-            pursuit = Pursuit(self.planner.plan(request), self.upstreams, self.call, 3)
-            with await pursuit.turn():
-                pass
+            failover = Failover(self.planner.plan(request), self.upstreams, self.call, 3)
+            (await failover.next_slot()).release(None)
         return (process_time() - begun) / COUNT * 1e6
 
 

@@ -6,6 +6,7 @@ Cancellation is asyncio's: when the caller goes away, the task that serves the c
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import getrandbits
 from time import monotonic
@@ -44,7 +45,7 @@ class Call:
     # dataclasses.replace(call, attribution=...) where one request makes calls for several purposes.
     attribution: Execution | None = None
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
-    attempts: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
+    attempts: Iterator[int] = field(default_factory=partial(count, 1), compare=False)
     # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
     # free, so no status invites it. A replaced call goes on adding to it.
     billed: set[str] = field(default_factory=set, compare=False)

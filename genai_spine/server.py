@@ -20,13 +20,14 @@ from genai_spine.capabilities.context import CapabilityDependencies
 from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
-from genai_spine.delivery.background_completions import KeptCompletions
+from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
-from genai_spine.delivery.shared_call import Relays
+from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.edge.interceptor import ServiceInterceptor
-from genai_spine.inference.batch_settlement import BatchBooks
-from genai_spine.inference.inference import Books, Inference, Rules
+from genai_spine.inference.attempt import Accounting
+from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
@@ -193,8 +194,8 @@ class Server:
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.sweeper.stop()
         for upstream in self.upstreams.values():
-            for seat in upstream.seats:
-                await seat.provider.close()
+            for key_slot in upstream.key_slots:
+                await key_slot.provider.close()
         await self.prompts.close()
         await self.ledger.stop()
         await self.database.close()
@@ -216,11 +217,13 @@ def build(settings: Settings) -> Server:
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     tiers = Tiers(settings.quality_tiers)
-    rules = Rules(settings.provider_retries, settings.fallback_chain, tiers)
+    rules = RetryRules(settings.provider_retries, settings.fallback_chain, tiers)
     responses, completions = Responses(database), Completions(database)
-    background = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
-    delivery = Delivery(_cache(settings, responses), Relays(), background)
-    books = Books(ledger, prices)
+    background = BackgroundCompletions(
+        completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
+    )
+    delivery = Delivery(_cache(settings, responses), SharedCalls(), background)
+    books = Accounting(ledger, prices)
     inference = Inference(router, upstreams, books, delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, books, delivery, replace(rules, retries=0))
@@ -282,7 +285,7 @@ def _attach(
     """Services attached to the interceptor; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
-    books = BatchBooks(inference.ledger, inference.prices, Executions(database))
+    books = BatchSettlement(inference.ledger, inference.prices, Executions(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))

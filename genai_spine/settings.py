@@ -19,7 +19,7 @@ from genai_spine.billing.price import OwnPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.routing.circuit_breaker import Limits
+from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
 from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.symbols.question import JobRules
@@ -169,9 +169,9 @@ class Settings(BaseSettings):
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, exclude=True)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> UpstreamLimits:
         """Circuit breaker limits of every provider; the concurrency limit is its endpoint's."""
-        return Limits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
+        return UpstreamLimits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
 
     @property
     def symbols(self) -> JobRules:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 
-from genai_spine.billing.ledger import Ledger, Patience
+from genai_spine.billing.ledger import Ledger, LedgerTimeouts
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -30,9 +30,9 @@ class CountedExecutions(Executions):
 
 @asynccontextmanager
 async def running(
-    executions: Executions, database: Database, patience: Patience | None = None, ttl_s: float = 15.0
+    executions: Executions, database: Database, timeouts: LedgerTimeouts | None = None, ttl_s: float = 15.0
 ) -> AsyncIterator[Ledger]:
-    ledger = Ledger(executions, Leases(database), lane="cpu", lease_ttl_s=ttl_s, patience=patience)
+    ledger = Ledger(executions, Leases(database), lane="cpu", lease_ttl_s=ttl_s, timeouts=timeouts)
     await ledger.start()
     try:
         yield ledger

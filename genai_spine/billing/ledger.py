@@ -26,9 +26,9 @@ from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
-LONGEST_BATCH = 500  # rows per transaction
-MOST_WAITING = 10_000  # rows that no database took yet; past that no call is begun
-FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
+BATCH_SIZE = 500  # rows per transaction
+MAX_WAITING = 10_000  # rows that no database took yet; past that no call is begun
+FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
 # An intent that nobody waits for yet: a call that ends sooner is written once, not twice.
 LINGER_S = 0.005
 # From one commit to the next: a busy ledger writes several rows at once, an idle one does not wait.
@@ -58,7 +58,7 @@ def watched() -> Iterator[dict[str, Execution]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class LedgerTimeouts:
     """Seconds to wait for a database that does not take rows."""
 
     row_s: float = 5.0  # recorded() and a settlement's future
@@ -87,7 +87,7 @@ class Ledger:
         *,
         lane: str,
         lease_ttl_s: float = 15.0,
-        patience: Patience | None = None,
+        timeouts: LedgerTimeouts | None = None,
     ) -> None:
         """lease_ttl_s: for so long after this process died its PENDING rows are not touched."""
         self.server_id = str(uuid4())
@@ -95,7 +95,7 @@ class Ledger:
         self._leases = leases
         self._lane = lane
         self._lease_ttl_s = lease_ttl_s
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or LedgerTimeouts()
         self._rows: dict[str, _Row] = {}
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()  # somebody waits for a row
@@ -117,12 +117,12 @@ class Ledger:
         self._wake.set()
         self._urgent.set()
         if self._writer is not None:
-            await asyncio.wait({self._writer}, timeout=self._patience.stop_s)
+            await asyncio.wait({self._writer}, timeout=self._timeouts.stop_s)
             await _end([self._writer, *self._keepers])
         for row in list(self._rows.values()):
             self._drop(row, "execution_not_booked", "the server stopped")
         try:
-            async with asyncio.timeout(self._patience.row_s):
+            async with asyncio.timeout(self._timeouts.row_s):
                 await self._leases.release(self.server_id)
         except Exception as error:
             log.warning("lease_not_released", server_id=self.server_id, cause=_cause(error))
@@ -134,7 +134,7 @@ class Ledger:
         """
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
-        if len(self._rows) >= MOST_WAITING:
+        if len(self._rows) >= MAX_WAITING:
             raise ServiceUnavailable(cause=f"{len(self._rows)} ledger rows wait for the database")
         execution.id = _time_ordered_uuid()
         execution.state = execution_pb2.EXECUTION_STATE_PENDING
@@ -167,7 +167,7 @@ class Ledger:
         future = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
         self._urgent.set()
-        await asyncio.wait({future}, timeout=self._patience.row_s)
+        await asyncio.wait({future}, timeout=self._timeouts.row_s)
         if not future.done() or not future.result():
             raise ServiceUnavailable(cause="its ledger cannot be written")
 
@@ -211,14 +211,14 @@ class Ledger:
                 await self._wake.wait()
                 continue
             await self._come_together(committed)
-            batch = [(row, row.execution) for row in islice(self._rows.values(), LONGEST_BATCH)]
+            batch = [(row, row.execution) for row in islice(self._rows.values(), BATCH_SIZE)]
             try:
                 await self._save(batch)
                 retry_s, committed = FIRST_RETRY_S, time.monotonic()
             except Exception as error:
                 log.warning("ledger_not_written", waiting=len(self._rows), cause=_cause(error))
                 await asyncio.sleep(retry_s)
-                retry_s = min(2 * retry_s, LAST_RETRY_S)
+                retry_s = min(2 * retry_s, MAX_RETRY_S)
 
     async def _come_together(self, committed: float) -> None:
         """Returns when the waiting rows are to be written; committed: when the last ones were."""
@@ -228,12 +228,12 @@ class Ledger:
                     await self._urgent.wait()
         if (pause_s := committed + PAUSE_S - time.monotonic()) > 0 and self._open:
             await asyncio.sleep(pause_s)
-        if len(self._rows) <= LONGEST_BATCH:
+        if len(self._rows) <= BATCH_SIZE:
             self._urgent.clear()
 
     async def _save(self, batch: Sequence[tuple[_Row, Execution]]) -> None:
         try:
-            async with asyncio.timeout(2 * self._patience.row_s):
+            async with asyncio.timeout(2 * self._timeouts.row_s):
                 await self._executions.save([version for _, version in batch])
         except RowsRefused as error:
             if len(batch) > 1:  # the other rows must not wait for the one that can never be written
@@ -261,8 +261,8 @@ class Ledger:
     async def _show_overdue(self) -> None:
         """Logs settlements that wait too long, and lets their callers go on; they are still retried."""
         while True:
-            await asyncio.sleep(self._patience.row_s / 10)
-            limit = time.monotonic() - self._patience.row_s
+            await asyncio.sleep(self._timeouts.row_s / 10)
+            limit = time.monotonic() - self._timeouts.row_s
             for row in [row for row in self._rows.values() if row.settled and row.since < limit]:
                 if not row.shown and row.execution.id in self._rows:
                     row.shown = True

@@ -19,7 +19,7 @@ from genai_spine.text import chunking
 from genai_spine.text.answer_parsing import UnreadableAnswer
 from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.tokens.context_window import check_context
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import message_pb2
@@ -181,7 +181,9 @@ class Capability(Generic[Request, Response]):
         if size is None or request.ByteSize() * 2 <= size:
             return [whole]
         if policy == pb.LONG_INPUT_REFUSE:
-            await check_context(_content_request(whole, limits), limits.context_length)
+            await check_context(
+                _content_request(whole, limits), limits.provider, limits.model, limits.context_length
+            )
             return [whole]
         budget = await self.budget(limits, request, context)
         if budget.tokens < chunking.MIN_BUDGET_TOKENS:
@@ -207,7 +209,7 @@ class Capability(Generic[Request, Response]):
 
     async def budget(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
         """Token budget of a model for the content and, where the answer is as long, for the answer."""
-        measure = await Measure.of(limits.model)
+        measure = await Tokenizer.of(limits.model)
         length = limits.context_length
         if length is None:
             return TokenBudget(MAX_ECHO_TOKENS, measure)

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context, PreparedRequest
 from genai_spine.errors import InvalidFields, SpineError
-from genai_spine.json_schema.answers import parsed
+from genai_spine.json_schema.answers import ExpectedAnswer, parsed
 from genai_spine.json_schema.describe import in_words
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.text.chunking import TextChunk
@@ -94,11 +94,11 @@ class ExtractStructured(Capability[Request, Response]):
         return prepared
 
     def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
-        asked = completions.CreateCompletionRequest(model=answer.model)
-        asked.provider = answer.provider
-        asked.response_format.json_schema.schema_json = request.schema_json
+        form = completions.ResponseFormat()
+        form.json_schema.schema_json = request.schema_json
+        expected = ExpectedAnswer(form, None, answer.provider, answer.model)
         cut = completions.FINISH_REASON_LENGTH if answer.was_cut else completions.FINISH_REASON_STOP
-        return _response(parsed(answer.text, asked, None, cut))
+        return _response(parsed(answer.text, expected, cut))
 
     async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Merge of the chunks' data by the model, as much at a time as its context allows."""

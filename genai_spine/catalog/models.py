@@ -12,8 +12,8 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Provider
-from genai_spine.routing.router import Route, Router
+from genai_spine.providers.base import Provider, Route
+from genai_spine.routing.router import Router
 from genai_spine.v1 import model_service_pb2, provider_service_pb2
 
 ASK_S = 5.0  # a provider that does not list its models within this is left out

@@ -7,7 +7,7 @@ from decimal import Decimal
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Provider, Route
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb
@@ -179,8 +179,9 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
 def _takes_schemas(provider: Provider) -> bool:
     schema = completion.JsonSchema(name="any", schema_json="{}")
     form = completion.ResponseFormat(json_schema=schema)
+    request = completion.CreateCompletionRequest(response_format=form)
     try:
-        provider.check_options(completion.CreateCompletionRequest(response_format=form))
+        provider.check_options(request, Route(provider, ""))
     except SpineError:
         return False
     return True

@@ -10,7 +10,7 @@ from genai_spine.errors import CompletionNotFound, InternalError, ServiceUnavail
 from genai_spine.store.completions import CompletionFailure, Completions
 from genai_spine.v1 import completion_service_pb2 as pb
 
-PATIENCE_S = 3.0  # for one statement
+DB_TIMEOUT_S = 3.0  # for one statement
 PAUSES_S = (0.1, 1.0)  # before the next attempt to write an outcome
 # Why there is no completion, by the state of its row.
 HINTS = {
@@ -21,7 +21,7 @@ HINTS = {
 log = structlog.get_logger()
 
 
-class Kept:
+class BackgroundCompletion:
     """One call whose answer is kept; made by KeptCompletions.open()."""
 
     def __init__(self, completions: Completions, id: str, ttl_s: float) -> None:
@@ -42,7 +42,7 @@ class Kept:
             stored.id = self.id
         for pause_s in (*PAUSES_S, None):
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(DB_TIMEOUT_S):
                     await self._completions.finish(self.id, stored, self._ttl_s)
                 return
             except Exception as failure:
@@ -51,29 +51,29 @@ class Kept:
                 await asyncio.sleep(pause_s)
 
 
-class KeptCompletions:
+class BackgroundCompletions:
     def __init__(self, completions: Completions, server_id: Callable[[], str], *, ttl_s: float) -> None:
         """server_id: of the ledger, whose lease says that this process lives."""
         self._completions = completions
         self._server_id = server_id
         self._ttl_s = ttl_s
 
-    async def open(self, request_id: str) -> Kept:
+    async def open(self, request_id: str) -> BackgroundCompletion:
         """Before the provider is called. Errors: ServiceUnavailable, because nothing could be kept."""
-        kept = Kept(self._completions, answer_id(), self._ttl_s)
+        background = BackgroundCompletion(self._completions, answer_id(), self._ttl_s)
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._completions.begin(kept.id, request_id, self._server_id(), self._ttl_s)
+            async with asyncio.timeout(DB_TIMEOUT_S):
+                await self._completions.begin(background.id, request_id, self._server_id(), self._ttl_s)
         except Exception as error:
             raise ServiceUnavailable(cause="its database does not keep completions now") from error
-        return kept
+        return background
 
     async def get(self, id: str) -> pb.Completion:
         """By its id or its request's. Errors: CompletionNotFound, also while it is still running, which
         its hint says then; the error that the call ended with; ServiceUnavailable.
         """
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(DB_TIMEOUT_S):
                 found = await self._completions.find(id)
         except Exception as error:
             raise ServiceUnavailable(cause="its database does not answer") from error

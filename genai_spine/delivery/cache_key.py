@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import msgspec
 
-from genai_spine.providers.base import NEUTRAL
+from genai_spine.providers.base import NEUTRAL, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
@@ -20,13 +20,14 @@ SAME_AS_UNSET: Mapping[str, object] = NEUTRAL | {"truncation": pb.TRUNCATION_NON
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def of(operation: str, request: Request) -> str:
-    """64 hex digits. operation: completion or embeddings. Provider and model are the route's.
+def of(operation: str, request: Request, route: Route) -> str:
+    """64 hex digits. operation: completion or embeddings. route: who answers, whatever the request names.
 
     JSON texts count byte for byte, because the order of a schema's keys changes what a model writes; only
     the top level of provider_options_json is sorted, which is where our own clients put fields together.
     """
-    plain = deepcopy(request)
+    plain = deepcopy(request)  # fields of it are taken away below
+    plain.provider, plain.model = route.provider.name, route.model
     plain.DiscardUnknownFields()
     for descriptor, value in plain.ListFields():
         if descriptor.name in BESIDE or SAME_AS_UNSET.get(descriptor.name) == value:

@@ -16,12 +16,12 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.store.responses import CachedResponse, Responses
 from genai_spine.v1 import completion_service_pb2 as pb
 
-LARGEST = 1 << 20  # bytes of an answer; a larger one is not kept
+MAX_BODY_BYTES = 1 << 20  # bytes of an answer; a larger one is not kept
 ENTRY_BYTES = 512  # what an entry takes besides its answer, about
-LONGEST_AGE_S = 31_536_000  # as cache_max_age_s
-PATIENCE_S = 1.0  # for the database
-REST_S = 5.0  # after which a database that failed is asked again
-MOST_WRITES = 64  # that wait for the database at a time; past that answers stay in memory only
+MAX_AGE_S = 31_536_000  # as cache_max_age_s
+DB_TIMEOUT_S = 1.0  # for the database
+COOLDOWN_S = 5.0  # after which a database that failed is asked again
+MAX_WRITES = 64  # that wait for the database at a time; past that answers stay in memory only
 
 MAX_AGE = re.compile(r"max-age=\"?([0-9]{1,18})\"?")
 FINISHED = frozenset((pb.FINISH_REASON_STOP, pb.FINISH_REASON_LENGTH, pb.FINISH_REASON_TOOL_CALLS))
@@ -50,8 +50,8 @@ def max_age_s(header: str | None) -> int | None:
     if found is None:
         return None
     matched = MAX_AGE.fullmatch(found)
-    if matched is None or int(matched[1]) > LONGEST_AGE_S:
-        problem = f"max-age must be whole seconds from 0 to {LONGEST_AGE_S}, got {found[:64]!r}"
+    if matched is None or int(matched[1]) > MAX_AGE_S:
+        problem = f"max-age must be whole seconds from 0 to {MAX_AGE_S}, got {found[:64]!r}"
         raise InvalidRequest(field="X-Cache-Control", problem=problem)
     return int(matched[1])
 
@@ -73,7 +73,7 @@ class ResponseCache:
         self._memory: LRUCache[str, Entry] = LRUCache(
             memory_bytes, getsizeof=lambda entry: len(entry.body) + ENTRY_BYTES
         )
-        self._asleep_until = 0.0  # the database failed and is left alone
+        self._cooldown_until = 0.0  # the database failed and is left alone
         self._writes: set[asyncio.Task[None]] = set()
 
     async def find(self, key: str, age_s: float, kind: type[T]) -> T | None:
@@ -89,10 +89,10 @@ class ResponseCache:
         if not is_whole(answer):
             return
         body = answer.SerializeToString()
-        if len(body) > LARGEST:
+        if len(body) > MAX_BODY_BYTES:
             return
         self._remember(key, Entry(body, monotonic()))
-        if self._responses is None or monotonic() < self._asleep_until or len(self._writes) >= MOST_WRITES:
+        if self._responses is None or monotonic() < self._cooldown_until or len(self._writes) >= MAX_WRITES:
             return
         response = CachedResponse(operation, answer.provider, answer.model, body)
         write = asyncio.create_task(self._write(self._responses, key, response))
@@ -114,10 +114,10 @@ class ResponseCache:
             self._memory.pop(key, None)  # an older answer must not stand before this one
 
     async def _stored(self, key: str, age_s: float) -> Entry | None:
-        if self._responses is None or monotonic() < self._asleep_until:
+        if self._responses is None or monotonic() < self._cooldown_until:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(DB_TIMEOUT_S):
                 found = await self._responses.find(key, age_s)
         except Exception as error:
             self._failed(error)
@@ -130,11 +130,13 @@ class ResponseCache:
 
     async def _write(self, responses: Responses, key: str, response: CachedResponse) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(DB_TIMEOUT_S):
                 await responses.save(key, response, self._ttl_s)
         except Exception as error:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self._asleep_until = monotonic() + REST_S
-        log.warning("response_cache_failed", cause=f"{type(error).__name__}: {error}"[:500], rest_s=REST_S)
+        self._cooldown_until = monotonic() + COOLDOWN_S
+        log.warning(
+            "response_cache_failed", cause=f"{type(error).__name__}: {error}"[:500], cooldown_s=COOLDOWN_S
+        )

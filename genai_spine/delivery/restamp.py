@@ -14,7 +14,7 @@ def answer_id() -> str:
     return f"comp_{getrandbits(96):024x}"
 
 
-class Retold:
+class Restamp:
     """Stamps what one call is told. execution_id stays: it is the row of the call that was paid for."""
 
     def __init__(self, call: Call, status: pb.CacheStatus) -> None:
@@ -22,7 +22,7 @@ class Retold:
         self.status = status
         self.id = answer_id()
 
-    def told(self, answer: T) -> T:
+    def restamped(self, answer: T) -> T:
         """The same message, changed. A chunk says what was spent only where the original says it."""
         answer.request_id = self.call.request_id
         if not isinstance(answer, pb.CreateEmbeddingsResponse):

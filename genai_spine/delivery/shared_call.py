@@ -18,7 +18,7 @@ from genai_spine import chunks
 from genai_spine.errors import InternalError, ServiceUnavailable
 from genai_spine.v1 import completion_service_pb2 as pb
 
-PIECES = 256  # chunks that are kept apart before they are merged
+MAX_CHUNKS = 256  # chunks that are kept apart before they are merged
 
 T = TypeVar("T", bound=Message)  # CompletionChunk, or the one message of an answer that is not streamed
 Whole = pb.Completion | pb.CreateEmbeddingsResponse
@@ -26,27 +26,27 @@ Outcome = Whole | Exception
 log = structlog.get_logger()
 
 
-class Log(Generic[T]):
+class Backlog(Generic[T]):
     """What was said, merged wherever no reader stands in between; a reader's place is a count of chunks."""
 
     def __init__(self) -> None:
         self.end = 0
-        self._pieces: list[T] = []
+        self._chunks: list[T] = []
         self._ends: list[int] = []  # of each piece
         self._readers: Counter[int] = Counter()  # by their place
-        self._merge_at = PIECES
+        self._merge_at = MAX_CHUNKS
 
     def __len__(self) -> int:
         """Pieces that are kept."""
-        return len(self._pieces)
+        return len(self._chunks)
 
     def add(self, chunk: T) -> None:
         self.end += 1
-        self._pieces.append(chunk)
+        self._chunks.append(chunk)
         self._ends.append(self.end)
-        if len(self._pieces) >= self._merge_at:
+        if len(self._chunks) >= self._merge_at:
             self._merge()
-            self._merge_at = len(self._pieces) + PIECES
+            self._merge_at = len(self._chunks) + MAX_CHUNKS
 
     def enter(self, place: int) -> None:
         self._readers[place] += 1
@@ -58,51 +58,51 @@ class Log(Generic[T]):
 
     def since(self, place: int) -> T:
         """One chunk of the reader's own, with all that came after the place; something did."""
-        return _joined(self._pieces[bisect_right(self._ends, place) :])
+        return _joined(self._chunks[bisect_right(self._ends, place) :])
 
     def _merge(self) -> None:
-        pieces, ends, run = self._pieces, self._ends, list[T]()
-        self._pieces, self._ends = [], []
+        pieces, ends, run = self._chunks, self._ends, list[T]()
+        self._chunks, self._ends = [], []
         for piece, end in zip(pieces, ends, strict=True):
             run.append(piece)
             if end in self._readers or end == self.end:
-                self._pieces.append(_joined(run))
+                self._chunks.append(_joined(run))
                 self._ends.append(end)
                 run = []
 
 
-class Relay(Generic[T]):
+class SharedCall(Generic[T]):
     """Begins at once. Made by Relays."""
 
     def __init__(self, answer: Callable[[], AsyncGenerator[T]]) -> None:
         self.policy: int = pb.DISCONNECT_POLICY_CANCEL_UPSTREAM  # of the callers, the one that keeps most
-        self.listeners = 0
+        self.subscribers = 0
         self.error: Exception | None = None
         self.ended = False
-        self.log = Log[T]()
-        self.news = asyncio.Event()  # set for a moment, each time that something was said
+        self.log = Backlog[T]()
+        self.changed = asyncio.Event()  # set for a moment, each time that something was said
         self._answer = answer
         self._complete = False  # nothing is asked of the provider any more
-        self._afterwards: list[Callable[[Outcome], Awaitable[None]]] = []
+        self._on_complete: list[Callable[[Outcome], Awaitable[None]]] = []
         self.task = asyncio.create_task(self._run())
         self.task.add_done_callback(self._end)
 
-    def listen(self, policy: int = pb.DISCONNECT_POLICY_UNSPECIFIED) -> "Listener[T]":
+    def subscribe(self, policy: int = pb.DISCONNECT_POLICY_UNSPECIFIED) -> "Subscriber[T]":
         """From the start on; close it. policy: a DisconnectPolicy, for the time when all have left."""
         self.policy = max(self.policy, policy)
-        return Listener(self)
+        return Subscriber(self)
 
-    def afterwards(self, then: Callable[[Outcome], Awaitable[None]]) -> None:
-        """Calls it once with the whole answer, or with what went wrong, before a listener sees the end.
+    def on_complete(self, then: Callable[[Outcome], Awaitable[None]]) -> None:
+        """Calls it once with the whole answer, or with what went wrong, before a subscriber sees the end.
 
         Not when the relay was cancelled. What it raises is logged.
         """
-        self._afterwards.append(then)
+        self._on_complete.append(then)
 
-    def left(self) -> None:
-        self.listeners -= 1
+    def unsubscribed(self) -> None:
+        self.subscribers -= 1
         cancels = self.policy == pb.DISCONNECT_POLICY_CANCEL_UPSTREAM and not self._complete
-        if cancels and not self.listeners:
+        if cancels and not self.subscribers:
             self.task.cancel()
 
     @property
@@ -112,11 +112,11 @@ class Relay(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            async with aclosing(self._answer()) as said:
-                async for chunk in said:
+            async with aclosing(self._answer()) as messages:
+                async for chunk in messages:
                     self.log.add(chunk)
                     self._wake()
-                    await asyncio.sleep(0)  # what is there already must not keep the listeners waiting
+                    await asyncio.sleep(0)  # what is there already must not keep the subscribers waiting
             if not self.log.end:
                 raise InternalError()
         except Exception as error:
@@ -125,13 +125,13 @@ class Relay(Generic[T]):
         await self._tell(self._whole())
 
     def _whole(self) -> Whole:
-        whole: Message = self.log.since(0)
-        return chunks.completion(whole) if isinstance(whole, pb.CompletionChunk) else cast(Whole, whole)
+        unary: Message = self.log.since(0)
+        return chunks.completion(unary) if isinstance(unary, pb.CompletionChunk) else cast(Whole, unary)
 
     async def _tell(self, outcome: Outcome) -> None:
         self._complete = True
         for error in await asyncio.gather(
-            *(then(outcome) for then in self._afterwards), return_exceptions=True
+            *(then(outcome) for then in self._on_complete), return_exceptions=True
         ):
             if error is not None:
                 log.error("relay_not_kept", exc_info=error)
@@ -145,48 +145,48 @@ class Relay(Generic[T]):
         self._wake()
 
     def _wake(self) -> None:
-        self.news.set()
-        self.news.clear()
+        self.changed.set()
+        self.changed.clear()
 
 
-class Listener(Generic[T]):
+class Subscriber(Generic[T]):
     """One caller's view of a relay: an async iterator that is closed with aclose()."""
 
-    def __init__(self, relay: Relay[T]) -> None:
-        self._relay = relay
+    def __init__(self, shared_call: SharedCall[T]) -> None:
+        self._shared_call = shared_call
         self._place = 0
         self._open = True
-        relay.listeners += 1
-        relay.log.enter(0)
+        shared_call.subscribers += 1
+        shared_call.log.enter(0)
 
-    def __aiter__(self) -> "Listener[T]":
+    def __aiter__(self) -> "Subscriber[T]":
         return self
 
     async def __anext__(self) -> T:
-        relay = self._relay
-        while self._open and self._place == relay.log.end:
-            if relay.ended:
+        shared_call = self._shared_call
+        while self._open and self._place == shared_call.log.end:
+            if shared_call.ended:
                 self.close()
-                if relay.error is not None:
+                if shared_call.error is not None:
                     # The same exception for all; without this each of them would add its own frames.
-                    raise relay.error.with_traceback(None)
+                    raise shared_call.error.with_traceback(None)
                 break
-            await relay.news.wait()
+            await shared_call.changed.wait()
         if not self._open:
             raise StopAsyncIteration
-        chunk = relay.log.since(self._place)
-        relay.log.leave(self._place)
-        self._place = relay.log.end
-        relay.log.enter(self._place)
+        chunk = shared_call.log.since(self._place)
+        shared_call.log.leave(self._place)
+        self._place = shared_call.log.end
+        shared_call.log.enter(self._place)
         return chunk
 
-    async def whole(self) -> T:
+    async def unary(self) -> T:
         """Everything as one message; the listener is closed then. Errors: those of the answer."""
         async with aclosing(self):
-            said = [chunk async for chunk in self]
-        if not said:
+            messages = [chunk async for chunk in self]
+        if not messages:
             raise InternalError()
-        return _joined(said)
+        return _joined(messages)
 
     async def aclose(self) -> None:
         self.close()
@@ -194,29 +194,29 @@ class Listener(Generic[T]):
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._relay.log.leave(self._place)
-            self._relay.left()
+            self._shared_call.log.leave(self._place)
+            self._shared_call.unsubscribed()
 
 
-class Relays:
+class SharedCalls:
     """All relays of a server."""
 
     def __init__(self) -> None:
-        self._running: set[Relay[Any]] = set()
-        self._shared: dict[str, Relay[Any]] = {}  # by fingerprint
+        self._running: set[SharedCall[Any]] = set()
+        self._shared: dict[str, SharedCall[Any]] = {}  # by fingerprint
 
     def __len__(self) -> int:
         """Running ones."""
         return len(self._running)
 
-    def start(self, answer: Callable[[], AsyncGenerator[T]]) -> Relay[T]:
+    def start(self, answer: Callable[[], AsyncGenerator[T]]) -> SharedCall[T]:
         """answer: makes the provider's call, and yields what it says; or its one message: see once()."""
-        relay = Relay(answer)
-        self._running.add(relay)
-        relay.task.add_done_callback(lambda _: self._running.discard(relay))
-        return relay
+        shared_call = SharedCall(answer)
+        self._running.add(shared_call)
+        shared_call.task.add_done_callback(lambda _: self._running.discard(shared_call))
+        return shared_call
 
-    def share(self, key: str, answer: Callable[[], AsyncGenerator[T]]) -> tuple[Relay[T], bool]:
+    def share(self, key: str, answer: Callable[[], AsyncGenerator[T]]) -> tuple[SharedCall[T], bool]:
         """The relay that runs under the key, and True; or a relay that begins now, and False.
 
         A key stands for one type of messages: a stream and a whole answer need different ones.
@@ -224,17 +224,17 @@ class Relays:
         found = self._shared.get(key)
         if found is not None and found.running:
             return found, True
-        relay = self._shared[key] = self.start(answer)
-        relay.task.add_done_callback(lambda _: self._forget(key, relay))
-        return relay, False
+        shared_call = self._shared[key] = self.start(answer)
+        shared_call.task.add_done_callback(lambda _: self._forget(key, shared_call))
+        return shared_call, False
 
-    def _forget(self, key: str, relay: Relay[Any]) -> None:
-        if self._shared.get(key) is relay:
+    def _forget(self, key: str, shared_call: SharedCall[Any]) -> None:
+        if self._shared.get(key) is shared_call:
             del self._shared[key]
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for what runs, for so long; then cancels it, and returns when it has ended."""
-        tasks = {relay.task for relay in self._running}
+        tasks = {shared_call.task for shared_call in self._running}
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -250,10 +250,10 @@ async def once(answer: Awaitable[T]) -> AsyncGenerator[T]:
     yield await answer
 
 
-def _joined(said: list[T]) -> T:
+def _joined(messages: list[T]) -> T:
     """A message of its own. Only a streamed answer comes in more than one piece."""
-    if isinstance(said[0], pb.CompletionChunk):
-        return cast(T, chunks.joined(cast(list[pb.CompletionChunk], said)))
-    whole = type(said[0])()
-    whole.CopyFrom(said[0])
-    return whole
+    if isinstance(messages[0], pb.CompletionChunk):
+        return cast(T, chunks.joined(cast(list[pb.CompletionChunk], messages)))
+    unary = type(messages[0])()
+    unary.CopyFrom(messages[0])
+    return unary

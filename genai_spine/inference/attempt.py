@@ -1,15 +1,20 @@
-"""One provider call while it is on the books: opened by inference.py, settled exactly once here."""
+"""Attempt: one provider call in the ledger, from its intent to its settlement, whatever becomes of it.
+
+An attempt is an async context manager around the provider's call. Its end settles the ledger row, gives the
+key back and asks Failover whether another attempt may follow; `async with` then ends without the error.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from io import StringIO
 from time import monotonic, time
-from typing import TYPE_CHECKING, TypeVar, cast
+from types import TracebackType
+from typing import Generic, TypeVar, cast
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.call import Call
 from genai_spine.errors import (
     DeadlineExceeded,
     InternalError,
@@ -19,42 +24,17 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
-from genai_spine.inference.failover import Turn
+from genai_spine.inference.failover import Failover, Slot
+from genai_spine.inference.operation import Operation, R
 from genai_spine.tokens import counts
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
-if TYPE_CHECKING:
-    from genai_spine.inference.schema_repair import Flaw
-
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
-Request = (
-    pb.CreateCompletionRequest
-    | pb.CreateEmbeddingsRequest
-    | media.CreateImagesRequest
-    | media.CreateTranscriptionRequest
-    | media.CreateSpeechRequest
-)
-
-
-@dataclass(slots=True)
-class Order:
-    """What a caller asked for, as all calls that are made for it share it."""
-
-    operation: str  # completion, embeddings, image, transcription or speech
-    request: Request  # its provider and model are those of the call that is being made
-    requested_model: str  # as the caller named it
-    call: Call
-    streamed: bool = False
-    answered: list[tuple[str, str]] = field(default_factory=list)  # provider and model of good calls
-    lost: bool = False  # another call was faster: what this one costs is wasted
-    flaw: "Flaw | None" = None  # the answer that did not fit its schema
-
-
-# Errors after which the upstream may have worked, although no answer came of it.
-AT_WORK = (
+# Errors after which the upstream may have worked, and billed it, although no answer came of it.
+MAY_HAVE_BILLED = (
     ProviderError,
     ProviderTimeout,
     DeadlineExceeded,
@@ -64,41 +44,124 @@ AT_WORK = (
 )
 
 
-class Attempt:
-    def __init__(self, ledger: Ledger, prices: PriceBook, order: Order, turn: Turn, request: Request) -> None:
-        """Puts the intent on the books. request: as the provider whose turn it is gets it."""
-        self.ledger = ledger
-        self.prices = prices
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Ledger that attempts are booked in, and the prices that they are rated by."""
+
+    ledger: Ledger
+    prices: PriceBook
+
+
+class StreamedText:
+    """Text of a stream so far, by choice. Kept as text: tokens are counted only when it is cut."""
+
+    __slots__ = ("_reasoning", "_visible")
+
+    def __init__(self) -> None:
+        self._visible: dict[int, StringIO] = {}  # by the number of the choice
+        self._reasoning = StringIO()
+
+    def add(self, delta: pb.ChoiceDelta) -> None:
+        """Appends what the delta says: content, refusal, reasoning, names and arguments of tool calls."""
+        visible = self._visible.get(delta.index)
+        if visible is None:
+            visible = self._visible[delta.index] = StringIO()
+        visible.write(delta.content or delta.refusal)
+        if delta.reasoning:
+            self._reasoning.write(delta.reasoning)
+        for call in delta.tool_calls:
+            visible.write(call.name)
+            visible.write(call.arguments)
+
+    def __bool__(self) -> bool:
+        """True once any text has come."""
+        return self._reasoning.tell() > 0 or any(text.tell() for text in self._visible.values())
+
+    def usage(
+        self, input_tokens: int, tokenizer: Tokenizer, output: "usage_pb2.Provenance"
+    ) -> usage_pb2.Usage:
+        """Estimated usage. output: provenance of the numbers of output tokens."""
+        visible = sum(tokenizer.count(text.getvalue()) for text in self._visible.values())
+        reasoning = tokenizer.count(self._reasoning.getvalue())
+        return counts.usage(input_tokens, visible, reasoning, output=output)
+
+
+class Attempt(Generic[R]):
+    """One call of one provider for an operation. The ledger has its intent from the start."""
+
+    def __init__(
+        self, accounting: Accounting, operation: Operation[R], failover: Failover, slot: Slot, request: R
+    ) -> None:
+        """request: as the provider gets it. Errors: ServiceUnavailable, when the ledger takes no intent."""
+        self.accounting = accounting
+        self.operation = operation
+        self.failover = failover
+        self.slot = slot
         self.request = request
-        self.order = order
-        self.turn = turn
-        self.call = order.call
+        self.route = slot.route
+        self.provider = slot.key_slot.provider
+        self.call = operation.call
         self.started = monotonic()
         self.model = ""  # as the provider reports it
         self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: usage_pb2.Usage | None = None
-        self._said = counts.Said()
+        self._text = StreamedText()
         self.execution = execution_pb2.Execution(
-            request_id=order.call.request_id,
-            caller=order.call.user_agent,
-            operation=order.operation,
-            provider=turn.provider.name,
-            model=turn.route.model,
-            requested_model=order.requested_model,
-            attempt=next(order.call.attempts),
-            streamed=order.streamed,
+            request_id=operation.call.request_id,
+            caller=operation.call.user_agent,
+            operation=operation.kind,
+            provider=self.provider.name,
+            model=self.route.model,
+            requested_model=operation.request.model,
+            attempt=next(operation.call.attempts),
+            streamed=operation.streamed,
             user=request.user if request.HasField("user") else None,
         )
-        if order.call.attribution is not None:
-            self.execution.MergeFrom(order.call.attribution)
-        ledger.begin(self.execution)
+        if operation.call.attribution is not None:
+            self.execution.MergeFrom(operation.call.attribution)
+        accounting.ledger.begin(self.execution)
+
+    async def __aenter__(self) -> "Attempt[R]":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Settles what did not end well and gives the key back; True when another attempt may follow.
+
+        Raises InternalError in the place of a fault of ours.
+        """
+        if error is None:
+            self.slot.release(None)
+            return False
+        outcome = error
+        try:
+            if isinstance(error, Exception):
+                outcome = error if isinstance(error, SpineError) else InternalError()
+                await self.fail(outcome)
+            else:
+                self.cancel()  # the caller went away, or another call was faster
+        except BaseException as later:
+            outcome = later
+            raise
+        finally:
+            self.slot.release(outcome)
+        if outcome is not error:
+            raise outcome from error
+        if not isinstance(error, SpineError):
+            return False
+        await self.failover.on_error(self.slot, outcome)
+        return True
 
     def answer_id(self, prefix: str) -> str:
+        """Id of the answer, made of the ledger row's: the same in every chunk."""
         return prefix + self.execution.id.replace("-", "")[-24:]
 
-    async def metered(self, chunks: AsyncIterator[pb.CompletionChunk]) -> AsyncGenerator[pb.CompletionChunk]:
-        """The chunks with our ids, without usage: that comes with the cost, in finished()."""
+    async def stream_chunks(
+        self, chunks: AsyncIterator[pb.CompletionChunk]
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        """Chunks with our ids, and without usage: that comes with the cost, in finish_stream()."""
         async with aclosing(cast(AsyncGenerator[pb.CompletionChunk], chunks)) as arriving:
             async for chunk in arriving:
                 if chunk.HasField("usage"):
@@ -107,23 +170,28 @@ class Attempt:
                     chunk.ClearField("usage")
                 if not chunk.choices:
                     continue
-                if not self.turn.delivered:
-                    await self._first(chunk)
-                self._meter(chunk)
-                yield self.stamped(chunk)
+                if not self.slot.delivered:
+                    await self._begin_stream(chunk)
+                if chunk.HasField("service_tier"):
+                    self.service_tier = chunk.service_tier
+                for delta in chunk.choices:
+                    self._text.add(delta)
+                yield self.stamp(chunk)
 
-    async def finished(self) -> pb.CompletionChunk:
-        """Settles a stream that came to its end; the last chunk, with usage and cost."""
-        usage = self._used(self._estimated(usage_pb2.PROVENANCE_ESTIMATED))
-        self._succeeded()
-        last = self.stamped(pb.CompletionChunk(usage=usage))
+    async def finish_stream(self) -> pb.CompletionChunk:
+        """Settles a stream that came to its end; returns the last chunk, with usage and cost."""
+        usage = self._reported_usage() or self._estimate(usage_pb2.PROVENANCE_ESTIMATED)
+        self._succeed()
+        last = self.stamp(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
-        await self._settle()
+        await self._book()
         last.latency_ms = self.call.latency_ms
         return last
 
-    async def spoken(self, chunks: AsyncIterator[media.SpeechChunk]) -> AsyncGenerator[media.SpeechChunk]:
-        """The sound with our ids; usage and units come with the cost, in silent()."""
+    async def stream_speech(
+        self, chunks: AsyncIterator[media.SpeechChunk]
+    ) -> AsyncGenerator[media.SpeechChunk]:
+        """Sound with our ids; usage and units come with the cost, in finish_speech()."""
         execution = self.execution
         async with aclosing(cast(AsyncGenerator[media.SpeechChunk], chunks)) as arriving:
             async for chunk in arriving:
@@ -134,24 +202,24 @@ class Attempt:
                     self._usage.CopyFrom(chunk.usage)
                 if not chunk.data:
                     continue
-                if not self.turn.delivered:
+                if not self.slot.delivered:
                     self.model = chunk.model = chunk.model or execution.model
                     chunk.provider = execution.provider
-                    await self._first_byte()
+                    await self._begin_delivery()
                 chunk.request_id, chunk.execution_id = self.call.request_id, execution.id
                 yield chunk
 
-    async def silent(self) -> media.SpeechChunk:
-        """Settles sound that came to its end; the last chunk, with usage, units and cost."""
+    async def finish_speech(self) -> media.SpeechChunk:
+        """Settles sound that came to its end; returns the last chunk, with usage, units and cost."""
         execution, usage = self.execution, self._usage or usage_pb2.Usage()
-        self._succeeded()
+        self._succeed()
         last = media.SpeechChunk(usage=usage, cost=self._price(usage), units=execution.units)
         last.request_id, last.execution_id = self.call.request_id, execution.id
-        await self._settle()
+        await self._book()
         return last
 
-    async def settled(self, answer: T) -> T:
-        """Settles a whole answer and completes it with ids, cost and latency."""
+    async def settle(self, answer: T) -> T:
+        """Settles a unary answer and completes it with ids, cost and latency."""
         execution = self.execution
         self.model = answer.model or execution.model
         if isinstance(answer, pb.Completion):
@@ -164,115 +232,111 @@ class Attempt:
         answer.request_id, answer.execution_id = self.call.request_id, execution.id
         answer.cost.CopyFrom(self._price(answer.usage))
         took_ms = (monotonic() - self.started) * 1000
-        self.turn.upstream.measured(self.turn.route.model, took_ms, streamed=False)
-        self._succeeded()
-        await self._settle()
+        self.slot.upstream.record_latency(self.route.model, took_ms, streamed=False)
+        self._succeed()
+        await self._book()
         answer.latency_ms = self.call.latency_ms
         return answer
 
-    def answered(self, answer: pb.Completion) -> None:
-        """Takes down what an answer says of itself that is not going to be delivered."""
+    def record_undelivered(self, answer: pb.Completion) -> None:
+        """Records model, tier and usage of an answer that is not going to be delivered."""
         self.model, self.service_tier = answer.model, answer.service_tier or None
         self._usage = answer.usage
 
-    def _succeeded(self) -> None:
-        self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
-        self.call.billed.add(self.execution.id)
-        self.order.answered.append((self.turn.provider.name, self.turn.route.model))
-
-    async def failed(self, error: SpineError) -> None:
+    async def fail(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.wasted = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
-        worked = self.turn.delivered or error.connection_lost or isinstance(error, AT_WORK)
-        if worked:
+        may_have_billed = self.slot.delivered or error.connection_lost or isinstance(error, MAY_HAVE_BILLED)
+        if may_have_billed:
             self.call.billed.add(self.execution.id)
         try:
-            if worked and self._said and self._usage is None:  # text to be counted is worth an encoding
-                await Measure.of(self.request.model)
+            if may_have_billed and self._text and self._usage is None:
+                await Tokenizer.of(self.route.model)  # text to be counted is worth loading an encoding
         finally:  # also when the caller goes away meanwhile
-            nothing = counts.usage(0, 0, output=usage_pb2.PROVENANCE_ESTIMATED)
-            self._price(self._used(self._partial()) if worked else self._usage or nothing)
+            self._price(self._partial_usage() if may_have_billed else self._usage or _nothing())
             booked = self._close()
         await booked
 
-    def cancelled(self) -> None:
+    def cancel(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
+        superseded = self.operation.superseded
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
         self.call.billed.add(self.execution.id)
-        self.execution.wasted = self.order.lost
-        self.execution.error = "another call was faster" if self.order.lost else "the caller went away"
-        self._price(self._used(self._partial()))
+        self.execution.wasted = superseded
+        self.execution.error = "another call was faster" if superseded else "the caller went away"
+        self._price(self._partial_usage())
         self._close()
 
-    async def _first(self, chunk: pb.CompletionChunk) -> None:
-        self.model = chunk.model or self.execution.model
-        self._created = chunk.created or int(time())
-        if chunk.id:
-            self.execution.provider_response_id = chunk.id
-        await self._first_byte()
-
-    async def _first_byte(self) -> None:
-        """Before it is delivered, the intent must be durable."""
-        first_ms = (monotonic() - self.started) * 1000
-        self.execution.first_token_ms = int(first_ms)
-        self.turn.upstream.measured(self.turn.route.model, first_ms, streamed=True)
-        await self.ledger.recorded(self.execution)
-        self.turn.delivered = True
-
-    def _meter(self, chunk: pb.CompletionChunk) -> None:
-        if chunk.HasField("service_tier"):
-            self.service_tier = chunk.service_tier
-        for delta in chunk.choices:
-            self._said.add(delta)
-
-    def stamped(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
+    def stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         """The chunk with what all chunks of the answer share."""
         chunk.id, chunk.created = self.answer_id("comp_"), self._created
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
 
-    def _used(self, estimated: usage_pb2.Usage) -> usage_pb2.Usage:
-        """What the provider reported; where it told only the input, the output is the estimated one."""
-        if self._usage is None:
-            return estimated
-        if self._usage.output_provenance:
-            return self._usage
-        for name in ("output_tokens", "visible_output_tokens", "reasoning_tokens", "output_provenance"):
-            setattr(self._usage, name, getattr(estimated, name))
-        self._usage.total_tokens = self._usage.input_tokens + self._usage.output_tokens
-        return self._usage
+    async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
+        self.model = chunk.model or self.execution.model
+        self._created = chunk.created or int(time())
+        if chunk.id:
+            self.execution.provider_response_id = chunk.id
+        await self._begin_delivery()
 
-    def _estimated(self, output: usage_pb2.Provenance) -> usage_pb2.Usage:
-        request = self.request
+    async def _begin_delivery(self) -> None:
+        """Waits until the intent is durable: nothing is delivered before that."""
+        first_ms = (monotonic() - self.started) * 1000
+        self.execution.first_token_ms = int(first_ms)
+        self.slot.upstream.record_latency(self.route.model, first_ms, streamed=True)
+        await self.accounting.ledger.recorded(self.execution)
+        self.slot.delivered = True
+
+    def _succeed(self) -> None:
+        self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self.call.billed.add(self.execution.id)
+        self.operation.successful_routes.append(self.route)
+
+    def _reported_usage(self) -> usage_pb2.Usage | None:
+        """Usage as the provider reported it, output included; None when it did not."""
+        return self._usage if self._usage is not None and self._usage.output_provenance else None
+
+    def _estimate(self, output: "usage_pb2.Provenance") -> usage_pb2.Usage:
+        """Estimated usage, but for what the provider reported of the input. output: its provenance."""
+        estimated, reported = self._estimated_usage(output), self._usage
+        if reported is None:
+            return estimated
+        for name in ("output_tokens", "visible_output_tokens", "reasoning_tokens", "output_provenance"):
+            setattr(reported, name, getattr(estimated, name))
+        reported.total_tokens = reported.input_tokens + reported.output_tokens
+        return reported
+
+    def _estimated_usage(self, output: "usage_pb2.Provenance") -> usage_pb2.Usage:
+        request: object = self.request
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return counts.usage(counts.estimate_inputs(request), 0, output=output)
+            return counts.usage(counts.estimate_inputs(request, self.route.model), 0, output=output)
         if not isinstance(request, pb.CreateCompletionRequest):  # images and sound are not estimated
             unknown = usage_pb2.PROVENANCE_UNKNOWN
             return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
-        measure = Measure.at_hand(request.model)
-        return self._said.usage(counts.tally(request, measure).tokens, measure, output)
+        tokenizer = Tokenizer.if_loaded(self.route.model)
+        return self._text.usage(counts.tally(request, tokenizer).tokens, tokenizer, output)
 
-    def _partial(self) -> usage_pb2.Usage:
-        """Of an unfinished call: the input is estimated, the output is what had arrived by then."""
-        request = self.request
-        if isinstance(request, media.CreateSpeechRequest) and self.turn.delivered:
+    def _partial_usage(self) -> usage_pb2.Usage:
+        """Usage of an unfinished call: the input is estimated, the output is what had arrived by then."""
+        request: object = self.request
+        if isinstance(request, media.CreateSpeechRequest) and self.slot.delivered:
             self.execution.units.characters = len(request.input)  # billed, however little was heard
-        return self._estimated(
-            usage_pb2.PROVENANCE_PARTIAL_STREAM if self._said else usage_pb2.PROVENANCE_UNKNOWN
-        )
+        partial = usage_pb2.PROVENANCE_PARTIAL_STREAM if self._text else usage_pb2.PROVENANCE_UNKNOWN
+        return self._reported_usage() or self._estimate(partial)
 
     def _price(self, usage: usage_pb2.Usage) -> usage_pb2.Cost:
-        """Puts usage and cost on the books; by the model that answered, else by the one asked for."""
+        """Enters usage and cost; by the price of the model that answered, else of the one asked for."""
         execution = self.execution
         execution.usage.CopyFrom(usage)
         if self.model and self.model != execution.model:
             execution.answered_model = self.model
         if self.service_tier:
             execution.service_tier = self.service_tier
-        cost = self.prices.rate(execution, local=self.turn.provider.local)
+        cost = self.accounting.prices.rate(execution, local=self.provider.local)
         if (
             usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
             and not usage.total_tokens
@@ -284,8 +348,12 @@ class Attempt:
 
     def _close(self) -> "asyncio.Future[None]":
         self.execution.latency_ms = int((monotonic() - self.started) * 1000)
-        return self.ledger.settle(self.execution)
+        return self.accounting.ledger.settle(self.execution)
 
-    async def _settle(self) -> None:
+    async def _book(self) -> None:
         # A caller that goes away now takes only this future along; the row is booked all the same.
         await self._close()
+
+
+def _nothing() -> usage_pb2.Usage:
+    return counts.usage(0, 0, output=usage_pb2.PROVENANCE_ESTIMATED)

@@ -22,12 +22,12 @@ from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
 from genai_spine.v1.usage_pb2 import Cost
 
 ENDED = (pb.BATCH_STATE_COMPLETED, pb.BATCH_STATE_EXPIRED, pb.BATCH_STATE_CANCELLED)
-TOGETHER = 500  # rows that may wait for the database at a time
+BATCH_SIZE = 500  # rows that may wait for the database at a time
 
 log = structlog.get_logger()
 
 
-class BatchBooks:
+class BatchSettlement:
     def __init__(self, ledger: Ledger, prices: PriceBook, executions: Executions) -> None:
         self.ledger = ledger
         self.prices = prices
@@ -54,7 +54,7 @@ class BatchBooks:
                 async for custom_id, execution in lines:
                     self._complete(execution, custom_id, batch, provider, call)
                     waiting.append(self.ledger.book(execution))
-                    if len(waiting) >= TOGETHER:
+                    if len(waiting) >= BATCH_SIZE:
                         await asyncio.gather(*waiting)
                         waiting.clear()
         except ProviderObjectNotFound as gone:

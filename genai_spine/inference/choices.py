@@ -1,46 +1,55 @@
-"""Several choices from a provider that gives one: as many calls, and one answer woven of theirs.
+"""Choice count on a provider that gives one choice: as many calls, and one answer merged from theirs.
 
-Each of the calls is an execution of its own. Usage and cost of the answer are those of all of them.
+Each of the calls is an execution of its own. Usage and cost of the answer are the sums over all of them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from genai_spine.inference.attempt import Order
-from genai_spine.routing.router import Route
+from genai_spine.inference.operation import Operation
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
-WAITING = 64  # chunks of all calls together that wait for the caller
+MAX_QUEUED_CHUNKS = 64  # of all calls together that wait for the caller
+
+Completing = Operation[pb.CreateCompletionRequest]
+Queue = asyncio.Queue[tuple[int, pb.CompletionChunk | Exception]]
 
 
-def must_be_gathered(request: pb.CreateCompletionRequest, route: Route) -> bool:
-    if request.choice_count <= 1:
-        return False
-    named, request.model = request.model, route.model
-    options = route.provider.options_for(request)
-    request.model = named
-    return "choice_count" not in options
+def must_be_gathered(operation: Completing) -> bool:
+    """Whether the first candidate cannot give the choices that are asked for in one call."""
+    route = operation.routes[0]
+    several = operation.request.choice_count > 1
+    return several and "choice_count" not in route.provider.options_for(operation.request, route)
 
 
-def single(order: Order) -> list[Order]:
-    """An order of one choice for each that is wanted."""
-    request = order.request
-    assert isinstance(request, pb.CreateCompletionRequest)
-    parts = []
-    for _ in range(request.choice_count):
-        one = pb.CreateCompletionRequest()
-        one.CopyFrom(request)
-        one.ClearField("choice_count")
-        parts.append(replace(order, request=one))
-    return parts
+def single(operation: Completing) -> list[Completing]:
+    """One operation for each choice."""
+    request = pb.CreateCompletionRequest()
+    request.CopyFrom(operation.request)
+    request.ClearField("choice_count")
+    return [replace(operation, request=request) for _ in range(operation.request.choice_count)]
+
+
+async def gather(
+    operation: Completing, complete: Callable[[Completing], Coroutine[Any, Any, pb.Completion]]
+) -> pb.Completion:
+    """Makes all calls at once; one answer. Errors: the first of theirs, which ends the other calls."""
+    return gathered(await all_of([complete(one) for one in single(operation)]))
+
+
+def gather_stream(
+    operation: Completing, stream: Callable[[Completing], AsyncGenerator[pb.CompletionChunk]]
+) -> AsyncGenerator[pb.CompletionChunk]:
+    """The same as one stream: see interleave()."""
+    return interleave([stream(one) for one in single(operation)])
 
 
 async def all_of(calls: Sequence[Coroutine[Any, Any, pb.Completion]]) -> list[pb.Completion]:
-    """The answers in order. The first error ends the other calls and is raised."""
+    """Answers of all calls, in order. The first error ends the other calls and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]
@@ -63,12 +72,12 @@ def gathered(answers: Sequence[pb.Completion]) -> pb.Completion:
     return whole
 
 
-async def woven(
+async def interleave(
     streams: Sequence[AsyncGenerator[pb.CompletionChunk]],
 ) -> AsyncGenerator[pb.CompletionChunk]:
-    """The chunks of all as they come, each with the index of its stream; one last chunk for all of them."""
-    queue: asyncio.Queue[tuple[int, pb.CompletionChunk | Exception]] = asyncio.Queue(WAITING)
-    tasks = [asyncio.create_task(_put(queue, index, stream)) for index, stream in enumerate(streams)]
+    """Chunks of all streams as they come, each with its stream's index; the last one is for all of them."""
+    queue = Queue(MAX_QUEUED_CHUNKS)
+    tasks = [asyncio.create_task(_enqueue(queue, index, stream)) for index, stream in enumerate(streams)]
     ends: list[pb.CompletionChunk] = []
     first: pb.CompletionChunk | None = None
     try:
@@ -89,8 +98,8 @@ async def woven(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _put(
-    queue: "asyncio.Queue[tuple[int, pb.CompletionChunk | Exception]]",
+async def _enqueue(
+    queue: Queue,
     index: int,
     stream: AsyncGenerator[pb.CompletionChunk],
 ) -> None:

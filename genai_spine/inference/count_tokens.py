@@ -1,25 +1,29 @@
-"""CountTokens: how many tokens an input has, by the best counter that there is for its model."""
+"""CountTokens: tokens of an input, by the best counter that there is for its model."""
 
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import UnsupportedOperation
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Route
 from genai_spine.tokens import counts
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 
-class Counter:
+class TokenCounter:
+    """Counts by the model's own encoding, the upstream's counter or an estimate, in this order."""
+
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
     async def count(self, request: pb.CreateCompletionRequest, call: Call) -> pb.CountTokensResponse:
-        """Errors: those of routing and of the provider. The request is resolved by it."""
+        """Tokens of the input, who counted them, and whether they fit the context.
+
+        Errors: those of routing and of the provider.
+        """
         route = self.catalog.router.resolve(request.provider, request.model)
-        request.provider, request.model = route.provider.name, route.model
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)
-        await _count(response, request, route.provider, call)
+        await _count(response, request, route, call)
         length = self.catalog.context_length(route.provider.name, route.model)
         response.fits = length is None or response.input_tokens + (request.max_tokens or 1) <= length
         if length is not None:
@@ -28,16 +32,15 @@ class Counter:
 
 
 async def _count(
-    response: pb.CountTokensResponse, request: pb.CreateCompletionRequest, provider: Provider, call: Call
+    response: pb.CountTokensResponse, request: pb.CreateCompletionRequest, route: Route, call: Call
 ) -> None:
-    """Its own encoding if that leaves no doubt, else the upstream's counter, else an estimate."""
-    measure = await Measure.of(request.model)
-    counted = await counts.tally_soon(request, measure)
-    response.counter, response.provenance = measure.name, counted.provenance
-    response.input_tokens = counted.tokens
-    if not counted.exact:
+    tokenizer = await Tokenizer.of(route.model)
+    tally = await counts.tally_in_thread(request, tokenizer)
+    response.counter, response.provenance = tokenizer.name, tally.provenance
+    response.input_tokens = tally.tokens
+    if not tally.exact:
         try:
-            response.input_tokens = await provider.count_tokens(request, call)
+            response.input_tokens = await route.provider.count_tokens(request, route, call)
         except UnsupportedOperation:
             return
         response.counter, response.provenance = "provider", usage_pb2.PROVENANCE_PROVIDER_REPORTED

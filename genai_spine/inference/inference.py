@@ -1,342 +1,318 @@
-"""The only caller of a provider: plan, book the intent, call, try again or elsewhere, price, settle.
+"""Inference: the only caller of the providers. Route, book the intent, call, fail over, price, settle.
 
 Each provider call is one execution in the ledger, whatever becomes of it. Another call is made only while
-nothing was delivered, and only as a Pursuit says: no layer below or above repeats a call.
+nothing was delivered, and only as Failover says: no layer below or above repeats a call.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
-from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
+from genai_spine.delivery.delivery import Delivery, DeliveryRequest
+from genai_spine.errors import ContextLengthExceeded, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
-from genai_spine.inference.attempt import Attempt, Order, Request
-from genai_spine.inference.failover import Pursuit, Turn
+from genai_spine.inference.attempt import Accounting, Attempt, T
+from genai_spine.inference.failover import Failover, Slot
+from genai_spine.inference.operation import Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
-from genai_spine.routing.candidates import Planner
+from genai_spine.providers.base import Route
+from genai_spine.routing.candidates import CandidatePlanner
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.routing.router import Route, Router
-from genai_spine.routing.strategies import Scales
+from genai_spine.routing.router import Router
+from genai_spine.routing.strategies import RoutingContext
 from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
-from genai_spine.tokens.context_window import check_context, truncate
+from genai_spine.tokens.context_window import check_context, truncated
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
 
-T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
-R = TypeVar("R", bound=Request)
+Chunks = AsyncGenerator[pb.CompletionChunk]
+Completing = Operation[pb.CreateCompletionRequest]
+D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How calls are repeated and spread."""
+class RetryRules:
+    """How calls are repeated, and where to when all candidates of a request have failed."""
 
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
     tiers: Tiers = field(default_factory=Tiers)
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
-    ledger: Ledger
-    prices: PriceBook
-
-
 class Inference:
+    """Operations of the providers, as services, capabilities and sessions call them.
+
+    Requests are not written into. Errors of every operation: those of routing, ProviderFailure,
+    ProviderTimeout, DeadlineExceeded, and ServiceUnavailable while the ledger cannot take an intent.
+    """
+
     def __init__(
         self,
         router: Router,
         upstreams: Mapping[str, Upstream],
-        books: Books,
+        accounting: Accounting,
         delivery: Delivery,
-        rules: Rules,
+        rules: RetryRules,
     ) -> None:
         """upstreams: by the names of the router's providers."""
         self.router = router
         self.upstreams = upstreams
-        self.ledger, self.prices = books.ledger, books.prices
+        self.accounting = accounting
+        self.ledger, self.prices = accounting.ledger, accounting.prices
         self.delivery = delivery
         self.retries = rules.retries
-        self.planner = Planner(router, Scales(self.prices, upstreams, rules.tiers), rules.fallback_chain)
+        context = RoutingContext(self.prices, upstreams, rules.tiers)
+        self.planner = CandidatePlanner(router, context, rules.fallback_chain)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        """Errors: those of routing, ProviderFailure, ProviderTimeout, DeadlineExceeded."""
-        order = _order(request, call)
-        plan = await self._plan(request)
-        if is_plain(request, call):
-            return await self._made(order, plan)
-        wanted = _wanted(order, plan)
-        return await self.delivery.whole(
-            wanted, pb.Completion, lambda call: self._made(replace(order, call=call), plan)
-        )
+        """One whole answer: from the cache, shared with an equal request, or of a new call."""
+        operation = self._completion(request, call)
+        await self._drop_too_short(operation)
+        return await self._unary(operation, pb.Completion, self._completer(operation))
 
-    async def _made(self, order: Order, plan: list[Route]) -> pb.Completion:
-        """A new one."""
-        request = order.request
-        assert isinstance(request, pb.CreateCompletionRequest)
-        if choices.must_be_gathered(request, plan[0]):
-            parts = [self._complete(part, plan) for part in choices.single(order)]
-            return choices.gathered(await choices.all_of(parts))
-        if request.routing.hedge_after_ms:
-            return await hedging.first_answer(order, plan, self._complete)
-        return await self._complete(order, plan)
-
-    async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
-    ) -> AsyncGenerator[pb.CompletionChunk]:
-        """Chunks as they come; one more at the end has usage and cost. Errors: as complete()."""
-        order = _order(request, call, streamed=True)
-        plan = await self._plan(request)
-        if is_plain(request, call):
-            chunks = self._chunks(order, plan)
-        else:
-            chunks = self.delivery.stream(
-                _wanted(order, plan), lambda call: self._chunks(replace(order, call=call), plan)
-            )
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-
-    def _chunks(self, order: Order, plan: list[Route]) -> AsyncGenerator[pb.CompletionChunk]:
-        """Of a new answer."""
-        request = order.request
-        assert isinstance(request, pb.CreateCompletionRequest)
-        if choices.must_be_gathered(request, plan[0]):
-            return choices.woven([self._stream(part, plan) for part in choices.single(order)])
-        if request.routing.hedge_after_ms:
-            return hedging.first_stream(order, plan, self._stream)
-        return self._stream(order, plan)
+    def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
+        """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once."""
+        operation = self._completion(request, call, streamed=True)
+        if self._may_not_fit(operation):
+            return self._stream_fitting(operation)
+        return self._stream_delivered(operation)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        """Errors: as complete()."""
-        plan = self.planner.embedding_plan(request)
+        """Vectors of all inputs, in order."""
+        operation = Operation("embeddings", request, call, self.planner.embedding_plan(request))
+        embed = partial(self._call, ask=_embed)
+        return await self._unary(operation, pb.CreateEmbeddingsResponse, embed)
 
-        async def once(attempt: Attempt) -> pb.CreateEmbeddingsResponse:
-            response = await attempt.turn.provider.embed(request, call)
-            if not response.HasField("usage"):
-                given = counts.estimate_inputs(request)
-                response.usage.CopyFrom(counts.usage(given, 0, output=usage_pb2.PROVENANCE_ESTIMATED))
-            return response
-
-        order = Order("embeddings", request, request.model, call)
-        if is_plain(request, call):
-            return await self._until_done(order, plan, once)
-        return await self.delivery.whole(
-            _wanted(order, plan),
-            pb.CreateEmbeddingsResponse,
-            lambda call: self._until_done(replace(order, call=call), plan, once),
-        )
-
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
-        """Errors: as complete()."""
-        plan = self.planner.media_plan("image", request)
-
-        async def once(attempt: Attempt) -> media.CreateImagesResponse:
-            assert isinstance(attempt.request, media.CreateImagesRequest)
-            return await attempt.turn.provider.draw(attempt.request, call)
-
-        return await self._until_done(Order("image", request, request.model, call), plan, once)
+    async def create_images(
+        self, request: media.CreateImagesRequest, call: Call
+    ) -> media.CreateImagesResponse:
+        """Images, as bytes or addresses."""
+        operation = Operation("image", request, call, self.planner.media_plan("image", request))
+        return await self._call(operation, _create_images)
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
-        """Errors: as complete()."""
+        """Text of a recording."""
         plan = self.planner.media_plan("transcription", request)
+        return await self._call(Operation("transcription", request, call, plan), _transcribe)
 
-        async def once(attempt: Attempt) -> media.Transcription:
-            assert isinstance(attempt.request, media.CreateTranscriptionRequest)
-            return await attempt.turn.provider.transcribe(attempt.request, call)
-
-        return await self._until_done(Order("transcription", request, request.model, call), plan, once)
-
-    async def speak(
+    async def create_speech(
         self, request: media.CreateSpeechRequest, call: Call
     ) -> AsyncGenerator[media.SpeechChunk]:
-        """Sound as it comes; one more chunk at the end has units and cost. Errors: as complete()."""
+        """Sound as it comes; one more chunk at the end has units and cost."""
         plan = self.planner.media_plan("speech", request)
-        order = Order("speech", request, request.model, call, streamed=True)
-        pursuit = Pursuit(plan, self.upstreams, call, self.retries)
+        operation = Operation("speech", request, call, plan, streamed=True)
+        failover = self._failover(operation)
         while True:
-            turn = await pursuit.turn()
-            try:
-                with turn:
-                    attempt = await self._attempt(order, turn)
-                    try:
-                        asked = attempt.request
-                        assert isinstance(asked, media.CreateSpeechRequest)
-                        async with aclosing(attempt.spoken(turn.provider.speak(asked, call))) as chunks:
-                            async for chunk in chunks:
-                                yield chunk
-                        yield await attempt.silent()
-                        return
-                    except BaseException as error:
-                        await _end(attempt, error)
-                        raise
-            except SpineError as error:
-                await pursuit.failed(turn, error)
+            async with await self._attempt(operation, failover) as attempt:
+                speech = attempt.provider.create_speech(attempt.request, attempt.route, call)
+                async with aclosing(attempt.stream_speech(speech)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                yield await attempt.finish_speech()
+                return
 
-    async def _plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
-        """The candidates whose context the input may fit. Errors: Planner.plan()'s, ContextLengthExceeded."""
-        plan = self.planner.plan(request)
-        if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
-            return plan
-        size, fitting = request.ByteSize(), []
+    def _completion(
+        self, request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False
+    ) -> Completing:
+        """Errors: CandidatePlanner.plan()'s; InvalidFields when the request's schema is none."""
+        if request.HasField("response_format") and answers.wants_json(request):
+            answers.check(request)
+        return Operation("completion", request, call, self.planner.plan(request), streamed)
+
+    def _may_not_fit(self, operation: Completing) -> bool:
+        """Whether the input has more bytes than some candidate's context has tokens: it must be counted."""
+        if operation.request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
+            return False
+        size = operation.request.ByteSize()
+        lengths = (self._context_length(route) for route in operation.routes)
+        return any(length is not None and size > length for length in lengths)
+
+    async def _drop_too_short(self, operation: Completing) -> None:
+        """Drops candidates whose context is certainly too short. Errors: ContextLengthExceeded."""
+        if not self._may_not_fit(operation):
+            return
+        fitting: list[Route] = []
         failure: ContextLengthExceeded | None = None
-        for route in plan:
-            length = self.prices.context_length(route.provider.name, route.model)
+        for route in operation.routes:
             try:
-                if length is not None and size > length:  # a token is at least one byte
-                    await check_context(_aimed(request, route), length)
+                length = self._context_length(route)
+                await check_context(operation.request, route.provider.name, route.model, length)
                 fitting.append(route)
             except ContextLengthExceeded as error:
                 failure = failure or error
         if failure is not None and not fitting:
             raise failure
-        return fitting
+        operation.routes = fitting
 
-    async def _complete(self, order: Order, plan: list[Route]) -> pb.Completion:
+    def _context_length(self, route: Route) -> int | None:
+        return self.prices.context_length(route.provider.name, route.model)
+
+    async def _unary(
+        self, operation: Operation[Any], kind: type[D], make: Callable[[Operation[Any]], Awaitable[D]]
+    ) -> D:
+        """The answer of make, or one that is there already where the request allows that."""
+        if is_plain(operation.request, operation.call):
+            return await make(operation)
+        return await self.delivery.unary(
+            _delivery_request(operation), kind, lambda call: make(replace(operation, call=call))
+        )
+
+    def _completer(self, operation: Completing) -> Callable[[Completing], Awaitable[pb.Completion]]:
+        """How the operation is made: by one call, several at once, or two of which the faster one counts."""
+        if operation.request.choice_count > 1 and choices.must_be_gathered(operation):
+            return partial(choices.gather, complete=self._complete_repaired)
+        if operation.request.routing.hedge_after_ms:
+            return partial(hedging.first_answer, start=self._complete_repaired)
+        return self._complete_repaired
+
+    async def _complete_repaired(self, operation: Completing) -> pb.Completion:
+        """Completion whose JSON fits the caller's schema, after at most one repair."""
         try:
-            return await self._answer(order, plan)
+            return await self._call(operation, _complete)
         except SchemaMismatch as error:
-            flaw, request = order.flaw, order.request
-            assert isinstance(request, pb.CreateCompletionRequest)
-            if flaw is None or not answers.can_be_repaired(request, error):
+            violation, repairing = operation.schema_violation, schema_repair.repairing(operation, error)
+            if violation is None or repairing is None:
                 raise
-            again = schema_repair.order(order, flaw, error)
-            return schema_repair.mended(flaw, await self._answer(again, [flaw.attempt.turn.route]))
+            return schema_repair.repaired(violation, await self._call(repairing, _complete))
 
-    async def _answer(self, order: Order, plan: list[Route]) -> pb.Completion:
-        wanted = order.request
-        assert isinstance(wanted, pb.CreateCompletionRequest)
-
-        async def once(attempt: Attempt) -> pb.Completion:
-            request = attempt.request
-            assert isinstance(request, pb.CreateCompletionRequest)
-            completion = await attempt.turn.provider.complete(request, order.call)
-            if not completion.HasField("usage"):
-                completion.usage.CopyFrom(_estimated(request, completion))
-            if completion.id:
-                attempt.execution.provider_response_id = completion.id
-            completion.id = attempt.answer_id("comp_")
-            if answers.wants_json(wanted):
-                await schema_repair.check(attempt, completion)
-            return completion
-
-        return await self._until_done(order, plan, once)
-
-    async def _stream(self, order: Order, plan: list[Route]) -> AsyncGenerator[pb.CompletionChunk]:
-        pursuit = Pursuit(plan, self.upstreams, order.call, self.retries)
+    async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
+        """Answer of the first attempt that ends well."""
+        failover = self._failover(operation)
         while True:
-            turn = await pursuit.turn()
-            try:
-                with turn:
-                    attempt = await self._attempt(order, turn)
-                    request = attempt.request
-                    assert isinstance(request, pb.CreateCompletionRequest)
-                    collected = _collected(attempt)
-                    try:
-                        stream = turn.provider.stream(request, order.call)
-                        async with aclosing(attempt.metered(stream)) as chunks:
-                            async for chunk in chunks:
-                                if collected is not None:
-                                    collected.add(chunk)
-                                yield chunk
-                        if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
-                            yield attempt.stamped(pb.CompletionChunk(choices=deltas))
-                        yield await attempt.finished()
-                        return
-                    except BaseException as error:
-                        await _end(attempt, error)
-                        raise
-            except SpineError as error:
-                await pursuit.failed(turn, error)
+            async with await self._attempt(operation, failover) as attempt:
+                return await attempt.settle(await ask(attempt))
 
-    async def _until_done(
-        self, order: Order, plan: list[Route], once: Callable[[Attempt], Awaitable[T]]
-    ) -> T:
-        pursuit = Pursuit(plan, self.upstreams, order.call, self.retries)
+    async def _stream_fitting(self, operation: Completing) -> Chunks:
+        await self._drop_too_short(operation)
+        async with aclosing(self._stream_delivered(operation)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _stream_delivered(self, operation: Completing) -> Chunks:
+        """The chunks of a new call, or of an answer that is there already where the request allows that."""
+        stream = self._streamer(operation)
+        if is_plain(operation.request, operation.call):
+            return stream(operation)
+        return self.delivery.stream(
+            _delivery_request(operation), lambda call: stream(replace(operation, call=call))
+        )
+
+    def _streamer(self, operation: Completing) -> Callable[[Completing], Chunks]:
+        """The same as _completer(), for a stream."""
+        if operation.request.choice_count > 1 and choices.must_be_gathered(operation):
+            return partial(choices.gather_stream, stream=self._stream)
+        if operation.request.routing.hedge_after_ms:
+            return partial(hedging.first_stream, start=self._stream)
+        return self._stream
+
+    async def _stream(self, operation: Completing) -> Chunks:
+        """Chunks of the first attempt that delivers any; no other attempt follows after the first chunk."""
+        failover = self._failover(operation)
         while True:
-            turn = await pursuit.turn()
+            async with await self._attempt(operation, failover) as attempt:
+                collected = _collected(attempt)
+                stream = attempt.provider.stream(attempt.request, attempt.route, operation.call)
+                async with aclosing(attempt.stream_chunks(stream)) as chunks:
+                    async for chunk in chunks:
+                        if collected is not None:
+                            collected.add(chunk)
+                        yield chunk
+                if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
+                    yield attempt.stamp(pb.CompletionChunk(choices=deltas))
+                yield await attempt.finish_stream()
+                return
+
+    def _failover(self, operation: Operation[Any]) -> Failover:
+        return Failover(operation.routes, self.upstreams, operation.call, self.retries)
+
+    async def _attempt(self, operation: Operation[R], failover: Failover) -> Attempt[R]:
+        """The next attempt, with its intent in the ledger. Errors: the last one, when none may follow."""
+        while True:
+            slot = await failover.next_slot()
             try:
-                with turn:
-                    attempt = await self._attempt(order, turn)
-                    try:
-                        return await attempt.settled(await once(attempt))
-                    except BaseException as error:
-                        await _end(attempt, error)
-                        raise
-            except SpineError as error:
-                await pursuit.failed(turn, error)
+                request = await self._prepared(operation.request, slot)
+                return Attempt(self.accounting, operation, failover, slot, request)
+            except BaseException as error:
+                slot.release(error)
+                await failover.on_error(slot, error)
 
-    async def _attempt(self, order: Order, turn: Turn) -> Attempt:
-        """Opens the call's execution, with the request as the provider whose turn it is gets it."""
-        request = _aimed(order.request, turn.route)
-        if isinstance(request, pb.CreateCompletionRequest):
-            if request.truncation:
-                request = await self._truncated(request)
-            if turn.provider.schema is None and request.response_format.HasField("json_schema"):
-                request = with_instruction(request, turn.provider.options)
-        return Attempt(self.ledger, self.prices, order, turn, request)
-
-    async def _truncated(self, request: pb.CreateCompletionRequest) -> pb.CreateCompletionRequest:
-        length = self.prices.context_length(request.provider, request.model)
-        if request.truncation != pb.TRUNCATION_OLDEST_MESSAGES or length is None:
+    async def _prepared(self, request: R, slot: Slot) -> R:
+        """The request as the slot's provider gets it: itself, or a shortened or extended copy."""
+        if not isinstance(request, pb.CreateCompletionRequest):
             return request
-        shorter = pb.CreateCompletionRequest()
-        shorter.CopyFrom(request)
-        await truncate(shorter, length)
-        return shorter
+        prepared: pb.CreateCompletionRequest = request
+        provider, route = slot.key_slot.provider, slot.route
+        if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
+            length = self._context_length(route)
+            prepared = request if length is None else await truncated(request, route.model, length)
+        if provider.schema is None and request.response_format.HasField("json_schema"):
+            prepared = with_instruction(prepared, provider.options, provider.name)
+        return cast(R, prepared)
 
 
-def _order(request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False) -> Order:
-    """Errors: InvalidFields when the request's schema is none."""
-    if answers.wants_json(request):
-        answers.check(request)
-    return Order("completion", request, request.model, call, streamed)
+def is_plain(request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest, call: Call) -> bool:
+    """Whether a request asks for no cache, no shared call and no answer that outlives its caller."""
+    if call.cache_control is not None:
+        return False
+    if isinstance(request, pb.CreateEmbeddingsRequest):
+        return True
+    cancels = request.disconnect_policy <= pb.DISCONNECT_POLICY_CANCEL_UPSTREAM
+    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce)
 
 
-def _collected(attempt: Attempt) -> answers.StreamedAnswer | None:
-    """What gathers a stream for the check at its end; None when there is nothing to check."""
-    request = attempt.order.request
-    assert isinstance(request, pb.CreateCompletionRequest)
-    if not answers.wants_json(request):
-        return None
-    return answers.StreamedAnswer(request, attempt.turn.provider.schema)
+def _delivery_request(operation: Operation[Any]) -> DeliveryRequest:
+    route, call = operation.routes[0], operation.call
+    return DeliveryRequest(operation.kind, operation.request, route, call, operation.successful_routes)
 
 
-def _aimed(request: R, route: Route) -> R:
-    """The request, which from then on names the provider and the upstream's model."""
-    request.provider, request.model = route.provider.name, route.model
-    return request
+def _collected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.StreamedAnswer | None:
+    """Collector of a stream that is checked at its end; None when there is nothing to check."""
+    request = attempt.operation.request
+    if request.HasField("response_format") and answers.wants_json(request):
+        return answers.StreamedAnswer(schema_repair.expected(attempt))
+    return None
 
 
-def _wanted(order: Order, plan: list[Route]) -> Wanted:
-    """From here on the request names the first candidate."""
-    request = _aimed(order.request, plan[0])
-    assert isinstance(request, pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest)
-    return Wanted(order.operation, request, order.call, order.answered)
+async def _complete(attempt: Attempt[pb.CreateCompletionRequest]) -> pb.Completion:
+    request, route = attempt.request, attempt.route
+    completion = await attempt.provider.complete(request, route, attempt.call)
+    if not completion.HasField("usage"):
+        completion.usage.CopyFrom(_estimated(request, route.model, completion))
+    if completion.id:
+        attempt.execution.provider_response_id = completion.id
+    completion.id = attempt.answer_id("comp_")
+    asked = attempt.operation.request
+    if asked.HasField("response_format") and answers.wants_json(asked):
+        await schema_repair.check(attempt, completion)
+    return completion
 
 
-async def _end(attempt: Attempt, error: BaseException) -> None:
-    """Settles a call that did not end well. Raises InternalError in the place of a fault of ours."""
-    if isinstance(error, SpineError):
-        await attempt.failed(error)
-    elif isinstance(error, Exception):
-        await attempt.failed(InternalError())
-        raise InternalError() from error
-    else:
-        attempt.cancelled()  # the caller went away, or another call was faster
+async def _embed(attempt: Attempt[pb.CreateEmbeddingsRequest]) -> pb.CreateEmbeddingsResponse:
+    response = await attempt.provider.embed(attempt.request, attempt.route, attempt.call)
+    if not response.HasField("usage"):
+        tokens = counts.estimate_inputs(attempt.request, attempt.route.model)
+        response.usage.CopyFrom(counts.usage(tokens, 0, output=usage_pb2.PROVENANCE_ESTIMATED))
+    return response
 
 
-def _estimated(request: pb.CreateCompletionRequest, completion: pb.Completion) -> usage_pb2.Usage:
+async def _create_images(attempt: Attempt[media.CreateImagesRequest]) -> media.CreateImagesResponse:
+    return await attempt.provider.create_images(attempt.request, attempt.route, attempt.call)
+
+
+async def _transcribe(attempt: Attempt[media.CreateTranscriptionRequest]) -> media.Transcription:
+    return await attempt.provider.transcribe(attempt.request, attempt.route, attempt.call)
+
+
+def _estimated(request: pb.CreateCompletionRequest, model: str, completion: pb.Completion) -> usage_pb2.Usage:
     return counts.usage(
-        counts.estimate_input(request),
+        counts.estimate_input(request, model),
         counts.estimate_answer(completion),
         counts.estimate_reasoning(completion),
         output=usage_pb2.PROVENANCE_ESTIMATED,

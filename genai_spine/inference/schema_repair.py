@@ -1,68 +1,70 @@
-"""The one repair of an answer that does not fit its schema: the model is told what is wrong and asked again.
+"""Schema repair: a model whose answer does not fit the schema is told what is wrong and asked once more.
 
-Both calls are rows of the ledger, the first one marked as wasted; the answer's usage and cost are the sums.
+Both calls are rows of the ledger, the first one booked as discarded; usage and cost are the sums.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from genai_spine.errors import SchemaMismatch
-from genai_spine.inference.attempt import Attempt, Order
+from genai_spine.inference.attempt import Attempt
 from genai_spine.inference.choices import summed
+from genai_spine.inference.operation import Operation, SchemaViolation
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
-LONG_CHARS = 50_000  # of an answer; above, it is checked in a thread
+MAX_INLINE_BYTES = 50_000  # of an answer; a larger one is checked in a thread
+
+Completing = Operation[pb.CreateCompletionRequest]
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """An answer with a choice that does not fit."""
-
-    attempt: Attempt
-    answer: pb.Completion
-    choice: pb.Choice
+def expected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.ExpectedAnswer:
+    """JSON that the attempt's answer must hold."""
+    form = attempt.operation.request.response_format
+    return answers.ExpectedAnswer(form, attempt.provider.schema, attempt.provider.name, attempt.route.model)
 
 
-async def check(attempt: Attempt, answer: pb.Completion) -> None:
-    """Sets parsed_json of each choice. Raises SchemaMismatch; the order then has the flaw."""
-    request = attempt.order.request
-    assert isinstance(request, pb.CreateCompletionRequest)
+async def check(attempt: Attempt[pb.CreateCompletionRequest], answer: pb.Completion) -> None:
+    """Sets parsed_json of each choice. Errors: SchemaMismatch, and the operation has the schema_violation."""
+    goal = expected(attempt)
     for choice in answer.choices:
-        given = (choice, request, attempt.turn.provider.schema)
         try:
-            if answer.ByteSize() > LONG_CHARS:
-                await asyncio.to_thread(answers.complete_choice, *given)
+            if answer.ByteSize() > MAX_INLINE_BYTES:
+                await asyncio.to_thread(answers.complete_choice, choice, goal)
             else:
-                answers.complete_choice(*given)
+                answers.complete_choice(choice, goal)
         except SchemaMismatch:
-            attempt.answered(answer)
-            attempt.order.flaw = Flaw(attempt, answer, choice)
+            attempt.record_undelivered(answer)
+            attempt.operation.schema_violation = SchemaViolation(
+                attempt.request, attempt.route, attempt.execution, answer, choice
+            )
             raise
 
 
-def order(first: Order, flaw: Flaw, error: SchemaMismatch) -> Order:
-    """The same order with the bad answer and what is wrong with it, for one choice."""
-    sent = flaw.attempt.request
-    assert isinstance(sent, pb.CreateCompletionRequest)
-    text = "".join(part.text for part in flaw.choice.message.content)
+def repairing(operation: Completing, error: SchemaMismatch) -> Completing | None:
+    """Operation that asks the same model to correct its answer; None where another try cannot help."""
+    violation = operation.schema_violation
+    if violation is None or not answers.can_be_repaired(operation.request, error):
+        return None
+    text = "".join(part.text for part in violation.choice.message.content)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
-    return replace(first, request=answers.repair_request(sent, text, problem), flaw=None)
+    request = answers.repair_request(violation.request, text, problem)
+    return replace(operation, request=request, routes=[violation.route], schema_violation=None)
 
 
-def mended(flaw: Flaw, repaired: pb.Completion) -> pb.Completion:
-    """The first answer with the repaired choice in its place."""
-    flaw.answer.usage.CopyFrom(flaw.attempt.execution.usage)
-    flaw.answer.cost.CopyFrom(flaw.attempt.execution.cost)
-    usage, cost = summed([flaw.answer, repaired])
-    choices = {choice.index: choice for choice in flaw.answer.choices}
-    repaired.choices[0].index = flaw.choice.index
-    choices[flaw.choice.index] = repaired.choices[0]
-    whole = [choices[index] for index in sorted(choices)]
+def repaired(violation: SchemaViolation, correction: pb.Completion) -> pb.Completion:
+    """The first answer with the corrected choice in the place of the one that did not fit."""
+    violation.answer.usage.CopyFrom(violation.execution.usage)
+    violation.answer.cost.CopyFrom(violation.execution.cost)
+    usage, cost = summed([violation.answer, correction])
+    choices = {choice.index: choice for choice in violation.answer.choices}
+    correction.choices[0].index = violation.choice.index
+    choices[violation.choice.index] = correction.choices[0]
+    in_order = [choices[index] for index in sorted(choices)]
     result = pb.Completion()
-    result.CopyFrom(repaired)
+    result.CopyFrom(correction)
     del result.choices[:]
-    result.choices.extend(whole)
+    result.choices.extend(in_order)
     result.usage.CopyFrom(usage)
     result.cost.CopyFrom(cost)
     return result

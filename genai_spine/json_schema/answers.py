@@ -77,22 +77,27 @@ def can_be_repaired(request: Request, error: SchemaMismatch) -> bool:
     return not as_tokens and error.metadata["problem"] != CUT_BY_LIMIT
 
 
-def complete_choice(choice: pb.Choice, request: Request, rules: SchemaRules | None) -> None:
-    """Sets parsed_json. Refusals, tool calls and filtered answers are left alone. Raises SchemaMismatch.
+@dataclass(frozen=True, slots=True)
+class ExpectedAnswer:
+    """JSON that a request asks for, and the candidate that is to answer it."""
 
-    request: as the caller sent it, with provider and model of the route. rules: the provider's schema.
-    """
+    form: pb.ResponseFormat  # as the caller sent it
+    rules: SchemaRules | None  # by which the provider's schema was rewritten
+    provider: str
+    model: str
+
+
+def complete_choice(choice: pb.Choice, expected: ExpectedAnswer) -> None:
+    """Sets parsed_json. Refusals, tool calls and filtered answers are left alone. Raises SchemaMismatch."""
     parts = choice.message.content
     special = choice.message.tool_calls or any(part.WhichOneof("part") == "refusal" for part in parts)
     if special or choice.finish_reason == pb.FINISH_REASON_CONTENT_FILTER:
         return
     text = "".join(part.text for part in parts)
-    choice.parsed_json = parsed(text, request, rules, choice.finish_reason)
+    choice.parsed_json = parsed(text, expected, choice.finish_reason)
 
 
-def parsed(
-    text: str, request: Request, rules: SchemaRules | None, finish_reason: int = pb.FINISH_REASON_STOP
-) -> str:
+def parsed(text: str, expected: ExpectedAnswer, finish_reason: int = pb.FINISH_REASON_STOP) -> str:
     """JSON text of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
 
     Raises SchemaMismatch with the JSON path and the problem. finish_reason: of the answer, a pb.FinishReason;
@@ -101,7 +106,7 @@ def parsed(
     worst: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
         for candidate in json_values(text):
-            answer, problem = _judged(candidate, request.response_format, rules)
+            answer, problem = _judged(candidate, expected.form, expected.rules)
             if problem is None:
                 return answer
             if worst is None or len(candidate.text) > worst[0]:
@@ -111,7 +116,7 @@ def parsed(
         if worst is None or str(error) == CUT:
             worst = 0, ("$", CUT_BY_LIMIT if cut else str(error))
     path, problem_text = worst[1] if worst else ("$", NOTHING)
-    raise SchemaMismatch(model=request.model, provider=request.provider, path=path, problem=problem_text)
+    raise SchemaMismatch(model=expected.model, provider=expected.provider, path=path, problem=problem_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +218,8 @@ def _judged(
 class StreamedAnswer:
     """Streamed answer while it arrives, collected for the validation at its end."""
 
-    def __init__(self, request: Request, rules: SchemaRules | None) -> None:
-        """Takes what complete_choice() takes: the caller's request, and the provider's schema rules."""
-        self._request = request
-        self._rules = rules
+    def __init__(self, expected: ExpectedAnswer) -> None:
+        self._expected = expected
         self._whole = ChunkBuilder()
 
     def add(self, chunk: pb.CompletionChunk) -> None:
@@ -228,7 +231,7 @@ class StreamedAnswer:
         """Deltas with parsed_json, one for each choice that has JSON. Raises SchemaMismatch."""
         deltas = []
         for choice in completion(self._whole.build()).choices:
-            complete_choice(choice, self._request, self._rules)
+            complete_choice(choice, self._expected)
             if choice.HasField("parsed_json"):
                 deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))
         return deltas

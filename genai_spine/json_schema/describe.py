@@ -25,7 +25,7 @@ def in_words(schema: pb.JsonSchema) -> str:
     )
 
 
-def with_instruction(request: Request, options: Container[str]) -> Request:
+def with_instruction(request: Request, options: Container[str], provider: str) -> Request:
     """Copy of the request with the schema in the system message. options: the provider's.
 
     Where the provider can be held to a JSON object, and that is what the schema wants, it still is. Raises
@@ -42,7 +42,7 @@ def with_instruction(request: Request, options: Container[str]) -> Request:
         if request.prompt.WhichOneof("prompt") == "tokens":
             raise UnsupportedOption(
                 field="response_format.json_schema",
-                provider=request.provider,
+                provider=provider,
                 option="a JSON Schema for a prompt of token ids",
             )
         instructed.prompt.text = f"{words}\n\n{request.prompt.text}"

@@ -16,6 +16,7 @@ from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import requests, responses, sse
 from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
+from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -34,18 +35,21 @@ class OpenAIFacade:
 
     inference: Inference
 
-    async def chat(self, body: bytes, call: Call) -> Answer:
-        """Chat completion: one JSON body, or SSE frames where the request streams."""
+    def chat(self, body: bytes, call: Call) -> Answer:
+        """Chat completion: one JSON body, or SSE frames where the request streams.
+
+        Errors: InvalidRequest and InvalidFields at once, those of inference with the first byte.
+        """
         chat = requests.decode(body, Chat)
         request = requests.chat_request(body, chat)
         validation.check(request)
         before_tools = chat.functions is not None
         if chat.stream:
             form = sse.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
-            async with aclosing(self._events(request, form, call)) as events:
-                async for event in events:
-                    yield event
-            return
+            return self._events(request, form, call)
+        return self._chat(request, call, before_tools=before_tools)
+
+    async def _chat(self, request: pb.CreateCompletionRequest, call: Call, *, before_tools: bool) -> Answer:
         completion = await self.inference.complete(request, call)
         set_headers(call, JSON, completion)
         yield responses.chat(completion, before_tools=before_tools)
@@ -132,7 +136,7 @@ class OpenAIFacade:
         """SSE frames of one request, with a ping comment after PING_INTERVAL_S of silence."""
         begun = False
         try:
-            async with aclosing(_pinged(self.inference.stream(request, call), PING_INTERVAL_S)) as chunks:
+            async with KeepAlive(self.inference.stream(request, call), PING_INTERVAL_S) as chunks:
                 async for chunk in chunks:
                     if chunk is None:
                         yield responses.PING
@@ -150,27 +154,6 @@ class OpenAIFacade:
             yield sse.error_event(error_body(error, call, openai=True))
             return
         yield form.end()
-
-
-async def _pinged(
-    chunks: AsyncGenerator[pb.CompletionChunk], every_s: float
-) -> AsyncGenerator[pb.CompletionChunk | None]:
-    """Chunks of a stream, with None after each every_s seconds of silence behind the first one."""
-    task: asyncio.Future[pb.CompletionChunk] | None = None
-    try:
-        yield await anext(chunks)
-        while True:
-            task = asyncio.ensure_future(anext(chunks))
-            while not (await asyncio.wait((task,), timeout=every_s))[0]:
-                yield None
-            yield task.result()
-    except StopAsyncIteration:
-        return
-    finally:
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
-        await chunks.aclose()
 
 
 def _wants_usage(options: StreamOptions | None) -> bool:

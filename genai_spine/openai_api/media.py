@@ -58,7 +58,7 @@ class MediaFacade:
         if image.n is not None:
             request.image_count = requests.count("n", image.n)
         validation.check(request)
-        response = await self.inference.draw(request, call)
+        response = await self.inference.create_images(request, call)
         set_headers(call, JSON, response)
         return media_responses.images(response)
 
@@ -104,7 +104,7 @@ class MediaFacade:
             provider_options_json=requests.extras(body, Speech, **own),
         )
         validation.check(request)
-        async with aclosing(self.inference.speak(request, call)) as chunks:
+        async with aclosing(self.inference.create_speech(request, call)) as chunks:
             async for chunk in chunks:
                 if chunk.media_type:
                     set_headers(call, chunk.media_type, chunk, whole=False)

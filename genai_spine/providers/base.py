@@ -83,10 +83,20 @@ def reported_usage(input_tokens: int, output_tokens: int) -> usage_pb2.Usage:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Candidate that answers a request: a provider and the upstream's own name of the model."""
+
+    provider: "Provider"
+    model: str
+    weight: float = 1.0  # of a weighted choice among candidates
+
+
 class Provider:
     """Base of all adapters. An operation that is not overridden raises UnsupportedOperation.
 
-    Requests arrive resolved: `request.model` is the upstream's own name. An adapter fills id, created,
+    A request arrives as the caller sent it and is not written into; `route.model` is the upstream's own name
+    of the model, whatever the caller called it. An adapter fills id, created,
     model, choices and usage; inference.py adds provider, cost, latency and the ids of request and row.
     Errors are ProviderFailure subclasses or ProviderTimeout.
     """
@@ -105,27 +115,37 @@ class Provider:
         self.local = self.LOCAL
         self.schema = self.SCHEMA
 
-    def stream(self, request: pb.CreateCompletionRequest, call: Call) -> AsyncIterator[pb.CompletionChunk]:
+    def stream(
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
+    ) -> AsyncIterator[pb.CompletionChunk]:
         """Chunks as they arrive; what one read brought is one chunk; the last ones carry usage."""
         raise UnsupportedOperation(provider=self.name, operation="completions")
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        return await fold(self.stream(request, call))
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        return await fold(self.stream(request, route, call))
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
         raise UnsupportedOperation(provider=self.name, operation="embeddings")
 
-    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
+    async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
         """Tokens of the request's input as the upstream counts them; makes no billed call."""
         raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+    async def create_images(
+        self, request: media.CreateImagesRequest, route: Route, call: Call
+    ) -> media.CreateImagesResponse:
         raise UnsupportedOperation(provider=self.name, operation="images")
 
-    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
+    async def transcribe(
+        self, request: media.CreateTranscriptionRequest, route: Route, call: Call
+    ) -> media.Transcription:
         raise UnsupportedOperation(provider=self.name, operation="transcription")
 
-    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
+    def create_speech(
+        self, request: media.CreateSpeechRequest, route: Route, call: Call
+    ) -> AsyncIterator[media.SpeechChunk]:
         """Sound as it arrives; the last chunk carries usage and units, as far as they are known."""
         raise UnsupportedOperation(provider=self.name, operation="speech")
 
@@ -181,13 +201,13 @@ class Provider:
     async def close(self) -> None:
         """Frees what the adapter holds; called once, at the end."""
 
-    def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
+    def options_for(self, request: pb.CreateCompletionRequest, route: Route) -> Mapping[str, Option]:
         """Options that hold for this request, where an upstream offers less to some models."""
         return self.options
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
         """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
-        options = self.options_for(request)
+        options = self.options_for(request, route)
         for descriptor, value in request.ListFields():
             name = descriptor.name
             if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):

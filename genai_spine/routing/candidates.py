@@ -1,31 +1,35 @@
 """The plan of a request: who is asked, in which order, before it is given up."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import structlog
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.routing.router import Route, Router
-from genai_spine.routing.strategies import STRATEGIES, Scales
+from genai_spine.providers.base import Route
+from genai_spine.routing.router import Router
+from genai_spine.routing.strategies import STRATEGIES, RoutingContext
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import routing_pb2
 
 TICKS_PER_USD = 10**10
+MAX_NAMES = 4096  # of providers and models whose routes are remembered
 
 log = structlog.get_logger()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
 
 
-class Planner:
-    def __init__(self, router: Router, scales: Scales, fallback_chain: Sequence[str] = ()) -> None:
+class CandidatePlanner:
+    def __init__(self, router: Router, context: RoutingContext, fallback_chain: Sequence[str] = ()) -> None:
         """fallback_chain: aliases, models, or providers for their default models; tried after all others.
 
         What of it cannot be called, because its provider is not configured, is logged and passed over.
         """
         self.router = router
-        self.scales = scales
+        self.context = context
+        self._routes = lru_cache(MAX_NAMES)(router.routes)
         self.chain = [route for name in fallback_chain for route in self._of_chain(name)]
 
     def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
@@ -34,9 +38,9 @@ class Planner:
         Errors: those of Router.resolve(), UnsupportedOption and InvalidFields when no candidate can honour
         the request (the first candidate's), NoCandidates when its own conditions leave none.
         """
-        routes = self.router.routes(request.provider, request.model)
+        routes = self._routes(request.provider, request.model)
         if len(routes) == 1 and not self.chain and not request.HasField("routing"):
-            _check(routes[0], request)
+            routes[0].provider.check_options(request, routes[0])
             return routes
         routing = request.routing
         alias = self.router.aliases.get(request.model)
@@ -45,7 +49,7 @@ class Planner:
         routes = self._able(self._allowed(routes, request), request)
         ordered = STRATEGIES.get(strategy or 0)
         if ordered is not None and len(routes) > 1:
-            routes = ordered(routes, request, self.scales)
+            routes = ordered(routes, request, self.context)
         if last := self._last(request):
             routes = self._distinct(routes + last)
         return self._preferred(routes, routing)
@@ -111,10 +115,10 @@ class Planner:
         """Why the request's own conditions leave the route out; None when they do not."""
         routing = request.routing
         name = f"{route.provider.name}:{route.model}"
-        if routing.min_quality > self.scales.tier(route):
+        if routing.min_quality > self.context.tier(route):
             return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
         if routing.HasField("max_cost_usd"):
-            ticks = self.scales.ticks(route, self.scales.expected(request))
+            ticks = self.context.ticks(route, self.context.expected(request))
             if ticks > routing.max_cost_usd * TICKS_PER_USD:
                 return f"{name} would cost {'an unknown amount' if ticks == float('inf') else ticks / 1e10}"
         return None
@@ -152,22 +156,7 @@ class Planner:
 def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | None:
     """Why the provider cannot honour the request."""
     try:
-        _check(route, request)
+        route.provider.check_options(request, route)
     except SpineError as error:
         return error
     return None
-
-
-def _check(route: Route, request: pb.CreateCompletionRequest) -> None:
-    """As the adapter will get the request: what it can do may depend on its own name of the model."""
-    asked = request.model if request.HasField("model") else None
-    if asked == route.model:
-        route.provider.check_options(request)
-        return
-    request.model = route.model  # put back at once: copying a long conversation costs more
-    try:
-        route.provider.check_options(request)
-    finally:
-        request.ClearField("model")
-        if asked is not None:
-            request.model = asked

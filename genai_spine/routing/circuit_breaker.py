@@ -12,58 +12,63 @@ from genai_spine.v1 import provider_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class UpstreamLimits:
     """When a circuit opens and closes, and how many calls may run at a time."""
 
     failures: int = 5  # in a row; 0: it never opens
-    rest_s: float = 30.0
+    open_s: float = 30.0
     successes: int = 2
     concurrency: int | None = None  # calls of one provider at a time; None: no limit
 
 
-DEFAULTS = Limits()
+DEFAULTS = UpstreamLimits()
 
 
 class Circuit:
-    def __init__(self, limits: Limits = DEFAULTS, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, limits: UpstreamLimits = DEFAULTS, clock: Callable[[], float] = monotonic) -> None:
         self._limits = limits
         self._clock = clock
         self._failed = 0  # in a row
         self._succeeded = 0  # trials in a row
-        self._rest_until: float | None = None  # None: closed
+        self._open_until: float | None = None  # None: closed
         self._on_trial = False
+        # Closed, and the newest call did not fail: begin() and succeeded() would change nothing.
+        self.is_quiet = True
 
     @property
     def state(self) -> "pb.CircuitState":
-        if self._rest_until is None:
+        if self._open_until is None:
             return pb.CIRCUIT_STATE_CLOSED
-        return pb.CIRCUIT_STATE_OPEN if self.rest_s else pb.CIRCUIT_STATE_HALF_OPEN
+        return pb.CIRCUIT_STATE_OPEN if self.open_s else pb.CIRCUIT_STATE_HALF_OPEN
 
     @property
-    def rest_s(self) -> float:
+    def open_s(self) -> float:
         """Seconds until the next trial; 0 when calls are made."""
-        return 0.0 if self._rest_until is None else max(0.0, self._rest_until - self._clock())
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
 
     @property
-    def admits(self) -> bool:
-        return self._rest_until is None or not (self._on_trial or self.rest_s)
+    def allows(self) -> bool:
+        return self._open_until is None or not (self._on_trial or self.open_s)
 
     def begin(self) -> None:
-        self._on_trial = self._rest_until is not None
+        self._on_trial = self._open_until is not None
 
     def succeeded(self) -> None:
         self._failed = 0
-        if self._rest_until is None or not self._on_trial:
+        if self._open_until is None or not self._on_trial:
+            self.is_quiet = self._open_until is None
             return
         self._on_trial = False
         self._succeeded += 1
         if self._succeeded >= self._limits.successes:
-            self._rest_until = None
+            self._open_until = None
+            self.is_quiet = True
 
     def failed(self) -> None:
+        self.is_quiet = False
         self._failed += 1
         if self._limits.failures and (self._on_trial or self._failed >= self._limits.failures):
-            self._rest_until = self._clock() + self._limits.rest_s
+            self._open_until = self._clock() + self._limits.open_s
             self._failed = self._succeeded = 0
         self._on_trial = False
 

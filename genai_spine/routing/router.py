@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Provider, Route
 from genai_spine.v1 import routing_pb2
 
 # Names that say whose model they are; first match wins (rest-v1.md, section 4).
@@ -24,13 +24,6 @@ PREFIXES = (
     ("amazon.", "bedrock"),
     ("anthropic.", "bedrock"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    provider: Provider
-    model: str  # the upstream's own name
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from math import inf
 from random import random
 
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.providers.base import Route
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.routing.router import Route
 from genai_spine.routing.upstream import Upstream
 from genai_spine.tokens import counts
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -18,13 +18,13 @@ BYTES_PER_TOKEN = 4
 USUAL_OUTPUT = 500  # tokens of an answer whose request sets no limit
 UNMEASURED_MS = 1000.0  # of a model that was not called yet; a slow one must not win by being unknown
 LOCAL_MS = 300.0
-MOST_GROUPS = 10_000  # of candidates whose turns are remembered
+MAX_GROUPS = 10_000  # of candidates whose turns are remembered
 
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
 
 @dataclass(slots=True)
-class Scales:
+class RoutingContext:
     """What strategies weigh candidates with."""
 
     prices: PriceBook
@@ -35,11 +35,13 @@ class Scales:
     def expected(self, request: Request) -> usage_pb2.Usage:
         """What a call of any candidate will use, estimated."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
-            return counts.usage(counts.estimate_inputs(request), 0, output=usage_pb2.PROVENANCE_ESTIMATED)
+            return counts.usage(
+                counts.estimate_inputs(request, request.model), 0, output=usage_pb2.PROVENANCE_ESTIMATED
+            )
         made = request.max_tokens or USUAL_OUTPUT
         # The order of prices does not hang on a few tokens; counting costs more than all the rest.
         size = request.ByteSize()
-        given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request)
+        given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request, request.model)
         return counts.usage(given, made, output=usage_pb2.PROVENANCE_ESTIMATED)
 
     def ticks(self, route: Route, usage: usage_pb2.Usage) -> float:
@@ -59,47 +61,47 @@ class Scales:
     def turn(self, routes: Sequence[Route]) -> int:
         """0, 1, 2, ... for the same candidates."""
         key = "|".join(f"{route.provider.name}:{route.model}" for route in routes)
-        if key not in self._turns and len(self._turns) >= MOST_GROUPS:
+        if key not in self._turns and len(self._turns) >= MAX_GROUPS:
             self._turns.clear()
         turn = self._turns.get(key, -1) + 1
         self._turns[key] = turn
         return turn
 
 
-Strategy = Callable[[list[Route], Request, Scales], list[Route]]
+Strategy = Callable[[list[Route], Request, RoutingContext], list[Route]]
 
 
-def weighted(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+def weighted(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
     """Without replacement: each place is drawn by the weights of those that are left."""
     # Of draws u**(1/w), w's is the largest with probability w / sum(w) (Efraimidis and Spirakis, 2006).
     return sorted(routes, key=lambda route: random() ** (1 / route.weight), reverse=True)
 
 
-def cheapest(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
-    usage = scales.expected(request)
-    return sorted(routes, key=lambda route: scales.ticks(route, usage))
+def cheapest(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    usage = context.expected(request)
+    return sorted(routes, key=lambda route: context.ticks(route, usage))
 
 
-def best(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
-    return sorted(routes, key=scales.tier, reverse=True)
+def best(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    return sorted(routes, key=context.tier, reverse=True)
 
 
-def fastest(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
-    return sorted(routes, key=scales.speed_ms)
+def fastest(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    return sorted(routes, key=context.speed_ms)
 
 
-def local_first(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+def local_first(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
     return sorted(routes, key=lambda route: not route.provider.local)
 
 
-def round_robin(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
-    start = scales.turn(routes) % len(routes)
+def round_robin(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    start = context.turn(routes) % len(routes)
     return routes[start:] + routes[:start]
 
 
-def balanced(routes: list[Route], request: Request, scales: Scales) -> list[Route]:
+def balanced(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
     """By the sum of a candidate's places in the three orders."""
-    orders = [order(routes, request, scales) for order in (cheapest, fastest, best)]
+    orders = [order(routes, request, context) for order in (cheapest, fastest, best)]
     return sorted(routes, key=lambda route: sum(order.index(route) for order in orders))
 
 

@@ -8,35 +8,35 @@ from time import monotonic
 from genai_spine import errors
 from genai_spine.errors import CircuitOpen, ProviderBusy, SpineError
 from genai_spine.providers.base import Provider
-from genai_spine.routing.circuit_breaker import DEFAULTS, Circuit, Limits
+from genai_spine.routing.circuit_breaker import DEFAULTS, Circuit, UpstreamLimits
 from genai_spine.v1 import provider_service_pb2 as pb
 
 # What says that the upstream is not well. A refused request says nothing of the kind.
 FAILURES = (errors.ProviderUnavailable, errors.ProviderTimeout, errors.ProviderError)
-KEY_REST_S = 60.0  # of a key that was refused or has no money left
-LIMITED_REST_S = 1.0  # of a key whose rate is limited, when the upstream does not say for how long
+KEY_COOLDOWN_S = 60.0  # of a key that was refused or has no money left
+RATE_LIMIT_COOLDOWN_S = 1.0  # of a key whose rate is limited, when the upstream does not say for how long
 NEWEST = 0.2  # weight of the newest measurement in a running mean
 
 
-class Seat:
+class KeySlot:
     """One key of an upstream."""
 
-    __slots__ = ("circuit", "provider", "rest_until")
+    __slots__ = ("circuit", "cooldown_until", "provider")
 
     def __init__(self, provider: Provider, circuit: Circuit) -> None:
         self.provider = provider
         self.circuit = circuit
-        self.rest_until = 0.0  # on time.monotonic()
+        self.cooldown_until = 0.0  # on time.monotonic()
 
 
 class Upstream:
-    def __init__(self, providers: Sequence[Provider], limits: Limits = DEFAULTS) -> None:
+    def __init__(self, providers: Sequence[Provider], limits: UpstreamLimits = DEFAULTS) -> None:
         """providers: the same upstream, one for each key."""
         self.provider = providers[0]
         self.name = self.provider.name
         self.limits = limits
         self.running = 0
-        self.seats = [Seat(provider, Circuit(limits)) for provider in providers]
+        self.key_slots = [KeySlot(provider, Circuit(limits)) for provider in providers]
         # Running means, by model: of the time to the first token of streams, and of whole answers.
         self.first_ms: dict[str, float] = {}
         self.whole_ms: dict[str, float] = {}
@@ -50,34 +50,35 @@ class Upstream:
     @property
     def state(self) -> "pb.CircuitState":
         """The worst of its keys'."""
-        states = {seat.circuit.state for seat in self.seats}
+        states = {key_slot.circuit.state for key_slot in self.key_slots}
         worst_first = (pb.CIRCUIT_STATE_OPEN, pb.CIRCUIT_STATE_HALF_OPEN)
         return next((state for state in worst_first if state in states), pb.CIRCUIT_STATE_CLOSED)
 
     @property
-    def admits(self) -> bool:
-        return any(seat.circuit.admits for seat in self.seats)
+    def allows(self) -> bool:
+        return any(key_slot.circuit.allows for key_slot in self.key_slots)
 
     @property
-    def rest_s(self) -> float:
-        return min(seat.circuit.rest_s for seat in self.seats)
+    def open_s(self) -> float:
+        return min(key_slot.circuit.open_s for key_slot in self.key_slots)
 
-    def take(self) -> Seat | None:
+    def acquire(self) -> KeySlot | None:
         """The next key that may be used, now in use; None when there is none, or too much runs."""
         if self.full:
             return None
-        if len(self.seats) == 1:
-            seat = self.seats[0]
-            if not seat.circuit.admits:
+        if len(self.key_slots) == 1:
+            key_slot = self.key_slots[0]
+            if not (key_slot.circuit.is_quiet or key_slot.circuit.allows):
                 return None
         else:
-            found = self._rested()
+            found = self._next_key()
             if found is None:
                 return None
-            seat = found
-        seat.circuit.begin()
+            key_slot = found
+        if not key_slot.circuit.is_quiet:
+            key_slot.circuit.begin()
         self.running += 1
-        return seat
+        return key_slot
 
     async def wait(self, limit_s: float | None) -> None:
         """Returns when a running call has ended, or the time is over."""
@@ -91,25 +92,26 @@ class Upstream:
             if future in self._waiting:
                 self._waiting.remove(future)
 
-    def give_back(self, seat: Seat, outcome: BaseException | None) -> None:
+    def release(self, key_slot: KeySlot, outcome: BaseException | None) -> None:
         """Ends what take() began; outcome: None for a good answer."""
         self.running -= 1
         if outcome is None:
-            seat.circuit.succeeded()
+            if not key_slot.circuit.is_quiet:
+                key_slot.circuit.succeeded()
         elif isinstance(outcome, FAILURES):
-            seat.circuit.failed()
+            key_slot.circuit.failed()
         elif isinstance(outcome, SpineError):
-            seat.circuit.succeeded()  # it answered, if only with a refusal
-            self._rest(seat, outcome)
+            key_slot.circuit.succeeded()  # it answered, if only with a refusal
+            self._rest(key_slot, outcome)
         else:
-            seat.circuit.left()
+            key_slot.circuit.left()
         while self._waiting:
             waiting = self._waiting.pop(0)
             if not waiting.done():
                 waiting.set_result(None)
                 return
 
-    def measured(self, model: str, took_ms: float, *, streamed: bool) -> None:
+    def record_latency(self, model: str, took_ms: float, *, streamed: bool) -> None:
         means = self.first_ms if streamed else self.whole_ms
         known = means.get(model, took_ms)
         means[model] = known + NEWEST * (took_ms - known)
@@ -118,37 +120,42 @@ class Upstream:
         """Of streams where there were any, otherwise of whole answers. None: not measured."""
         return self.first_ms.get(model, self.whole_ms.get(model))
 
-    def resting(self) -> CircuitOpen | ProviderBusy:
-        """The error of an upstream that take() gave no seat of."""
-        if self.full:
-            return ProviderBusy(provider=self.name, running=self.running, retry_after_s=1.0)
-        failures, open_s = self.limits.failures, max(self.rest_s, 1.0)
+    def busy(self) -> ProviderBusy:
+        """Error of an upstream that has as many calls in progress as it may have."""
+        return ProviderBusy(provider=self.name, running=self.running, retry_after_s=1.0)
+
+    def circuit_open(self) -> CircuitOpen:
+        """Error of an upstream whose circuit is open for every key."""
+        failures, open_s = self.limits.failures, max(self.open_s, 1.0)
         return CircuitOpen(
             provider=self.name, open_s=f"{open_s:.0f}", failures=failures, retry_after_s=open_s
         )
 
-    def _rested(self) -> Seat | None:
-        """In turn; a resting key only when all of them rest."""
-        now, count = monotonic(), len(self.seats)
+    def _next_key(self) -> KeySlot | None:
+        """In turn; a key in its cooldown only when all are."""
+        now, count = monotonic(), len(self.key_slots)
         admitting = [
-            seat for at in range(count) if (seat := self.seats[(self._next + at) % count]).circuit.admits
+            key_slot
+            for at in range(count)
+            if (key_slot := self.key_slots[(self._next + at) % count]).circuit.allows
         ]
         if not admitting:
             return None
-        rested = [seat for seat in admitting if seat.rest_until <= now]
-        seat = rested[0] if rested else min(admitting, key=lambda seat: seat.rest_until)
-        self._next = self.seats.index(seat) + 1
-        return seat
+        rested = [key_slot for key_slot in admitting if key_slot.cooldown_until <= now]
+        key_slot = rested[0] if rested else min(admitting, key=lambda key_slot: key_slot.cooldown_until)
+        self._next = self.key_slots.index(key_slot) + 1
+        return key_slot
 
-    def another_key(self, seat: Seat) -> bool:
+    def has_other_key(self, key_slot: KeySlot) -> bool:
         """There is a key besides this one that does not rest."""
         now = monotonic()
         return any(
-            other is not seat and other.circuit.admits and other.rest_until <= now for other in self.seats
+            other is not key_slot and other.circuit.allows and other.cooldown_until <= now
+            for other in self.key_slots
         )
 
-    def _rest(self, seat: Seat, error: SpineError) -> None:
+    def _rest(self, key_slot: KeySlot, error: SpineError) -> None:
         if isinstance(error, errors.ProviderRateLimited):
-            seat.rest_until = monotonic() + (error.retry_after_s or LIMITED_REST_S)
+            key_slot.cooldown_until = monotonic() + (error.retry_after_s or RATE_LIMIT_COOLDOWN_S)
         elif isinstance(error, errors.ProviderAuthentication | errors.ProviderQuotaExceeded):
-            seat.rest_until = monotonic() + KEY_REST_S
+            key_slot.cooldown_until = monotonic() + KEY_COOLDOWN_S

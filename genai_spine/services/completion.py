@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
-from genai_spine.delivery.background_completions import KeptCompletions
-from genai_spine.inference.count_tokens import Counter
+from genai_spine.delivery.background_completions import BackgroundCompletions
+from genai_spine.inference.count_tokens import TokenCounter
 from genai_spine.inference.inference import Inference
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -13,10 +13,10 @@ from genai_spine.v1 import completion_service_pb2 as pb
 class CompletionService:
     """RPCs of completions; all of them are inference's work."""
 
-    def __init__(self, inference: Inference, catalog: Catalog, background: KeptCompletions) -> None:
+    def __init__(self, inference: Inference, catalog: Catalog, background: BackgroundCompletions) -> None:
         self.inference = inference
         self.catalog = catalog
-        self.counter = Counter(catalog)
+        self.counter = TokenCounter(catalog)
         self.background = background
 
     async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:

@@ -14,7 +14,7 @@ class MediaService:
         self.inference = inference
 
     async def CreateImages(self, request: pb.CreateImagesRequest, call: Call) -> pb.CreateImagesResponse:
-        return await self.inference.draw(request, call)
+        return await self.inference.create_images(request, call)
 
     async def CreateTranscription(
         self, request: pb.CreateTranscriptionRequest, call: Call
@@ -22,4 +22,4 @@ class MediaService:
         return await self.inference.transcribe(request, call)
 
     def CreateSpeech(self, request: pb.CreateSpeechRequest, call: Call) -> AsyncGenerator[pb.SpeechChunk]:
-        return self.inference.speak(request, call)
+        return self.inference.create_speech(request, call)

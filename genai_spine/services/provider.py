@@ -44,11 +44,11 @@ class ProviderService:
         shown = pb.ProviderInfo()
         shown.CopyFrom(info)
         upstream = self.upstreams[info.provider_name]
-        shown.is_available = info.is_available and upstream.admits
+        shown.is_available = info.is_available and upstream.allows
         shown.circuit_state = upstream.state
-        if not upstream.admits:
-            shown.rest_ms = int(upstream.rest_s * 1000)
-        shown.running, shown.key_count = upstream.running, len(upstream.seats)
+        if not upstream.allows:
+            shown.rest_ms = int(upstream.open_s * 1000)
+        shown.running, shown.key_count = upstream.running, len(upstream.key_slots)
         if upstream.limits.concurrency is not None:
             shown.max_concurrency = upstream.limits.concurrency
         for offer in shown.capabilities:

@@ -1,7 +1,7 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
 from genai_spine.call import Call
-from genai_spine.inference.batch_settlement import BatchBooks
+from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Router
 from genai_spine.v1 import provider_batch_service_pb2 as pb
@@ -10,7 +10,7 @@ from genai_spine.v1 import provider_batch_service_pb2 as pb
 class ProviderBatchService:
     """RPCs of batches."""
 
-    def __init__(self, router: Router, books: BatchBooks) -> None:
+    def __init__(self, router: Router, books: BatchSettlement) -> None:
         self.router = router
         self.books = books
 

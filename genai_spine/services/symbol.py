@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
-from genai_spine.routing.router import Route
+from genai_spine.providers.base import Route
 from genai_spine.symbols.job import TICKS_PER_USD, Job, JobDependencies, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import symbol_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 from genai_spine.version import VERSION
@@ -122,12 +122,12 @@ class SymbolService:
             raise ServiceUnavailable(cause=error) from None
 
 
-async def _measure() -> Measure:
+async def _measure() -> Tokenizer:
     """Tokenizer of the encoding. Errors: ServiceUnavailable when it is not on this machine."""
     encoding = await encodings.ready(ENCODING)
     if encoding is None:
         raise ServiceUnavailable(cause=f"the encoding {ENCODING} cannot be loaded")
-    return Measure(encoding)
+    return Tokenizer(encoding)
 
 
 def _unheard(event: pb.SymbolEvent) -> None:

@@ -17,7 +17,7 @@ from genai_spine.symbols import events
 from genai_spine.symbols.events import Envelopes
 from genai_spine.symbols.prompt import Prompt, built
 from genai_spine.symbols.question import Complete, JobRules, Question, on_behalf
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
@@ -35,7 +35,7 @@ class JobDependencies:
     complete: Complete  # asks each candidate once
     rules: JobRules
     upstream_model: str
-    measure: Measure
+    measure: Tokenizer
     version: str  # of this service
 
 
@@ -48,7 +48,7 @@ class JobUsage:
     price_known: bool = True
 
 
-async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measure) -> list[Prompt]:
+async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Tokenizer) -> list[Prompt]:
     """Prompts of all symbols, in their order, each of at most `limit` tokens."""
 
     def make() -> list[Prompt]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import message_pb2
 from genai_spine.v1 import symbol_service_pb2 as pb
 
@@ -97,7 +97,7 @@ class PromptFields:
             return replace(self, calls=self.calls[:-1])
         return replace(self, called_by=self.called_by[:-1])
 
-    def cut(self, limit: int, measure: Measure) -> "PromptFields":
+    def cut(self, limit: int, measure: Tokenizer) -> "PromptFields":
         """Fields whose values are cut to so many tokens."""
         return replace(
             self,
@@ -110,7 +110,7 @@ class PromptFields:
         )
 
 
-def built(context: pb.SymbolContext, limit: int, measure: Measure) -> Prompt:
+def built(context: pb.SymbolContext, limit: int, measure: Tokenizer) -> Prompt:
     """The prompt about a symbol, of at most `limit` tokens."""
     whole = PromptFields.of(context)
     text = whole.text()
@@ -121,7 +121,7 @@ def built(context: pb.SymbolContext, limit: int, measure: Measure) -> Prompt:
     return Prompt(text, measure.count(text), was_cut=True)
 
 
-def count_messages(messages: Iterable[Mapping[str, str]], measure: Measure) -> int:
+def count_messages(messages: Iterable[Mapping[str, str]], measure: Tokenizer) -> int:
     """Tokens of a chat: every value, 3 for each message, 1 more for each name, and 3 for the reply."""
     total = PER_REPLY
     for message in messages:
@@ -129,12 +129,12 @@ def count_messages(messages: Iterable[Mapping[str, str]], measure: Measure) -> i
     return total
 
 
-def count_frame(measure: Measure) -> int:
+def count_frame(measure: Tokenizer) -> int:
     """Tokens of a call's input besides the prompt."""
     return count_messages([{"role": "system", "content": SYSTEM}, {"role": "user"}], measure)
 
 
-def _shortened(whole: PromptFields, limit: int, measure: Measure) -> str:
+def _shortened(whole: PromptFields, limit: int, measure: Tokenizer) -> str:
     facts = replace(
         whole,
         calls=whole.calls[:MAX_CALLS_SHORTENED],

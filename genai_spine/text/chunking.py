@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 
 HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
 OMISSION_MARK = "\n\n[... {count} characters left out here ...]\n\n"
@@ -56,7 +56,7 @@ class TokenBudget(NamedTuple):
     """Token budget for a content, by one model's tokenizer."""
 
     tokens: int
-    measure: Measure
+    measure: Tokenizer
 
     def has(self, text: str) -> bool:
         """Whether a text fits."""

@@ -2,7 +2,7 @@
 
 from genai_spine.errors import ContextLengthExceeded
 from genai_spine.tokens import counts
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -14,8 +14,10 @@ INSTRUCTIONS = frozenset((message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER))
 Unit = list[int]  # numbers of messages that stay or go together
 
 
-async def check_context(request: pb.CreateCompletionRequest, context_length: int | None) -> None:
-    """Refuses an input that is certainly too long, before it costs anything. The request is resolved.
+async def check_context(
+    request: pb.CreateCompletionRequest, provider: str, model: str, context_length: int | None
+) -> None:
+    """Refuses an input that is certainly too long for the model, before it costs anything.
 
     Certain is what the model's own encoding counts of its text, or the least that the text can have in any.
     Images, frames and tools are not counted, and room for an answer of max_tokens is the provider's to ask
@@ -25,33 +27,39 @@ async def check_context(request: pb.CreateCompletionRequest, context_length: int
     # A token is at least one byte: most requests are let through without counting.
     if context_length is None or request.ByteSize() <= context_length:
         return
-    least = await counts.least_soon(request, await Measure.of(request.model))
-    if least > context_length * ROUNDING:
+    lower_bound = await counts.lower_bound_in_thread(request, await Tokenizer.of(model))
+    if lower_bound > context_length * ROUNDING:
         raise ContextLengthExceeded(
-            provider=request.provider,
+            provider=provider,
             provider_code="context_length_exceeded",
-            provider_message=f"it has at least {least} tokens, and {request.model} takes {context_length}",
-            model=request.model,
-            input_tokens=least,
+            provider_message=f"at least {lower_bound} tokens, and {model} takes {context_length}",
+            model=model,
+            input_tokens=lower_bound,
             context_length=context_length,
         )
 
 
-async def truncate(request: pb.CreateCompletionRequest, context_length: int) -> int:
-    """Removes the oldest messages until the input and room for the answer fit; how many were removed.
+async def truncated(
+    request: pb.CreateCompletionRequest, model: str, context_length: int
+) -> pb.CreateCompletionRequest:
+    """The request without its oldest messages, so that input and room for the answer fit; itself if they do.
 
     Instructions and the last message stay, and a tool call stays or goes with its results. Where that is
     not enough, everything else is gone: check_context() or the provider then refuses what is left.
     """
     room = context_length - (request.max_tokens or min(RESERVE, context_length // 4))
     if request.HasField("prompt") or request.ByteSize() <= room - counts.PER_REPLY - counts.PER_TOOLS_END:
-        return 0
-    measure = await Measure.of(request.model)
-    sizes = await counts.sizes_soon(request, measure)
-    gone = _oldest(request, sizes, sum(sizes) + counts.overhead(request, measure).tokens - room)
+        return request
+    tokenizer = await Tokenizer.of(model)
+    sizes = await counts.sizes_in_thread(request, tokenizer)
+    gone = _oldest(request, sizes, sum(sizes) + counts.overhead(request, tokenizer).tokens - room)
+    if not gone:
+        return request
+    shorter = pb.CreateCompletionRequest()
+    shorter.CopyFrom(request)
     for number in sorted(gone, reverse=True):
-        del request.messages[number]
-    return len(gone)
+        del shorter.messages[number]
+    return shorter
 
 
 def _oldest(request: pb.CreateCompletionRequest, sizes: list[int], excess: int) -> Unit:

@@ -32,7 +32,7 @@ PACKAGE = "bpe_openai"
 AGAIN_S = 60.0  # after a failure the files are looked for again, because the operator may have added them
 # Characters that tiktoken gets at once. It takes n log n steps for a run without a boundary, and its regex
 # overflows its stack, a panic that no `except Exception` catches, at some 100,000 blanks.
-LONGEST_PIECE = 16_384
+MAX_PIECE_CHARS = 16_384
 # Between these two characters every encoding starts a new word whatever stands around them, so a text that
 # is cut there has as many tokens as the whole one. The apostrophe is not among them ("don't").
 BOUNDARY = re.compile(r"(?<=[^\W_])(?=[\s!-&(-/:-@\[-`{-~。、「」（），．！？：；])")
@@ -95,7 +95,7 @@ def count(encoding: Encoding, text: str) -> int:
 
     Exact up to LONGEST_PIECE characters without a word's end, and one token too many for each of those.
     """
-    if len(text) <= LONGEST_PIECE:
+    if len(text) <= MAX_PIECE_CHARS:
         return len(encoding.encode_ordinary(text))
     return sum(len(encoding.encode_ordinary(piece)) for piece in pieces(text))
 
@@ -103,8 +103,8 @@ def count(encoding: Encoding, text: str) -> int:
 def pieces(text: str) -> Iterator[str]:
     """The text in pieces of at most LONGEST_PIECE characters, cut at a boundary if there is one near."""
     start = 0
-    while len(text) - start > LONGEST_PIECE:
-        end = start + LONGEST_PIECE
+    while len(text) - start > MAX_PIECE_CHARS:
+        end = start + MAX_PIECE_CHARS
         cuts = [found.start() for found in BOUNDARY.finditer(text, end - LOOK_BACK, end)]
         end = cuts[-1] if cuts else end
         yield text[start:end]

@@ -27,7 +27,7 @@ PATCHES = (
     ("gpt-5-nano", 2.46),
     ("o4-mini", 1.72),
 )
-MOST_PATCHES = 1536
+MAX_PATCHES = 1536
 PATCH, TILE, SHORT_SIDE, LONG_SIDE = 32, 512, 768, 2048  # pixels
 UNKNOWN = (1024, 1024)  # assumed of an image that only the provider will fetch
 HEAD = 64 << 10  # bytes of a file in which its size is looked for; a JPEG may have a thumbnail before it
@@ -84,12 +84,12 @@ def _tiles(width: float, height: float) -> int:
 
 def _patches(width: float, height: float) -> int:
     """Patches of the image, shrunk so far that at most MOST_PATCHES cover it."""
-    if math.ceil(width / PATCH) * math.ceil(height / PATCH) <= MOST_PATCHES:
+    if math.ceil(width / PATCH) * math.ceil(height / PATCH) <= MAX_PATCHES:
         return math.ceil(width / PATCH) * math.ceil(height / PATCH)
-    scale = math.sqrt(MOST_PATCHES * PATCH**2 / (width * height))
+    scale = math.sqrt(MAX_PATCHES * PATCH**2 / (width * height))
     across, down = width * scale / PATCH, height * scale / PATCH
     scale *= min(math.floor(across) / across, math.floor(down) / down) if min(across, down) >= 1 else 1.0
-    return min(MOST_PATCHES, math.ceil(width * scale / PATCH) * math.ceil(height * scale / PATCH))
+    return min(MAX_PATCHES, math.ceil(width * scale / PATCH) * math.ceil(height * scale / PATCH))
 
 
 def _png(data: bytes) -> Size | None:

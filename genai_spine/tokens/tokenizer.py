@@ -15,7 +15,7 @@ from genai_spine.tokens import encodings
 # holds it against texts that are kept with it. The least is what hardly any text or tokenizer goes below:
 # digits come in threes, rules of dashes and blank lines in dozens, the larger vocabularies have words of Han.
 Weight = tuple[float, float]
-MEAN, LEAST = 0, 1
+MEAN, LOWER_BOUND = 0, 1
 PER_WORD: Weight = (0.395, 0.3)  # what blanks separate
 LETTER: Weight = (0.163, 0.05)
 DIGIT: Weight = (0.82, 0.3)
@@ -39,7 +39,7 @@ RANGES: tuple[tuple[int, Weight], ...] = (
     (0x10000, (1.6, 0.5)),  # emoji and rare scripts
 )
 STARTS = [start for start, _ in RANGES]
-HASTY = 65_536  # characters that are looked at of a longer text where nobody can wait
+APPROXIMATE_CHARS = 65_536  # characters that are looked at of a longer text where nobody can wait
 
 
 def estimate(text: str) -> int:
@@ -67,21 +67,22 @@ def _weight(char: str) -> Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Tokenizer:
     """Counts and cuts texts for one model."""
 
     encoding: Encoding | None  # None: estimates
-    hasty: bool = False  # of a text longer than HASTY, its beginning speaks for the rest
+    approximate: bool = False  # of a text longer than HASTY, its beginning speaks for the rest
+    model: str = ""  # the upstream's own name; its family decides the frames of messages and images
 
     @classmethod
-    def at_hand(cls, model: str) -> "Measure":
+    def if_loaded(cls, model: str) -> "Tokenizer":
         """For where nobody can wait: the model's encoding if it is in memory already, otherwise estimates."""
-        return cls(encodings.loaded(encodings.name_of(model)), hasty=True)
+        return cls(encodings.loaded(encodings.name_of(model)), approximate=True, model=model)
 
     @classmethod
-    async def of(cls, model: str) -> "Measure":
+    async def of(cls, model: str) -> "Tokenizer":
         """The model's encoding if it can be had, otherwise estimates; may load it, in a thread."""
-        return cls(await encodings.ready(encodings.name_of(model)))
+        return cls(await encodings.ready(encodings.name_of(model)), model=model)
 
     @property
     def name(self) -> str:
@@ -89,15 +90,15 @@ class Measure:
         return self.encoding.name if self.encoding else "estimate"
 
     def count(self, text: str) -> int:
-        if self.hasty and len(text) > HASTY:
-            return round(self.count(text[:HASTY]) * len(text) / HASTY)
+        if self.approximate and len(text) > APPROXIMATE_CHARS:
+            return round(self.count(text[:APPROXIMATE_CHARS]) * len(text) / APPROXIMATE_CHARS)
         return encodings.count(self.encoding, text) if self.encoding else estimate(text)
 
-    def least(self, text: str) -> int:
+    def lower_bound(self, text: str) -> int:
         """Tokens that a text has for certain: fewer than it probably has, where they are estimated."""
         if self.encoding is None:
-            return int(_weigh(text, LEAST))
-        return encodings.count(self.encoding, text) - len(text) // encodings.LONGEST_PIECE
+            return int(_weigh(text, LOWER_BOUND))
+        return encodings.count(self.encoding, text) - len(text) // encodings.MAX_PIECE_CHARS
 
     def cut(self, text: str, limit: int, suffix: str = "...") -> str:
         """The text if it has at most `limit` tokens, else its longest beginning that fits with the suffix.

@@ -15,6 +15,7 @@ from genai_spine.providers.base import Endpoint, Provider, Timeouts
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import said
+from tests.direct import direct
 from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.azure import API_VERSION, AzureUpstream
@@ -75,7 +76,10 @@ class Spoken:
 
     @property
     def options(self) -> dict[str, str]:
-        return {name: option.upstream for name, option in self.provider.options_for(self.request()).items()}
+        return {
+            name: option.upstream
+            for name, option in direct(self.provider).options_for(self.request()).items()
+        }
 
     def request(self, text: str = PROSE, **fields: Any) -> pb.CreateCompletionRequest:
         return pb.CreateCompletionRequest(
@@ -89,10 +93,10 @@ class Spoken:
         self.provider = self.row.make(replace(self.provider.endpoint, timeouts=short))
 
     async def whole(self, request: pb.CreateCompletionRequest) -> pb.Completion:
-        return await self.provider.complete(request, Call())
+        return await direct(self.provider).complete(request, Call())
 
     async def chunks(self, request: pb.CreateCompletionRequest) -> list[pb.CompletionChunk]:
-        return [chunk async for chunk in self.provider.stream(request, Call())]
+        return [chunk async for chunk in direct(self.provider).stream(request, Call())]
 
 
 @asynccontextmanager

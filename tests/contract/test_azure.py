@@ -15,6 +15,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import said
 from tests.contract.spoken import DEPLOYED, TIMEOUTS, Spoken, speaking
+from tests.direct import direct
 from tests.upstreams import azure, openai_errors
 from tests.upstreams.azure import API_VERSION, AzureUpstream
 from tests.upstreams.reply import Reply
@@ -60,9 +61,11 @@ class TestDeployments:
             answer = await sdk.chat.completions.create(model="my gpt/4", messages=HELLO)
             vectors = await sdk.embeddings.create(model="ada", input=["one"], dimensions=4)
         made = provider(up, "k", api_version=API_VERSION)
-        whole = await made.complete(asked("my gpt/4"), Call())
+        whole = await direct(made).complete(asked("my gpt/4"), Call())
         inputs = [pb.EmbeddingInput(text="one")]
-        found = await made.embed(pb.CreateEmbeddingsRequest(model="ada", inputs=inputs, dimensions=4), Call())
+        found = await direct(made).embed(
+            pb.CreateEmbeddingsRequest(model="ada", inputs=inputs, dimensions=4), Call()
+        )
         await made.close()
         assert whole.choices[0].message.content[0].text == answer.choices[0].message.content
         assert list(found.embeddings[0].values) == vectors.data[0].embedding
@@ -82,7 +85,7 @@ class TestDeployments:
     ) -> None:
         endpoint = Endpoint("azure", up.base_url + end, "k", timeouts=TIMEOUTS, further=further)
         made = PROVIDERS["azure"].make(endpoint)
-        await made.complete(asked(), Call())
+        await direct(made).complete(asked(), Call())
         await made.close()
         assert up.bill[0].path == f"{path}/chat/completions"
 
@@ -96,14 +99,17 @@ class TestDeployments:
 
     async def test_what_the_filters_found_does_not_disturb_the_answer(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b"], id="x", events_per_write=0)
-        streamed = await fold(spoken.provider.stream(asked(), Call()))
+        streamed = await fold(direct(spoken.provider).stream(asked(), Call()))
         assert (streamed.id, streamed.model) == ("x", "gpt-4o")
         assert streamed.choices[0].message.content[0].text == "ab"
         assert (await spoken.whole(asked())).choices[0].message.content[0].text == "ab"
 
     async def test_an_answer_that_the_filter_ended_says_so(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b"], finish_reason="content_filter")
-        for found in (await spoken.whole(asked()), await fold(spoken.provider.stream(asked(), Call()))):
+        for found in (
+            await spoken.whole(asked()),
+            await fold(direct(spoken.provider).stream(asked(), Call())),
+        ):
             assert found.choices[0].finish_reason == pb.FINISH_REASON_CONTENT_FILTER
 
 
@@ -145,10 +151,12 @@ class TestErrors:
 class TestTokens:
     async def test_a_token_stands_in_for_a_key(self, up: AzureUpstream) -> None:
         made = provider(up, **entra(up))
-        await made.complete(asked(), Call())
-        await fold(made.stream(asked(), Call()))
+        await direct(made).complete(asked(), Call())
+        await fold(direct(made).stream(asked(), Call()))
         await made.list_models()
-        await made.embed(pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")]), Call())
+        await direct(made).embed(
+            pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")]), Call()
+        )
         await made.close()
         login, *calls = up.bill
         assert login.path == "/t-1/oauth2/v2.0/token"
@@ -158,19 +166,19 @@ class TestTokens:
 
     async def test_a_key_wins_over_it(self, up: AzureUpstream) -> None:
         made = provider(up, "k", **entra(up))
-        await made.complete(asked(), Call())
+        await direct(made).complete(asked(), Call())
         await made.close()
         assert up.tokens == []
 
     async def test_a_token_that_is_refused_is_not_used_again(self, up: AzureUpstream) -> None:
         made = provider(up, **entra(up))
-        await made.complete(asked(), Call())
+        await direct(made).complete(asked(), Call())
         revoked = up.tokens.pop()
         up.tokens.append("eyJ.other.sig")
         with pytest.raises(errors.ProviderAuthentication) as refusal:
-            await made.complete(asked(), Call())
+            await direct(made).complete(asked(), Call())
         assert revoked not in str(refusal.value)
-        await made.complete(asked(), Call())
+        await direct(made).complete(asked(), Call())
         await made.close()
         assert len(up.tokens) == 2
 
@@ -180,7 +188,11 @@ class TestTokens:
     ) -> None:
         made = provider(up, **entra(up, "wr0ng-secret"))
         with pytest.raises(errors.ProviderAuthentication, match="AADSTS7000215") as refusal:
-            await (fold(made.stream(asked(), Call())) if stream else made.complete(asked(), Call()))
+            await (
+                fold(direct(made).stream(asked(), Call()))
+                if stream
+                else direct(made).complete(asked(), Call())
+            )
         await made.close()
         assert refusal.value.metadata["provider_code"] == "invalid_client"
         assert "wr0ng-secret" not in str(refusal.value)
@@ -188,11 +200,11 @@ class TestTokens:
 
     async def test_an_upstream_that_repeats_the_token_does_not_show_it(self, up: AzureUpstream) -> None:
         made = provider(up, **entra(up))
-        await made.complete(asked(), Call())
+        await direct(made).complete(asked(), Call())
         message = f"bad token {up.tokens[0]}"
         up.script(Reply(status=400, body={"error": {"code": "400", "message": message}}))
         with pytest.raises(errors.ProviderRejected, match=r"bad token \*\*\*"):
-            await made.complete(asked(), Call())
+            await direct(made).complete(asked(), Call())
         await made.close()
 
 

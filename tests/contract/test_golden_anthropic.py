@@ -18,6 +18,7 @@ from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 from tests.contract.spoken import Spoken, folded, speaking
+from tests.direct import direct
 from tests.upstreams.reply import Reply
 
 GOLDEN = Path(__file__).parent / "golden" / "anthropic"
@@ -97,7 +98,7 @@ async def test_a_stream_that_breaks_off_has_told_its_text_and_its_input(
 async def _until_error(spoken: Spoken) -> tuple[list[pb.CompletionChunk], errors.SpineError]:
     chunks = []
     try:
-        async for chunk in spoken.provider.stream(spoken.request(), Call()):
+        async for chunk in direct(spoken.provider).stream(spoken.request(), Call()):
             chunks.append(chunk)
     except errors.SpineError as error:
         return chunks, error

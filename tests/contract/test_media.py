@@ -13,6 +13,7 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
 from tests.contract.spoken import Spoken, speaking, spoken_by
+from tests.direct import direct
 from tests.upstreams import openai_errors, openai_media
 from tests.upstreams.clients import openai_client
 from tests.upstreams.openai import OpenAIUpstream
@@ -44,7 +45,7 @@ def speech(**fields: Any) -> media.CreateSpeechRequest:
 
 
 async def said(spoken: Spoken, request: media.CreateSpeechRequest) -> list[media.SpeechChunk]:
-    return [chunk async for chunk in spoken.provider.speak(request, Call())]
+    return [chunk async for chunk in direct(spoken.provider).create_speech(request, Call())]
 
 
 @spoken_by(*OFFERED)
@@ -52,7 +53,9 @@ async def test_images_and_their_usage_are_those_of_the_official_client(
     spoken: Spoken, sdk: openai.AsyncOpenAI
 ) -> None:
     spoken.up.script(Reply(usage=Usage(prompt_tokens=11)), Reply(usage=Usage(prompt_tokens=11)))
-    ours = await spoken.provider.draw(image(image_count=2, size="1024x1024", media_type="image/png"), Call())
+    ours = await direct(spoken.provider).create_images(
+        image(image_count=2, size="1024x1024", media_type="image/png"), Call()
+    )
     theirs = await sdk.images.generate(
         model="gpt-image-1", prompt="A red fox", n=2, size="1024x1024", output_format="png"
     )
@@ -72,7 +75,7 @@ async def test_images_and_their_usage_are_those_of_the_official_client(
 
 @spoken_by("openai")
 async def test_images_that_the_provider_keeps_are_urls_without_tokens(spoken: Spoken) -> None:
-    ours = await spoken.provider.draw(image(model="dall-e-3"), Call())
+    ours = await direct(spoken.provider).create_images(image(model="dall-e-3"), Call())
     (one,) = ours.images
     assert one.url == "https://images.example/0.png"
     assert one.revised_prompt == "better A red fox"
@@ -83,7 +86,7 @@ async def test_images_that_the_provider_keeps_are_urls_without_tokens(spoken: Sp
 @spoken_by("openai")
 async def test_further_fields_go_out_as_they_are(spoken: Spoken) -> None:
     extra = '{"background": "transparent", "seed": 9007199254740993}'
-    await spoken.provider.draw(image(provider_options_json=extra), Call())
+    await direct(spoken.provider).create_images(image(provider_options_json=extra), Call())
     assert spoken.up.bill[0].body["background"] == "transparent"
     assert spoken.up.bill[0].body["seed"] == 9007199254740993
 
@@ -91,7 +94,7 @@ async def test_further_fields_go_out_as_they_are(spoken: Spoken) -> None:
 @spoken_by(*OFFERED)
 async def test_sound_arrives_byte_by_byte_with_every_field(spoken: Spoken) -> None:
     request = sound(language="en", prompt="Fox", temperature=0.25, segments=True, words=True)
-    ours = await spoken.provider.transcribe(request, Call())
+    ours = await direct(spoken.provider).transcribe(request, Call())
     body = spoken.up.bill[0].body
     assert openai_media.forms.data_of(body["file"]) == WAV
     assert body["file"]["filename"] == "talk é.wav"
@@ -111,7 +114,7 @@ async def test_sound_arrives_byte_by_byte_with_every_field(spoken: Spoken) -> No
 async def test_transcription_without_times_has_the_tokens_that_the_official_client_sees(
     spoken: Spoken, sdk: openai.AsyncOpenAI
 ) -> None:
-    ours = await spoken.provider.transcribe(sound(model="gpt-4o-mini-transcribe"), Call())
+    ours = await direct(spoken.provider).transcribe(sound(model="gpt-4o-mini-transcribe"), Call())
     theirs: Any = await sdk.audio.transcriptions.create(
         model="gpt-4o-mini-transcribe", file=("talk é.wav", WAV), response_format="json"
     )
@@ -126,11 +129,11 @@ async def test_transcription_without_times_has_the_tokens_that_the_official_clie
 
 @spoken_by("openai")
 async def test_translation_has_its_own_path(spoken: Spoken) -> None:
-    await spoken.provider.transcribe(sound(translate=True, segments=True), Call())
+    await direct(spoken.provider).transcribe(sound(translate=True, segments=True), Call())
     assert spoken.up.bill[0].path == "/v1/audio/translations"
     for field in ({"language": "de"}, {"words": True}):
         with pytest.raises(errors.UnsupportedOption) as refused:
-            await spoken.provider.transcribe(sound(translate=True, **field), Call())
+            await direct(spoken.provider).transcribe(sound(translate=True, **field), Call())
         assert refused.value.metadata["field"] == next(iter(field))
     assert len(spoken.up.bill) == 1
 
@@ -170,9 +173,9 @@ async def test_unknown_kind_of_sound_is_refused_before_the_call(spoken: Spoken) 
 @spoken_by(*WITHOUT)
 async def test_provider_without_an_operation_says_so(spoken: Spoken) -> None:
     with pytest.raises(errors.UnsupportedOperation, match="does not offer images"):
-        await spoken.provider.draw(image(), Call())
+        await direct(spoken.provider).create_images(image(), Call())
     with pytest.raises(errors.UnsupportedOperation, match="does not offer transcription"):
-        await spoken.provider.transcribe(sound(), Call())
+        await direct(spoken.provider).transcribe(sound(), Call())
     with pytest.raises(errors.UnsupportedOperation, match="does not offer speech"):
         await said(spoken, speech())
     with pytest.raises(errors.UnsupportedOperation, match="does not offer files"):
@@ -219,9 +222,9 @@ async def test_each_fault_has_its_error(spoken: Spoken, fault: str, operation: s
 
 async def called(spoken: Spoken, operation: str) -> None:
     if operation == "draw":
-        await spoken.provider.draw(image(), Call())
+        await direct(spoken.provider).create_images(image(), Call())
     elif operation == "transcribe":
-        await spoken.provider.transcribe(sound(), Call())
+        await direct(spoken.provider).transcribe(sound(), Call())
     else:
         await said(spoken, speech())
 
@@ -241,7 +244,7 @@ async def test_deadline_of_the_caller_counts(spoken: Spoken) -> None:
     call = Call()
     call.deadline = call.started + 0.2
     with pytest.raises(errors.DeadlineExceeded):
-        await spoken.provider.draw(image(), call)
+        await direct(spoken.provider).create_images(image(), call)
 
 
 @spoken_by("openai")
@@ -269,7 +272,7 @@ async def test_cut_speech_is_an_error(spoken: Spoken, fault: Any, after: int) ->
 async def test_images_that_cannot_be_read_are_an_error(spoken: Spoken, body: Any, code: str) -> None:
     spoken.up.script(Reply(body=body))
     with pytest.raises(errors.ProviderError) as failed:
-        await spoken.provider.draw(image(), Call())
+        await direct(spoken.provider).create_images(image(), Call())
     assert failed.value.metadata["provider_code"] == code
 
 
@@ -278,7 +281,7 @@ async def test_images_that_cannot_be_read_are_an_error(spoken: Spoken, body: Any
 async def test_transcriptions_that_cannot_be_read_are_an_error(spoken: Spoken, body: Any) -> None:
     spoken.up.script(Reply(body=body))
     with pytest.raises(errors.ProviderError):
-        await spoken.provider.transcribe(sound(segments=True), Call())
+        await direct(spoken.provider).transcribe(sound(segments=True), Call())
 
 
 @spoken_by("openai")
@@ -293,7 +296,7 @@ async def test_nobody_listens_is_an_unavailable_provider() -> None:
     async with speaking("openai") as spoken:
         await spoken.up.__aexit__()
         with pytest.raises(errors.ProviderUnavailable) as failed:
-            await spoken.provider.draw(image(), Call())
+            await direct(spoken.provider).create_images(image(), Call())
         assert failed.value.metadata["provider_code"] == "connect"
 
 
@@ -304,7 +307,7 @@ async def test_environment_of_the_official_package_does_not_count(monkeypatch: p
         monkeypatch.setenv(name, "foreign")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     async with speaking("azure") as spoken:
-        await spoken.provider.draw(image(), Call())
+        await direct(spoken.provider).create_images(image(), Call())
         headers = spoken.up.bill[0].headers
         assert "foreign" not in headers.values()
         assert (headers["api-key"], headers["user-agent"]) == ("sk-test", "genai-spine")
@@ -316,9 +319,9 @@ async def test_deployments_of_azure_have_paths_of_their_own() -> None:
         further = {"api_version": "2024-10-21"}
         provider = PROVIDERS["azure"].make(Endpoint("azure", upstream.url, "sk-test", further=further))
         with pytest.raises(errors.ModelNotFound):  # this upstream is none of Azure's
-            await provider.draw(image(model="my images"), Call())
+            await direct(provider).create_images(image(model="my images"), Call())
         with pytest.raises(errors.ModelNotFound):
-            await provider.transcribe(sound(model="ears"), Call())
+            await direct(provider).transcribe(sound(model="ears"), Call())
         with pytest.raises(errors.ProviderObjectNotFound):
             await provider.get_file("file-1", Call())
         await provider.close()

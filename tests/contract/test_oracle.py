@@ -19,6 +19,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.contract.options import FUNCTION, FUNCTION_JSON
 from tests.contract.spoken import Spoken, speaking
+from tests.direct import direct
 from tests.upstreams import openai_errors
 from tests.upstreams.clients import openai_client
 from tests.upstreams.openai import OpenAIUpstream
@@ -192,7 +193,7 @@ class TestOpenAI:
         asked = ASKED | options | {"stream_options": {"include_usage": True}}
         async with sdk.chat.completions.stream(**asked) as stream:
             answer = await stream.get_final_completion()
-        found = await fold(spoken.provider.stream(spoken.request("Hello, json", **fields), Call()))
+        found = await fold(direct(spoken.provider).stream(spoken.request("Hello, json", **fields), Call()))
         assert ours(found) == theirs(answer)
         assert spoken.up.bill[0].body == spoken.up.bill[1].body
 
@@ -212,7 +213,7 @@ class TestOpenAI:
             stop_sequences=["z"],
         )
         if stream:
-            found = await fold(spoken.provider.stream(request, Call()))
+            found = await fold(direct(spoken.provider).stream(request, Call()))
         else:
             found = await spoken.whole(request)
             tokens = [token.token for token in found.choices[0].logprobs.content]
@@ -232,7 +233,7 @@ class TestOpenAI:
         inputs = [pb.EmbeddingInput(text=text) for text in texts]
         async with speaking(row) as asked:
             request = pb.CreateEmbeddingsRequest(model="e", inputs=inputs, dimensions=8)
-            found = await asked.provider.embed(request, Call())
+            found = await direct(asked.provider).embed(request, Call())
         vectors = [list(embedding.values) for embedding in found.embeddings]
         assert vectors == [item.embedding for item in answer.data]
         if encoding == "float":
@@ -314,7 +315,9 @@ class TestOllama:
             spoken.up.default = reply
             answer = await sdk.chat(model="gpt-4o", messages=ASKED["messages"], **options)
             request = spoken.request("Hello, json", **fields)
-            found = await (fold(spoken.provider.stream(request, Call())) if stream else spoken.whole(request))
+            found = await (
+                fold(direct(spoken.provider).stream(request, Call())) if stream else spoken.whole(request)
+            )
             sent, official = spoken.up.bill[1].body, spoken.up.bill[0].body
         [choice] = found.choices
         message: Any = answer.message
@@ -345,7 +348,7 @@ class TestOllama:
             answer = await sdk.embed(model="e", input=["one", "zwei"], dimensions=8)
             inputs = [pb.EmbeddingInput(text="one"), pb.EmbeddingInput(text="zwei")]
             request = pb.CreateEmbeddingsRequest(model="e", inputs=inputs, dimensions=8)
-            found = await spoken.provider.embed(request, Call())
+            found = await direct(spoken.provider).embed(request, Call())
         assert [list(embedding.values) for embedding in found.embeddings] == [
             list(v) for v in answer.embeddings
         ]

@@ -25,6 +25,7 @@ from genai_spine.v1 import message_pb2
 from tests.contract import options as samples
 from tests.contract.options import FUNCTION, PNG, PNG_URL, SAMPLES, said
 from tests.contract.spoken import Spoken, speaking
+from tests.direct import direct
 from tests.upstreams import anthropic_errors
 from tests.upstreams.clients import anthropic_client
 from tests.upstreams.reply import Reply, ToolCall, Usage
@@ -178,7 +179,7 @@ class TestAnswers:
         spoken.up.default = fixed(reply)
         async with sdk.messages.stream(**(ASKED | options)) as stream:
             answer = await stream.get_final_message()
-        found = ours(await fold(spoken.provider.stream(spoken.request("Hello", **fields), Call())))
+        found = ours(await fold(direct(spoken.provider).stream(spoken.request("Hello", **fields), Call())))
         assert _without_made_up_ids(found) == _without_made_up_ids(theirs(answer))
         assert spoken.up.bill[0].body == spoken.up.bill[1].body
 
@@ -198,7 +199,7 @@ class TestAnswers:
         request = spoken.request(
             messages=messages, tools=PARALLEL["tools"], temperature=0.5, user="u", stop_sequences=["x"]
         )
-        assert await spoken.provider.count_tokens(request, Call()) == counted.input_tokens > 0
+        assert await direct(spoken.provider).count_tokens(request, Call()) == counted.input_tokens > 0
         assert spoken.up.bill[0].body == spoken.up.bill[1].body
         assert spoken.up.bill.calls == [], "a count is no billed call"
 
@@ -265,7 +266,7 @@ class TestRequests:
             ),
         ]
         request = spoken.request(messages=messages, reasoning_effort="REASONING_EFFORT_LOW", **PARALLEL)
-        spoken.provider.check_options(request)
+        direct(spoken.provider).check_options(request)
         await spoken.whole(request)
         entry = spoken.up.bill[-1]
         assert entry.status == 200

@@ -25,6 +25,7 @@ from genai_spine.v1 import message_pb2
 from tests.contract.bedrock_options import PARAMETERS
 from tests.contract.options import FUNCTION, PNG, SCHEMA
 from tests.contract.spoken import TIMEOUTS
+from tests.direct import direct
 from tests.upstreams import aws_wire
 from tests.upstreams.bedrock import CLAUDE, NOVA, TITAN, BedrockUpstream, throttled
 from tests.upstreams.reply import Reply, ToolCall, Usage
@@ -182,7 +183,7 @@ def request(**fields: Any) -> pb.CreateCompletionRequest:
 
 
 async def listen(ours: Bedrock, heard: list[str]) -> None:
-    async for chunk in ours.stream(request(model=NOVA), Call()):
+    async for chunk in direct(ours).stream(request(model=NOVA), Call()):
         heard.append(chunk.choices[0].content)
 
 
@@ -289,7 +290,7 @@ class TestConverse:
         answer = await asyncio.to_thread(boto.converse, **asked)
         message, stop = answer["output"]["message"], answer["stopReason"]
         expected = their(message, stop, answer["usage"], answer.get("serviceTier"))
-        assert told(await ours.complete(request(**fields), Call())) == expected
+        assert told(await direct(ours).complete(request(**fields), Call())) == expected
         check_asked_alike(up)
 
     @pytest.mark.parametrize("name", EXCHANGES)
@@ -298,17 +299,17 @@ class TestConverse:
         up.default = fixed(reply)
         asked = {"modelId": CLAUDE, "messages": HELLO} | options
         expected = gathered(await asyncio.to_thread(streamed, boto, **asked))
-        assert told(await fold(ours.stream(request(**fields), Call()))) == expected
+        assert told(await fold(direct(ours).stream(request(**fields), Call()))) == expected
         check_asked_alike(up)
 
     async def test_thinking_goes_back_as_it_came(self, up: BedrockUpstream, ours: Bedrock, boto: Any) -> None:
         """The simulated model refuses thinking whose signature is not its own."""
         up.script(fixed(Reply("", reasoning=["hm, ", "well"], tool_calls=CALLS[:1])), on=CLAUDE)
         asked = request(reasoning_effort=pb.REASONING_EFFORT_LOW, **TOOLS)
-        first = (await fold(ours.stream(asked, Call()))).choices[0].message
+        first = (await fold(direct(ours).stream(asked, Call()))).choices[0].message
         asked.messages.append(first)
         asked.messages.append(said(message_pb2.ROLE_TOOL, text("sunny"), tool_call_id="a"))
-        await ours.complete(asked, Call())
+        await direct(ours).complete(asked, Call())
         assert [list(block) for block in up.bill[1].body["messages"][1]["content"]] == [
             ["reasoningContent"],
             ["toolUse"],
@@ -336,7 +337,7 @@ class TestConverse:
         with pytest.raises(ClientError) as theirs:
             await asyncio.to_thread(boto.converse, modelId=NOVA, messages=HELLO)
         with pytest.raises(SpineError) as found:
-            await ours.complete(request(model=NOVA), Call())
+            await direct(ours).complete(request(model=NOVA), Call())
         error = theirs.value.response["Error"]
         assert found.value.metadata["provider_code"] == error["Code"]
         assert found.value.metadata["provider_message"] == error["Message"]
@@ -374,7 +375,7 @@ class TestOthers:
         answer = await asyncio.to_thread(boto.invoke_model, modelId=model, body=json.dumps(body))
         theirs = json.loads(answer["body"].read())
         inputs = [pb.EmbeddingInput(text="one")]
-        found = await ours.embed(pb.CreateEmbeddingsRequest(model=model, inputs=inputs), Call())
+        found = await direct(ours).embed(pb.CreateEmbeddingsRequest(model=model, inputs=inputs), Call())
         vectors = [list(embedding.values) for embedding in found.embeddings]
         assert vectors == (theirs["embeddings"] if cohere else [theirs["embedding"]])
         counted = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-bedrock-input-token-count"]
@@ -385,7 +386,7 @@ class TestOthers:
         model = CLAUDE.removeprefix("us.")
         converse = {"messages": HELLO, "toolConfig": CONFIG}
         answer = await asyncio.to_thread(boto.count_tokens, modelId=model, input={"converse": converse})
-        assert await ours.count_tokens(request(**TOOLS), Call()) == answer["inputTokens"]
+        assert await direct(ours).count_tokens(request(**TOOLS), Call()) == answer["inputTokens"]
         check_asked_alike(up)
 
     async def test_models(self, up: BedrockUpstream, ours: Bedrock) -> None:

@@ -13,6 +13,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.spoken import Spoken, folded, spoken_by
+from tests.direct import direct
 from tests.upstreams import anthropic_errors, bedrock, openai_errors
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.ollama_rules import model_not_found, refusal
@@ -34,7 +35,7 @@ async def streamed(spoken: Spoken) -> Any:
 
 async def embedded(spoken: Spoken) -> Any:
     asked = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")])
-    return await spoken.provider.embed(asked, Call())
+    return await direct(spoken.provider).embed(asked, Call())
 
 
 async def listed(spoken: Spoken) -> Any:
@@ -383,7 +384,7 @@ async def _until_error(spoken: Spoken) -> tuple[str, SpineError]:
     said = ""
     try:
         async with asyncio.timeout(AT_MOST_S):
-            async for chunk in spoken.provider.stream(spoken.request(), Call()):
+            async for chunk in direct(spoken.provider).stream(spoken.request(), Call()):
                 said += "".join(delta.content for delta in chunk.choices)
     except SpineError as error:
         assert not isinstance(spoken.up, OllamaUpstream) or said, "Ollama's first line already speaks"

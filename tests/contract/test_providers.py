@@ -15,6 +15,7 @@ from genai_spine.v1 import message_pb2, usage_pb2
 from tests.contract import bedrock_options, options
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import BRIDGED, DEPLOYED, PROMISING, SPOKEN, VARIANTS, Spoken, folded, spoken_by
+from tests.direct import direct
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
@@ -162,7 +163,7 @@ class TestArrival:
     @spoken_by("openai", "ollama", "anthropic", "bedrock")
     async def test_what_arrives_alone_is_not_held_back(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b", "c"], fault="stall", after=3)
-        stream = spoken.provider.stream(spoken.request(), Call())
+        stream = direct(spoken.provider).stream(spoken.request(), Call())
         seen = ""
         async with asyncio.timeout(20):
             while "b" not in seen:
@@ -197,11 +198,13 @@ class TestOptions:
         needed = [name for name in (field, *SAMPLES[field].fields) if name in SAMPLES]
         no_schema = spoken.upstream is None and field == "response_format"
         if field in ("choice_count", "response_format") and field not in spoken.options:
-            spoken.provider.check_options(asked)  # inference asks several times, or says the schema in words
+            direct(spoken.provider).check_options(
+                asked
+            )  # inference asks several times, or says the schema in words
             return
         if no_schema or not all(name in spoken.options for name in needed):
             with pytest.raises(UnsupportedOption) as refusal:
-                spoken.provider.check_options(asked)
+                direct(spoken.provider).check_options(asked)
             assert refusal.value.metadata["provider"] == spoken.provider.name
             assert (
                 refusal.value.metadata["field"].replace("[", ".").partition(".")[0] in SAMPLES[field].fields
@@ -209,7 +212,7 @@ class TestOptions:
             return
         if isinstance(spoken.upstream, BedrockUpstream):
             bedrock_options.adapted(asked)
-        spoken.provider.check_options(asked)
+        direct(spoken.provider).check_options(asked)
         await spoken.whole(asked)
         await spoken.chunks(asked)
         ask, expected = options.asked_of_openai, SAMPLES[field].sent
@@ -236,7 +239,7 @@ class TestOptions:
             tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_AUTO),
             response_format=pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT),
         )
-        spoken.provider.check_options(asked)
+        direct(spoken.provider).check_options(asked)
 
     @spoken_by(*SPOKEN)
     async def test_fields_of_the_providers_own_reach_it_unchanged(self, spoken: Spoken) -> None:
@@ -280,7 +283,9 @@ class TestEmbeddings:
     async def test_vectors_come_in_the_order_of_the_inputs(self, spoken: Spoken) -> None:
         model = spoken.embedding_model
         inputs = [pb.EmbeddingInput(text=text) for text in ("one", "two", "one")]
-        response = await spoken.provider.embed(pb.CreateEmbeddingsRequest(model=model, inputs=inputs), Call())
+        response = await direct(spoken.provider).embed(
+            pb.CreateEmbeddingsRequest(model=model, inputs=inputs), Call()
+        )
         assert [embedding.index for embedding in response.embeddings] == [0, 1, 2]
         first, second, third = (list(embedding.values) for embedding in response.embeddings)
         assert first == third != second
@@ -294,5 +299,5 @@ class TestEmbeddings:
     async def test_dimensions_are_honoured(self, spoken: Spoken) -> None:
         model = spoken.embedding_model
         asked = pb.CreateEmbeddingsRequest(model=model, inputs=[pb.EmbeddingInput(text="x")], dimensions=256)
-        response = await spoken.provider.embed(asked, Call())
+        response = await direct(spoken.provider).embed(asked, Call())
         assert len(response.embeddings[0].values) == 256

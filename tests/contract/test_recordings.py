@@ -16,6 +16,7 @@ from genai_spine.v1 import media_service_pb2 as media
 from tests.contract import options
 from tests.contract.options import SAMPLES
 from tests.contract.spoken import SPOKEN, Spoken, folded, spoken_by
+from tests.direct import direct
 from tests.upstreams.reply import Reply, ToolCall
 
 
@@ -51,12 +52,12 @@ async def test_answers_and_streams_are_played_back_as_they_were(
 ) -> None:
     spoken.up.default = reply
     request = spoken.request()
-    whole = await recorder.complete(request, Call())
-    chunks = [chunk async for chunk in recorder.stream(request, Call())]
+    whole = await direct(recorder).complete(request, Call())
+    chunks = [chunk async for chunk in direct(recorder).stream(request, Call())]
     provider, again = replay(recorder), played(request, recorder)
-    assert await provider.complete(again, Call()) == whole
-    assert [chunk async for chunk in provider.stream(again, Call())] == chunks
-    assert await provider.complete(again, Call()) == await folded(chunks)
+    assert await direct(provider).complete(again, Call()) == whole
+    assert [chunk async for chunk in direct(provider).stream(again, Call())] == chunks
+    assert await direct(provider).complete(again, Call()) == await folded(chunks)
 
 
 async def test_embeddings_are_played_back_to_the_last_bit(spoken: Spoken, recorder: Recorder) -> None:
@@ -64,12 +65,12 @@ async def test_embeddings_are_played_back_to_the_last_bit(spoken: Spoken, record
     model = "hashing" if spoken.upstream is None else "embedding-model"
     request = pb.CreateEmbeddingsRequest(model=model, inputs=inputs)
     try:
-        answer: Any = await recorder.embed(request, Call())
+        answer: Any = await direct(recorder).embed(request, Call())
     except SpineError as error:  # some have none, which is recorded as well
         with pytest.raises(type(error)):
-            await replay(recorder).embed(played(request, recorder), Call())
+            await direct(replay(recorder)).embed(played(request, recorder), Call())
         return
-    again = await replay(recorder).embed(played(request, recorder), Call())
+    again = await direct(replay(recorder)).embed(played(request, recorder), Call())
     assert again.SerializeToString() == answer.SerializeToString()
 
 
@@ -100,7 +101,7 @@ async def test_a_stream_that_breaks_off_breaks_off_again(spoken: Spoken, recorde
     async def seen(provider: Any, asked: Any) -> tuple[list[pb.CompletionChunk], str]:
         chunks = []
         try:
-            async for chunk in provider.stream(asked, Call()):
+            async for chunk in direct(provider).stream(asked, Call()):
                 chunks.append(chunk)
         except SpineError as error:
             return chunks, f"{type(error).__name__} {error}"
@@ -115,13 +116,13 @@ async def test_a_stream_that_breaks_off_breaks_off_again(spoken: Spoken, recorde
 async def test_a_request_is_found_whatever_it_holds(spoken: Spoken, recorder: Recorder, field: str) -> None:
     request = options.request(field, spoken.model)
     try:
-        recorder.check_options(request)
+        direct(recorder).check_options(request)
     except SpineError:
         return
     if field == "response_format":
         spoken.up.default = Reply('{"z": 1, "a": "x"}')
-    answer = await recorder.complete(request, Call())
-    assert await replay(recorder).complete(played(request, recorder), Call()) == answer
+    answer = await direct(recorder).complete(request, Call())
+    assert await direct(replay(recorder)).complete(played(request, recorder), Call()) == answer
 
 
 @spoken_by(*SPOKEN)
@@ -129,7 +130,7 @@ async def test_keys_and_files_are_in_no_recording(spoken: Spoken, recorder: Reco
     key = spoken.provider.endpoint.api_key
     assert key
     asked = spoken.request(f"My keys are {key} and sk-proj-abcdefghijklmnop1234", user="me@example.com")
-    await recorder.complete(asked, Call())
+    await direct(recorder).complete(asked, Call())
     (path,) = recorder.folder.iterdir()
     text = path.read_text()
     assert not [word for word in (key, "abcdefghijklmnop1234", "me@example.com") if word in text]
@@ -138,7 +139,7 @@ async def test_keys_and_files_are_in_no_recording(spoken: Spoken, recorder: Reco
 @spoken_by("openai")
 async def test_a_call_whose_caller_goes_away_is_not_recorded(spoken: Spoken, recorder: Recorder) -> None:
     spoken.up.default = Reply(["a", "b"], fault="stall", after=2)
-    stream = recorder.stream(spoken.request(), Call())
+    stream = direct(recorder).stream(spoken.request(), Call())
     await anext(stream)
     await stream.aclose()
     await spoken.up.bill.until(lambda bill: bill[-1].disconnected)

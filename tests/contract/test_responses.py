@@ -17,6 +17,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import FUNCTION, SCHEMA, said
 from tests.contract.spoken import BRIDGED, Spoken, folded, speaking
+from tests.direct import direct
 from tests.upstreams import openai_errors
 from tests.upstreams.clients import openai_client
 from tests.upstreams.openai import OpenAIUpstream
@@ -161,7 +162,7 @@ class TestOracle:
         if stream:
             events = [event async for event in await sdk.responses.create(**asked, stream=True)]
             answer = events[-1].response
-            found = await fold(spoken.provider.stream(request, Call()))
+            found = await fold(direct(spoken.provider).stream(request, Call()))
         else:
             answer = await sdk.responses.create(**asked)
             found = await spoken.whole(request)
@@ -310,7 +311,7 @@ class TestChoiceOfTheApi:
     async def test_a_choice_that_is_none_is_refused_by_its_field(self, spoken: Spoken) -> None:
         for own in ('{"api":"chats"}', '{"api":3}'):
             with pytest.raises(errors.InvalidFields) as refusal:
-                spoken.provider.check_options(spoken.request(provider_options_json=own))
+                direct(spoken.provider).check_options(spoken.request(provider_options_json=own))
             assert refusal.value.violations[0][0] == "provider_options_json"
 
     async def test_a_gateway_gets_the_field_as_its_own(self) -> None:
@@ -343,7 +344,7 @@ class TestChoiceOfTheApi:
         self, spoken: Spoken, fields: Any, field: str
     ) -> None:
         with pytest.raises(errors.UnsupportedOption) as refusal:
-            spoken.provider.check_options(spoken.request(**fields))
+            direct(spoken.provider).check_options(spoken.request(**fields))
         assert refusal.value.metadata["field"] == field
         assert refusal.value.metadata["provider"] == "openai"
 
@@ -355,11 +356,11 @@ class TestChoiceOfTheApi:
 
     async def test_too_few_tokens_are_refused_before_the_upstream_does(self, spoken: Spoken) -> None:
         with pytest.raises(errors.InvalidFields, match="max_tokens: must be at least 16 for openai"):
-            spoken.provider.check_options(spoken.request(max_tokens=15))
+            direct(spoken.provider).check_options(spoken.request(max_tokens=15))
 
     async def test_a_bare_text_is_a_message(self, spoken: Spoken) -> None:
         asked = spoken.request(messages=[], prompt=pb.TextPrompt(text="Go on"))
-        spoken.provider.check_options(asked)
+        direct(spoken.provider).check_options(asked)
         assert (await spoken.whole(asked)).choices[0].message.content[0].text == "You said: Go on"
 
     async def test_an_answer_is_stored_only_when_that_is_asked_for(self, spoken: Spoken) -> None:
@@ -372,7 +373,7 @@ async def _until_error(spoken: Spoken) -> tuple[str, SpineError]:
     said = ""
     try:
         async with asyncio.timeout(5):
-            async for chunk in spoken.provider.stream(spoken.request(), Call()):
+            async for chunk in direct(spoken.provider).stream(spoken.request(), Call()):
                 said += "".join(delta.content for delta in chunk.choices)
     except SpineError as error:
         return said, error
@@ -449,7 +450,7 @@ class TestFaults:
 
     async def test_a_caller_that_leaves_hangs_up(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b"], fault="stall", after=5)
-        stream: Any = spoken.provider.stream(spoken.request(), Call())
+        stream: Any = direct(spoken.provider).stream(spoken.request(), Call())
         assert (await anext(stream)).choices[0].content == "a"
         await stream.aclose()
         await spoken.up.bill.until(lambda bill: bill[-1].disconnected)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, usage_pb2
 from tests.service.running import Running, asked, text_of
@@ -63,7 +63,7 @@ class TestCancel:
         [row] = await booked.rows(request_id)
         assert (row.state, row.streamed, row.error) == (CANCELLED, True, "the caller went away")
         assert row.usage.output_provenance == PARTIAL
-        assert Measure.at_hand(row.model).count(said) <= row.usage.output_tokens
+        assert Tokenizer.if_loaded(row.model).count(said) <= row.usage.output_tokens
         assert row.usage.output_tokens == pytest.approx(entry.completion_tokens, abs=5)
         assert row.usage.input_tokens == pytest.approx(entry.prompt_tokens, abs=8)  # it counts no roles
         assert not entry.finished

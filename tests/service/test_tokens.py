@@ -7,6 +7,7 @@ import pytest
 
 from genai_spine.call import Call
 from genai_spine.errors import ProviderUnavailable
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 from tests.service.running import Running, asked, failure, user
@@ -27,8 +28,8 @@ def says(service: Running, name: str, answer: int | Exception, monkeypatch: pyte
     """Gives a provider a counter of its own; the requests that it gets."""
     seen = []
 
-    async def count_tokens(request: pb.CreateCompletionRequest, call: Call) -> int:
-        seen.append((request.provider, request.model, call.request_id))
+    async def count_tokens(request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
+        seen.append((route.provider.name, route.model, call.request_id))
         if isinstance(answer, Exception):
             raise answer
         return answer

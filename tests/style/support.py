@@ -22,9 +22,9 @@ ABOVE = "above"  # done above the adapters
 OPERATIONS = {
     "completions": "stream",
     "embeddings": "embed",
-    "images": "draw",
+    "images": "create_images",
     "transcription": "transcribe",
-    "speech": "speak",
+    "speech": "create_speech",
     "files": "upload_file",
     "batches": "create_batch",
     "counting of tokens": "count_tokens",

@@ -19,7 +19,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import completion
 from genai_spine.providers.anthropic import request as messages_request
 from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Fault, MessageReader
-from genai_spine.providers.base import Endpoint, Option, Provider
+from genai_spine.providers.base import Endpoint, Option, Provider, Route
 from genai_spine.providers.http.client import Headers, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -91,17 +91,17 @@ class Anthropic(Provider):
         self.http = HttpClient(endpoint, headers)
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """The first chunk tells the input's usage, the last one all of it."""
-        body, headers = _write(request, stream=True)
+        body, headers = _write(request, route.model, stream=True)
         reader, events = MessageReader(), ServerSentEvents()
         try:
             async with aclosing(self.http.stream("/v1/messages", body, call, events, headers)) as reads:
                 async for payloads in reads:
                     try:
                         for payload in payloads:
-                            self._take(payload, reader, request.model)
+                            self._take(payload, reader, route.model)
                     except errors.SpineError:
                         # What the same read brought before is the caller's, and on the upstream's bill.
                         if (chunk := reader.chunk()).ByteSize():
@@ -110,7 +110,7 @@ class Anthropic(Provider):
                     if (chunk := reader.chunk()).ByteSize():
                         yield chunk
         except StatusError as error:
-            self._fail(error.reply, request.model)
+            self._fail(error.reply, route.model)
         except errors.ProviderError:
             if not reader.done:  # a connection that breaks after message_stop cuts nothing
                 raise
@@ -119,11 +119,11 @@ class Anthropic(Provider):
         if not reader.begun:
             raise self.http.unusable("no_message", "the answer has no message")
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        body, headers = _write(request, stream=False)
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        body, headers = _write(request, route.model, stream=False)
         reply = await self.http.post("/v1/messages", body, call, headers)
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
+            self._fail(reply, route.model)
         message = self.http.decode(reply.body, MESSAGE)
         if message.type != "message":
             raise self.http.unusable("no_message", "the answer is no message")
@@ -131,11 +131,11 @@ class Anthropic(Provider):
         reader.take_whole(message)
         return completion(reader.chunk())
 
-    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
-        body = msgspec.json.encode(messages_request.countable(request))
+    async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
+        body = msgspec.json.encode(messages_request.countable(request, route.model))
         reply = await self.http.post("/v1/messages/count_tokens", body, call, _headers(request))
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
+            self._fail(reply, route.model)
         return self.http.decode(reply.body, COUNT).input_tokens
 
     async def list_models(self) -> list[model_service_pb2.Model]:
@@ -154,28 +154,28 @@ class Anthropic(Provider):
     async def close(self) -> None:
         await self.http.close()
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        super().check_options(request)
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        super().check_options(request, route)
         for name in ("suffix", "best_of"):
             if request.prompt.HasField(name):
                 self._refuse(f"prompt.{name}")
-        self._check_thinking(request)
-        if messages_request.version(request.model) < messages_request.STRUCTURED:
+        self._check_thinking(request, route.model)
+        if messages_request.version(route.model) < messages_request.STRUCTURED:
             for index, tool in enumerate(request.tools):
                 if tool.function.strict:
-                    self._refuse(f"tools[{index}].function.strict", f"strict tools with {request.model}")
+                    self._refuse(f"tools[{index}].function.strict", f"strict tools with {route.model}")
 
-    def _check_thinking(self, request: pb.CreateCompletionRequest) -> None:
+    def _check_thinking(self, request: pb.CreateCompletionRequest, model: str) -> None:
         budget = request.HasField("reasoning_max_tokens")
         thinks = budget or request.reasoning_effort > pb.REASONING_EFFORT_NONE
-        version = messages_request.version(request.model)
+        version = messages_request.version(model)
         if budget and version >= messages_request.UNBUDGETED:
-            self._refuse("reasoning_max_tokens", f"a budget of thinking with {request.model}")
+            self._refuse("reasoning_max_tokens", f"a budget of thinking with {model}")
         for name in ("temperature", "top_p", "top_k"):
             if messages_request.neutral(name, request):
                 continue
             if version >= messages_request.UNBUDGETED:
-                self._refuse(name, f"{name} with {request.model}")
+                self._refuse(name, f"{name} with {model}")
             if thinks and not (name == "top_p" and request.top_p >= MIN_TOP_P):
                 self._refuse(name, f"{name} {getattr(request, name):g} together with reasoning")
         choice = request.tool_choice
@@ -210,8 +210,10 @@ class Anthropic(Provider):
         )
 
 
-def _write(request: pb.CreateCompletionRequest, *, stream: bool) -> tuple[bytes, Headers]:
-    return msgspec.json.encode(messages_request.write_request(request, stream=stream)), _headers(request)
+def _write(request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> tuple[bytes, Headers]:
+    return msgspec.json.encode(messages_request.write_request(request, model, stream=stream)), _headers(
+        request
+    )
 
 
 def _headers(request: pb.CreateCompletionRequest) -> Headers:

@@ -93,10 +93,10 @@ def neutral(name: str, request: pb.CreateCompletionRequest) -> bool:
     return not request.HasField(name) or (name != "top_k" and getattr(request, name) == 1)
 
 
-def write_request(request: pb.CreateCompletionRequest, *, stream: bool) -> dict[str, Any]:
+def write_request(request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> dict[str, Any]:
     """Errors: InvalidFields (a part, an argument or a limit that cannot be said to this API)."""
     body = further_fields(request)
-    body |= {"model": request.model}
+    body |= {"model": model}
     body.pop("stream", None)  # the caller's own fields make no stream of an answer
     if stream:
         body["stream"] = True
@@ -111,17 +111,17 @@ def write_request(request: pb.CreateCompletionRequest, *, stream: bool) -> dict[
     system, body["messages"] = _conversation(request)
     if request.tools or "tools" in body:
         _write_tools(body, request)
-    _write_thinking(body, request)
+    _write_thinking(body, request, model)
     if request.HasField("response_format"):
-        system += _write_format(body, request)
+        system += _write_format(body, request, model)
     if system:
         body["system"] = system
     return body
 
 
-def countable(request: pb.CreateCompletionRequest) -> dict[str, Any]:
+def countable(request: pb.CreateCompletionRequest, model: str) -> dict[str, Any]:
     """The request as /v1/messages/count_tokens takes it: without what does not change the input."""
-    body = write_request(request, stream=False)
+    body = write_request(request, model, stream=False)
     return {name: body[name] for name in COUNTED if name in body}
 
 
@@ -341,7 +341,7 @@ def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
     return tool
 
 
-def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -> None:
+def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest, model: str) -> None:
     """Thinking counts towards max_tokens, so that a default leaves room for both."""
     effort, room = request.reasoning_effort, 0
     if request.HasField("reasoning_max_tokens"):
@@ -349,7 +349,7 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
         body["thinking"] = {"type": "enabled", "budget_tokens": room}
     elif effort == pb.REASONING_EFFORT_NONE:
         body["thinking"] = {"type": "disabled"}
-    elif effort and version(request.model) >= ADAPTIVE:
+    elif effort and version(model) >= ADAPTIVE:
         room = BUDGETS[effort]
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
         _configure_output(body, effort=EFFORTS[effort])
@@ -367,14 +367,14 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
         body.setdefault("max_tokens", MAX_TOKENS + room)
 
 
-def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> list[Block]:
+def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest, model: str) -> list[Block]:
     """System blocks that tell the model in words what the API has no field for."""
     form = request.response_format
     if not form.HasField("json_schema"):
         wants_object = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
         return [{"type": "text", "text": JSON_OBJECT}] if wants_object else []
     schema, words = form.json_schema, []
-    if version(request.model) >= STRUCTURED:
+    if version(model) >= STRUCTURED:
         schema_json = Raw(portable(schema.schema_json, SCHEMA).encode())
         _configure_output(body, format={"type": "json_schema", "schema": schema_json})
     else:

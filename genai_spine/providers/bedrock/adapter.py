@@ -17,7 +17,7 @@ import msgspec
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
-from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
+from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
@@ -110,31 +110,31 @@ class Bedrock(Provider):
         self._control = replace(endpoint, base_url=control_url)
         self._control_http = HttpClient(self._control, bearer)
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        super().check_options(request)
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        super().check_options(request, route)
         for name in ("suffix", "best_of"):
             if request.prompt.HasField(name):
                 self._refuse(f"prompt.{name}")
-        model_options.fields(request, self.name)
-        by_tool = answers_by_tool(request)
-        if by_tool and model_options.thinks(request):
-            self._refuse("response_format", f"a given form and reasoning with the model {request.model}")
+        model_options.fields(request, route)
+        by_tool = answers_by_tool(request, route.model)
+        if by_tool and model_options.thinks(request, route.model):
+            self._refuse("response_format", f"a given form and reasoning with the model {route.model}")
         for index, tool in enumerate(request.tools):
-            if tool.function.strict and not model_options.takes_schema(request.model):
+            if tool.function.strict and not model_options.takes_schema(route.model):
                 place = f"tools[{index}].function.strict"
-                self._refuse(place, f"strict tools with the model {request.model}")
+                self._refuse(place, f"strict tools with the model {route.model}")
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        body = msgspec.json.encode(write_request(request, self.name))
-        path = f"/model/{aws.segment(request.model)}/converse-stream"
+        body = msgspec.json.encode(write_request(request, route))
+        path = f"/model/{aws.segment(route.model)}/converse-stream"
         headers = await self._headers(self.endpoint, ("POST", path), body, call)
         reader = response.ConverseReader()
         try:
             async with aclosing(self.http.stream(path, body, call, aws.EventStream(), headers)) as reads:
                 async for payloads in reads:
-                    builder = self._begun(request)
+                    builder = self._begun(route.model)
                     try:
                         for payload in payloads:
                             self._read(payload, reader, builder)
@@ -148,7 +148,7 @@ class Bedrock(Provider):
                     if has_output(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
                         yield chunk
         except StatusError as error:
-            self._fail(error.reply, request.model)
+            self._fail(error.reply, route.model)
         except errors.ProviderError as error:
             # A connection that breaks after the message's end cuts nothing of it.
             if reader.stop_reason is None or error.metadata["provider_code"] != "cut_stream":
@@ -157,26 +157,28 @@ class Bedrock(Provider):
             raise self.http.unusable("cut_stream", "the stream ended before it was complete")
         self._check_end(reader)
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        body = msgspec.json.encode(write_request(request, self.name))
-        reply = await self._post(request.model, "converse", body, call)
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        body = msgspec.json.encode(write_request(request, route))
+        reply = await self._post(route.model, "converse", body, call)
         answer = self.http.decode(reply.body, response.ANSWER)
-        builder, reader = self._begun(request), response.ConverseReader()
+        builder, reader = self._begun(route.model), response.ConverseReader()
         builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
         reader.whole(answer, builder.choice())
         self._add(answer, builder.chunk)
         self._check_end(reader)
         return completion(builder.build())
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        batches = embeddings.batches(request, self.name)
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        batches = embeddings.batches(request, route)
         turns = asyncio.Semaphore(embeddings.MAX_CONCURRENT_CALLS)
 
         async def one(texts: list[str]) -> tuple[list[list[float]], int | None]:
             async with turns:
-                body = embeddings.write(request, texts)
-                reply = await self._post(request.model, "invoke", body, call)
-                return self._vectors(reply, request.model, len(texts))
+                body = embeddings.write(request, route.model, texts)
+                reply = await self._post(route.model, "invoke", body, call)
+                return self._vectors(reply, route.model, len(texts))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -184,7 +186,7 @@ class Bedrock(Provider):
         except BaseExceptionGroup as group_error:  # the others were cancelled
             raise group_error.exceptions[0] from None
         answer, counts = (
-            pb.CreateEmbeddingsResponse(model=request.model),
+            pb.CreateEmbeddingsResponse(model=route.model),
             [t.result()[1] for t in tasks],
         )
         for values in (values for task in tasks for values in task.result()[0]):
@@ -193,13 +195,13 @@ class Bedrock(Provider):
             answer.usage.CopyFrom(reported_usage(sum(count or 0 for count in counts), 0))
         return answer
 
-    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
-        written = write_request(request, self.name)
+    async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
+        written = write_request(request, route)
         names = ("messages", "system", "toolConfig", "additionalModelRequestFields")
         converse = {name: written[name] for name in names if name in written}
         body = msgspec.json.encode({"input": {"converse": converse}})
         # It knows models, and not the profiles that spread their calls over regions.
-        model = model_options.base_model(request.model)
+        model = model_options.base_model(route.model)
         try:
             reply = await self._post(model, "count-tokens", body, call)
         except errors.ProviderRejected as error:
@@ -262,10 +264,10 @@ class Bedrock(Provider):
             self._fail(reply, "")
         return reply.body
 
-    def _begun(self, request: pb.CreateCompletionRequest) -> ChunkBuilder:
+    def _begun(self, model: str) -> ChunkBuilder:
         """A chunk of the only choice, without its text."""
         builder = ChunkBuilder()
-        builder.chunk.model, builder.chunk.created = request.model, int(time())
+        builder.chunk.model, builder.chunk.created = model, int(time())
         builder.choice()
         return builder
 

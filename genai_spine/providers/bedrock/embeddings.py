@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from genai_spine.errors import UnsupportedOption
-from genai_spine.providers.base import further_fields
+from genai_spine.providers.base import Route, further_fields
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -51,22 +51,23 @@ def is_cohere(model: str) -> bool:
     return "cohere." in model
 
 
-def batches(request: pb.CreateEmbeddingsRequest, provider: str) -> list[Sequence[str]]:
+def batches(request: pb.CreateEmbeddingsRequest, route: Route) -> list[Sequence[str]]:
     """The texts of each call. Errors: UnsupportedOption."""
     if any(entry.HasField("tokens") for entry in request.inputs):
-        raise UnsupportedOption(field="inputs", provider=provider, option="inputs of token ids")
-    fixed = "titan-embed-text-v1" in request.model or "cohere.embed-english" in request.model
-    if request.HasField("dimensions") and (fixed or "cohere.embed-multilingual" in request.model):
-        option = f"dimensions with the model {request.model}"
+        raise UnsupportedOption(field="inputs", provider=route.provider.name, option="inputs of token ids")
+    provider, model = route.provider.name, route.model
+    fixed = "titan-embed-text-v1" in model or "cohere.embed-english" in model
+    if request.HasField("dimensions") and (fixed or "cohere.embed-multilingual" in model):
+        option = f"dimensions with the model {model}"
         raise UnsupportedOption(field="dimensions", provider=provider, option=option)
     texts = [entry.text for entry in request.inputs]
-    size = MAX_COHERE_TEXTS if is_cohere(request.model) else 1
+    size = MAX_COHERE_TEXTS if is_cohere(model) else 1
     return [texts[at : at + size] for at in range(0, len(texts), size)]
 
 
-def write(request: pb.CreateEmbeddingsRequest, texts: Sequence[str]) -> bytes:
+def write(request: pb.CreateEmbeddingsRequest, model: str, texts: Sequence[str]) -> bytes:
     """The body of one call, the caller's own fields (normalize, input_type, truncate) among it."""
-    cohere = is_cohere(request.model)
+    cohere = is_cohere(model)
     body: dict[str, Any] = {"input_type": "search_document"} if cohere else {}
     body |= further_fields(request)
     body |= {"texts": texts} if cohere else {"inputText": texts[0]}

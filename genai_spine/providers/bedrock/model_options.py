@@ -10,6 +10,7 @@ import re
 from typing import Any, NoReturn
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 ANTHROPIC, NOVA, NOVA2, GPT_OSS = "anthropic.", "amazon.nova", "amazon.nova-2", "openai.gpt-oss"
@@ -64,22 +65,22 @@ def base_model(model: str) -> str:
     return NO_REGION.sub("", model)
 
 
-def thinks(request: pb.CreateCompletionRequest) -> bool:
+def thinks(request: pb.CreateCompletionRequest, model: str) -> bool:
     """A Claude that was told to think, and can then not be made to call a tool."""
     requested = (
         request.HasField("reasoning_max_tokens") or request.reasoning_effort > pb.REASONING_EFFORT_NONE
     )
-    return requested and ANTHROPIC in request.model
+    return requested and ANTHROPIC in model
 
 
-def fields(request: pb.CreateCompletionRequest, provider: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def fields(request: pb.CreateCompletionRequest, route: Route) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields for additionalModelRequestFields, and for outputConfig.
 
     Errors: UnsupportedOption (the model has no such option), InvalidFields (no room for the thinking).
     """
     more: dict[str, Any] = {}
     output: dict[str, Any] = {}
-    model = request.model
+    provider, model = route.provider.name, route.model
     if request.HasField("top_k"):
         more |= _top_k(model, request.top_k) or _refuse("top_k", provider, model)
     if request.HasField("reasoning_max_tokens"):
@@ -87,7 +88,7 @@ def fields(request: pb.CreateCompletionRequest, provider: str) -> tuple[dict[str
             _refuse("reasoning_max_tokens", provider, model)
         more["thinking"] = _budget(request, request.reasoning_max_tokens, "reasoning_max_tokens")
     elif request.reasoning_effort:
-        more |= _reasoning(request, output) or _refuse("reasoning_effort", provider, model)
+        more |= _reasoning(request, model, output) or _refuse("reasoning_effort", provider, model)
     return more, output
 
 
@@ -97,9 +98,9 @@ def _top_k(model: str, top_k: int) -> dict[str, Any]:
     return {"inferenceConfig": {"topK": top_k}} if NOVA in model else {}
 
 
-def _reasoning(request: pb.CreateCompletionRequest, output: dict[str, Any]) -> dict[str, Any]:
+def _reasoning(request: pb.CreateCompletionRequest, model: str, output: dict[str, Any]) -> dict[str, Any]:
     """Empty: the model cannot be told."""
-    model, effort = request.model, request.reasoning_effort
+    effort = request.reasoning_effort
     none = effort == pb.REASONING_EFFORT_NONE
     if ANTHROPIC in model and none:
         return {"thinking": {"type": "disabled"}}

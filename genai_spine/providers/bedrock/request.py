@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.json_schema.rewrite import SchemaRules, portable
-from genai_spine.providers.base import further_fields
+from genai_spine.providers.base import Route, further_fields
 from genai_spine.providers.bedrock import model_options
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -67,19 +67,19 @@ SCHEMA = SchemaRules(
 )
 
 
-def write_request(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
+def write_request(request: pb.CreateCompletionRequest, route: Route) -> dict[str, Any]:
     """The body of Converse and ConverseStream, which are the same."""
     body = further_fields(request)
-    body |= ConversationWriter(request, provider).conversation()
+    body |= ConversationWriter(request, route).conversation()
     inference = own(body, "inferenceConfig")
     for field, value in request.ListFields():
         if field.name in INFERENCE:
             inference[INFERENCE[field.name]] = list(value) if field.is_repeated else value
-    more, output = model_options.fields(request, provider)
+    more, output = model_options.fields(request, route)
     output = own(body, "outputConfig") | output
-    if request.HasField("response_format") and model_options.takes_schema(request.model):
+    if request.HasField("response_format") and model_options.takes_schema(route.model):
         output |= _text_format(request.response_format)
-    fields = {"inferenceConfig": inference, "outputConfig": output, "toolConfig": tools(request, provider)}
+    fields = {"inferenceConfig": inference, "outputConfig": output, "toolConfig": tools(request, route)}
     fields["additionalModelRequestFields"] = own(body, "additionalModelRequestFields") | more
     return body | {name: value for name, value in fields.items() if value}
 
@@ -95,11 +95,11 @@ def own(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return own_fields
 
 
-def answers_by_tool(request: pb.CreateCompletionRequest) -> bool:
+def answers_by_tool(request: pb.CreateCompletionRequest, model: str) -> bool:
     """The answer's form is made known as a tool that the model must call."""
     form = request.response_format
     if form.HasField("json_schema"):
-        needs_tool = not model_options.takes_schema(request.model)
+        needs_tool = not model_options.takes_schema(model)
     else:
         needs_tool = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
     choice = request.tool_choice
@@ -107,7 +107,7 @@ def answers_by_tool(request: pb.CreateCompletionRequest) -> bool:
     return needs_tool and not named  # who must call another tool gives no answer
 
 
-def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
+def tools(request: pb.CreateCompletionRequest, route: Route) -> dict[str, Any]:
     """toolConfig; empty where there are no tools."""
     if not (request.tools or request.HasField("tool_choice") or request.HasField("response_format")):
         return {}
@@ -119,18 +119,18 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
         if not none and (not choice.allowed_tools or tool.function.name in choice.allowed_tools)
     ]
     how = _tool_choice(choice) if offered else {}
-    if answers_by_tool(request):
+    if answers_by_tool(request, route.model):
         has_schema = form.HasField("json_schema")
         schema = portable(form.json_schema.schema_json, SCHEMA).encode() if has_schema else ANY_OBJECT
         described = form.json_schema.description or "Gives the whole answer."
         spec = {"name": ANSWER_TOOL, "description": described, "inputSchema": {"json": Raw(schema)}}
-        alone = not offered and model_options.takes_named_tool(request.model)
+        alone = not offered and model_options.takes_named_tool(route.model)
         how = {"toolChoice": {"tool": {"name": ANSWER_TOOL}} if alone else {"any": {}}}
         offered.append({"toolSpec": spec})
     elif none and any(message.tool_calls or message.tool_call_id for message in request.messages):
         # Converse takes no messages with tool calls without the tools, and knows no choice "none".
         option = "tool_choice none in a conversation with tool calls"
-        raise UnsupportedOption(field="tool_choice", provider=provider, option=option)
+        raise UnsupportedOption(field="tool_choice", provider=route.provider.name, option=option)
     return {"tools": offered} | how if offered else {}
 
 
@@ -173,8 +173,8 @@ class ConversationWriter:
     state that are no JSON of the right shape).
     """
 
-    def __init__(self, request: pb.CreateCompletionRequest, provider: str) -> None:
-        self._request, self._provider = request, provider
+    def __init__(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        self._request, self._route = request, route
         self._documents: set[str] = set()
 
     def conversation(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class ConversationWriter:
             messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=[text])]
         for index, message in enumerate(messages):
             blocks = list(self._blocks(message, f"messages[{index}]"))
-            if blocks and message.prompt_cache and model_options.takes_cache_points(self._request.model):
+            if blocks and message.prompt_cache and model_options.takes_cache_points(self._route.model):
                 blocks.append(self._cache_point(message.prompt_cache))
             if message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
                 system += blocks
@@ -271,11 +271,11 @@ class ConversationWriter:
 
     def _cache_point(self, cache: message_pb2.PromptCache) -> dict[str, Any]:
         """Cache mark behind a message; an hour where the model takes it."""
-        hour = cache == message_pb2.PROMPT_CACHE_1H and model_options.takes_cache_ttl(self._request.model)
+        hour = cache == message_pb2.PROMPT_CACHE_1H and model_options.takes_cache_ttl(self._route.model)
         return {"cachePoint": {"type": "default"} | ({"ttl": "1h"} if hour else {})}
 
     def _refuse(self, field: str, option: str) -> NoReturn:
-        raise UnsupportedOption(field=field, provider=self._provider, option=option)
+        raise UnsupportedOption(field=field, provider=self._route.provider.name, option=option)
 
 
 def tool_use_id(call_id: str, name: str) -> str:

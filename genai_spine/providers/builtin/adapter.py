@@ -18,7 +18,7 @@ import msgspec
 
 from genai_spine.call import Call
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ModelNotFound, UnsupportedOperation
-from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
+from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
 from genai_spine.providers.builtin import extractive
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
@@ -92,16 +92,16 @@ class Builtin(Provider):
         # One long text at a time: the threads of a process share one core with its event loop.
         self._turn = asyncio.Lock()
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        super().check_options(request)
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        super().check_options(request, route)
         if request.response_format.HasField("json_schema"):
             self._refuse("response_format.json_schema", "answers of a given schema")
         if request.prompt.suffix:
             self._refuse("prompt.suffix", "a text after the gap")
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        text, reason, usage = await self._answer(request, call)
-        completion = pb.Completion(id=_id(), created=int(time()), model=request.model, usage=usage)
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        text, reason, usage = await self._answer(request, route, call)
+        completion = pb.Completion(id=_id(), created=int(time()), model=route.model, usage=usage)
         content = [message_pb2.ContentPart(text=text)] if text else []
         for index in _choices(request):
             message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, content=content)
@@ -109,10 +109,10 @@ class Builtin(Provider):
         return completion
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        text, reason, usage = await self._answer(request, call)
-        start = pb.CompletionChunk(id=_id(), created=int(time()), model=request.model)
+        text, reason, usage = await self._answer(request, route, call)
+        start = pb.CompletionChunk(id=_id(), created=int(time()), model=route.model)
         for text_chunk in extractive.token_chunks(text, CHUNK_TOKENS):
             yield _chunk(start, [pb.ChoiceDelta(index=i, content=text_chunk) for i in _choices(request)])
             await asyncio.sleep(0)
@@ -120,15 +120,17 @@ class Builtin(Provider):
         last.usage.CopyFrom(usage)
         yield last
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        self._check_model(request.model, EMBEDDING)
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        self._check_model(route.model, EMBEDDING)
         if request.dimensions > MAX_DIMENSIONS:
             problem = f"must be at most {MAX_DIMENSIONS} for {self.name}, got {request.dimensions}"
             raise InvalidFields([("dimensions", problem)])
         for index, entry in enumerate(request.inputs):
             if entry.WhichOneof("input") == "tokens":
                 self._refuse(f"inputs[{index}].tokens", "inputs of token ids")
-        return await self._work(request.ByteSize(), partial(_embeddings, request))
+        return await self._work(request.ByteSize(), partial(_embeddings, request, route.model))
 
     async def list_models(self) -> list[model_service_pb2.Model]:
         return [
@@ -144,12 +146,14 @@ class Builtin(Provider):
             hint = f"{self.name} has {CHAT} for completions and {EMBEDDING} for embeddings"
             raise ModelNotFound(model=model, hint=hint)
 
-    async def _answer(self, request: pb.CreateCompletionRequest, call: Call) -> "ExtractiveAnswer":
-        self._check_model(request.model, CHAT)
+    async def _answer(
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
+    ) -> "ExtractiveAnswer":
+        self._check_model(route.model, CHAT)
         work = call.attribution.capability if call.attribution else ""
         if work in NEED_A_MODEL or (work.startswith("rewrite-") and work != "rewrite-summarize"):
             raise UnsupportedOperation(provider=self.name, operation=f"{work}: it is no language model")
-        return await self._work(request.ByteSize(), partial(_answer, request, explain=not work))
+        return await self._work(request.ByteSize(), partial(_answer, request, self.name, explain=not work))
 
     async def _work(self, size: int, work: Callable[[], ResultT]) -> ResultT:
         """The result of work, done in a thread where the size says that it would hold up the event loop."""
@@ -163,7 +167,7 @@ class Builtin(Provider):
 ExtractiveAnswer = tuple[str, pb.FinishReason, usage_pb2.Usage]
 
 
-def _answer(request: pb.CreateCompletionRequest, *, explain: bool) -> ExtractiveAnswer:
+def _answer(request: pb.CreateCompletionRequest, provider: str, *, explain: bool) -> ExtractiveAnswer:
     """told: a text that is too short to choose from gets the notice, and of one that is too long the
     beginning is read; otherwise the one is its own answer, and the other is refused."""
     texts = [_text(message) for message in request.messages] or [request.prompt.text]
@@ -172,7 +176,7 @@ def _answer(request: pb.CreateCompletionRequest, *, explain: bool) -> Extractive
     ] or texts
     if not explain and len(user_texts[-1]) > MAX_CHARS:
         raise ContextLengthExceeded(
-            provider=request.provider,
+            provider=provider,
             provider_code="context_length_exceeded",
             provider_message=f"it reads {MAX_CHARS} characters, got {len(user_texts[-1])}",
         )
@@ -221,11 +225,11 @@ def _chunk(start: pb.CompletionChunk, deltas: list[pb.ChoiceDelta]) -> pb.Comple
     return pb.CompletionChunk(id=start.id, created=start.created, model=start.model, choices=deltas)
 
 
-def _embeddings(request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsResponse:
+def _embeddings(request: pb.CreateEmbeddingsRequest, model: str) -> pb.CreateEmbeddingsResponse:
     texts = [entry.text for entry in request.inputs]
     vectors = [extractive.vector(text[:MAX_CHARS], request.dimensions or DIMENSIONS) for text in texts]
     return pb.CreateEmbeddingsResponse(
-        model=request.model,
+        model=model,
         embeddings=[pb.Embedding(index=index, values=values) for index, values in enumerate(vectors)],
         usage=reported_usage(sum(map(extractive.count_tokens, texts)), 0),
     )

@@ -19,7 +19,7 @@ from msgspec import Raw
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
-from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
+from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
 from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
 from genai_spine.providers.ollama.wire_types import (
@@ -98,9 +98,9 @@ class Ollama(Provider):
         self.details: dict[str, ModelDetails] = {}  # by the model's digest
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        body = self._write(request, stream=True)
+        body = self._write(request, route.model, stream=True)
         done, calls = False, 0
         try:
             async with aclosing(self.http.stream("/api/chat", body, call, JsonLines())) as reads:
@@ -119,14 +119,14 @@ class Ollama(Provider):
                         raise
                     yield builder.build()
         except StatusError as error:
-            self._fail(error.reply, request.model)
+            self._fail(error.reply, route.model)
         if not done:
             raise self.http.unusable("cut_stream", "the stream ended before it was complete")
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        reply = await self.http.post("/api/chat", self._write(request, stream=False), call)
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        reply = await self.http.post("/api/chat", self._write(request, route.model, stream=False), call)
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
+            self._fail(reply, route.model)
         answer = self.http.decode(reply.body, CHAT)
         if answer.message is None or not answer.done:
             raise self.http.unusable("no_message", "the answer has no message or is not done")
@@ -134,23 +134,25 @@ class Ollama(Provider):
         self._add(answer, builder, 0)
         return completion(builder.build())
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
         if any(entry.HasField("tokens") for entry in request.inputs):
             self._refuse("inputs", "inputs of token ids")
         body = further_fields(request)
-        body |= {"model": request.model, "input": [entry.text for entry in request.inputs]}
+        body |= {"model": route.model, "input": [entry.text for entry in request.inputs]}
         if request.HasField("dimensions"):
             body["dimensions"] = request.dimensions
         reply = await self.http.post("/api/embed", msgspec.json.encode(body), call)
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
+            self._fail(reply, route.model)
         answer = self.http.decode(reply.body, EMBEDDINGS)
         if len(answer.embeddings) != len(request.inputs):
             raise self.http.unusable(
                 "missing_embeddings",
                 f"{len(answer.embeddings)} embeddings for {len(request.inputs)} inputs",
             )
-        response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
+        response = pb.CreateEmbeddingsResponse(model=answer.model or route.model)
         for index, values in enumerate(answer.embeddings):
             response.embeddings.add(index=index, values=values)
         if answer.prompt_eval_count is not None:
@@ -266,9 +268,9 @@ class Ollama(Provider):
     async def close(self) -> None:
         await self.http.close()
 
-    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
+    def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> bytes:
         body = further_fields(request)
-        body |= {"model": request.model, "stream": stream, "messages": self._messages(request)}
+        body |= {"model": model, "stream": stream, "messages": self._messages(request)}
         options = own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:

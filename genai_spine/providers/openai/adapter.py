@@ -12,18 +12,18 @@ batches are rare, and go through the official SDK (`media`, `files`, `sdk`).
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Struct
 
-from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunks import ChunkBuilder, completion, has_output
+from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers.base import Endpoint, Option
-from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply, StatusError
+from genai_spine.providers.base import Endpoint, Option, Route
+from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.providers.openai import azure, chat, embeddings, responses_request
 from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
@@ -127,48 +127,43 @@ class OpenAI(Media, Files):
         self.http = HttpClient(replace(endpoint, base_url=url), headers)
         self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
 
-    async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+    def stream(
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        path, body, reading = self._write(request, stream=True)
-        headers = await self._authorization(call)
-        try:
-            async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
-                async for payloads in reads:
-                    builder = ChunkBuilder()
-                    try:
-                        for payload in payloads:
-                            reading.event(payload, builder)
-                    except errors.SpineError:
-                        # What the same read brought before is the caller's, and on the upstream's bill.
-                        if has_output(chunk := builder.build()):
-                            yield chunk
-                        raise
-                    if (chunk := builder.build()).ByteSize():
-                        yield chunk
-        except StatusError as error:
-            self._fail(error.reply, request.model)
-        except errors.ProviderError:
-            if not reading.done:  # a connection that breaks after the end cuts nothing
-                raise
-        reading.end(max(1, request.choice_count))
+        """The answer's chunks. Errors: those of writing the request are raised at once."""
+        path, body, reading = self._write(request, route.model, stream=True)
+        if self.entra is None:
+            reads = self.http.stream(path, body, call, ServerSentEvents())
+        else:
+            reads = self._authorized(path, body, call)
+        fail = partial(self._fail, model=route.model)
+        return reading.stream(reads, fail, max(1, request.choice_count))
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        path, body, reading = self._write(request, stream=False)
+    async def _authorized(self, path: str, body: bytes, call: Call) -> AsyncGenerator[list[bytes]]:
+        """Reads of a stream that needs a token of Entra first."""
+        headers = await self._authorization(call)
+        async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
+            async for payloads in reads:
+                yield payloads
+
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        path, body, reading = self._write(request, route.model, stream=False)
         reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
+            self._fail(reply, route.model)
         builder = ChunkBuilder()
         reading.whole(reply.body, builder)
         return completion(builder.build())
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        body = embeddings.write(request, base64=self.dialect.base64_embeddings)
-        path = self._path("/embeddings", request.model)
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        body = embeddings.write(request, route.model, base64=self.dialect.base64_embeddings)
+        path = self._path("/embeddings", route.model)
         reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
-            self._fail(reply, request.model)
-        return embeddings.read(self.http, reply.body, request)
+            self._fail(reply, route.model)
+        return embeddings.read(self.http, reply.body, request, route.model)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
         """Models of the endpoint. Of Azure by deployment: the resource's models, after which deployments are
@@ -197,56 +192,56 @@ class OpenAI(Media, Files):
         await self.http.close()
         await self.sdk.close()
 
-    def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
-        return responses_request.OPTIONS if self._bridged(request) else self.options
+    def options_for(self, request: pb.CreateCompletionRequest, route: Route) -> Mapping[str, Option]:
+        return responses_request.OPTIONS if self._bridged(request, route.model) else self.options
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        super().check_options(request)
-        if self._bridged(request):
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        super().check_options(request, route)
+        if self._bridged(request, route.model):
             for name in ("suffix", "best_of"):
                 if request.prompt.HasField(name):
                     self._refuse(f"prompt.{name}")
             for index, message in enumerate(request.messages):
                 if message.HasField("name"):
                     self._refuse(f"messages[{index}].name", "names of speakers")
-        elif self._as_text(request):
+        elif self._as_text(request, route.model):
             for descriptor, _ in request.ListFields():
                 if descriptor.name in CHAT_ONLY:
                     self._refuse(descriptor.name, f"{descriptor.name} with a bare text")
 
-    def _bridged(self, request: pb.CreateCompletionRequest) -> bool:
+    def _bridged(self, request: pb.CreateCompletionRequest, model: str) -> bool:
         """The Responses API is asked."""
         if self.dialect.responses is None:
             return False
-        chosen = responses_request.chosen_api(request)
-        return self.dialect.responses(request.model) if chosen is None else chosen == "responses"
+        chosen = responses_request.chosen_api(request) if request.provider_options_json else None
+        return self.dialect.responses(model) if chosen is None else chosen == "responses"
 
-    def _as_text(self, request: pb.CreateCompletionRequest) -> bool:
+    def _as_text(self, request: pb.CreateCompletionRequest, model: str) -> bool:
         """The prompt goes out as it is; otherwise the request is, or becomes, a chat."""
         prompt = request.prompt
         raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
-        return request.HasField("prompt") and (raw or self.dialect.text_models(request.model))
+        return request.HasField("prompt") and (raw or self.dialect.text_models(model))
 
-    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> PreparedRequest:
-        if self._bridged(request):
+    def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> PreparedRequest:
+        if self._bridged(request, model):
             if request.choice_count > 1:
                 self._refuse("choice_count")
-            body = responses_request.write_request(request, self.dialect.schema, stream=stream)
+            body = responses_request.write_request(request, model, self.dialect.schema, stream=stream)
             return PreparedRequest("/responses", msgspec.json.encode(body), ResponsesReader(self.http))
-        if self._as_text(request):
+        if self._as_text(request, model):
             options = {**self.options, "max_tokens": Option("max_tokens")}  # whatever its name is in a chat
-            body = chat.write_request(request, options, stream=stream)
+            body = chat.write_request(request, model, options, stream=stream)
             chat.write_prompt(body, request.prompt)
             path, reading = "/completions", ChatReader(self.http, TEXT)
         else:
-            body = chat.write_request(request, self.options, stream=stream)
+            body = chat.write_request(request, model, self.options, stream=stream)
             chat.write_chat(body, request, self.dialect.schema)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
             path, reading = "/chat/completions", ChatReader(self.http, CHAT)
         if self.dialect.responses:
             body.pop("api", None)
-        path = self._path(path, request.model)
+        path = self._path(path, model)
         return PreparedRequest(path, msgspec.json.encode(body), reading)
 
     def _path(self, path: str, model: str) -> str:

@@ -43,11 +43,11 @@ TOOL_MODES = {
 
 
 def write_request(
-    request: pb.CreateCompletionRequest, options: Mapping[str, Option], *, stream: bool
+    request: pb.CreateCompletionRequest, model: str, options: Mapping[str, Option], *, stream: bool
 ) -> dict[str, Any]:
     """The body of a chat or text completion, without the fields that the caller left out."""
     body = further_fields(request)
-    body["model"] = request.model
+    body["model"] = model
     for field, value in request.ListFields():
         if field.name in SCALARS:
             body[options[field.name].upstream] = value

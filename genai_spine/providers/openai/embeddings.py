@@ -16,11 +16,11 @@ from genai_spine.providers.openai import chat
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
-def write(request: pb.CreateEmbeddingsRequest, *, base64: bool) -> bytes:
+def write(request: pb.CreateEmbeddingsRequest, model: str, *, base64: bool) -> bytes:
     """base64: the endpoint packs vectors, which is a quarter of the bytes."""
     body = further_fields(request)
     inputs = [entry.text if entry.HasField("text") else list(entry.tokens.tokens) for entry in request.inputs]
-    body |= {"model": request.model, "input": inputs}
+    body |= {"model": model, "input": inputs}
     body["encoding_format"] = "base64" if base64 else "float"
     if request.HasField("dimensions"):
         body["dimensions"] = request.dimensions
@@ -29,13 +29,15 @@ def write(request: pb.CreateEmbeddingsRequest, *, base64: bool) -> bytes:
     return msgspec.json.encode(body)
 
 
-def read(http: HttpClient, body: bytes, request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsResponse:
+def read(
+    http: HttpClient, body: bytes, request: pb.CreateEmbeddingsRequest, model: str
+) -> pb.CreateEmbeddingsResponse:
     answer = http.decode(body, EMBEDDINGS)
     if len(answer.data) != len(request.inputs):
         raise http.unusable(
             "missing_embeddings", f"{len(answer.data)} embeddings for {len(request.inputs)} inputs"
         )
-    response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
+    response = pb.CreateEmbeddingsResponse(model=answer.model or model)
     # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
     for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
         response.embeddings.add(index=index, values=_vector(http, entry.embedding))

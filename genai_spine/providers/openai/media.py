@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
-from genai_spine.providers.base import Provider
+from genai_spine.providers.base import Provider, Route
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.sdk import Sdk, Subject
@@ -45,19 +45,21 @@ class Media(Provider):
     sdk: Sdk
     http: HttpClient
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
+    async def create_images(
+        self, request: media.CreateImagesRequest, route: Route, call: Call
+    ) -> media.CreateImagesResponse:
         fields = _set_fields(request, IMAGE)
         if request.HasField("media_type"):
             fields["output_format"] = request.media_type.removeprefix("image/")
-        async with self.sdk.asking(call, Subject("model", request.model)) as client:
+        async with self.sdk.asking(call, Subject("model", route.model)) as client:
             raw = await client.images.with_raw_response.generate(
-                prompt=request.prompt, model=request.model, extra_body=_further(request), **fields
+                prompt=request.prompt, model=route.model, extra_body=_further(request), **fields
             )
         answer = self.http.decode(raw.content, IMAGES)
         if not answer.data:
             raise self.http.unusable("no_images", "the answer has no images")
         response = media.CreateImagesResponse(
-            created=chat.seconds(answer.created), model=request.model, units={"images": len(answer.data)}
+            created=chat.seconds(answer.created), model=route.model, units={"images": len(answer.data)}
         )
         kind = f"image/{answer.output_format}" if answer.output_format else request.media_type or "image/png"
         for index, image in enumerate(answer.data):
@@ -80,21 +82,23 @@ class Media(Provider):
         if image.revised_prompt is not None:
             into.revised_prompt = image.revised_prompt
 
-    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
+    async def transcribe(
+        self, request: media.CreateTranscriptionRequest, route: Route, call: Call
+    ) -> media.Transcription:
         granularities = [name for name in ("segment", "word") if getattr(request, f"{name}s")]
         fields = _set_fields(request, TRANSCRIPTION) | {
             "response_format": "verbose_json" if granularities else "json"
         }
-        fields |= {"model": request.model, **_further(request)}
+        fields |= {"model": route.model, **_further(request)}
         path = "/audio/translations" if request.translate else "/audio/transcriptions"
         if request.translate:
             self._check_translation(request)
         elif granularities:
             fields["timestamp_granularities"] = granularities
-        async with self.sdk.asking(call, Subject("model", request.model)) as client:
+        async with self.sdk.asking(call, Subject("model", route.model)) as client:
             content = await self.sdk.post_form(client, path, fields, (request.filename, request.data))
         transcript = self.http.decode(content, TRANSCRIPT)
-        answer = media.Transcription(text=transcript.text, model=request.model, language=transcript.language)
+        answer = media.Transcription(text=transcript.text, model=route.model, language=transcript.language)
         _add_counts(answer, transcript)
         for raw_segments, into in ((transcript.segments, answer.segments), (transcript.words, answer.words)):
             for raw in raw_segments or ():
@@ -117,8 +121,8 @@ class Media(Provider):
         if details:
             into.details_json = msgspec.json.encode(details).decode()
 
-    async def speak(
-        self, request: media.CreateSpeechRequest, call: Call
+    async def create_speech(
+        self, request: media.CreateSpeechRequest, route: Route, call: Call
     ) -> AsyncGenerator[media.SpeechChunk]:
         media_type = request.media_type or "audio/mpeg"
         if media_type not in SOUNDS:
@@ -127,13 +131,13 @@ class Media(Provider):
         parts = self.sdk.stream(
             lambda client: client.audio.speech.with_streaming_response.create(
                 input=request.input,
-                model=request.model,
+                model=route.model,
                 voice=request.voice or VOICE,
                 extra_body=_further(request),
                 **fields,
             ),
             call,
-            Subject("model", request.model),
+            Subject("model", route.model),
         )
         begun = False
         async with aclosing(parts):

@@ -73,11 +73,13 @@ def chosen_api(request: pb.CreateCompletionRequest) -> str | None:
     return chosen
 
 
-def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, stream: bool) -> Body:
+def write_request(
+    request: pb.CreateCompletionRequest, model: str, rules: SchemaRules, *, stream: bool
+) -> Body:
     """The body, without the fields that the caller left out. rules: see write_schema."""
     body = further_fields(request)
     body.pop("api", None)
-    body["model"] = request.model
+    body["model"] = model
     body.setdefault("store", False)  # what the provider would keep is not the provider's to keep
     body |= _messages(request)
     for name in ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "top_logprobs"):
@@ -94,7 +96,7 @@ def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, st
         body["reasoning"] = _own(body, "reasoning") | {"effort": effort}
     if request.HasField("response_format"):
         body["text"] = _own(body, "text") | {"format": _format(request.response_format, rules)}
-    include = [*_included(request)]
+    include = [*_included(request, model)]
     if include:
         body["include"] = [*_own_list(body, "include"), *include]
     body.pop("stream", None)  # nor may the caller's own fields make it one
@@ -104,10 +106,10 @@ def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, st
     return body
 
 
-def _included(request: pb.CreateCompletionRequest) -> Iterator[str]:
+def _included(request: pb.CreateCompletionRequest, model: str) -> Iterator[str]:
     if request.logprobs:
         yield "message.output_text.logprobs"
-    if REASONING_MODEL.match(request.model):
+    if REASONING_MODEL.match(model):
         yield "reasoning.encrypted_content"
 
 

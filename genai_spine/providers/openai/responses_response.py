@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.chunks import ChunkBuilder, ToolCallBuilder
 from genai_spine.providers.http.client import HttpClient, Reply
 from genai_spine.providers.openai import chat
+from genai_spine.providers.openai.chat_response import ResponseReader
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import StateItem
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -27,8 +28,8 @@ CALLS = ("function_call", "custom_tool_call")
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
-class ResponsesReader:
-    """Reader of one response; a ResponseReader."""
+class ResponsesReader(ResponseReader):
+    """Reader of one response of the Responses API."""
 
     def __init__(self, http: HttpClient) -> None:
         self.http = http

@@ -20,7 +20,7 @@ from genai_spine.chunks import as_chunk, fold
 from genai_spine.errors import DeadlineExceeded, ModelNotFound, ProviderRejected, ProviderUnavailable
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rules import SchemaRules
-from genai_spine.providers.base import ALWAYS, Endpoint, Option, Provider
+from genai_spine.providers.base import ALWAYS, Endpoint, Option, Provider, Route
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import RecordedExchange
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -60,9 +60,9 @@ class Replay(Provider):
         self._played: Counter[tuple[str, str]] = Counter()
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        exchange, started = await self._next_exchange("completion", request), monotonic()
+        exchange, started = await self._next_exchange("completion", request, route.model), monotonic()
         if exchange.answer is not None:
             ms, recorded = exchange.answer
             await self._wait(ms, started, call)
@@ -72,11 +72,13 @@ class Replay(Provider):
             yield ParseDict(recorded, pb.CompletionChunk(), ignore_unknown_fields=True)
         await self._end(exchange, started, call)
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        return await fold(self.stream(request, call))
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        return await fold(self.stream(request, route, call))
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        exchange, started = await self._next_exchange("embeddings", request), monotonic()
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        exchange, started = await self._next_exchange("embeddings", request, route.model), monotonic()
         await self._end(exchange, started, call)
         ms, recorded = exchange.answer or (0.0, {})
         await self._wait(ms, started, call)
@@ -107,20 +109,22 @@ class Replay(Provider):
             raise ValueError(f"{self.endpoint.base_url} is no file: URL")
         return Path(unquote(path.removeprefix("//")))
 
-    async def _next_exchange(self, operation: str, request: recording.Request) -> RecordedExchange:
+    async def _next_exchange(
+        self, operation: str, request: recording.Request, model: str
+    ) -> RecordedExchange:
         """The next exchange of the request. Errors: ModelNotFound, ProviderRejected (nothing recorded)."""
         known = [exchange for exchange in await self._all() if exchange.operation == operation]
-        exact = [one for one in known if request.model == f"{one.provider}/{one.model}"]
-        of_model = exact or [one for one in known if request.model == one.model]
+        exact = [one for one in known if model == f"{one.provider}/{one.model}"]
+        of_model = exact or [one for one in known if model == one.model]
         if not of_model:
             names = sorted({f"{exchange.provider}/{exchange.model}" for exchange in known})
             hint = f"recorded {operation}: {', '.join(names[:20]) or 'none'}"
-            raise ModelNotFound(model=request.model, hint=hint, provider=self.name)
+            raise ModelNotFound(model=model, hint=hint, provider=self.name)
         candidates = list(_request_keys(operation, request, of_model[0].model))
         for sha256, _ in candidates:
             matches = [exchange for exchange in of_model if exchange.sha256 == sha256]
             if matches:
-                turn = (request.model, sha256)
+                turn = (model, sha256)
                 self._played[turn] += 1
                 return matches[min(self._played[turn], len(matches)) - 1]
         raise self._unknown(candidates[0], of_model)
@@ -169,7 +173,7 @@ def _request_keys(operation: str, request: recording.Request, model: str) -> Ite
     if isinstance(request, pb.CreateCompletionRequest):
         tokens = request.prompt.WhichOneof("prompt") == "tokens"
         if request.response_format.HasField("json_schema") and not tokens:
-            forms += [with_instruction(request, options) for options in (("response_format",), ())]
+            forms += [with_instruction(request, options, "replay") for options in (("response_format",), ())]
     for form in forms:
         normal_form = recording.normal(form)
         yield recording.digest(operation, model, normal_form), normal_form

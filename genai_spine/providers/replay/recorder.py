@@ -5,7 +5,7 @@ anything is written.
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
@@ -13,7 +13,7 @@ from typing import cast
 
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
-from genai_spine.providers.base import Endpoint, Provider
+from genai_spine.providers.base import Endpoint, Option, Provider, Route
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import RecordedExchange
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -44,11 +44,11 @@ class Recorder(Provider):
         self._secrets = secrets_of(provider.endpoint)
 
     async def stream(
-        self, request: pb.CreateCompletionRequest, call: Call
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        exchange, started = self._begun("completion", request), monotonic()
-        chunks = cast(AsyncGenerator[pb.CompletionChunk], self.provider.stream(request, call))
+        exchange, started = self._begun("completion", request, route.model), monotonic()
         try:
+            chunks = cast(AsyncGenerator[pb.CompletionChunk], self.provider.stream(request, route, call))
             async with aclosing(chunks):
                 async for chunk in chunks:
                     redacted = recording.redacted(chunk, self._secrets)
@@ -59,28 +59,30 @@ class Recorder(Provider):
             raise
         recording.append(self.folder, exchange)
 
-    async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        exchange, started = self._begun("completion", request), monotonic()
+    async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        exchange, started = self._begun("completion", request, route.model), monotonic()
         try:
-            answer = await self.provider.complete(request, call)
+            answer = await self.provider.complete(request, route, call)
         except SpineError as error:
             self._fail(exchange, error, started)
             raise
         self._answered(exchange, answer, started)
         return answer
 
-    async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        exchange, started = self._begun("embeddings", request), monotonic()
+    async def embed(
+        self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        exchange, started = self._begun("embeddings", request, route.model), monotonic()
         try:
-            answer = await self.provider.embed(request, call)
+            answer = await self.provider.embed(request, route, call)
         except SpineError as error:
             self._fail(exchange, error, started)
             raise
         self._answered(exchange, answer, started)
         return answer
 
-    def _begun(self, operation: str, request: recording.Request) -> RecordedExchange:
-        return recording.begun(self.name, operation, request, self._secrets)
+    def _begun(self, operation: str, request: recording.Request, model: str) -> RecordedExchange:
+        return recording.begun((self.name, model), operation, request, self._secrets)
 
     def _answered(
         self, exchange: RecordedExchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
@@ -94,20 +96,29 @@ class Recorder(Provider):
 
     # Everything else goes to the provider as it is.
 
-    def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        self.provider.check_options(request)
+    def options_for(self, request: pb.CreateCompletionRequest, route: Route) -> Mapping[str, Option]:
+        return self.provider.options_for(request, route)
 
-    async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
-        return await self.provider.count_tokens(request, call)
+    def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
+        self.provider.check_options(request, route)
 
-    async def draw(self, request: media.CreateImagesRequest, call: Call) -> media.CreateImagesResponse:
-        return await self.provider.draw(request, call)
+    async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
+        return await self.provider.count_tokens(request, route, call)
 
-    async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
-        return await self.provider.transcribe(request, call)
+    async def create_images(
+        self, request: media.CreateImagesRequest, route: Route, call: Call
+    ) -> media.CreateImagesResponse:
+        return await self.provider.create_images(request, route, call)
 
-    def speak(self, request: media.CreateSpeechRequest, call: Call) -> AsyncIterator[media.SpeechChunk]:
-        return self.provider.speak(request, call)
+    async def transcribe(
+        self, request: media.CreateTranscriptionRequest, route: Route, call: Call
+    ) -> media.Transcription:
+        return await self.provider.transcribe(request, route, call)
+
+    def create_speech(
+        self, request: media.CreateSpeechRequest, route: Route, call: Call
+    ) -> AsyncIterator[media.SpeechChunk]:
+        return self.provider.create_speech(request, route, call)
 
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
         return self.provider.pull(model, call)

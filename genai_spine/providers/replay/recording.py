@@ -79,11 +79,16 @@ ENCODER = msgspec.json.Encoder()
 DECODER = msgspec.json.Decoder(RecordedExchange)
 
 
-def begun(provider: str, operation: str, request: Request, secrets: Iterable[str] = ()) -> RecordedExchange:
-    """Exchange of which only the request is known. secrets: further texts to mask."""
+def begun(
+    route: tuple[str, str], operation: str, request: Request, secrets: Iterable[str] = ()
+) -> RecordedExchange:
+    """Exchange of which only the request is known. route: names of provider and model. secrets: further texts
+    to mask.
+    """
+    provider, model = route
     normal_form = normal(request, secrets)
     return RecordedExchange(
-        FORMAT, provider, request.model, operation, digest(operation, request.model, normal_form), normal_form
+        FORMAT, provider, model, operation, digest(operation, model, normal_form), normal_form
     )
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from genai_spine.billing import ledger as ledger_module
-from genai_spine.billing.ledger import Ledger, Patience
+from genai_spine.billing.ledger import Ledger, LedgerTimeouts
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -27,7 +27,7 @@ from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
 LOST = execution_pb2.EXECUTION_STATE_LOST
-IMPATIENT = Patience(row_s=0.2, stop_s=0.5)
+IMPATIENT = LedgerTimeouts(row_s=0.2, stop_s=0.5)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_row_that_can_never_be_stored_does_not_hold_up_the_others(executio
 
 
 async def test_no_call_begins_while_too_many_rows_wait(executions, database, monkeypatch):
-    monkeypatch.setattr(ledger_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(ledger_module, "MAX_WAITING", 3)
     async with running(executions, database) as ledger:
         async with database_away(database):
             waiting = [call() for _ in range(3)]
@@ -173,7 +173,7 @@ async def test_no_call_begins_while_too_many_rows_wait(executions, database, mon
 
 
 async def test_stop_without_a_database_gives_up_in_time_and_logs_every_row(executions, database):
-    ledger = Ledger(executions, Leases(database), lane="cpu", patience=IMPATIENT)
+    ledger = Ledger(executions, Leases(database), lane="cpu", timeouts=IMPATIENT)
     await ledger.start()
     async with database_away(database):
         executing = [call() for _ in range(3)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genai_spine.capabilities.compare import Compare, literal
 from genai_spine.errors import InvalidFields, ProviderError
 from genai_spine.text.chunking import TextChunk, TokenBudget
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.asked import asked, said, watched
 
@@ -111,7 +111,7 @@ LINES = st.lists(st.text(alphabet=st.sampled_from("ab .\n"), max_size=12), max_s
 @given(first=LINES, second=LINES, tokens=st.integers(8, 40))
 @settings(deadline=None)
 def test_parts_put_together_are_the_documents(first: str, second: str, tokens: int) -> None:
-    room = TokenBudget(tokens, Measure(None))
+    room = TokenBudget(tokens, Tokenizer(None))
     parts = Compare().split(TextChunk(first, other=second), room)
     assert "".join(part.text for part in parts) == first
     assert "".join(part.other for part in parts) == second

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from genai_spine import errors
 from genai_spine.delivery import background_completions
-from genai_spine.delivery.background_completions import KeptCompletions
+from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.errors import CompletionNotFound, InternalError, ProviderError, ServiceUnavailable
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
@@ -19,9 +19,9 @@ from genai_spine.v1 import message_pb2
 
 
 @pytest.fixture
-async def completions(database: Database) -> KeptCompletions:
+async def completions(database: Database) -> BackgroundCompletions:
     await Leases(database).take("server-1", "cpu", 60)
-    return KeptCompletions(Completions(database), lambda: "server-1", ttl_s=60)
+    return BackgroundCompletions(Completions(database), lambda: "server-1", ttl_s=60)
 
 
 class Failing(Completions):
@@ -45,7 +45,7 @@ def answer() -> pb.Completion:
     return pb.Completion(id="comp_of_the_attempt", execution_id="row", choices=[pb.Choice(message=message)])
 
 
-async def test_answer_is_found_under_the_id_that_it_was_told_with(completions: KeptCompletions) -> None:
+async def test_answer_is_found_under_the_id_that_it_was_told_with(completions: BackgroundCompletions) -> None:
     call = await completions.open("request-1")
     given = answer()
     await call.close(given)
@@ -55,11 +55,11 @@ async def test_answer_is_found_under_the_id_that_it_was_told_with(completions: K
     assert await completions.get("request-1") == given
 
 
-async def test_two_calls_have_two_ids(completions: KeptCompletions) -> None:
+async def test_two_calls_have_two_ids(completions: BackgroundCompletions) -> None:
     assert (await completions.open("request-1")).id != (await completions.open("request-1")).id
 
 
-async def test_running_call_is_not_found_and_said_to_be_running(completions: KeptCompletions) -> None:
+async def test_running_call_is_not_found_and_said_to_be_running(completions: BackgroundCompletions) -> None:
     call = await completions.open("request-1")
     for id in (call.id, "request-1"):
         with pytest.raises(CompletionNotFound) as raised:
@@ -67,21 +67,21 @@ async def test_running_call_is_not_found_and_said_to_be_running(completions: Kep
         assert raised.value.metadata == {"id": id, "hint": "still running"}
 
 
-async def test_unknown_id_has_no_hint(completions: KeptCompletions) -> None:
+async def test_unknown_id_has_no_hint(completions: BackgroundCompletions) -> None:
     with pytest.raises(CompletionNotFound) as raised:
         await completions.get("nobody")
     assert raised.value.metadata == {"id": "nobody"}
 
 
 async def test_call_of_a_dead_server_is_said_to_be_lost(database: Database) -> None:
-    completions = KeptCompletions(Completions(database), lambda: "server-dead", ttl_s=60)
+    completions = BackgroundCompletions(Completions(database), lambda: "server-dead", ttl_s=60)
     call = await completions.open("request-1")
     with pytest.raises(CompletionNotFound) as raised:
         await completions.get(call.id)
     assert "ended during the call" in raised.value.metadata["hint"]
 
 
-async def test_error_of_the_call_is_raised_again(completions: KeptCompletions) -> None:
+async def test_error_of_the_call_is_raised_again(completions: BackgroundCompletions) -> None:
     error = ProviderError(provider="openai", provider_message="broken", provider_code="500")
     call = await completions.open("request-1")
     await call.close(error)
@@ -90,7 +90,7 @@ async def test_error_of_the_call_is_raised_again(completions: KeptCompletions) -
     assert (str(raised.value), raised.value.metadata) == (str(error), error.metadata)
 
 
-async def test_cause_of_an_internal_error_is_not_kept(completions: KeptCompletions) -> None:
+async def test_cause_of_an_internal_error_is_not_kept(completions: BackgroundCompletions) -> None:
     call = await completions.open("request-1")
     await call.close(ValueError("secret"))
     with pytest.raises(InternalError) as raised:
@@ -104,7 +104,7 @@ async def test_outcome_is_written_again_when_the_database_does_not_take_it(
     monkeypatch.setattr(background_completions, "PAUSES_S", (0.0, 0.0))
     await Leases(database).take("server-1", "cpu", 60)
     store = Failing(database, failures=2)
-    completions = KeptCompletions(store, lambda: "server-1", ttl_s=60)
+    completions = BackgroundCompletions(store, lambda: "server-1", ttl_s=60)
     call = await completions.open("request-1")
     with capture_logs() as logs:
         await call.close(answer())
@@ -117,7 +117,7 @@ async def test_outcome_is_written_again_when_the_database_does_not_take_it(
 
 
 async def test_without_a_database_nothing_is_promised(database: Database) -> None:
-    completions = KeptCompletions(Completions(database), lambda: "server-1", ttl_s=60)
+    completions = BackgroundCompletions(Completions(database), lambda: "server-1", ttl_s=60)
     async with database.engine.begin() as connection:
         await connection.execute(sa.text("DROP TABLE completions"))
     with pytest.raises(ServiceUnavailable):
@@ -133,9 +133,9 @@ async def test_database_that_hangs_is_not_waited_for(
         async def find(self, id: str) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(background_completions, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(background_completions, "DB_TIMEOUT_S", 0.02)
     with pytest.raises(ServiceUnavailable):
-        await KeptCompletions(Hanging(database), lambda: "server-1", ttl_s=60).get("x")
+        await BackgroundCompletions(Hanging(database), lambda: "server-1", ttl_s=60).get("x")
 
 
 def test_every_kind_of_error_can_be_revived() -> None:

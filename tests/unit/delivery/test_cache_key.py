@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.delivery import cache_key
+from genai_spine.providers.base import Endpoint, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, routing_pb2
 
@@ -19,7 +20,9 @@ OTHER_PROCESS = """
 import sys
 from genai_spine.delivery import cache_key
 from genai_spine.v1 import completion_service_pb2 as pb
-print(cache_key.of("completion", pb.CreateCompletionRequest.FromString(bytes.fromhex(sys.argv[1]))))
+from genai_spine.providers.base import Endpoint, Provider, Route
+request = pb.CreateCompletionRequest.FromString(bytes.fromhex(sys.argv[1]))
+print(cache_key.of("completion", request, Route(Provider(Endpoint(request.provider)), request.model)))
 """
 
 
@@ -30,8 +33,12 @@ def request(**fields: Any) -> pb.CreateCompletionRequest:
     )
 
 
+def route(message: Any) -> Route:
+    return Route(Provider(Endpoint(message.provider)), message.model)
+
+
 def of(message: pb.CreateCompletionRequest) -> str:
-    return cache_key.of("completion", message)
+    return cache_key.of("completion", message, route(message))
 
 
 # A value for every field that decides the answer, other than that of request().
@@ -129,10 +136,11 @@ def test_operations_are_kept_apart_and_embeddings_have_fingerprints() -> None:
     inputs = [pb.EmbeddingInput(text="a")]
     plain = pb.CreateEmbeddingsRequest(model="m", inputs=inputs)
     known = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, user="somebody")
+    empty = pb.CreateEmbeddingsRequest()
     short = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, dimensions=64)
-    assert cache_key.of("embeddings", plain) == cache_key.of("embeddings", known)
-    assert cache_key.of("embeddings", plain) != cache_key.of("embeddings", short)
-    assert cache_key.of("embeddings", pb.CreateEmbeddingsRequest()) != of(pb.CreateCompletionRequest())
+    assert cache_key.of("embeddings", plain, route(plain)) == cache_key.of("embeddings", known, route(known))
+    assert cache_key.of("embeddings", plain, route(plain)) != cache_key.of("embeddings", short, route(short))
+    assert cache_key.of("embeddings", empty, route(empty)) != of(pb.CreateCompletionRequest())
 
 
 def test_the_request_itself_is_left_as_it_was() -> None:

@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from genai_spine import chunks
 from genai_spine.call import Call
-from genai_spine.delivery.background_completions import KeptCompletions
-from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
+from genai_spine.delivery.background_completions import BackgroundCompletions
+from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.delivery.response_cache import ResponseCache
-from genai_spine.delivery.shared_call import Relays
+from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.errors import CompletionNotFound, InvalidRequest, ProviderError, ServiceUnavailable
+from genai_spine.providers import base as providers_base
+from genai_spine.providers.base import Endpoint, Route
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
@@ -31,8 +33,18 @@ def asked(text: str = "Hello", **fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(provider="openai", model="gpt-4o", messages=[said], **fields)
 
 
-def wanted(request: pb.CreateCompletionRequest, request_id: str = "r", header: str | None = None) -> Wanted:
-    return Wanted("completion", request, Call(request_id=request_id, deadline=1e9, cache_control=header))
+ADAPTERS = {name: providers_base.Provider(Endpoint(name)) for name in ("openai", "ollama", "p")}
+
+
+def route(provider: str, model: str) -> Route:
+    return Route(ADAPTERS[provider], model)
+
+
+def sent(
+    request: pb.CreateCompletionRequest, request_id: str = "r", header: str | None = None
+) -> DeliveryRequest:
+    call = Call(request_id=request_id, deadline=1e9, cache_control=header)
+    return DeliveryRequest("completion", request, route(request.provider, request.model), call)
 
 
 class Provider:
@@ -45,15 +57,15 @@ class Provider:
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
-        self.answered_by = ("openai", "gpt-4o")
+        self.answered_by = route("openai", "gpt-4o")
 
-    def serves(self, want: Wanted) -> Any:
+    def serves(self, want: DeliveryRequest) -> Any:
         def stream(call: Call) -> AsyncGenerator[pb.CompletionChunk]:
             return self._stream(want, call)
 
         return stream
 
-    async def _stream(self, want: Wanted, call: Call) -> AsyncGenerator[pb.CompletionChunk]:
+    async def _stream(self, want: DeliveryRequest, call: Call) -> AsyncGenerator[pb.CompletionChunk]:
         self.calls.append(call)
         self.asked.set()
         name = f"comp_{len(self.calls)}"
@@ -69,7 +81,7 @@ class Provider:
             raise
         if self.error is not None:
             raise self.error
-        want.answered.append(self.answered_by)
+        want.successful_routes.append(self.answered_by)
         yield pb.CompletionChunk(
             id=name,
             request_id=call.request_id,
@@ -80,14 +92,14 @@ class Provider:
             latency_ms=7,
         )
 
-    def answers(self, want: Wanted) -> Any:
-        async def whole(call: Call) -> pb.Completion:
+    def answers(self, want: DeliveryRequest) -> Any:
+        async def unary(call: Call) -> pb.Completion:
             return await chunks.fold(self._stream(want, call))
 
-        return whole
+        return unary
 
 
-class Counted(Relays):
+class Counted(SharedCalls):
     """Says when so many calls share one."""
 
     def __init__(self) -> None:
@@ -119,21 +131,21 @@ class Desk:
     def __init__(self, database: Database, *, caches: bool = True) -> None:
         responses = ResponseCache(None, ttl_s=3600, memory_bytes=1 << 20) if caches else None
         self.database = database
-        self.relays = Counted()
+        self.shared_calls = Counted()
         self.slow = Slow(database)
-        self.kept = KeptCompletions(self.slow, lambda: "server-1", ttl_s=60)
-        self.delivery = Delivery(responses, self.relays, self.kept)
+        self.kept = BackgroundCompletions(self.slow, lambda: "server-1", ttl_s=60)
+        self.delivery = Delivery(responses, self.shared_calls, self.kept)
         self.provider = Provider()
 
-    async def whole(self, want: Wanted) -> pb.Completion:
-        return await self.delivery.whole(want, pb.Completion, self.provider.answers(want))
+    async def unary(self, want: DeliveryRequest) -> pb.Completion:
+        return await self.delivery.unary(want, pb.Completion, self.provider.answers(want))
 
-    async def stream(self, want: Wanted) -> list[pb.CompletionChunk]:
+    async def stream(self, want: DeliveryRequest) -> list[pb.CompletionChunk]:
         return [chunk async for chunk in self.delivery.stream(want, self.provider.serves(want))]
 
-    async def ask(self, want: Wanted, form: str) -> pb.Completion:
-        if form == "whole":
-            return await self.whole(want)
+    async def ask(self, want: DeliveryRequest, form: str) -> pb.Completion:
+        if form == "unary":
+            return await self.unary(want)
         return await chunks.fold(self.delivery.stream(want, self.provider.serves(want)))
 
 
@@ -144,7 +156,7 @@ async def desk(sqlite_url: str) -> AsyncGenerator[Desk]:
     found = Desk(database)
     yield found
     await found.delivery.drain(2)
-    assert len(found.relays) == 0
+    assert len(found.shared_calls) == 0
     await database.close()
 
 
@@ -159,23 +171,13 @@ def text_of(answer: pb.Completion) -> str:
     return "".join(part.text for part in answer.choices[0].message.content)
 
 
-FORMS = ("whole", "stream")
-
-
-def test_only_requests_that_ask_for_something_are_looked_at() -> None:
-    assert is_plain(asked(), Call())
-    assert is_plain(asked(disconnect_policy=pb.DISCONNECT_POLICY_CANCEL_UPSTREAM, coalesce=False), Call())
-    assert is_plain(pb.CreateEmbeddingsRequest(), Call())
-    for field, value in {"cache_max_age_s": 0, "coalesce": True, "disconnect_policy": DRAIN}.items():
-        assert not is_plain(asked(**{field: value}), Call())
-    for request in (asked(), pb.CreateEmbeddingsRequest()):
-        assert not is_plain(request, Call(cache_control="max-age=1"))
+FORMS = ("unary", "stream")
 
 
 @pytest.mark.parametrize("form", FORMS)
 class TestPlain:
     async def test_request_that_asks_for_nothing_is_handed_through(self, desk: Desk, form: str) -> None:
-        want = wanted(asked())
+        want = sent(asked())
         answer = await desk.ask(want, form)
         assert (text_of(answer), answer.id, answer.cost) == ("one two", "comp_1", PAID)
         assert answer.cache_status == pb.CACHE_STATUS_UNSPECIFIED
@@ -184,7 +186,7 @@ class TestPlain:
 
     async def test_where_no_answers_are_kept_the_answer_says_so(self, uncached: Desk, form: str) -> None:
         for _ in range(2):
-            want = wanted(asked(cache_max_age_s=60))
+            want = sent(asked(cache_max_age_s=60))
             assert (await uncached.ask(want, form)).cache_status == BYPASS
             assert want.call.headers["x-cache"] == "BYPASS"
         assert len(uncached.provider.calls) == 2
@@ -193,18 +195,18 @@ class TestPlain:
         self, desk: Desk, form: str
     ) -> None:
         with pytest.raises(InvalidRequest):
-            await desk.ask(wanted(asked(), header="max-age=soon"), form)
+            await desk.ask(sent(asked(), header="max-age=soon"), form)
         assert desk.provider.calls == []
 
 
 @pytest.mark.parametrize("second", FORMS)
 @pytest.mark.parametrize("first", FORMS)
 async def test_second_answer_is_a_hit_whole_or_streamed(desk: Desk, first: str, second: str) -> None:
-    paid_for = wanted(asked(cache_max_age_s=60), "request-1")
+    paid_for = sent(asked(cache_max_age_s=60), "request-1")
     original = await desk.ask(paid_for, first)
     assert (original.cache_status, original.cost, original.id) == (MISS, PAID, "comp_1")
     assert paid_for.call.headers["x-cache"] == "MISS"
-    free = wanted(asked(cache_max_age_s=60, user="another"), "request-2")
+    free = sent(asked(cache_max_age_s=60, user="another"), "request-2")
     again = await desk.ask(free, second)
     assert (again.cache_status, free.call.headers["x-cache"]) == (HIT, "HIT")
     assert again.choices == original.choices
@@ -217,73 +219,71 @@ async def test_second_answer_is_a_hit_whole_or_streamed(desk: Desk, first: str, 
 
 class TestCache:
     async def test_hit_is_streamed_as_one_chunk_for_each_choice_and_the_last(self, desk: Desk) -> None:
-        await desk.stream(wanted(asked(cache_max_age_s=60)))
-        found = await desk.stream(wanted(asked(cache_max_age_s=60)))
+        await desk.stream(sent(asked(cache_max_age_s=60)))
+        found = await desk.stream(sent(asked(cache_max_age_s=60)))
         assert [len(chunk.choices) for chunk in found] == [1, 0]
         assert [chunk.cache_status for chunk in found] == [0, HIT]
         assert found[0].id == found[1].id
 
     async def test_only_the_last_chunk_of_a_miss_says_so(self, desk: Desk) -> None:
-        found = await desk.stream(wanted(asked(cache_max_age_s=60)))
+        found = await desk.stream(sent(asked(cache_max_age_s=60)))
         assert [chunk.cache_status for chunk in found] == [0] * (len(found) - 1) + [MISS]
 
     async def test_header_asks_like_the_field_and_the_field_wins(self, desk: Desk) -> None:
-        assert (await desk.whole(wanted(asked(), header="max-age=60"))).cache_status == MISS
-        assert (await desk.whole(wanted(asked(), header="max-age=60"))).cache_status == HIT
-        assert (await desk.whole(wanted(asked(), header="no-store"))).cache_status == 0
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60), header="no-cache"))).cache_status == HIT
+        assert (await desk.unary(sent(asked(), header="max-age=60"))).cache_status == MISS
+        assert (await desk.unary(sent(asked(), header="max-age=60"))).cache_status == HIT
+        assert (await desk.unary(sent(asked(), header="no-store"))).cache_status == 0
+        assert (await desk.unary(sent(asked(cache_max_age_s=60), header="no-cache"))).cache_status == HIT
 
     async def test_age_0_makes_a_new_answer_and_keeps_it(self, desk: Desk) -> None:
-        await desk.whole(wanted(asked(cache_max_age_s=60)))
-        assert (await desk.whole(wanted(asked(cache_max_age_s=0)))).cache_status == MISS
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60)))).execution_id == "row-2"
+        await desk.unary(sent(asked(cache_max_age_s=60)))
+        assert (await desk.unary(sent(asked(cache_max_age_s=0)))).cache_status == MISS
+        assert (await desk.unary(sent(asked(cache_max_age_s=60)))).execution_id == "row-2"
 
     async def test_answer_to_a_request_that_did_not_ask_is_not_kept(self, desk: Desk) -> None:
-        await desk.whole(wanted(asked()))
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60)))).cache_status == MISS
+        await desk.unary(sent(asked()))
+        assert (await desk.unary(sent(asked(cache_max_age_s=60)))).cache_status == MISS
 
     async def test_answer_of_a_fallback_is_kept_for_requests_to_it(self, desk: Desk) -> None:
         fallback = asked(cache_max_age_s=60)
         fallback.provider = "ollama"
-        desk.provider.answered_by = ("ollama", "gpt-4o")
-        await desk.whole(wanted(asked(cache_max_age_s=60)))
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60)))).cache_status == MISS
-        assert (await desk.whole(wanted(fallback))).cache_status == HIT
+        desk.provider.answered_by = route("ollama", "gpt-4o")
+        await desk.unary(sent(asked(cache_max_age_s=60)))
+        assert (await desk.unary(sent(asked(cache_max_age_s=60)))).cache_status == MISS
+        assert (await desk.unary(sent(fallback))).cache_status == HIT
 
     async def test_answer_of_several_providers_is_not_kept(self, desk: Desk) -> None:
-        want = wanted(asked(cache_max_age_s=60))
-        want.answered.append(("ollama", "llama"))
-        await desk.whole(want)
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60)))).cache_status == MISS
+        want = sent(asked(cache_max_age_s=60))
+        want.successful_routes.append(route("ollama", "llama"))
+        await desk.unary(want)
+        assert (await desk.unary(sent(asked(cache_max_age_s=60)))).cache_status == MISS
 
-    async def test_answer_is_kept_for_the_request_as_it_came_whatever_a_provider_was_sent(
-        self, desk: Desk
-    ) -> None:
-        want = wanted(asked(cache_max_age_s=60))
-        want.request.provider, want.request.max_tokens = "ollama", 7
-        await desk.whole(want)
-        assert (await desk.whole(wanted(asked(cache_max_age_s=60)))).cache_status == HIT
+    async def test_answer_is_kept_by_who_answers_whatever_the_request_calls_it(self, desk: Desk) -> None:
+        by_alias = sent(asked(cache_max_age_s=60))
+        by_alias.message.provider, by_alias.message.model = "", "an-alias"
+        await desk.unary(by_alias)
+        assert (await desk.unary(sent(asked(cache_max_age_s=60)))).cache_status == HIT
 
     @pytest.mark.parametrize("form", FORMS)
     async def test_error_is_not_kept(self, desk: Desk, form: str) -> None:
         desk.provider.error = ProviderError(provider="openai", provider_message="broken")
         with pytest.raises(ProviderError):
-            await desk.ask(wanted(asked(cache_max_age_s=60)), form)
+            await desk.ask(sent(asked(cache_max_age_s=60)), form)
         desk.provider.error = None
-        assert (await desk.ask(wanted(asked(cache_max_age_s=60)), form)).cache_status == MISS
+        assert (await desk.ask(sent(asked(cache_max_age_s=60)), form)).cache_status == MISS
 
     async def test_embeddings_are_kept_when_the_header_asks(self, desk: Desk) -> None:
         request = pb.CreateEmbeddingsRequest(provider="p", model="m", inputs=[pb.EmbeddingInput(text="a")])
 
         async def embed(call: Call) -> pb.CreateEmbeddingsResponse:
             desk.provider.calls.append(call)
-            want.answered.append(("p", "m"))
+            want.successful_routes.append(route("p", "m"))
             return pb.CreateEmbeddingsResponse(embeddings=[pb.Embedding(values=[0.5])], cost=PAID)
 
         headers = []
         for _ in range(2):
-            want = Wanted("embeddings", request, Call(cache_control="max-age=60"))
-            answer = await desk.delivery.whole(want, pb.CreateEmbeddingsResponse, embed)
+            want = DeliveryRequest("embeddings", request, route("p", "m"), Call(cache_control="max-age=60"))
+            answer = await desk.delivery.unary(want, pb.CreateEmbeddingsResponse, embed)
             headers.append(want.call.headers["x-cache"])
         assert headers == ["MISS", "HIT"]
         assert (answer.embeddings[0].values[0], answer.cost.cost_ticks) == (0.5, 0)
@@ -293,7 +293,7 @@ class TestCache:
 @pytest.mark.parametrize("form", FORMS)
 class TestCoalescing:
     async def test_identical_calls_at_the_same_time_are_one(self, desk: Desk, form: str) -> None:
-        wants = [wanted(asked(coalesce=True), f"request-{number}") for number in range(20)]
+        wants = [sent(asked(coalesce=True), f"request-{number}") for number in range(20)]
         answers = await asyncio.gather(*(desk.ask(want, form) for want in wants))
         assert len(desk.provider.calls) == 1
         assert {text_of(answer) for answer in answers} == {"one two"}
@@ -304,11 +304,11 @@ class TestCoalescing:
         assert [want.call.headers.get("x-cache") for want in wants] == [None] + ["COALESCED"] * 19
 
     async def test_calls_that_did_not_ask_are_not_joined(self, desk: Desk, form: str) -> None:
-        await asyncio.gather(*(desk.ask(wanted(asked()), form) for _ in range(3)))
+        await asyncio.gather(*(desk.ask(sent(asked()), form) for _ in range(3)))
         assert len(desk.provider.calls) == 3
 
     async def test_different_calls_are_not_joined(self, desk: Desk, form: str) -> None:
-        wants = [wanted(asked(text, coalesce=True)) for text in ("a", "b")]
+        wants = [sent(asked(text, coalesce=True)) for text in ("a", "b")]
         await asyncio.gather(*(desk.ask(want, form) for want in wants))
         assert len(desk.provider.calls) == 2
 
@@ -316,9 +316,9 @@ class TestCoalescing:
         self, desk: Desk, form: str
     ) -> None:
         desk.provider.gate.clear()
-        first = asyncio.create_task(desk.ask(wanted(asked(coalesce=True)), form))
+        first = asyncio.create_task(desk.ask(sent(asked(coalesce=True)), form))
         await desk.provider.asked.wait()
-        second = asyncio.create_task(desk.ask(wanted(asked(coalesce=True)), form))
+        second = asyncio.create_task(desk.ask(sent(asked(coalesce=True)), form))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait({first})
@@ -328,19 +328,19 @@ class TestCoalescing:
 
     async def test_error_reaches_all(self, desk: Desk, form: str) -> None:
         desk.provider.error = ProviderError(provider="openai", provider_message="broken")
-        wants = [wanted(asked(coalesce=True)) for _ in range(3)]
+        wants = [sent(asked(coalesce=True)) for _ in range(3)]
         found = await asyncio.gather(*(desk.ask(want, form) for want in wants), return_exceptions=True)
         assert [type(error) for error in found] == [ProviderError] * 3
         assert len(desk.provider.calls) == 1
 
     async def test_with_a_cache_the_shared_answer_is_kept_once(self, desk: Desk, form: str) -> None:
-        wants = [wanted(asked(coalesce=True, cache_max_age_s=60)) for _ in range(3)]
+        wants = [sent(asked(coalesce=True, cache_max_age_s=60)) for _ in range(3)]
         answers = await asyncio.gather(*(desk.ask(want, form) for want in wants))
         assert [answer.cache_status for answer in answers] == [MISS, COALESCED, COALESCED]
-        assert (await desk.ask(wanted(asked(cache_max_age_s=60)), form)).cache_status == HIT
+        assert (await desk.ask(sent(asked(cache_max_age_s=60)), form)).cache_status == HIT
 
 
-async def leave(desk: Desk, want: Wanted, form: str) -> None:
+async def leave(desk: Desk, want: DeliveryRequest, form: str) -> None:
     """The caller goes away while the provider is at work."""
     desk.provider.gate.clear()
     desk.provider.asked.clear()
@@ -357,26 +357,26 @@ class TestLeaving:
     async def test_provider_is_cancelled_by_default(
         self, desk: Desk, form: str, fields: dict[str, Any]
     ) -> None:
-        await leave(desk, wanted(asked(**fields)), form)
+        await leave(desk, sent(asked(**fields)), form)
         await desk.delivery.drain(2)
         assert desk.provider.cancelled == 1
-        assert (await desk.ask(wanted(asked(**fields)), form)).execution_id == "row-2"
+        assert (await desk.ask(sent(asked(**fields)), form)).execution_id == "row-2"
 
     async def test_drained_answer_is_thrown_away_but_cached_where_that_was_asked(
         self, desk: Desk, form: str
     ) -> None:
         request = asked(disconnect_policy=DRAIN, cache_max_age_s=60)
-        want = wanted(request)
+        want = sent(request)
         await leave(desk, want, form)
         await desk.delivery.drain(2)
         assert desk.provider.cancelled == 0
-        assert want.answered
+        assert want.successful_routes
         with pytest.raises(CompletionNotFound):
             await desk.kept.get("r")
-        assert (await desk.ask(wanted(request), form)).cache_status == HIT
+        assert (await desk.ask(sent(request), form)).cache_status == HIT
 
     async def test_continued_answer_is_found_by_the_requests_id(self, desk: Desk, form: str) -> None:
-        await leave(desk, wanted(asked(disconnect_policy=CONTINUE), "request-1"), form)
+        await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
         with pytest.raises(CompletionNotFound) as raised:
             await desk.kept.get("request-1")
         assert raised.value.metadata["hint"] == "still running"
@@ -390,7 +390,7 @@ class TestLeaving:
         self, desk: Desk, form: str
     ) -> None:
         desk.slow.gate.clear()
-        asking = asyncio.create_task(desk.ask(wanted(asked(disconnect_policy=CONTINUE), "request-1"), form))
+        asking = asyncio.create_task(desk.ask(sent(asked(disconnect_policy=CONTINUE), "request-1"), form))
         await desk.slow.asked.wait()
         asking.cancel()
         await asyncio.wait({asking})
@@ -401,7 +401,7 @@ class TestLeaving:
 
     async def test_error_of_a_continued_call_is_found(self, desk: Desk, form: str) -> None:
         desk.provider.error = ProviderError(provider="openai", provider_message="broken")
-        await leave(desk, wanted(asked(disconnect_policy=CONTINUE), "request-1"), form)
+        await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
         await desk.delivery.drain(2)
         with pytest.raises(ProviderError):
             await desk.kept.get("request-1")
@@ -412,17 +412,17 @@ class TestContinue:
     async def test_caller_who_stays_finds_the_same_answer_at_once_by_the_id_that_it_was_told(
         self, desk: Desk, form: str
     ) -> None:
-        answer = await desk.ask(wanted(asked(disconnect_policy=CONTINUE), "request-1"), form)
+        answer = await desk.ask(sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
         assert await desk.kept.get(answer.id) == answer
         assert await desk.kept.get("request-1") == answer
 
     async def test_each_caller_of_a_shared_call_finds_its_own(self, desk: Desk, form: str) -> None:
         fields: dict[str, Any] = {"disconnect_policy": CONTINUE, "coalesce": True}
-        wants = [wanted(asked(**fields), f"request-{number}") for number in range(3)]
+        wants = [sent(asked(**fields), f"request-{number}") for number in range(3)]
         desk.provider.gate.clear()
         asking = [asyncio.create_task(desk.ask(want, form)) for want in wants]
         for _ in wants:
-            await desk.relays.shares.acquire()
+            await desk.shared_calls.shares.acquire()
         desk.provider.gate.set()
         answers = await asyncio.gather(*asking)
         assert len(desk.provider.calls) == 1
@@ -434,8 +434,8 @@ class TestContinue:
 
     async def test_hit_is_found_too(self, desk: Desk, form: str) -> None:
         fields: dict[str, Any] = {"disconnect_policy": CONTINUE, "cache_max_age_s": 60}
-        await desk.ask(wanted(asked(**fields), "request-1"), form)
-        answer = await desk.ask(wanted(asked(**fields), "request-2"), form)
+        await desk.ask(sent(asked(**fields), "request-1"), form)
+        answer = await desk.ask(sent(asked(**fields), "request-2"), form)
         assert answer.cache_status == HIT
         assert await desk.kept.get(answer.id) == answer
 
@@ -443,5 +443,5 @@ class TestContinue:
         async with desk.database.engine.begin() as connection:
             await connection.execute(sa.text("DROP TABLE completions"))
         with pytest.raises(ServiceUnavailable):
-            await desk.ask(wanted(asked(disconnect_policy=CONTINUE)), form)
+            await desk.ask(sent(asked(disconnect_policy=CONTINUE)), form)
         assert desk.provider.calls == []

@@ -9,7 +9,13 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from genai_spine.delivery import response_cache as cache
-from genai_spine.delivery.response_cache import ENTRY_BYTES, LARGEST, ResponseCache, is_whole, max_age_s
+from genai_spine.delivery.response_cache import (
+    ENTRY_BYTES,
+    MAX_BODY_BYTES,
+    ResponseCache,
+    is_whole,
+    max_age_s,
+)
 from genai_spine.errors import InvalidRequest
 from genai_spine.store.database import Database, Now
 from genai_spine.store.responses import Responses
@@ -175,10 +181,10 @@ class TestMemory:
         assert await found(kept) is None
 
     async def test_too_large_an_answer_is_not_kept(self) -> None:
-        kept = in_memory(memory_bytes=4 * LARGEST)
-        kept.keep("key", "completion", answer("x" * LARGEST))
+        kept = in_memory(memory_bytes=4 * MAX_BODY_BYTES)
+        kept.keep("key", "completion", answer("x" * MAX_BODY_BYTES))
         assert await found(kept) is None
-        kept.keep("key", "completion", answer("x" * (LARGEST - 100)))
+        kept.keep("key", "completion", answer("x" * (MAX_BODY_BYTES - 100)))
         assert await found(kept) is not None
 
     async def test_memory_is_bounded_by_bytes_and_what_was_not_used_goes_first(self) -> None:
@@ -250,7 +256,7 @@ class TestDatabase:
         for number in range(200):
             kept.keep(f"key {number}", "completion", answer())
         await asyncio.sleep(0)
-        assert gated.asked == cache.MOST_WRITES
+        assert gated.asked == cache.MAX_WRITES
         assert await found(kept, "key 199") == answer()
         gated.gate.set()
         await kept.stop()
@@ -276,7 +282,7 @@ class TestOutage:
             await kept.stop()
             assert await found(kept) == answer()
             assert [line["event"] for line in logs] == ["response_cache_failed"]
-            clock.now += cache.REST_S
+            clock.now += cache.COOLDOWN_S
             assert await found(kept, "other") is None
         assert len(logs) == 2
 
@@ -293,7 +299,7 @@ class TestOutage:
     async def test_slow_database_counts_as_broken(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cache, "PATIENCE_S", 0.02)
+        monkeypatch.setattr(cache, "DB_TIMEOUT_S", 0.02)
         kept = ResponseCache(Gated(database), ttl_s=3600, memory_bytes=MEMORY)
         with capture_logs() as logs:
             assert await found(kept) is None

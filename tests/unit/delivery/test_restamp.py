@@ -1,7 +1,7 @@
 """What a caller is told of an answer that another call paid for."""
 
 from genai_spine.call import Call
-from genai_spine.delivery.restamp import Retold
+from genai_spine.delivery.restamp import Restamp
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -11,21 +11,21 @@ PAID = usage_pb2.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, pric
 def test_completion_has_its_own_ids_and_costs_nothing() -> None:
     answer = pb.Completion(id="comp_1", request_id="first", execution_id="row", cost=PAID, created=7)
     answer.usage.total_tokens = 9
-    told = Retold(Call(request_id="second"), pb.CACHE_STATUS_HIT).told(answer)
-    assert told.id.startswith("comp_")
-    assert len(told.id) == len("comp_") + 24
-    assert told.id != "comp_1"
-    assert (told.request_id, told.execution_id, told.created) == ("second", "row", 7)
-    assert told.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
-    assert told.usage.total_tokens == 9
-    assert told.cache_status == pb.CACHE_STATUS_HIT
+    restamped = Restamp(Call(request_id="second"), pb.CACHE_STATUS_HIT).restamped(answer)
+    assert restamped.id.startswith("comp_")
+    assert len(restamped.id) == len("comp_") + 24
+    assert restamped.id != "comp_1"
+    assert (restamped.request_id, restamped.execution_id, restamped.created) == ("second", "row", 7)
+    assert restamped.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
+    assert restamped.usage.total_tokens == 9
+    assert restamped.cache_status == pb.CACHE_STATUS_HIT
 
 
 def test_chunks_of_one_call_share_an_id_and_only_the_last_says_what_was_spent() -> None:
-    retold = Retold(Call(request_id="second"), pb.CACHE_STATUS_COALESCED)
-    first = retold.told(pb.CompletionChunk(id="comp_1", request_id="first"))
-    last = retold.told(pb.CompletionChunk(id="comp_1", request_id="first", cost=PAID, latency_ms=9))
-    assert first.id == last.id == retold.id
+    restamp = Restamp(Call(request_id="second"), pb.CACHE_STATUS_COALESCED)
+    first = restamp.restamped(pb.CompletionChunk(id="comp_1", request_id="first"))
+    last = restamp.restamped(pb.CompletionChunk(id="comp_1", request_id="first", cost=PAID, latency_ms=9))
+    assert first.id == last.id == restamp.id
     assert (first.request_id, first.cache_status) == ("second", 0)
     assert not first.HasField("cost")
     assert not first.HasField("latency_ms")
@@ -35,9 +35,9 @@ def test_chunks_of_one_call_share_an_id_and_only_the_last_says_what_was_spent() 
 
 def test_price_that_was_not_known_is_known_to_be_nothing_now() -> None:
     answer = pb.CreateEmbeddingsResponse(request_id="first", cost=usage_pb2.Cost())
-    told = Retold(Call(request_id="second"), pb.CACHE_STATUS_HIT).told(answer)
-    assert (told.cost.price_known, told.request_id) == (True, "second")
+    restamped = Restamp(Call(request_id="second"), pb.CACHE_STATUS_HIT).restamped(answer)
+    assert (restamped.cost.price_known, restamped.request_id) == (True, "second")
 
 
 def test_two_calls_get_two_ids() -> None:
-    assert Retold(Call(), pb.CACHE_STATUS_HIT).id != Retold(Call(), pb.CACHE_STATUS_HIT).id
+    assert Restamp(Call(), pb.CACHE_STATUS_HIT).id != Restamp(Call(), pb.CACHE_STATUS_HIT).id

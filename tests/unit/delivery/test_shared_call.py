@@ -1,4 +1,4 @@
-"""Relays: one answer told to many, whoever is late, slow or gone."""
+"""Shared calls: one answer told to many, whoever is late, slow or gone."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.chunks import completion
-from genai_spine.delivery.shared_call import Listener, Outcome, Relay, Relays, once
+from genai_spine.delivery.shared_call import Outcome, SharedCall, SharedCalls, Subscriber, once
 from genai_spine.errors import InternalError, ProviderError, ServiceUnavailable
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -36,7 +36,7 @@ class Script:
         self.words = words
         self.error = error
         self.begun = 0
-        self.said = ""
+        self.messages = ""
         self._news = asyncio.Condition()
         self.cancelled_at: float | None = None
         self.ended = asyncio.Event()
@@ -51,7 +51,7 @@ class Script:
         try:
             for word in self.words:
                 await self._allowed.acquire()
-                self.said += word
+                self.messages += word
                 async with self._news:
                     self._news.notify_all()
                 yield says(word)
@@ -64,217 +64,229 @@ class Script:
         finally:
             self.ended.set()
 
-    async def until(self, said: str) -> None:
+    async def until(self, messages: str) -> None:
         async with asyncio.timeout(20), self._news:
-            await self._news.wait_for(lambda: self.said == said)
+            await self._news.wait_for(lambda: self.messages == messages)
 
 
 @pytest.fixture
-async def relays() -> AsyncGenerator[Relays]:
-    found = Relays()
+async def shared_calls() -> AsyncGenerator[SharedCalls]:
+    found = SharedCalls()
     yield found
     await found.drain(0)
     assert len(found) == 0
 
 
-async def all_of(listener: Listener[pb.CompletionChunk]) -> str:
-    async with aclosing(listener):
-        return "".join([text_of(chunk) async for chunk in listener])
+async def all_of(subscriber: Subscriber[pb.CompletionChunk]) -> str:
+    async with aclosing(subscriber):
+        return "".join([text_of(chunk) async for chunk in subscriber])
 
 
-async def hear(listener: Listener[pb.CompletionChunk], heard: list[str]) -> None:
-    async for chunk in listener:
+async def hear(subscriber: Subscriber[pb.CompletionChunk], heard: list[str]) -> None:
+    async for chunk in subscriber:
         heard.append(text_of(chunk))
 
 
-async def ended(relay: Relay[Any]) -> None:
+async def ended(shared_call: SharedCall[Any]) -> None:
     async with asyncio.timeout(2):
-        await asyncio.wait({relay.task})
+        await asyncio.wait({shared_call.task})
     await asyncio.sleep(0)
-    assert relay.ended
+    assert shared_call.ended
 
 
 class TestListening:
-    async def test_each_chunk_comes_as_it_is_said(self, relays: Relays) -> None:
+    async def test_each_chunk_comes_as_it_is_said(self, shared_calls: SharedCalls) -> None:
         script = Script("abc")
-        listener = relays.start(script).listen()
+        subscriber = shared_calls.start(script).subscribe()
         for word in "abc":
             script.allow(1)
-            assert text_of(await anext(listener)) == word
+            assert text_of(await anext(subscriber)) == word
         script.allow(1)
         with pytest.raises(StopAsyncIteration):
-            await anext(listener)
+            await anext(subscriber)
 
-    async def test_late_listener_gets_what_came_before_in_one_chunk(self, relays: Relays) -> None:
+    async def test_late_listener_gets_what_came_before_in_one_chunk(self, shared_calls: SharedCalls) -> None:
         script = Script("abcde")
-        relay = relays.start(script)
-        early = relay.listen()
+        shared_call = shared_calls.start(script)
+        early = shared_call.subscribe()
         script.allow(3)
         await script.until("abc")
-        late = relay.listen()
+        late = shared_call.subscribe()
         assert text_of(await anext(late)) == "abc"
         script.allow()
         assert await all_of(late) == "de"
         assert await all_of(early) == "abcde"
 
-    async def test_listener_after_the_end_gets_everything(self, relays: Relays) -> None:
+    async def test_listener_after_the_end_gets_everything(self, shared_calls: SharedCalls) -> None:
         script = Script("abc")
         script.allow()
-        relay = relays.start(script)
-        await ended(relay)
-        assert await all_of(relay.listen()) == "abc"
+        shared_call = shared_calls.start(script)
+        await ended(shared_call)
+        assert await all_of(shared_call.subscribe()) == "abc"
 
-    async def test_what_one_listener_does_to_its_chunks_is_not_seen_by_others(self, relays: Relays) -> None:
+    async def test_what_one_listener_does_to_its_chunks_is_not_seen_by_others(
+        self, shared_calls: SharedCalls
+    ) -> None:
         script = Script("ab")
-        relay = relays.start(script)
-        first, second = relay.listen(), relay.listen()
+        shared_call = shared_calls.start(script)
+        first, second = shared_call.subscribe(), shared_call.subscribe()
         script.allow(1)
         (await anext(first)).choices[0].content = "changed"
         assert text_of(await anext(second)) == "a"
         script.allow()
-        assert await all_of(relay.listen()) == "ab"
+        assert await all_of(shared_call.subscribe()) == "ab"
 
-    async def test_thousand_listeners_hear_all_of_one_call(self, relays: Relays) -> None:
+    async def test_thousand_listeners_hear_all_of_one_call(self, shared_calls: SharedCalls) -> None:
         script = Script("abcdefghij")
-        relay = relays.start(script)
-        hearing = [asyncio.create_task(all_of(relay.listen())) for _ in range(1000)]
+        shared_call = shared_calls.start(script)
+        hearing = [asyncio.create_task(all_of(shared_call.subscribe())) for _ in range(1000)]
         script.allow()
         assert set(await asyncio.gather(*hearing)) == {script.words}
         assert script.begun == 1
 
     async def test_slow_listener_holds_nobody_back_and_its_backlog_comes_as_one_chunk(
-        self, relays: Relays
+        self, shared_calls: SharedCalls
     ) -> None:
         script = Script("abcdef")
-        relay = relays.start(script)
-        slow, fast = relay.listen(), relay.listen()
+        shared_call = shared_calls.start(script)
+        slow, fast = shared_call.subscribe(), shared_call.subscribe()
         script.allow(1)
         assert text_of(await anext(slow)) == "a"
         script.allow()
         assert await all_of(fast) == "abcdef"
         assert [text_of(chunk) async for chunk in slow] == ["bcdef"]
 
-    async def test_chunks_that_are_there_already_do_not_wait_for_the_end(self, relays: Relays) -> None:
+    async def test_chunks_that_are_there_already_do_not_wait_for_the_end(
+        self, shared_calls: SharedCalls
+    ) -> None:
         async def at_once() -> AsyncGenerator[pb.CompletionChunk]:
             for number in range(100):
                 yield says(str(number % 10))
 
-        listener = relays.start(at_once).listen()
-        assert len([chunk async for chunk in listener]) > 10
+        subscriber = shared_calls.start(at_once).subscribe()
+        assert len([chunk async for chunk in subscriber]) > 10
 
-    async def test_whole_answer_is_one_message(self, relays: Relays) -> None:
+    async def test_whole_answer_is_one_message(self, shared_calls: SharedCalls) -> None:
         answer = pb.Completion(id="x")
-        listener = relays.start(lambda: once(asyncio.sleep(0, answer))).listen()
-        assert await listener.whole() == answer
+        subscriber = shared_calls.start(lambda: once(asyncio.sleep(0, answer))).subscribe()
+        assert await subscriber.unary() == answer
 
-    async def test_whole_stream_is_one_chunk(self, relays: Relays) -> None:
+    async def test_whole_stream_is_one_chunk(self, shared_calls: SharedCalls) -> None:
         script = Script("abc")
         script.allow()
-        assert text_of(await relays.start(script).listen().whole()) == "abc"
+        assert text_of(await shared_calls.start(script).subscribe().unary()) == "abc"
 
-    async def test_closed_listener_says_nothing_more(self, relays: Relays) -> None:
+    async def test_closed_listener_says_nothing_more(self, shared_calls: SharedCalls) -> None:
         script = Script("abc")
-        relay = relays.start(script)
-        stays, leaves = relay.listen(), relay.listen()
+        shared_call = shared_calls.start(script)
+        stays, leaves = shared_call.subscribe(), shared_call.subscribe()
         script.allow(2)
         await script.until("ab")
         await leaves.aclose()
         await leaves.aclose()
         assert [chunk async for chunk in leaves] == []
-        assert relay.listeners == 1
+        assert shared_call.subscribers == 1
         script.allow()
         assert await all_of(stays) == "abc"
 
 
 class TestErrors:
     @pytest.mark.parametrize("words", ["", "ab"])
-    async def test_error_reaches_every_listener_after_what_was_said(self, relays: Relays, words: str) -> None:
+    async def test_error_reaches_every_listener_after_what_was_said(
+        self, shared_calls: SharedCalls, words: str
+    ) -> None:
         error = ProviderError(provider="p", provider_message="broken")
         script = Script(words, error)
-        relay = relays.start(script)
-        early = [relay.listen() for _ in range(3)]
+        shared_call = shared_calls.start(script)
+        early = [shared_call.subscribe() for _ in range(3)]
         script.allow()
-        await ended(relay)
-        for listener in [*early, relay.listen()]:
+        await ended(shared_call)
+        for subscriber in [*early, shared_call.subscribe()]:
             heard: list[str] = []
             with pytest.raises(ProviderError) as raised:
-                await hear(listener, heard)
+                await hear(subscriber, heard)
             assert "".join(heard) == words
             assert raised.value is error
 
-    async def test_answer_without_a_single_chunk_is_an_error(self, relays: Relays) -> None:
+    async def test_answer_without_a_single_chunk_is_an_error(self, shared_calls: SharedCalls) -> None:
         script = Script("")
         script.allow()
         with pytest.raises(InternalError):
-            await relays.start(script).listen().whole()
+            await shared_calls.start(script).subscribe().unary()
 
-    async def test_error_that_nobody_hears_is_no_warning(self, relays: Relays) -> None:
+    async def test_error_that_nobody_hears_is_no_warning(self, shared_calls: SharedCalls) -> None:
         script = Script("a", ValueError("broken"))
         script.allow()
-        relay = relays.start(script)
-        await ended(relay)
-        assert isinstance(relay.error, ValueError)
+        shared_call = shared_calls.start(script)
+        await ended(shared_call)
+        assert isinstance(shared_call.error, ValueError)
 
 
 class TestLeaving:
     @pytest.mark.parametrize("after", range(5))
-    async def test_last_one_who_leaves_cancels_the_provider_at_once(self, relays: Relays, after: int) -> None:
+    async def test_last_one_who_leaves_cancels_the_provider_at_once(
+        self, shared_calls: SharedCalls, after: int
+    ) -> None:
         script = Script("abcd")
-        relay = relays.start(script)
-        first, second = relay.listen(), relay.listen(CANCEL)
+        shared_call = shared_calls.start(script)
+        first, second = shared_call.subscribe(), shared_call.subscribe(CANCEL)
         script.allow(after)
         await script.until("abcd"[:after])
         await first.aclose()
         await asyncio.sleep(0)
-        assert relay.running
-        left = time.monotonic()
+        assert shared_call.running
+        unsubscribed = time.monotonic()
         await second.aclose()
-        await ended(relay)
-        assert relay.task.cancelled()
+        await ended(shared_call)
+        assert shared_call.task.cancelled()
         if script.begun and script.cancelled_at is not None:  # else it had not begun yet
-            assert script.cancelled_at - left < TIGHT_S
-        assert len(relays) == 0
+            assert script.cancelled_at - unsubscribed < TIGHT_S
+        assert len(shared_calls) == 0
 
-    async def test_cancelled_caller_cancels_the_provider(self, relays: Relays) -> None:
+    async def test_cancelled_caller_cancels_the_provider(self, shared_calls: SharedCalls) -> None:
         script = Script("ab")
-        caller = asyncio.create_task(all_of(relays.start(script).listen()))
+        caller = asyncio.create_task(all_of(shared_calls.start(script).subscribe()))
         script.allow(1)
         await script.until("a")
-        left = time.monotonic()
+        unsubscribed = time.monotonic()
         caller.cancel()
         async with asyncio.timeout(20):
             await script.ended.wait()
         assert script.cancelled_at is not None
-        assert script.cancelled_at - left < TIGHT_S
+        assert script.cancelled_at - unsubscribed < TIGHT_S
 
     @pytest.mark.parametrize("policy", [DRAIN, CONTINUE])
     @pytest.mark.parametrize("after", range(4))
-    async def test_drained_call_goes_on_to_its_end(self, relays: Relays, policy: int, after: int) -> None:
+    async def test_drained_call_goes_on_to_its_end(
+        self, shared_calls: SharedCalls, policy: int, after: int
+    ) -> None:
         outcomes: list[Outcome] = []
         script = Script("abc")
-        relay = relays.start(script)
-        relay.afterwards(kept_in(outcomes))
-        listener = relay.listen(policy)
+        shared_call = shared_calls.start(script)
+        shared_call.on_complete(kept_in(outcomes))
+        subscriber = shared_call.subscribe(policy)
         script.allow(after)
         await script.until("abc"[:after])
-        await listener.aclose()
+        await subscriber.aclose()
         await asyncio.sleep(0)
-        assert relay.running
+        assert shared_call.running
         script.allow()
-        await ended(relay)
-        assert script.said == "abc"
+        await ended(shared_call)
+        assert script.messages == "abc"
         assert outcomes == [completion(says("abc"))]
 
-    async def test_policy_that_keeps_most_wins(self, relays: Relays) -> None:
+    async def test_policy_that_keeps_most_wins(self, shared_calls: SharedCalls) -> None:
         script = Script("abc")
-        relay = relays.start(script)
+        shared_call = shared_calls.start(script)
         for policy in (DRAIN, CANCEL, 0):
-            await relay.listen(policy).aclose()
+            await shared_call.subscribe(policy).aclose()
         script.allow()
-        await ended(relay)
-        assert script.said == "abc"
+        await ended(shared_call)
+        assert script.messages == "abc"
 
-    async def test_leaving_after_the_last_word_does_not_undo_the_answer(self, relays: Relays) -> None:
+    async def test_leaving_after_the_last_word_does_not_undo_the_answer(
+        self, shared_calls: SharedCalls
+    ) -> None:
         outcomes: list[Outcome] = []
         entered, gate = asyncio.Event(), asyncio.Event()
 
@@ -285,33 +297,33 @@ class TestLeaving:
 
         script = Script("a")
         script.allow()
-        relay = relays.start(script)
-        relay.afterwards(keep)
-        listener = relay.listen()
-        await anext(listener)
+        shared_call = shared_calls.start(script)
+        shared_call.on_complete(keep)
+        subscriber = shared_call.subscribe()
+        await anext(subscriber)
         await entered.wait()
-        await listener.aclose()
+        await subscriber.aclose()
         gate.set()
-        await ended(relay)
+        await ended(shared_call)
         assert outcomes == [completion(says("a"))]
 
     @settings(deadline=None, max_examples=30)
     @given(st.lists(st.integers(0, 8), min_size=1, max_size=6))
     async def test_who_stays_hears_all_whoever_leaves_when(self, leaving_after: list[int]) -> None:
-        relays, script = Relays(), Script("abcdefgh")
-        relay = relays.start(script)
-        stays = relay.listen()
+        shared_calls, script = SharedCalls(), Script("abcdefgh")
+        shared_call = shared_calls.start(script)
+        stays = shared_call.subscribe()
 
         async def leave_after(chunks: int) -> None:
-            async with aclosing(relay.listen()) as listener:
+            async with aclosing(shared_call.subscribe()) as subscriber:
                 for _ in range(chunks):
-                    await anext(listener, None)
+                    await anext(subscriber, None)
 
         hearing = [asyncio.create_task(leave_after(chunks)) for chunks in leaving_after]
         script.allow()
         assert await all_of(stays) == "abcdefgh"
         await asyncio.gather(*hearing)
-        assert relay.listeners == 0
+        assert shared_call.subscribers == 0
 
 
 def kept_in(outcomes: list[Outcome]) -> Callable[[Outcome], Any]:
@@ -322,44 +334,46 @@ def kept_in(outcomes: list[Outcome]) -> Callable[[Outcome], Any]:
 
 
 class TestAfterwards:
-    async def test_listener_sees_the_end_only_when_the_answer_was_handed_on(self, relays: Relays) -> None:
+    async def test_listener_sees_the_end_only_when_the_answer_was_handed_on(
+        self, shared_calls: SharedCalls
+    ) -> None:
         gate = asyncio.Event()
 
         async def keep(outcome: Outcome) -> None:
             await gate.wait()
 
-        relay = relays.start(lambda: once(asyncio.sleep(0, pb.Completion(id="x"))))
-        relay.afterwards(keep)
-        asking = asyncio.create_task(relay.listen().whole())
+        shared_call = shared_calls.start(lambda: once(asyncio.sleep(0, pb.Completion(id="x"))))
+        shared_call.on_complete(keep)
+        asking = asyncio.create_task(shared_call.subscribe().unary())
         for _ in range(20):
             await asyncio.sleep(0)
         assert not asking.done()
         gate.set()
         assert (await asking).id == "x"
 
-    async def test_error_is_handed_on_as_well(self, relays: Relays) -> None:
+    async def test_error_is_handed_on_as_well(self, shared_calls: SharedCalls) -> None:
         outcomes: list[Outcome] = []
         error = ProviderError(provider="p", provider_message="broken")
         script = Script("a", error)
         script.allow()
-        relay = relays.start(script)
-        relay.afterwards(kept_in(outcomes))
-        await ended(relay)
+        shared_call = shared_calls.start(script)
+        shared_call.on_complete(kept_in(outcomes))
+        await ended(shared_call)
         assert outcomes == [error]
 
-    async def test_cancelled_answer_is_not(self, relays: Relays) -> None:
+    async def test_cancelled_answer_is_not(self, shared_calls: SharedCalls) -> None:
         outcomes: list[Outcome] = []
         script = Script("ab")
-        relay = relays.start(script)
-        relay.afterwards(kept_in(outcomes))
-        listener = relay.listen()
+        shared_call = shared_calls.start(script)
+        shared_call.on_complete(kept_in(outcomes))
+        subscriber = shared_call.subscribe()
         script.allow(1)
-        await anext(listener)
-        await listener.aclose()
-        await ended(relay)
+        await anext(subscriber)
+        await subscriber.aclose()
+        await ended(shared_call)
         assert outcomes == []
 
-    async def test_what_goes_wrong_there_is_not_the_callers_business(self, relays: Relays) -> None:
+    async def test_what_goes_wrong_there_is_not_the_callers_business(self, shared_calls: SharedCalls) -> None:
         outcomes: list[Outcome] = []
 
         async def fail(outcome: Outcome) -> None:
@@ -367,39 +381,41 @@ class TestAfterwards:
 
         script = Script("a")
         script.allow()
-        relay = relays.start(script)
-        relay.afterwards(fail)
-        relay.afterwards(kept_in(outcomes))
-        assert await all_of(relay.listen()) == "a"
+        shared_call = shared_calls.start(script)
+        shared_call.on_complete(fail)
+        shared_call.on_complete(kept_in(outcomes))
+        assert await all_of(shared_call.subscribe()) == "a"
         assert len(outcomes) == 1
 
 
 class TestSharing:
-    async def test_second_identical_call_listens_to_the_first(self, relays: Relays) -> None:
+    async def test_second_identical_call_listens_to_the_first(self, shared_calls: SharedCalls) -> None:
         script, other = Script("ab"), Script("cd")
-        first, joined_first = relays.share("key", script)
-        second, joined_second = relays.share("key", other)
+        first, joined_first = shared_calls.share("key", script)
+        second, joined_second = shared_calls.share("key", other)
         assert (joined_first, joined_second) == (False, True)
         assert first is second
-        listeners = [first.listen(), second.listen()]
+        subscribers = [first.subscribe(), second.subscribe()]
         script.allow()
-        assert [await all_of(listener) for listener in listeners] == ["ab", "ab"]
+        assert [await all_of(subscriber) for subscriber in subscribers] == ["ab", "ab"]
         assert other.begun == 0
 
-    async def test_other_keys_have_other_calls(self, relays: Relays) -> None:
-        first, _ = relays.share("one", Script("a"))
-        second, was_joined = relays.share("two", Script("b"))
+    async def test_other_keys_have_other_calls(self, shared_calls: SharedCalls) -> None:
+        first, _ = shared_calls.share("one", Script("a"))
+        second, was_joined = shared_calls.share("two", Script("b"))
         assert first is not second
         assert not was_joined
 
-    async def test_call_that_has_ended_is_not_joined(self, relays: Relays) -> None:
+    async def test_call_that_has_ended_is_not_joined(self, shared_calls: SharedCalls) -> None:
         script = Script("a")
         script.allow()
-        relay, _ = relays.share("key", script)
-        await ended(relay)
-        assert not relays.share("key", Script("b"))[1]
+        shared_call, _ = shared_calls.share("key", script)
+        await ended(shared_call)
+        assert not shared_calls.share("key", Script("b"))[1]
 
-    async def test_call_whose_answer_is_just_being_kept_is_not_joined(self, relays: Relays) -> None:
+    async def test_call_whose_answer_is_just_being_kept_is_not_joined(
+        self, shared_calls: SharedCalls
+    ) -> None:
         entered, gate = asyncio.Event(), asyncio.Event()
 
         async def keep(outcome: Outcome) -> None:
@@ -408,62 +424,62 @@ class TestSharing:
 
         script = Script("a")
         script.allow()
-        relay, _ = relays.share("key", script)
-        relay.afterwards(keep)
+        shared_call, _ = shared_calls.share("key", script)
+        shared_call.on_complete(keep)
         await entered.wait()
-        again, was_joined = relays.share("key", Script("b"))
+        again, was_joined = shared_calls.share("key", Script("b"))
         assert not was_joined
         gate.set()
-        await ended(relay)
-        assert relays.share("key", Script("c")) == (again, True)
+        await ended(shared_call)
+        assert shared_calls.share("key", Script("c")) == (again, True)
 
-    async def test_call_that_is_being_cancelled_is_not_joined(self, relays: Relays) -> None:
-        relay, _ = relays.share("key", Script("a"))
-        await relay.listen().aclose()
-        again, was_joined = relays.share("key", Script("b"))
+    async def test_call_that_is_being_cancelled_is_not_joined(self, shared_calls: SharedCalls) -> None:
+        shared_call, _ = shared_calls.share("key", Script("a"))
+        await shared_call.subscribe().aclose()
+        again, was_joined = shared_calls.share("key", Script("b"))
         assert not was_joined
-        await ended(relay)
-        assert relays.share("key", Script("c")) == (again, True)
+        await ended(shared_call)
+        assert shared_calls.share("key", Script("c")) == (again, True)
 
     async def test_call_that_nobody_listens_to_any_more_can_be_joined_while_it_is_drained(
-        self, relays: Relays
+        self, shared_calls: SharedCalls
     ) -> None:
         script = Script("ab")
-        relay, _ = relays.share("key", script)
+        shared_call, _ = shared_calls.share("key", script)
         script.allow(1)
-        await relay.listen(DRAIN).aclose()
-        again, was_joined = relays.share("key", Script("x"))
+        await shared_call.subscribe(DRAIN).aclose()
+        again, was_joined = shared_calls.share("key", Script("x"))
         assert was_joined
         script.allow()
-        assert await all_of(again.listen()) == "ab"
+        assert await all_of(again.subscribe()) == "ab"
 
 
 class TestDrain:
     async def test_waits_for_what_runs_and_counts_it(self) -> None:
-        relays, script = Relays(), Script("ab")
-        relay = relays.start(script)
-        await relay.listen(DRAIN).aclose()
-        assert len(relays) == 1
-        draining = asyncio.create_task(relays.drain(5))
+        shared_calls, script = SharedCalls(), Script("ab")
+        shared_call = shared_calls.start(script)
+        await shared_call.subscribe(DRAIN).aclose()
+        assert len(shared_calls) == 1
+        draining = asyncio.create_task(shared_calls.drain(5))
         await asyncio.sleep(0)
         script.allow()
         await draining
-        assert script.said == "ab"
-        assert len(relays) == 0
+        assert script.messages == "ab"
+        assert len(shared_calls) == 0
 
     async def test_cancels_what_takes_too_long_and_tells_the_listeners(self) -> None:
-        relays, script = Relays(), Script("ab")
-        listener = relays.start(script).listen(CONTINUE)
+        shared_calls, script = SharedCalls(), Script("ab")
+        subscriber = shared_calls.start(script).subscribe(CONTINUE)
         script.allow(1)
-        assert text_of(await anext(listener)) == "a"
-        await relays.drain(0.02)
+        assert text_of(await anext(subscriber)) == "a"
+        await shared_calls.drain(0.02)
         assert script.cancelled_at is not None
         with pytest.raises(ServiceUnavailable):
-            await anext(listener)
+            await anext(subscriber)
 
     async def test_call_that_had_not_begun_is_cancelled_too(self) -> None:
-        relays = Relays()
-        listener = relays.start(Script("ab")).listen()
-        await relays.drain(0)
+        shared_calls = SharedCalls()
+        subscriber = shared_calls.start(Script("ab")).subscribe()
+        await shared_calls.drain(0)
         with pytest.raises(ServiceUnavailable):
-            await anext(listener)
+            await anext(subscriber)

@@ -1,6 +1,6 @@
 """What a relay keeps of an answer: all of it, in few pieces."""
 
-from genai_spine.delivery.shared_call import PIECES, Log
+from genai_spine.delivery.shared_call import MAX_CHUNKS, Backlog
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
@@ -13,34 +13,34 @@ def text_of(chunk: pb.CompletionChunk) -> str:
 
 
 def test_ten_thousand_chunks_are_few_pieces_and_the_same_text() -> None:
-    said = Log[pb.CompletionChunk]()
+    said = Backlog[pb.CompletionChunk]()
     said.enter(0)
     for number in range(10_000):
         said.add(says(str(number % 10)))
-    assert len(said) <= PIECES
+    assert len(said) <= MAX_CHUNKS
     assert text_of(said.since(0)) == "0123456789" * 1000
 
 
 def test_pieces_are_kept_apart_only_where_a_reader_stands() -> None:
-    said = Log[pb.CompletionChunk]()
-    for number in range(3 * PIECES):
+    said = Backlog[pb.CompletionChunk]()
+    for number in range(3 * MAX_CHUNKS):
         if number % 100 == 0:
             said.enter(said.end)
         said.add(says(str(number % 10)))
     text = text_of(said.since(0))
-    for place in range(0, 3 * PIECES, 100):
+    for place in range(0, 3 * MAX_CHUNKS, 100):
         assert text_of(said.since(place)) == text[place:]
-    assert len(said) <= PIECES + 10
+    assert len(said) <= MAX_CHUNKS + 10
 
 
 def test_reader_who_moves_on_leaves_no_trace() -> None:
-    said = Log[pb.CompletionChunk]()
+    said = Backlog[pb.CompletionChunk]()
     said.enter(0)
     place = 0
-    for _ in range(20 * PIECES):
+    for _ in range(20 * MAX_CHUNKS):
         said.add(says("x"))
         said.leave(place)
         place = said.end
         said.enter(place)
-    assert len(said) <= PIECES
-    assert said.since(0) == says("x" * 20 * PIECES)
+    assert len(said) <= MAX_CHUNKS
+    assert said.since(0) == says("x" * 20 * MAX_CHUNKS)

@@ -1,14 +1,19 @@
-"""Ids of the rows of a batch."""
+"""Settlement of batches: one row for each line, and their ids."""
 
+from collections.abc import AsyncGenerator
+from typing import Any
 from uuid import UUID
 
-from genai_spine.inference.batch_settlement import row_id
+from genai_spine.call import Call
+from genai_spine.inference.batch_settlement import BatchSettlement, row_id
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
+from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
 
 BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(created=1763683200))
 
 
-def test_a_lines_id_is_the_same_for_whoever_makes_it() -> None:
+def test_row_id_is_the_same_for_whoever_makes_it() -> None:
     first = row_id("openai", BATCH, "a")
     assert first == row_id("openai", pb.ProviderBatch(id="batch_1", times=BATCH.times), "a")
     found = UUID(first)
@@ -16,7 +21,7 @@ def test_a_lines_id_is_the_same_for_whoever_makes_it() -> None:
     assert found.int >> 80 == 1763683200_000, "rows stand in the order of time"
 
 
-def test_lines_batches_and_providers_have_ids_of_their_own() -> None:
+def test_row_id_differs_by_line_batch_and_provider() -> None:
     other = pb.ProviderBatch(id="batch_2", times=BATCH.times)
     ids = [
         *(row_id("openai", BATCH, str(number)) for number in range(1000)),
@@ -24,3 +29,46 @@ def test_lines_batches_and_providers_have_ids_of_their_own() -> None:
         row_id("openai", other, "0"),
     ]
     assert len(set(ids)) == len(ids)
+
+
+class Totals:
+    """The database's sums over what the ledger in memory has of the batch."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
+        booked = [row for row in self.rows.settled if row.request_id == batch_id]
+        return len(booked), usage_pb2.Cost(cost_ticks=sum(row.cost.cost_ticks for row in booked))
+
+
+class Batching(Scripted):
+    async def batch_lines(
+        self, batch: pb.ProviderBatch, call: Call
+    ) -> AsyncGenerator[tuple[str, execution_pb2.Execution]]:
+        state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        for number in range(2):
+            yield (
+                str(number),
+                execution_pb2.Execution(provider=self.name, model=MODEL, state=state, usage=usage()),
+            )
+
+
+async def test_batch_settlement_settle_books_each_line_once() -> None:
+    provider = Batching("openai")
+    world = World(provider)
+    rows: Any = world.rows
+    totals: Any = Totals(world.rows)
+    settlement = BatchSettlement(rows, PRICES, totals)
+    batch = pb.ProviderBatch(
+        id="batch_1",
+        state=pb.BATCH_STATE_COMPLETED,
+        output_file_id="f",
+        completed_count=2,
+        times=BATCH.times,
+    )
+    for _ in range(2):
+        await settlement.settle(batch, provider, Call())
+    assert [row.id for row in world.rows.settled] == [row_id("openai", batch, str(n)) for n in range(2)]
+    assert batch.booked_count == 2
+    assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in world.rows.settled) > 0

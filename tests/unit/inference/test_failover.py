@@ -9,9 +9,9 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.inference import failover
-from genai_spine.inference.failover import Pursuit
-from genai_spine.routing.circuit_breaker import Limits
-from genai_spine.routing.router import Route
+from genai_spine.inference.failover import Failover
+from genai_spine.providers.base import Route
+from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.upstream import Upstream
 from tests.unit.routing.candidates import providers, upstreams
 
@@ -31,36 +31,33 @@ def limited(retry_after_s: float | None) -> SpineError:
     return errors.ProviderRateLimited(provider="x", provider_message="slow down", retry_after_s=retry_after_s)
 
 
-async def asked(found: Pursuit, *outcomes: SpineError) -> tuple[list[str], SpineError | None]:
-    """Who was asked, and the error that ended it; None: the turn after the outcomes could be made."""
+async def asked(found: Failover, *outcomes: SpineError) -> tuple[list[str], SpineError | None]:
+    """Who was asked, and the error that ended it; None: a slot was left after the outcomes."""
     names: list[str] = []
     try:
         for outcome in outcomes:
-            turn = await found.turn()
-            names.append(turn.provider.name)
-            try:
-                with turn:
-                    raise outcome
-            except SpineError as error:
-                await found.failed(turn, error)
-        turn = await found.turn()
-        names.append(turn.provider.name)
-        with turn:
-            return names, None
+            slot = await found.next_slot()
+            names.append(slot.route.provider.name)
+            slot.release(outcome)
+            await found.on_error(slot, outcome)
+        slot = await found.next_slot()
+        names.append(slot.route.provider.name)
+        slot.release(None)
+        return names, None
     except SpineError as error:
         return names, error
 
 
-def over(routes: list[Route], retries: int = 3, call: Call | None = None) -> Pursuit:
-    return Pursuit(routes, upstreams(MADE), call or Call(), retries)
+def over(routes: list[Route], retries: int = 3, call: Call | None = None) -> Failover:
+    return Failover(routes, upstreams(MADE), call or Call(), retries)
 
 
-async def test_each_candidate_is_asked_before_any_is_asked_again() -> None:
+async def test_failover_each_candidate_is_asked_before_any_is_asked_again() -> None:
     names, _ = await asked(over(ROUTES), DOWN, DOWN, DOWN)
     assert names == ["openai", "anthropic", "ollama", "openai"]
 
 
-async def test_retries_bound_all_calls_together_but_each_candidate_has_its_turn() -> None:
+async def test_failover_retries_bound_all_calls_together_but_each_candidate_has_its_turn() -> None:
     names, error = await asked(over(ROUTES, retries=0), DOWN, DOWN, DOWN)
     assert names == ["openai", "anthropic", "ollama"]
     assert error is DOWN
@@ -68,80 +65,80 @@ async def test_retries_bound_all_calls_together_but_each_candidate_has_its_turn(
     assert (names, error) == (["openai"] * 3, DOWN)
 
 
-async def test_what_is_wrong_with_the_request_ends_it() -> None:
+async def test_failover_what_is_wrong_with_the_request_ends_it() -> None:
     names, error = await asked(over(ROUTES), REFUSED)
     assert (names, error) == (["openai"], REFUSED)
 
 
-async def test_what_another_try_cannot_mend_is_not_tried_again_there() -> None:
+async def test_failover_what_another_try_cannot_mend_is_not_tried_again_there() -> None:
     names, _ = await asked(over(ROUTES[:2]), GARBAGE, DOWN, DOWN)
     assert names == ["openai", "anthropic", "anthropic", "anthropic"]
 
 
-async def test_after_the_first_byte_nobody_else_is_asked() -> None:
+async def test_failover_after_the_first_byte_nobody_else_is_asked() -> None:
     found = over(ROUTES)
-    turn = await found.turn()
-    turn.delivered = True
+    slot = await found.next_slot()
+    slot.delivered = True
     with pytest.raises(errors.ProviderUnavailable):
-        await found.failed(turn, DOWN)
+        await found.on_error(slot, DOWN)
 
 
-async def test_a_time_that_a_provider_asks_for_is_waited_out() -> None:
+async def test_failover_a_time_that_a_provider_asks_for_is_waited_out() -> None:
     started = monotonic()
     names, _ = await asked(over(ROUTES[:1]), limited(0.1))
     assert names == ["openai", "openai"]
     assert monotonic() - started >= 0.09
 
 
-async def test_a_time_that_is_too_long_is_the_callers_to_wait() -> None:
+async def test_failover_a_time_that_is_too_long_is_the_callers_to_wait() -> None:
     names, error = await asked(over(ROUTES[:1]), limited(60))
     assert names == ["openai"]
     assert error is not None
     assert error.retry_after_s == 60
 
 
-async def test_no_pause_outlasts_the_deadline() -> None:
+async def test_failover_no_pause_outlasts_the_deadline() -> None:
     call = Call(deadline=monotonic() + 0.05)
     names, _ = await asked(over(ROUTES[:1], call=call), limited(1.0))
     assert names == ["openai"]
 
 
-async def test_the_error_says_what_each_answered() -> None:
+async def test_failover_the_error_says_what_each_answered() -> None:
     _, error = await asked(over(ROUTES[:2], retries=0), limited(60), GARBAGE)
     assert error is not None
     assert error.metadata["tried"] == "openai:m PROVIDER_RATE_LIMITED; anthropic:m PROVIDER_ERROR"
 
 
-async def test_another_key_of_the_same_upstream_is_asked_first() -> None:
+async def test_failover_another_key_of_the_same_upstream_is_asked_first() -> None:
     first, second, _ = MADE.values()
     pool = {"openai": Upstream([first, first]), "anthropic": Upstream([second])}
-    found = Pursuit([Route(first, "m"), Route(second, "m")], pool, Call(), 3)
+    found = Failover([Route(first, "m"), Route(second, "m")], pool, Call(), 3)
     names, _ = await asked(found, limited(30), limited(30))
     assert names == ["openai", "openai", "anthropic"]
 
 
-async def test_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
-    ups = upstreams(MADE, openai=Limits(failures=1))
-    seat = ups["openai"].take()
-    assert seat is not None
-    ups["openai"].give_back(seat, DOWN)
-    assert (await asked(Pursuit(ROUTES[:2], ups, Call(), 0)))[0] == ["anthropic"]
-    names, error = await asked(Pursuit(ROUTES[:1], ups, Call(), 0))
+async def test_failover_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
+    ups = upstreams(MADE, openai=UpstreamLimits(failures=1))
+    key_slot = ups["openai"].acquire()
+    assert key_slot is not None
+    ups["openai"].release(key_slot, DOWN)
+    assert (await asked(Failover(ROUTES[:2], ups, Call(), 0)))[0] == ["anthropic"]
+    names, error = await asked(Failover(ROUTES[:1], ups, Call(), 0))
     assert names == []
     assert isinstance(error, errors.CircuitOpen)
     assert error.retry_after_s
 
 
-async def test_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
-    ups = upstreams(MADE, openai=Limits(concurrency=1))
-    held = ups["openai"].take()
+async def test_failover_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
+    ups = upstreams(MADE, openai=UpstreamLimits(concurrency=1))
+    held = ups["openai"].acquire()
     assert held is not None
-    waiting = asyncio.create_task(Pursuit(ROUTES[:1], ups, Call(), 0).turn())
+    waiting = asyncio.create_task(Failover(ROUTES[:1], ups, Call(), 0).next_slot())
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    ups["openai"].give_back(held, None)
-    turn = await waiting
-    assert turn.provider.name == "openai"
+    ups["openai"].release(held, None)
+    slot = await waiting
+    assert slot.route.provider.name == "openai"
     late = Call(deadline=monotonic() + 0.02)
     with pytest.raises(errors.ProviderBusy, match="1 calls are running"):
-        await Pursuit(ROUTES[:1], ups, late, 0).turn()
+        await Failover(ROUTES[:1], ups, late, 0).next_slot()

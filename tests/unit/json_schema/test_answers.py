@@ -8,7 +8,13 @@ import pytest
 
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.json_schema import answers
-from genai_spine.json_schema.answers import StreamedAnswer, complete_choice, json_values, parsed
+from genai_spine.json_schema.answers import (
+    ExpectedAnswer,
+    StreamedAnswer,
+    complete_choice,
+    json_values,
+    parsed,
+)
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -29,9 +35,13 @@ def asking(schema: Any = PERSON, **fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(**given | fields)
 
 
+def expected(request: pb.CreateCompletionRequest, rules: SchemaRules | None = None) -> ExpectedAnswer:
+    return ExpectedAnswer(request.response_format, rules, "p", "m")
+
+
 def mismatch(text: str, request: pb.CreateCompletionRequest, **options: Any) -> tuple[str, str]:
     with pytest.raises(SchemaMismatch) as caught:
-        parsed(text, request, None, **options)
+        parsed(text, expected(request), **options)
     found = caught.value.metadata
     assert (found["provider"], found["model"]) == ("p", "m")
     return found["path"], found["problem"]
@@ -62,7 +72,7 @@ class TestJsonAnswerReading:
     @pytest.mark.parametrize("answer", ['{"name":"Ann"}', '{ "z": 1.50,\n  "name": "A```b }" , "a": 1E400 }'])
     def test_json_is_found_in_what_models_write_around_it(self, around: str, answer: str) -> None:
         text = around.replace("{{", "\0").replace("}}", "\1").replace("{}", answer)
-        assert parsed(text.replace("\0", "{").replace("\1", "}"), asking(), None) == answer
+        assert parsed(text.replace("\0", "{").replace("\1", "}"), expected(asking())) == answer
 
     @pytest.mark.parametrize(
         "text",
@@ -101,8 +111,8 @@ class TestJsonAnswerReading:
         assert mismatch('[1] {"name": 5, "why": "not"}', asking()) == ("$.name", "5 is not of type string")
 
     def test_scalars_are_answers_too(self) -> None:
-        assert parsed("```\n5\n```", asking({"type": "integer"}), None) == "5"
-        assert parsed('"x"', asking({"type": "string"}), None) == '"x"'
+        assert parsed("```\n5\n```", expected(asking({"type": "integer"}))) == "5"
+        assert parsed('"x"', expected(asking({"type": "string"}))) == '"x"'
 
     @pytest.mark.parametrize(
         "text", ["[1,[2,", '{"', "[", "{ ", "``` ", '{"a":1} ', "[[[[", "``", "\\", '["\\u']
@@ -110,22 +120,25 @@ class TestJsonAnswerReading:
     def test_hostile_answers_are_read_in_bounded_time(self, text: str) -> None:
         started = time.process_time()
         with pytest.raises(SchemaMismatch):
-            parsed(text * (200_000 // len(text)), asking(), None)
+            parsed(text * (200_000 // len(text)), expected(asking()))
         assert time.process_time() - started < 3
 
 
 class TestJsonAnswerShape:
     def test_object_around_the_answer_is_taken_off(self) -> None:
         asked = asking({"type": "array", "items": {"type": "integer"}})
-        assert parsed('{"value": [1, 2]}', asked, STRICT) == "[1,2]"
-        assert parsed("[1, 2]", asked, STRICT) == "[1, 2]"
-        assert parsed("[1, 2]", asked, None) == "[1, 2]"
+        assert parsed('{"value": [1, 2]}', expected(asked, STRICT)) == "[1,2]"
+        assert parsed("[1, 2]", expected(asked, STRICT)) == "[1, 2]"
+        assert parsed("[1, 2]", expected(asked)) == "[1, 2]"
 
     def test_fillers_are_taken_out_and_the_rest_keeps_its_order_and_digits(self) -> None:
         properties = {"b": {"type": "string"}, "a": {"type": ["number", "null"]}, "z": {}}
         asked = asking({"type": "object", "properties": properties})
         text = '{"z":1.50,"b":null,"a":null,"big":123456789012345678901234567890}'
-        assert parsed(text, asked, STRICT) == '{"z":1.50,"a":null,"big":123456789012345678901234567890}'
+        assert (
+            parsed(text, expected(asked, STRICT))
+            == '{"z":1.50,"a":null,"big":123456789012345678901234567890}'
+        )
 
     def test_original_schema_judges_and_not_the_portable_one(self) -> None:
         asked = asking({"type": "object", "properties": {"age": {"type": "integer", "maximum": 130}}})
@@ -133,7 +146,7 @@ class TestJsonAnswerShape:
 
     def test_json_object_without_a_schema_is_one_object(self) -> None:
         asked = asking(response_format=JSON_OBJECT)
-        assert parsed('```json\n{"any": 1}\n```', asked, None) == '{"any": 1}'
+        assert parsed('```json\n{"any": 1}\n```', expected(asked)) == '{"any": 1}'
         assert mismatch("[1]", asked) == ("$", "must be a JSON object")
 
 
@@ -143,7 +156,7 @@ class TestJsonAnswerChoices:
             content=[message_pb2.ContentPart(text='{"name":'), message_pb2.ContentPart(text='"Ann"}')]
         )
         choice = pb.Choice(message=message, finish_reason=pb.FINISH_REASON_STOP)
-        complete_choice(choice, asking(), None)
+        complete_choice(choice, expected(asking()))
         assert choice.parsed_json == '{"name":"Ann"}'
 
     @pytest.mark.parametrize(
@@ -157,11 +170,11 @@ class TestJsonAnswerChoices:
     def test_refusals_calls_and_filtered_answers_are_left_alone(self, choice: pb.Choice) -> None:
         before = pb.Choice()
         before.CopyFrom(choice)
-        complete_choice(choice, asking(), None)
+        complete_choice(choice, expected(asking()))
         assert choice == before
 
     def test_stream_is_checked_at_its_end(self) -> None:
-        collected = StreamedAnswer(asking(), None)
+        collected = StreamedAnswer(expected(asking()))
         for pieces_of in (['{"na', "{"], ['me":"Ann"}', '"name":"Bob"}']):
             deltas = [pb.ChoiceDelta(index=index, content=text) for index, text in enumerate(pieces_of)]
             collected.add(pb.CompletionChunk(choices=deltas))
@@ -171,7 +184,7 @@ class TestJsonAnswerChoices:
         ]
 
     def test_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
-        collected = StreamedAnswer(asking(), None)
+        collected = StreamedAnswer(expected(asking()))
         chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
         collected.add(chunk)
         collected.add(chunk)
@@ -203,7 +216,7 @@ class TestJsonAnswerRequests:
             role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text="Be nice")]
         )
         request = asking(messages=[system, user()])
-        told = with_instruction(request, {"response_format"})
+        told = with_instruction(request, {"response_format"}, "p")
         assert text_of(told.messages[0]).startswith("Be nice\n\nAnswer with one JSON value")
         assert text_of(told.messages[0]).endswith(request.response_format.json_schema.schema_json)
         assert told.response_format == JSON_OBJECT
@@ -211,20 +224,20 @@ class TestJsonAnswerRequests:
         assert text_of(request.messages[0]) == "Be nice"
 
     def test_system_message_is_made_where_there_is_none(self) -> None:
-        told = with_instruction(asking(), set())
+        told = with_instruction(asking(), set(), "p")
         assert [message.role for message in told.messages] == [message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER]
         assert not told.HasField("response_format")
 
     def test_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
-        told = with_instruction(asking({"type": "array"}), {"response_format"})
+        told = with_instruction(asking({"type": "array"}), {"response_format"}, "p")
         assert not told.HasField("response_format")
 
     def test_bare_text_gets_the_schema_in_front(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
-        assert with_instruction(request, set()).prompt.text.endswith('["name"]}\n\nWho?')
+        assert with_instruction(request, set(), "p").prompt.text.endswith('["name"]}\n\nWho?')
         tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
         with pytest.raises(UnsupportedOption):
-            with_instruction(asking(messages=[], prompt=tokens), set())
+            with_instruction(asking(messages=[], prompt=tokens), set(), "p")
 
     def test_repair_shows_the_answer_and_the_problem(self) -> None:
         request = asking(choice_count=2)
@@ -253,7 +266,7 @@ class TestJsonAnswerRequests:
     def test_answer_that_a_limit_cut_is_not_tried_again(self) -> None:
         def error_of(text: str) -> SchemaMismatch:
             with pytest.raises(SchemaMismatch) as caught:
-                parsed(text, asking(), None, pb.FINISH_REASON_LENGTH)
+                parsed(text, expected(asking()), pb.FINISH_REASON_LENGTH)
             return caught.value
 
         assert not answers.can_be_repaired(asking(), error_of('{"name'))

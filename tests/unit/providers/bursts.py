@@ -20,6 +20,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
+from tests.direct import direct
 
 SIZE = 1 << 20  # characters of one burst
 MOST_MEMORY = 4 << 30  # bytes of address space; a burst that costs its square must not take the machine
@@ -145,7 +146,7 @@ async def read(form: str, reads: list[list[bytes]]) -> list[pb.CompletionChunk]:
     request = pb.CreateCompletionRequest(model=MODELS.get(form, "anthropic.m"))
     request.messages.add(role=message_pb2.ROLE_USER).content.add(text="Hi")
     try:
-        return [chunk async for chunk in adapter.stream(request, Call())]
+        return [chunk async for chunk in direct(adapter).stream(request, Call())]
     finally:
         await adapter.close()
 

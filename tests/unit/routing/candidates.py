@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.providers.base import Endpoint, Option, Provider
-from genai_spine.routing.candidates import Planner
-from genai_spine.routing.circuit_breaker import Limits
+from genai_spine.routing.candidates import CandidatePlanner
+from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.router import Alias, Router
-from genai_spine.routing.strategies import Scales
+from genai_spine.routing.strategies import RoutingContext
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -34,15 +34,18 @@ def providers() -> dict[str, Provider]:
     }
 
 
-def upstreams(made: Mapping[str, Provider], **limits: Limits) -> dict[str, Upstream]:
+def upstreams(made: Mapping[str, Provider], **limits: UpstreamLimits) -> dict[str, Upstream]:
     return {
-        name: Upstream([provider], limits.get(name, Limits(failures=0))) for name, provider in made.items()
+        name: Upstream([provider], limits.get(name, UpstreamLimits(failures=0)))
+        for name, provider in made.items()
     }
 
 
-def planner(chain: tuple[str, ...] = (), aliases: Mapping[str, Alias] | None = None) -> Planner:
+def planner(chain: tuple[str, ...] = (), aliases: Mapping[str, Alias] | None = None) -> CandidatePlanner:
     made = providers()
-    return Planner(Router(made, "openai", aliases=aliases), Scales(PRICES, upstreams(made)), chain)
+    return CandidatePlanner(
+        Router(made, "openai", aliases=aliases), RoutingContext(PRICES, upstreams(made)), chain
+    )
 
 
 def asked(model: str = "gpt-4o", **fields: object) -> pb.CreateCompletionRequest:

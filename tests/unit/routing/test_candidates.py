@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.routing.router import Alias, Member, Route
+from genai_spine.providers.base import Route
+from genai_spine.routing.router import Alias, Member
 from genai_spine.v1 import routing_pb2
 from tests.unit.routing.candidates import asked, planner
 

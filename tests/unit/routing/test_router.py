@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidRequest, ModelNotFound
-from genai_spine.providers.base import Endpoint, Provider
-from genai_spine.routing.router import Alias, Member, Route, Router
+from genai_spine.providers.base import Endpoint, Provider, Route
+from genai_spine.routing.router import Alias, Member, Router
 
 MODELS = {"openai": "gpt-4o-mini", "ollama": "llama3.2:latest", "vllm": None, "builtin": "extractive"}
 EMBEDDINGS = {"openai": "text-embedding-3-small", "builtin": "hashing"}

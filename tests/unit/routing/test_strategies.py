@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
+from genai_spine.providers.base import Route
 from genai_spine.routing import strategies
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.routing.router import Route
-from genai_spine.routing.strategies import STRATEGIES, Scales
+from genai_spine.routing.strategies import STRATEGIES, RoutingContext
 from genai_spine.v1 import routing_pb2
 from tests.unit.routing.candidates import PRICES, asked, providers, upstreams
 
@@ -18,12 +18,12 @@ CLAUDE, LLAMA = Route(MADE["anthropic"], "claude-3-opus-20240229"), Route(MADE["
 ALL = [GPT, CLAUDE, MINI, LLAMA]
 
 
-def scales() -> Scales:
-    return Scales(PRICES, upstreams(MADE))
+def context() -> RoutingContext:
+    return RoutingContext(PRICES, upstreams(MADE))
 
 
-def ordered(strategy: int, routes: list[Route], given: Scales | None = None) -> list[Route]:
-    return STRATEGIES[strategy](list(routes), asked(), given or scales())
+def ordered(strategy: int, routes: list[Route], given: RoutingContext | None = None) -> list[Route]:
+    return STRATEGIES[strategy](list(routes), asked(), given or context())
 
 
 def test_every_strategy_but_the_listed_order_has_a_row_and_loses_nobody() -> None:
@@ -42,7 +42,7 @@ def test_the_cheapest_is_first_and_an_unknown_price_last() -> None:
 
 
 def test_a_long_request_is_counted_and_a_short_one_is_weighed() -> None:
-    given = scales()
+    given = context()
     short, long = asked(), asked()
     long.messages[0].content[0].text = "word " * 10_000
     assert given.expected(short).input_tokens == short.ByteSize() // 4
@@ -55,14 +55,14 @@ def test_the_best_is_first() -> None:
 
 
 def test_the_fastest_is_first_once_it_was_measured() -> None:
-    given = scales()
-    given.upstreams["openai"].measured("gpt-4o", 50, streamed=True)
-    given.upstreams["anthropic"].measured(CLAUDE.model, 5000, streamed=False)
+    given = context()
+    given.upstreams["openai"].record_latency("gpt-4o", 50, streamed=True)
+    given.upstreams["anthropic"].record_latency(CLAUDE.model, 5000, streamed=False)
     assert ordered(routing_pb2.ROUTING_STRATEGY_SPEED, ALL, given) == [GPT, LLAMA, MINI, CLAUDE]
 
 
 def test_each_has_its_turn() -> None:
-    given = scales()
+    given = context()
     firsts = [ordered(routing_pb2.ROUTING_STRATEGY_ROUND_ROBIN, ALL, given)[0] for _ in range(8)]
     assert firsts == ALL + ALL
 

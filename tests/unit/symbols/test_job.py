@@ -6,12 +6,12 @@ from genai_spine.call import Call
 from genai_spine.symbols.job import Job, JobDependencies
 from genai_spine.symbols.question import JobRules
 from genai_spine.tokens import encodings
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import symbol_service_pb2 as pb
 
 Request = completions.CreateCompletionRequest
-MEASURE = Measure(encodings.load("cl100k_base"))
+MEASURE = Tokenizer(encodings.load("cl100k_base"))
 
 
 class Asked:

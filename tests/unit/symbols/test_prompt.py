@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from genai_spine.symbols.prompt import SYSTEM, built, count_frame, count_messages
 from genai_spine.tokens import counts, encodings
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import message_pb2
 from genai_spine.v1 import symbol_service_pb2 as pb
 
-MEASURE = Measure(encodings.load("cl100k_base"))
+MEASURE = Tokenizer(encodings.load("cl100k_base"))
 
 
 def context(**fields: Any) -> pb.SymbolContext:

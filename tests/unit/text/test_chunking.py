@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from genai_spine.text import chunking
 from genai_spine.text.chunking import OMISSION_MARK, TextChunk, TokenBudget
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 
-BY_ESTIMATE = Measure(None)
+BY_ESTIMATE = Tokenizer(None)
 TEXTS = st.text(
     alphabet=st.sampled_from("abc .\n!。🍎"),
     min_size=1,

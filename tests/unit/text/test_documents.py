@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from genai_spine.text import documents
 from genai_spine.text.chunking import TokenBudget
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 
-MEASURE = asyncio.run(Measure.of("gpt-4o"))
+MEASURE = asyncio.run(Tokenizer.of("gpt-4o"))
 contents = st.lists(st.integers(1, 400).map(lambda count: "word " * count), min_size=1, max_size=6)
 
 

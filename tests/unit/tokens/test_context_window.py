@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from genai_spine.errors import ContextLengthExceeded
-from genai_spine.tokens import counts, encodings
-from genai_spine.tokens.context_window import RESERVE, check_context, truncate
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens import context_window, counts, encodings
+from genai_spine.tokens.context_window import RESERVE, truncated
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.unit.tokens.samples import SAMPLES
@@ -36,7 +36,23 @@ def asked(*messages: message_pb2.Message, model: str = EXACT, **fields: Any) -> 
 
 
 async def size(request: pb.CreateCompletionRequest) -> int:
-    return counts.tally(request, await Measure.of(request.model)).tokens
+    return counts.tally(request, await Tokenizer.of(request.model)).tokens
+
+
+async def check_context(request: pb.CreateCompletionRequest, length: int | None) -> None:
+    await context_window.check_context(request, request.provider, request.model, length)
+
+
+async def truncate(request: pb.CreateCompletionRequest, length: int) -> int:
+    """How many messages are left out; the request is then the one without them."""
+    before = pb.CreateCompletionRequest()
+    before.CopyFrom(request)
+    shorter = await truncated(request, request.model, length)
+    assert request == before  # the caller's own is not written into
+    gone = len(request.messages) - len(shorter.messages)
+    assert (shorter is request) == (gone == 0)
+    request.CopyFrom(shorter)
+    return gone
 
 
 # --- Checking
@@ -87,7 +103,7 @@ async def test_images_tools_and_frames_refuse_nothing() -> None:
 
 
 async def test_a_short_request_is_not_even_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Measure, "of", None)
+    monkeypatch.setattr(Tokenizer, "of", None)
     await check_context(asked(said(USER, "word " * 1000)), 8192)
     assert await truncate(asked(said(USER, "word " * 1000)), 8192) == 0
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.tokens import counts, encodings
-from genai_spine.tokens.counts import Said, tally
-from genai_spine.tokens.tokenizer import Measure
+from genai_spine.tokens.counts import tally
+from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.tokens.samples import ENGLISH
 
-ROUGHLY = Measure(None)
+ROUGHLY = Tokenizer(None)
 WEATHER = {
     "type": "object",
     "properties": {
@@ -58,11 +58,11 @@ def asked(*parts: Any, model: str = "gpt-4o", **fields: Any) -> pb.CreateComplet
     return pb.CreateCompletionRequest(model=model, messages=[message(*parts)], **fields)
 
 
-def ruler(model: str) -> Measure:
-    return Measure(encodings.load(encodings.name_of(model) or ""))
+def ruler(model: str) -> Tokenizer:
+    return Tokenizer(encodings.load(encodings.name_of(model) or ""), model=model)
 
 
-def counted(request: pb.CreateCompletionRequest) -> counts.Tally:
+def counted(request: pb.CreateCompletionRequest) -> counts.TokenTally:
     return tally(request, ruler(request.model))
 
 
@@ -162,16 +162,16 @@ def test_token_ids_are_counted_and_not_estimated() -> None:
     inputs = [pb.EmbeddingInput(tokens=ids), pb.EmbeddingInput(text="tiktoken is great!")]
     embedded = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs)
     assert encodings.load("cl100k_base")
-    assert counts.estimate_inputs(embedded) == 9
+    assert counts.estimate_inputs(embedded, embedded.model) == 9
 
 
 async def test_only_text_is_certain() -> None:
     for request in UNCERTAIN.values():
-        assert await counts.least_soon(request, ruler("gpt-4o")) == 1
+        assert await counts.lower_bound_in_thread(request, ruler("gpt-4o")) == 1
     ids = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2, 3]))
-    assert await counts.least_soon(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
+    assert await counts.lower_bound_in_thread(pb.CreateCompletionRequest(prompt=ids), ROUGHLY) == 3
     prompt = pb.TextPrompt(text="tiktoken is great!")
-    assert await counts.least_soon(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
+    assert await counts.lower_bound_in_thread(pb.CreateCompletionRequest(prompt=prompt), ruler("gpt-4o")) == 6
 
 
 async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,14 +183,14 @@ async def test_a_large_request_is_counted_off_the_loop(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(counts, "tally", noted)
     for text in ("Hello", ENGLISH * 1000):
-        found = await counts.tally_soon(asked(words(text)), ruler("gpt-4o"))
+        found = await counts.tally_in_thread(asked(words(text)), ruler("gpt-4o"))
         assert found.tokens == counted(asked(words(text))).tokens
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
 
 
 async def test_the_loop_goes_on_while_megabytes_are_counted() -> None:
-    measure, request = ruler("gpt-4o"), asked(words(ENGLISH * 5000))
-    counting = asyncio.ensure_future(counts.tally_soon(request, measure))
+    tokenizer, request = ruler("gpt-4o"), asked(words(ENGLISH * 5000))
+    counting = asyncio.ensure_future(counts.tally_in_thread(request, tokenizer))
     turns = 0
     while not counting.done():
         await asyncio.sleep(0)
@@ -199,54 +199,6 @@ async def test_the_loop_goes_on_while_megabytes_are_counted() -> None:
 
 
 # --- Answers
-
-
-@given(st.lists(st.text(max_size=6), max_size=20))
-def test_a_stream_counts_as_its_whole_text(pieces: list[str]) -> None:
-    for measure in (ROUGHLY, ruler("gpt-4o")):
-        said = Said()
-        for piece in pieces:
-            said.add(pb.ChoiceDelta(content=piece))
-        found = said.usage(7, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-        assert found.visible_output_tokens == measure.count("".join(pieces))
-        assert bool(said) == bool("".join(pieces))
-
-
-def test_the_choices_of_a_stream_are_counted_apart() -> None:
-    said = Said()
-    for number in range(40):
-        said.add(pb.ChoiceDelta(index=number % 2, content=["to", "get"][number % 2]))
-    measure = ruler("gpt-4o")
-    found = said.usage(0, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-    assert found.visible_output_tokens == measure.count("to" * 20) + measure.count("get" * 20)
-
-
-def test_what_was_said_counts_the_same_whole_and_in_deltas() -> None:
-    measure = ruler("gpt-4o")
-    said = Said()
-    said.add(pb.ChoiceDelta(reasoning="Let me see. ", content="It is "))
-    said.add(pb.ChoiceDelta(reasoning="Yes.", content="raining."))
-    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="find", arguments='{"x":')]))
-    said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(arguments="1}")]))
-    answer = message_pb2.Message(
-        content=[words("It is raining.")], reasoning="Let me see. Yes.", tool_calls=[CALL, FREE]
-    )
-    completion = pb.Completion(model="gpt-4o", choices=[pb.Choice(message=answer)])
-    found = said.usage(5, measure, usage_pb2.PROVENANCE_PARTIAL_STREAM)
-    assert found.visible_output_tokens == measure.count('It is raining.find{"x":1}')
-    assert (
-        found.reasoning_tokens == counts.estimate_reasoning(completion) == measure.count("Let me see. Yes.")
-    )
-    whole = (measure.count(text) for text in ("It is raining.", "find", '{"x":1}', "find", "the blue one"))
-    assert counts.estimate_answer(completion) == sum(whole)
-
-
-def test_a_refusal_counts_as_what_is_seen() -> None:
-    said = Said()
-    said.add(pb.ChoiceDelta(refusal="I cannot help with that."))
-    assert said.usage(0, ROUGHLY, usage_pb2.PROVENANCE_PARTIAL_STREAM).visible_output_tokens == ROUGHLY.count(
-        "I cannot help with that."
-    )
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))

@@ -171,7 +171,7 @@ def test_a_text_in_pieces_has_as_many_tokens_as_the_whole(
     encoding = encodings.load(name)
     assert encoding is not None
     whole = encodings.count(encoding, SAMPLES[kind] * 3)
-    monkeypatch.setattr(encodings, "LONGEST_PIECE", 100)
+    monkeypatch.setattr(encodings, "MAX_PIECE_CHARS", 100)
     monkeypatch.setattr(encodings, "LOOK_BACK", 90)
     assert len(list(encodings.pieces(SAMPLES[kind] * 3))) > 3
     assert encodings.count(encoding, SAMPLES[kind] * 3) == whole
@@ -198,7 +198,7 @@ def test_a_megabyte_without_a_boundary_is_counted(run: str) -> None:
     """Whole, a megabyte of blanks overflows the stack of tiktoken's regex."""
     encoding = encodings.load("o200k_base")
     assert encoding is not None
-    longest = encodings.LONGEST_PIECE
+    longest = encodings.MAX_PIECE_CHARS
     text = run * ((1 << 20) // len(run))
     one = encodings.count(encoding, text[:longest])
     assert encodings.count(encoding, text) == pytest.approx(one * len(text) / longest, rel=0.01)

@@ -104,5 +104,5 @@ def test_where_the_provider_chooses_the_detail_the_count_is_not_certain() -> Non
 
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
 def test_no_image_has_more_patches_than_the_most(width: int, height: int) -> None:
-    assert 1 <= images._patches(width, height) <= images.MOST_PATCHES
+    assert 1 <= images._patches(width, height) <= images.MAX_PATCHES
     assert 1 <= images._tiles(width, height) <= 16

@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.tokens import encodings, tokenizer
-from genai_spine.tokens.tokenizer import Measure, estimate
+from genai_spine.tokens.tokenizer import Tokenizer, estimate
 from tests.unit.tokens.samples import ENGLISH, SAMPLES
 
 
-def exactly(name: str = "cl100k_base") -> Measure:
-    return Measure(encodings.load(name))
+def exactly(name: str = "cl100k_base") -> Tokenizer:
+    return Tokenizer(encodings.load(name))
 
 
-ROUGHLY = Measure(None)
+ROUGHLY = Tokenizer(None)
 BOTH = pytest.mark.parametrize("ruler", [exactly(), ROUGHLY], ids=["encoding", "estimate"])
 
 
@@ -75,12 +75,12 @@ LONG_WORDS = "international communication organization understanding responsibil
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
 def test_the_least_is_not_more_than_any_encoding_counts(name: str) -> None:
     texts = [*SAMPLES.values(), *(run * 1000 for run in RUNS), LONG_WORDS * 100]
-    assert not [text[:40] for text in texts if ROUGHLY.least(text) > exactly(name).count(text)]
+    assert not [text[:40] for text in texts if ROUGHLY.lower_bound(text) > exactly(name).count(text)]
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_the_least_is_more_than_nothing(kind: str) -> None:
-    assert ROUGHLY.least(SAMPLES[kind]) > 0.15 * estimate(SAMPLES[kind])
+    assert ROUGHLY.lower_bound(SAMPLES[kind]) > 0.15 * estimate(SAMPLES[kind])
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -88,43 +88,43 @@ def test_of_a_huge_text_the_least_is_not_more_than_its_count(
     run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = exactly("o200k_base").count(run * 4000)
-    monkeypatch.setattr(encodings, "LONGEST_PIECE", 1000)
-    assert exactly("o200k_base").least(run * 4000) <= whole
+    monkeypatch.setattr(encodings, "MAX_PIECE_CHARS", 1000)
+    assert exactly("o200k_base").lower_bound(run * 4000) <= whole
 
 
 async def test_a_model_is_measured_by_its_encoding() -> None:
-    assert (await Measure.of("gpt-4")).name == "cl100k_base"
-    assert (await Measure.of("openai/gpt-4o")).count("tiktoken is great!") == 6
-    assert (await Measure.of("claude-sonnet-4-5")).name == "estimate"
-    assert Measure.at_hand("gpt-4").name == "cl100k_base"
+    assert (await Tokenizer.of("gpt-4")).name == "cl100k_base"
+    assert (await Tokenizer.of("openai/gpt-4o")).count("tiktoken is great!") == 6
+    assert (await Tokenizer.of("claude-sonnet-4-5")).name == "estimate"
+    assert Tokenizer.if_loaded("gpt-4").name == "cl100k_base"
 
 
 def test_who_cannot_wait_gets_no_encoding_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encodings, "_loaded", {})
     started = threading.active_count()
-    assert Measure.at_hand("gpt-4").name == "estimate"
+    assert Tokenizer.if_loaded("gpt-4").name == "estimate"
     assert threading.active_count() == started
 
 
 def test_the_beginning_of_a_huge_text_speaks_for_it_in_haste() -> None:
     text = ENGLISH * 400
-    hasty = Measure(encodings.load("o200k_base"), hasty=True)
-    assert hasty.count(text) == pytest.approx(exactly("o200k_base").count(text), rel=0.01)
-    assert len(text) > 3 * tokenizer.HASTY
+    approximate = Tokenizer(encodings.load("o200k_base"), approximate=True)
+    assert approximate.count(text) == pytest.approx(exactly("o200k_base").count(text), rel=0.01)
+    assert len(text) > 3 * tokenizer.APPROXIMATE_CHARS
 
 
 # --- Cutting
 
 
 @BOTH
-def test_a_text_that_fits_is_not_touched(ruler: Measure) -> None:
+def test_a_text_that_fits_is_not_touched(ruler: Tokenizer) -> None:
     assert ruler.cut(ENGLISH, ruler.count(ENGLISH)) == ENGLISH
     assert ruler.cut("", 10) == ruler.cut("", 0) == ""
 
 
 @BOTH
 @given(text=st.text(max_size=200), limit=st.integers(-1, 60))
-def test_a_cut_text_fits_with_its_suffix(ruler: Measure, text: str, limit: int) -> None:
+def test_a_cut_text_fits_with_its_suffix(ruler: Tokenizer, text: str, limit: int) -> None:
     cut = ruler.cut(text, limit)
     assert ruler.count(cut) <= max(0, limit)
     if cut != text:

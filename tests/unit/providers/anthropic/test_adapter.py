@@ -19,6 +19,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import Spoken, folded, speaking
+from tests.direct import direct
 from tests.upstreams.reply import Reply, ToolCall
 
 OLD, MIDDLE, LATEST = "claude-sonnet-4-20250514", "claude-sonnet-4-6", "claude-opus-4-7"
@@ -57,7 +58,7 @@ def test_option_that_a_model_cannot_honour_is_refused_by_name(field: str, fields
     provider = PROVIDERS["anthropic"].make(ANYWHERE)
     request = pb.CreateCompletionRequest(**({"model": OLD, "messages": [said()]} | fields))
     with pytest.raises(UnsupportedOption) as refusal:
-        provider.check_options(request)
+        direct(provider).check_options(request)
     assert refusal.value.metadata["field"] == field
     assert refusal.value.metadata["provider"] == "anthropic"
 
@@ -69,7 +70,7 @@ def test_option_that_a_model_cannot_honour_is_refused_by_name(field: str, fields
 def test_values_beyond_its_bounds_are_refused(field: str, fields: Any) -> None:
     provider = PROVIDERS["anthropic"].make(ANYWHERE)
     with pytest.raises(InvalidFields) as refusal:
-        provider.check_options(pb.CreateCompletionRequest(model=OLD, messages=[said()], **fields))
+        direct(provider).check_options(pb.CreateCompletionRequest(model=OLD, messages=[said()], **fields))
     assert refusal.value.violations[0][0] == field
 
 
@@ -88,7 +89,7 @@ def test_values_beyond_its_bounds_are_refused(field: str, fields: Any) -> None:
 )
 async def test_option_that_is_not_refused_is_taken_by_the_upstream(spoken: Spoken, fields: Any) -> None:
     request = spoken.request(**fields)
-    spoken.provider.check_options(request)
+    direct(spoken.provider).check_options(request)
     await spoken.whole(request)
     assert spoken.up.bill[-1].status == 200
 
@@ -149,13 +150,13 @@ async def test_models_are_listed_with_what_they_can_do(spoken: Spoken) -> None:
 
 async def test_embeddings_are_not_offered(spoken: Spoken) -> None:
     with pytest.raises(UnsupportedOperation):
-        await spoken.provider.embed(pb.CreateEmbeddingsRequest(model="e"), Call())
+        await direct(spoken.provider).embed(pb.CreateEmbeddingsRequest(model="e"), Call())
 
 
 async def test_count_for_an_unknown_model_is_an_error(spoken: Spoken) -> None:
     spoken.up.unknown_models.add("claude-9")
     with pytest.raises(ModelNotFound):
-        await spoken.provider.count_tokens(spoken.request(model="claude-9"), Call())
+        await direct(spoken.provider).count_tokens(spoken.request(model="claude-9"), Call())
 
 
 async def test_key_that_the_upstream_repeats_is_not_shown(spoken: Spoken) -> None:

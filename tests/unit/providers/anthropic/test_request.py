@@ -24,7 +24,7 @@ def text(said: str, role: Any = message_pb2.ROLE_USER, **fields: Any) -> message
 def written(*messages: message_pb2.Message, **fields: Any) -> Any:
     """The body as it goes out."""
     request = pb.CreateCompletionRequest(**({"model": OLD, "messages": messages or [text("Hi")]} | fields))
-    return msgspec.json.decode(msgspec.json.encode(write_request(request, stream=False)))
+    return msgspec.json.decode(msgspec.json.encode(write_request(request, request.model, stream=False)))
 
 
 def calling(*calls: tuple[str, str, str], **fields: Any) -> message_pb2.Message:
@@ -168,7 +168,7 @@ class TestAnthropicThoughts:
                 result("a", "noon"),
             ],
         )
-        body = msgspec.json.encode(write_request(asked, stream=True)).decode()
+        body = msgspec.json.encode(write_request(asked, asked.model, stream=True)).decode()
         assert f'"content":{self.STATE[:-1]},{{"type":"tool_use"' in body
 
     def test_thoughts_of_another_provider_are_left_out(self) -> None:
@@ -319,7 +319,7 @@ class TestAnthropicTools:
         schema = '{"properties":{"z":{"const":1.0},"a":{"const":12345678901234567890}}}'
         tool = message_pb2.Tool(function=message_pb2.FunctionTool(name="t", parameters_json=schema))
         request = pb.CreateCompletionRequest(model=OLD, messages=[text("Hi")], tools=[tool])
-        body = msgspec.json.encode(write_request(request, stream=False)).decode()
+        body = msgspec.json.encode(write_request(request, request.model, stream=False)).decode()
         assert f'"input_schema":{schema[:-1]},"type":"object"}}' in body
 
     def test_strict_is_passed_on(self) -> None:
@@ -449,4 +449,4 @@ def test_count_leaves_out_what_does_not_change_the_input() -> None:
         stop_sequences=["x"],
         user="u",
     )
-    assert set(countable(request)) == {"model", "messages", "system", "tools"}
+    assert set(countable(request, request.model)) == {"model", "messages", "system", "tools"}

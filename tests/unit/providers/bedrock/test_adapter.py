@@ -14,6 +14,7 @@ from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
+from tests.direct import direct
 from tests.unit.providers.http.raw_server import RawServer, response
 from tests.upstreams import aws_wire
 from tests.upstreams.bedrock import CLAUDE, NOVA, TITAN, BedrockUpstream
@@ -55,12 +56,12 @@ def embedding(model: str, *texts: str, **fields: Any) -> pb.CreateEmbeddingsRequ
 
 async def failure(bedrock: Bedrock, request: pb.CreateCompletionRequest | None = None) -> errors.SpineError:
     with pytest.raises(errors.SpineError) as raised:
-        await bedrock.complete(request or chat(), Call())
+        await direct(bedrock).complete(request or chat(), Call())
     return raised.value
 
 
 async def listen(bedrock: Bedrock, heard: list[pb.CompletionChunk]) -> None:
-    async for chunk in bedrock.stream(chat(), Call()):
+    async for chunk in direct(bedrock).stream(chat(), Call()):
         heard.append(chunk)
 
 
@@ -73,7 +74,7 @@ class TestBedrockAddresses:
 
     async def test_arn_is_one_segment_of_the_path(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
-        await bedrock.complete(chat(model=arn), Call())
+        await direct(bedrock).complete(chat(model=arn), Call())
         encoded = (
             "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0"
         )
@@ -85,7 +86,7 @@ class TestBedrockAddresses:
         """A proxy may serve Bedrock below a path: what is sent is what is signed."""
         up.session_token = aws_wire.SESSION_TOKEN
         proxied = at(f"{up.url}/model/below/", api_key=None)
-        await proxied.complete(chat(), Call())
+        await direct(proxied).complete(chat(), Call())
         await proxied.close()
         assert up.bill[0].raw_path == "/model/below/model/amazon.nova-lite-v1%3A0/converse"
         assert up.bill[0].status == 200
@@ -98,9 +99,9 @@ class TestBedrockAddresses:
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
         signing = at(up.url, api_key=None, further={"control_url": up.url})
         if secret == "right":
-            await signing.complete(chat(messages=[USER], max_tokens=5), Call())
-            await fold(signing.stream(chat(), Call()))
-            await signing.embed(embedding(TITAN, "one", "two"), Call())
+            await direct(signing).complete(chat(messages=[USER], max_tokens=5), Call())
+            await fold(direct(signing).stream(chat(), Call()))
+            await direct(signing).embed(embedding(TITAN, "one", "two"), Call())
             await signing.list_models()
         else:
             error = await failure(signing)
@@ -118,7 +119,7 @@ class TestBedrockAddresses:
         assert type(await failure(signing)) is errors.ProviderAuthentication
         up.session_token = "rotated"
         monkeypatch.setenv("AWS_SESSION_TOKEN", "rotated")
-        await signing.complete(chat(), Call())
+        await direct(signing).complete(chat(), Call())
         await signing.close()
 
     async def test_wrong_key_is_not_repeated_in_the_error(self, up: BedrockUpstream) -> None:
@@ -169,7 +170,7 @@ class TestBedrockErrors:
     ) -> None:
         up.script(aws_wire.error(status, name, message, **{"retry-after": "2"}))
         with pytest.raises(errors.SpineError) as raised:
-            await (bedrock.complete(chat(), Call()) if way == "whole" else listen(bedrock, []))
+            await (direct(bedrock).complete(chat(), Call()) if way == "whole" else listen(bedrock, []))
         error = raised.value
         assert type(error) is kind
         assert message in str(error)
@@ -252,9 +253,9 @@ class TestBedrockForms:
         self, up: BedrockUpstream, bedrock: Bedrock, form: pb.ResponseFormat
     ) -> None:
         asked = chat(response_format=form)
-        bedrock.check_options(asked)
-        whole = await bedrock.complete(asked, Call())
-        streamed = await fold(bedrock.stream(asked, Call()))
+        direct(bedrock).check_options(asked)
+        whole = await direct(bedrock).complete(asked, Call())
+        streamed = await fold(direct(bedrock).stream(asked, Call()))
         for completion in (whole, streamed):
             [choice] = completion.choices
             assert choice.finish_reason == pb.FINISH_REASON_STOP
@@ -269,7 +270,7 @@ class TestBedrockForms:
     ) -> None:
         asked = chat(response_format=PERSON, tools=[message_pb2.Tool(function=FUNCTION)])
         up.script(Reply(tool_calls=[ToolCall("weather", '{"a":1}', id="t")]))
-        [choice] = (await bedrock.complete(asked, Call())).choices
+        [choice] = (await direct(bedrock).complete(asked, Call())).choices
         assert choice.finish_reason == pb.FINISH_REASON_TOOL_CALLS
         assert choice.message.tool_calls[0].function.name == "weather"
         assert up.bill[0].body["toolConfig"]["toolChoice"] == {"any": {}}
@@ -281,15 +282,15 @@ class TestBedrockForms:
         up.default = Reply(tool_calls=[ToolCall("give_answer", exact, id="t")])
         asked = chat(response_format=PERSON)
         for completion in (
-            await bedrock.complete(asked, Call()),
-            await fold(bedrock.stream(asked, Call())),
+            await direct(bedrock).complete(asked, Call()),
+            await fold(direct(bedrock).stream(asked, Call())),
         ):
             assert completion.choices[0].message.content[0].text == exact
 
     async def test_call_that_is_demanded_needs_no_form(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED)
         asked = chat(response_format=PERSON, tools=[message_pb2.Tool(function=FUNCTION)], tool_choice=choice)
-        await bedrock.complete(asked, Call())
+        await direct(bedrock).complete(asked, Call())
         assert [tool["toolSpec"]["name"] for tool in up.bill[0].body["toolConfig"]["tools"]] == ["weather"]
 
 
@@ -320,12 +321,12 @@ class TestBedrockRefusals:
         self, fields: dict[str, Any], field: str
     ) -> None:
         with pytest.raises(errors.UnsupportedOption) as raised:
-            at("http://x").check_options(chat(**fields))
+            direct(at("http://x")).check_options(chat(**fields))
         assert raised.value.metadata["field"] == field
 
     def test_temperature_above_bedrocks_is_a_bad_field(self) -> None:
         with pytest.raises(errors.InvalidFields, match=r"temperature: must be at most 1\.0"):
-            at("http://x").check_options(chat(temperature=1.5))
+            direct(at("http://x")).check_options(chat(temperature=1.5))
 
 
 class TestBedrockEmbeddings:
@@ -333,7 +334,9 @@ class TestBedrockEmbeddings:
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
         up.default = Reply(fault="stall")
-        task = asyncio.create_task(bedrock.embed(embedding(TITAN, *(f"t{n}" for n in range(20))), Call()))
+        task = asyncio.create_task(
+            direct(bedrock).embed(embedding(TITAN, *(f"t{n}" for n in range(20))), Call())
+        )
         await up.bill.until(lambda bill: len(bill) == 8)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -343,35 +346,37 @@ class TestBedrockEmbeddings:
 
     async def test_counts_are_added_up(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.default = Reply(usage=Usage(prompt_tokens=7))
-        found = await bedrock.embed(embedding(TITAN, "a", "b", "c"), Call())
+        found = await direct(bedrock).embed(embedding(TITAN, "a", "b", "c"), Call())
         assert (found.usage.input_tokens, len(found.embeddings)) == (21, 3)
         up.default = Reply(omit_usage=True)
-        assert not (await bedrock.embed(embedding(TITAN, "a"), Call())).HasField("usage")
+        assert not (await direct(bedrock).embed(embedding(TITAN, "a"), Call())).HasField("usage")
 
     async def test_embeddings_end_with_the_first_failure(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(*[Reply(fault="stall")] * 3, aws_wire.error(429, "ThrottlingException", "slow"))
         with pytest.raises(errors.ProviderRateLimited):
-            await bedrock.embed(embedding(TITAN, "a", "b", "c", "d"), Call())
+            await direct(bedrock).embed(embedding(TITAN, "a", "b", "c", "d"), Call())
         await up.bill.until(lambda bill: sum(entry.disconnected for entry in bill) == 3)
 
     async def test_cohere_takes_96_texts_in_a_call(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         texts = [f"text {number}" for number in range(100)]
         model = "cohere.embed-english-v3"
-        found = await bedrock.embed(embedding(model, *texts), Call())
+        found = await direct(bedrock).embed(embedding(model, *texts), Call())
         assert sorted(len(entry.body["texts"]) for entry in up.bill) == [4, 96]
         assert {entry.body["input_type"] for entry in up.bill} == {"search_document"}
         assert [entry.index for entry in found.embeddings] == list(range(100))
-        again = await bedrock.embed(embedding(model, texts[98]), Call())
+        again = await direct(bedrock).embed(embedding(model, texts[98]), Call())
         assert list(found.embeddings[98].values) == list(again.embeddings[0].values)
 
     async def test_callers_own_fields_reach_it(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         own = '{"input_type":"search_query","embedding_types":["float"],"texts":["not this"]}'
         asked = embedding("cohere.embed-v4:0", "one", dimensions=512, provider_options_json=own)
-        found = await bedrock.embed(asked, Call())
+        found = await direct(bedrock).embed(asked, Call())
         assert len(found.embeddings[0].values) == 512
         body = up.bill[0].body
         assert (body["input_type"], body["texts"]) == ("search_query", ["one"])
-        await bedrock.embed(embedding(TITAN, "x", provider_options_json='{"normalize":false}'), Call())
+        await direct(bedrock).embed(
+            embedding(TITAN, "x", provider_options_json='{"normalize":false}'), Call()
+        )
         assert up.bill[1].body == {"inputText": "x", "normalize": False}
 
     @pytest.mark.parametrize(
@@ -381,20 +386,20 @@ class TestBedrockEmbeddings:
         self, bedrock: Bedrock, model: str
     ) -> None:
         with pytest.raises(errors.UnsupportedOption, match="dimensions"):
-            await bedrock.embed(embedding(model, "x", dimensions=256), Call())
-        assert (await bedrock.embed(embedding(model, "x"), Call())).embeddings[0].values
+            await direct(bedrock).embed(embedding(model, "x", dimensions=256), Call())
+        assert (await direct(bedrock).embed(embedding(model, "x"), Call())).embeddings[0].values
 
     async def test_token_ids_are_refused(self, bedrock: Bedrock) -> None:
         asked = pb.CreateEmbeddingsRequest(
             model=TITAN, inputs=[pb.EmbeddingInput(tokens=pb.TokenList(tokens=[1]))]
         )
         with pytest.raises(errors.UnsupportedOption, match="token ids"):
-            await bedrock.embed(asked, Call())
+            await direct(bedrock).embed(asked, Call())
 
     async def test_missing_vector_is_an_error(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(Reply(body={"embeddings": [[1.0]]}))
         with pytest.raises(errors.ProviderError, match="1 embeddings for 2 inputs"):
-            await bedrock.embed(embedding("cohere.embed-v4:0", "a", "b"), Call())
+            await direct(bedrock).embed(embedding("cohere.embed-v4:0", "a", "b"), Call())
 
 
 class TestBedrockModels:
@@ -436,21 +441,21 @@ class TestBedrockModels:
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
         asked = chat(model=CLAUDE, temperature=0.5)
-        counted = await bedrock.count_tokens(asked, Call())
-        assert counted == (await bedrock.complete(asked, Call())).usage.input_tokens
+        counted = await direct(bedrock).count_tokens(asked, Call())
+        assert counted == (await direct(bedrock).complete(asked, Call())).usage.input_tokens
         assert up.bill[0].body == {"input": {"converse": {"messages": up.bill[1].body["messages"]}}}
         assert len(up.bill.calls) == 1, "a count is no billed call"
 
     async def test_model_that_is_not_counted_for_is_told_apart(self, bedrock: Bedrock) -> None:
         with pytest.raises(errors.UnsupportedOperation, match="counting of tokens"):
-            await bedrock.count_tokens(chat(), Call())
+            await direct(bedrock).count_tokens(chat(), Call())
 
 
 class TestBedrockMany:
     async def test_many_streams_run_side_by_side(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         """None of them ends before all have begun to speak, so one that blocks would block them all."""
         up.default = Reply(["one ", "two"], fault="stall", after=2)
-        streams = [bedrock.stream(chat(), Call()) for _ in range(100)]
+        streams = [direct(bedrock).stream(chat(), Call()) for _ in range(100)]
         async with asyncio.timeout(30):
             first = await asyncio.gather(*(anext(stream) for stream in streams))
         assert {chunk.choices[0].content for chunk in first} == {"one "}
@@ -460,7 +465,7 @@ class TestBedrockMany:
 
     async def test_caller_that_leaves_hangs_up(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.default = Reply(["one ", "two"], fault="stall", after=2)
-        stream = bedrock.stream(chat(), Call())
+        stream = direct(bedrock).stream(chat(), Call())
         await anext(stream)
         await stream.aclose()
         await up.bill.until(lambda bill: bill[0].disconnected)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.providers.base import Endpoint, Provider, Route
 from genai_spine.providers.bedrock import model_options
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -19,7 +20,8 @@ HIGH, XHIGH = pb.REASONING_EFFORT_HIGH, pb.REASONING_EFFORT_XHIGH
 
 
 def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return model_options.fields(pb.CreateCompletionRequest(model=model, **given), "bedrock")
+    route = Route(Provider(Endpoint("bedrock")), model)
+    return model_options.fields(pb.CreateCompletionRequest(**given), route)
 
 
 @pytest.mark.parametrize(

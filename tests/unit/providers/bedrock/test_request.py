@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.providers.base import Endpoint, Provider, Route
 from genai_spine.providers.bedrock.request import tool_use_id, write_request
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -41,7 +42,9 @@ def calling(arguments: str, call_id: str = "c1") -> message_pb2.Message:
 
 def raw(*messages: message_pb2.Message, **fields: Any) -> str:
     asked = pb.CreateCompletionRequest(**{"model": CLAUDE, "messages": messages} | fields)
-    return msgspec.json.encode(write_request(asked, "bedrock")).decode()
+    return msgspec.json.encode(
+        write_request(asked, Route(Provider(Endpoint("bedrock")), asked.model))
+    ).decode()
 
 
 def written(*messages: message_pb2.Message, **fields: Any) -> Any:

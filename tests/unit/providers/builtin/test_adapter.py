@@ -19,6 +19,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.validation import check
+from tests.direct import direct
 
 ARTICLE = (
     "The James Webb Space Telescope launched in December 2021 from French Guiana. It carries a mirror of 6.5 "
@@ -50,7 +51,7 @@ def embedding(*texts: str, **fields: Any) -> pb.CreateEmbeddingsRequest:
 
 
 async def answer(builtin: Builtin, text: str, **fields: Any) -> pb.Choice:
-    return (await builtin.complete(asking(text, **fields), Call())).choices[0]
+    return (await direct(builtin).complete(asking(text, **fields), Call())).choices[0]
 
 
 async def reply(builtin: Builtin, text: str, **fields: Any) -> str:
@@ -67,9 +68,9 @@ async def test_summary_is_sentences_of_the_text_in_their_order(builtin: Builtin)
 
 async def test_same_request_gets_the_same_answer(builtin: Builtin) -> None:
     warm = asking(ARTICLE, temperature=2, top_p=0.5, top_k=3, seed=7, presence_penalty=2)
-    builtin.check_options(warm)
-    completions = [await builtin.complete(request, Call()) for request in (asking(ARTICLE), warm)]
-    completions.append(await Builtin(Endpoint(name="other")).complete(asking(ARTICLE), Call()))
+    direct(builtin).check_options(warm)
+    completions = [await direct(builtin).complete(request, Call()) for request in (asking(ARTICLE), warm)]
+    completions.append(await direct(Builtin(Endpoint(name="other"))).complete(asking(ARTICLE), Call()))
     assert len({completion.choices[0].SerializeToString() for completion in completions}) == 1
     assert len({completion.id for completion in completions}) == 3
 
@@ -92,14 +93,14 @@ async def test_last_user_message_is_read(builtin: Builtin) -> None:
     request.messages.insert(0, message_of("Be brief.", message_pb2.ROLE_SYSTEM))
     request.messages.extend([message_of("An answer.", message_pb2.ROLE_ASSISTANT), message_of(ARTICLE)])
     request.messages.append(message_of("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
-    completion = await builtin.complete(request, Call())
+    completion = await direct(builtin).complete(request, Call())
     assert completion.choices[0].message.content[0].text == await reply(builtin, ARTICLE)
 
 
 async def test_prompt_is_read_like_a_message(builtin: Builtin) -> None:
     request = pb.CreateCompletionRequest(model="extractive", prompt=pb.TextPrompt(text=ARTICLE))
-    builtin.check_options(request)
-    completion = await builtin.complete(request, Call())
+    direct(builtin).check_options(request)
+    completion = await direct(builtin).complete(request, Call())
     assert completion.choices[0].message.content[0].text == await reply(builtin, ARTICLE)
 
 
@@ -111,7 +112,7 @@ async def test_summary_shrinks_to_fit_max_tokens(builtin: Builtin) -> None:
 
 @pytest.mark.parametrize("text", [ARTICLE, "Hi"])
 async def test_answer_that_cannot_fit_is_cut(builtin: Builtin, text: str) -> None:
-    completion = await builtin.complete(asking(text, max_tokens=4), Call())
+    completion = await direct(builtin).complete(asking(text, max_tokens=4), Call())
     assert completion.usage.output_tokens == 4
     assert completion.choices[0].finish_reason == pb.FINISH_REASON_LENGTH
     whole = await reply(builtin, text)
@@ -127,16 +128,16 @@ async def test_answer_ends_before_the_first_stop_sequence(builtin: Builtin) -> N
 
 async def test_stop_sequence_at_the_start_leaves_nothing(builtin: Builtin) -> None:
     request = asking("Hi", stop_sequences=["This"])
-    completion = await builtin.complete(request, Call())
+    completion = await direct(builtin).complete(request, Call())
     assert not completion.choices[0].message.content
     assert completion.usage.output_tokens == 0
-    streamed = await fold(builtin.stream(request, Call()))
+    streamed = await fold(direct(builtin).stream(request, Call()))
     assert streamed.choices == completion.choices
 
 
 async def test_choices_are_equal_and_all_counted(builtin: Builtin) -> None:
-    one = await builtin.complete(asking(ARTICLE), Call())
-    three = await builtin.complete(asking(ARTICLE, choice_count=3), Call())
+    one = await direct(builtin).complete(asking(ARTICLE), Call())
+    three = await direct(builtin).complete(asking(ARTICLE, choice_count=3), Call())
     assert [choice.index for choice in three.choices] == [0, 1, 2]
     assert len({choice.message.SerializeToString() for choice in three.choices}) == 1
     assert three.usage.output_tokens == 3 * one.usage.output_tokens
@@ -157,7 +158,10 @@ async def test_json_object_has_summary_and_keywords(builtin: Builtin) -> None:
 )
 async def test_stream_spells_out_the_whole_answer(builtin: Builtin, fields: dict[str, Any]) -> None:
     request = asking(ARTICLE, **fields)
-    whole, streamed = await builtin.complete(request, Call()), await fold(builtin.stream(request, Call()))
+    whole, streamed = (
+        await direct(builtin).complete(request, Call()),
+        await fold(direct(builtin).stream(request, Call())),
+    )
     for completion in (whole, streamed):
         assert completion.id.startswith("builtin-")
         assert completion.created > 0
@@ -167,7 +171,7 @@ async def test_stream_spells_out_the_whole_answer(builtin: Builtin, fields: dict
 
 
 async def test_stream_comes_in_small_pieces_with_usage_at_the_end(builtin: Builtin) -> None:
-    chunks = [chunk async for chunk in builtin.stream(asking(ARTICLE), Call())]
+    chunks = [chunk async for chunk in direct(builtin).stream(asking(ARTICLE), Call())]
     texts = [chunk.choices[0].content for chunk in chunks]
     assert len(chunks) > 5
     assert all(0 < len(text.split()) <= 5 for text in texts[:-1])
@@ -185,14 +189,14 @@ async def test_stream_lets_others_run_between_its_pieces(builtin: Builtin) -> No
 
     async with asyncio.TaskGroup() as group:
         for name in "ab":
-            group.create_task(read(name, builtin.stream(asking("Hi"), Call())))
+            group.create_task(read(name, direct(builtin).stream(asking("Hi"), Call())))
     assert order[:6] == ["a", "b", "a", "b", "a", "b"]
 
 
 async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     request = asking("Hello, world!")
     request.messages.insert(0, message_of("Be kind.", message_pb2.ROLE_SYSTEM))
-    usage = (await builtin.complete(request, Call())).usage
+    usage = (await direct(builtin).complete(request, Call())).usage
     assert usage.input_tokens == usage.uncached_input_tokens == 4 + 3
     assert usage.output_tokens == usage.visible_output_tokens > 0
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
@@ -209,15 +213,15 @@ async def test_text_is_read_up_to_its_limit(builtin: Builtin) -> None:
     "text", ["", " ", "😀" * 50, "?!" * 500, "x" * 1_000_000, "\u202eمرحبا", "东京。" * 900]
 )
 async def test_odd_text_is_answered(builtin: Builtin, text: str) -> None:
-    completion = await builtin.complete(asking(text), Call())
+    completion = await direct(builtin).complete(asking(text), Call())
     assert completion.choices[0].message.content[0].text
-    response = await builtin.embed(embedding(text), Call())
+    response = await direct(builtin).embed(embedding(text), Call())
     assert any(response.embeddings[0].values)
 
 
 async def test_event_loop_turns_while_a_long_text_is_read(builtin: Builtin) -> None:
     assert len(LONG) > MAX_CHARS
-    task = asyncio.create_task(builtin.complete(asking(LONG), Call()))
+    task = asyncio.create_task(direct(builtin).complete(asking(LONG), Call()))
     turns = 0
     while not task.done():
         await asyncio.sleep(0.001)
@@ -238,7 +242,7 @@ async def test_long_texts_are_read_one_at_a_time(builtin: Builtin, monkeypatch: 
     monkeypatch.setattr("genai_spine.providers.builtin.adapter.extractive.count_tokens", count)
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(builtin.complete(asking(ARTICLE * 4), Call()))
+            group.create_task(direct(builtin).complete(asking(ARTICLE * 4), Call()))
 
 
 async def test_network_is_not_used(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,8 +251,8 @@ async def test_network_is_not_used(builtin: Builtin, monkeypatch: pytest.MonkeyP
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
-    await builtin.complete(asking(ARTICLE * 3), Call())
-    await builtin.embed(embedding(ARTICLE), Call())
+    await direct(builtin).complete(asking(ARTICLE * 3), Call())
+    await direct(builtin).embed(embedding(ARTICLE), Call())
     await builtin.list_models()
     await builtin.health()
     await builtin.close()
@@ -257,7 +261,7 @@ async def test_network_is_not_used(builtin: Builtin, monkeypatch: pytest.MonkeyP
 async def test_text_never_reaches_the_log(builtin: Builtin, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     for text in (ARTICLE, "", "a" * 5_000, "1 2 3. 4 5 6. 7 8 9."):
-        await builtin.complete(asking(text), Call())
+        await direct(builtin).complete(asking(text), Call())
     assert not [record for record in caplog.records if record.name.startswith("yake")]
 
 
@@ -290,7 +294,7 @@ def test_option_that_cannot_be_honoured_is_refused(
 ) -> None:
     check(request_)
     with pytest.raises(UnsupportedOption) as caught:
-        builtin.check_options(request_)
+        direct(builtin).check_options(request_)
     assert caught.value.metadata["field"] == field
 
 
@@ -305,18 +309,18 @@ async def test_unknown_model_is_not_found_and_the_known_ones_are_named(builtin: 
     with pytest.raises(
         ModelNotFound, match="builtin has extractive for completions and hashing for embeddings"
     ):
-        await builtin.complete(request, Call())
+        await direct(builtin).complete(request, Call())
     with pytest.raises(ModelNotFound):
-        await anext(aiter(builtin.stream(request, Call())))
+        await anext(aiter(direct(builtin).stream(request, Call())))
     with pytest.raises(ModelNotFound):
-        await builtin.embed(pb.CreateEmbeddingsRequest(model="extractive"), Call())
+        await direct(builtin).embed(pb.CreateEmbeddingsRequest(model="extractive"), Call())
 
 
 async def test_embeddings_come_in_order_with_usage(builtin: Builtin) -> None:
-    response = await builtin.embed(embedding("Hello, world!", "Goodbye."), Call())
+    response = await direct(builtin).embed(embedding("Hello, world!", "Goodbye."), Call())
     assert [entry.index for entry in response.embeddings] == [0, 1]
     assert [len(entry.values) for entry in response.embeddings] == [256, 256]
-    alone = await builtin.embed(embedding("Goodbye."), Call())
+    alone = await direct(builtin).embed(embedding("Goodbye."), Call())
     assert response.embeddings[1].values == alone.embeddings[0].values
     assert response.model == "hashing"
     assert response.usage.input_tokens == response.usage.total_tokens == 4 + 2
@@ -325,18 +329,18 @@ async def test_embeddings_come_in_order_with_usage(builtin: Builtin) -> None:
 
 async def test_embeddings_have_the_asked_dimensions(builtin: Builtin) -> None:
     for dimensions in (1, 64, MAX_DIMENSIONS):
-        response = await builtin.embed(embedding("Hello", dimensions=dimensions), Call())
+        response = await direct(builtin).embed(embedding("Hello", dimensions=dimensions), Call())
         assert len(response.embeddings[0].values) == dimensions
         assert sum(value * value for value in response.embeddings[0].values) == pytest.approx(1)
     with pytest.raises(InvalidFields, match="dimensions: must be at most 4096 for builtin, got 4097"):
-        await builtin.embed(embedding("Hello", dimensions=MAX_DIMENSIONS + 1), Call())
+        await direct(builtin).embed(embedding("Hello", dimensions=MAX_DIMENSIONS + 1), Call())
 
 
 async def test_token_ids_cannot_be_embedded(builtin: Builtin) -> None:
     request = embedding("Hello")
     request.inputs.add(tokens=pb.TokenList(tokens=[1]))
     with pytest.raises(UnsupportedOption) as caught:
-        await builtin.embed(request, Call())
+        await direct(builtin).embed(request, Call())
     assert caught.value.metadata["field"] == "inputs[1].tokens"
 
 
@@ -356,16 +360,16 @@ async def test_model_cards_say_what_the_models_are_not(builtin: Builtin) -> None
 async def test_work_that_needs_a_language_model_is_refused(builtin: Builtin, work: str) -> None:
     call = Call(attribution=Execution(capability=work))
     with pytest.raises(UnsupportedOperation, match=f"does not offer {work}: it is no language model"):
-        await builtin.complete(asking(ARTICLE), call)
+        await direct(builtin).complete(asking(ARTICLE), call)
 
 
 @pytest.mark.parametrize("work", ["summarize", "infer-title", "rewrite-summarize"])
 async def test_short_text_is_its_own_summary_where_work_is_asked_for(builtin: Builtin, work: str) -> None:
     call = Call(attribution=Execution(capability=work))
-    completion = await builtin.complete(asking("Summarize this text:\n\nOslo votes. June."), call)
+    completion = await direct(builtin).complete(asking("Summarize this text:\n\nOslo votes. June."), call)
     assert completion.choices[0].message.content[0].text == "Oslo votes. June."
 
 
 async def test_prompt_without_a_capability_is_answered_as_ever(builtin: Builtin) -> None:
-    completion = await builtin.complete(asking("Hello."), Call(attribution=Execution(prompt_id="p")))
+    completion = await direct(builtin).complete(asking("Hello."), Call(attribution=Execution(prompt_id="p")))
     assert "no language model answered" in completion.choices[0].message.content[0].text

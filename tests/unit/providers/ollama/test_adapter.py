@@ -23,6 +23,7 @@ from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.ollama.adapter import MAX_CONCURRENT_SHOWS, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
+from tests.direct import direct
 from tests.unit.providers.http.raw_server import RawServer, response
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.reply import Reply, ToolCall, Usage
@@ -66,7 +67,7 @@ class TestOllamaRequests:
     async def test_options_stand_beside_the_callers_own(self, up: OllamaUpstream, ollama: Ollama) -> None:
         own = '{"keep_alive":"5m","options":{"num_ctx":8192,"temperature":1}}'
         asked = chat(temperature=0.5, max_tokens=9, stop_sequences=["x"], provider_options_json=own)
-        await ollama.complete(asked, Call())
+        await direct(ollama).complete(asked, Call())
         assert up.bill[0].body == {
             "keep_alive": "5m",
             "options": {"num_ctx": 8192, "temperature": 0.5, "num_predict": 9, "stop": ["x"]},
@@ -77,7 +78,7 @@ class TestOllamaRequests:
 
     async def test_own_options_that_are_no_object_are_refused(self, ollama: Ollama) -> None:
         with pytest.raises(InvalidFields, match="provider_options_json"):
-            await ollama.complete(chat(provider_options_json='{"options":[1]}'), Call())
+            await direct(ollama).complete(chat(provider_options_json='{"options":[1]}'), Call())
 
     @pytest.mark.parametrize(
         ("form", "sent"),
@@ -93,7 +94,7 @@ class TestOllamaRequests:
     async def test_forms_of_the_answer(
         self, up: OllamaUpstream, ollama: Ollama, form: pb.ResponseFormat, sent: Any
     ) -> None:
-        await ollama.complete(chat(response_format=form), Call())
+        await direct(ollama).complete(chat(response_format=form), Call())
         assert up.bill[0].body.get("format") == sent
 
     @pytest.mark.parametrize(
@@ -110,17 +111,17 @@ class TestOllamaRequests:
     async def test_reasoning_effort_is_think(
         self, up: OllamaUpstream, ollama: Ollama, effort: str, think: Any
     ) -> None:
-        await ollama.complete(chat(reasoning_effort=f"REASONING_EFFORT_{effort}"), Call())
+        await direct(ollama).complete(chat(reasoning_effort=f"REASONING_EFFORT_{effort}"), Call())
         assert up.bill[0].body["think"] == think
 
     async def test_images_go_out_as_bare_base64(self, up: OllamaUpstream, ollama: Ollama) -> None:
         packed = base64.b64encode(b"\x89PNG").decode()
-        await ollama.complete(image(f"data:image/png;base64,{packed}"), Call())
+        await direct(ollama).complete(image(f"data:image/png;base64,{packed}"), Call())
         assert up.bill[0].body["messages"] == [{"role": "user", "content": "What?", "images": [packed]}]
 
     async def test_image_elsewhere_is_refused_because_ollama_fetches_none(self, ollama: Ollama) -> None:
         with pytest.raises(UnsupportedOption, match="send the image itself"):
-            await ollama.complete(image("https://example.com/a.png"), Call())
+            await direct(ollama).complete(image("https://example.com/a.png"), Call())
 
     async def test_arguments_that_are_no_object_are_refused(self, ollama: Ollama) -> None:
         for arguments in ("{bad", "[1]", "null"):
@@ -129,24 +130,24 @@ class TestOllamaRequests:
             )
             messages = [USER, message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[call])]
             with pytest.raises(InvalidFields, match="arguments"):
-                await ollama.complete(chat(messages=messages), Call())
+                await direct(ollama).complete(chat(messages=messages), Call())
 
     @pytest.mark.parametrize(
         "prompt", [pb.TextPrompt(text="a", suffix="b"), pb.TextPrompt(text="a", best_of=2)]
     )
     async def test_prompts_are_plain_text(self, ollama: Ollama, prompt: pb.TextPrompt) -> None:
         with pytest.raises(UnsupportedOption):
-            await ollama.complete(pb.CreateCompletionRequest(model="some", prompt=prompt), Call())
+            await direct(ollama).complete(pb.CreateCompletionRequest(model="some", prompt=prompt), Call())
 
     async def test_text_prompt_is_a_user_message(self, up: OllamaUpstream, ollama: Ollama) -> None:
         asked = pb.CreateCompletionRequest(model="some", prompt=pb.TextPrompt(text="Go on"))
-        await ollama.complete(asked, Call())
+        await direct(ollama).complete(asked, Call())
         assert up.bill[0].body["messages"] == [{"role": "user", "content": "Go on"}]
 
     async def test_token_ids_are_refused_for_embeddings(self, ollama: Ollama) -> None:
         inputs = [pb.EmbeddingInput(tokens=pb.TokenList(tokens=[1]))]
         with pytest.raises(UnsupportedOption, match="token ids"):
-            await ollama.embed(pb.CreateEmbeddingsRequest(model="some", inputs=inputs), Call())
+            await direct(ollama).embed(pb.CreateEmbeddingsRequest(model="some", inputs=inputs), Call())
 
     async def test_conversation_with_tools_keeps_ids_names_and_thinking(
         self, up: OllamaUpstream, ollama: Ollama
@@ -166,7 +167,7 @@ class TestOllamaRequests:
             for call in reversed(calls)
         ]
         answer = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning="hm")
-        await ollama.complete(chat(messages=[USER, answer, *results]), Call())
+        await direct(ollama).complete(chat(messages=[USER, answer, *results]), Call())
         _, said, *told = up.bill[0].body["messages"]
         assert said["thinking"] == "hm"
         assert [(call["id"], call["function"]["arguments"]) for call in said["tool_calls"]] == [
@@ -181,7 +182,7 @@ class TestOllamaRequests:
     async def test_keep_alive_goes_out_with_embeddings_too(self, up: OllamaUpstream, ollama: Ollama) -> None:
         inputs = [pb.EmbeddingInput(text="x")]
         asked = pb.CreateEmbeddingsRequest(model="e", inputs=inputs, provider_options_json='{"keep_alive":0}')
-        await ollama.embed(asked, Call())
+        await direct(ollama).embed(asked, Call())
         assert up.bill[0].body == {"model": "e", "input": ["x"], "keep_alive": 0}
 
 
@@ -190,7 +191,10 @@ class TestOllamaAnswers:
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.default = Reply("a", usage=Usage(prompt_tokens=90, cached_tokens=60))
-        for completion in (await ollama.complete(chat(), Call()), await fold(ollama.stream(chat(), Call()))):
+        for completion in (
+            await direct(ollama).complete(chat(), Call()),
+            await fold(direct(ollama).stream(chat(), Call())),
+        ):
             usage = completion.usage
             assert (usage.input_tokens, usage.cache_read_tokens, usage.uncached_input_tokens) == (90, 60, 30)
 
@@ -198,7 +202,7 @@ class TestOllamaAnswers:
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.script(Reply("Let me see", tool_calls=[ToolCall("a", '{"x":1}'), ToolCall("b")], interval_s=0.005))
-        chunks = [chunk async for chunk in ollama.stream(chat(), Call())]
+        chunks = [chunk async for chunk in direct(ollama).stream(chat(), Call())]
         calls = [call for chunk in chunks for delta in chunk.choices for call in delta.tool_calls]
         assert [(call.index, call.name) for call in calls] == [(0, "a"), (1, "b")]
         assert len({call.id for call in calls}) == 2
@@ -208,7 +212,10 @@ class TestOllamaAnswers:
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.default = Reply("a", usage=Usage(prompt_tokens=0))
-        for completion in (await ollama.complete(chat(), Call()), await fold(ollama.stream(chat(), Call()))):
+        for completion in (
+            await direct(ollama).complete(chat(), Call()),
+            await fold(direct(ollama).stream(chat(), Call())),
+        ):
             assert completion.usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
             assert completion.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
             assert completion.usage.output_tokens == 1
@@ -219,7 +226,7 @@ class TestOllamaAnswers:
         body = json.dumps({"model": "m", "message": message, "done": True}).encode()
         async with RawServer(response(body)) as server:
             ollama = at(server.url)
-            completion = await ollama.complete(chat(), Call())
+            completion = await direct(ollama).complete(chat(), Call())
             found = completion.choices[0].message.tool_calls
             assert [(call.id, call.function.name) for call in found] == [("call_0", "a"), ("call_1", "b")]
             assert json.loads(found[0].function.arguments) == {"n": 1}
@@ -234,7 +241,7 @@ class TestOllamaAnswers:
         async with RawServer(response(json.dumps(body).encode())) as server:
             ollama = at(server.url)
             with pytest.raises(ProviderError):
-                await ollama.complete(chat(), Call())
+                await direct(ollama).complete(chat(), Call())
             await ollama.close()
             await asyncio.sleep(0.001)
 

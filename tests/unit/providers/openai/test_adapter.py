@@ -15,6 +15,7 @@ from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.openai.adapter import OpenAI
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
+from tests.direct import direct
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, ToolCall
@@ -60,7 +61,7 @@ async def streamed(*pieces: bytes | Then, **fields: Any) -> pb.Completion:
     async with RawServer([STREAM_HEAD, *pieces]) as server:
         asked = provider("vllm", server.url)
         try:
-            return await fold(asked.stream(chat(**fields), Call()))
+            return await fold(direct(asked).stream(chat(**fields), Call()))
         finally:
             await asked.close()
             await asyncio.sleep(0.001)
@@ -83,14 +84,14 @@ class TestOpenAIDialects:
         self, up: OpenAIUpstream, row: str, header: str, value: str, limit: str
     ) -> None:
         asked = provider(row, up.base_url)
-        await asked.complete(chat(max_tokens=7), Call())
+        await direct(asked).complete(chat(max_tokens=7), Call())
         await asked.close()
         assert up.bill[0].headers[header] == value
         assert up.bill[0].body[limit] == 7
 
     async def test_key_is_not_sent_without_one(self, up: OpenAIUpstream) -> None:
         asked = PROVIDERS["vllm"].make(Endpoint("vllm", up.base_url))
-        await asked.complete(chat(), Call())
+        await direct(asked).complete(chat(), Call())
         await asked.close()
         assert "authorization" not in up.bill[0].headers
 
@@ -106,7 +107,7 @@ class TestOpenAIDialects:
             user="ann",
             provider_options_json='{"truncate":true}',
         )
-        response = await asked.embed(request, Call())
+        response = await direct(asked).embed(request, Call())
         await asked.close()
         body = {"model": "e", "input": ["a", [1, 2]], "dimensions": 4, "user": "ann", "truncate": True}
         assert up.bill[0].body == body | {"encoding_format": sent}
@@ -139,8 +140,8 @@ class TestOpenAITextPrompts:
         asked = provider(row, up.base_url)
         up.default = Reply("so it is")
         request = pb.CreateCompletionRequest(model=model, prompt=prompt, logprobs=True, top_logprobs=1)
-        whole = await asked.complete(request, Call())
-        assert text(whole) == text(await fold(asked.stream(request, Call()))) == "so it is"
+        whole = await direct(asked).complete(request, Call())
+        assert text(whole) == text(await fold(direct(asked).stream(request, Call()))) == "so it is"
         assert whole.choices[0].logprobs.content[0].top_logprobs[0].token
         await asked.close()
         for entry in up.bill:
@@ -152,13 +153,13 @@ class TestOpenAITextPrompts:
     def test_option_of_chats_is_refused_with_a_bare_text(self, field: str) -> None:
         asked = provider("vllm", "http://127.0.0.1:9")
         request = pb.CreateCompletionRequest(model="any", prompt=pb.TextPrompt(text="x"))
-        asked.check_options(request)
+        direct(asked).check_options(request)
         if field == "tools":
             request.tools.add().function.name = "f"
         else:
             getattr(request, field).SetInParent()
         with pytest.raises(UnsupportedOption, match=f"does not support {field} with a bare text"):
-            asked.check_options(request)
+            direct(asked).check_options(request)
 
 
 class TestOpenAIStreams:
@@ -225,7 +226,7 @@ class TestOpenAIStreams:
         )
         async with RawServer([STREAM_HEAD, both, END]) as server:
             asked = provider("vllm", server.url)
-            stream = asked.stream(chat(), Call())
+            stream = direct(asked).stream(chat(), Call())
             assert (await anext(stream)).choices[0].content == "a"
             with pytest.raises(Exception, match="x"):
                 await anext(stream)
@@ -248,7 +249,7 @@ class TestOpenAIAnswers:
             asked = provider("openai", server.url)
             request = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="a")])
             with pytest.raises(ProviderError) as failure:
-                await asked.embed(request, Call())
+                await direct(asked).embed(request, Call())
             assert failure.value.metadata["provider_code"] == code
             await asked.close()
             await asyncio.sleep(0.001)
@@ -260,7 +261,9 @@ class TestOpenAIAnswers:
             async with RawServer(response(json.dumps({"data": answer}).encode())) as server:
                 asked = provider("vllm", server.url)
                 inputs = [pb.EmbeddingInput(text="a"), pb.EmbeddingInput(text="b")]
-                found = await asked.embed(pb.CreateEmbeddingsRequest(model="e", inputs=inputs), Call())
+                found = await direct(asked).embed(
+                    pb.CreateEmbeddingsRequest(model="e", inputs=inputs), Call()
+                )
                 assert [(entry.index, list(entry.values)) for entry in found.embeddings] == [
                     (0, [0.5]),
                     (1, [1.0]),
@@ -271,7 +274,10 @@ class TestOpenAIAnswers:
     async def test_custom_tools_input_comes_in_fragments(self, up: OpenAIUpstream) -> None:
         up.default = Reply(tool_calls=[ToolCall("write", ["free ", "text"], kind="custom", id="c")])
         asked = provider("openai", up.base_url)
-        for completion in (await asked.complete(chat(), Call()), await fold(asked.stream(chat(), Call()))):
+        for completion in (
+            await direct(asked).complete(chat(), Call()),
+            await fold(direct(asked).stream(chat(), Call())),
+        ):
             [call] = completion.choices[0].message.tool_calls
             assert call == message_pb2.ToolCall(
                 id="c", custom=message_pb2.CustomCall(name="write", input="free text")
@@ -281,7 +287,10 @@ class TestOpenAIAnswers:
     async def test_upstream_fields_about_itself_are_passed_on(self, up: OpenAIUpstream) -> None:
         up.default = Reply("a", id="chatcmpl-7", created=7, model="m-2026", service_tier="flex")
         asked = provider("openai", up.base_url)
-        for completion in (await asked.complete(chat(), Call()), await fold(asked.stream(chat(), Call()))):
+        for completion in (
+            await direct(asked).complete(chat(), Call()),
+            await fold(direct(asked).stream(chat(), Call())),
+        ):
             assert (completion.id, completion.created, completion.model) == ("chatcmpl-7", 7, "m-2026")
             assert (completion.service_tier, completion.system_fingerprint) == ("flex", "fp_5d2f9c0a1b")
         await asked.close()

@@ -20,7 +20,7 @@ USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.Cont
 def written(**fields: Any) -> Any:
     """The JSON of a request, as its text."""
     request = pb.CreateCompletionRequest(**{"model": "m", "messages": [USER], **fields})
-    body = chat.write_request(request, OPTIONS, stream=False)
+    body = chat.write_request(request, request.model, OPTIONS, stream=False)
     chat.write_chat(body, request, SchemaRules())
     return msgspec.json.encode(body).decode()
 
@@ -134,7 +134,7 @@ class TestChatRequest:
     def test_prompt_of_tokens_and_its_logprobs(self) -> None:
         prompt = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2]), suffix="end", best_of=3)
         request = pb.CreateCompletionRequest(model="m", prompt=prompt, logprobs=True, top_logprobs=4)
-        body = chat.write_request(request, OPTIONS, stream=True)
+        body = chat.write_request(request, request.model, OPTIONS, stream=True)
         chat.write_prompt(body, prompt)
         assert body == {
             "model": "m",

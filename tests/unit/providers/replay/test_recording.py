@@ -47,7 +47,7 @@ def completion_request(**fields: Any) -> pb.CreateCompletionRequest:
 
 
 def sha256(request: pb.CreateCompletionRequest) -> str:
-    return begun("p", "completion", request).sha256
+    return begun(("p", request.model), "completion", request).sha256
 
 
 class TestRecordingRedaction:
@@ -70,7 +70,7 @@ class TestRecordingRedaction:
 
     def test_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
         exchange = begun(
-            "p",
+            ("p", "m"),
             "completion",
             completion_request(messages=[user(text="my own key: hunter2")]),
             ["hunter2", ""],
@@ -158,7 +158,7 @@ class TestRecordingDigests:
         ]
         assert len({sha256(request) for request in different}) == len(different)
         embedding = pb.CreateEmbeddingsRequest(model="m", inputs=[pb.EmbeddingInput(text="Hello")])
-        assert begun("p", "embeddings", embedding).sha256 != sha256(completion_request())
+        assert begun(("p", "m"), "embeddings", embedding).sha256 != sha256(completion_request())
 
 
 class TestRecordedErrors:
@@ -203,7 +203,11 @@ def write_many(folder: Path, count: int) -> None:
     for number in range(count):
         append(
             folder,
-            begun("p", "completion", completion_request(messages=[user(text=f"{number} " + "x" * 20_000)])),
+            begun(
+                ("p", "m"),
+                "completion",
+                completion_request(messages=[user(text=f"{number} " + "x" * 20_000)]),
+            ),
         )
 
 
