@@ -55,11 +55,12 @@ def conversion_key(alias: FieldDescriptor, source: FieldDescriptor) -> str:
 
 def source_of(alias: FieldDescriptor) -> FieldDescriptor:
     """The field that an alias stands for. KeyError: its path leads nowhere."""
-    message: Descriptor = alias.containing_type
+    message: Any = alias.containing_type
     *parents, last = alias_of(alias).split(".")
     for name in parents:
         message = message.fields_by_name[name].message_type
-    return message.fields_by_name[last]
+    source: FieldDescriptor = message.fields_by_name[last]
+    return source
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ class _Plan:
 _plans: dict[str, _Plan] = {}
 
 
-def _plan(descriptor: Descriptor) -> _Plan:
+def _plan(descriptor: Any) -> _Plan:
     known = _plans.get(descriptor.full_name)
     return known or _compile(descriptor)
 
@@ -119,7 +120,7 @@ def _compile(descriptor: Descriptor) -> _Plan:
             plan.aliases.append(_alias(each))
         elif each.message_type and _concerned(each.message_type, set()):
             if each.message_type.GetOptions().map_entry:
-                value = each.message_type.fields_by_name["value"]
+                value: Any = each.message_type.fields_by_name["value"]
                 plan.maps.append((each.name, _compile(value.message_type)))
             else:
                 (plan.many if each.is_repeated else plan.single).append(
