@@ -2,14 +2,14 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict, MessageToJson
+from google.protobuf.json_format import MessageToJson
 from rich.table import Column, Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_table
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, run, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
@@ -53,7 +53,7 @@ def list_executions(
         request.end_time.FromDatetime(until)
     found = run(_listed(address, request, limit))
     if as_json:
-        typer.echo(json.dumps([_dict(entry) for entry in found]))
+        typer.echo(json.dumps([as_rest(entry) for entry in found]))
         return
     names = ("created", "provider", "model", "tokens", "$", "ms", "outcome")
     table = Table(Column("id", no_wrap=True, min_width=36), *names, box=None)
@@ -78,7 +78,7 @@ def show(
 
     entry = run(read())
     if as_json:
-        typer.echo(json.dumps(_dict(entry)))
+        typer.echo(json.dumps(as_rest(entry)))
     else:
         typer.echo(MessageToJson(entry.execution, preserving_proto_field_name=True))
 
@@ -111,7 +111,3 @@ def _cells(entry: pb.ExecutionEntry) -> tuple[str, ...]:
         str(entry.latency_ms),
         outcome,
     )
-
-
-def _dict(entry: pb.ExecutionEntry) -> dict[str, Any]:
-    return MessageToDict(entry, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -12,12 +12,38 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from genai_spine.costs import ticks_of, usd_of
 from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
+from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
+
+
+def _capability_usage(result: CapabilityResult) -> CapabilityUsage:
+    return CapabilityUsage(
+        input_tokens=result.usage.input_tokens,
+        output_tokens=result.usage.output_tokens,
+        total_tokens=result.usage.total_tokens,
+        cost_usd=result.cost.cost_usd,
+        cost_ticks=result.cost.cost_ticks,
+        price_known=result.cost.price_known,
+        latency_ms=result.latency_ms,
+    )
+
+
+def _prompt_usage(result: CapabilityResult) -> ExecutePromptUsage:
+    return ExecutePromptUsage(total_tokens=result.usage.total_tokens, cost=result.cost.cost_usd)
+
 
 # An alias whose type is not that of its source: the value of the one from that of the other. None: unset.
 # By the alias's full name where one of the two is a scalar, otherwise by the two types.
-SHOWN: dict[str, Callable[[Any], Any]] = {}
-READ: dict[str, Callable[[Any], Any]] = {}
+SHOWN: dict[str, Callable[[Any], Any]] = {
+    "CapabilityResult as CapabilityUsage": _capability_usage,
+    "CapabilityResult as ExecutePromptUsage": _prompt_usage,
+    "genai_spine.v1.Routing.max_cost_usd": usd_of,
+}
+READ: dict[str, Callable[[Any], Any]] = {
+    "genai_spine.v1.Routing.max_cost_usd": ticks_of,
+}
 
 
 def fill(message: Message) -> None:

@@ -74,7 +74,7 @@ class History:
                 text=text_of(made),
                 message_count=piece[-1].message.sequence + 1,
                 tokens=made.usage.input_tokens + made.usage.output_tokens,
-                cost_ticks=made.cost.cost_ticks,
+                cost=made.cost,
             )
             await keep(summary)
             session.summary.text, session.summary.message_count = summary.text, summary.message_count

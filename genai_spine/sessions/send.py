@@ -207,6 +207,7 @@ def _said(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMes
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
     message.content, message.model = clean(request.content), session.model
     message.sequence = session.message_count
+    message.message_cost.price_known = True
     message.metadata.CopyFrom(request.metadata)
     message.created_at.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
@@ -228,8 +229,7 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         tokens=usage.input_tokens + usage.output_tokens,
-        cost_usd=cost.cost_usd,
-        cost_ticks=cost.cost_ticks,
+        message_cost=cost,
         latency_ms=completion.latency_ms,
     )
     answer.metadata.SetInParent()

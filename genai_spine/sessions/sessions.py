@@ -15,6 +15,7 @@ from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
+from genai_spine.v1.usage_pb2 import Cost
 
 WINDOW = 20  # messages
 SESSIONS, MESSAGES = 50, 100  # on a page
@@ -114,6 +115,7 @@ def _there(session: pb.Session | None, id: str) -> pb.Session:
 def _system_message(session: pb.Session) -> pb.SessionMessage:
     """It has no row of its own: it is the session's system_prompt."""
     message = pb.SessionMessage(
+        message_cost=Cost(price_known=True),
         id=str(uuid5(UUID(session.id), "system")),
         session_id=session.id,
         role="system",

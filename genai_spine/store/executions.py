@@ -21,12 +21,12 @@ from sqlalchemy import (
     update,
 )
 
+from genai_spine.costs import cost_of, usd_of
 from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
-TICKS_PER_USD = 10**10
 LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
 LONGEST_TEXT = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
@@ -192,12 +192,7 @@ class Executions:
         async with self._database.engine.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
-        return count, usage_pb2.Cost(
-            cost_usd=ticks / TICKS_PER_USD,
-            cost_ticks=ticks,
-            price_known=not without_price,
-            price_book=book or "",
-        )
+        return count, cost_of(ticks, price_known=not without_price, price_book=book)
 
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST; their ids.
@@ -238,7 +233,7 @@ class Executions:
             _SUCCESS.get(state, False),
             _PROVENANCES.get(usage.input_provenance),
             _PROVENANCES.get(usage.output_provenance),
-            cost.cost_ticks / TICKS_PER_USD,
+            usd_of(cost.cost_ticks),
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
@@ -281,7 +276,7 @@ def execution_of(row: RowMapping) -> Execution:
     if execution.HasField("usage"):
         execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
     if execution.HasField("cost"):
-        execution.cost.cost_usd = execution.cost.cost_ticks / TICKS_PER_USD
+        execution.cost.cost_usd = usd_of(execution.cost.cost_ticks)
     execution.create_time.FromDatetime(row["created_at"])
     if row["settled_at"] is not None:
         execution.settle_time.FromDatetime(row["settled_at"])

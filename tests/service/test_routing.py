@@ -113,7 +113,7 @@ class TestFallback:
             (routing("groq:any", no_fallback=True), "routing.no_fallback"),
             (routing_pb2.Routing(preferred_providers=["nobody"]), "routing.preferred_providers[0]"),
             (routing_pb2.Routing(min_quality=routing_pb2.QUALITY_TIER_PREMIUM), "routing"),
-            (routing_pb2.Routing(max_cost_usd=0.0), "routing"),
+            (routing_pb2.Routing(max_cost_ticks=0), "routing"),
             (routing_pb2.Routing(max_cost_usd=-1.0), "routing.max_cost_usd"),
             (routing_pb2.Routing(strategy=99), "routing.strategy"),  # type: ignore[arg-type]
         ],
@@ -244,7 +244,7 @@ class TestStrategies:
             model="gpt-3.5-turbo", routing=routing("gpt-4o", min_quality=routing_pb2.QUALITY_TIER_PREMIUM)
         )
         assert (await unary(service, request)).model == "gpt-4o"
-        request = asked(model="gpt-4", max_tokens=1000, routing=routing("gpt-4o-mini", max_cost_usd=0.01))
+        request = asked(model="gpt-4", max_tokens=1000, routing=routing("gpt-4o-mini", max_cost_ticks=10**8))
         assert (await unary(service, request)).model == "gpt-4o-mini"
 
 

@@ -77,7 +77,7 @@ class TestRegenerate:
         session = await chat.session()
         assert session.message_count == 4
         assert session.total_tokens == sum(each.tokens for each in said)
-        assert session.total_cost_ticks == sum(each.cost_ticks for each in said)
+        assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said)
 
     async def test_answer_stays_when_the_next_one_fails(self, booked: Running) -> None:
         chat = await begun(booked)
