@@ -109,6 +109,7 @@ class Capability(Generic[Request, Response]):
     async def run(self, request: Request, context: Context) -> Response:
         """Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError."""
         given = merged(request)
+        context.call.cost_labels = dict(cast(Any, given).cost_labels)
         _settle_content(given)
         self.settle(given)
         pieces = await self.pieces(self.whole(given), given, context)

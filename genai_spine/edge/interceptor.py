@@ -142,6 +142,7 @@ class Door:
         if isinstance(request, Unreadable):
             raise InvalidRequest(field="body", problem=str(request))
         validation.check(request)
+        call.cost_labels = dict(getattr(request, "cost_labels", ()))
         if call.path:
             rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
 

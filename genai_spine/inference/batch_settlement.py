@@ -70,7 +70,7 @@ class BatchBooks:
         ended = times.completed or times.expired or times.cancelled or times.created
         execution.id = row_id(provider.name, batch, custom_id)
         execution.request_id, execution.operation = batch.id, "batch"
-        execution.requested_model, execution.attempt, execution.caller = execution.model, 1, call.caller
+        execution.requested_model, execution.attempt, execution.user_agent = execution.model, 1, call.caller
         execution.create_time.seconds = times.created
         execution.latency_ms = min(max(0, ended - times.created) * 1000, 2**32 - 1)
         execution.cost.CopyFrom(self._cost(execution, provider))

@@ -179,6 +179,8 @@ def _add_rules(field: FieldDescriptor, schema: Schema) -> None:
             element[keyword] = _limit(getattr(rules, name), name, field)
     if rules.HasField("pattern"):
         element["pattern"] = f"^(?:{rules.pattern})$"
+    if rules.HasField("key_pattern"):
+        schema["propertyNames"] = {"pattern": f"^(?:{rules.key_pattern})$"}
     if rules.json_object:
         element["contentMediaType"] = "application/json"
     names = MAP_LIMITS if "additionalProperties" in schema else LIST_LIMITS

@@ -13,9 +13,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from genai_spine.costs import ticks_of, usd_of
-from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1 import execution_pb2, field_rules_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
+
+_SUCCESS = {  # pending: unset
+    execution_pb2.EXECUTION_STATE_SUCCEEDED: True,
+    execution_pb2.EXECUTION_STATE_FAILED: False,
+    execution_pb2.EXECUTION_STATE_CANCELLED: False,
+    execution_pb2.EXECUTION_STATE_LOST: False,
+}
 
 
 def _capability_usage(result: CapabilityResult) -> CapabilityUsage:
@@ -39,9 +46,14 @@ def _prompt_usage(result: CapabilityResult) -> ExecutePromptUsage:
 SHOWN: dict[str, Callable[[Any], Any]] = {
     "CapabilityResult as CapabilityUsage": _capability_usage,
     "CapabilityResult as ExecutePromptUsage": _prompt_usage,
+    "genai_spine.v1.Execution.success": _SUCCESS.get,
     "genai_spine.v1.Routing.max_cost_usd": usd_of,
 }
 READ: dict[str, Callable[[Any], Any]] = {
+    "genai_spine.v1.ListExecutionsRequest.state": lambda state: [state],
+    "genai_spine.v1.ListExecutionsRequest.success": lambda success: [
+        state for state, is_success in _SUCCESS.items() if is_success is success
+    ],
     "genai_spine.v1.Routing.max_cost_usd": ticks_of,
 }
 
@@ -221,7 +233,9 @@ def _is_set(message: Message, name: str, has_presence: bool) -> bool:
 def _set(message: Message, name: str, value: Any, is_plain: bool) -> None:
     if value is None:
         return
-    if is_plain:
+    if isinstance(value, list):
+        getattr(message, name).extend(value)
+    elif is_plain:
         setattr(message, name, value)
     else:
         getattr(message, name).MergeFrom(value)

@@ -15,6 +15,7 @@ from time import monotonic
 from uuid import uuid4
 
 import structlog
+from google.protobuf.message import Message
 
 from genai_spine.call import Call
 from genai_spine.errors import Conflict, SessionNotFound
@@ -132,7 +133,7 @@ class Sends:
         )
         for field in _SHARED:
             value = getattr(answer, field)
-            if field in ("metadata", "created_at"):
+            if isinstance(value, Message):
                 getattr(response, field).CopyFrom(value)
             else:
                 setattr(response, field, value)
@@ -192,7 +193,9 @@ class Sends:
 _SHARED = [
     field.name
     for field in pb.SendMessageResponse.DESCRIPTOR.fields
-    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name and field.name != "execution_id"
+    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name
+    and field.name != "execution_id"
+    and not field.GetOptions().deprecated
 ]
 
 

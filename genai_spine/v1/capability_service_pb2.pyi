@@ -32,7 +32,14 @@ UNFOUND_ENTITY_MARK: UnfoundEntity
 UNFOUND_ENTITY_DROP: UnfoundEntity
 
 class SummarizeRequest(_message.Message):
-    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_SENTENCES_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +50,7 @@ class SummarizeRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_sentences: int
@@ -53,7 +61,8 @@ class SummarizeRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SummarizeResponse(_message.Message):
     __slots__ = ("summary", "key_points", "word_count", "compression_ratio", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -86,7 +95,14 @@ class SummarizeResponse(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., key_points: _Optional[_Iterable[str]] = ..., word_count: _Optional[int] = ..., compression_ratio: _Optional[float] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractRequest(_message.Message):
-    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound")
+    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     ENTITY_TYPES_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +115,7 @@ class ExtractRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNFOUND_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     entity_types: _containers.RepeatedScalarFieldContainer[str]
@@ -111,7 +128,8 @@ class ExtractRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     unfound: UnfoundEntity
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Entity(_message.Message):
     __slots__ = ("text", "type", "start", "end", "confidence", "context", "verified")
@@ -158,7 +176,14 @@ class ExtractResponse(_message.Message):
     def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +194,7 @@ class ClassifyRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     categories: _containers.RepeatedScalarFieldContainer[str]
@@ -179,7 +205,8 @@ class ClassifyRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("category", "confidence")
@@ -220,7 +247,14 @@ class ClassifyResponse(_message.Message):
     def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., primary_category: _Optional[str] = ..., category: _Optional[str] = ..., classification: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CompareRequest(_message.Message):
-    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     DOCUMENT_A_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_B_FIELD_NUMBER: _ClassVar[int]
     COMPARISON_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +265,7 @@ class CompareRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     document_a: str
     document_b: str
     comparison_type: str
@@ -241,7 +276,8 @@ class CompareRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("type", "description", "before", "after")
@@ -286,7 +322,14 @@ class CompareResponse(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., similarity_score: _Optional[float] = ..., key_differences: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class RewriteRequest(_message.Message):
-    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +342,7 @@ class RewriteRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     mode: str
@@ -311,7 +355,8 @@ class RewriteRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RewriteResponse(_message.Message):
     __slots__ = ("original", "rewritten", "content", "mode", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -348,7 +393,14 @@ class RewriteResponse(_message.Message):
     def __init__(self, original: _Optional[str] = ..., rewritten: _Optional[str] = ..., content: _Optional[str] = ..., mode: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class InferTitleRequest(_message.Message):
-    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options")
+    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_WORDS_FIELD_NUMBER: _ClassVar[int]
@@ -357,6 +409,7 @@ class InferTitleRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_words: int
@@ -365,7 +418,8 @@ class InferTitleRequest(_message.Message):
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class InferTitleResponse(_message.Message):
     __slots__ = ("title", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -414,7 +468,14 @@ class ChatLine(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class GenerateCommitRequest(_message.Message):
-    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options")
+    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     FILES_FIELD_NUMBER: _ClassVar[int]
     FILES_CHANGED_FIELD_NUMBER: _ClassVar[int]
     DIFF_FIELD_NUMBER: _ClassVar[int]
@@ -428,6 +489,7 @@ class GenerateCommitRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     files_changed: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     diff: str
@@ -441,7 +503,8 @@ class GenerateCommitRequest(_message.Message):
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class FeatureGroup(_message.Message):
     __slots__ = ("scope", "description", "files")
@@ -490,7 +553,14 @@ class GenerateCommitResponse(_message.Message):
     def __init__(self, commit_message: _Optional[str] = ..., message: _Optional[str] = ..., feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., suggested_tags: _Optional[_Iterable[str]] = ..., files_analyzed: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnalyzeSentimentRequest(_message.Message):
-    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     GRANULARITY_FIELD_NUMBER: _ClassVar[int]
@@ -500,6 +570,7 @@ class AnalyzeSentimentRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     granularity: str
@@ -509,7 +580,8 @@ class AnalyzeSentimentRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Sentiment(_message.Message):
     __slots__ = ("label", "score", "confidence")
@@ -572,7 +644,14 @@ class AnalyzeSentimentResponse(_message.Message):
     def __init__(self, sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., aspects: _Optional[_Iterable[_Union[AspectSentiment, _Mapping]]] = ..., sentences: _Optional[_Iterable[_Union[SentenceSentiment, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnswerQuestionRequest(_message.Message):
-    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -581,6 +660,7 @@ class AnswerQuestionRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     context: str
     question: str
     require_evidence: bool
@@ -589,7 +669,8 @@ class AnswerQuestionRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Evidence(_message.Message):
     __slots__ = ("text", "start", "end", "verified")
@@ -634,7 +715,14 @@ class AnswerQuestionResponse(_message.Message):
     def __init__(self, answer: _Optional[str] = ..., confidence: _Optional[float] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., answerable: _Optional[bool] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TagRequest(_message.Message):
-    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_TAGS_FIELD_NUMBER: _ClassVar[int]
@@ -645,6 +733,7 @@ class TagRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_tags: int
@@ -655,7 +744,8 @@ class TagRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class FoundTag(_message.Message):
     __slots__ = ("tag", "type", "confidence", "existing")
@@ -694,20 +784,29 @@ class TagResponse(_message.Message):
     def __init__(self, tags: _Optional[_Iterable[_Union[FoundTag, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class DetectLanguageRequest(_message.Message):
-    __slots__ = ("content", "text", "model", "provider", "domain", "options")
+    __slots__ = ("content", "text", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     model: str
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class LanguageGuess(_message.Message):
     __slots__ = ("language", "language_name", "confidence")
@@ -750,7 +849,14 @@ class DetectLanguageResponse(_message.Message):
     def __init__(self, language: _Optional[str] = ..., language_name: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[LanguageGuess, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -761,6 +867,7 @@ class TranslateRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     target_language: str
@@ -771,7 +878,8 @@ class TranslateRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
     __slots__ = ("translation", "source_language", "target_language", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -802,7 +910,14 @@ class TranslateResponse(_message.Message):
     def __init__(self, translation: _Optional[str] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ParaphraseRequest(_message.Message):
-    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
@@ -812,6 +927,7 @@ class ParaphraseRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     style: str
@@ -821,7 +937,8 @@ class ParaphraseRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ParaphraseResponse(_message.Message):
     __slots__ = ("paraphrase", "variations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -850,7 +967,14 @@ class ParaphraseResponse(_message.Message):
     def __init__(self, paraphrase: _Optional[str] = ..., variations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CorrectRequest(_message.Message):
-    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -859,6 +983,7 @@ class CorrectRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     explain_corrections: bool
@@ -867,7 +992,8 @@ class CorrectRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("original", "corrected", "explanation", "position")
@@ -908,7 +1034,14 @@ class CorrectResponse(_message.Message):
     def __init__(self, corrected: _Optional[str] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractStructuredRequest(_message.Message):
-    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -919,6 +1052,7 @@ class ExtractStructuredRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     schema_json: str
@@ -929,7 +1063,8 @@ class ExtractStructuredRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExtractStructuredResponse(_message.Message):
     __slots__ = ("data_json", "data", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -968,7 +1103,14 @@ class SourceDocument(_message.Message):
     def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class SynthesizeRequest(_message.Message):
-    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIS_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -978,6 +1120,7 @@ class SynthesizeRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     documents: _containers.RepeatedCompositeFieldContainer[SourceDocument]
     query: str
     synthesis_type: str
@@ -987,7 +1130,8 @@ class SynthesizeRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("document_id", "title", "quote", "count")

@@ -342,7 +342,14 @@ class PromptOptions(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class ExecutePromptRequest(_message.Message):
-    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user")
+    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SLUG_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +361,7 @@ class ExecutePromptRequest(_message.Message):
     RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     prompt_slug: str
     variables: _struct_pb2.Struct
@@ -365,7 +373,8 @@ class ExecutePromptRequest(_message.Message):
     response_format: str
     wait: bool
     user: str
-    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExecutePromptUsage(_message.Message):
     __slots__ = ("total_tokens", "cost")

@@ -220,7 +220,14 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user")
+    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
@@ -228,6 +235,7 @@ class SendMessageRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     content: str
     metadata: _struct_pb2.Struct
@@ -235,7 +243,8 @@ class SendMessageRequest(_message.Message):
     temperature: float
     max_tokens: int
     user: str
-    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
     __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "message_cost")
@@ -308,16 +317,25 @@ class ListMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[SessionMessage, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class RegenerateMessageRequest(_message.Message):
-    __slots__ = ("session_id", "temperature", "max_tokens", "user")
+    __slots__ = ("session_id", "temperature", "max_tokens", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     temperature: float
     max_tokens: int
     user: str
-    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class BranchSessionRequest(_message.Message):
     __slots__ = ("session_id", "message_id", "title")

@@ -14,20 +14,29 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DocumentSymbolsRequest(_message.Message):
-    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress")
+    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     EVENT_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PARENT_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     REPORT_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     symbols: _containers.RepeatedCompositeFieldContainer[Symbol]
     event_context: SymbolEventContext
     parent_event_id: str
     tags: _containers.RepeatedScalarFieldContainer[str]
     report_progress: bool
-    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Symbol(_message.Message):
     __slots__ = ("symbol_id", "context")

@@ -186,7 +186,7 @@ class TestDataBySchema:
         response = await stub(booked).ExtractStructured(self.wanted())
         assert response.data_json == GOOD
         rows = await booked.rows(response.result.request_id)
-        assert [row.wasted for row in rows] == [True, False]
+        assert [row.discarded for row in rows] == [True, False]
         assert {row.capability for row in rows} == {"extract-structured"}
         assert response.result.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
 

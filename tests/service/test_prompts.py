@@ -84,7 +84,7 @@ async def test_an_execution_pins_prompt_version_and_variables_in_its_row(booked:
     [row] = await booked.rows(said.result.request_id)
     assert (row.prompt_id, row.prompt_version) == (prompt.id, 1)
     assert row.variables_hash == variables.digest({"name": "Ann"})
-    assert (json.loads(row.metadata_json), row.user) == ({"ticket": "T7"}, "ann")
+    assert (json.loads(row.metadata_json), row.end_user) == ({"ticket": "T7"}, "ann")
     assert (row.cost.cost_ticks, row.id) == (said.result.cost.cost_ticks, said.result.execution_id)
     assert said.finish_reason == completions.FINISH_REASON_STOP
     [entry] = booked.openai.bill

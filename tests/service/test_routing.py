@@ -329,14 +329,14 @@ class TestLimits:
 
 class TestHedge:
     @BOTH_WAYS
-    async def test_the_faster_one_wins_and_the_other_is_booked_as_wasted(
+    async def test_the_faster_one_wins_and_the_other_is_booked_as_discarded(
         self, service: Running, ask: Any
     ) -> None:
         service.openai.script(Reply("slow", headers_delay_s=5))
         answer = await ask(service, asked(routing=routing(OLLAMA, hedge_after_ms=30)))
         assert answer.provider == "ollama"
         rows = await service.rows(answer.request_id)
-        assert [(row.provider, row.wasted) for row in rows] == [("openai", True), ("ollama", False)]
+        assert [(row.provider, row.discarded) for row in rows] == [("openai", True), ("ollama", False)]
         assert rows[0].state == execution_pb2.EXECUTION_STATE_CANCELLED
         await service.openai.bill.until(lambda bill: bill[-1].disconnected)
 

@@ -45,7 +45,7 @@ async def test_row_of_a_send_says_session_and_user(booked: Running) -> None:
     chat = await begun(booked)
     answer = await chat.send(user="u1")
     [row] = await booked.rows(answer.request_id)
-    assert (row.id, row.session_id, row.user) == (answer.execution_id, chat.id, "u1")
+    assert (row.id, row.session_id, row.end_user) == (answer.execution_id, chat.id, "u1")
     assert (row.usage.input_tokens, row.cost.cost_ticks) == (
         answer.input_tokens,
         answer.response.message_cost.cost_ticks,

@@ -142,7 +142,7 @@ async def test_unknown_price_is_not_found_and_an_estimate_says_so(usage: Any, mo
         0,
         model,
     )
-    assert cost.price_book
+    assert cost.cost.price_book
 
 
 @pytest.mark.parametrize(
@@ -201,4 +201,4 @@ async def test_estimate_of_a_calls_own_usage_is_what_the_call_cost(usage: Any, s
         cached_input_tokens=done.usage.cache_read_tokens,
     )
     assert cost.cost.cost_ticks == done.cost.cost_ticks > 0
-    assert cost.price_book == done.cost.price_book
+    assert cost.cost.price_book == done.cost.price_book

@@ -8,6 +8,8 @@ from genai_spine.services import rest_aliases
 from genai_spine.v1 import capability_service_pb2, completion_service_pb2, pricing_service_pb2
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
+from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptResponse
 from genai_spine.v1.usage_pb2 import Usage
 
@@ -101,3 +103,36 @@ def test_source_that_is_set_stays_as_it_is():
 def test_alias_says_what_it_stands_for():
     alias: FieldDescriptor = pb.SendMessageResponse.DESCRIPTOR.fields_by_name["cost"]
     assert rest_aliases.source_of(alias).full_name == "genai_spine.v1.Cost.cost_usd"
+
+
+@pytest.mark.parametrize(
+    ("state", "success"),
+    [("PENDING", None), ("SUCCEEDED", True), ("FAILED", False), ("CANCELLED", False), ("LOST", False)],
+)
+def test_success_of_an_execution_follows_from_its_state(state, success):
+    row = Execution(state=f"EXECUTION_STATE_{state}")
+    rest_aliases.fill(row)
+    assert (row.success if row.HasField("success") else None) is success
+
+
+def test_row_of_the_ledger_has_its_flat_names():
+    row = Execution(usage=RESULT.usage, cost=QUARTER, end_user="ann")
+    row.create_time.FromJsonString("2026-11-29T01:00:00Z")
+    rest_aliases.fill(row)
+    assert (row.input_tokens, row.output_tokens, row.cost_usd, row.user_id) == (2, 3, 0.25, "ann")
+    assert row.created_at == row.create_time
+
+
+@pytest.mark.parametrize(
+    ("old", "states"),
+    [
+        ({"success": True}, ["SUCCEEDED"]),
+        ({"success": False}, ["FAILED", "CANCELLED", "LOST"]),
+        ({"state": "EXECUTION_STATE_PENDING"}, ["PENDING"]),
+        ({}, []),
+    ],
+)
+def test_filters_by_state_and_success_are_lists_of_states(old, states):
+    request = ListExecutionsRequest(**old)
+    rest_aliases.read(request)
+    assert request == ListExecutionsRequest(states=[f"EXECUTION_STATE_{state}" for state in states])

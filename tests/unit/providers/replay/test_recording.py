@@ -122,6 +122,7 @@ class TestHashes:
             asked(
                 routing=routing_pb2.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"
             ),
+            asked(cost_labels={"team": "search"}),
         ]
         assert len({sha256(request) for request in same}) == 1
 

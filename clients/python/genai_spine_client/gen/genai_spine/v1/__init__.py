@@ -92,7 +92,6 @@ __all__ = (
     "ExecutePromptResponse",
     "ExecutePromptUsage",
     "Execution",
-    "ExecutionEntry",
     "ExecutionServiceStub",
     "ExecutionState",
     "ExportPromptsRequest",
@@ -1970,6 +1969,16 @@ class AnalyzeSentimentRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "AnalyzeSentimentRequest", AnalyzeSentimentRequest)
 
@@ -2111,6 +2120,16 @@ class AnswerQuestionRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        9,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -3110,6 +3129,16 @@ class ClassifyRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ClassifyRequest", ClassifyRequest)
 
@@ -3266,6 +3295,16 @@ class CompareRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -3643,6 +3682,16 @@ class CorrectRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        9,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "CorrectRequest", CorrectRequest)
 
@@ -3870,6 +3919,16 @@ class CreateBatchRequest(betterproto2.Message):
     Further fields for the provider, as in CreateCompletionRequest.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        7,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "CreateBatchRequest", CreateBatchRequest)
 
@@ -4040,6 +4099,16 @@ class CreateCompletionRequest(betterproto2.Message):
     Identical requests that run at the same time share one provider call. Default false.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        30,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "CreateCompletionRequest", CreateCompletionRequest)
 
@@ -4078,6 +4147,16 @@ class CreateEmbeddingsRequest(betterproto2.Message):
     provider_options_json: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider, as in CreateCompletionRequest.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        7,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -4183,6 +4262,16 @@ class CreateImagesRequest(betterproto2.Message):
     provider_options_json: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider, as in CreateCompletionRequest.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -4364,6 +4453,16 @@ class CreateSpeechRequest(betterproto2.Message):
     Further fields for the provider, as in CreateCompletionRequest.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "CreateSpeechRequest", CreateSpeechRequest)
 
@@ -4432,6 +4531,16 @@ class CreateTranscriptionRequest(betterproto2.Message):
     provider_options_json: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider, as in CreateCompletionRequest.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        13,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -4661,6 +4770,16 @@ class DetectLanguageRequest(betterproto2.Message):
     Any optional field of this request. A field of its own wins. Default: none.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        7,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "DetectLanguageRequest", DetectLanguageRequest)
 
@@ -4884,6 +5003,16 @@ class DocumentSymbolsRequest(betterproto2.Message):
     report_progress: "bool | None" = betterproto2.field(6, betterproto2.TYPE_BOOL, optional=True)
     """
     Streams also get an event generation.progress.v1 after each symbol. Default false.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        7,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -5375,6 +5504,16 @@ class ExecutePromptRequest(betterproto2.Message):
     Who asked; recorded with the call. Default: none.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        12,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ExecutePromptRequest", ExecutePromptRequest)
 
@@ -5639,12 +5778,12 @@ class Execution(betterproto2.Message):
     The error's message. Unset: no error.
     """
 
-    user: "str | None" = betterproto2.field(17, betterproto2.TYPE_STRING, optional=True)
+    end_user: "str | None" = betterproto2.field(17, betterproto2.TYPE_STRING, optional=True)
     """
-    Who asked, as the caller said.
+    For whom the caller asked, in its words. Unset: not said.
     """
 
-    caller: "str" = betterproto2.field(18, betterproto2.TYPE_STRING)
+    user_agent: "str" = betterproto2.field(18, betterproto2.TYPE_STRING)
     """
     The client program, as it said.
     """
@@ -5678,7 +5817,7 @@ class Execution(betterproto2.Message):
     The provider's id of the answer, for its support.
     """
 
-    wasted: "bool" = betterproto2.field(24, betterproto2.TYPE_BOOL)
+    discarded: "bool" = betterproto2.field(24, betterproto2.TYPE_BOOL)
     """
     Its answer was paid for and not used: a hedge that lost, or an answer that did not fit its schema.
     """
@@ -5723,105 +5862,69 @@ class Execution(betterproto2.Message):
     What the caller wants to find the call by: a JSON object. Unset: nothing.
     """
 
-
-default_message_pool.register_message("genai_spine.v1", "Execution", Execution)
-
-
-@dataclass(eq=False, repr=False)
-class ExecutionEntry(betterproto2.Message):
+    principal: "str" = betterproto2.field(33, betterproto2.TYPE_STRING)
     """
-    ExecutionEntry is a call in the columns of the executions table, with the whole row beside them.
+    Who pays: whose key it was. Empty: the call came without a key.
     """
 
-    id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        34,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
     """
-    UUID.
-    """
-
-    prompt_id: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
-    """
-    UUID of the prompt that was filled in. Unset: none.
-    """
-
-    prompt_version: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
-    """
-    Number of the prompt's version. Unset: no prompt.
+    What the call was for, in the caller's words, as its request said.
     """
 
-    capability: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    input_tokens: "int" = betterproto2.field(35, betterproto2.TYPE_UINT32)
     """
-    Capability on whose behalf. Unset: a direct call.
-    """
-
-    provider: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
-    """
-    Provider that was called.
+    The same as usage.input_tokens.
     """
 
-    model: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    output_tokens: "int" = betterproto2.field(36, betterproto2.TYPE_UINT32)
     """
-    Model by the provider's name.
-    """
-
-    input_tokens: "int" = betterproto2.field(7, betterproto2.TYPE_UINT32)
-    """
-    All input tokens.
+    The same as usage.output_tokens.
     """
 
-    output_tokens: "int" = betterproto2.field(8, betterproto2.TYPE_UINT32)
+    cost_usd: "float" = betterproto2.field(37, betterproto2.TYPE_DOUBLE)
     """
-    All output tokens.
-    """
-
-    cost_usd: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
-    """
-    US dollars; 0 where the price is not known, see execution.cost.
+    The same as cost.cost_usd.
     """
 
-    latency_ms: "int" = betterproto2.field(10, betterproto2.TYPE_UINT32)
+    success: "bool | None" = betterproto2.field(38, betterproto2.TYPE_BOOL, optional=True)
     """
-    Milliseconds from the start of the call to its end.
-    """
-
-    success: "bool | None" = betterproto2.field(11, betterproto2.TYPE_BOOL, optional=True)
-    """
-    The provider answered. Unset: the call is pending.
+    true: state is SUCCEEDED; false: the call ended in another state. Unset: it is pending.
     """
 
-    error: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
+    user_id: "str | None" = betterproto2.field(39, betterproto2.TYPE_STRING, optional=True)
     """
-    The error's message. Unset: no error.
-    """
-
-    user_id: "str | None" = betterproto2.field(13, betterproto2.TYPE_STRING, optional=True)
-    """
-    Who asked, as the caller said. Unset: not said.
-    """
-
-    session_id: "str | None" = betterproto2.field(14, betterproto2.TYPE_STRING, optional=True)
-    """
-    UUID of the chat session. Unset: none.
-    """
-
-    request_id: "str" = betterproto2.field(15, betterproto2.TYPE_STRING)
-    """
-    Id of the request that made the call.
+    The same as end_user.
     """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
-        16, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+        40, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
-    When the call began, UTC.
+    The same as create_time.
     """
 
-    execution: "Execution | None" = betterproto2.field(17, betterproto2.TYPE_MESSAGE, optional=True)
-    """
-    Everything else about it.
-    """
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("input_tokens"):
+            warnings.warn("Execution.input_tokens is deprecated", DeprecationWarning)
+        if self.is_set("output_tokens"):
+            warnings.warn("Execution.output_tokens is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("Execution.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("success"):
+            warnings.warn("Execution.success is deprecated", DeprecationWarning)
+        if self.is_set("user_id"):
+            warnings.warn("Execution.user_id is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("Execution.created_at is deprecated", DeprecationWarning)
 
 
-default_message_pool.register_message("genai_spine.v1", "ExecutionEntry", ExecutionEntry)
+default_message_pool.register_message("genai_spine.v1", "Execution", Execution)
 
 
 @dataclass(eq=False, repr=False)
@@ -6002,6 +6105,16 @@ class ExtractRequest(betterproto2.Message):
     What is done with what does not stand in the content. Default: it is marked.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        13,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ExtractRequest", ExtractRequest)
 
@@ -6150,6 +6263,16 @@ class ExtractStructuredRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -6361,6 +6484,11 @@ class FieldRules(betterproto2.Message):
     With required: an empty string counts as present.
     """
 
+    key_pattern: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
+    """
+    Regular expression (RE2 subset) that every key of a map must match as a whole. Unset: any key.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "FieldRules", FieldRules)
 
@@ -6544,6 +6672,16 @@ class GenerateCommitRequest(betterproto2.Message):
     )
     """
     Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        14,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -7220,6 +7358,16 @@ class InferTitleRequest(betterproto2.Message):
     Any optional field of this request. A field of its own wins. Default: none.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        9,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "InferTitleRequest", InferTitleRequest)
 
@@ -7523,7 +7671,7 @@ class ListExecutionsRequest(betterproto2.Message):
         7, betterproto2.TYPE_ENUM, default_factory=lambda: ExecutionState(0)
     )
     """
-    Only calls that have come so far.
+    One of states.
     """
 
     success: "bool | None" = betterproto2.field(8, betterproto2.TYPE_BOOL, optional=True)
@@ -7533,7 +7681,7 @@ class ListExecutionsRequest(betterproto2.Message):
 
     user: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
     """
-    Only calls for this user.
+    The same as end_user.
     """
 
     session_id: "str | None" = betterproto2.field(10, betterproto2.TYPE_STRING, optional=True)
@@ -7560,6 +7708,30 @@ class ListExecutionsRequest(betterproto2.Message):
     Only calls that began before this time.
     """
 
+    states: "list[ExecutionState]" = betterproto2.field(14, betterproto2.TYPE_ENUM, repeated=True)
+    """
+    Only calls that have come so far. Default: all.
+    """
+
+    end_user: "str | None" = betterproto2.field(15, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only calls for this user.
+    """
+
+    labels: "list[str]" = betterproto2.field(16, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Only calls that have all of these cost labels, each as key=value. Default: any.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("state"):
+            warnings.warn("ListExecutionsRequest.state is deprecated", DeprecationWarning)
+        if self.is_set("success"):
+            warnings.warn("ListExecutionsRequest.success is deprecated", DeprecationWarning)
+        if self.is_set("user"):
+            warnings.warn("ListExecutionsRequest.user is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "ListExecutionsRequest", ListExecutionsRequest)
 
@@ -7570,7 +7742,7 @@ class ListExecutionsResponse(betterproto2.Message):
     ListExecutionsResponse is one page.
     """
 
-    executions: "list[ExecutionEntry]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    executions: "list[Execution]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The calls, the newest first.
     """
@@ -8461,6 +8633,16 @@ class ParaphraseRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ParaphraseRequest", ParaphraseRequest)
 
@@ -9299,6 +9481,16 @@ class RegenerateMessageRequest(betterproto2.Message):
     Who asked, as the caller knows them; recorded with the call. Default: none.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        5,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "RegenerateMessageRequest", RegenerateMessageRequest)
 
@@ -9459,6 +9651,16 @@ class RewriteRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        13,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -9731,6 +9933,16 @@ class SendMessageRequest(betterproto2.Message):
     user: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
     """
     Who asked, as the caller knows them; recorded with the call. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        8,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -10499,6 +10711,16 @@ class SummarizeRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "SummarizeRequest", SummarizeRequest)
 
@@ -10968,6 +11190,16 @@ class SynthesizeRequest(betterproto2.Message):
     What is done with content that does not fit. Default: it is refused.
     """
 
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "SynthesizeRequest", SynthesizeRequest)
 
@@ -11119,6 +11351,16 @@ class TagRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -11543,6 +11785,16 @@ class TranslateRequest(betterproto2.Message):
     )
     """
     What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        11,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
     """
 
 
@@ -12505,7 +12757,7 @@ class ExecutionServiceStub(betterproto2_grpclib.ServiceStub):
         timeout: "float | None" = None,
         deadline: "Deadline | None" = None,
         metadata: "MetadataLike | None" = None,
-    ) -> "ExecutionEntry":
+    ) -> "Execution":
         """
         GetExecution returns one call. Errors: EXECUTION_NOT_FOUND.
         """
@@ -12513,7 +12765,7 @@ class ExecutionServiceStub(betterproto2_grpclib.ServiceStub):
         return await self._unary_unary(
             "/genai_spine.v1.ExecutionService/GetExecution",
             message,
-            ExecutionEntry,
+            Execution,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
