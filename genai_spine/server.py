@@ -56,6 +56,7 @@ from genai_spine.sessions.send import Sends
 from genai_spine.sessions.sessions import Conversations
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
@@ -272,7 +273,7 @@ def _attach(
     """Every service of ours; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
-    books = BatchBooks(inference.ledger, inference.prices, Executions(database))
+    books = BatchBooks(inference.ledger, inference.prices, Executions(database), BatchLabels(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))

@@ -13,7 +13,9 @@ class ProviderBatchService:
         self.books = books
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
-        return await self._provider(request.provider).create_batch(request, call)
+        batch = await self._provider(request.provider).create_batch(request, call)
+        await self.books.label(batch, call)
+        return batch
 
     async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
         provider = self._provider(request.provider)

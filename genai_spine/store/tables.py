@@ -111,6 +111,15 @@ executions = sa.Table(
     ),
 )
 
+# What providers' batches are for. Their lines get it when they are booked, which may be days later.
+batch_labels = sa.Table(
+    "batch_labels",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("batch_id", sa.Text, primary_key=True),  # the provider's
+    sa.Column("cost_labels", sa.JSON(none_as_null=True), nullable=False),
+)
+
 # One row per running server process. Who has no live lease is dead, and its PENDING rows are lost.
 leases = sa.Table(
     "leases",

@@ -15,6 +15,12 @@ def upgrade() -> None:
     op.add_column("session_messages", _flag("price_known", sa.true()))
     op.add_column("session_messages", _flag("is_free", sa.false()))
     op.add_column("session_messages", sa.Column("price_book", sa.Text))
+    op.create_table(
+        "batch_labels",
+        sa.Column("provider", sa.Text, primary_key=True),
+        sa.Column("batch_id", sa.Text, primary_key=True),
+        sa.Column("cost_labels", sa.JSON(none_as_null=True), nullable=False),
+    )
 
 
 def _flag(name: str, default: sa.ColumnElement[bool]) -> sa.Column[bool]:
