@@ -177,7 +177,7 @@ class TestTexts:
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": {"role": "user"}}]}',
              "messages[0].message.content"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
-             '{"role": "user", "content": "c", "cost_ticks": "-1"}}]}', "messages"),
+             '{"role": "user", "content": "c", "message_cost": {"cost_ticks": "-1"}}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
              '{"role": "user", "content": "c", "input_tokens": 4294967295}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m", "metadata": ' + '{"a":' * 500 + "1" + "}" * 500 + "}}",
