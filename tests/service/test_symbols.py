@@ -184,7 +184,7 @@ class TestFailures:
         assert sorted(documented) == good
         assert result.total_tokens == 5 * TOKENS + 100
         assert result.total_tokens == sum(row.usage.total_tokens for row in rows)
-        assert result.total_cost_ticks == sum(row.cost.cost_ticks for row in rows)
+        assert result.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
         assert events[-1].status == "success"
         assert list(events[-1].payload.warnings) == list(result.warnings)
 
