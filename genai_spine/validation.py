@@ -134,7 +134,8 @@ def _field_check(field: Any, rules: Rules, built: Compiled) -> Check | None:
     entry = field.message_type
     if entry and entry.GetOptions().map_entry:
         value_check = _value_check(entry.fields_by_name["value"], rules, built)
-        return _list_check(rules, value_check, lambda value: value.items())
+        list_check = _list_check(rules, value_check, lambda value: value.items())
+        return _key_check(re.compile(rules.key_pattern), list_check) if rules.key_pattern else list_check
     value_check = _value_check(field, rules, built)
     return _list_check(rules, value_check, enumerate) if field.is_repeated else value_check
 
@@ -165,6 +166,18 @@ def _list_check(
         return problems
 
     return check_list
+
+
+def _key_check(pattern: "re.Pattern[str]", check: Check | None) -> Check:
+    """The check of a map's keys, and then what else there is to check."""
+
+    def check_keys(value: Any) -> Sequence[Problem]:
+        for key in value:
+            if not pattern.fullmatch(key):
+                return [(f"[{key[:64]}]", f"must have a key that matches {pattern.pattern}")]
+        return check(value) if check else ()
+
+    return check_keys
 
 
 def _too_few(least: int, count: int) -> str:

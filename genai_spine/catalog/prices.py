@@ -92,15 +92,9 @@ class PriceList:
             model=request.model,
             estimated_input_tokens=given,
             estimated_output_tokens=made,
-            estimated_cost_usd=cost.cost_usd,
-            estimated_cost=cost.cost_usd,
-            total_cost=cost.cost_usd,
+            cost=cost,
             input_cost_per_1m=float(per_1m[0] or 0),
             output_cost_per_1m=float(per_1m[1] or 0),
-            is_free=cost.is_free,
-            price_known=cost.price_known,
-            estimated_cost_ticks=cost.cost_ticks,
-            price_book=cost.price_book,
         )
 
     async def _find(self, name: str) -> Found:

@@ -49,7 +49,7 @@ class Order:
     call: Call
     streamed: bool = False
     answered: list[tuple[str, str]] = field(default_factory=list)  # provider and model of good calls
-    lost: bool = False  # another call was faster: what this one costs is wasted
+    lost: bool = False  # another call was faster: what this one costs is discarded
     flaw: "Flaw | None" = None  # the answer that did not fit its schema
 
 
@@ -81,15 +81,16 @@ class Attempt:
         self._said = counts.Said()
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
-            caller=order.call.user_agent,
+            user_agent=order.call.user_agent,
             operation=order.operation,
             provider=turn.provider.name,
             model=turn.route.model,
             requested_model=order.requested_model,
             attempt=next(order.call.attempts),
             streamed=order.streamed,
-            user=request.user if request.HasField("user") else None,
+            end_user=request.user if request.HasField("user") else None,
         )
+        self.execution.cost_labels.update(order.call.cost_labels)
         if order.call.attribution is not None:
             self.execution.MergeFrom(order.call.attribution)
         ledger.begin(self.execution)
@@ -182,7 +183,7 @@ class Attempt:
 
     async def failed(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
-        self.execution.wasted = isinstance(error, SchemaMismatch)
+        self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         worked = self.turn.delivered or error.connection_lost or isinstance(error, AT_WORK)
@@ -201,7 +202,7 @@ class Attempt:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
         self.call.billed.add(self.execution.id)
-        self.execution.wasted = self.order.lost
+        self.execution.discarded = self.order.lost
         self.execution.error = "another call was faster" if self.order.lost else "the caller went away"
         self._price(self._used(self._partial()))
         self._close()

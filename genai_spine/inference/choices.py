@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from genai_spine.costs import sum_costs, sum_usages
 from genai_spine.inference.attempt import Order
 from genai_spine.routing.router import Route
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -122,14 +123,4 @@ def _end(ends: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[usage_pb2.Usage, usage_pb2.Cost]:
     """Usage and cost of several answers together; provenance is the last one's."""
-    total, cost = usage_pb2.Usage(), usage_pb2.Cost(price_known=True, is_free=True)
-    for answer in answers:
-        for field, value in answer.usage.ListFields():
-            added = value if field.enum_type else getattr(total, field.name) + value
-            setattr(total, field.name, added)
-        cost.cost_ticks += answer.cost.cost_ticks
-        cost.price_known = cost.price_known and answer.cost.price_known
-        cost.is_free = cost.is_free and answer.cost.is_free
-        cost.price_book = answer.cost.price_book
-    cost.cost_usd = cost.cost_ticks / 10**10
-    return total, cost
+    return sum_usages(answer.usage for answer in answers), sum_costs(answer.cost for answer in answers)

@@ -1,6 +1,6 @@
 """A hedged request: when nothing has come for a while, the next candidate is asked as well.
 
-The first answer wins. The other call is cancelled, and what it had used is booked as wasted.
+The first answer wins. The other call is cancelled, and what it had used is booked as discarded.
 """
 
 import asyncio

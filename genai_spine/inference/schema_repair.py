@@ -1,6 +1,6 @@
 """The one repair of an answer that does not fit its schema: the model is told what is wrong and asked again.
 
-Both calls are rows of the ledger, the first one marked as wasted; the answer's usage and cost are the sums.
+Both calls are rows of the ledger, the first one marked as discarded; usage and cost of the answer are sums.
 """
 
 import asyncio

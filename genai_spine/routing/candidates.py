@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.routing.router import Route, Router
@@ -11,8 +12,6 @@ from genai_spine.routing.strategies import STRATEGIES, Scales
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import routing_pb2
-
-TICKS_PER_USD = 10**10
 
 log = structlog.get_logger()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
@@ -113,10 +112,10 @@ class Planner:
         name = f"{route.provider.name}:{route.model}"
         if routing.min_quality > self.scales.tier(route):
             return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
-        if routing.HasField("max_cost_usd"):
+        if routing.HasField("max_cost_ticks"):
             ticks = self.scales.ticks(route, self.scales.expected(request))
-            if ticks > routing.max_cost_usd * TICKS_PER_USD:
-                return f"{name} would cost {'an unknown amount' if ticks == float('inf') else ticks / 1e10}"
+            if ticks is None or ticks > routing.max_cost_ticks:
+                return f"{name} would cost {'an unknown amount' if ticks is None else usd_of(ticks)}"
         return None
 
     def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:

@@ -15,8 +15,10 @@ class ProviderBatchService:
         self.books = books
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
-        """New batch at a provider over an uploaded file."""
-        return await self._provider(request.provider).create_batch(request, call)
+        """New batch at a provider over an uploaded file; its cost labels are kept for its lines."""
+        batch = await self._provider(request.provider).create_batch(request, call)
+        await self.books.label(batch, call)
+        return batch
 
     async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
         """State of a batch; once it has ended, its cost is booked."""

@@ -6,6 +6,7 @@ from uuid import uuid4
 from google.protobuf import json_format
 
 from genai_spine import validation
+from genai_spine.costs import cost_of
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.sessions.history import check_attachments
 from genai_spine.sessions.sessions import DEFAULT_WINDOW, SessionLibrary, check_metadata, new_session
@@ -109,12 +110,15 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
     """Sums of the session (tokens, ticks) from its messages and summary. Errors: InvalidFields (overflow)."""
     summary = session.summary
     tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
-    ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
-    if sum(tokens) >= MAX_TOKENS or min(ticks) < 0 or sum(ticks) >= MAX_TICKS:
+    messages = [entry.message for entry in export.messages]
+    costs = [message.message_cost for message in messages if message.HasField("message_cost")]
+    costs += [summary.cost] if session.HasField("summary") else []
+    ticks = [cost.cost_ticks for cost in costs]
+    if sum(tokens) >= MAX_TOKENS or min(ticks, default=0) < 0 or sum(ticks) >= MAX_TICKS:
         raise InvalidFields([("messages", "must have tokens and costs that a session can have")])
     session.message_count = len(export.messages)
-    session.total_tokens, session.total_cost_ticks = sum(tokens), sum(ticks)
-    session.total_cost_usd = session.total_cost_ticks / 10**10
+    session.total_tokens = sum(tokens)
+    session.total_cost.CopyFrom(cost_of(sum(ticks), price_known=all(cost.price_known for cost in costs)))
 
 
 def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
@@ -123,7 +127,7 @@ def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
         f"# {session.title or f'Session {session.id}'}",
-        f"{session.model}, {began}, {total}, ${session.total_cost_usd:.6f}",
+        f"{session.model}, {began}, {total}, ${session.total_cost.cost_usd:.6f}",
     ]
     if session.system_prompt:
         parts += ["## System", session.system_prompt]

@@ -15,6 +15,7 @@ from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
+from genai_spine.v1.usage_pb2 import Cost
 
 DEFAULT_WINDOW = 20  # messages
 DEFAULT_SESSION_LIMIT, DEFAULT_MESSAGE_LIMIT = 50, 100  # on a page
@@ -140,6 +141,7 @@ def _existing(session: pb.Session | None, id: str) -> pb.Session:
 def _system_message(session: pb.Session) -> pb.SessionMessage:
     """System prompt as a message: a view of session.system_prompt without a row of its own."""
     message = pb.SessionMessage(
+        message_cost=Cost(price_known=True),
         id=str(uuid5(UUID(session.id), "system")),
         session_id=session.id,
         role="system",

@@ -18,7 +18,7 @@ from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
 MAX_SCANNED_ROWS = 10_000  # rows
 UNINDEXED_FILTERS = ("provider", "model", "capability")  # filters without an index
-UNSUCCESSFUL = ("FAILED", "CANCELLED", "LOST")
+UNSUCCESSFUL = {"FAILED", "CANCELLED", "LOST"}
 
 
 class PageEnd(NamedTuple):
@@ -69,7 +69,7 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
             (executions.c.request_id, request.request_id),
             (executions.c.session_id, request.session_id),
             (executions.c.prompt_id, request.prompt_id),
-            (executions.c.user_id, request.user),
+            (executions.c.user_id, request.end_user),
         )
         if value
     ]
@@ -79,14 +79,16 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
         for name in UNINDEXED_FILTERS
         if getattr(request, name)
     ]
-    state = execution_pb2.ExecutionState.Name(request.state).removeprefix("EXECUTION_STATE_")
-    if request.state:
-        others.append(executions.c.state == state)
-    if state in UNSUCCESSFUL or (request.HasField("success") and not request.success):
+    names = map(execution_pb2.ExecutionState.Name, request.states)
+    states = {name.removeprefix("EXECUTION_STATE_") for name in names}
+    if states and states != UNSUCCESSFUL:
+        others.append(executions.c.state.in_(sorted(states)))
+    if states and states <= UNSUCCESSFUL:
         # A literal, because a partial index serves no placeholder.
         by_index.append(executions.c.success == literal_column("false"))
-    if request.success:
-        others.append(executions.c.success.is_(True))
+    for label in request.labels:
+        key, _, value = label.partition("=")
+        others.append(executions.c.cost_labels[key].as_string() == value.replace("\0", "\ufffd"))
     return by_index[:1], [*by_index[1:], *others]
 
 

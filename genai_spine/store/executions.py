@@ -1,5 +1,6 @@
 """Executions: the only SQL of the ledger's rows, and the only mapping of a row to a message."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,12 @@ from sqlalchemy import (
     update,
 )
 
+from genai_spine.costs import cost_of, usd_of
 from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
-TICKS_PER_USD = 10**10
 MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
 MAX_TEXT_CHARS = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
@@ -39,7 +40,7 @@ _TEXTS = {
     "provider": "provider",
     "model": "model",
     "requested_model": "requested_model",
-    "caller": "caller",
+    "caller": "user_agent",
     "lane": "lane",
     "server_id": "server_id",
 }
@@ -47,7 +48,7 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "capability": "capability",
     "error_reason": "error_reason",
     "error": "error",
-    "user_id": "user",
+    "user_id": "end_user",
     "provider_response_id": "provider_response_id",
     "answered_model": "answered_model",
     "service_tier": "service_tier",
@@ -55,8 +56,9 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "variables_hash": "variables_hash",
     "session_id": "session_id",
     "metadata_json": "metadata_json",
+    "principal": "principal",
 }
-_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "wasted"}
+_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
@@ -66,6 +68,7 @@ _USAGE = tuple(  # every count of Usage has a column of its name
 _UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
     "prompt_version",
+    "cost_labels",
     "first_token_ms",
     "state",
     "success",
@@ -79,6 +82,7 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
+_FIXED |= {"principal", "cost_labels"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -194,12 +198,7 @@ class Executions:
         async with self._database.engine.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
-        return count, usage_pb2.Cost(
-            cost_usd=ticks / TICKS_PER_USD,
-            cost_ticks=ticks,
-            price_known=not without_price,
-            price_book=book or "",
-        )
+        return count, cost_of(ticks, price_known=not without_price, price_book=book)
 
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST; their ids.
@@ -235,12 +234,13 @@ class Executions:
             *_usage(usage),
             *_units(execution.units),
             execution.prompt_version or None,
+            _labels(execution),
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
             _PROVENANCES.get(usage.input_provenance),
             _PROVENANCES.get(usage.output_provenance),
-            cost.cost_ticks / TICKS_PER_USD,
+            usd_of(cost.cost_ticks),
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
@@ -278,16 +278,22 @@ def execution_of(row: RowMapping) -> Execution:
             setattr(execution.usage, name, usage_pb2.Provenance.Value(f"PROVENANCE_{row[name]}"))
     if row["prompt_version"]:
         execution.prompt_version = row["prompt_version"]
+    execution.cost_labels.update(row["cost_labels"] or {})
     if row["first_token_ms"] is not None:
         execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):
         execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
     if execution.HasField("cost"):
-        execution.cost.cost_usd = execution.cost.cost_ticks / TICKS_PER_USD
+        execution.cost.cost_usd = usd_of(execution.cost.cost_ticks)
     execution.create_time.FromDatetime(row["created_at"])
     if row["settled_at"] is not None:
         execution.settle_time.FromDatetime(row["settled_at"])
     return execution
+
+
+def _labels(execution: Execution) -> str | None:
+    labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
+    return json.dumps(labels, sort_keys=True, ensure_ascii=False) if labels else None
 
 
 def _datetime(time: Timestamp) -> datetime:

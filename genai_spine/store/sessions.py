@@ -12,14 +12,26 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.costs import cost_of
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
-TICKS_PER_USD = 10**10
 NO_LEASE = {"send_token": None, "send_until": None}
 
 
@@ -82,15 +94,18 @@ class Sessions:
     async def keep_summary(self, id: str, token: str, summary: pb.HistorySummary) -> bool:
         """Puts a summary in the place of the one before, and adds what it took; false as renew().
 
-        Its tokens and cost_ticks are those of this one summary.
+        Its tokens and cost are those of this one summary.
         """
+        known = literal(summary.cost.price_known)
         values = {
             "summary": clean(summary.text),
             "summary_messages": summary.message_count,
             "summary_tokens": sessions.c.summary_tokens + summary.tokens,
-            "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost_ticks,
+            "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost.cost_ticks,
+            "summary_price_known": and_(sessions.c.summary_price_known, known),
             "total_tokens": sessions.c.total_tokens + summary.tokens,
-            "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost_ticks,
+            "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost.cost_ticks,
+            "total_price_known": and_(sessions.c.total_price_known, known),
         }
         return await self._held(id, token, values)
 
@@ -135,11 +150,13 @@ def session_row(session: pb.Session) -> dict[str, Any]:
         "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
         "message_count": session.message_count,
         "total_tokens": session.total_tokens,
-        "total_cost_ticks": session.total_cost_ticks,
+        "total_cost_ticks": session.total_cost.cost_ticks,
+        "total_price_known": session.total_cost.price_known or not has("total_cost"),
         "summary": clean(summary.text) if has("summary") else None,
         "summary_messages": summary.message_count,
         "summary_tokens": summary.tokens,
-        "summary_cost_ticks": summary.cost_ticks,
+        "summary_cost_ticks": summary.cost.cost_ticks,
+        "summary_price_known": summary.cost.price_known or not has("summary"),
         "created_at": moment(session.created_at),
         "updated_at": moment(session.updated_at),
     }
@@ -157,22 +174,22 @@ def session_of(row: RowMapping) -> pb.Session:
         parent_session_id=row["parent_session_id"],
         message_count=row["message_count"],
         total_tokens=row["total_tokens"],
-        total_cost_ticks=row["total_cost_ticks"],
-        total_cost_usd=row["total_cost_ticks"] / TICKS_PER_USD,
+        total_cost=cost_of(row["total_cost_ticks"], price_known=row["total_price_known"]),
     )
     read_json(row["metadata_json"], session.metadata)
     if row["summary"] is not None:
         session.summary.text = row["summary"]
         session.summary.message_count = row["summary_messages"]
         session.summary.tokens = row["summary_tokens"]
-        session.summary.cost_ticks = row["summary_cost_ticks"]
+        cost = cost_of(row["summary_cost_ticks"], price_known=row["summary_price_known"])
+        session.summary.cost.CopyFrom(cost)
     session.created_at.FromDatetime(row["created_at"])
     session.updated_at.FromDatetime(row["updated_at"])
     return session
 
 
 def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
-    has, content = message.HasField, clean(message.content)
+    has, content, cost = message.HasField, clean(message.content), message.message_cost
     return {
         "id": message.id,
         "session_id": message.session_id,
@@ -185,7 +202,10 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
         "execution_id": clean(message.execution_id) if has("execution_id") else None,
         "input_tokens": message.input_tokens,
         "output_tokens": message.output_tokens,
-        "cost_ticks": message.cost_ticks,
+        "cost_ticks": cost.cost_ticks,
+        "price_known": cost.price_known or not has("message_cost"),
+        "is_free": cost.is_free,
+        "price_book": clean(cost.price_book) or None,
         "latency_ms": message.latency_ms,
         "metadata_json": _json(message.metadata),
         "created_at": moment(message.created_at),

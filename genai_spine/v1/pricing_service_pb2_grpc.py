@@ -88,7 +88,7 @@ class PricingServiceServicer:
 
     def EstimateCost(self, request, context):
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: INVALID_FIELDS.
+        cost.price_known false. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,7 @@ class PricingServiceStub:
     """
     EstimateCost: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-    price_known false. Errors: INVALID_FIELDS.
+    cost.price_known false. Errors: INVALID_FIELDS.
     """
 
 @_typing.type_check_only
@@ -70,7 +70,7 @@ class PricingServiceAsyncStub(PricingServiceStub):
     """
     EstimateCost: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]  # type: ignore[assignment]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-    price_known false. Errors: INVALID_FIELDS.
+    cost.price_known false. Errors: INVALID_FIELDS.
     """
 
 class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,7 +113,7 @@ class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pricing_service_pb2.EstimateCostResponse, _abc.Awaitable[_pricing_service_pb2.EstimateCostResponse]]:
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: INVALID_FIELDS.
+        cost.price_known false. Errors: INVALID_FIELDS.
         """
 
 def add_PricingServiceServicer_to_server(servicer: PricingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

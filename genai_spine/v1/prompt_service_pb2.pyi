@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
@@ -341,7 +342,14 @@ class PromptOptions(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class ExecutePromptRequest(_message.Message):
-    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user")
+    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SLUG_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
@@ -353,6 +361,7 @@ class ExecutePromptRequest(_message.Message):
     RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     prompt_slug: str
     variables: _struct_pb2.Struct
@@ -364,7 +373,8 @@ class ExecutePromptRequest(_message.Message):
     response_format: str
     wait: bool
     user: str
-    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExecutePromptUsage(_message.Message):
     __slots__ = ("total_tokens", "cost")
@@ -375,7 +385,7 @@ class ExecutePromptUsage(_message.Message):
     def __init__(self, total_tokens: _Optional[int] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class ExecutePromptResponse(_message.Message):
-    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason")
+    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason", "result")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -397,6 +407,7 @@ class ExecutePromptResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PARSED_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     output: str
     content: str
     id: str
@@ -418,7 +429,8 @@ class ExecutePromptResponse(_message.Message):
     usage: ExecutePromptUsage
     parsed: _struct_pb2.Value
     finish_reason: _completion_service_pb2.FinishReason
-    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ...) -> None: ...
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class PromptEvent(_message.Message):
     __slots__ = ("text", "result", "error")

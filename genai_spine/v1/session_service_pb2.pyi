@@ -3,6 +3,7 @@ import datetime
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -27,7 +28,7 @@ HISTORY_POLICY_WINDOW: HistoryPolicy
 HISTORY_POLICY_SUMMARY: HistoryPolicy
 
 class Session(_message.Message):
-    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "created_at", "updated_at", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary")
+    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "created_at", "updated_at", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary", "total_cost")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +45,7 @@ class Session(_message.Message):
     PARENT_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COST_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: str
     system_prompt: str
@@ -60,19 +62,22 @@ class Session(_message.Message):
     parent_session_id: str
     provider: str
     summary: HistorySummary
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ...) -> None: ...
+    total_cost: _usage_pb2.Cost
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ..., total_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class HistorySummary(_message.Message):
-    __slots__ = ("text", "message_count", "tokens", "cost_ticks")
+    __slots__ = ("text", "message_count", "tokens", "cost_ticks", "cost")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_TICKS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     text: str
     message_count: int
     tokens: int
     cost_ticks: int
-    def __init__(self, text: _Optional[str] = ..., message_count: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_ticks: _Optional[int] = ...) -> None: ...
+    cost: _usage_pb2.Cost
+    def __init__(self, text: _Optional[str] = ..., message_count: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_ticks: _Optional[int] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class Attachment(_message.Message):
     __slots__ = ("filename", "media_type", "data")
@@ -85,7 +90,7 @@ class Attachment(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SessionMessage(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence", "message_cost")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +109,7 @@ class SessionMessage(_message.Message):
     ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COST_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -122,7 +128,8 @@ class SessionMessage(_message.Message):
     attachments: _containers.RepeatedCompositeFieldContainer[AttachmentInfo]
     execution_id: str
     sequence: int
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    message_cost: _usage_pb2.Cost
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class AttachmentInfo(_message.Message):
     __slots__ = ("filename", "media_type", "size_bytes")
@@ -213,7 +220,14 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user")
+    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +235,7 @@ class SendMessageRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     content: str
     metadata: _struct_pb2.Struct
@@ -228,10 +243,11 @@ class SendMessageRequest(_message.Message):
     temperature: float
     max_tokens: int
     user: str
-    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "message_cost")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +266,7 @@ class SendMessageResponse(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COST_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -268,7 +285,8 @@ class SendMessageResponse(_message.Message):
     request_id: str
     execution_id: str
     finish_reason: _completion_service_pb2.FinishReason
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ...) -> None: ...
+    message_cost: _usage_pb2.Cost
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class MessageEvent(_message.Message):
     __slots__ = ("text", "result", "error")
@@ -299,16 +317,25 @@ class ListMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[SessionMessage, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class RegenerateMessageRequest(_message.Message):
-    __slots__ = ("session_id", "temperature", "max_tokens", "user")
+    __slots__ = ("session_id", "temperature", "max_tokens", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     temperature: float
     max_tokens: int
     user: str
-    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class BranchSessionRequest(_message.Message):
     __slots__ = ("session_id", "message_id", "title")

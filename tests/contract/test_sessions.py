@@ -48,7 +48,7 @@ def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.E
         message.id, message.session_id, message.role, message.model = str(uuid4()), session.id, role, "m"
         message.sequence, message.content = session.message_count + len(entries), text
         message.input_tokens = message.tokens = used
-        message.cost_ticks = used * 3
+        message.message_cost.cost_ticks = used * 3
         message.created_at.FromDatetime(datetime.now(UTC))
         entries.append(entry)
     return entries
@@ -71,7 +71,7 @@ async def sums(database: Database, id: str) -> tuple[int, int, int]:
 
 
 def told(session: pb.Session) -> tuple[int, int, int]:
-    return session.message_count, session.total_tokens, session.total_cost_ticks
+    return session.message_count, session.total_tokens, session.total_cost.cost_ticks
 
 
 async def test_every_field_of_a_session_survives_the_database(chats):

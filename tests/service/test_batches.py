@@ -25,13 +25,13 @@ def lines(*ids: str, model: str = "gpt-4o") -> bytes:
     return b"\n".join(json.dumps({"custom_id": id, "body": body}).encode() for id in ids)
 
 
-async def begun(service: Running, data: bytes, endpoint: str = CHAT, name: str = "a") -> str:
+async def begun(service: Running, data: bytes, endpoint: str = CHAT, name: str = "a", **fields: Any) -> str:
     """A batch's id. Simulated ids begin anew with each test, and rows do not: `name` makes it another."""
     service.openai.cabinet.prefix = name
     upload = files.UploadFileRequest(provider="openai", filename="in.jsonl", data=data, purpose="batch")
     file = await service.files.UploadFile(upload)
     made = await service.batches.CreateBatch(
-        batches.CreateBatchRequest(provider="openai", input_file_id=file.id, endpoint=endpoint)
+        batches.CreateBatchRequest(provider="openai", input_file_id=file.id, endpoint=endpoint, **fields)
     )
     assert made.state == batches.BATCH_STATE_VALIDATING
     return str(made.id)
@@ -49,6 +49,13 @@ async def ended(service: Running, id: str) -> Any:
             return batch
         assert not batch.HasField("cost")
         assert not batch.booked_count
+
+
+async def test_lines_have_the_cost_labels_of_their_batch(booked: Running, request: Any) -> None:
+    name = f"labels-{request.node.callspec.id}"
+    id = await begun(booked, lines("a", "b"), name=name, cost_labels={"team": "search"})
+    await ended(booked, id)
+    assert [dict(row.cost_labels) for row in await booked.rows(id)] == [{"team": "search"}] * 2
 
 
 async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running, request: Any) -> None:

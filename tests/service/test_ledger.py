@@ -42,8 +42,8 @@ class TestSuccess:
         row = await only_row(booked, completion.request_id)
         assert (row.id, row.state, row.attempt) == (completion.execution_id, SUCCEEDED, 1)
         assert (row.operation, row.provider, row.model) == ("completion", "openai", "gpt-4o")
-        assert (row.requested_model, row.user, row.lane, row.streamed) == ("gpt-4o", "ann", "cpu", False)
-        assert row.caller.startswith("grpc-python-asyncio/")
+        assert (row.requested_model, row.end_user, row.lane, row.streamed) == ("gpt-4o", "ann", "cpu", False)
+        assert row.user_agent.startswith("grpc-python-asyncio/")
         assert row.provider_response_id == "chatcmpl-9"
         assert row.usage == completion.usage
         assert (row.usage.input_tokens, row.usage.output_tokens) == (1000, 300)
@@ -80,7 +80,7 @@ class TestSuccess:
         )
         response = await booked.completions.CreateEmbeddings(request)
         row = await only_row(booked, response.request_id)
-        assert (row.operation, row.state, row.user) == ("embeddings", SUCCEEDED, "ann")
+        assert (row.operation, row.state, row.end_user) == ("embeddings", SUCCEEDED, "ann")
         assert (row.usage.input_tokens, row.usage.output_tokens) == (101, 0)
         assert row.usage == response.usage
         assert row.cost.cost_ticks == response.cost.cost_ticks == 101 * 200  # 0.02 USD for 1M

@@ -45,7 +45,7 @@ async def test_image_is_one_row_with_tokens_images_and_cost(booked: Running) -> 
     answer = await booked.media.CreateImages(image(image_count=2, user="ann"))
     row = await only_row(booked, answer.request_id)
     assert (row.id, row.state, row.operation) == (answer.execution_id, SUCCEEDED, "image")
-    assert (row.provider, row.model, row.requested_model, row.user) == (
+    assert (row.provider, row.model, row.requested_model, row.end_user) == (
         "openai",
         "gpt-image-1",
         "gpt-image-1",

@@ -81,11 +81,11 @@ async def test_an_execution_pins_prompt_version_and_variables_in_its_row(booked:
     request = execution(prompt, user="ann")
     request.metadata.update({"ticket": "T7"})
     said = await stub.ExecutePrompt(request)
-    [row] = await booked.rows(said.request_id)
+    [row] = await booked.rows(said.result.request_id)
     assert (row.prompt_id, row.prompt_version) == (prompt.id, 1)
     assert row.variables_hash == variables.digest({"name": "Ann"})
-    assert (json.loads(row.metadata_json), row.user) == ({"ticket": "T7"}, "ann")
-    assert (row.cost.cost_ticks, row.id) == (said.cost_ticks, said.execution_id)
+    assert (json.loads(row.metadata_json), row.end_user) == ({"ticket": "T7"}, "ann")
+    assert (row.cost.cost_ticks, row.id) == (said.result.cost.cost_ticks, said.result.execution_id)
     assert said.finish_reason == completions.FINISH_REASON_STOP
     [entry] = booked.openai.bill
     assert [message["content"] for message in entry.body["messages"]] == ["Be kind.", "Hello Ann"]
@@ -112,7 +112,7 @@ async def test_a_stream_gives_text_and_then_the_whole_result(booked: Running, st
     events = [event async for event in stub.StreamPrompt(execution(await made(stub)))]
     assert "".join(event.text for event in events[:-1]) == events[-1].result.output == "four"
     assert events[-1].result.finish_reason == completions.FINISH_REASON_STOP
-    [row] = await booked.rows(events[-1].result.request_id)
+    [row] = await booked.rows(events[-1].result.result.request_id)
     assert row.streamed
     assert row.prompt_id == events[-1].result.prompt_id
 

@@ -77,7 +77,7 @@ class TestRegenerate:
         session = await chat.session()
         assert session.message_count == 4
         assert session.total_tokens == sum(each.tokens for each in said)
-        assert session.total_cost_ticks == sum(each.cost_ticks for each in said)
+        assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said)
 
     async def test_answer_stays_when_the_next_one_fails(self, booked: Running) -> None:
         chat = await begun(booked)
@@ -177,7 +177,7 @@ class TestTexts:
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": {"role": "user"}}]}',
              "messages[0].message.content"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
-             '{"role": "user", "content": "c", "cost_ticks": "-1"}}]}', "messages"),
+             '{"role": "user", "content": "c", "message_cost": {"cost_ticks": "-1"}}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
              '{"role": "user", "content": "c", "input_tokens": 4294967295}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m", "metadata": ' + '{"a":' * 500 + "1" + "}" * 500 + "}}",

@@ -38,15 +38,18 @@ async def test_send_passes_the_whole_history_and_stores_both_messages(booked: Ru
     session = await chat.session()
     assert session.message_count == 4
     assert session.total_tokens == sum(each.tokens for each in said) == first.tokens + second.tokens
-    assert session.total_cost_ticks == sum(each.cost_ticks for each in said) > 0
+    assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said) > 0
 
 
 async def test_row_of_a_send_says_session_and_user(booked: Running) -> None:
     chat = await begun(booked)
     answer = await chat.send(user="u1")
     [row] = await booked.rows(answer.request_id)
-    assert (row.id, row.session_id, row.user) == (answer.execution_id, chat.id, "u1")
-    assert (row.usage.input_tokens, row.cost.cost_ticks) == (answer.input_tokens, answer.response.cost_ticks)
+    assert (row.id, row.session_id, row.end_user) == (answer.execution_id, chat.id, "u1")
+    assert (row.usage.input_tokens, row.cost.cost_ticks) == (
+        answer.input_tokens,
+        answer.response.message_cost.cost_ticks,
+    )
 
 
 async def test_every_message_has_model_tokens_and_cost(service: Running) -> None:
@@ -54,10 +57,10 @@ async def test_every_message_has_model_tokens_and_cost(service: Running) -> None
     await chat.send()
     system, asked, answer = await chat.messages()
     for each in (system, asked):
-        assert (each.model, each.tokens, each.cost_usd, each.latency_ms) == (MODEL, 0, 0, 0)
+        assert (each.model, each.tokens, each.message_cost.cost_usd, each.latency_ms) == (MODEL, 0, 0, 0)
     assert answer.model.startswith(MODEL)
     assert answer.tokens == answer.input_tokens + answer.output_tokens > 0
-    assert answer.cost == answer.cost_usd == answer.cost_ticks / 1e10 > 0
+    assert answer.message_cost.cost_usd == answer.message_cost.cost_ticks / 1e10 > 0
 
 
 async def test_options_of_a_send_reach_the_provider(service: Running) -> None:
@@ -97,7 +100,7 @@ class TestPolicies:
         rows = await service.rows(answer.request_id)
         assert {row.session_id for row in rows} == {chat.id}
         assert [row.capability for row in rows] == ["session-summary", ""]
-        assert session.summary.cost_ticks == rows[0].cost.cost_ticks > 0
+        assert session.summary.cost.cost_ticks == rows[0].cost.cost_ticks > 0
 
     async def test_next_summary_builds_on_the_one_before(self, service: Running) -> None:
         chat = await begun(service, history_policy=SUMMARY, history_window=2)
@@ -236,7 +239,7 @@ class TestTogether:
             assert said[answer.message.sequence + 1].content == answer.content
         assert [len(asked) for asked in chat.asked] == [1, 3, 5, 7, 9, 11]
         session = await chat.session()
-        assert session.total_cost_ticks == sum(each.cost_ticks for each in said)
+        assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said)
 
     async def test_50_sends_to_as_many_sessions_at_once_have_exact_sums(self, booked: Running) -> None:
         chats = [await begun(booked) for _ in range(50)]
@@ -245,9 +248,9 @@ class TestTogether:
             session = await chat.session()
             assert answer.session_id == chat.id
             assert (session.message_count, session.total_tokens) == (2, answer.tokens)
-            assert session.total_cost_ticks == answer.response.cost_ticks
+            assert session.total_cost.cost_ticks == answer.response.message_cost.cost_ticks
             [row] = await booked.rows(answer.request_id)
-            assert (row.session_id, row.cost.cost_ticks) == (chat.id, answer.response.cost_ticks)
+            assert (row.session_id, row.cost.cost_ticks) == (chat.id, answer.response.message_cost.cost_ticks)
 
     async def test_send_that_waits_in_vain_is_refused_at_its_deadline(self, service: Running) -> None:
         chat = await begun(service)

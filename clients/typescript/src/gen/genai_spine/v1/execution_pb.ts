@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import type { Cost, UnitUsage, Usage } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrYICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckIHCgVfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbirCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFYgZwcm90bzM", [file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIvgLCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSDAoEbGFuZRgTIAEoCRIRCglzZXJ2ZXJfaWQYFCABKAkSLwoLY3JlYXRlX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3NldHRsZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIhChRwcm92aWRlcl9yZXNwb25zZV9pZBgXIAEoCUgFiAEBEhEKCWRpc2NhcmRlZBgYIAEoCBItCgV1bml0cxgZIAEoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRVc2FnZUgGiAEBEhsKDmFuc3dlcmVkX21vZGVsGBogASgJSAeIAQESGQoMc2VydmljZV90aWVyGBsgASgJSAiIAQESFgoJcHJvbXB0X2lkGBwgASgJSAmIAQESGwoOcHJvbXB0X3ZlcnNpb24YHSABKA1ICogBARIbCg52YXJpYWJsZXNfaGFzaBgeIAEoCUgLiAEBEhcKCnNlc3Npb25faWQYHyABKAlIDIgBARIaCg1tZXRhZGF0YV9qc29uGCAgASgJSA2IAQESEQoJcHJpbmNpcGFsGCEgASgJEj4KC2Nvc3RfbGFiZWxzGCIgAygLMikuZ2VuYWlfc3BpbmUudjEuRXhlY3V0aW9uLkNvc3RMYWJlbHNFbnRyeRIuCgxpbnB1dF90b2tlbnMYIyABKA1CGBgBqrsYEnVzYWdlLmlucHV0X3Rva2VucxIwCg1vdXRwdXRfdG9rZW5zGCQgASgNQhkYAaq7GBN1c2FnZS5vdXRwdXRfdG9rZW5zEiUKCGNvc3RfdXNkGCUgASgBQhMYAaq7GA1jb3N0LmNvc3RfdXNkEiEKB3N1Y2Nlc3MYJiABKAhCCxgBqrsYBXN0YXRlSA6IAQESJAoHdXNlcl9pZBgnIAEoCUIOGAGquxgIZW5kX3VzZXJID4gBARJBCgpjcmVhdGVkX2F0GCggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRGAGquxgLY3JlYXRlX3RpbWUaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDQoLX2NhcGFiaWxpdHlCEQoPX2ZpcnN0X3Rva2VuX21zQg8KDV9lcnJvcl9yZWFzb25CCAoGX2Vycm9yQgsKCV9lbmRfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbkIKCghfc3VjY2Vzc0IKCghfdXNlcl9pZCrCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFYgZwcm90bzM", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -136,18 +137,18 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   error?: string | undefined;
 
   /**
-   * Who asked, as the caller said.
+   * For whom the caller asked, in its words. Unset: not said.
    *
-   * @generated from field: optional string user = 17;
+   * @generated from field: optional string end_user = 17;
    */
-  user?: string | undefined;
+  endUser?: string | undefined;
 
   /**
    * The client program, as it said.
    *
-   * @generated from field: string caller = 18;
+   * @generated from field: string user_agent = 18;
    */
-  caller: string;
+  userAgent: string;
 
   /**
    * Lane of the server that made the call.
@@ -187,9 +188,9 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   /**
    * Its answer was paid for and not used: a hedge that lost, or an answer that did not fit its schema.
    *
-   * @generated from field: bool wasted = 24;
+   * @generated from field: bool discarded = 24;
    */
-  wasted: boolean;
+  discarded: boolean;
 
   /**
    * What was consumed that is not counted in tokens. Unset: nothing.
@@ -246,6 +247,68 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
    * @generated from field: optional string metadata_json = 32;
    */
   metadataJson?: string | undefined;
+
+  /**
+   * Who pays: whose key it was. Empty: the call came without a key.
+   *
+   * @generated from field: string principal = 33;
+   */
+  principal: string;
+
+  /**
+   * What the call was for, in the caller's words, as its request said.
+   *
+   * @generated from field: map<string, string> cost_labels = 34;
+   */
+  costLabels: { [key: string]: string };
+
+  /**
+   * The same as usage.input_tokens.
+   *
+   * @generated from field: uint32 input_tokens = 35 [deprecated = true];
+   * @deprecated
+   */
+  inputTokens: number;
+
+  /**
+   * The same as usage.output_tokens.
+   *
+   * @generated from field: uint32 output_tokens = 36 [deprecated = true];
+   * @deprecated
+   */
+  outputTokens: number;
+
+  /**
+   * The same as cost.cost_usd.
+   *
+   * @generated from field: double cost_usd = 37 [deprecated = true];
+   * @deprecated
+   */
+  costUsd: number;
+
+  /**
+   * true: state is SUCCEEDED; false: the call ended in another state. Unset: it is pending.
+   *
+   * @generated from field: optional bool success = 38 [deprecated = true];
+   * @deprecated
+   */
+  success?: boolean | undefined;
+
+  /**
+   * The same as end_user.
+   *
+   * @generated from field: optional string user_id = 39 [deprecated = true];
+   * @deprecated
+   */
+  userId?: string | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 40 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**

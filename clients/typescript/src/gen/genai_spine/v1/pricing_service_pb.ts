@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { Cost } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/pricing_service.proto.
  */
 export const file_genai_spine_v1_pricing_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRnZW5haV9zcGluZS92MS9wcmljaW5nX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrQBChFMaXN0UHJpY2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESNAoJcGFnZV9zaXplGAIgASgNQhyiuxgYEQAAAAAAAPA/GQAAAAAAiLNAUgQxMDAwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziACEgCiAEBQgsKCV9wcm92aWRlckIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIm0KEkxpc3RQcmljZXNSZXNwb25zZRIqCgZwcmljZXMYASADKAsyGi5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgpwcmljZV9ib29rGAMgASgJIkQKFkxpc3RQcmljZXNBcnJheVJlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBQgsKCV9wcm92aWRlciIrCg9HZXRQcmljZVJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiJdCglVbml0UHJpY2USJwoEdW5pdBgBIAEoDjIZLmdlbmFpX3NwaW5lLnYxLlByaWNlVW5pdBILCgN1c2QYAiABKAESGgoSYWJvdmVfaW5wdXRfdG9rZW5zGAMgASgNItUCCgpNb2RlbFByaWNlEg0KBW1vZGVsGAEgASgJEgwKBG5hbWUYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSIAoYaW5wdXRfY29zdF9wZXJfMW1fdG9rZW5zGAQgASgBEiEKGW91dHB1dF9jb3N0X3Blcl8xbV90b2tlbnMYBSABKAESGQoRaW5wdXRfY29zdF9wZXJfMWsYBiABKAESGgoSb3V0cHV0X2Nvc3RfcGVyXzFrGAcgASgBEhMKC2lucHV0X3ByaWNlGAggASgBEhQKDG91dHB1dF9wcmljZRgJIAEoARIPCgdpc19mcmVlGAogASgIEg4KBnNvdXJjZRgLIAEoCRIoCgV1bml0cxgMIAMoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRQcmljZRIXCgp2YWxpZF9mcm9tGA0gASgJSACIAQFCDQoLX3ZhbGlkX2Zyb20ixQIKE0VzdGltYXRlQ29zdFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIjChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNSACIAQESJAoXZXN0aW1hdGVkX291dHB1dF90b2tlbnMYAyABKA1IAYgBARIZCgxpbnB1dF90b2tlbnMYBCABKA1IAogBARIaCg1vdXRwdXRfdG9rZW5zGAUgASgNSAOIAQESIAoTY2FjaGVkX2lucHV0X3Rva2VucxgGIAEoDUgEiAEBQhkKF19lc3RpbWF0ZWRfaW5wdXRfdG9rZW5zQhoKGF9lc3RpbWF0ZWRfb3V0cHV0X3Rva2Vuc0IPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zIr0CChRFc3RpbWF0ZUNvc3RSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIeChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNEh8KF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNEhoKEmVzdGltYXRlZF9jb3N0X3VzZBgEIAEoARIWCg5lc3RpbWF0ZWRfY29zdBgFIAEoARISCgp0b3RhbF9jb3N0GAYgASgBEhkKEWlucHV0X2Nvc3RfcGVyXzFtGAcgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xbRgIIAEoARIPCgdpc19mcmVlGAkgASgIEhMKC3ByaWNlX2tub3duGAogASgIEhwKFGVzdGltYXRlZF9jb3N0X3RpY2tzGAsgASgDEhIKCnByaWNlX2Jvb2sYDCABKAkqwQMKCVByaWNlVW5pdBIaChZQUklDRV9VTklUX1VOU1BFQ0lGSUVEEAASGwoXUFJJQ0VfVU5JVF9JTlBVVF9UT0tFTlMQARIgChxQUklDRV9VTklUX0NBQ0hFX1JFQURfVE9LRU5TEAISJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV81TV9UT0tFTlMQAxIkCiBQUklDRV9VTklUX0NBQ0hFX1dSSVRFXzFIX1RPS0VOUxAEEiEKHVBSSUNFX1VOSVRfQVVESU9fSU5QVVRfVE9LRU5TEAUSIQodUFJJQ0VfVU5JVF9JTUFHRV9JTlBVVF9UT0tFTlMQBhIcChhQUklDRV9VTklUX09VVFBVVF9UT0tFTlMQBxIfChtQUklDRV9VTklUX1JFQVNPTklOR19UT0tFTlMQCBIiCh5QUklDRV9VTklUX0FVRElPX09VVFBVVF9UT0tFTlMQCRIbChdQUklDRV9VTklUX0FVRElPX1NFQ09ORBAKEhkKFVBSSUNFX1VOSVRfQ0hBUkFDVEVSUxALEhQKEFBSSUNFX1VOSVRfSU1BR0UQDBIWChJQUklDRV9VTklUX1JFUVVFU1QQDTKtAwoOUHJpY2luZ1NlcnZpY2USUwoKTGlzdFByaWNlcxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdFByaWNlc1Jlc3BvbnNlEmQKD0xpc3RQcmljZXNBcnJheRImLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNBcnJheVJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhOC0+STAg0SCy92MS9wcmljaW5nEmcKCEdldFByaWNlEh8uZ2VuYWlfc3BpbmUudjEuR2V0UHJpY2VSZXF1ZXN0GhouZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljZSIegtPkkwIYEhYvdjEvcHJpY2luZy97bW9kZWw9Kip9EncKDEVzdGltYXRlQ29zdBIjLmdlbmFpX3NwaW5lLnYxLkVzdGltYXRlQ29zdFJlcXVlc3QaJC5nZW5haV9zcGluZS52MS5Fc3RpbWF0ZUNvc3RSZXNwb25zZSIcgtPkkwIWOgEqIhEvdjEvZXN0aW1hdGUtY29zdGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
+  fileDesc("CiRnZW5haV9zcGluZS92MS9wcmljaW5nX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrQBChFMaXN0UHJpY2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESNAoJcGFnZV9zaXplGAIgASgNQhyiuxgYEQAAAAAAAPA/GQAAAAAAiLNAUgQxMDAwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziACEgCiAEBQgsKCV9wcm92aWRlckIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIm0KEkxpc3RQcmljZXNSZXNwb25zZRIqCgZwcmljZXMYASADKAsyGi5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgpwcmljZV9ib29rGAMgASgJIkQKFkxpc3RQcmljZXNBcnJheVJlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBQgsKCV9wcm92aWRlciIrCg9HZXRQcmljZVJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiJdCglVbml0UHJpY2USJwoEdW5pdBgBIAEoDjIZLmdlbmFpX3NwaW5lLnYxLlByaWNlVW5pdBILCgN1c2QYAiABKAESGgoSYWJvdmVfaW5wdXRfdG9rZW5zGAMgASgNItUCCgpNb2RlbFByaWNlEg0KBW1vZGVsGAEgASgJEgwKBG5hbWUYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSIAoYaW5wdXRfY29zdF9wZXJfMW1fdG9rZW5zGAQgASgBEiEKGW91dHB1dF9jb3N0X3Blcl8xbV90b2tlbnMYBSABKAESGQoRaW5wdXRfY29zdF9wZXJfMWsYBiABKAESGgoSb3V0cHV0X2Nvc3RfcGVyXzFrGAcgASgBEhMKC2lucHV0X3ByaWNlGAggASgBEhQKDG91dHB1dF9wcmljZRgJIAEoARIPCgdpc19mcmVlGAogASgIEg4KBnNvdXJjZRgLIAEoCRIoCgV1bml0cxgMIAMoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRQcmljZRIXCgp2YWxpZF9mcm9tGA0gASgJSACIAQFCDQoLX3ZhbGlkX2Zyb20ixQIKE0VzdGltYXRlQ29zdFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIjChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNSACIAQESJAoXZXN0aW1hdGVkX291dHB1dF90b2tlbnMYAyABKA1IAYgBARIZCgxpbnB1dF90b2tlbnMYBCABKA1IAogBARIaCg1vdXRwdXRfdG9rZW5zGAUgASgNSAOIAQESIAoTY2FjaGVkX2lucHV0X3Rva2VucxgGIAEoDUgEiAEBQhkKF19lc3RpbWF0ZWRfaW5wdXRfdG9rZW5zQhoKGF9lc3RpbWF0ZWRfb3V0cHV0X3Rva2Vuc0IPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zIvoDChRFc3RpbWF0ZUNvc3RSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIeChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNEh8KF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNEi8KEmVzdGltYXRlZF9jb3N0X3VzZBgEIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIrCg5lc3RpbWF0ZWRfY29zdBgFIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBInCgp0b3RhbF9jb3N0GAYgASgBQhMYAaq7GA1jb3N0LmNvc3RfdXNkEhkKEWlucHV0X2Nvc3RfcGVyXzFtGAcgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xbRgIIAEoARIjCgdpc19mcmVlGAkgASgIQhIYAaq7GAxjb3N0LmlzX2ZyZWUSKwoLcHJpY2Vfa25vd24YCiABKAhCFhgBqrsYEGNvc3QucHJpY2Vfa25vd24SMwoUZXN0aW1hdGVkX2Nvc3RfdGlja3MYCyABKANCFRgBqrsYD2Nvc3QuY29zdF90aWNrcxIpCgpwcmljZV9ib29rGAwgASgJQhUYAaq7GA9jb3N0LnByaWNlX2Jvb2sSIgoEY29zdBgNIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QqwQMKCVByaWNlVW5pdBIaChZQUklDRV9VTklUX1VOU1BFQ0lGSUVEEAASGwoXUFJJQ0VfVU5JVF9JTlBVVF9UT0tFTlMQARIgChxQUklDRV9VTklUX0NBQ0hFX1JFQURfVE9LRU5TEAISJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV81TV9UT0tFTlMQAxIkCiBQUklDRV9VTklUX0NBQ0hFX1dSSVRFXzFIX1RPS0VOUxAEEiEKHVBSSUNFX1VOSVRfQVVESU9fSU5QVVRfVE9LRU5TEAUSIQodUFJJQ0VfVU5JVF9JTUFHRV9JTlBVVF9UT0tFTlMQBhIcChhQUklDRV9VTklUX09VVFBVVF9UT0tFTlMQBxIfChtQUklDRV9VTklUX1JFQVNPTklOR19UT0tFTlMQCBIiCh5QUklDRV9VTklUX0FVRElPX09VVFBVVF9UT0tFTlMQCRIbChdQUklDRV9VTklUX0FVRElPX1NFQ09ORBAKEhkKFVBSSUNFX1VOSVRfQ0hBUkFDVEVSUxALEhQKEFBSSUNFX1VOSVRfSU1BR0UQDBIWChJQUklDRV9VTklUX1JFUVVFU1QQDTKtAwoOUHJpY2luZ1NlcnZpY2USUwoKTGlzdFByaWNlcxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdFByaWNlc1Jlc3BvbnNlEmQKD0xpc3RQcmljZXNBcnJheRImLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNBcnJheVJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhOC0+STAg0SCy92MS9wcmljaW5nEmcKCEdldFByaWNlEh8uZ2VuYWlfc3BpbmUudjEuR2V0UHJpY2VSZXF1ZXN0GhouZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljZSIegtPkkwIYEhYvdjEvcHJpY2luZy97bW9kZWw9Kip9EncKDEVzdGltYXRlQ29zdBIjLmdlbmFpX3NwaW5lLnYxLkVzdGltYXRlQ29zdFJlcXVlc3QaJC5nZW5haV9zcGluZS52MS5Fc3RpbWF0ZUNvc3RSZXNwb25zZSIcgtPkkwIWOgEqIhEvdjEvZXN0aW1hdGUtY29zdGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_google_api_annotations, file_google_api_httpbody]);
 
 /**
  * ListPricesRequest pages through the prices.
@@ -353,23 +355,26 @@ export type EstimateCostResponse = Message<"genai_spine.v1.EstimateCostResponse"
   estimatedOutputTokens: number;
 
   /**
-   * US dollars. 0 when price_known is false: read price_known first.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double estimated_cost_usd = 4;
+   * @generated from field: double estimated_cost_usd = 4 [deprecated = true];
+   * @deprecated
    */
   estimatedCostUsd: number;
 
   /**
-   * The same as estimated_cost_usd.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double estimated_cost = 5;
+   * @generated from field: double estimated_cost = 5 [deprecated = true];
+   * @deprecated
    */
   estimatedCost: number;
 
   /**
-   * The same as estimated_cost_usd.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double total_cost = 6;
+   * @generated from field: double total_cost = 6 [deprecated = true];
+   * @deprecated
    */
   totalCost: number;
 
@@ -388,32 +393,43 @@ export type EstimateCostResponse = Message<"genai_spine.v1.EstimateCostResponse"
   outputCostPer1m: number;
 
   /**
-   * It costs nothing by nature.
+   * The same as cost.is_free.
    *
-   * @generated from field: bool is_free = 9;
+   * @generated from field: bool is_free = 9 [deprecated = true];
+   * @deprecated
    */
   isFree: boolean;
 
   /**
-   * The price book has this model.
+   * The same as cost.price_known.
    *
-   * @generated from field: bool price_known = 10;
+   * @generated from field: bool price_known = 10 [deprecated = true];
+   * @deprecated
    */
   priceKnown: boolean;
 
   /**
-   * The exact amount in ticks; 1 tick is 1e-10 USD.
+   * The same as cost.cost_ticks.
    *
-   * @generated from field: int64 estimated_cost_ticks = 11;
+   * @generated from field: int64 estimated_cost_ticks = 11 [deprecated = true];
+   * @deprecated
    */
   estimatedCostTicks: bigint;
 
   /**
-   * Version of the price book.
+   * The same as cost.price_book.
    *
-   * @generated from field: string price_book = 12;
+   * @generated from field: string price_book = 12 [deprecated = true];
+   * @deprecated
    */
   priceBook: string;
+
+  /**
+   * What it would cost.
+   *
+   * @generated from field: genai_spine.v1.Cost cost = 13;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -575,7 +591,7 @@ export const PricingService: GenService<{
   },
   /**
    * EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-   * price_known false. Errors: INVALID_FIELDS.
+   * cost.price_known false. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.PricingService.EstimateCost
    */
