@@ -1,6 +1,5 @@
 """The list of capabilities for tools: names, descriptions and JSON Schemas, made from the protos."""
 
-import base64
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -9,8 +8,8 @@ from typing import Any
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from genai_spine import page_tokens
 from genai_spine.capabilities.base import Capability
-from genai_spine.errors import InvalidRequest
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.v1 import capability_service_pb2 as pb
 
@@ -31,13 +30,13 @@ class CapabilityList:
         self._infos = [self._info(name, capabilities[name]) for name in sorted(capabilities)]
 
     def page(self, request: pb.ListCapabilitiesRequest) -> pb.ListCapabilitiesResponse:
-        """Errors: InvalidRequest (bad page token)."""
-        after = _name_of(request.page_token)
+        """Errors: InvalidFields (page token)."""
+        (after,) = page_tokens.place(request, str) or ("",)
         rest = [info for info in self._infos if info.name > after]
-        size = request.page_size or PAGE
+        size = page_tokens.size(request, PAGE)
         response = pb.ListCapabilitiesResponse(capabilities=rest[:size])
         if len(rest) > size:
-            response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].name.encode()).decode()
+            response.next_page_token = page_tokens.token(request, rest[size - 1].name)
         return response
 
     def _info(self, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
@@ -74,10 +73,3 @@ def _local(value: Any) -> Any:
             for key, inner in value.items()
         }
     return [_local(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _name_of(token: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except ValueError:
-        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

@@ -39,7 +39,7 @@ def list_sessions(
 
     async def listed() -> pb.ListSessionsResponse:
         async with _service(address) as sessions:
-            request = pb.ListSessionsRequest(search=search, model=model, limit=limit)
+            request = pb.ListSessionsRequest(search=search, model=model, page_size=limit)
             found: pb.ListSessionsResponse = await sessions.ListSessions(request)
             return found
 
@@ -65,11 +65,11 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
     async def read() -> tuple[pb.Session, list[pb.SessionMessage]]:
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
-            request = pb.ListMessagesRequest(session_id=id, limit=PAGE)
+            request = pb.ListMessagesRequest(session_id=id, page_size=PAGE)
             page = await sessions.ListMessages(request)
             said = list(page.messages)
-            while page.messages and len(said) < page.total:
-                request.offset = len(said)
+            while page.next_page_token:
+                request.page_token = page.next_page_token
                 page = await sessions.ListMessages(request)
                 said += page.messages
             return session, said

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import validation
+from genai_spine import page_tokens, validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.openai_api import multipart, requests
@@ -46,16 +46,15 @@ class FilesFacade:
         return _told(call, _file(await self.files.UploadFile(request, call)))
 
     async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
-        page = await self.files.ListFiles(
-            files.ListFilesRequest(
-                provider=_provider(call),
-                purpose=query.purpose if query.HasField("purpose") else None,
-                page_size=query.limit if query.HasField("limit") else None,
-                page_token=query.after,
-                oldest_first=query.order == "asc",
-            ),
-            call,
+        request = files.ListFilesRequest(
+            provider=_provider(call),
+            purpose=query.purpose if query.HasField("purpose") else None,
+            page_size=query.limit if query.HasField("limit") else None,
+            oldest_first=query.order == "asc",
         )
+        if query.after:
+            request.page_token = page_tokens.token(request, query.after)
+        page = await self.files.ListFiles(request, call)
         return _told(call, _list([_file(file) for file in page.files], page.next_page_token))
 
     async def file(self, id: str, call: Call) -> bytes:
@@ -85,14 +84,12 @@ class FilesFacade:
         return _told(call, _batch(await self.batches.CreateBatch(request, call)))
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:
-        page = await self.batches.ListBatches(
-            batches.ListBatchesRequest(
-                provider=_provider(call),
-                page_size=query.limit if query.HasField("limit") else None,
-                page_token=query.after,
-            ),
-            call,
+        request = batches.ListBatchesRequest(
+            provider=_provider(call), page_size=query.limit if query.HasField("limit") else None
         )
+        if query.after:
+            request.page_token = page_tokens.token(request, query.after)
+        page = await self.batches.ListBatches(request, call)
         return _told(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
 
     async def batch(self, id: str, call: Call) -> bytes:

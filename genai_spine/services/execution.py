@@ -1,12 +1,11 @@
 """The ledger's rows, as callers and operators look for them."""
 
-import base64
-from datetime import datetime
-
+from genai_spine import page_tokens
 from genai_spine.call import Call
-from genai_spine.errors import ExecutionNotFound, InvalidFields
-from genai_spine.store.execution_history import ExecutionHistory, Place
+from genai_spine.errors import ExecutionNotFound
+from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.newest_first import Place
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import execution_service_pb2 as pb
 
@@ -27,11 +26,12 @@ class ExecutionService:
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, call: Call
     ) -> pb.ListExecutionsResponse:
-        after = _place(request.page_token) if request.page_token else None
-        page = await self.history.page(request, request.limit or PAGE, after)
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, PAGE)
+        page = await self.history.page(request, size, Place(*after) if after else None)
         response = pb.ListExecutionsResponse(executions=[_entry(row) for row in page.executions])
         if page.end:
-            response.next_page_token = _token(page.end)
+            response.next_page_token = page_tokens.token(request, *page.end)
         return response
 
     async def GetExecution(self, request: pb.GetExecutionRequest, call: Call) -> pb.ExecutionEntry:
@@ -60,19 +60,3 @@ def _entry(row: execution_pb2.Execution) -> pb.ExecutionEntry:
         if row.HasField(name):
             setattr(entry, name, getattr(row, name))
     return entry
-
-
-def _token(place: Place) -> str:
-    return base64.urlsafe_b64encode(f"{place.created_at.isoformat()} {place.id}".encode()).decode()
-
-
-def _place(token: str) -> Place:
-    """Errors: InvalidFields."""
-    try:
-        created_at, _, id = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
-        place = Place(datetime.fromisoformat(created_at), id)
-    except ValueError:
-        raise InvalidFields([("page_token", "is no token of this list")]) from None
-    if place.created_at.tzinfo is None or "\0" in id:
-        raise InvalidFields([("page_token", "is no token of this list")])
-    return place

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import AsyncGenerator
+from datetime import UTC
 from typing import Any, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import http_answer
+from genai_spine import http_answer, page_tokens
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.inference.inference import Inference
@@ -14,11 +15,11 @@ from genai_spine.prompts import diff, variables, yaml_format
 from genai_spine.prompts.editor import PromptEditor, with_aliases
 from genai_spine.prompts.execution import PromptExecution
 from genai_spine.prompts.library import Prompts
-from genai_spine.store.prompts import LIMIT
+from genai_spine.store.newest_first import Place
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 M = TypeVar("M", pb.Prompt, pb.PromptVersion, pb.RenderedPrompt)
-MOST_VERSIONS = 200
+PAGE, MOST_VERSIONS, ALL = 50, 200, 2**31
 # JSON from the edge leaves out what is unset; existing clients look for these names all the same.
 BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model", "default_model")
 VERSION_BLANKS = ("system_prompt", "preferred_provider", "preferred_model", "change_notes")
@@ -31,10 +32,15 @@ class PromptService:
         self.execution = PromptExecution(prompts, inference)
 
     async def ListPrompts(self, request: pb.ListPromptsRequest, call: Call) -> pb.ListPromptsResponse:
-        found, total = await self.prompts.rows.page(request)
-        limit = request.limit if request.HasField("limit") else LIMIT
-        shown = [_shown(prompt, call) for prompt in found]
-        return pb.ListPromptsResponse(prompts=shown, total=total, limit=limit, offset=request.offset)
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, PAGE)
+        found, total = await self.prompts.rows.page(request, size + 1, Place(*after) if after else None)
+        response = pb.ListPromptsResponse(total=total, limit=size, offset=request.offset)
+        if len(found) > size:
+            last = found[size - 1]
+            response.next_page_token = page_tokens.token(request, last.updated_at.ToDatetime(UTC), last.id)
+        response.prompts.extend(_shown(prompt, call) for prompt in found[:size])
+        return response
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
         prompt = await self.editor.create(request.prompt, call.caller or None)
@@ -46,7 +52,7 @@ class PromptService:
             raise InvalidFields([("prompt_id", "give either prompt_id or slug")])
         prompt = await self.prompts.prompt(request.prompt_id or request.slug)
         if request.include_versions:
-            versions = await self.prompts.rows.versions(prompt.id, MOST_VERSIONS, 0)
+            versions = await self.prompts.rows.versions(prompt.id, MOST_VERSIONS)
             prompt.versions.extend(_with_blanks(version, VERSION_BLANKS, call) for version in versions)
         return _shown(prompt, call)
 
@@ -62,15 +68,21 @@ class PromptService:
         self, request: pb.ListPromptVersionsRequest, call: Call
     ) -> pb.ListPromptVersionsResponse:
         prompt = await self.prompts.prompt(request.prompt_id)
-        limit = request.limit if request.HasField("limit") else LIMIT
-        versions = await self.prompts.rows.versions(prompt.id, limit, request.offset)
-        return pb.ListPromptVersionsResponse(versions=versions, total=prompt.version)
+        (before,) = page_tokens.place(request, page_tokens.NUMBER) or (None,)
+        size = page_tokens.size(request, PAGE)
+        found = await self.prompts.rows.versions(prompt.id, size + 1, offset=request.offset, before=before)
+        response = pb.ListPromptVersionsResponse(versions=found[:size], total=prompt.version)
+        if len(found) > size:
+            response.next_page_token = page_tokens.token(request, found[size - 1].version)
+        return response
 
     async def ListPromptVersionsArray(
         self, request: pb.ListPromptVersionsArrayRequest, call: Call
     ) -> HttpBody:
         page = pb.ListPromptVersionsRequest.FromString(request.SerializeToString())
         listed = await self.ListPromptVersions(page, call)
+        if listed.next_page_token:
+            call.headers[page_tokens.HEADER] = listed.next_page_token
         data = json.dumps([_as_json(version) for version in listed.versions], ensure_ascii=False)
         return HttpBody(content_type="application/json", data=data.encode())
 
@@ -137,8 +149,8 @@ class PromptService:
 
     async def _all(self, *, include_system: bool) -> list[pb.Prompt]:
         only_own = None if include_system else False
-        request = pb.ListPromptsRequest(is_system=only_own, limit=2**31)
-        return sorted((await self.prompts.rows.page(request))[0], key=lambda prompt: prompt.slug)
+        request = pb.ListPromptsRequest(is_system=only_own)
+        return sorted((await self.prompts.rows.page(request, ALL))[0], key=lambda prompt: prompt.slug)
 
 
 def _shown(prompt: pb.Prompt, call: Call) -> pb.Prompt:

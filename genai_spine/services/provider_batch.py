@@ -1,5 +1,6 @@
 """Batches that providers answer in their own time."""
 
+from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.inference.batch_settlement import BatchBooks
 from genai_spine.providers.base import Provider
@@ -22,7 +23,11 @@ class ProviderBatchService:
         return batch
 
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
-        return await self._provider(request.provider).list_batches(request, call)
+        own = page_tokens.with_cursor(request)
+        response = await self._provider(request.provider).list_batches(own, call)
+        if response.next_page_token:
+            response.next_page_token = page_tokens.token(request, response.next_page_token)
+        return response
 
     async def CancelBatch(self, request: pb.CancelBatchRequest, call: Call) -> pb.ProviderBatch:
         return await self._provider(request.provider).cancel_batch(request.batch_id, call)

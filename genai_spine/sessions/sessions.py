@@ -11,7 +11,9 @@ from uuid import UUID, uuid4, uuid5
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
+from genai_spine import page_tokens
 from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
+from genai_spine.store.newest_first import Place
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
@@ -41,9 +43,16 @@ class Conversations:
         return session
 
     async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        limit = request.limit or SESSIONS
-        found, total = await self.sessions.page(request, limit)
-        return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, SESSIONS)
+        found, total = await self.sessions.page(request, size + 1, Place(*after) if after else None)
+        response = pb.ListSessionsResponse(
+            sessions=found[:size], total=total, limit=size, offset=request.offset
+        )
+        if len(found) > size:
+            last = found[size - 1]
+            response.next_page_token = page_tokens.token(request, last.updated_at.ToDatetime(UTC), last.id)
+        return response
 
     async def get(self, id: str) -> pb.Session:
         """Errors: SessionNotFound, as of every method that takes an id."""
@@ -60,12 +69,17 @@ class Conversations:
     async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
-        limit, offset = request.limit or MESSAGES, request.offset
-        shown = first[offset:limit]
-        rest = max(0, offset - len(first))
-        if limit > len(shown):
-            shown += await self.messages.page(session.id, limit - len(shown), rest)
-        return pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
+        size, offset = page_tokens.size(request, MESSAGES), request.offset
+        (number,) = page_tokens.place(request, page_tokens.NUMBER) or (max(0, offset - len(first)),)
+        shown = [] if request.page_token else first[offset:size]
+        if size > len(shown):
+            rows = await self.messages.page(session.id, size - len(shown), number)
+            shown += rows
+            number += len(rows)
+        response = pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
+        if number < session.message_count:
+            response.next_page_token = page_tokens.token(request, number)
+        return response
 
     async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
         """Errors also: MessageNotFound."""

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.errors import Conflict, EtagMismatch, PromptNotFound
 from genai_spine.store.database import Database
+from genai_spine.store.newest_first import Place, behind
 from genai_spine.store.tables import prompt_labels, prompt_versions, prompts
 from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVersion
 
@@ -32,7 +33,6 @@ CONTENT = (
 )
 _TEXTS = ("name", "slug", "description", "category", "created_by")
 _FLAGS = ("is_system", "is_public", "is_active")
-LIMIT = 50
 
 
 class PromptRows:
@@ -51,23 +51,29 @@ class PromptRows:
             await _add_labels(connection, [prompt])
         return prompt
 
-    async def page(self, request: ListPromptsRequest) -> tuple[list[Prompt], int]:
-        """The prompts that were asked for, and how many there are in all."""
+    async def page(
+        self, request: ListPromptsRequest, size: int, after: Place | None = None
+    ) -> tuple[list[Prompt], int]:
+        """Prompts that pass the filters, those behind a place, and how many there are in all."""
         found = _found(request)
-        limit = request.limit if request.HasField("limit") else LIMIT
-        query = sa.select(prompts).where(*found).order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
+        query = sa.select(prompts).where(*found, *behind(after, prompts.c.updated_at, prompts.c.id))
+        query = query.order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
-            rows = (await connection.execute(query.limit(limit).offset(request.offset))).mappings()
+            rows = (await connection.execute(query.limit(size).offset(request.offset))).mappings()
             page = [_prompt(row) for row in rows]
             await _add_labels(connection, page)
         return page, total
 
-    async def versions(self, prompt_id: str, limit: int, offset: int) -> list[PromptVersion]:
-        """Newest first."""
+    async def versions(
+        self, prompt_id: str, size: int, *, offset: int = 0, before: int | None = None
+    ) -> list[PromptVersion]:
+        """Newest first; with `before`, those older than this number."""
         query = sa.select(prompt_versions).where(prompt_versions.c.prompt_id == prompt_id)
-        query = query.order_by(prompt_versions.c.version.desc()).limit(limit).offset(offset)
+        if before is not None:
+            query = query.where(prompt_versions.c.version < before)
+        query = query.order_by(prompt_versions.c.version.desc()).limit(size).offset(offset)
         async with self._engine.connect() as connection:
             return [_version(row) for row in (await connection.execute(query)).mappings()]
 

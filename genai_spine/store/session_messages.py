@@ -28,9 +28,9 @@ class SessionMessages:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
 
-    async def page(self, session_id: str, limit: int, offset: int) -> list[pb.SessionMessage]:
-        """The oldest first."""
-        query = _of(session_id).where(session_messages.c.sequence >= offset).limit(limit)
+    async def page(self, session_id: str, size: int, first: int) -> list[pb.SessionMessage]:
+        """The oldest first, from number `first` on."""
+        query = _of(session_id).where(session_messages.c.sequence >= first).limit(size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
             found = {row["id"]: _message(row) for row in rows}

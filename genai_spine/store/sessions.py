@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database, Now
+from genai_spine.store.newest_first import Place, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
@@ -32,15 +33,17 @@ class Sessions:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
 
-    async def page(self, request: pb.ListSessionsRequest, limit: int) -> tuple[list[pb.Session], int]:
-        """The newest change first, and how many there are in all."""
+    async def page(
+        self, request: pb.ListSessionsRequest, size: int, after: Place | None = None
+    ) -> tuple[list[pb.Session], int]:
+        """The newest change first, those behind a place, and how many there are in all."""
         matching = _filters(request)
-        query = select(sessions).where(*matching)
+        query = select(sessions).where(*matching, *behind(after, sessions.c.updated_at, sessions.c.id))
         newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
         counted = select(func.count()).select_from(sessions).where(*matching)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
-            rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
+            rows = (await connection.execute(newest.limit(size).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
     async def add(self, session: pb.Session, said: Iterable[pb.ExportedMessage] = ()) -> None:

@@ -130,7 +130,7 @@ class PromptVersion(_message.Message):
     def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., version: _Optional[int] = ..., system_prompt: _Optional[str] = ..., user_prompt_template: _Optional[str] = ..., variables: _Optional[_Iterable[_Union[PromptVariable, _Mapping]]] = ..., preferred_provider: _Optional[str] = ..., preferred_model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., change_notes: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListPromptsRequest(_message.Message):
-    __slots__ = ("category", "tags", "tag", "search", "is_system", "is_public", "include_inactive", "limit", "offset")
+    __slots__ = ("category", "tags", "tag", "search", "is_system", "is_public", "include_inactive", "limit", "offset", "page_size", "page_token")
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +140,8 @@ class ListPromptsRequest(_message.Message):
     INCLUDE_INACTIVE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     category: str
     tags: _containers.RepeatedScalarFieldContainer[str]
     tag: _containers.RepeatedScalarFieldContainer[str]
@@ -149,19 +151,23 @@ class ListPromptsRequest(_message.Message):
     include_inactive: bool
     limit: int
     offset: int
-    def __init__(self, category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tag: _Optional[_Iterable[str]] = ..., search: _Optional[str] = ..., is_system: _Optional[bool] = ..., is_public: _Optional[bool] = ..., include_inactive: _Optional[bool] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tag: _Optional[_Iterable[str]] = ..., search: _Optional[str] = ..., is_system: _Optional[bool] = ..., is_public: _Optional[bool] = ..., include_inactive: _Optional[bool] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptsResponse(_message.Message):
-    __slots__ = ("prompts", "total", "limit", "offset")
+    __slots__ = ("prompts", "total", "limit", "offset", "next_page_token")
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     total: int
     limit: int
     offset: int
-    def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreatePromptRequest(_message.Message):
     __slots__ = ("prompt",)
@@ -204,32 +210,42 @@ class DeletePromptResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ListPromptVersionsRequest(_message.Message):
-    __slots__ = ("prompt_id", "limit", "offset")
+    __slots__ = ("prompt_id", "limit", "offset", "page_size", "page_token")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     limit: int
     offset: int
-    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptVersionsArrayRequest(_message.Message):
-    __slots__ = ("prompt_id", "limit", "offset")
+    __slots__ = ("prompt_id", "limit", "offset", "page_size", "page_token")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     limit: int
     offset: int
-    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptVersionsResponse(_message.Message):
-    __slots__ = ("versions", "total")
+    __slots__ = ("versions", "total", "next_page_token")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     versions: _containers.RepeatedCompositeFieldContainer[PromptVersion]
     total: int
-    def __init__(self, versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetPromptVersionRequest(_message.Message):
     __slots__ = ("prompt_id", "version")

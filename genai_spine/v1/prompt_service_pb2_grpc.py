@@ -178,7 +178,8 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPromptVersionsArray(self, request, context):
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+        token of the next page is in the response header x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

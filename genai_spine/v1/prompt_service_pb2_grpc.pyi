@@ -58,7 +58,8 @@ class PromptServiceStub:
     ListPromptVersions: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+    token of the next page is in the response header x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]
@@ -123,7 +124,8 @@ class PromptServiceAsyncStub(PromptServiceStub):
     ListPromptVersions: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]  # type: ignore[assignment]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+    token of the next page is in the response header x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]  # type: ignore[assignment]
@@ -227,7 +229,8 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ListPromptVersionsArrayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+        token of the next page is in the response header x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 

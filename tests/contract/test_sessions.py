@@ -205,6 +205,19 @@ async def test_list_has_the_newest_change_first_and_pages(chats):
     assert seen == ["t1", "t4", "t3", "t2", "t0"]
 
 
+async def test_sessions_page_by_token_while_others_are_changed(chats):
+    made = [await begun(chats, title=f"t{number}") for number in range(5)]
+    request = pb.ListSessionsRequest(page_size=2)
+    first = await chats.page(request)
+    await send(chats, made[4].id)  # it was on the first page, and stays the first
+    await send(chats, made[0].id)  # it goes to the front, and is missed
+    request.page_token = first.next_page_token
+    second = await chats.page(request)
+    titles = [[session.title for session in page.sessions] for page in (first, second)]
+    assert titles == [["t4", "t3"], ["t2", "t1"]]
+    assert (second.total, second.next_page_token) == (5, "")
+
+
 @pytest.mark.parametrize(
     ("search", "found"),
     [
@@ -241,6 +254,22 @@ async def test_messages_come_in_pages_with_the_system_message_first(chats):
     expected = [(role, str(number)) for number in range(3) for role in ("user", "assistant")]
     assert seen == [("system", "S"), *expected]
     assert (await chats.said(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("system_prompt", ["", "S"])
+async def test_messages_page_by_token(chats, size, system_prompt):
+    session = await begun(chats, system_prompt=system_prompt)
+    for number in range(3):
+        await send(chats, session.id, text=str(number))
+    whole = (await chats.said(pb.ListMessagesRequest(session_id=session.id))).messages
+    request, pages = pb.ListMessagesRequest(session_id=session.id, page_size=size), []
+    while request.page_token or not pages:
+        pages.append(await chats.said(request))
+        request.page_token = pages[-1].next_page_token
+    assert [message for page in pages for message in page.messages] == list(whole)
+    assert {len(page.messages) for page in pages[:-1]} <= {size}
+    assert pages[-1].messages
 
 
 async def test_sends_and_lists_read_by_index(sqlite_url):

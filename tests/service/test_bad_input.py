@@ -126,7 +126,7 @@ class TestFields:
         ("request_", "reason", "field"),
         [
             (model_service_pb2.ListModelsRequest(page_size=1001), "UNPROCESSABLE_ENTITY", "page_size"),
-            (model_service_pb2.ListModelsRequest(page_token="a"), "VALIDATION_ERROR", "page_token"),
+            (model_service_pb2.ListModelsRequest(page_token="a"), "UNPROCESSABLE_ENTITY", "page_token"),
             (model_service_pb2.ListModelsRequest(provider="opnai"), "VALIDATION_ERROR", "provider"),
         ],
     )

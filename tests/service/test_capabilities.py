@@ -272,7 +272,7 @@ async def test_list_of_capabilities_has_pages(service: Running) -> None:
             break
     assert seen == sorted(CAPABILITIES)
     failed = await failure(stub(service).ListCapabilities(pb.ListCapabilitiesRequest(page_token="_w==")))
-    assert failed.reason == "VALIDATION_ERROR"
+    assert (failed.reason, failed.fields) == ("UNPROCESSABLE_ENTITY", ["page_token"])
 
 
 async def test_builtin_summarizes_without_a_key(service: Running) -> None:

@@ -443,6 +443,7 @@ def values(field: Any, depth: int) -> st.SearchStrategy[Any]:
         field.CPPTYPE_BOOL: st.booleans(),
         field.CPPTYPE_DOUBLE: REALS,
         field.CPPTYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+        field.CPPTYPE_INT32: st.sampled_from([-(2**31), 0, 1, 20, 2**31 - 1]),
         field.CPPTYPE_UINT32: st.sampled_from([0, 1, 20, 2**32 - 1]),
         field.CPPTYPE_STRING: st.binary(max_size=3) if field.type == field.TYPE_BYTES else TEXTS,
     }

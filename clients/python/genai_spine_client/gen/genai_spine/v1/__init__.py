@@ -6997,7 +6997,7 @@ class ListBatchesRequest(betterproto2.Message):
     Provider. Required.
     """
 
-    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Most batches to return. Default 20.
     """
@@ -7037,7 +7037,7 @@ class ListBatchObjectsRequest(betterproto2.Message):
     ListBatchObjectsRequest is the query of GET /v1/batches.
     """
 
-    limit: "int | None" = betterproto2.field(1, betterproto2.TYPE_UINT32, optional=True)
+    limit: "int | None" = betterproto2.field(1, betterproto2.TYPE_INT32, optional=True)
     """
     Most batches to return. Default 20.
     """
@@ -7057,7 +7057,7 @@ class ListCapabilitiesRequest(betterproto2.Message):
     ListCapabilitiesRequest pages through the methods.
     """
 
-    page_size: "int | None" = betterproto2.field(1, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(1, betterproto2.TYPE_INT32, optional=True)
     """
     Most methods to return. Default 100.
     """
@@ -7099,7 +7099,7 @@ class ListExecutionsRequest(betterproto2.Message):
 
     limit: "int | None" = betterproto2.field(1, betterproto2.TYPE_INT32, optional=True)
     """
-    Most rows to return. Default 50.
+    The same as page_size.
     """
 
     page_token: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
@@ -7168,6 +7168,11 @@ class ListExecutionsRequest(betterproto2.Message):
     Only calls that began before this time.
     """
 
+    page_size: "int | None" = betterproto2.field(14, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most rows to return. Default 50.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListExecutionsRequest", ListExecutionsRequest)
 
@@ -7203,7 +7208,7 @@ class ListFileObjectsRequest(betterproto2.Message):
     Only files for this. Default: all.
     """
 
-    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Most files to return. Default 10000.
     """
@@ -7238,7 +7243,7 @@ class ListFilesRequest(betterproto2.Message):
     Only files for this. Default: all.
     """
 
-    page_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
     """
     Most files to return. Default 100.
     """
@@ -7290,12 +7295,22 @@ class ListMessagesRequest(betterproto2.Message):
 
     limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
-    Most messages to return. Default 100.
+    The same as page_size.
     """
 
     offset: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
     """
     Messages to pass over. Default 0.
+    """
+
+    page_size: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most messages to return. Default 100.
+    """
+
+    page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
     """
 
 
@@ -7313,9 +7328,14 @@ class ListMessagesResponse(betterproto2.Message):
     The messages.
     """
 
-    total: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    total: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
     """
     How many there are in all, the system message included.
+    """
+
+    next_page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -7333,7 +7353,7 @@ class ListModelsRequest(betterproto2.Message):
     Only this provider's models. Default: all configured providers.
     """
 
-    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Most models to return. Default and maximum 1000.
     """
@@ -7388,6 +7408,16 @@ class ListPricesArrayRequest(betterproto2.Message):
     Only prices of this provider. Default: of all.
     """
 
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most prices to return. Default: all.
+    """
+
+    page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Token of the page, from the answer before. Default: the first page.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListPricesArrayRequest", ListPricesArrayRequest)
 
@@ -7403,9 +7433,9 @@ class ListPricesRequest(betterproto2.Message):
     Only prices of this provider. Default: of all.
     """
 
-    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
-    Most prices to return, 1 to 5000. Default 1000.
+    Most prices to return. Default 1000.
     """
 
     page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
@@ -7483,14 +7513,24 @@ class ListPromptsRequest(betterproto2.Message):
     Soft-deleted ones as well. Default false.
     """
 
-    limit: "int | None" = betterproto2.field(8, betterproto2.TYPE_UINT32, optional=True)
+    limit: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as page_size.
+    """
+
+    offset: "int | None" = betterproto2.field(9, betterproto2.TYPE_INT32, optional=True)
+    """
+    Prompts to pass over. Default 0.
+    """
+
+    page_size: "int | None" = betterproto2.field(10, betterproto2.TYPE_INT32, optional=True)
     """
     Most prompts to return. Default 50.
     """
 
-    offset: "int | None" = betterproto2.field(9, betterproto2.TYPE_UINT32, optional=True)
+    page_token: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
     """
-    Prompts to pass over. Default 0.
+    next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
     """
 
 
@@ -7508,19 +7548,24 @@ class ListPromptsResponse(betterproto2.Message):
     The prompts.
     """
 
-    total: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    total: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
     """
     How many there are in all.
     """
 
-    limit: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    limit: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     As asked for.
     """
 
-    offset: "int" = betterproto2.field(4, betterproto2.TYPE_UINT32)
+    offset: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)
     """
     As asked for.
+    """
+
+    next_page_token: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -7538,14 +7583,24 @@ class ListPromptVersionsArrayRequest(betterproto2.Message):
     UUID or slug. Required.
     """
 
-    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as page_size.
+    """
+
+    offset: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
+    """
+    Versions to pass over. Default 0.
+    """
+
+    page_size: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
     """
     Most versions to return. Default 50.
     """
 
-    offset: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
-    Versions to pass over. Default 0.
+    next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
     """
 
 
@@ -7565,14 +7620,24 @@ class ListPromptVersionsRequest(betterproto2.Message):
     UUID or slug. Required.
     """
 
-    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    limit: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as page_size.
+    """
+
+    offset: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
+    """
+    Versions to pass over. Default 0.
+    """
+
+    page_size: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
     """
     Most versions to return. Default 50.
     """
 
-    offset: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
-    Versions to pass over. Default 0.
+    next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
     """
 
 
@@ -7592,9 +7657,14 @@ class ListPromptVersionsResponse(betterproto2.Message):
     The versions, newest first.
     """
 
-    total: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    total: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
     """
     How many there are in all.
+    """
+
+    next_page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -7623,7 +7693,7 @@ class ListProvidersRequest(betterproto2.Message):
     Only offers of exactly this tier. Default: of any.
     """
 
-    page_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    page_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
     """
     Most providers to return. Default 100.
     """
@@ -7665,7 +7735,7 @@ class ListSessionsRequest(betterproto2.Message):
 
     limit: "int | None" = betterproto2.field(1, betterproto2.TYPE_INT32, optional=True)
     """
-    Most sessions to return. Default 50.
+    The same as page_size.
     """
 
     offset: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
@@ -7683,6 +7753,16 @@ class ListSessionsRequest(betterproto2.Message):
     Only with this model.
     """
 
+    page_size: "int | None" = betterproto2.field(5, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most sessions to return. Default 50.
+    """
+
+    page_token: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListSessionsRequest", ListSessionsRequest)
 
@@ -7698,19 +7778,24 @@ class ListSessionsResponse(betterproto2.Message):
     The sessions.
     """
 
-    total: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    total: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
     """
     How many there are in all.
     """
 
-    limit: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    limit: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     As asked for.
     """
 
-    offset: "int" = betterproto2.field(4, betterproto2.TYPE_UINT32)
+    offset: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)
     """
     As asked for.
+    """
+
+    next_page_token: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -12076,7 +12161,7 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         """
         ListModels lists the models of every configured provider, sorted by id. A provider that does
         not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
+        Errors: VALIDATION_ERROR (unknown provider).
         """
 
         return await self._unary_unary(
@@ -12477,7 +12562,7 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ListPricesResponse":
         """
         ListPrices lists every model of the price book that has a price, sorted by model.
-        Errors: VALIDATION_ERROR (page token).
+        Errors: UNPROCESSABLE_ENTITY (page token).
         """
 
         return await self._unary_unary(
@@ -12498,8 +12583,9 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
-        clients. Errors: none.
+        ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
+        once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+        Errors: UNPROCESSABLE_ENTITY (page token).
         """
 
         return await self._unary_unary(
@@ -12703,7 +12789,8 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+        ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+        token of the next page is in the response header x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 

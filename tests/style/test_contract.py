@@ -1,0 +1,61 @@
+"""What all resources of the contract have in common."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from genai_spine import v1
+from genai_spine.v1 import field_rules_pb2
+
+FACADE = "genai_spine.v1.OpenAIService"  # its lists page as OpenAI's do
+HTTP_BODY = "google.api.HttpBody"  # a list that is an array has its next token in a header
+
+
+def files():
+    names = [module.name for module in iter_modules(v1.__path__) if module.name.endswith("_pb2")]
+    return [import_module(f"{v1.__name__}.{name}").DESCRIPTOR for name in names]
+
+
+def methods():
+    return [
+        method for file in files() for service in file.services_by_name.values() for method in service.methods
+    ]
+
+
+def rules(field):
+    return field.GetOptions().Extensions[field_rules_pb2.rules]
+
+
+LISTS = [
+    method
+    for method in methods()
+    if method.name.startswith("List") and method.containing_service.full_name != FACADE
+]
+
+
+def test_every_list_has_pages():
+    def lacking(method):
+        asked, answer = method.input_type.fields_by_name, method.output_type.fields_by_name
+        wrong = [name for name in ("page_size", "page_token") if name not in asked]
+        if method.output_type.full_name != HTTP_BODY and "next_page_token" not in answer:
+            wrong.append("next_page_token")
+        return wrong
+
+    assert len(LISTS) >= 13
+    assert {method.full_name: wrong for method in LISTS if (wrong := lacking(method))} == {}
+
+
+def test_numbers_of_paging_are_int32_with_limits():
+    wrong = []
+    for method in LISTS:
+        for field in method.input_type.fields:
+            if field.name in ("page_size", "limit", "offset"):
+                limits = [name for name in ("min", "max") if rules(field).HasField(name)]
+                needed = ["min"] if field.name == "offset" else ["min", "max"]
+                if field.type != FieldDescriptor.TYPE_INT32 or limits != needed:
+                    wrong.append(field.full_name)
+        for field in method.output_type.fields:
+            if field.name in ("total", "limit", "offset") and field.type != FieldDescriptor.TYPE_INT32:
+                wrong.append(field.full_name)
+    assert wrong == []
