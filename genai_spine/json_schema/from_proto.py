@@ -118,6 +118,8 @@ class ProtoSchemas:
             schema = self._value(field)
         _add_rules(field, schema)
         schema["description"] = self.describe_field(field)
+        if field.GetOptions().deprecated:
+            schema["deprecated"] = True
         return schema
 
     def describe_message(self, descriptor: Descriptor) -> str:

@@ -229,7 +229,6 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
         output_tokens=usage.output_tokens,
         tokens=usage.input_tokens + usage.output_tokens,
         cost_usd=cost.cost_usd,
-        cost=cost.cost_usd,
         cost_ticks=cost.cost_ticks,
         latency_ms=completion.latency_ms,
     )

@@ -162,7 +162,6 @@ def _message(row: RowMapping) -> pb.SessionMessage:
         output_tokens=row["output_tokens"],
         tokens=row["input_tokens"] + row["output_tokens"],
         cost_usd=cost_usd,
-        cost=cost_usd,
         cost_ticks=row["cost_ticks"],
         latency_ms=row["latency_ms"],
     )

@@ -6,6 +6,8 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 RULES_FIELD_NUMBER: _ClassVar[int]
 rules: _descriptor.FieldDescriptor
+REST_ALIAS_OF_FIELD_NUMBER: _ClassVar[int]
+rest_alias_of: _descriptor.FieldDescriptor
 
 class FieldRules(_message.Message):
     __slots__ = ("required", "min", "max", "min_items", "max_items", "min_length", "max_length", "pattern", "json_object", "default_value", "may_be_empty")

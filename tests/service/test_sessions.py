@@ -57,7 +57,7 @@ async def test_every_message_has_model_tokens_and_cost(service: Running) -> None
         assert (each.model, each.tokens, each.cost_usd, each.latency_ms) == (MODEL, 0, 0, 0)
     assert answer.model.startswith(MODEL)
     assert answer.tokens == answer.input_tokens + answer.output_tokens > 0
-    assert answer.cost == answer.cost_usd == answer.cost_ticks / 1e10 > 0
+    assert answer.cost_usd == answer.cost_ticks / 1e10 > 0
 
 
 async def test_options_of_a_send_reach_the_provider(service: Running) -> None:

@@ -266,6 +266,7 @@ __all__ = (
 )
 
 import datetime
+import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9469,6 +9470,11 @@ class SendMessageResponse(betterproto2.Message):
     Why the answer ended.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("cost"):
+            warnings.warn("SendMessageResponse.cost is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "SendMessageResponse", SendMessageResponse)
 
@@ -9750,6 +9756,11 @@ class SessionMessage(betterproto2.Message):
     """
     Number within the session, from 0 for the first user message. Unset: the system message.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("cost"):
+            warnings.warn("SessionMessage.cost is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "SessionMessage", SessionMessage)

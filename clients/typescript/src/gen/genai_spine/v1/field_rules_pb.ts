@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/field_rules.proto.
  */
 export const file_genai_spine_v1_field_rules: GenFile = /*@__PURE__*/
-  fileDesc("CiBnZW5haV9zcGluZS92MS9maWVsZF9ydWxlcy5wcm90bxIOZ2VuYWlfc3BpbmUudjEi6QIKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSEAoDbWluGAIgASgBSACIAQESEAoDbWF4GAMgASgBSAGIAQESFgoJbWluX2l0ZW1zGAQgASgNSAKIAQESFgoJbWF4X2l0ZW1zGAUgASgNSAOIAQESFwoKbWluX2xlbmd0aBgGIAEoDUgEiAEBEhcKCm1heF9sZW5ndGgYByABKA1IBYgBARIUCgdwYXR0ZXJuGAggASgJSAaIAQESEwoLanNvbl9vYmplY3QYCSABKAgSGgoNZGVmYXVsdF92YWx1ZRgKIAEoCUgHiAEBEhQKDG1heV9iZV9lbXB0eRgLIAEoCEIGCgRfbWluQgYKBF9tYXhCDAoKX21pbl9pdGVtc0IMCgpfbWF4X2l0ZW1zQg0KC19taW5fbGVuZ3RoQg0KC19tYXhfbGVuZ3RoQgoKCF9wYXR0ZXJuQhAKDl9kZWZhdWx0X3ZhbHVlOlQKBXJ1bGVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi0hwMgASgLMhouZ2VuYWlfc3BpbmUudjEuRmllbGRSdWxlc1IFcnVsZXOIAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiBnZW5haV9zcGluZS92MS9maWVsZF9ydWxlcy5wcm90bxIOZ2VuYWlfc3BpbmUudjEi6QIKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSEAoDbWluGAIgASgBSACIAQESEAoDbWF4GAMgASgBSAGIAQESFgoJbWluX2l0ZW1zGAQgASgNSAKIAQESFgoJbWF4X2l0ZW1zGAUgASgNSAOIAQESFwoKbWluX2xlbmd0aBgGIAEoDUgEiAEBEhcKCm1heF9sZW5ndGgYByABKA1IBYgBARIUCgdwYXR0ZXJuGAggASgJSAaIAQESEwoLanNvbl9vYmplY3QYCSABKAgSGgoNZGVmYXVsdF92YWx1ZRgKIAEoCUgHiAEBEhQKDG1heV9iZV9lbXB0eRgLIAEoCEIGCgRfbWluQgYKBF9tYXhCDAoKX21pbl9pdGVtc0IMCgpfbWF4X2l0ZW1zQg0KC19taW5fbGVuZ3RoQg0KC19tYXhfbGVuZ3RoQgoKCF9wYXR0ZXJuQhAKDl9kZWZhdWx0X3ZhbHVlOlQKBXJ1bGVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi0hwMgASgLMhouZ2VuYWlfc3BpbmUudjEuRmllbGRSdWxlc1IFcnVsZXOIAQE6RgoNcmVzdF9hbGlhc19vZhIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYtYcDIAEoCVILcmVzdEFsaWFzT2aIAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * FieldRules are the limits of one request field. The server checks them for every RPC before the
@@ -113,4 +113,14 @@ export const FieldRulesSchema: GenMessage<FieldRules> = /*@__PURE__*/
  */
 export const rules: GenExtension<FieldOptions, FieldRules> = /*@__PURE__*/
   extDesc(file_genai_spine_v1_field_rules, 0);
+
+/**
+ * The field is an older name that only REST callers read and write: the path, within the same message,
+ * of the field that it stands for, such as cost.cost_usd. gRPC callers never get it. Such a field is
+ * deprecated.
+ *
+ * @generated from extension: optional string rest_alias_of = 50101;
+ */
+export const rest_alias_of: GenExtension<FieldOptions, string> = /*@__PURE__*/
+  extDesc(file_genai_spine_v1_field_rules, 1);
 
