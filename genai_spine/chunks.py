@@ -145,9 +145,9 @@ def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 def completion(whole: pb.CompletionChunk) -> pb.Completion:
     """A Completion from a chunk into which the whole stream was merged."""
-    result = pb.Completion(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    result = pb.Completion(id=whole.id, model=whole.model, provider=whole.provider)
     result.request_id, result.execution_id = whole.request_id, whole.execution_id
-    for name in ("usage", "cost"):
+    for name in ("create_time", "usage", "cost"):
         if whole.HasField(name):
             getattr(result, name).CopyFrom(getattr(whole, name))
     for name in SCALARS:
@@ -186,8 +186,10 @@ def _totals_of(whole: pb.Completion) -> pb.CompletionChunk:
 
 
 def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
-    chunk = pb.CompletionChunk(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    chunk = pb.CompletionChunk(id=whole.id, model=whole.model, provider=whole.provider)
     chunk.request_id, chunk.execution_id = whole.request_id, whole.execution_id
+    if whole.HasField("create_time"):
+        chunk.create_time.CopyFrom(whole.create_time)
     for name in ("system_fingerprint", "service_tier"):
         if whole.HasField(name):
             setattr(chunk, name, getattr(whole, name))

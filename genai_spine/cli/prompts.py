@@ -103,7 +103,7 @@ def show(
 
     if isinstance(found, pb.PromptVersion):
         fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
-        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "created_at"}}
+        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "create_time"}}
         typer.echo(yaml_format.dumped(shown), nl=False)
     else:
         typer.echo(yaml_format.dumped(yaml_format.entry(found)), nl=False)

@@ -23,6 +23,7 @@ from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 
 DEFAULT_PROVIDER = "openai"
+BATCH_TIMES = {"create_time": "created_at", "expire_time": "expires_at"}  # the others: x_time, x_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,8 @@ def _file(file: files.ProviderFile) -> dict[str, Any]:
         "id": file.id,
         "object": "file",
         "bytes": file.size_bytes,
-        "created_at": file.created,
-        "expires_at": file.expires if file.HasField("expires") else None,
+        "created_at": file.create_time.seconds,
+        "expires_at": file.expire_time.seconds or None,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": file.status,
@@ -151,7 +152,10 @@ def _file(file: files.ProviderFile) -> dict[str, Any]:
 def _batch(batch: batches.ProviderBatch) -> dict[str, Any]:
     state = batches.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
     times = {
-        f"{field.name}_at": getattr(batch.times, field.name) or None
+        BATCH_TIMES.get(field.name, field.name.replace("_time", "_at")): getattr(
+            batch.times, field.name
+        ).seconds
+        or None
         for field in batches.BatchTimes.DESCRIPTOR.fields
     }
     body = {

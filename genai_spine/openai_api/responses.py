@@ -54,7 +54,7 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
         {
             "id": answer_id(completion.id, "chatcmpl-"),
             "object": "chat.completion",
-            "created": completion.created,
+            "created": completion.create_time.seconds,
             "model": completion.model,
             "choices": choices,
             "usage": usage(completion.usage, completion.cost),
@@ -82,7 +82,7 @@ def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes
         {
             "id": answer_id(first.id, "cmpl-"),
             "object": "text_completion",
-            "created": first.created,
+            "created": first.create_time.seconds,
             "model": first.model,
             "choices": choices,
             "usage": usage(total, cost),

@@ -13,4 +13,6 @@ class ModelService:
         return await self.catalog.page(request)
 
     async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
-        return await self.catalog.model(request.model)
+        found = pb.Model()
+        found.CopyFrom(await self.catalog.model(request.model))  # the list keeps its own
+        return found

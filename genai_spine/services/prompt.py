@@ -15,6 +15,7 @@ from genai_spine.prompts import diff, variables, yaml_format
 from genai_spine.prompts.editor import PromptEditor, with_aliases
 from genai_spine.prompts.execution import PromptExecution
 from genai_spine.prompts.library import Prompts
+from genai_spine.services import rest_aliases
 from genai_spine.store.newest_first import Place
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -38,7 +39,7 @@ class PromptService:
         response = pb.ListPromptsResponse(total=total, limit=size, offset=request.offset)
         if len(found) > size:
             last = found[size - 1]
-            response.next_page_token = page_tokens.token(request, last.updated_at.ToDatetime(UTC), last.id)
+            response.next_page_token = page_tokens.token(request, last.update_time.ToDatetime(UTC), last.id)
         response.prompts.extend(_shown(prompt, call) for prompt in found[:size])
         return response
 
@@ -167,6 +168,7 @@ def _with_blanks(message: M, names: tuple[str, ...], call: Call) -> M:
 
 def _as_json(version: pb.PromptVersion) -> dict[str, Any]:
     """Every name, null where it is unset."""
+    rest_aliases.fill(version)
     given = {"variables": []} | variables.as_dict(version)
     for variable in given["variables"]:
         variable.setdefault("options", [])

@@ -65,9 +65,9 @@ def _session(export: pb.SessionExport) -> pb.Session:
         raise InvalidFields([("session.model", "is required")])
     check_metadata(given.metadata, "session.metadata")
     session = begun()
-    if given.HasField("created_at"):
-        session.created_at.CopyFrom(given.created_at)
-    for name in ("id", "created_at", "updated_at"):
+    if given.HasField("create_time"):
+        session.create_time.CopyFrom(given.create_time)
+    for name in ("id", "create_time", "update_time", "created_at", "updated_at"):
         given.ClearField(name)
     session.MergeFrom(given)
     session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL
@@ -91,8 +91,8 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
     message.id, message.session_id, message.sequence = str(uuid4()), session.id, number
     message.model = message.model or session.model
     message.tokens = message.input_tokens + message.output_tokens
-    if not message.HasField("created_at"):
-        message.created_at.CopyFrom(session.created_at)
+    if not message.HasField("create_time"):
+        message.create_time.CopyFrom(session.create_time)
 
 
 def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
@@ -107,7 +107,7 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
 
 
 def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
-    began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    began = session.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
         f"# {session.title or f'Session {session.id}'}",

@@ -132,7 +132,7 @@ class Sends:
         )
         for field in _SHARED:
             value = getattr(answer, field)
-            if field in ("metadata", "created_at"):
+            if field in ("metadata", "create_time"):
                 getattr(response, field).CopyFrom(value)
             else:
                 setattr(response, field, value)
@@ -208,7 +208,7 @@ def _said(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMes
     message.content, message.model = clean(request.content), session.model
     message.sequence = session.message_count
     message.metadata.CopyFrom(request.metadata)
-    message.created_at.FromDatetime(datetime.now(UTC))
+    message.create_time.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
         message.attachments.add(filename=file.filename, media_type=file.media_type, size_bytes=len(file.data))
     return said
@@ -233,7 +233,7 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
         latency_ms=completion.latency_ms,
     )
     answer.metadata.SetInParent()
-    answer.created_at.FromDatetime(datetime.now(UTC))
+    answer.create_time.FromDatetime(datetime.now(UTC))
     return answer
 
 

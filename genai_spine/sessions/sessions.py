@@ -51,7 +51,7 @@ class Conversations:
         )
         if len(found) > size:
             last = found[size - 1]
-            response.next_page_token = page_tokens.token(request, last.updated_at.ToDatetime(UTC), last.id)
+            response.next_page_token = page_tokens.token(request, last.update_time.ToDatetime(UTC), last.id)
         return response
 
     async def get(self, id: str) -> pb.Session:
@@ -91,7 +91,7 @@ class Conversations:
                 raise MessageNotFound(session=parent.id, message=request.message_id)
             count = number + 1
         child = begun(parent_session_id=parent.id)
-        for name in ("id", "created_at", "updated_at", "parent_session_id"):
+        for name in ("id", "create_time", "update_time", "parent_session_id"):
             parent.ClearField(name)
         child.MergeFrom(parent)
         if request.title:
@@ -105,8 +105,8 @@ class Conversations:
 def begun(**fields: object) -> pb.Session:
     """A session of now, with an id of its own."""
     session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
-    session.created_at.FromDatetime(datetime.now(UTC))
-    session.updated_at.CopyFrom(session.created_at)
+    session.create_time.FromDatetime(datetime.now(UTC))
+    session.update_time.CopyFrom(session.create_time)
     session.metadata.SetInParent()
     return session
 
@@ -133,7 +133,7 @@ def _system_message(session: pb.Session) -> pb.SessionMessage:
         role="system",
         content=session.system_prompt,
         model=session.model,
-        created_at=session.created_at,
+        create_time=session.create_time,
     )
     message.metadata.SetInParent()
     return message

@@ -134,8 +134,8 @@ class Changes:
         prompt.id = prompt.id or str(uuid4())
         prompt.version, prompt.is_active, prompt.etag = 1, True, "1"
         now = _now()
-        prompt.created_at.FromDatetime(now)
-        prompt.updated_at.FromDatetime(now)
+        prompt.create_time.FromDatetime(now)
+        prompt.update_time.FromDatetime(now)
         row = _row(prompt) | {"id": prompt.id, "created_at": now, "updated_at": now}
         statement: Any = sa.insert(prompts).values(row)
         if or_leave:
@@ -153,7 +153,7 @@ class Changes:
             prompt.version += 1
             prompt.labels[LATEST] = prompt.version
             await self._add_version(prompt, now)
-        prompt.updated_at.FromDatetime(now)
+        prompt.update_time.FromDatetime(now)
         row = _row(prompt) | {"updated_at": now}
         await self._connection.execute(sa.update(prompts).where(prompts.c.id == prompt.id).values(row))
 
@@ -284,15 +284,15 @@ def _fill(row: Any, message: Any, names: Sequence[str]) -> None:
 def _prompt(row: Any) -> Prompt:
     prompt = Prompt(id=row["id"], etag=str(row["revision"]), tags=json.loads(row["tags"]))
     _fill(row, prompt, (*_TEXTS, *_FLAGS, *CONTENT, "version"))
-    prompt.created_at.FromDatetime(row["created_at"])
-    prompt.updated_at.FromDatetime(row["updated_at"])
+    prompt.create_time.FromDatetime(row["created_at"])
+    prompt.update_time.FromDatetime(row["updated_at"])
     return prompt
 
 
 def _version(row: Any) -> PromptVersion:
     version = PromptVersion(id=row["id"], prompt_id=row["prompt_id"])
     _fill(row, version, (*CONTENT, "version", "change_notes"))
-    version.created_at.FromDatetime(row["created_at"])
+    version.create_time.FromDatetime(row["created_at"])
     return version
 
 

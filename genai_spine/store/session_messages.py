@@ -95,7 +95,7 @@ class SessionMessages:
             "message_count": sessions.c.message_count + len(messages) - (1 if replaced else 0),
             "total_tokens": sessions.c.total_tokens + tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + ticks,
-            "updated_at": moment(answer.created_at),
+            "updated_at": moment(answer.create_time),
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:
@@ -166,5 +166,5 @@ def _message(row: RowMapping) -> pb.SessionMessage:
         latency_ms=row["latency_ms"],
     )
     read_json(row["metadata_json"], message.metadata)
-    message.created_at.FromDatetime(row["created_at"])
+    message.create_time.FromDatetime(row["created_at"])
     return message

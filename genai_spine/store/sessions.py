@@ -142,8 +142,8 @@ def row_of(session: pb.Session) -> dict[str, Any]:
         "summary_messages": summary.message_count,
         "summary_tokens": summary.tokens,
         "summary_cost_ticks": summary.cost_ticks,
-        "created_at": moment(session.created_at),
-        "updated_at": moment(session.updated_at),
+        "created_at": moment(session.create_time),
+        "updated_at": moment(session.update_time),
     }
 
 
@@ -168,8 +168,8 @@ def session_of(row: RowMapping) -> pb.Session:
         session.summary.message_count = row["summary_messages"]
         session.summary.tokens = row["summary_tokens"]
         session.summary.cost_ticks = row["summary_cost_ticks"]
-    session.created_at.FromDatetime(row["created_at"])
-    session.updated_at.FromDatetime(row["updated_at"])
+    session.create_time.FromDatetime(row["created_at"])
+    session.update_time.FromDatetime(row["updated_at"])
     return session
 
 
@@ -190,7 +190,7 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
         "cost_ticks": message.cost_ticks,
         "latency_ms": message.latency_ms,
         "metadata_json": _json(message.metadata),
-        "created_at": moment(message.created_at),
+        "created_at": moment(message.create_time),
     }
 
 

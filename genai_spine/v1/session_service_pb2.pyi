@@ -27,7 +27,7 @@ HISTORY_POLICY_WINDOW: HistoryPolicy
 HISTORY_POLICY_SUMMARY: HistoryPolicy
 
 class Session(_message.Message):
-    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "created_at", "updated_at", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary")
+    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "create_time", "update_time", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary", "created_at", "updated_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -36,14 +36,16 @@ class Session(_message.Message):
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_COST_USD_FIELD_NUMBER: _ClassVar[int]
     TOTAL_COST_TICKS_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_POLICY_FIELD_NUMBER: _ClassVar[int]
     HISTORY_WINDOW_FIELD_NUMBER: _ClassVar[int]
     PARENT_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: str
     system_prompt: str
@@ -52,15 +54,17 @@ class Session(_message.Message):
     total_tokens: int
     total_cost_usd: float
     total_cost_ticks: int
-    created_at: _timestamp_pb2.Timestamp
-    updated_at: _timestamp_pb2.Timestamp
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
     title: str
     history_policy: HistoryPolicy
     history_window: int
     parent_session_id: str
     provider: str
     summary: HistorySummary
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class HistorySummary(_message.Message):
     __slots__ = ("text", "message_count", "tokens", "cost_ticks")
@@ -85,7 +89,7 @@ class Attachment(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SessionMessage(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence", "created_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -96,7 +100,7 @@ class SessionMessage(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
     COST_TICKS_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +108,7 @@ class SessionMessage(_message.Message):
     ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -114,7 +119,7 @@ class SessionMessage(_message.Message):
     cost_usd: float
     latency_ms: int
     metadata: _struct_pb2.Struct
-    created_at: _timestamp_pb2.Timestamp
+    create_time: _timestamp_pb2.Timestamp
     tokens: int
     cost: float
     cost_ticks: int
@@ -122,7 +127,8 @@ class SessionMessage(_message.Message):
     attachments: _containers.RepeatedCompositeFieldContainer[AttachmentInfo]
     execution_id: str
     sequence: int
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttachmentInfo(_message.Message):
     __slots__ = ("filename", "media_type", "size_bytes")
@@ -237,7 +243,7 @@ class SendMessageRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "created_at", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "created_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -248,7 +254,7 @@ class SendMessageResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +262,7 @@ class SendMessageResponse(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -266,7 +273,7 @@ class SendMessageResponse(_message.Message):
     cost_usd: float
     latency_ms: int
     metadata: _struct_pb2.Struct
-    created_at: _timestamp_pb2.Timestamp
+    create_time: _timestamp_pb2.Timestamp
     message: SessionMessage
     response: SessionMessage
     tokens: int
@@ -274,7 +281,8 @@ class SendMessageResponse(_message.Message):
     request_id: str
     execution_id: str
     finish_reason: _completion_service_pb2.FinishReason
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MessageEvent(_message.Message):
     __slots__ = ("text", "result", "error")

@@ -82,7 +82,7 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
     """What a completion says, in plain values."""
     return {
         "id": completion.id,
-        "created": completion.created,
+        "created": completion.create_time.seconds,
         "model": completion.model,
         "fingerprint": completion.system_fingerprint,
         "tier": completion.service_tier,
@@ -133,7 +133,7 @@ def theirs(answer: Any, usage: Any = None) -> dict[str, Any]:
     given, made = usage.prompt_tokens_details, usage.completion_tokens_details
     return {
         "id": answer.id,
-        "created": answer.created,
+        "created": answer.create_time.seconds,
         "model": answer.model,
         "fingerprint": answer.system_fingerprint,
         "tier": answer.service_tier,
@@ -242,7 +242,7 @@ class TestOpenAI:
     async def test_models(self, sdk: Any, spoken: Spoken) -> None:
         listed = [(model.id, model.created, model.owned_by) async for model in await sdk.models.list()]
         found = await spoken.provider.list_models()
-        assert [(model.id, model.created, model.owned_by) for model in found] == listed
+        assert [(model.id, model.create_time.seconds, model.owned_by) for model in found] == listed
 
     @pytest.mark.parametrize(
         "reply",
@@ -355,7 +355,7 @@ class TestOllama:
         async with speaking("ollama") as spoken, ollama.AsyncClient(host=spoken.up.url, verify=False) as sdk:
             listed = await sdk.list()
             found = await spoken.provider.list_models()
-        assert [(model.id, model.created) for model in found] == [
+        assert [(model.id, model.create_time.seconds) for model in found] == [
             (tag.model, int(tag.modified_at.timestamp())) for tag in listed.models if tag.modified_at
         ]
 

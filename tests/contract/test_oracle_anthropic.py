@@ -207,7 +207,9 @@ class TestAnswers:
         listed = [model async for model in sdk.models.list()]
         assert len(listed) > 2
         found = await spoken.provider.list_models()
-        assert [(model.id, model.created, model.display_name, model.context_length) for model in found] == [
+        assert [
+            (model.id, model.create_time.seconds, model.display_name, model.context_length) for model in found
+        ] == [
             (model.id, int(model.created_at.timestamp()), model.display_name, model.max_input_tokens)
             for model in listed
         ]

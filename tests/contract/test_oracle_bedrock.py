@@ -407,7 +407,9 @@ class TestOthers:
 
         theirs = await asyncio.to_thread(listed)
         models = await ours.list_models()
-        assert [(model.id, model.created) for model in models] == [(name, born) for name, _, born in theirs]
+        assert [(model.id, model.create_time.seconds) for model in models] == [
+            (name, born) for name, _, born in theirs
+        ]
         assert models[0].owned_by == theirs[0][1]
 
 

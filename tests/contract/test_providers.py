@@ -41,7 +41,7 @@ def said_alike(completion: pb.Completion) -> pb.Completion:
     alike = pb.Completion()
     alike.CopyFrom(completion)
     alike.ClearField("id")
-    alike.ClearField("created")
+    alike.ClearField("create_time")
     return alike
 
 
@@ -266,7 +266,7 @@ class TestModels:
         names = [model.id for model in models]
         if spoken.upstream is not None:
             assert names == list(spoken.upstream.models)  # type: ignore[attr-defined]
-            assert all(model.created > 1_000_000_000 for model in models)
+            assert all(model.create_time.seconds > 1_000_000_000 for model in models)
             assert spoken.up.bill.calls == [], "a list is no billed call"
         assert spoken.model in names or spoken.provider.name == "ollama"
 

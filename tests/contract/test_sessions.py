@@ -49,7 +49,7 @@ def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.E
         message.sequence, message.content = session.message_count + len(entries), text
         message.input_tokens = message.tokens = used
         message.cost_ticks = used * 3
-        message.created_at.FromDatetime(datetime.now(UTC))
+        message.create_time.FromDatetime(datetime.now(UTC))
         entries.append(entry)
     return entries
 
@@ -294,6 +294,6 @@ async def test_sends_and_lists_read_by_index(sqlite_url):
 async def test_created_at_of_old_sessions_is_kept_to_the_microsecond(chats):
     session = await begun(chats)
     session.id = str(uuid4())
-    session.created_at.FromDatetime(datetime(2020, 2, 29, 1, 2, 3, 456789, UTC) - timedelta(days=1))
+    session.create_time.FromDatetime(datetime(2020, 2, 29, 1, 2, 3, 456789, UTC) - timedelta(days=1))
     await chats.sessions.add(session)
-    assert (await chats.get(session.id)).created_at == session.created_at
+    assert (await chats.get(session.id)).create_time == session.create_time

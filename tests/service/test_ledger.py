@@ -70,8 +70,8 @@ class TestSuccess:
         assert row.HasField("first_token_ms")
         assert row.first_token_ms <= row.latency_ms
         assert row.provider_response_id == "chatcmpl-9"
-        assert {(chunk.id, chunk.created, chunk.model) for chunk in chunks} == {
-            (last.id, last.created, "gpt-4o")
+        assert {(chunk.id, chunk.create_time.seconds, chunk.model) for chunk in chunks} == {
+            (last.id, last.create_time.seconds, "gpt-4o")
         }
 
     async def test_embeddings_are_one_row(self, booked: Running) -> None:

@@ -56,7 +56,7 @@ async def test_image_is_one_row_with_tokens_images_and_cost(booked: Running) -> 
     # gpt-image-1: 5 USD for 1M input, 40 for output.
     assert row.cost.cost_ticks == answer.cost.cost_ticks == (100 * 5 + 544 * 40) * 10_000
     assert (answer.provider, answer.model) == ("openai", "gpt-image-1")
-    assert answer.created == 1763683200
+    assert answer.create_time.seconds == 1763683200
 
 
 async def test_image_that_is_not_billed_in_tokens_has_no_price_that_could_be_wrong(service: Running) -> None:

@@ -196,6 +196,6 @@ def without_ids(value: Any) -> Any:
     if isinstance(value, list):
         return [without_ids(each) for each in value]
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if key not in ("id", "session_id", "updated_at")}
+        kept = {key: each for key, each in value.items() if key not in ("id", "session_id", "update_time")}
         return {key: without_ids(each) for key, each in kept.items()}
     return value

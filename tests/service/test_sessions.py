@@ -316,7 +316,7 @@ async def test_change_sets_what_is_given_and_clears_what_is_empty(service: Runni
     )
     assert not changed.HasField("title")
     assert (changed.model, changed.provider, changed.system_prompt) == ("gpt-4o-mini", "openai", "S")
-    assert changed.updated_at.ToNanoseconds() > changed.created_at.ToNanoseconds()
+    assert changed.update_time.ToNanoseconds() > changed.create_time.ToNanoseconds()
     await chat.send("One")
     assert service.openai.bill.calls[0].body["model"] == "gpt-4o-mini"
     said = await chat.messages()

@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 from google.protobuf.descriptor import FieldDescriptor
 
 from genai_spine import v1
+from genai_spine.services.rest_aliases import alias_of
 from genai_spine.v1 import field_rules_pb2
 
 FACADE = "genai_spine.v1.OpenAIService"  # its lists page as OpenAI's do
@@ -59,3 +60,26 @@ def test_numbers_of_paging_are_int32_with_limits():
             if field.name in ("total", "limit", "offset") and field.type != FieldDescriptor.TYPE_INT32:
                 wrong.append(field.full_name)
     assert wrong == []
+
+
+def messages(found=None):
+    for message in found or [each for file in files() for each in file.message_types_by_name.values()]:
+        yield message
+        if message.nested_types:
+            yield from messages(message.nested_types)
+
+
+# Names of events and columns that others have laid down.
+OTHERS_TIMES = {"genai_spine.v1.SymbolEvent.timestamp", "genai_spine.v1.ExecutionEntry.created_at"}
+
+
+def test_times_are_timestamps_named_time():
+    """create_time, update_time, ...; older names are aliases of REST."""
+
+    def is_wrong(field):
+        is_time = field.message_type is not None and field.message_type.name == "Timestamp"
+        if alias_of(field) or field.full_name in OTHERS_TIMES:
+            return False
+        return is_time != field.name.endswith("_time") or field.name.endswith(("created", "_at"))
+
+    assert [field.full_name for message in messages() for field in message.fields if is_wrong(field)] == []

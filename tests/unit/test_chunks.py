@@ -37,7 +37,7 @@ DELTAS = st.builds(
 CHUNKS = st.builds(
     pb.CompletionChunk,
     id=st.just("answer"),
-    created=st.just(7),
+    create_time=st.just({"seconds": 7}),
     choices=st.lists(DELTAS, max_size=2, unique_by=lambda delta: delta.index),
     usage=st.none()
     | st.builds(usage_pb2.Usage, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9)),

@@ -232,7 +232,9 @@ class Ollama(Provider):
         return self.wire.decode(reply.body, SHOWN)
 
     def _model(self, tag: Tag) -> model_service_pb2.Model:
-        model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
+        model = model_service_pb2.Model(id=tag.name, owned_by="ollama")
+        if made := seconds(tag.modified_at):
+            model.create_time.seconds = made
         shown = self.shown.get(tag.digest)
         if shown is None:
             return model
@@ -318,7 +320,7 @@ class Ollama(Provider):
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
         chunk = builder.chunk
         if not builder.choices:
-            chunk.model, chunk.created = answer.model, int(time())
+            chunk.model, chunk.create_time.seconds = answer.model, int(time())
         choice = builder.choice()
         delta = choice.delta
         if (said := answer.message) is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.chunks import ChoiceBuilder, ChunkBuilder
@@ -392,6 +393,12 @@ def usage(reported: Usage) -> usage_pb2.Usage:
 def _tokens(reported: int | None) -> int:
     """A count that the contract can hold; what is out of every bound is taken as none."""
     return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0
+
+
+def moment(unix_time: float | None) -> Timestamp | None:
+    """A time that the contract can hold, to the second; None: not known."""
+    whole = seconds(unix_time)
+    return Timestamp(seconds=whole) if whole else None
 
 
 def seconds(unix_time: float | None) -> int:

@@ -82,7 +82,7 @@ def _add(answer: wire_json.Answer | wire_json.TextAnswer, builder: ChunkBuilder)
     # Azure's first chunk holds what it found in the prompt, and no id.
     if answer.id and not chunk.id:
         chunk.id, chunk.model = answer.id, answer.model or ""
-        chunk.created = wire_json.seconds(answer.created)
+        chunk.create_time.seconds = wire_json.seconds(answer.created)
     if answer.system_fingerprint:
         chunk.system_fingerprint = answer.system_fingerprint
     if isinstance(answer, wire_json.Answer) and answer.service_tier:

@@ -25,7 +25,8 @@ from genai_spine.v1 import provider_file_service_pb2 as files
 FILES = Subject("file", "")
 BATCHES = Subject("batch", "")
 STATES = {name.removeprefix("BATCH_STATE_").lower(): name for name in batches.BatchState.keys()}  # noqa: SIM118
-TIMES = [field.name for field in batches.BatchTimes.DESCRIPTOR.fields]
+TIMES = {field.name: field.name.replace("_time", "_at") for field in batches.BatchTimes.DESCRIPTOR.fields}
+TIMES |= {"create_time": "created_at", "expire_time": "expires_at"}
 
 
 class Files(Provider):
@@ -164,13 +165,13 @@ class Files(Provider):
             filename=file.filename,
             purpose=file.purpose,
             size_bytes=file.bytes,
-            created=wire_json.seconds(file.created_at),
-            expires=wire_json.seconds(file.expires_at) or None,
+            create_time=wire_json.moment(file.created_at),
+            expire_time=wire_json.moment(file.expires_at),
             status=file.status or "",
         )
 
     def _batch(self, given: "_Batch") -> batches.ProviderBatch:
-        times = {name: wire_json.seconds(getattr(given, f"{name}_at")) or None for name in TIMES}
+        times = {name: wire_json.moment(getattr(given, at)) for name, at in TIMES.items()}
         batch = batches.ProviderBatch(
             id=given.id,
             provider=self.name,

@@ -54,7 +54,9 @@ class Media(Provider):
         if not answer.data:
             raise self.wire.unusable("no_images", "the answer has no images")
         response = media.CreateImagesResponse(
-            created=wire_json.seconds(answer.created), model=request.model, units={"images": len(answer.data)}
+            create_time=wire_json.moment(answer.created),
+            model=request.model,
+            units={"images": len(answer.data)},
         )
         kind = f"image/{answer.output_format}" if answer.output_format else request.media_type or "image/png"
         for index, image in enumerate(answer.data):

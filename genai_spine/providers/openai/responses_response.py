@@ -169,7 +169,7 @@ def _given(item: Raw | UnsetType) -> bytes:
 def _head(response: "_Response", chunk: pb.CompletionChunk) -> None:
     if not chunk.id:
         chunk.id, chunk.model = response.id, response.model
-        chunk.created = wire_json.seconds(response.created_at)
+        chunk.create_time.seconds = wire_json.seconds(response.created_at)
     if response.service_tier and response.service_tier != "auto":  # asked for, and not yet decided
         chunk.service_tier = response.service_tier
 

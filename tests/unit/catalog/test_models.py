@@ -163,7 +163,7 @@ class TestModels:
             "gpt-4o",
             "openai",
         )
-        assert model.created > 1_700_000_000
+        assert model.create_time.seconds > 1_700_000_000
         assert model.supports_streaming
 
     async def test_prices_are_shown_where_they_are_known(self, listed: Listed) -> None:

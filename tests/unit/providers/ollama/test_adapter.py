@@ -240,7 +240,7 @@ class TestAnswers:
 
     async def test_models_have_the_time_of_their_tag(self, ollama: Ollama) -> None:
         models = {model.id: model for model in await ollama.list_models()}
-        assert models["llama3.2:latest"].created == 1790856000
+        assert models["llama3.2:latest"].create_time.seconds == 1790856000
         assert models["llama3.2:latest"].owned_by == "ollama"
 
 

@@ -2291,50 +2291,68 @@ default_message_pool.register_message("genai_spine.v1", "BatchError", BatchError
 @dataclass(eq=False, repr=False)
 class BatchTimes(betterproto2.Message):
     """
-    BatchTimes are Unix times in seconds. Unset: it has not come to that.
+    BatchTimes are when a batch came to what, UTC. Unset: it has not come to that.
     """
 
-    created: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It was made.
     """
 
-    in_progress: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True)
+    in_progress_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     Work began.
     """
 
-    expires: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    expire_time: "datetime.datetime | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It expires, or would have expired, then.
     """
 
-    finalizing: "int | None" = betterproto2.field(4, betterproto2.TYPE_UINT32, optional=True)
+    finalizing_time: "datetime.datetime | None" = betterproto2.field(
+        4, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     The output began to be written.
     """
 
-    completed: "int | None" = betterproto2.field(5, betterproto2.TYPE_UINT32, optional=True)
+    completed_time: "datetime.datetime | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It was complete.
     """
 
-    failed: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT32, optional=True)
+    failed_time: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It failed.
     """
 
-    expired: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)
+    expired_time: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     Its time ran out.
     """
 
-    cancelling: "int | None" = betterproto2.field(8, betterproto2.TYPE_UINT32, optional=True)
+    cancelling_time: "datetime.datetime | None" = betterproto2.field(
+        8, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It was asked to stop.
     """
 
-    cancelled: "int | None" = betterproto2.field(9, betterproto2.TYPE_UINT32, optional=True)
+    cancelled_time: "datetime.datetime | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
     It had stopped.
     """
@@ -3229,9 +3247,11 @@ class Completion(betterproto2.Message):
     Id of this answer.
     """
 
-    created: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
-    Unix time in seconds when the answer was made.
+    When the answer was made, UTC; whole seconds.
     """
 
     model: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -3298,7 +3318,7 @@ default_message_pool.register_message("genai_spine.v1", "Completion", Completion
 @dataclass(eq=False, repr=False)
 class CompletionChunk(betterproto2.Message):
     """
-    CompletionChunk is a piece of a streamed answer. All chunks of one answer share id, created, model.
+    CompletionChunk is a piece of a streamed answer. All chunks of one answer share id, create_time, model.
     """
 
     id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -3306,9 +3326,11 @@ class CompletionChunk(betterproto2.Message):
     Id of the answer.
     """
 
-    created: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
-    Unix time in seconds when the answer began.
+    When the answer began, UTC; whole seconds.
     """
 
     model: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -4023,9 +4045,11 @@ class CreateImagesResponse(betterproto2.Message):
     CreateImagesResponse holds the pictures.
     """
 
-    created: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
-    Unix time in seconds when they were made.
+    When they were made, UTC.
     """
 
     model: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -8000,6 +8024,18 @@ class Model(betterproto2.Message):
     List price. Unset: not known.
     """
 
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        17, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When the model was made, UTC. Unset: the provider does not say.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created"):
+            warnings.warn("Model.created is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "Model", Model)
 
@@ -8333,14 +8369,14 @@ class Prompt(betterproto2.Message):
     Number of the newest version, from 1. Set by the server.
     """
 
-    created_at: "datetime.datetime | None" = betterproto2.field(
+    create_time: "datetime.datetime | None" = betterproto2.field(
         22, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     When it was made, UTC. Set by the server.
     """
 
-    updated_at: "datetime.datetime | None" = betterproto2.field(
+    update_time: "datetime.datetime | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
@@ -8375,6 +8411,27 @@ class Prompt(betterproto2.Message):
     """
     With include_versions: the versions, newest first. Set by the server.
     """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        29, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        30, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as update_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created_at"):
+            warnings.warn("Prompt.created_at is deprecated", DeprecationWarning)
+        if self.is_set("updated_at"):
+            warnings.warn("Prompt.updated_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "Prompt", Prompt)
@@ -8554,12 +8611,24 @@ class PromptVersion(betterproto2.Message):
     Why it was made.
     """
 
-    created_at: "datetime.datetime | None" = betterproto2.field(
+    create_time: "datetime.datetime | None" = betterproto2.field(
         13, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     When it was made, UTC.
     """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        14, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created_at"):
+            warnings.warn("PromptVersion.created_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "PromptVersion", PromptVersion)
@@ -8795,14 +8864,18 @@ class ProviderFile(betterproto2.Message):
     Bytes.
     """
 
-    created: "int" = betterproto2.field(6, betterproto2.TYPE_UINT32)
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
-    Unix time in seconds when it was made.
+    When it was made, UTC.
     """
 
-    expires: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)
+    expire_time: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
     """
-    Unix time in seconds when the provider deletes it. Unset: it does not.
+    When the provider deletes it, UTC. Unset: it does not.
     """
 
     status: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
@@ -9426,7 +9499,7 @@ class SendMessageResponse(betterproto2.Message):
     Of the assistant message.
     """
 
-    created_at: "datetime.datetime | None" = betterproto2.field(
+    create_time: "datetime.datetime | None" = betterproto2.field(
         11, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
@@ -9470,10 +9543,19 @@ class SendMessageResponse(betterproto2.Message):
     Why the answer ended.
     """
 
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        19, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("cost"):
             warnings.warn("SendMessageResponse.cost is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("SendMessageResponse.created_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "SendMessageResponse", SendMessageResponse)
@@ -9582,14 +9664,14 @@ class Session(betterproto2.Message):
     The exact amount in ticks of 1e-10 USD.
     """
 
-    created_at: "datetime.datetime | None" = betterproto2.field(
+    create_time: "datetime.datetime | None" = betterproto2.field(
         9, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     When it began, UTC.
     """
 
-    updated_at: "datetime.datetime | None" = betterproto2.field(
+    update_time: "datetime.datetime | None" = betterproto2.field(
         10, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
@@ -9627,6 +9709,27 @@ class Session(betterproto2.Message):
     """
     With SUMMARY: the summary of the older messages. Unset: none was needed yet.
     """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        17, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        18, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as update_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created_at"):
+            warnings.warn("Session.created_at is deprecated", DeprecationWarning)
+        if self.is_set("updated_at"):
+            warnings.warn("Session.updated_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "Session", Session)
@@ -9715,7 +9818,7 @@ class SessionMessage(betterproto2.Message):
     What the caller wants to know it by.
     """
 
-    created_at: "datetime.datetime | None" = betterproto2.field(
+    create_time: "datetime.datetime | None" = betterproto2.field(
         11, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
@@ -9757,10 +9860,19 @@ class SessionMessage(betterproto2.Message):
     Number within the session, from 0 for the first user message. Unset: the system message.
     """
 
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        19, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("cost"):
             warnings.warn("SessionMessage.cost is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("SessionMessage.created_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "SessionMessage", SessionMessage)
