@@ -1,10 +1,11 @@
 """How a prompt may be changed: aliases and defaults, masks, protection, and when a version is made."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
+from genai_spine import field_masks
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
@@ -41,14 +42,14 @@ class PromptEditor:
         """A whole prompt, with the defaults for what is not given, and checked."""
         given = settled(given)
         draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=given.change_notes or None)
-        _merge(draft, given, _set_fields(given))
+        _merge(draft, given, field_masks.set_fields(given, EDITABLE))
         self._check(draft)
         return draft
 
     async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
         """Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch."""
         given = settled(request.prompt)
-        fields = _masked(request.update_mask.paths) or _set_fields(given)
+        fields = field_masks.chosen(request.update_mask.paths, given, EDITABLE, ALIASES)
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, given.etag)
             return await self.changed(changes, prompt, given, fields)
@@ -123,9 +124,9 @@ class PromptEditor:
         return prompt
 
     async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
-        """Raises PromptNotFound."""
+        """Raises PromptNotFound, EtagMismatch."""
         async with self.prompts.changing() as changes:
-            prompt = await changes.locked(request.prompt_id)
+            prompt = await changes.locked(request.prompt_id, request.etag)
             if request.label == LATEST or request.label not in prompt.labels:
                 raise PromptNotFound(prompt=f"{prompt.slug}, label {request.label}")
             await changes.remove_label(prompt, request.label)
@@ -179,20 +180,6 @@ def with_aliases(prompt: pb.Prompt) -> pb.Prompt:
         if prompt.HasField(name):
             setattr(prompt, alias, getattr(prompt, name))
     return prompt
-
-
-def _masked(paths: Sequence[str]) -> list[str]:
-    """The fields of a mask by their own names. Raises InvalidFields for one that cannot be changed."""
-    if "*" in paths:
-        return list(EDITABLE)
-    names = [ALIASES.get(path, path) for path in paths if path not in ("etag", "change_notes")]
-    if unknown := [name for name in names if name not in EDITABLE]:
-        raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
-    return names
-
-
-def _set_fields(given: pb.Prompt) -> list[str]:
-    return [field.name for field, _ in given.ListFields() if field.name in EDITABLE]
 
 
 def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:

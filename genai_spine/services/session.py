@@ -30,7 +30,7 @@ class SessionService:
         return await self.conversations.change(request)
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
-        await self.conversations.remove(request.session_id)
+        await self.conversations.remove(request)
         http_answer.answered(call, 204)
         return pb.DeleteSessionResponse()
 

@@ -67,7 +67,7 @@ def _session(export: pb.SessionExport) -> pb.Session:
     session = begun()
     if given.HasField("create_time"):
         session.create_time.CopyFrom(given.create_time)
-    for name in ("id", "create_time", "update_time", "created_at", "updated_at"):
+    for name in ("id", "create_time", "update_time", "created_at", "updated_at", "etag"):
         given.ClearField(name)
     session.MergeFrom(given)
     session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4, uuid5
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from genai_spine import page_tokens
+from genai_spine import field_masks, page_tokens
 from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
 from genai_spine.store.newest_first import Place
 from genai_spine.store.session_messages import SessionMessages
@@ -19,6 +19,7 @@ from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
 WINDOW = 20  # messages
+EDITABLE = ("title", "model", "provider", "system_prompt", "metadata", "history_policy", "history_window")
 SESSIONS, MESSAGES = 50, 100  # on a page
 LONGEST_METADATA = 65_536  # characters, as JSON
 
@@ -59,12 +60,21 @@ class Conversations:
         return _there(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
-        check_metadata(request.metadata)
-        return _there(await self.sessions.change(request), request.session_id)
+        """Errors also: InvalidFields, EtagMismatch."""
+        fields = field_masks.chosen(request.update_mask.paths, request.session, EDITABLE)
+        session = pb.Session()
+        session.CopyFrom(request.session)
+        if "model" in fields and not session.model:
+            raise InvalidFields([("session.model", "is required")])
+        check_metadata(session.metadata)
+        session.history_policy = session.history_policy or pb.HISTORY_POLICY_ALL
+        session.history_window = session.history_window or WINDOW
+        return _there(await self.sessions.change(request.session_id, session, fields), request.session_id)
 
-    async def remove(self, id: str) -> None:
-        if not await self.sessions.remove(id):
-            raise SessionNotFound(session=id)
+    async def remove(self, request: pb.DeleteSessionRequest) -> None:
+        """Errors also: EtagMismatch."""
+        if not await self.sessions.remove(request.session_id, request.etag):
+            raise SessionNotFound(session=request.session_id)
 
     async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         session = await self.get(request.session_id)
@@ -91,7 +101,7 @@ class Conversations:
                 raise MessageNotFound(session=parent.id, message=request.message_id)
             count = number + 1
         child = begun(parent_session_id=parent.id)
-        for name in ("id", "create_time", "update_time", "parent_session_id"):
+        for name in ("id", "create_time", "update_time", "parent_session_id", "etag"):
             parent.ClearField(name)
         child.MergeFrom(parent)
         if request.title:
@@ -108,6 +118,7 @@ def begun(**fields: object) -> pb.Session:
     session.create_time.FromDatetime(datetime.now(UTC))
     session.update_time.CopyFrom(session.create_time)
     session.metadata.SetInParent()
+    session.etag = "0"
     return session
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database
 from genai_spine.store.sessions import (
+    CHANGED,
     FREE,
     TICKS_PER_USD,
     add_messages,
@@ -96,6 +97,7 @@ class SessionMessages:
             "total_tokens": sessions.c.total_tokens + tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + ticks,
             "updated_at": moment(answer.create_time),
+            **CHANGED,
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:

@@ -5,7 +5,7 @@ that died holds none for longer than its time to live.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.errors import EtagMismatch
 from genai_spine.store.database import Database, Now
 from genai_spine.store.newest_first import Place, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
@@ -22,6 +23,9 @@ from genai_spine.v1 import session_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
 FREE = {"send_token": None, "send_until": None}
+CHANGED = {"revision": sessions.c.revision + 1}
+# Of fields whose columns have other names.
+COLUMNS = {"title": ("title", "title_folded"), "metadata": ("metadata_json",)}
 
 
 class Sessions:
@@ -52,18 +56,28 @@ class Sessions:
             await connection.execute(insert(sessions).values(row_of(session)))
             await add_messages(connection, said)
 
-    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
-        """Sets the fields that the request has; None: no such session."""
-        values = _changes(request) | {"updated_at": datetime.now(UTC)}
-        changed = update(sessions).where(_is(request.session_id)).values(values).returning(sessions)
-        async with self._engine.begin() as connection:
-            row = (await connection.execute(changed)).mappings().one_or_none()
-        return None if row is None else session_of(row)
+    async def change(self, id: str, session: pb.Session, fields: Collection[str]) -> pb.Session | None:
+        """Takes over these fields of `session`; None: no such session.
 
-    async def remove(self, id: str) -> bool:
-        """With everything that was said in it; false: no such session."""
+        Raises EtagMismatch where `session` has an etag, and it is that of an earlier state.
+        """
+        row = row_of(session)
+        columns = {column for name in fields for column in COLUMNS.get(name, (name,))}
+        values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
+        changed = update(sessions).where(_is(id), *_has_etag(session.etag)).values(values)
         async with self._engine.begin() as connection:
-            return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
+            found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
+            if found is None:
+                await _refuse_etag(connection, id)
+        return None if found is None else session_of(found)
+
+    async def remove(self, id: str, etag: str = "") -> bool:
+        """With everything that was said in it; false: no such session. Raises EtagMismatch."""
+        async with self._engine.begin() as connection:
+            removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
+            if not removed.rowcount:
+                await _refuse_etag(connection, id)
+        return removed.rowcount == 1
 
     async def claim(self, id: str, token: str, ttl_s: float) -> pb.Session | None:
         """The session as it is now, for this send alone; None: it is not there, or another send has it."""
@@ -93,6 +107,7 @@ class Sessions:
             "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost_ticks,
             "total_tokens": sessions.c.total_tokens + summary.tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost_ticks,
+            **CHANGED,
         }
         return await self._held(id, token, values)
 
@@ -134,6 +149,7 @@ def row_of(session: pb.Session) -> dict[str, Any]:
         "metadata_json": _json(session.metadata),
         "history_policy": _policy(session.history_policy),
         "history_window": session.history_window,
+        "revision": int(session.etag or 0),
         "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
         "message_count": session.message_count,
         "total_tokens": session.total_tokens,
@@ -161,6 +177,7 @@ def session_of(row: RowMapping) -> pb.Session:
         total_tokens=row["total_tokens"],
         total_cost_ticks=row["total_cost_ticks"],
         total_cost_usd=row["total_cost_ticks"] / TICKS_PER_USD,
+        etag=str(row["revision"]),
     )
     read_json(row["metadata_json"], session.metadata)
     if row["summary"] is not None:
@@ -237,19 +254,15 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
     return found
 
 
-def _changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
-    has = request.HasField
-    values: dict[str, Any] = _title(request.title) if has("title") else {}
-    if has("model"):
-        values["model"] = clean(request.model)
-    if has("provider"):
-        values["provider"] = clean(request.provider) or None
-    if has("system_prompt"):
-        values["system_prompt"] = clean(request.system_prompt)
-    if has("metadata"):
-        values["metadata_json"] = _json(request.metadata)
-    if request.history_policy:
-        values["history_policy"] = _policy(request.history_policy)
-    if has("history_window"):
-        values["history_window"] = request.history_window
-    return values
+def _has_etag(etag: str) -> list[ColumnElement[bool]]:
+    """No condition where the caller has none."""
+    number = int(etag) if etag.isdecimal() and len(etag) < 18 else -1
+    return [sessions.c.revision == number] if etag else []
+
+
+async def _refuse_etag(connection: AsyncConnection, id: str) -> None:
+    """Raises EtagMismatch when the session is there, so that nothing but its etag was in the way."""
+    query = select(sessions.c.revision).where(_is(id))
+    revision = (await connection.execute(query)).scalar_one_or_none()
+    if revision is not None:
+        raise EtagMismatch(what=f"session '{id}'", etag=revision)

@@ -315,12 +315,14 @@ class SetPromptLabelRequest(_message.Message):
     def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeletePromptLabelRequest(_message.Message):
-    __slots__ = ("prompt_id", "label")
+    __slots__ = ("prompt_id", "label", "etag")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     label: str
-    def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeletePromptLabelResponse(_message.Message):
     __slots__ = ()

@@ -217,7 +217,7 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePromptLabel(self, request, context):
-        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND.
+        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

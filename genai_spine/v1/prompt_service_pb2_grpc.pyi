@@ -75,7 +75,7 @@ class PromptServiceStub:
     Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]
-    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
     RenderPrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.RenderPromptRequest, _prompt_service_pb2.RenderedPrompt]
     """RenderPrompt fills in the variables and calls nobody.
     Errors: PROMPT_NOT_FOUND, INVALID_PROMPT_VARIABLES, INVALID_TEMPLATE (it takes too long or makes too much).
@@ -141,7 +141,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]  # type: ignore[assignment]
-    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
     RenderPrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.RenderPromptRequest, _prompt_service_pb2.RenderedPrompt]  # type: ignore[assignment]
     """RenderPrompt fills in the variables and calls nobody.
     Errors: PROMPT_NOT_FOUND, INVALID_PROMPT_VARIABLES, INVALID_TEMPLATE (it takes too long or makes too much).
@@ -276,7 +276,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.DeletePromptLabelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.DeletePromptLabelResponse, _abc.Awaitable[_prompt_service_pb2.DeletePromptLabelResponse]]:
-        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
 
     @_abc_1.abstractmethod
     def RenderPrompt(

@@ -4,6 +4,7 @@ from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -27,7 +28,7 @@ HISTORY_POLICY_WINDOW: HistoryPolicy
 HISTORY_POLICY_SUMMARY: HistoryPolicy
 
 class Session(_message.Message):
-    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "create_time", "update_time", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary", "created_at", "updated_at")
+    __slots__ = ("id", "model", "system_prompt", "metadata", "message_count", "total_tokens", "total_cost_usd", "total_cost_ticks", "create_time", "update_time", "title", "history_policy", "history_window", "parent_session_id", "provider", "summary", "created_at", "updated_at", "etag")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +47,7 @@ class Session(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: str
     system_prompt: str
@@ -64,7 +66,8 @@ class Session(_message.Message):
     summary: HistorySummary
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., total_cost_usd: _Optional[float] = ..., total_cost_ticks: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., parent_session_id: _Optional[str] = ..., provider: _Optional[str] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class HistorySummary(_message.Message):
     __slots__ = ("text", "message_count", "tokens", "cost_ticks")
@@ -195,30 +198,22 @@ class GetSessionRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ...) -> None: ...
 
 class UpdateSessionRequest(_message.Message):
-    __slots__ = ("session_id", "title", "model", "system_prompt", "metadata", "history_policy", "history_window", "provider")
+    __slots__ = ("session_id", "session", "update_mask")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    TITLE_FIELD_NUMBER: _ClassVar[int]
-    MODEL_FIELD_NUMBER: _ClassVar[int]
-    SYSTEM_PROMPT_FIELD_NUMBER: _ClassVar[int]
-    METADATA_FIELD_NUMBER: _ClassVar[int]
-    HISTORY_POLICY_FIELD_NUMBER: _ClassVar[int]
-    HISTORY_WINDOW_FIELD_NUMBER: _ClassVar[int]
-    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    title: str
-    model: str
-    system_prompt: str
-    metadata: _struct_pb2.Struct
-    history_policy: HistoryPolicy
-    history_window: int
-    provider: str
-    def __init__(self, session_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., system_prompt: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., history_policy: _Optional[_Union[HistoryPolicy, str]] = ..., history_window: _Optional[int] = ..., provider: _Optional[str] = ...) -> None: ...
+    session: Session
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[_Union[Session, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class DeleteSessionRequest(_message.Message):
-    __slots__ = ("session_id",)
+    __slots__ = ("session_id", "etag")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, session_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeleteSessionResponse(_message.Message):
     __slots__ = ()

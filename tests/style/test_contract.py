@@ -80,6 +80,6 @@ def test_times_are_timestamps_named_time():
         is_time = field.message_type is not None and field.message_type.name == "Timestamp"
         if alias_of(field) or field.full_name in OTHERS_TIMES:
             return False
-        return is_time != field.name.endswith("_time") or field.name.endswith(("created", "_at"))
+        return is_time != field.name.endswith("_time") or field.name.endswith("_at")
 
     assert [field.full_name for message in messages() for field in message.fields if is_wrong(field)] == []

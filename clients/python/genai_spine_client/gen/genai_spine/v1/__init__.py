@@ -4393,6 +4393,11 @@ class DeletePromptLabelRequest(betterproto2.Message):
     Name of the label. Required.
     """
 
+    etag: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    The etag that was read. Default: whatever is there is changed.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "DeletePromptLabelRequest", DeletePromptLabelRequest)
 
@@ -4457,6 +4462,11 @@ class DeleteSessionRequest(betterproto2.Message):
     session_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     UUID. Required.
+    """
+
+    etag: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The etag that was read. Default: whatever is there is deleted.
     """
 
 
@@ -9619,20 +9629,20 @@ default_message_pool.register_message("genai_spine.v1", "Sentiment", Sentiment)
 @dataclass(eq=False, repr=False)
 class Session(betterproto2.Message):
     """
-    Session is a conversation.
+    Session is a conversation. Fields that the server sets are ignored in a request.
     """
 
     id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID.
+    UUID. Set by the server.
     """
 
-    model: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    model: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
     """
     Model that answers, as in a completion request.
     """
 
-    system_prompt: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    system_prompt: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     Instructions. Empty: none.
     """
@@ -9641,17 +9651,17 @@ class Session(betterproto2.Message):
         4, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    What the caller wants to know it by; always there.
+    What the caller wants to know it by; always there. At most 65536 characters as JSON.
     """
 
     message_count: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
     """
-    User and assistant messages.
+    User and assistant messages. Set by the server.
     """
 
     total_tokens: "int" = betterproto2.field(6, betterproto2.TYPE_UINT32)
     """
-    Tokens of all messages, and of the summary.
+    Tokens of all messages, and of the summary. Set by the server.
     """
 
     total_cost_usd: "float" = betterproto2.field(7, betterproto2.TYPE_DOUBLE)
@@ -9668,14 +9678,14 @@ class Session(betterproto2.Message):
         9, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
-    When it began, UTC.
+    When it began, UTC. Set by the server.
     """
 
     update_time: "datetime.datetime | None" = betterproto2.field(
         10, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
-    When it was changed last, UTC.
+    When it was changed last, UTC; a message changes it too. Set by the server.
     """
 
     title: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
@@ -9690,14 +9700,14 @@ class Session(betterproto2.Message):
     How much of it is passed to the model.
     """
 
-    history_window: "int" = betterproto2.field(13, betterproto2.TYPE_UINT32)
+    history_window: "int | None" = betterproto2.field(13, betterproto2.TYPE_UINT32, optional=True)
     """
-    With WINDOW and SUMMARY: how many messages.
+    With WINDOW and SUMMARY: how many messages. Default 20.
     """
 
     parent_session_id: "str | None" = betterproto2.field(14, betterproto2.TYPE_STRING, optional=True)
     """
-    Session that it was branched from. Unset: none.
+    Session that it was branched from. Unset: none. Set by the server.
     """
 
     provider: "str | None" = betterproto2.field(15, betterproto2.TYPE_STRING, optional=True)
@@ -9707,7 +9717,7 @@ class Session(betterproto2.Message):
 
     summary: "HistorySummary | None" = betterproto2.field(16, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    With SUMMARY: the summary of the older messages. Unset: none was needed yet.
+    With SUMMARY: the summary of the older messages. Unset: none was needed yet. Set by the server.
     """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
@@ -9722,6 +9732,12 @@ class Session(betterproto2.Message):
     )
     """
     The same as update_time.
+    """
+
+    etag: "str | None" = betterproto2.field(19, betterproto2.TYPE_STRING, optional=True)
+    """
+    Changes with every change of the session, messages included. Send it back with a change, so that nobody's
+    is overwritten.
     """
 
     def __post_init__(self) -> None:
@@ -11345,44 +11361,17 @@ class UpdateSessionRequest(betterproto2.Message):
     UUID. Required.
     """
 
-    title: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    session: "Session | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Name for people; empty takes it away.
-    """
-
-    model: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
-    """
-    Model of the messages to come.
+    The new values, and the etag that was read, if any.
     """
 
-    system_prompt: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
-    """
-    Instructions of the messages to come; empty takes them away.
-    """
-
-    metadata: "__google__protobuf__.Struct | None" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, optional=True
+    update_mask: "__google__protobuf__.FieldMask | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    What the caller wants to know it by; takes the place of what was there. At most 65536 characters as
-    JSON.
-    """
-
-    history_policy: "HistoryPolicy" = betterproto2.field(
-        6, betterproto2.TYPE_ENUM, default_factory=lambda: HistoryPolicy(0)
-    )
-    """
-    How much is passed to the model.
-    """
-
-    history_window: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)
-    """
-    With WINDOW and SUMMARY: how many messages.
-    """
-
-    provider: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
-    """
-    Provider to ask from now on; empty: found from the model.
+    Fields to take over, also where they are unset: those are cleared, or get their default. Default: the
+    fields that are set.
     """
 
 
@@ -13021,7 +13010,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DeletePromptLabelResponse":
         """
-        DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND.
+        DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
 
         return await self._unary_unary(
@@ -13489,7 +13478,10 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Session":
         """
-        UpdateSession changes title, model, instructions, policy or metadata; only fields that are set.
+        UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+        model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+        each other when they send the etag that they read.
+        Errors also: UNPROCESSABLE_ENTITY, ETAG_MISMATCH.
         """
 
         return await self._unary_unary(
@@ -13511,6 +13503,7 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "DeleteSessionResponse":
         """
         DeleteSession removes a session with all its messages and their content. REST answers 204.
+        Errors also: ETAG_MISMATCH.
         """
 
         return await self._unary_unary(
