@@ -209,7 +209,7 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
     for index, call in enumerate(message.tool_calls):
         custom = call.WhichOneof("call") == "custom"
         called = call.custom if custom else call.function
-        arguments = call.custom.input if custom else call.function.arguments
+        arguments = call.custom.input if custom else call.function.arguments_json
         delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
     if choice.HasField("logprobs"):
         delta.logprobs.CopyFrom(choice.logprobs)
@@ -245,7 +245,7 @@ def _tool_call(piece: pb.ToolCallDelta) -> message_pb2.ToolCall:
             id=piece.id, custom=message_pb2.CustomCall(name=piece.name, input=piece.arguments)
         )
     return message_pb2.ToolCall(
-        id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments=piece.arguments)
+        id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments_json=piece.arguments)
     )
 
 

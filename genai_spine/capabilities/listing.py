@@ -43,11 +43,14 @@ class CapabilityList:
         method: Any = self._schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
         comment = self._schemas.comments[method.full_name].removeprefix(f"{method.name} ")
         text = re.split(r"\s+Errors\b", comment)[0]
+        own = method.GetOptions().Extensions[annotations_pb2.http]
+        older = [binding.post for binding in own.additional_bindings]
         info = pb.CapabilityInfo(
             name=name,
             description=text[0].upper() + text[1:],
             method=f"{SERVICE.full_name}/{method.name}",
-            path=method.GetOptions().Extensions[annotations_pb2.http].post,
+            path=[own.post, *older][-1],
+            http_path=own.post,
             prompt_slugs=capability.slugs(),
             streams=True,
         )

@@ -149,7 +149,7 @@ def import_session(
 
     async def imported() -> pb.Session:
         async with _service(address) as sessions:
-            request = pb.ImportSessionRequest(json=path.read_text("utf-8"))
+            request = pb.ImportSessionRequest(session_json=path.read_text("utf-8"))
             session: pb.Session = await sessions.ImportSession(request)
             return session
 

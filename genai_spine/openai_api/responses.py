@@ -179,7 +179,7 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
         body["reasoning_content"] = message.reasoning
     if message.tool_calls and before_tools:
         called = message.tool_calls[0].function
-        body["function_call"] = {"name": called.name, "arguments": called.arguments}
+        body["function_call"] = {"name": called.name, "arguments": called.arguments_json}
     elif message.tool_calls:
         body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
     return body
@@ -192,7 +192,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
             "type": "custom",
             "custom": {"name": call.custom.name, "input": call.custom.input},
         }
-    function = {"name": call.function.name, "arguments": call.function.arguments}
+    function = {"name": call.function.name, "arguments": call.function.arguments_json}
     return {"id": call.id, "type": "function", "function": function}
 
 

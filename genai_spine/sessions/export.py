@@ -39,7 +39,7 @@ class Texts:
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
         """Errors: InvalidFields."""
-        export = await asyncio.to_thread(_parsed, request.json)
+        export = await asyncio.to_thread(_parsed, request.session_json)
         session = _session(export)
         await self.conversations.sessions.add(session, export.messages)
         return session
@@ -53,7 +53,7 @@ def _parsed(text: str) -> pb.SessionExport:
     try:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
-        raise InvalidFields([("json", f"is no exported session: {str(error)[:300]}")]) from None
+        raise InvalidFields([("session_json", f"is no exported session: {str(error)[:300]}")]) from None
     validation.check(export)
     return export
 

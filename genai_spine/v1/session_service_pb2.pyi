@@ -372,7 +372,7 @@ class ExportSessionResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
 
 class ImportSessionRequest(_message.Message):
-    __slots__ = ("json",)
-    JSON_FIELD_NUMBER: _ClassVar[int]
-    json: str
-    def __init__(self, json: _Optional[str] = ...) -> None: ...
+    __slots__ = ("session_json",)
+    SESSION_JSON_FIELD_NUMBER: _ClassVar[int]
+    session_json: str
+    def __init__(self, session_json: _Optional[str] = ...) -> None: ...

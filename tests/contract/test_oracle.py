@@ -121,7 +121,7 @@ def _our_choice(choice: pb.Choice) -> dict[str, Any]:
         "text": "".join(part.text for part in message.content),
         "refusal": "".join(part.refusal for part in message.content),
         "reasoning": message.reasoning,
-        "calls": [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls],
+        "calls": [(call.id, call.function.name, call.function.arguments_json) for call in message.tool_calls],
         "finish": choice.finish_reason,
         "logprobs": tokens,
     }
@@ -320,7 +320,7 @@ class TestOllama:
         message: Any = answer.message
         assert "".join(part.text for part in choice.message.content) == (message.content or "")
         assert choice.message.reasoning == (message.thinking or "")
-        calls = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+        calls = [(call.function.name, call.function.arguments_json) for call in choice.message.tool_calls]
         assert [(name, msgspec.json.decode(text)) for name, text in calls] == [
             (call.function.name, call.function.arguments) for call in message.tool_calls or ()
         ]

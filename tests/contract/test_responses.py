@@ -95,7 +95,7 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
     [choice] = completion.choices
     message, usage = choice.message, completion.usage
     calls = [
-        (call.id, call.function.name or call.custom.name, call.function.arguments or call.custom.input)
+        (call.id, call.function.name or call.custom.name, call.function.arguments_json or call.custom.input)
         for call in message.tool_calls
     ]
     return {

@@ -241,6 +241,7 @@ async def test_every_capability_is_listed_with_schemas_that_hold(service: Runnin
         assert info.description.endswith(".")
         assert info.method.startswith("genai_spine.v1.CapabilityService/")
         assert info.path.startswith("/v1/")
+        assert info.http_path.endswith(":detect" if info.name == "detect-language" else ":create")
         assert info.prompt_slugs
         assert info.streams
         for schema in (info.input_schema, info.output_schema):

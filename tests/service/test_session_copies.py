@@ -139,7 +139,7 @@ class TestTexts:
         await chat.send("Two")
         exported = await chat.stub.ExportSession(pb.ExportSessionRequest(session_id=chat.id))
         assert exported.media_type == "application/json"
-        made = await chat.stub.ImportSession(pb.ImportSessionRequest(json=exported.text))
+        made = await chat.stub.ImportSession(pb.ImportSessionRequest(session_json=exported.text))
         again = await chat.stub.ExportSession(pb.ExportSessionRequest(session_id=made.id))
         assert made.id != chat.id
         assert without_ids(json.loads(again.text)) == without_ids(json.loads(exported.text))
@@ -188,7 +188,7 @@ class TestTexts:
         self, service: Running, text: str, field: str
     ) -> None:
         stub: Any = SessionServiceStub(service.channel)
-        failed = await failure(stub.ImportSession(pb.ImportSessionRequest(json=text)))
+        failed = await failure(stub.ImportSession(pb.ImportSessionRequest(session_json=text)))
         assert (failed.reason, failed.fields[0]) == ("UNPROCESSABLE_ENTITY", field)
 
 

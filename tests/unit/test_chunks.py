@@ -128,7 +128,7 @@ async def test_fold_puts_choices_and_tool_calls_in_order_and_spells_them_out() -
     assert [part.refusal for part in message.content] == ["no"]
     assert message.reasoning == "hm"
     assert message.tool_calls[0] == message_pb2.ToolCall(
-        id="c0", function=message_pb2.FunctionCall(name="add", arguments='{"a": 1}')
+        id="c0", function=message_pb2.FunctionCall(name="add", arguments_json='{"a": 1}')
     )
     assert message.tool_calls[1] == message_pb2.ToolCall(
         id="c1", custom=message_pb2.CustomCall(name="write", input="free text")

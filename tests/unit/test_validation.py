@@ -50,7 +50,9 @@ def problems(message: Message) -> list[tuple[str, str]]:
 
 
 IMAGE = message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png"))
-CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="weather", arguments="not json"))
+CALL = message_pb2.ToolCall(
+    id="1", function=message_pb2.FunctionCall(name="weather", arguments_json="not json")
+)
 
 GOOD: dict[str, Message] = {
     "one message": asking(),

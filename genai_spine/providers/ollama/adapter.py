@@ -301,10 +301,12 @@ class Ollama(Provider):
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
         """Ollama takes arguments as an object, so text that is not one cannot be sent."""
         try:
-            msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
+            msgspec.json.decode(call.function.arguments_json or "{}", type=dict[str, Raw])
         except msgspec.DecodeError as error:
-            raise errors.InvalidFields([("messages.tool_calls.function.arguments", str(error))]) from error
-        return (call.function.arguments or "{}").encode()
+            raise errors.InvalidFields(
+                [("messages.tool_calls.function.arguments_json", str(error))]
+            ) from error
+        return (call.function.arguments_json or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
         if image.data:

@@ -144,7 +144,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
     if call.WhichOneof("call") == "custom":
         custom = {"name": call.custom.name, "input": call.custom.input}
         return {"id": call.id, "type": "custom", "custom": custom}
-    function = {"name": call.function.name, "arguments": call.function.arguments}
+    function = {"name": call.function.name, "arguments": call.function.arguments_json}
     return {"id": call.id, "type": "function", "function": function}
 
 

@@ -208,7 +208,10 @@ class TestStreams:
         ]
         completion = await streamed(*([b"".join(pieces)] if together else pieces))
         calls = completion.choices[0].message.tool_calls
-        assert [(call.id, call.function.arguments) for call in calls] == [("c1", '{"a":1}'), ("c2", "{}")]
+        assert [(call.id, call.function.arguments_json) for call in calls] == [
+            ("c1", '{"a":1}'),
+            ("c2", "{}"),
+        ]
 
     async def test_usage_that_is_repeated_counts_once_and_zeros_are_no_usage(self) -> None:
         first = event(

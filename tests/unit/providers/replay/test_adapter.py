@@ -77,7 +77,7 @@ class TestPlaying:
 
     async def test_a_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
         calls = [
-            message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments="{}")),
+            message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments_json="{}")),
             message_pb2.ToolCall(id="b", custom=message_pb2.CustomCall(name="g", input="x")),
         ]
         message = message_pb2.Message(

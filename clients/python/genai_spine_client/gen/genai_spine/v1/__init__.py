@@ -2647,7 +2647,7 @@ class CapabilityInfo(betterproto2.Message):
 
     path: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
-    HTTP path, to be called with POST.
+    HTTP path, to be called with POST. An older one, where there is one: existing tools know it.
     """
 
     input_schema: "__google__protobuf__.Struct | None" = betterproto2.field(
@@ -2672,6 +2672,11 @@ class CapabilityInfo(betterproto2.Message):
     streams: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)
     """
     StreamCapability takes it.
+    """
+
+    http_path: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
+    """
+    HTTP path, to be called with POST.
     """
 
 
@@ -6143,7 +6148,7 @@ class FunctionCall(betterproto2.Message):
     Name of the function, as declared in the request's tools.
     """
 
-    arguments: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    arguments_json: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     Arguments as the model wrote them: JSON text, which may be invalid.
     """
@@ -6834,7 +6839,7 @@ class ImportSessionRequest(betterproto2.Message):
     ImportSessionRequest is a session as text.
     """
 
-    json: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    session_json: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     JSON, as ExportSession writes it. Required.
     """
