@@ -82,7 +82,7 @@ class Attempt:
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
             caller=order.call.caller,
-            operation=order.operation,
+            operation=f"OPERATION_{order.operation.upper()}",
             provider=turn.provider.name,
             model=turn.route.model,
             requested_model=order.requested_model,

@@ -19,6 +19,7 @@ from genai_spine.providers.base import Provider
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 from genai_spine.v1.usage_pb2 import Cost
 
 ENDED = (pb.BATCH_STATE_COMPLETED, pb.BATCH_STATE_EXPIRED, pb.BATCH_STATE_CANCELLED)
@@ -70,7 +71,7 @@ class BatchBooks:
         begun = times.create_time.seconds
         ended = times.completed_time.seconds or times.expired_time.seconds or times.cancelled_time.seconds
         execution.id = row_id(provider.name, batch, custom_id)
-        execution.request_id, execution.operation = batch.id, "batch"
+        execution.request_id, execution.operation = batch.id, OPERATION_BATCH
         execution.requested_model, execution.attempt, execution.caller = execution.model, 1, call.caller
         execution.create_time.seconds = begun
         execution.latency_ms = min(max(0, (ended or begun) - begun) * 1000, 2**32 - 1)

@@ -192,7 +192,9 @@ class Sends:
 _SHARED = [
     field.name
     for field in pb.SendMessageResponse.DESCRIPTOR.fields
-    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name and field.name != "execution_id"
+    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name
+    and field.name != "execution_id"
+    and not field.GetOptions().deprecated  # an alias of REST, which is filled there
 ]
 
 

@@ -11,6 +11,7 @@ from genai_spine.capabilities import CAPABILITIES
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from tests.service.running import Running, failure
 from tests.upstreams.reply import Content, Reply
 
@@ -30,7 +31,7 @@ async def test_call_is_booked_with_its_tag_and_its_prompt(booked: Running) -> No
     assert response.summary == "A tram line for Oslo."
     assert (response.provider, response.model) == ("openai", GPT)
     assert row.id == response.execution_id
-    assert (row.capability, row.operation) == ("summarize", "completion")
+    assert (row.capability, row.operation) == ("summarize", OPERATION_COMPLETION)
     assert row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
     assert row.prompt_version == response.context.prompt_version == 1
     assert row.prompt_id

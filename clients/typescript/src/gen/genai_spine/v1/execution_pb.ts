@@ -4,6 +4,10 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Lane } from "./lane_pb.js";
+import { file_genai_spine_v1_lane } from "./lane_pb.js";
+import type { Operation } from "./operation_pb.js";
+import { file_genai_spine_v1_operation } from "./operation_pb.js";
 import type { Cost, UnitUsage, Usage } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrYICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckIHCgVfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbirCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFYgZwcm90bzM", [file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIucICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEiIKBGxhbmUYEyABKA4yFC5nZW5haV9zcGluZS52MS5MYW5lEhEKCXNlcnZlcl9pZBgUIAEoCRIvCgtjcmVhdGVfdGltZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLc2V0dGxlX3RpbWUYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiEKFHByb3ZpZGVyX3Jlc3BvbnNlX2lkGBcgASgJSAWIAQESDgoGd2FzdGVkGBggASgIEi0KBXVuaXRzGBkgASgLMhkuZ2VuYWlfc3BpbmUudjEuVW5pdFVzYWdlSAaIAQESGwoOYW5zd2VyZWRfbW9kZWwYGiABKAlIB4gBARIZCgxzZXJ2aWNlX3RpZXIYGyABKAlICIgBARIWCglwcm9tcHRfaWQYHCABKAlICYgBARIbCg5wcm9tcHRfdmVyc2lvbhgdIAEoDUgKiAEBEhsKDnZhcmlhYmxlc19oYXNoGB4gASgJSAuIAQESFwoKc2Vzc2lvbl9pZBgfIAEoCUgMiAEBEhoKDW1ldGFkYXRhX2pzb24YICABKAlIDYgBAUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCBwoFX3VzZXJCFwoVX3Byb3ZpZGVyX3Jlc3BvbnNlX2lkQggKBl91bml0c0IRCg9fYW5zd2VyZWRfbW9kZWxCDwoNX3NlcnZpY2VfdGllckIMCgpfcHJvbXB0X2lkQhEKD19wcm9tcHRfdmVyc2lvbkIRCg9fdmFyaWFibGVzX2hhc2hCDQoLX3Nlc3Npb25faWRCEAoOX21ldGFkYXRhX2pzb24qwgEKDkV4ZWN1dGlvblN0YXRlEh8KG0VYRUNVVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0VYRUNVVElPTl9TVEFURV9QRU5ESU5HEAESHQoZRVhFQ1VUSU9OX1NUQVRFX1NVQ0NFRURFRBACEhoKFkVYRUNVVElPTl9TVEFURV9GQUlMRUQQAxIdChlFWEVDVVRJT05fU1RBVEVfQ0FOQ0VMTEVEEAQSGAoURVhFQ1VUSU9OX1NUQVRFX0xPU1QQBWIGcHJvdG8z", [file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -45,11 +49,11 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   requestId: string;
 
   /**
-   * What was called: completion, embeddings, image, transcription, speech or batch.
+   * What was called.
    *
-   * @generated from field: string operation = 4;
+   * @generated from field: genai_spine.v1.Operation operation = 4;
    */
-  operation: string;
+  operation: Operation;
 
   /**
    * Capability on whose behalf: summarize, extract, ... Unset: a direct call.
@@ -152,9 +156,9 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   /**
    * Lane of the server that made the call.
    *
-   * @generated from field: string lane = 19;
+   * @generated from field: genai_spine.v1.Lane lane = 19;
    */
-  lane: string;
+  lane: Lane;
 
   /**
    * Server process that made the call.
