@@ -39,6 +39,8 @@ class Texts:
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
         """Errors: InvalidFields."""
+        if not request.session_json:
+            raise InvalidFields([("session_json", "is required")])
         export = await asyncio.to_thread(_parsed, request.session_json)
         session = _session(export)
         await self.conversations.sessions.add(session, export.messages)

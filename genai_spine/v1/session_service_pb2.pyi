@@ -372,7 +372,9 @@ class ExportSessionResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
 
 class ImportSessionRequest(_message.Message):
-    __slots__ = ("session_json",)
+    __slots__ = ("session_json", "json")
     SESSION_JSON_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
     session_json: str
-    def __init__(self, session_json: _Optional[str] = ...) -> None: ...
+    json: str
+    def __init__(self, session_json: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...

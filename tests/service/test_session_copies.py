@@ -167,8 +167,8 @@ class TestTexts:
     @pytest.mark.parametrize(
         ("text", "field"),
         [
-            ("[]", "json"),
-            ('{"version": 1, "session": {"model": 5}}', "json"),
+            ("[]", "session_json"),
+            ('{"version": 1, "session": {"model": 5}}', "session_json"),
             ("{}", "version"),
             ('{"version": 2, "session": {"model": "m"}}', "version"),
             ('{"version": 1, "session": {}}', "session.model"),
@@ -181,7 +181,7 @@ class TestTexts:
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
              '{"role": "user", "content": "c", "input_tokens": 4294967295}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m", "metadata": ' + '{"a":' * 500 + "1" + "}" * 500 + "}}",
-             "json"),
+             "session_json"),
         ],
     )  # fmt: skip
     async def test_what_is_no_export_is_refused_by_its_field(

@@ -105,6 +105,8 @@ def test_text_that_is_json_is_named_so():
     """A field whose comment speaks of JSON, or whose rule asks for it, ends in _json."""
 
     def is_json(field):
+        if alias_of(field):
+            return False
         comment = SCHEMAS.comments.get(field.full_name, "")
         return rules(field).json_object or re.search(r"\bJSON\b", comment)
 

@@ -6952,10 +6952,20 @@ class ImportSessionRequest(betterproto2.Message):
     ImportSessionRequest is a session as text.
     """
 
-    session_json: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    session_json: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     JSON, as ExportSession writes it. Required.
     """
+
+    json: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The same as session_json.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("json"):
+            warnings.warn("ImportSessionRequest.json is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ImportSessionRequest", ImportSessionRequest)
