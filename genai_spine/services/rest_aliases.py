@@ -17,6 +17,7 @@ from genai_spine.v1 import field_rules_pb2
 # An alias whose type is not that of its source: the value of the one from that of the other. None: unset.
 # By the alias's full name where one of the two is a scalar, otherwise by the two types.
 SHOWN: dict[str, Callable[[Any], Any]] = {
+    "genai_spine.v1.Completion.created": lambda time: time.seconds,
     "genai_spine.v1.Model.created": lambda time: time.seconds,
 }
 READ: dict[str, Callable[[Any], Any]] = {}

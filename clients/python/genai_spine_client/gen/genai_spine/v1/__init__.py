@@ -3427,6 +3427,16 @@ class Completion(betterproto2.Message):
     Where the answer comes from, when the request allowed a cache. Unset: it allowed none.
     """
 
+    created: "int" = betterproto2.field(14, betterproto2.TYPE_UINT32)
+    """
+    The same as create_time, in Unix seconds.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created"):
+            warnings.warn("Completion.created is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "Completion", Completion)
 
@@ -7496,9 +7506,9 @@ class ListMessagesResponse(betterproto2.Message):
     How many there are in all, the system message included.
     """
 
-    next_page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    next_page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    Token of the next page; empty on the last one.
+    Token of the next page. Unset: it was the last one.
     """
 
 
@@ -7726,9 +7736,9 @@ class ListPromptsResponse(betterproto2.Message):
     As asked for.
     """
 
-    next_page_token: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    next_page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
-    Token of the next page; empty on the last one.
+    Token of the next page. Unset: it was the last one.
     """
 
 
@@ -7825,9 +7835,9 @@ class ListPromptVersionsResponse(betterproto2.Message):
     How many there are in all.
     """
 
-    next_page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    next_page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    Token of the next page; empty on the last one.
+    Token of the next page. Unset: it was the last one.
     """
 
 
@@ -7956,9 +7966,9 @@ class ListSessionsResponse(betterproto2.Message):
     As asked for.
     """
 
-    next_page_token: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    next_page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
     """
-    Token of the next page; empty on the last one.
+    Token of the next page. Unset: it was the last one.
     """
 
 
