@@ -144,7 +144,7 @@ def row_of(session: pb.Session) -> dict[str, Any]:
         "id": session.id,
         **_title(session.title if has("title") else ""),
         "model": clean(session.model),
-        "provider": clean(session.provider) if has("provider") else None,
+        "provider": clean(session.provider) or None,
         "system_prompt": clean(session.system_prompt),
         "metadata_json": _json(session.metadata),
         "history_policy": _policy(session.history_policy),

@@ -196,6 +196,8 @@ def without_ids(value: Any) -> Any:
     if isinstance(value, list):
         return [without_ids(each) for each in value]
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if key not in ("id", "session_id", "update_time")}
+        kept = {
+            key: each for key, each in value.items() if key not in ("id", "session_id", "update_time", "etag")
+        }
         return {key: without_ids(each) for key, each in kept.items()}
     return value
