@@ -395,7 +395,7 @@ async def test_paths_of_today_and_older_ones_are_the_same_calls(rest: Rest) -> N
 async def test_model_whose_tag_is_a_verb_is_asked_for_with_an_escape(rest: Rest) -> None:
     async with rest.http.get(URL("/v1/models/x%3Arender", encoded=True)) as answer:
         error = (await answer.json())["error"]
-    assert (answer.status, error["code"], "x:render" in error["message"]) == (404, "MODEL_NOT_FOUND", True)
+    assert (answer.status, error["code"], "x:render" in error["message"]) == (404, "model_not_found", True)
 
 
 async def test_times_have_their_older_names_over_rest(rest: Rest) -> None:
