@@ -133,7 +133,7 @@ def theirs(answer: Any, usage: Any = None) -> dict[str, Any]:
     given, made = usage.prompt_tokens_details, usage.completion_tokens_details
     return {
         "id": answer.id,
-        "created": answer.create_time.seconds,
+        "created": answer.created,
         "model": answer.model,
         "fingerprint": answer.system_fingerprint,
         "tier": answer.service_tier,
