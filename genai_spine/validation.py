@@ -345,6 +345,20 @@ def _generate_commit(request: capabilities.GenerateCommitRequest) -> Sequence[Pr
     return [(".files", "is required unless diff is set")]
 
 
+def _paged(request: Any) -> Sequence[Problem]:
+    problems: list[Problem] = []
+    if getattr(request, "offset", 0) and request.page_token:
+        problems.append((".offset", "excludes page_token"))
+    if request.HasField("limit") and request.HasField("page_size"):
+        problems.append((".limit", "is another name for page_size; give one of them"))
+    return problems
+
+
+# Lists whose pages have older names over REST.
+WITH_LIMIT = (
+    *("ListPrompts", "ListPromptVersions", "ListPromptVersionsArray"),
+    *("ListSessions", "ListMessages", "ListExecutions"),
+)
 # Requests of capabilities that take their text as content or as text.
 WITH_CONTENT = (
     *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
@@ -358,6 +372,7 @@ TOGETHER: dict[str, Check] = {
     "genai_spine.v1.ResponseFormat": _response_format,
     "genai_spine.v1.GenerateCommitRequest": _generate_commit,
     **{f"genai_spine.v1.{name}Request": _content_or_text for name in WITH_CONTENT},
+    **{f"genai_spine.v1.{name}Request": _paged for name in WITH_LIMIT},
 }
 
 # Messages that need one member of this oneof.

@@ -22,6 +22,7 @@ from genai_spine.billing.price import OwnPrice, Price
 from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
 from genai_spine.costs import cost_of
 from genai_spine.v1 import execution_pb2, usage_pb2
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 
 # A known name covers a longer one when the rest starts with one of these: "gpt-4o" covers "gpt-4o-2024",
 # not "gpt-4omega"; "gpt-5" does not cover "gpt-5.9".
@@ -142,7 +143,7 @@ class PriceBook:
         tier = execution.service_tier or None
         units = execution.units if execution.HasField("units") else None
         provider, asked, answered = execution.provider, execution.model, execution.answered_model
-        batch, usage = execution.operation == "batch", execution.usage
+        batch, usage = execution.operation == OPERATION_BATCH, execution.usage
         if answered and answered != asked:
             cost = self._cost(self._price(provider, answered, tier, batch, made), usage, units, local)
             if cost.price_known:

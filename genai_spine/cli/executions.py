@@ -98,7 +98,7 @@ async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -
     found: list[Execution] = []
     async with connected(address) as channel:
         while len(found) < limit:
-            request.limit = min(PAGE_SIZE, limit - len(found))
+            request.page_size = min(PAGE_SIZE, limit - len(found))
             page = await ExecutionServiceStub(channel).ListExecutions(request)
             found += page.executions
             request.page_token = page.next_page_token

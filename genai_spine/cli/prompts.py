@@ -58,16 +58,17 @@ def list_prompts(
 ) -> None:
     """List prompts, the newest change first."""
     request = pb.ListPromptsRequest(
-        category=category, tags=tag, search=search, is_system=system, include_inactive=everything, limit=200
+        category=category, tags=tag, search=search, is_system=system, include_inactive=everything
     )
+    request.page_size = 200
 
     async def pages(stub: "Stub") -> list[pb.Prompt]:
         found: list[pb.Prompt] = []
         while True:
-            request.offset = len(found)
             page = await stub.ListPrompts(request)
             found += page.prompts
-            if not page.prompts or len(found) >= page.total:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 return found
 
     found = call_service(address, pages)
@@ -104,7 +105,7 @@ def show(
 
     if isinstance(found, pb.PromptVersion):
         fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
-        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "created_at"}}
+        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "create_time"}}
         typer.echo(yaml_format.dumped(shown), nl=False)
     else:
         typer.echo(yaml_format.dumped(yaml_format.entry(found)), nl=False)

@@ -38,7 +38,7 @@ def list_sessions(
 
     async def listed() -> pb.ListSessionsResponse:
         async with _service(address) as sessions:
-            request = pb.ListSessionsRequest(search=search, model=model, limit=limit)
+            request = pb.ListSessionsRequest(search=search, model=model, page_size=limit)
             found: pb.ListSessionsResponse = await sessions.ListSessions(request)
             return found
 
@@ -68,11 +68,11 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
     async def read() -> tuple[pb.Session, list[pb.SessionMessage]]:
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
-            request = pb.ListMessagesRequest(session_id=id, limit=PAGE_SIZE)
+            request = pb.ListMessagesRequest(session_id=id, page_size=PAGE_SIZE)
             page = await sessions.ListMessages(request)
             messages = list(page.messages)
-            while page.messages and len(messages) < page.total:
-                request.offset = len(messages)
+            while page.next_page_token:
+                request.page_token = page.next_page_token
                 page = await sessions.ListMessages(request)
                 messages += page.messages
             return session, messages
@@ -152,7 +152,7 @@ def import_session(
 
     async def imported() -> pb.Session:
         async with _service(address) as sessions:
-            request = pb.ImportSessionRequest(json=path.read_text("utf-8"))
+            request = pb.ImportSessionRequest(session_json=path.read_text("utf-8"))
             session: pb.Session = await sessions.ImportSession(request)
             return session
 

@@ -82,7 +82,7 @@ class Attempt:
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
             user_agent=order.call.user_agent,
-            operation=order.operation,
+            operation=f"OPERATION_{order.operation.upper()}",
             provider=turn.provider.name,
             model=turn.route.model,
             requested_model=order.requested_model,
@@ -158,7 +158,7 @@ class Attempt:
         if isinstance(answer, pb.Completion):
             self.service_tier = answer.service_tier or None
         if isinstance(answer, pb.Completion | media.CreateImagesResponse):
-            answer.created = answer.created or int(time())
+            answer.create_time.seconds = answer.create_time.seconds or int(time())
         if isinstance(answer, media.CreateImagesResponse | media.Transcription):
             execution.units.CopyFrom(answer.units)
         answer.model, answer.provider = self.model, execution.provider
@@ -209,7 +209,7 @@ class Attempt:
 
     async def _first(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
-        self._created = chunk.created or int(time())
+        self._created = chunk.create_time.seconds or int(time())
         if chunk.id:
             self.execution.provider_response_id = chunk.id
         await self._first_byte()
@@ -230,7 +230,7 @@ class Attempt:
 
     def stamped(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         """The chunk with what all chunks of the answer share."""
-        chunk.id, chunk.created = self.answer_id("comp_"), self._created
+        chunk.id, chunk.create_time.seconds = self.answer_id("comp_"), self._created
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk

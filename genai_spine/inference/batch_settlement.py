@@ -20,6 +20,7 @@ from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 from genai_spine.v1.usage_pb2 import Cost
 
 ENDED = (pb.BATCH_STATE_COMPLETED, pb.BATCH_STATE_EXPIRED, pb.BATCH_STATE_CANCELLED)
@@ -83,13 +84,14 @@ class BatchBooks:
     ) -> None:
         """What the line does not say itself."""
         times = batch.times
-        ended = times.completed or times.expired or times.cancelled or times.created
+        begun = times.create_time.seconds
+        ended = times.completed_time.seconds or times.expired_time.seconds or times.cancelled_time.seconds
         execution.id = row_id(provider.name, batch, custom_id)
-        execution.request_id, execution.operation = batch.id, "batch"
+        execution.request_id, execution.operation = batch.id, OPERATION_BATCH
         execution.requested_model, execution.attempt = execution.model, 1
         execution.user_agent = call.user_agent
-        execution.create_time.seconds = times.created
-        execution.latency_ms = min(max(0, ended - times.created) * 1000, 2**32 - 1)
+        execution.create_time.seconds = begun
+        execution.latency_ms = min(max(0, (ended or begun) - begun) * 1000, 2**32 - 1)
         execution.cost.CopyFrom(self._cost(execution, provider))
 
     def _cost(self, execution: Execution, provider: Provider) -> Cost:
@@ -101,6 +103,6 @@ class BatchBooks:
 def row_id(provider: str, batch: pb.ProviderBatch, custom_id: str) -> str:
     """A UUID of version 8 (RFC 9562): the batch's time first, as in the ledger's own ids, then a hash."""
     digest = sha256(f"{provider}\0{batch.id}\0{custom_id}".encode()).digest()
-    number = batch.times.created * 1000 << 80 | int.from_bytes(digest[:10])
+    number = batch.times.create_time.seconds * 1000 << 80 | int.from_bytes(digest[:10])
     number = number & ~(0xF << 76) | 0x8 << 76
     return str(UUID(int=number & ~(0b11 << 62) | 0b10 << 62))

@@ -106,7 +106,8 @@ async def _put(
 
 
 def _stamp(chunk: pb.CompletionChunk, first: pb.CompletionChunk, index: int) -> None:
-    chunk.id, chunk.created, chunk.model = first.id, first.created, first.model
+    chunk.id, chunk.model = first.id, first.model
+    chunk.create_time.CopyFrom(first.create_time)
     chunk.execution_id = first.execution_id
     for delta in chunk.choices:
         delta.index = index

@@ -1,12 +1,11 @@
 """ExecutionService: ledger rows for callers and operators, by request, session, prompt or time."""
 
-import base64
-from datetime import datetime
-
+from genai_spine import page_tokens
 from genai_spine.call import Call
-from genai_spine.errors import ExecutionNotFound, InvalidFields
-from genai_spine.store.execution_history import ExecutionHistory, PageEnd
+from genai_spine.errors import ExecutionNotFound
+from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.newest_first import PageEnd
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -24,11 +23,12 @@ class ExecutionService:
         self, request: pb.ListExecutionsRequest, call: Call
     ) -> pb.ListExecutionsResponse:
         """Page of executions, newest first. Errors: InvalidFields (page token)."""
-        after = _place(request.page_token) if request.page_token else None
-        page = await self.history.page(request, request.limit or DEFAULT_PAGE_SIZE, after)
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
+        page = await self.history.page(request, size, PageEnd(*after) if after else None)
         response = pb.ListExecutionsResponse(executions=page.executions)
         if page.end:
-            response.next_page_token = _token(page.end)
+            response.next_page_token = page_tokens.token(request, *page.end)
         return response
 
     async def GetExecution(self, request: pb.GetExecutionRequest, call: Call) -> Execution:
@@ -37,20 +37,3 @@ class ExecutionService:
         if found is None:
             raise ExecutionNotFound(execution=request.execution_id)
         return found
-
-
-def _token(place: PageEnd) -> str:
-    """Page token of a page's end."""
-    return base64.urlsafe_b64encode(f"{place.created_at.isoformat()} {place.id}".encode()).decode()
-
-
-def _place(token: str) -> PageEnd:
-    """Page end of a token. Errors: InvalidFields."""
-    try:
-        created_at, _, id = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
-        place = PageEnd(datetime.fromisoformat(created_at), id)
-    except ValueError:
-        raise InvalidFields([("page_token", "is no token of this list")]) from None
-    if place.created_at.tzinfo is None or "\0" in id:
-        raise InvalidFields([("page_token", "is no token of this list")])
-    return place

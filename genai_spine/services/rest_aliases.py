@@ -46,7 +46,9 @@ def _prompt_usage(result: CapabilityResult) -> ExecutePromptUsage:
 SHOWN: dict[str, Callable[[Any], Any]] = {
     "CapabilityResult as CapabilityUsage": _capability_usage,
     "CapabilityResult as ExecutePromptUsage": _prompt_usage,
+    "genai_spine.v1.Completion.created": lambda time: time.seconds,
     "genai_spine.v1.Execution.success": _SUCCESS.get,
+    "genai_spine.v1.Model.created": lambda time: time.seconds,
     "genai_spine.v1.Routing.max_cost_usd": usd_of,
 }
 READ: dict[str, Callable[[Any], Any]] = {

@@ -47,7 +47,9 @@ class SessionExporter:
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
         """Import of an exported JSON as a new session. Errors: InvalidFields naming the path in the JSON."""
-        export = await asyncio.to_thread(_parsed, request.json)
+        if not request.session_json:
+            raise InvalidFields([("session_json", "is required")])
+        export = await asyncio.to_thread(_parsed, request.session_json)
         session = _session(export)
         await self.library.sessions.add(session, export.messages)
         return session
@@ -63,7 +65,7 @@ def _parsed(text: str) -> pb.SessionExport:
     try:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
-        raise InvalidFields([("json", f"is no exported session: {str(error)[:300]}")]) from None
+        raise InvalidFields([("session_json", f"is no exported session: {str(error)[:300]}")]) from None
     validation.check(export)
     return export
 
@@ -75,9 +77,9 @@ def _session(export: pb.SessionExport) -> pb.Session:
         raise InvalidFields([("session.model", "is required")])
     check_metadata(imported.metadata, "session.metadata")
     session = new_session()
-    if imported.HasField("created_at"):
-        session.created_at.CopyFrom(imported.created_at)
-    for name in ("id", "created_at", "updated_at"):
+    if imported.HasField("create_time"):
+        session.create_time.CopyFrom(imported.create_time)
+    for name in ("id", "create_time", "update_time", "created_at", "updated_at", "etag"):
         imported.ClearField(name)
     session.MergeFrom(imported)
     session.history_policy = imported.history_policy or pb.HISTORY_POLICY_ALL
@@ -102,8 +104,8 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
     message.id, message.session_id, message.sequence = str(uuid4()), session.id, number
     message.model = message.model or session.model
     message.tokens = message.input_tokens + message.output_tokens
-    if not message.HasField("created_at"):
-        message.created_at.CopyFrom(session.created_at)
+    if not message.HasField("create_time"):
+        message.create_time.CopyFrom(session.create_time)
 
 
 def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
@@ -123,7 +125,7 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
 
 def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
     """Markdown of a session: title, model, totals, then each message under its role."""
-    began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    began = session.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
         f"# {session.title or f'Session {session.id}'}",

@@ -231,7 +231,7 @@ _SHARED_FIELDS = [
     for field in pb.SendMessageResponse.DESCRIPTOR.fields
     if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name
     and field.name != "execution_id"
-    and not field.GetOptions().deprecated
+    and not field.GetOptions().deprecated  # an alias of REST, which is filled there
 ]
 
 
@@ -250,7 +250,7 @@ def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.Exp
     message.sequence = session.message_count
     message.message_cost.price_known = True
     message.metadata.CopyFrom(request.metadata)
-    message.created_at.FromDatetime(datetime.now(UTC))
+    message.create_time.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
         message.attachments.add(filename=file.filename, media_type=file.media_type, size_bytes=len(file.data))
     return entry
@@ -275,7 +275,7 @@ def _answer(completion_request: pb.SessionMessage, completion: completions.Compl
         latency_ms=completion.latency_ms,
     )
     answer.metadata.SetInParent()
-    answer.created_at.FromDatetime(datetime.now(UTC))
+    answer.create_time.FromDatetime(datetime.now(UTC))
     return answer
 
 

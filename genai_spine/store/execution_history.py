@@ -7,10 +7,11 @@ the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, literal_column, select
 
 from genai_spine.store.database import Database
 from genai_spine.store.executions import execution_of
+from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import executions
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -19,13 +20,6 @@ from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 MAX_SCANNED_ROWS = 10_000  # rows
 UNINDEXED_FILTERS = ("provider", "model", "capability")  # filters without an index
 UNSUCCESSFUL = {"FAILED", "CANCELLED", "LOST"}
-
-
-class PageEnd(NamedTuple):
-    """Keyset of a page's end: the rows after it are older, or as old with a smaller id."""
-
-    created_at: datetime
-    id: str
 
 
 class Page(NamedTuple):
@@ -99,7 +93,4 @@ def _times(request: ListExecutionsRequest, after: PageEnd | None) -> list[Column
         found.append(created_at >= request.start_time.ToDatetime(UTC))
     if request.HasField("end_time"):
         found.append(created_at < request.end_time.ToDatetime(UTC))
-    if after:
-        older = or_(created_at < after.created_at, and_(created_at == after.created_at, id < after.id))
-        found += [created_at <= after.created_at, older]
-    return found
+    return found + behind(after, created_at, id)

@@ -27,6 +27,8 @@ from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+from genai_spine.v1.lane_pb2 import Lane
+from genai_spine.v1.operation_pb2 import Operation
 
 MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
 MAX_TEXT_CHARS = 20_000
@@ -36,12 +38,10 @@ LOST_ERROR = "the server process ended during the call; what was used is not kno
 _TEXTS = {
     "id": "id",
     "request_id": "request_id",
-    "operation": "operation",
     "provider": "provider",
     "model": "model",
     "requested_model": "requested_model",
     "caller": "user_agent",
-    "lane": "lane",
     "server_id": "server_id",
 }
 _OPTIONAL_TEXTS = {  # unset or empty: NULL
@@ -67,6 +67,8 @@ _USAGE = tuple(  # every count of Usage has a column of its name
 )
 _UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
+    "operation",
+    "lane",
     "prompt_version",
     "cost_labels",
     "first_token_ms",
@@ -91,6 +93,8 @@ _cost = attrgetter(*_COST)
 _usage = attrgetter(*_USAGE)
 _units = attrgetter(*_UNITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OPERATIONS = {number: name.removeprefix("OPERATION_").lower() for name, number in Operation.items()}
+_LANES = {number: name.removeprefix("LANE_").lower() for name, number in Lane.items()}
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
 _PROVENANCES = {
     number: name.removeprefix("PROVENANCE_") for name, number in usage_pb2.Provenance.items() if number
@@ -233,6 +237,8 @@ class Executions:
             *_cost(cost),
             *_usage(usage),
             *_units(execution.units),
+            _OPERATIONS[execution.operation],
+            _LANES[execution.lane],
             execution.prompt_version or None,
             _labels(execution),
             execution.first_token_ms if has("first_token_ms") else None,
@@ -260,7 +266,11 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
 
 
 def execution_of(row: RowMapping) -> Execution:
-    execution = Execution(state=f"EXECUTION_STATE_{row['state']}")
+    execution = Execution(
+        state=f"EXECUTION_STATE_{row['state']}",
+        operation=f"OPERATION_{row['operation'].upper()}",
+        lane=f"LANE_{row['lane'].upper()}",
+    )
     for column, field in (_TEXTS | _OPTIONAL_TEXTS | _NUMBERS).items():
         if row[column]:
             setattr(execution, field, row[column])

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.costs import cost_of
 from genai_spine.store.database import Database
 from genai_spine.store.sessions import (
+    CHANGED,
     NO_LEASE,
     add_messages,
     clean,
@@ -27,9 +28,9 @@ class SessionMessages:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
 
-    async def page(self, session_id: str, limit: int, offset: int) -> list[pb.SessionMessage]:
-        """Page of messages, oldest first."""
-        query = _of(session_id).where(session_messages.c.sequence >= offset).limit(limit)
+    async def page(self, session_id: str, size: int, first: int) -> list[pb.SessionMessage]:
+        """Page of messages, oldest first, from number `first` on."""
+        query = _of(session_id).where(session_messages.c.sequence >= first).limit(size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
             found = {row["id"]: _message(row) for row in rows}
@@ -96,7 +97,8 @@ class SessionMessages:
             "total_tokens": sessions.c.total_tokens + tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + ticks,
             "total_price_known": and_(sessions.c.total_price_known, literal(answer.message_cost.price_known)),
-            "updated_at": moment(answer.created_at),
+            "updated_at": moment(answer.create_time),
+            **CHANGED,
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:
@@ -172,5 +174,5 @@ def _message(row: RowMapping) -> pb.SessionMessage:
         latency_ms=row["latency_ms"],
     )
     read_json(row["metadata_json"], message.metadata)
-    message.created_at.FromDatetime(row["created_at"])
+    message.create_time.FromDatetime(row["created_at"])
     return message

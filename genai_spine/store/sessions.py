@@ -5,7 +5,7 @@ that died holds none for longer than its time to live.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,11 +28,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.costs import cost_of
+from genai_spine.errors import EtagMismatch
 from genai_spine.store.database import Database, Now
+from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
 NO_LEASE = {"send_token": None, "send_until": None}
+CHANGED = {"revision": sessions.c.revision + 1}
+# Of fields whose columns have other names.
+COLUMNS = {"title": ("title", "title_folded"), "metadata": ("metadata_json",)}
 
 
 class Sessions:
@@ -45,15 +50,17 @@ class Sessions:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
 
-    async def page(self, request: pb.ListSessionsRequest, limit: int) -> tuple[list[pb.Session], int]:
-        """The newest change first, and how many there are in all."""
+    async def page(
+        self, request: pb.ListSessionsRequest, size: int, after: PageEnd | None = None
+    ) -> tuple[list[pb.Session], int]:
+        """The newest change first, those behind a place, and how many there are in all."""
         matching = _filters(request)
-        query = select(sessions).where(*matching)
+        query = select(sessions).where(*matching, *behind(after, sessions.c.updated_at, sessions.c.id))
         newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
         counted = select(func.count()).select_from(sessions).where(*matching)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
-            rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
+            rows = (await connection.execute(newest.limit(size).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
     async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
@@ -62,18 +69,28 @@ class Sessions:
             await connection.execute(insert(sessions).values(session_row(session)))
             await add_messages(connection, entries)
 
-    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
-        """Sets the fields that the request has; None: no such session."""
-        values = _changes(request) | {"updated_at": datetime.now(UTC)}
-        changed = update(sessions).where(_is(request.session_id)).values(values).returning(sessions)
-        async with self._engine.begin() as connection:
-            row = (await connection.execute(changed)).mappings().one_or_none()
-        return None if row is None else session_of(row)
+    async def change(self, id: str, session: pb.Session, fields: Collection[str]) -> pb.Session | None:
+        """Takes over these fields of `session`; None: no such session.
 
-    async def remove(self, id: str) -> bool:
-        """Deletion of a session with all its messages; False: no such session."""
+        Raises EtagMismatch where `session` has an etag, and it is that of an earlier state.
+        """
+        row = session_row(session)
+        columns = {column for name in fields for column in COLUMNS.get(name, (name,))}
+        values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
+        changed = update(sessions).where(_is(id), *_has_etag(session.etag)).values(values)
         async with self._engine.begin() as connection:
-            return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
+            found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
+            if found is None:
+                await _refuse_etag(connection, id)
+        return None if found is None else session_of(found)
+
+    async def remove(self, id: str, etag: str = "") -> bool:
+        """Deletion of a session with all its messages; False: no such session. Raises EtagMismatch."""
+        async with self._engine.begin() as connection:
+            removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
+            if not removed.rowcount:
+                await _refuse_etag(connection, id)
+        return removed.rowcount == 1
 
     async def claim(self, id: str, token: str, ttl_s: float) -> pb.Session | None:
         """The session as it is now, for this send alone; None: it is not there, or another send has it."""
@@ -106,6 +123,7 @@ class Sessions:
             "total_tokens": sessions.c.total_tokens + summary.tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost.cost_ticks,
             "total_price_known": and_(sessions.c.total_price_known, known),
+            **CHANGED,
         }
         return await self._held(id, token, values)
 
@@ -142,11 +160,12 @@ def session_row(session: pb.Session) -> dict[str, Any]:
         "id": session.id,
         **_title(session.title if has("title") else ""),
         "model": clean(session.model),
-        "provider": clean(session.provider) if has("provider") else None,
+        "provider": clean(session.provider) or None,
         "system_prompt": clean(session.system_prompt),
         "metadata_json": _json(session.metadata),
         "history_policy": _policy(session.history_policy),
         "history_window": session.history_window,
+        "revision": int(session.etag or 0),
         "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
         "message_count": session.message_count,
         "total_tokens": session.total_tokens,
@@ -157,8 +176,8 @@ def session_row(session: pb.Session) -> dict[str, Any]:
         "summary_tokens": summary.tokens,
         "summary_cost_ticks": summary.cost.cost_ticks,
         "summary_price_known": summary.cost.price_known or not has("summary"),
-        "created_at": moment(session.created_at),
-        "updated_at": moment(session.updated_at),
+        "created_at": moment(session.create_time),
+        "updated_at": moment(session.update_time),
     }
 
 
@@ -175,6 +194,7 @@ def session_of(row: RowMapping) -> pb.Session:
         message_count=row["message_count"],
         total_tokens=row["total_tokens"],
         total_cost=cost_of(row["total_cost_ticks"], price_known=row["total_price_known"]),
+        etag=str(row["revision"]),
     )
     read_json(row["metadata_json"], session.metadata)
     if row["summary"] is not None:
@@ -183,8 +203,8 @@ def session_of(row: RowMapping) -> pb.Session:
         session.summary.tokens = row["summary_tokens"]
         cost = cost_of(row["summary_cost_ticks"], price_known=row["summary_price_known"])
         session.summary.cost.CopyFrom(cost)
-    session.created_at.FromDatetime(row["created_at"])
-    session.updated_at.FromDatetime(row["updated_at"])
+    session.create_time.FromDatetime(row["created_at"])
+    session.update_time.FromDatetime(row["updated_at"])
     return session
 
 
@@ -208,7 +228,7 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
         "price_book": clean(cost.price_book) or None,
         "latency_ms": message.latency_ms,
         "metadata_json": _json(message.metadata),
-        "created_at": moment(message.created_at),
+        "created_at": moment(message.create_time),
     }
 
 
@@ -255,19 +275,15 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
     return found
 
 
-def _changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
-    has = request.HasField
-    values: dict[str, Any] = _title(request.title) if has("title") else {}
-    if has("model"):
-        values["model"] = clean(request.model)
-    if has("provider"):
-        values["provider"] = clean(request.provider) or None
-    if has("system_prompt"):
-        values["system_prompt"] = clean(request.system_prompt)
-    if has("metadata"):
-        values["metadata_json"] = _json(request.metadata)
-    if request.history_policy:
-        values["history_policy"] = _policy(request.history_policy)
-    if has("history_window"):
-        values["history_window"] = request.history_window
-    return values
+def _has_etag(etag: str) -> list[ColumnElement[bool]]:
+    """No condition where the caller has none."""
+    number = int(etag) if etag.isdecimal() and len(etag) < 18 else -1
+    return [sessions.c.revision == number] if etag else []
+
+
+async def _refuse_etag(connection: AsyncConnection, id: str) -> None:
+    """Raises EtagMismatch when the session is there, so that nothing but its etag was in the way."""
+    query = select(sessions.c.revision).where(_is(id))
+    revision = (await connection.execute(query)).scalar_one_or_none()
+    if revision is not None:
+        raise EtagMismatch(what=f"session '{id}'", etag=revision)

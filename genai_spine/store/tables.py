@@ -249,6 +249,7 @@ sessions = sa.Table(
     _text("system_prompt"),
     _text("metadata_json"),
     _text("history_policy"),  # ALL, WINDOW or SUMMARY
+    _added_number("revision"),  # counts the changes; the etag
     _number("history_window"),
     sa.Column("parent_session_id", sa.Text),  # which may be gone
     _number("message_count"),

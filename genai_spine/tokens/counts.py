@@ -181,7 +181,7 @@ def _said(message: message_pb2.Message, measure: Measure) -> int:
 def _called(call: message_pb2.ToolCall, measure: Measure) -> int:
     if call.HasField("custom"):
         return measure.count(call.custom.name) + measure.count(call.custom.input)
-    return measure.count(call.function.name) + measure.count(call.function.arguments)
+    return measure.count(call.function.name) + measure.count(call.function.arguments_json)
 
 
 def _prompt(prompt: pb.TextPrompt, measure: Measure) -> Tally:

@@ -1289,7 +1289,7 @@ class ListCapabilitiesRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class CapabilityInfo(_message.Message):
-    __slots__ = ("name", "description", "method", "path", "input_schema", "output_schema", "prompt_slugs", "streams")
+    __slots__ = ("name", "description", "method", "path", "input_schema", "output_schema", "prompt_slugs", "streams", "http_path")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -1298,6 +1298,7 @@ class CapabilityInfo(_message.Message):
     OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SLUGS_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PATH_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     method: str
@@ -1306,7 +1307,8 @@ class CapabilityInfo(_message.Message):
     output_schema: _struct_pb2.Struct
     prompt_slugs: _containers.RepeatedScalarFieldContainer[str]
     streams: bool
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_slugs: _Optional[_Iterable[str]] = ..., streams: _Optional[bool] = ...) -> None: ...
+    http_path: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_slugs: _Optional[_Iterable[str]] = ..., streams: _Optional[bool] = ..., http_path: _Optional[str] = ...) -> None: ...
 
 class ListCapabilitiesResponse(_message.Message):
     __slots__ = ("capabilities", "next_page_token")

@@ -1,9 +1,12 @@
+import datetime
+
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import message_pb2 as _message_pb2
 from genai_spine.v1 import routing_pb2 as _routing_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -237,9 +240,9 @@ class Choice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., parsed_json: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("id", "created", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status")
+    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "created")
     ID_FIELD_NUMBER: _ClassVar[int]
-    CREATED_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
@@ -251,8 +254,9 @@ class Completion(_message.Message):
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
     CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
     id: str
-    created: int
+    create_time: _timestamp_pb2.Timestamp
     model: str
     provider: str
     choices: _containers.RepeatedCompositeFieldContainer[Choice]
@@ -264,7 +268,8 @@ class Completion(_message.Message):
     system_fingerprint: str
     service_tier: str
     cache_status: CacheStatus
-    def __init__(self, id: _Optional[str] = ..., created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ...) -> None: ...
+    created: int
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., created: _Optional[int] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
     __slots__ = ("index", "id", "name", "arguments", "is_custom")
@@ -305,9 +310,9 @@ class ChoiceDelta(_message.Message):
     def __init__(self, index: _Optional[int] = ..., content: _Optional[str] = ..., reasoning: _Optional[str] = ..., refusal: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., annotations_json: _Optional[str] = ..., reasoning_state_json: _Optional[str] = ..., parsed_json: _Optional[str] = ...) -> None: ...
 
 class CompletionChunk(_message.Message):
-    __slots__ = ("id", "created", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error")
+    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error")
     ID_FIELD_NUMBER: _ClassVar[int]
-    CREATED_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
@@ -321,7 +326,7 @@ class CompletionChunk(_message.Message):
     CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     id: str
-    created: int
+    create_time: _timestamp_pb2.Timestamp
     model: str
     provider: str
     choices: _containers.RepeatedCompositeFieldContainer[ChoiceDelta]
@@ -334,7 +339,7 @@ class CompletionChunk(_message.Message):
     service_tier: str
     cache_status: CacheStatus
     error: _stream_error_pb2.StreamError
-    def __init__(self, id: _Optional[str] = ..., created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
 
 class EmbeddingInput(_message.Message):
     __slots__ = ("text", "tokens")

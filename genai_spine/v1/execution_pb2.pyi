@@ -1,6 +1,8 @@
 import datetime
 
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import lane_pb2 as _lane_pb2
+from genai_spine.v1 import operation_pb2 as _operation_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -79,7 +81,7 @@ class Execution(_message.Message):
     id: str
     state: ExecutionState
     request_id: str
-    operation: str
+    operation: _operation_pb2.Operation
     capability: str
     provider: str
     model: str
@@ -94,7 +96,7 @@ class Execution(_message.Message):
     error: str
     end_user: str
     user_agent: str
-    lane: str
+    lane: _lane_pb2.Lane
     server_id: str
     create_time: _timestamp_pb2.Timestamp
     settle_time: _timestamp_pb2.Timestamp
@@ -116,4 +118,4 @@ class Execution(_message.Message):
     success: bool
     user_id: str
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[str] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[str] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -1,7 +1,10 @@
+import datetime
+
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -56,8 +59,8 @@ class Image(_message.Message):
     def __init__(self, index: _Optional[int] = ..., data: _Optional[bytes] = ..., url: _Optional[str] = ..., media_type: _Optional[str] = ..., revised_prompt: _Optional[str] = ...) -> None: ...
 
 class CreateImagesResponse(_message.Message):
-    __slots__ = ("created", "model", "provider", "images", "usage", "units", "cost", "request_id", "execution_id", "latency_ms")
-    CREATED_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("create_time", "model", "provider", "images", "usage", "units", "cost", "request_id", "execution_id", "latency_ms")
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -67,7 +70,7 @@ class CreateImagesResponse(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
-    created: int
+    create_time: _timestamp_pb2.Timestamp
     model: str
     provider: str
     images: _containers.RepeatedCompositeFieldContainer[Image]
@@ -77,7 +80,7 @@ class CreateImagesResponse(_message.Message):
     request_id: str
     execution_id: str
     latency_ms: int
-    def __init__(self, created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
     __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels")

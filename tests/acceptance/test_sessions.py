@@ -416,3 +416,16 @@ def test_new_session_needs_a_model(stack: Stack) -> None:
     done = genai_spine("sessions", "chat", "Hello", "--address", stack.address)
     assert done.returncode == 2
     assert "--model" in done.stderr
+
+
+async def test_session_is_changed_by_mask_and_etag(rest: Client) -> None:
+    made = await begun(rest, title="T", metadata={"a": 1})
+    path = f"{SESSIONS}/{made['id']}"
+    changed = await rest._call("PATCH", path, json={"title": "Sky", "etag": made["etag"]})
+    assert (changed.status, changed.json["title"], changed.json["metadata"]) == (200, "Sky", {"a": 1})
+    failed(await rest._call("PATCH", path, json={"title": "x", "etag": made["etag"]}), 409, "CONFLICT")
+    cleared = (await rest._call("PATCH", f"{path}?update_mask=title,metadata", json={})).json
+    assert ("title" in cleared, cleared["metadata"], cleared["model"]) == (False, {}, made["model"])
+    assert (await rest._call("PATCH", path, json={})).json["model"] == made["model"]
+    failed(await rest._call("DELETE", f"{path}?etag={made['etag']}"), 409, "CONFLICT")
+    assert (made["created_at"], made["updated_at"]) == (made["create_time"], made["update_time"])

@@ -33,7 +33,7 @@ def history(database: Database) -> ExecutionHistory:
 
 def call(number: int, **fields) -> Execution:
     given = {"state": SUCCEEDED, "provider": "openai", "model": "gpt-4o", "request_id": f"r{number}"}
-    execution = Execution(id=str(uuid4()), operation="completion", **(given | fields))
+    execution = Execution(id=str(uuid4()), operation="OPERATION_COMPLETION", **(given | fields))
     execution.create_time.FromDatetime(START + timedelta(seconds=number))
     return execution
 

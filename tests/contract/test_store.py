@@ -15,6 +15,7 @@ from genai_spine.store.leases import Leases
 from genai_spine.store.tables import leases as lease_table
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
@@ -36,7 +37,11 @@ def leases(database: Database) -> Leases:
 
 def intent(server_id: str = "server-1", **fields) -> Execution:
     execution = Execution(id=str(uuid4()), state=PENDING, provider="openai", model="gpt-4o", attempt=1)
-    execution.request_id, execution.operation, execution.server_id = "request-1", "completion", server_id
+    execution.request_id, execution.operation, execution.server_id = (
+        "request-1",
+        OPERATION_COMPLETION,
+        server_id,
+    )
     execution.create_time.FromJsonString("2026-11-21T10:11:12.345678Z")
     execution.MergeFrom(Execution(**fields))
     return execution
@@ -266,17 +271,17 @@ async def test_leases_that_ran_out_are_forgotten_when_a_server_starts(leases, da
 
 
 async def test_total_of_a_batch_counts_its_lines_only(executions):
-    lines = [settled(intent(operation="batch"), ticks=ticks) for ticks in (10, 2**40)]
+    lines = [settled(intent(operation="OPERATION_BATCH"), ticks=ticks) for ticks in (10, 2**40)]
     foreign = [
         settled(intent()),
-        settled(intent(operation="batch", provider="azure")),
-        settled(intent(operation="batch", request_id="request-2")),
+        settled(intent(operation="OPERATION_BATCH", provider="azure")),
+        settled(intent(operation="OPERATION_BATCH", request_id="request-2")),
     ]
     await executions.save(lines + foreign)
     count, cost = await executions.batch_total("openai", "request-1")
     assert (count, cost.cost_ticks, cost.price_known) == (2, 10 + 2**40, True)
     assert cost.cost_usd == (10 + 2**40) / 1e10
-    unpriced = settled(intent(operation="batch"), ticks=0)
+    unpriced = settled(intent(operation="OPERATION_BATCH"), ticks=0)
     unpriced.cost.price_known = False
     await executions.save([unpriced])
     count, cost = await executions.batch_total("openai", "request-1")

@@ -11,6 +11,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 from tests.service.running import Running, Upstreams, failure, running
 from tests.upstreams.reply import Reply
 
@@ -68,7 +69,7 @@ async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running,
     good = [row for row in rows if row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED]
     (bad,) = [row for row in rows if row.state == execution_pb2.EXECUTION_STATE_FAILED]
     for row in good:
-        assert (row.operation, row.provider, row.model) == ("batch", "openai", "gpt-4o")
+        assert (row.operation, row.provider, row.model) == (OPERATION_BATCH, "openai", "gpt-4o")
         assert (row.usage.cache_read_tokens, row.usage.visible_output_tokens) == (4, 7)
         assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
         # gpt-4o: 2.50 USD for 1M input, 1.25 cached, 10 for output; the book has no price of a batch.
@@ -156,7 +157,7 @@ async def test_foreign_request_id_does_not_change_a_batch(service: Running) -> N
     await service.completions.CreateCompletion(request, metadata=metadata)
     batch = await ended(service, id)
     assert batch.booked_count == 1
-    (row,) = [row for row in await service.rows(id) if row.operation == "batch"]
+    (row,) = [row for row in await service.rows(id) if row.operation == OPERATION_BATCH]
     assert batch.cost.cost_ticks == row.cost.cost_ticks
 
 

@@ -11,6 +11,7 @@ from genai_spine.capabilities import CAPABILITIES
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from tests.service.running import Running, failure
 from tests.upstreams.reply import Content, Reply
 
@@ -30,7 +31,7 @@ async def test_call_is_booked_with_its_tag_and_its_prompt(booked: Running) -> No
     assert response.summary == "A tram line for Oslo."
     assert (response.result.provider, response.result.model) == ("openai", GPT)
     assert row.id == response.result.execution_id
-    assert (row.capability, row.operation) == ("summarize", "completion")
+    assert (row.capability, row.operation) == ("summarize", OPERATION_COMPLETION)
     assert row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
     assert row.prompt_version == response.result.context.prompt_version == 1
     assert row.prompt_id
@@ -241,6 +242,7 @@ async def test_every_capability_is_listed_with_schemas_that_hold(service: Runnin
         assert info.description.endswith(".")
         assert info.method.startswith("genai_spine.v1.CapabilityService/")
         assert info.path.startswith("/v1/")
+        assert info.http_path.endswith(":detect" if info.name == "detect-language" else ":create")
         assert info.prompt_slugs
         assert info.streams
         for schema in (info.input_schema, info.output_schema):
@@ -272,7 +274,7 @@ async def test_list_of_capabilities_has_pages(service: Running) -> None:
             break
     assert seen == sorted(CAPABILITIES)
     failed = await failure(stub(service).ListCapabilities(pb.ListCapabilitiesRequest(page_token="_w==")))
-    assert failed.reason == "INVALID_REQUEST"
+    assert (failed.reason, failed.fields) == ("INVALID_FIELDS", ["page_token"])
 
 
 async def test_builtin_summarizes_without_a_key(service: Running) -> None:

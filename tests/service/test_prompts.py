@@ -183,6 +183,35 @@ async def test_versions_page_with_their_total(stub: Any) -> None:
     page = await stub.ListPromptVersions(pb.ListPromptVersionsRequest(prompt_id=prompt.id, limit=2, offset=1))
     assert ([version.version for version in page.versions], page.total) == ([3, 2], 4)
     assert not page.versions[0].HasField("change_notes")
+    request, numbers = pb.ListPromptVersionsRequest(prompt_id=prompt.id, page_size=3), []
+    while request.page_token or not numbers:
+        page = await stub.ListPromptVersions(request)
+        numbers.append([version.version for version in page.versions])
+        request.page_token = page.next_page_token
+    assert numbers == [[4, 3, 2], [1]]
+
+
+async def test_prompts_page_by_token(stub: Any) -> None:
+    ids = [(await made(stub, slug=f"s{number}", category="paged")).id for number in range(5)]
+    request, pages = pb.ListPromptsRequest(category="paged", page_size=2), []
+    while request.page_token or not pages:
+        pages.append(await stub.ListPrompts(request))
+        request.page_token = pages[-1].next_page_token
+    assert [prompt.id for page in pages for prompt in page.prompts] == ids[::-1]
+    assert [(page.total, page.limit, len(page.prompts)) for page in pages] == [
+        (5, 2, 2),
+        (5, 2, 2),
+        (5, 2, 1),
+    ]
+    token = pages[0].next_page_token
+    for wrong, field in (
+        ({"page_token": token}, "page_token"),  # without the filter
+        ({"page_token": token, "category": "paged", "offset": 1}, "offset"),
+        ({"limit": 1, "page_size": 2}, "limit"),
+        ({"page_size": 0}, "page_size"),
+        ({"offset": -1}, "offset"),
+    ):
+        assert (await failure(stub.ListPrompts(pb.ListPromptsRequest(**wrong)))).fields == [field]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

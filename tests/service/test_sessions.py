@@ -130,7 +130,9 @@ class TestPolicies:
         chat = await begun(service)
         for text in ("One", "Two", "Three"):
             await chat.send(text)
-        change = pb.UpdateSessionRequest(session_id=chat.id, history_policy=WINDOW, history_window=1)
+        change = pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(history_policy=WINDOW, history_window=1)
+        )
         await chat.stub.UpdateSession(change)
         await chat.send("Four")
         assert chat.asked[3] == [("user", "Four")]
@@ -208,7 +210,7 @@ class TestFailures:
         for id in ("9a0c0b0e-0000-4000-8000-000000000000", "x", "\0"):
             for call in (
                 stub.GetSession(pb.GetSessionRequest(session_id=id)),
-                stub.UpdateSession(pb.UpdateSessionRequest(session_id=id, title="t")),
+                stub.UpdateSession(pb.UpdateSessionRequest(session_id=id, session=pb.Session(title="t"))),
                 stub.DeleteSession(pb.DeleteSessionRequest(session_id=id)),
                 stub.SendMessage(pb.SendMessageRequest(session_id=id, content="c")),
                 stub.StreamMessage(pb.SendMessageRequest(session_id=id, content="c")),
@@ -315,17 +317,21 @@ async def test_metadata_must_be_small_and_finite(service: Running) -> None:
 async def test_change_sets_what_is_given_and_clears_what_is_empty(service: Running) -> None:
     chat = await begun(service, title="T", system_prompt="S", metadata={"a": 1})
     changed = await chat.stub.UpdateSession(
-        pb.UpdateSessionRequest(session_id=chat.id, title="", model="gpt-4o-mini", provider="openai")
+        pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(title="", model="gpt-4o-mini", provider="openai")
+        )
     )
     assert not changed.HasField("title")
     assert (changed.model, changed.provider, changed.system_prompt) == ("gpt-4o-mini", "openai", "S")
-    assert changed.updated_at.ToNanoseconds() > changed.created_at.ToNanoseconds()
+    assert changed.update_time.ToNanoseconds() > changed.create_time.ToNanoseconds()
     await chat.send("One")
     assert service.openai.bill.calls[0].body["model"] == "gpt-4o-mini"
     said = await chat.messages()
     assert said[0].model == "gpt-4o-mini"
     changed = await chat.stub.UpdateSession(
-        pb.UpdateSessionRequest(session_id=chat.id, system_prompt="", provider="", metadata={"b": 2})
+        pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(system_prompt="", provider="", metadata={"b": 2})
+        )
     )
     assert (changed.system_prompt, changed.HasField("provider"), dict(changed.metadata)) == (
         "",

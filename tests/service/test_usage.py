@@ -54,8 +54,14 @@ async def test_prices_of_one_provider(usage: Any) -> None:
 @pytest.mark.parametrize("token", ["no token", "bm90IGpzb24="])
 async def test_page_token_of_somebody_else_is_refused(usage: Any, token: str) -> None:
     found = await failure(usage.ListPrices(pb.ListPricesRequest(page_token=token)))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert found.fields == ["page_token"]
+
+
+async def test_array_has_pages_when_a_size_is_asked_for(usage: Any) -> None:
+    whole = json.loads((await usage.ListPricesArray(pb.ListPricesArrayRequest(provider="openai"))).data)
+    first = await usage.ListPricesArray(pb.ListPricesArrayRequest(provider="openai", page_size=3))
+    assert json.loads(first.data) == whole[:3]
 
 
 async def test_array_is_the_same_list_with_all_fields(usage: Any) -> None:

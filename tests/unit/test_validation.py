@@ -50,7 +50,9 @@ def problems(message: Message) -> list[tuple[str, str]]:
 
 
 IMAGE = message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png"))
-CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="weather", arguments="not json"))
+CALL = message_pb2.ToolCall(
+    id="1", function=message_pb2.FunctionCall(name="weather", arguments_json="not json")
+)
 
 GOOD: dict[str, Message] = {
     "one message": asking(),
@@ -456,7 +458,7 @@ def values(field: Any, depth: int) -> st.SearchStrategy[Any]:
         field.CPPTYPE_BOOL: st.booleans(),
         field.CPPTYPE_DOUBLE: REALS,
         field.CPPTYPE_INT64: st.integers(-(2**63), 2**63 - 1),
-        field.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+        field.CPPTYPE_INT32: st.sampled_from([-(2**31), 0, 1, 20, 2**31 - 1]),
         field.CPPTYPE_UINT64: st.integers(0, 2**64 - 1),
         field.CPPTYPE_UINT32: st.sampled_from([0, 1, 20, 2**32 - 1]),
         field.CPPTYPE_STRING: st.binary(max_size=3) if field.type == field.TYPE_BYTES else TEXTS,

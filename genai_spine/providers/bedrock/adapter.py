@@ -265,7 +265,7 @@ class Bedrock(Provider):
     def _begun(self, request: pb.CreateCompletionRequest) -> ChunkBuilder:
         """A chunk of the only choice, without its text."""
         builder = ChunkBuilder()
-        builder.chunk.model, builder.chunk.created = request.model, int(time())
+        builder.chunk.model, builder.chunk.create_time.seconds = request.model, int(time())
         builder.choice()
         return builder
 

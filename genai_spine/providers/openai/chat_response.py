@@ -89,7 +89,7 @@ def _add(answer: chat.Answer | chat.TextAnswer, builder: ChunkBuilder) -> None:
     # Azure's first chunk holds what it found in the prompt, and no id.
     if answer.id and not chunk.id:
         chunk.id, chunk.model = answer.id, answer.model or ""
-        chunk.created = chat.seconds(answer.created)
+        chunk.create_time.seconds = chat.seconds(answer.created)
     if answer.system_fingerprint:
         chunk.system_fingerprint = answer.system_fingerprint
     if isinstance(answer, chat.Answer) and answer.service_tier:

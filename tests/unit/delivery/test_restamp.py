@@ -9,13 +9,15 @@ PAID = usage_pb2.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, pric
 
 
 def test_completion_has_its_own_ids_and_costs_nothing() -> None:
-    answer = pb.Completion(id="comp_1", request_id="first", execution_id="row", cost=PAID, created=7)
+    answer = pb.Completion(
+        id="comp_1", request_id="first", execution_id="row", cost=PAID, create_time={"seconds": 7}
+    )
     answer.usage.total_tokens = 9
     told = Retold(Call(request_id="second"), pb.CACHE_STATUS_HIT).told(answer)
     assert told.id.startswith("comp_")
     assert len(told.id) == len("comp_") + 24
     assert told.id != "comp_1"
-    assert (told.request_id, told.execution_id, told.created) == ("second", "row", 7)
+    assert (told.request_id, told.execution_id, told.create_time.seconds) == ("second", "row", 7)
     assert told.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
     assert told.usage.total_tokens == 9
     assert told.cache_status == pb.CACHE_STATUS_HIT

@@ -5,7 +5,7 @@ from uuid import UUID
 from genai_spine.inference.batch_settlement import row_id
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
-BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(created=1763683200))
+BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1763683200}))
 
 
 def test_a_lines_id_is_the_same_for_whoever_makes_it() -> None:

@@ -35,8 +35,8 @@ def test_summary_of_more_messages_than_there_are_is_left_out():
 
 def test_time_of_the_beginning_is_kept():
     given = export()
-    given.session.created_at.FromJsonString("2020-02-29T01:02:03Z")
-    assert _session(given).created_at.ToJsonString() == "2020-02-29T01:02:03Z"
+    given.session.create_time.FromJsonString("2020-02-29T01:02:03Z")
+    assert _session(given).create_time.ToJsonString() == "2020-02-29T01:02:03Z"
 
 
 def test_fields_of_later_versions_are_ignored():

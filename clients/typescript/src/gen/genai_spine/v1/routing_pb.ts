@@ -65,7 +65,7 @@ export type Routing = Message<"genai_spine.v1.Routing"> & {
 
   /**
    * When nothing has come after so many milliseconds, the next candidate is asked as well; the first
-   * answer wins, the other call is cancelled and its cost is booked as wasted. Default: never.
+   * answer wins, the other call is cancelled and its cost is booked as discarded. Default: never.
    *
    * @generated from field: optional uint32 hedge_after_ms = 7;
    */

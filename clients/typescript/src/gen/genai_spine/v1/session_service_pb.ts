@@ -12,24 +12,24 @@ import { file_genai_spine_v1_stream_error } from "./stream_error_pb.js";
 import type { Cost } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/session_service.proto.
  */
 export const file_genai_spine_v1_session_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRnZW5haV9zcGluZS92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIpAFCgdTZXNzaW9uEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEhUKDXN5c3RlbV9wcm9tcHQYAyABKAkSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhUKDW1lc3NhZ2VfY291bnQYBSABKA0SFAoMdG90YWxfdG9rZW5zGAYgASgNEjEKDnRvdGFsX2Nvc3RfdXNkGAcgASgBQhkYAaq7GBN0b3RhbF9jb3N0LmNvc3RfdXNkEjUKEHRvdGFsX2Nvc3RfdGlja3MYCCABKANCGxgBqrsYFXRvdGFsX2Nvc3QuY29zdF90aWNrcxIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgV0aXRsZRgLIAEoCUgAiAEBEjUKDmhpc3RvcnlfcG9saWN5GAwgASgOMh0uZ2VuYWlfc3BpbmUudjEuSGlzdG9yeVBvbGljeRIWCg5oaXN0b3J5X3dpbmRvdxgNIAEoDRIeChFwYXJlbnRfc2Vzc2lvbl9pZBgOIAEoCUgBiAEBEhUKCHByb3ZpZGVyGA8gASgJSAKIAQESNAoHc3VtbWFyeRgQIAEoCzIeLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlTdW1tYXJ5SAOIAQESKAoKdG90YWxfY29zdBgRIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RCCAoGX3RpdGxlQhQKEl9wYXJlbnRfc2Vzc2lvbl9pZEILCglfcHJvdmlkZXJCCgoIX3N1bW1hcnkilAEKDkhpc3RvcnlTdW1tYXJ5EgwKBHRleHQYASABKAkSFQoNbWVzc2FnZV9jb3VudBgCIAEoDRIOCgZ0b2tlbnMYAyABKA0SKQoKY29zdF90aWNrcxgEIAEoA0IVGAGquxgPY29zdC5jb3N0X3RpY2tzEiIKBGNvc3QYBSABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0IoUBCgpBdHRhY2htZW50EhsKCGZpbGVuYW1lGAEgASgJQgmiuxgFCAE4/wESPwoKbWVkaWFfdHlwZRgCIAEoCUIrorsYJwgBOIABQiB0ZXh0Ly4rfGltYWdlLy4rfGFwcGxpY2F0aW9uL3BkZhIZCgRkYXRhGAMgASgMQguiuxgHCAE4gICACiLsBAoOU2Vzc2lvbk1lc3NhZ2USCgoCaWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIMCgRyb2xlGAMgASgJEg8KB2NvbnRlbnQYBCABKAkSDQoFbW9kZWwYBSABKAkSFAoMaW5wdXRfdG9rZW5zGAYgASgNEhUKDW91dHB1dF90b2tlbnMYByABKA0SLQoIY29zdF91c2QYCCABKAFCGxgBqrsYFW1lc3NhZ2VfY29zdC5jb3N0X3VzZBISCgpsYXRlbmN5X21zGAkgASgNEikKCG1ldGFkYXRhGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIuCgpjcmVhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZ0b2tlbnMYDCABKA0SKQoEY29zdBgNIAEoAUIbGAGquxgVbWVzc2FnZV9jb3N0LmNvc3RfdXNkEjEKCmNvc3RfdGlja3MYDiABKANCHRgBqrsYF21lc3NhZ2VfY29zdC5jb3N0X3RpY2tzEhUKCHByb3ZpZGVyGA8gASgJSACIAQESMwoLYXR0YWNobWVudHMYECADKAsyHi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50SW5mbxIZCgxleGVjdXRpb25faWQYESABKAlIAYgBARIVCghzZXF1ZW5jZRgSIAEoDUgCiAEBEioKDG1lc3NhZ2VfY29zdBgTIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RCCwoJX3Byb3ZpZGVyQg8KDV9leGVjdXRpb25faWRCCwoJX3NlcXVlbmNlIkoKDkF0dGFjaG1lbnRJbmZvEhAKCGZpbGVuYW1lGAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoDSLqAgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIlCg1zeXN0ZW1fcHJvbXB0GAIgASgJQgmiuxgFOICS9AFIAIgBARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoFdGl0bGUYBCABKAlCB6K7GAM4/wFIAYgBARI1Cg5oaXN0b3J5X3BvbGljeRgFIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYBiABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAKIAQESHQoIcHJvdmlkZXIYByABKAlCBqK7GAI4QEgDiAEBQhAKDl9zeXN0ZW1fcHJvbXB0QggKBl90aXRsZUIRCg9faGlzdG9yeV93aW5kb3dCCwoJX3Byb3ZpZGVyItEBChNMaXN0U2Vzc2lvbnNSZXF1ZXN0Ei4KBWxpbWl0GAEgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAAFlAUgI1MEgAiAEBEiUKBm9mZnNldBgCIAEoBUIQorsYDBEAAAAAAAAAAFIBMEgBiAEBEhwKBnNlYXJjaBgDIAEoCUIHorsYAzjoB0gCiAEBEhsKBW1vZGVsGAQgASgJQgeiuxgDOIACSAOIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCCQoHX3NlYXJjaEIICgZfbW9kZWwibwoUTGlzdFNlc3Npb25zUmVzcG9uc2USKQoIc2Vzc2lvbnMYASADKAsyFy5nZW5haV9zcGluZS52MS5TZXNzaW9uEg0KBXRvdGFsGAIgASgNEg0KBWxpbWl0GAMgASgNEg4KBm9mZnNldBgEIAEoDSIyChFHZXRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEilAMKFFVwZGF0ZVNlc3Npb25SZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIbCgV0aXRsZRgCIAEoCUIHorsYAzj/AUgAiAEBEh0KBW1vZGVsGAMgASgJQgmiuxgFMAE4gAJIAYgBARIlCg1zeXN0ZW1fcHJvbXB0GAQgASgJQgmiuxgFOICS9AFIAogBARIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNQoOaGlzdG9yeV9wb2xpY3kYBiABKA4yHS5nZW5haV9zcGluZS52MS5IaXN0b3J5UG9saWN5EjMKDmhpc3Rvcnlfd2luZG93GAcgASgNQhaiuxgSEQAAAAAAAPA/GQAAAAAAQI9ASAOIAQESHQoIcHJvdmlkZXIYCCABKAlCBqK7GAI4QEgEiAEBQggKBl90aXRsZUIICgZfbW9kZWxCEAoOX3N5c3RlbV9wcm9tcHRCEQoPX2hpc3Rvcnlfd2luZG93QgsKCV9wcm92aWRlciI1ChREZWxldGVTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEiFwoVRGVsZXRlU2Vzc2lvblJlc3BvbnNlIvYDChJTZW5kTWVzc2FnZVJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEhwKB2NvbnRlbnQYAiABKAlCC6K7GAcIATiAkvQBEikKCG1ldGFkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3CgthdHRhY2htZW50cxgEIAMoCzIaLmdlbmFpX3NwaW5lLnYxLkF0dGFjaG1lbnRCBqK7GAIoFBIwCgt0ZW1wZXJhdHVyZRgFIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAAAAQEgAiAEBEi8KCm1heF90b2tlbnMYBiABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIAYgBARIaCgR1c2VyGAcgASgJQgeiuxgDOIACSAKIAQESZQoLY29zdF9sYWJlbHMYCCADKAsyMi5nZW5haV9zcGluZS52MS5TZW5kTWVzc2FnZVJlcXVlc3QuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9GjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg4KDF90ZW1wZXJhdHVyZUINCgtfbWF4X3Rva2Vuc0IHCgVfdXNlciLXBAoTU2VuZE1lc3NhZ2VSZXNwb25zZRIKCgJpZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEgwKBHJvbGUYAyABKAkSDwoHY29udGVudBgEIAEoCRINCgVtb2RlbBgFIAEoCRIUCgxpbnB1dF90b2tlbnMYBiABKA0SFQoNb3V0cHV0X3Rva2VucxgHIAEoDRItCghjb3N0X3VzZBgIIAEoAUIbGAGquxgVbWVzc2FnZV9jb3N0LmNvc3RfdXNkEhIKCmxhdGVuY3lfbXMYCSABKA0SKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KB21lc3NhZ2UYDCABKAsyHi5nZW5haV9zcGluZS52MS5TZXNzaW9uTWVzc2FnZRIwCghyZXNwb25zZRgNIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlEg4KBnRva2VucxgOIAEoDRIpCgRjb3N0GA8gASgBQhsYAaq7GBVtZXNzYWdlX2Nvc3QuY29zdF91c2QSEgoKcmVxdWVzdF9pZBgQIAEoCRIUCgxleGVjdXRpb25faWQYESABKAkSMwoNZmluaXNoX3JlYXNvbhgSIAEoDjIcLmdlbmFpX3NwaW5lLnYxLkZpbmlzaFJlYXNvbhIqCgxtZXNzYWdlX2Nvc3QYEyABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0IowBCgxNZXNzYWdlRXZlbnQSDgoEdGV4dBgBIAEoCUgAEjUKBnJlc3VsdBgCIAEoCzIjLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2VIABIsCgVlcnJvchgDIAEoCzIbLmdlbmFpX3NwaW5lLnYxLlN0cmVhbUVycm9ySABCBwoFZXZlbnQioQEKE0xpc3RNZXNzYWdlc1JlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEi8KBWxpbWl0GAIgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQH9AUgMxMDBIAIgBARIlCgZvZmZzZXQYAyABKAVCEKK7GAwRAAAAAAAAAABSATBIAYgBAUIICgZfbGltaXRCCQoHX29mZnNldCJXChRMaXN0TWVzc2FnZXNSZXNwb25zZRIwCghtZXNzYWdlcxgBIAMoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlEg0KBXRvdGFsGAIgASgNIoADChhSZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEjAKC3RlbXBlcmF0dXJlGAIgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAABASACIAQESLwoKbWF4X3Rva2VucxgDIAEoDUIWorsYEhEAAAAAAADwPxkAAAAA0BJjQUgBiAEBEhoKBHVzZXIYBCABKAlCB6K7GAM4gAJIAogBARJrCgtjb3N0X2xhYmVscxgFIAMoCzI4LmdlbmFpX3NwaW5lLnYxLlJlZ2VuZXJhdGVNZXNzYWdlUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0aMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDgoMX3RlbXBlcmF0dXJlQg0KC19tYXhfdG9rZW5zQgcKBV91c2VyIo0BChRCcmFuY2hTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESIAoKbWVzc2FnZV9pZBgCIAEoCUIHorsYAziAAUgAiAEBEhsKBXRpdGxlGAMgASgJQgeiuxgDOP8BSAGIAQFCDQoLX21lc3NhZ2VfaWRCCAoGX3RpdGxlIrYBChRFeHBvcnRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESLgoGZm9ybWF0GAIgASgJQhmiuxgVQg1qc29ufG1hcmtkb3duUgRqc29uSACIAQESLAoTaW5jbHVkZV9hdHRhY2htZW50cxgDIAEoCEIKorsYBlIEdHJ1ZUgBiAEBQgkKB19mb3JtYXRCFgoUX2luY2x1ZGVfYXR0YWNobWVudHMioAEKDVNlc3Npb25FeHBvcnQSIAoHdmVyc2lvbhgBIAEoDUIPorsYCwgBGQAAAAAAAPA/EjAKB3Nlc3Npb24YAiABKAsyFy5nZW5haV9zcGluZS52MS5TZXNzaW9uQgaiuxgCCAESOwoIbWVzc2FnZXMYAyADKAsyHy5nZW5haV9zcGluZS52MS5FeHBvcnRlZE1lc3NhZ2VCCKK7GAQooI0GIoMBCg9FeHBvcnRlZE1lc3NhZ2USNwoHbWVzc2FnZRgBIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlQgaiuxgCCAESNwoLYXR0YWNobWVudHMYAiADKAsyGi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50QgaiuxgCKBQiOQoVRXhwb3J0U2Vzc2lvblJlc3BvbnNlEgwKBHRleHQYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCSIuChRJbXBvcnRTZXNzaW9uUmVxdWVzdBIWCgRqc29uGAEgASgJQgiiuxgECAFIASp+Cg1IaXN0b3J5UG9saWN5Eh4KGkhJU1RPUllfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSSElTVE9SWV9QT0xJQ1lfQUxMEAESGQoVSElTVE9SWV9QT0xJQ1lfV0lORE9XEAISGgoWSElTVE9SWV9QT0xJQ1lfU1VNTUFSWRADMv8LCg5TZXNzaW9uU2VydmljZRJnCg1DcmVhdGVTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlU2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIheC0+STAhE6ASoiDC92MS9zZXNzaW9ucxJvCgxMaXN0U2Vzc2lvbnMSIy5nZW5haV9zcGluZS52MS5MaXN0U2Vzc2lvbnNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdFNlc3Npb25zUmVzcG9uc2UiFILT5JMCDhIML3YxL3Nlc3Npb25zEmsKCkdldFNlc3Npb24SIS5nZW5haV9zcGluZS52MS5HZXRTZXNzaW9uUmVxdWVzdBoXLmdlbmFpX3NwaW5lLnYxLlNlc3Npb24iIYLT5JMCGxIZL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfRJ0Cg1VcGRhdGVTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuVXBkYXRlU2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiSC0+STAh46ASoyGS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0SfwoNRGVsZXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNlc3Npb25SZXF1ZXN0GiUuZ2VuYWlfc3BpbmUudjEuRGVsZXRlU2Vzc2lvblJlc3BvbnNlIiGC0+STAhsqGS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0ShQEKC1NlbmRNZXNzYWdlEiIuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0GiMuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXNwb25zZSItgtPkkwInOgEqIiIvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9L21lc3NhZ2VzEokBCg1TdHJlYW1NZXNzYWdlEiIuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0GhwuZ2VuYWlfc3BpbmUudjEuTWVzc2FnZUV2ZW50IjSC0+STAi46ASoiKS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0vbWVzc2FnZXM6c3RyZWFtMAEShQEKDExpc3RNZXNzYWdlcxIjLmdlbmFpX3NwaW5lLnYxLkxpc3RNZXNzYWdlc1JlcXVlc3QaJC5nZW5haV9zcGluZS52MS5MaXN0TWVzc2FnZXNSZXNwb25zZSIqgtPkkwIkEiIvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9L21lc3NhZ2VzEpwBChFSZWdlbmVyYXRlTWVzc2FnZRIoLmdlbmFpX3NwaW5lLnYxLlJlZ2VuZXJhdGVNZXNzYWdlUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiOILT5JMCMjoBKiItL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlczpyZWdlbmVyYXRlEnsKDUJyYW5jaFNlc3Npb24SJC5nZW5haV9zcGluZS52MS5CcmFuY2hTZXNzaW9uUmVxdWVzdBoXLmdlbmFpX3NwaW5lLnYxLlNlc3Npb24iK4LT5JMCJToBKiIgL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfTpicmFuY2gShgEKDUV4cG9ydFNlc3Npb24SJC5nZW5haV9zcGluZS52MS5FeHBvcnRTZXNzaW9uUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkV4cG9ydFNlc3Npb25SZXNwb25zZSIogtPkkwIiEiAvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9OmV4cG9ydBJuCg1JbXBvcnRTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuSW1wb3J0U2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIh6C0+STAhg6ASoiEy92MS9zZXNzaW9uczppbXBvcnRiBnByb3RvMw", [file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiRnZW5haV9zcGluZS92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIr0HCgdTZXNzaW9uEgoKAmlkGAEgASgJEh0KBW1vZGVsGAIgASgJQgmiuxgFMAE4gAJIAIgBARIlCg1zeXN0ZW1fcHJvbXB0GAMgASgJQgmiuxgFOICS9AFIAYgBARIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFQoNbWVzc2FnZV9jb3VudBgFIAEoDRIUCgx0b3RhbF90b2tlbnMYBiABKA0SMQoOdG90YWxfY29zdF91c2QYByABKAFCGRgBqrsYE3RvdGFsX2Nvc3QuY29zdF91c2QSNQoQdG90YWxfY29zdF90aWNrcxgIIAEoA0IbGAGquxgVdG90YWxfY29zdC5jb3N0X3RpY2tzEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoFdGl0bGUYCyABKAlCB6K7GAM4/wFIAogBARI1Cg5oaXN0b3J5X3BvbGljeRgMIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYDSABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAOIAQESHgoRcGFyZW50X3Nlc3Npb25faWQYDiABKAlIBIgBARIdCghwcm92aWRlchgPIAEoCUIGorsYAjhASAWIAQESNAoHc3VtbWFyeRgQIAEoCzIeLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlTdW1tYXJ5SAaIAQESKAoKdG90YWxfY29zdBgRIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSQQoKY3JlYXRlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEkEKCnVwZGF0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEYAaq7GAt1cGRhdGVfdGltZRIZCgRldGFnGBQgASgJQgaiuxgCOEBIB4gBAUIICgZfbW9kZWxCEAoOX3N5c3RlbV9wcm9tcHRCCAoGX3RpdGxlQhEKD19oaXN0b3J5X3dpbmRvd0IUChJfcGFyZW50X3Nlc3Npb25faWRCCwoJX3Byb3ZpZGVyQgoKCF9zdW1tYXJ5QgcKBV9ldGFnIpQBCg5IaXN0b3J5U3VtbWFyeRIMCgR0ZXh0GAEgASgJEhUKDW1lc3NhZ2VfY291bnQYAiABKA0SDgoGdG9rZW5zGAMgASgNEikKCmNvc3RfdGlja3MYBCABKANCFRgBqrsYD2Nvc3QuY29zdF90aWNrcxIiCgRjb3N0GAUgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdCKFAQoKQXR0YWNobWVudBIbCghmaWxlbmFtZRgBIAEoCUIJorsYBQgBOP8BEj8KCm1lZGlhX3R5cGUYAiABKAlCK6K7GCcIATiAAUIgdGV4dC8uK3xpbWFnZS8uK3xhcHBsaWNhdGlvbi9wZGYSGQoEZGF0YRgDIAEoDEILorsYBwgBOICAgAoisAUKDlNlc3Npb25NZXNzYWdlEgoKAmlkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSDAoEcm9sZRgDIAEoCRIPCgdjb250ZW50GAQgASgJEg0KBW1vZGVsGAUgASgJEhQKDGlucHV0X3Rva2VucxgGIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAcgASgNEi0KCGNvc3RfdXNkGAggASgBQhsYAaq7GBVtZXNzYWdlX2Nvc3QuY29zdF91c2QSEgoKbGF0ZW5jeV9tcxgJIAEoDRIpCghtZXRhZGF0YRgKIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnRva2VucxgMIAEoDRIpCgRjb3N0GA0gASgBQhsYAaq7GBVtZXNzYWdlX2Nvc3QuY29zdF91c2QSMQoKY29zdF90aWNrcxgOIAEoA0IdGAGquxgXbWVzc2FnZV9jb3N0LmNvc3RfdGlja3MSFQoIcHJvdmlkZXIYDyABKAlIAIgBARIzCgthdHRhY2htZW50cxgQIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkF0dGFjaG1lbnRJbmZvEhkKDGV4ZWN1dGlvbl9pZBgRIAEoCUgBiAEBEhUKCHNlcXVlbmNlGBIgASgNSAKIAQESKgoMbWVzc2FnZV9jb3N0GBMgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBJBCgpjcmVhdGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRGAGquxgLY3JlYXRlX3RpbWVCCwoJX3Byb3ZpZGVyQg8KDV9leGVjdXRpb25faWRCCwoJX3NlcXVlbmNlIkoKDkF0dGFjaG1lbnRJbmZvEhAKCGZpbGVuYW1lGAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoDSLqAgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIlCg1zeXN0ZW1fcHJvbXB0GAIgASgJQgmiuxgFOICS9AFIAIgBARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoFdGl0bGUYBCABKAlCB6K7GAM4/wFIAYgBARI1Cg5oaXN0b3J5X3BvbGljeRgFIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYBiABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAKIAQESHQoIcHJvdmlkZXIYByABKAlCBqK7GAI4QEgDiAEBQhAKDl9zeXN0ZW1fcHJvbXB0QggKBl90aXRsZUIRCg9faGlzdG9yeV93aW5kb3dCCwoJX3Byb3ZpZGVyIr0CChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EioKBWxpbWl0GAEgASgFQhaiuxgSEQAAAAAAAPA/GQAAAAAAAFlASACIAQESIgoGb2Zmc2V0GAIgASgFQg2iuxgJEQAAAAAAAAAASAGIAQESHAoGc2VhcmNoGAMgASgJQgeiuxgDOOgHSAKIAQESGwoFbW9kZWwYBCABKAlCB6K7GAM4gAJIA4gBARIyCglwYWdlX3NpemUYBSABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAAAWUBSAjUwSASIAQESIAoKcGFnZV90b2tlbhgGIAEoCUIHorsYAziAEEgFiAEBQggKBl9saW1pdEIJCgdfb2Zmc2V0QgkKB19zZWFyY2hCCAoGX21vZGVsQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4ioQEKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEikKCHNlc3Npb25zGAEgAygLMhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbhINCgV0b3RhbBgCIAEoBRINCgVsaW1pdBgDIAEoBRIOCgZvZmZzZXQYBCABKAUSHAoPbmV4dF9wYWdlX3Rva2VuGAUgASgJSACIAQFCEgoQX25leHRfcGFnZV90b2tlbiIyChFHZXRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEikAEKFFVwZGF0ZVNlc3Npb25SZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIoCgdzZXNzaW9uGAIgASgLMhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbhIvCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siWQoURGVsZXRlU2Vzc2lvblJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEhkKBGV0YWcYAiABKAlCBqK7GAI4QEgAiAEBQgcKBV9ldGFnIhcKFURlbGV0ZVNlc3Npb25SZXNwb25zZSL2AwoSU2VuZE1lc3NhZ2VSZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIcCgdjb250ZW50GAIgASgJQguiuxgHCAE4gJL0ARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLYXR0YWNobWVudHMYBCADKAsyGi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50QgaiuxgCKBQSMAoLdGVtcGVyYXR1cmUYBSABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIAIgBARIvCgptYXhfdG9rZW5zGAYgASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSAGIAQESGgoEdXNlchgHIAEoCUIHorsYAziAAkgCiAEBEmUKC2Nvc3RfbGFiZWxzGAggAygLMjIuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnNCBwoFX3VzZXIimwUKE1NlbmRNZXNzYWdlUmVzcG9uc2USCgoCaWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIMCgRyb2xlGAMgASgJEg8KB2NvbnRlbnQYBCABKAkSDQoFbW9kZWwYBSABKAkSFAoMaW5wdXRfdG9rZW5zGAYgASgNEhUKDW91dHB1dF90b2tlbnMYByABKA0SLQoIY29zdF91c2QYCCABKAFCGxgBqrsYFW1lc3NhZ2VfY29zdC5jb3N0X3VzZBISCgpsYXRlbmN5X21zGAkgASgNEikKCG1ldGFkYXRhGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIvCgtjcmVhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoHbWVzc2FnZRgMIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlEjAKCHJlc3BvbnNlGA0gASgLMh4uZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbk1lc3NhZ2USDgoGdG9rZW5zGA4gASgNEikKBGNvc3QYDyABKAFCGxgBqrsYFW1lc3NhZ2VfY29zdC5jb3N0X3VzZBISCgpyZXF1ZXN0X2lkGBAgASgJEhQKDGV4ZWN1dGlvbl9pZBgRIAEoCRIzCg1maW5pc2hfcmVhc29uGBIgASgOMhwuZ2VuYWlfc3BpbmUudjEuRmluaXNoUmVhc29uEioKDG1lc3NhZ2VfY29zdBgTIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSQQoKY3JlYXRlZF9hdBgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lIowBCgxNZXNzYWdlRXZlbnQSDgoEdGV4dBgBIAEoCUgAEjUKBnJlc3VsdBgCIAEoCzIjLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2VIABIsCgVlcnJvchgDIAEoCzIbLmdlbmFpX3NwaW5lLnYxLlN0cmVhbUVycm9ySABCBwoFZXZlbnQijQIKE0xpc3RNZXNzYWdlc1JlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEioKBWxpbWl0GAIgASgFQhaiuxgSEQAAAAAAAPA/GQAAAAAAQH9ASACIAQESIgoGb2Zmc2V0GAMgASgFQg2iuxgJEQAAAAAAAAAASAGIAQESMwoJcGFnZV9zaXplGAQgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQH9AUgMxMDBIAogBARIgCgpwYWdlX3Rva2VuGAUgASgJQgeiuxgDOIAQSAOIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKJAQoUTGlzdE1lc3NhZ2VzUmVzcG9uc2USMAoIbWVzc2FnZXMYASADKAsyHi5nZW5haV9zcGluZS52MS5TZXNzaW9uTWVzc2FnZRINCgV0b3RhbBgCIAEoBRIcCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAlIAIgBAUISChBfbmV4dF9wYWdlX3Rva2VuIoADChhSZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEjAKC3RlbXBlcmF0dXJlGAIgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAABASACIAQESLwoKbWF4X3Rva2VucxgDIAEoDUIWorsYEhEAAAAAAADwPxkAAAAA0BJjQUgBiAEBEhoKBHVzZXIYBCABKAlCB6K7GAM4gAJIAogBARJrCgtjb3N0X2xhYmVscxgFIAMoCzI4LmdlbmFpX3NwaW5lLnYxLlJlZ2VuZXJhdGVNZXNzYWdlUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0aMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDgoMX3RlbXBlcmF0dXJlQg0KC19tYXhfdG9rZW5zQgcKBV91c2VyIo0BChRCcmFuY2hTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESIAoKbWVzc2FnZV9pZBgCIAEoCUIHorsYAziAAUgAiAEBEhsKBXRpdGxlGAMgASgJQgeiuxgDOP8BSAGIAQFCDQoLX21lc3NhZ2VfaWRCCAoGX3RpdGxlIrYBChRFeHBvcnRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESLgoGZm9ybWF0GAIgASgJQhmiuxgVQg1qc29ufG1hcmtkb3duUgRqc29uSACIAQESLAoTaW5jbHVkZV9hdHRhY2htZW50cxgDIAEoCEIKorsYBlIEdHJ1ZUgBiAEBQgkKB19mb3JtYXRCFgoUX2luY2x1ZGVfYXR0YWNobWVudHMioAEKDVNlc3Npb25FeHBvcnQSIAoHdmVyc2lvbhgBIAEoDUIPorsYCwgBGQAAAAAAAPA/EjAKB3Nlc3Npb24YAiABKAsyFy5nZW5haV9zcGluZS52MS5TZXNzaW9uQgaiuxgCCAESOwoIbWVzc2FnZXMYAyADKAsyHy5nZW5haV9zcGluZS52MS5FeHBvcnRlZE1lc3NhZ2VCCKK7GAQooI0GIoMBCg9FeHBvcnRlZE1lc3NhZ2USNwoHbWVzc2FnZRgBIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlQgaiuxgCCAESNwoLYXR0YWNobWVudHMYAiADKAsyGi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50QgaiuxgCKBQiOQoVRXhwb3J0U2Vzc2lvblJlc3BvbnNlEgwKBHRleHQYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCSJcChRJbXBvcnRTZXNzaW9uUmVxdWVzdBIcCgxzZXNzaW9uX2pzb24YAiABKAlCBqK7GAJIARImCgRqc29uGAEgASgJQhgYAaK7GAJIAaq7GAxzZXNzaW9uX2pzb24qfgoNSGlzdG9yeVBvbGljeRIeChpISVNUT1JZX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEkhJU1RPUllfUE9MSUNZX0FMTBABEhkKFUhJU1RPUllfUE9MSUNZX1dJTkRPVxACEhoKFkhJU1RPUllfUE9MSUNZX1NVTU1BUlkQAzKFDAoOU2Vzc2lvblNlcnZpY2USZwoNQ3JlYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIXgtPkkwIROgEqIgwvdjEvc2Vzc2lvbnMSbwoMTGlzdFNlc3Npb25zEiMuZ2VuYWlfc3BpbmUudjEuTGlzdFNlc3Npb25zUmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIhSC0+STAg4SDC92MS9zZXNzaW9ucxJrCgpHZXRTZXNzaW9uEiEuZ2VuYWlfc3BpbmUudjEuR2V0U2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiGC0+STAhsSGS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0SegoNVXBkYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLlVwZGF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIqgtPkkwIkOgdzZXNzaW9uMhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9En8KDURlbGV0ZVNlc3Npb24SJC5nZW5haV9zcGluZS52MS5EZWxldGVTZXNzaW9uUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNlc3Npb25SZXNwb25zZSIhgtPkkwIbKhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9EoUBCgtTZW5kTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiLYLT5JMCJzoBKiIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKJAQoNU3RyZWFtTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBocLmdlbmFpX3NwaW5lLnYxLk1lc3NhZ2VFdmVudCI0gtPkkwIuOgEqIikvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9L21lc3NhZ2VzOnN0cmVhbTABEoUBCgxMaXN0TWVzc2FnZXMSIy5nZW5haV9zcGluZS52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiKoLT5JMCJBIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKcAQoRUmVnZW5lcmF0ZU1lc3NhZ2USKC5nZW5haV9zcGluZS52MS5SZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QaIy5nZW5haV9zcGluZS52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIjiC0+STAjI6ASoiLS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0vbWVzc2FnZXM6cmVnZW5lcmF0ZRJ7Cg1CcmFuY2hTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuQnJhbmNoU2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiuC0+STAiU6ASoiIC92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH06YnJhbmNoEoYBCg1FeHBvcnRTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuRXhwb3J0U2Vzc2lvblJlcXVlc3QaJS5nZW5haV9zcGluZS52MS5FeHBvcnRTZXNzaW9uUmVzcG9uc2UiKILT5JMCIhIgL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfTpleHBvcnQSbgoNSW1wb3J0U2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkltcG9ydFNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIegtPkkwIYOgEqIhMvdjEvc2Vzc2lvbnM6aW1wb3J0YgZwcm90bzM", [file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * Session is a conversation.
+ * Session is a conversation. Fields that the server sets are ignored in a request.
  *
  * @generated from message genai_spine.v1.Session
  */
 export type Session = Message<"genai_spine.v1.Session"> & {
   /**
-   * UUID.
+   * UUID. Set by the server.
    *
    * @generated from field: string id = 1;
    */
@@ -38,33 +38,33 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   /**
    * Model that answers, as in a completion request.
    *
-   * @generated from field: string model = 2;
+   * @generated from field: optional string model = 2;
    */
-  model: string;
+  model?: string | undefined;
 
   /**
    * Instructions. Empty: none.
    *
-   * @generated from field: string system_prompt = 3;
+   * @generated from field: optional string system_prompt = 3;
    */
-  systemPrompt: string;
+  systemPrompt?: string | undefined;
 
   /**
-   * What the caller wants to know it by; always there.
+   * What the caller wants to know it by; always there. At most 65536 characters as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * User and assistant messages.
+   * User and assistant messages. Set by the server.
    *
    * @generated from field: uint32 message_count = 5;
    */
   messageCount: number;
 
   /**
-   * Tokens of all messages, and of the summary.
+   * Tokens of all messages, and of the summary. Set by the server.
    *
    * @generated from field: uint32 total_tokens = 6;
    */
@@ -87,18 +87,18 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   totalCostTicks: bigint;
 
   /**
-   * When it began, UTC.
+   * When it began, UTC. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 9;
+   * @generated from field: google.protobuf.Timestamp create_time = 9;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
-   * When it was changed last, UTC.
+   * When it was changed last, UTC; a message changes it too. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp updated_at = 10;
+   * @generated from field: google.protobuf.Timestamp update_time = 10;
    */
-  updatedAt?: Timestamp | undefined;
+  updateTime?: Timestamp | undefined;
 
   /**
    * Name for people. Unset: it has none.
@@ -115,14 +115,14 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   historyPolicy: HistoryPolicy;
 
   /**
-   * With WINDOW and SUMMARY: how many messages.
+   * With WINDOW and SUMMARY: how many messages. Default 20.
    *
-   * @generated from field: uint32 history_window = 13;
+   * @generated from field: optional uint32 history_window = 13;
    */
-  historyWindow: number;
+  historyWindow?: number | undefined;
 
   /**
-   * Session that it was branched from. Unset: none.
+   * Session that it was branched from. Unset: none. Set by the server.
    *
    * @generated from field: optional string parent_session_id = 14;
    */
@@ -136,7 +136,7 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   provider?: string | undefined;
 
   /**
-   * With SUMMARY: the summary of the older messages. Unset: none was needed yet.
+   * With SUMMARY: the summary of the older messages. Unset: none was needed yet. Set by the server.
    *
    * @generated from field: optional genai_spine.v1.HistorySummary summary = 16;
    */
@@ -148,6 +148,30 @@ export type Session = Message<"genai_spine.v1.Session"> & {
    * @generated from field: genai_spine.v1.Cost total_cost = 17;
    */
   totalCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 18 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * The same as update_time.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 19 [deprecated = true];
+   * @deprecated
+   */
+  updatedAt?: Timestamp | undefined;
+
+  /**
+   * Changes with every change of the session, messages included. Send it back with a change, so that nobody's
+   * is overwritten.
+   *
+   * @generated from field: optional string etag = 20;
+   */
+  etag?: string | undefined;
 };
 
 /**
@@ -323,9 +347,9 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
   /**
    * When it was said, UTC.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 11;
+   * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * input_tokens + output_tokens.
@@ -384,6 +408,14 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
    * @generated from field: genai_spine.v1.Cost message_cost = 19;
    */
   messageCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 20 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**
@@ -498,7 +530,7 @@ export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@_
  */
 export type ListSessionsRequest = Message<"genai_spine.v1.ListSessionsRequest"> & {
   /**
-   * Most sessions to return. Default 50.
+   * The same as page_size.
    *
    * @generated from field: optional int32 limit = 1;
    */
@@ -524,6 +556,20 @@ export type ListSessionsRequest = Message<"genai_spine.v1.ListSessionsRequest"> 
    * @generated from field: optional string model = 4;
    */
   model?: string | undefined;
+
+  /**
+   * Most sessions to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 5;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 6;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -549,23 +595,30 @@ export type ListSessionsResponse = Message<"genai_spine.v1.ListSessionsResponse"
   /**
    * How many there are in all.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 limit = 3;
+   * @generated from field: int32 limit = 3;
    */
   limit: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 offset = 4;
+   * @generated from field: int32 offset = 4;
    */
   offset: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 5;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -610,54 +663,19 @@ export type UpdateSessionRequest = Message<"genai_spine.v1.UpdateSessionRequest"
   sessionId: string;
 
   /**
-   * Name for people; empty takes it away.
+   * The new values, and the etag that was read, if any.
    *
-   * @generated from field: optional string title = 2;
+   * @generated from field: genai_spine.v1.Session session = 2;
    */
-  title?: string | undefined;
+  session?: Session | undefined;
 
   /**
-   * Model of the messages to come.
+   * Fields to take over, also where they are unset: those are cleared, or get their default. Default: the
+   * fields that are set.
    *
-   * @generated from field: optional string model = 3;
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
-  model?: string | undefined;
-
-  /**
-   * Instructions of the messages to come; empty takes them away.
-   *
-   * @generated from field: optional string system_prompt = 4;
-   */
-  systemPrompt?: string | undefined;
-
-  /**
-   * What the caller wants to know it by; takes the place of what was there. At most 65536 characters as
-   * JSON.
-   *
-   * @generated from field: google.protobuf.Struct metadata = 5;
-   */
-  metadata?: JsonObject | undefined;
-
-  /**
-   * How much is passed to the model.
-   *
-   * @generated from field: genai_spine.v1.HistoryPolicy history_policy = 6;
-   */
-  historyPolicy: HistoryPolicy;
-
-  /**
-   * With WINDOW and SUMMARY: how many messages.
-   *
-   * @generated from field: optional uint32 history_window = 7;
-   */
-  historyWindow?: number | undefined;
-
-  /**
-   * Provider to ask from now on; empty: found from the model.
-   *
-   * @generated from field: optional string provider = 8;
-   */
-  provider?: string | undefined;
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -679,6 +697,13 @@ export type DeleteSessionRequest = Message<"genai_spine.v1.DeleteSessionRequest"
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
+
+  /**
+   * The etag that was read. Default: whatever is there is deleted.
+   *
+   * @generated from field: optional string etag = 2;
+   */
+  etag?: string | undefined;
 };
 
 /**
@@ -854,9 +879,9 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
   /**
    * When it was said, UTC.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 11;
+   * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * The user message.
@@ -914,6 +939,14 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
    * @generated from field: genai_spine.v1.Cost message_cost = 19;
    */
   messageCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 20 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**
@@ -982,7 +1015,7 @@ export type ListMessagesRequest = Message<"genai_spine.v1.ListMessagesRequest"> 
   sessionId: string;
 
   /**
-   * Most messages to return. Default 100.
+   * The same as page_size.
    *
    * @generated from field: optional int32 limit = 2;
    */
@@ -994,6 +1027,20 @@ export type ListMessagesRequest = Message<"genai_spine.v1.ListMessagesRequest"> 
    * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
+
+  /**
+   * Most messages to return. Default 100.
+   *
+   * @generated from field: optional int32 page_size = 4;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 5;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -1019,9 +1066,16 @@ export type ListMessagesResponse = Message<"genai_spine.v1.ListMessagesResponse"
   /**
    * How many there are in all, the system message included.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 3;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -1251,7 +1305,15 @@ export type ImportSessionRequest = Message<"genai_spine.v1.ImportSessionRequest"
   /**
    * JSON, as ExportSession writes it. Required.
    *
-   * @generated from field: string json = 1;
+   * @generated from field: string session_json = 2;
+   */
+  sessionJson: string;
+
+  /**
+   * The same as session_json.
+   *
+   * @generated from field: string json = 1 [deprecated = true];
+   * @deprecated
    */
   json: string;
 };
@@ -1347,7 +1409,10 @@ export const SessionService: GenService<{
     output: typeof SessionSchema;
   },
   /**
-   * UpdateSession changes title, model, instructions, policy or metadata; only fields that are set.
+   * UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+   * model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+   * each other when they send the etag that they read.
+   * Errors also: INVALID_FIELDS, ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.SessionService.UpdateSession
    */
@@ -1358,6 +1423,7 @@ export const SessionService: GenService<{
   },
   /**
    * DeleteSession removes a session with all its messages and their content. REST answers 204.
+   * Errors also: ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.SessionService.DeleteSession
    */
