@@ -9838,7 +9838,7 @@ class Routing(betterproto2.Message):
 
     max_cost_usd: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
     """
-    The same as max_cost_ticks, in US dollars.
+    The same as max_cost_ticks, in US dollars. Read over REST only.
     """
 
     hedge_after_ms: "int | None" = betterproto2.field(7, betterproto2.TYPE_UINT32, optional=True)

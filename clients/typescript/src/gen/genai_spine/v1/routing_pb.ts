@@ -56,7 +56,7 @@ export type Routing = Message<"genai_spine.v1.Routing"> & {
   minQuality: QualityTier;
 
   /**
-   * The same as max_cost_ticks, in US dollars.
+   * The same as max_cost_ticks, in US dollars. Read over REST only.
    *
    * @generated from field: optional double max_cost_usd = 6 [deprecated = true];
    * @deprecated
