@@ -42,7 +42,9 @@ async def test_rows_of_embeddings_and_media_have_the_labels(service: Running) ->
     embedded = await service.completions.CreateEmbeddings(
         pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=inputs, cost_labels=LABELS)
     )
-    drawn = await service.media.CreateImages(media.CreateImagesRequest(prompt="a cat", cost_labels=LABELS))
+    drawn = await service.media.CreateImages(
+        media.CreateImagesRequest(model="gpt-image-1", prompt="a cat", cost_labels=LABELS)
+    )
     for request_id in (embedded.request_id, drawn.request_id):
         assert await labelled(service, request_id) == [LABELS]
 
