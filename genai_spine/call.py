@@ -4,7 +4,7 @@ A service gets a Call in place of a grpc context, so no service sees a grpc type
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -38,6 +38,7 @@ class Call:
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header
+    cost_labels: Mapping[str, str] = field(default_factory=dict)  # of the request; every row has them
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,

@@ -166,9 +166,9 @@ def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 def completion(whole: pb.CompletionChunk) -> pb.Completion:
     """Completion from a chunk into which the whole stream was merged; choices in the order of their index."""
-    result = pb.Completion(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    result = pb.Completion(id=whole.id, model=whole.model, provider=whole.provider)
     result.request_id, result.execution_id = whole.request_id, whole.execution_id
-    for name in ("usage", "cost"):
+    for name in ("create_time", "usage", "cost"):
         if whole.HasField(name):
             getattr(result, name).CopyFrom(getattr(whole, name))
     for name in SCALARS:
@@ -207,8 +207,10 @@ def _totals_of(whole: pb.Completion) -> pb.CompletionChunk:
 
 
 def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
-    chunk = pb.CompletionChunk(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
+    chunk = pb.CompletionChunk(id=whole.id, model=whole.model, provider=whole.provider)
     chunk.request_id, chunk.execution_id = whole.request_id, whole.execution_id
+    if whole.HasField("create_time"):
+        chunk.create_time.CopyFrom(whole.create_time)
     for name in ("system_fingerprint", "service_tier"):
         if whole.HasField(name):
             setattr(chunk, name, getattr(whole, name))
@@ -231,7 +233,7 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
     for index, call in enumerate(message.tool_calls):
         custom = call.WhichOneof("call") == "custom"
         called = call.custom if custom else call.function
-        arguments = call.custom.input if custom else call.function.arguments
+        arguments = call.custom.input if custom else call.function.arguments_json
         delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
     if choice.HasField("logprobs"):
         delta.logprobs.CopyFrom(choice.logprobs)
@@ -269,7 +271,7 @@ def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
         )
     return message_pb2.ToolCall(
         id=call_delta.id,
-        function=message_pb2.FunctionCall(name=call_delta.name, arguments=call_delta.arguments),
+        function=message_pb2.FunctionCall(name=call_delta.name, arguments_json=call_delta.arguments),
     )
 
 

@@ -140,4 +140,4 @@ def _param(error: SpineError) -> str | None:
     field = error.violations[0][0] if error.violations else None
     if error.reason_name == "MODEL_NOT_FOUND":
         field = "model"
-    return PARAMS.get(field, field) if field else None
+    return PARAMS.get(field, field.removesuffix("_json")) if field else None  # OpenAI has no such suffix

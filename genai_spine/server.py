@@ -58,6 +58,7 @@ from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
@@ -285,7 +286,7 @@ def _attach(
     """Services attached to the interceptor; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
-    books = BatchSettlement(inference.ledger, inference.prices, Executions(database))
+    books = BatchSettlement(inference.ledger, inference.prices, Executions(database), BatchLabels(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
     facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))

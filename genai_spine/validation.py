@@ -134,7 +134,8 @@ def _field_check(field: Any, rules: Rules, built: Compiled) -> Check | None:
     entry = field.message_type
     if entry and entry.GetOptions().map_entry:
         value_check = _value_check(entry.fields_by_name["value"], rules, built)
-        return _list_check(rules, value_check, lambda value: value.items())
+        list_check = _list_check(rules, value_check, lambda value: value.items())
+        return _key_check(re.compile(rules.key_pattern), list_check) if rules.key_pattern else list_check
     value_check = _value_check(field, rules, built)
     return _list_check(rules, value_check, enumerate) if field.is_repeated else value_check
 
@@ -165,6 +166,18 @@ def _list_check(
         return problems
 
     return check_list
+
+
+def _key_check(pattern: "re.Pattern[str]", check: Check | None) -> Check:
+    """The check of a map's keys, and then what else there is to check."""
+
+    def check_keys(value: Any) -> Sequence[Problem]:
+        for key in value:
+            if not pattern.fullmatch(key):
+                return [(f"[{key[:64]}]", f"must have a key that matches {pattern.pattern}")]
+        return check(value) if check else ()
+
+    return check_keys
 
 
 def _too_few(least: int, count: int) -> str:
@@ -332,6 +345,20 @@ def _generate_commit(request: capabilities.GenerateCommitRequest) -> Sequence[Pr
     return [(".files", "is required unless diff is set")]
 
 
+def _paged(request: Any) -> Sequence[Problem]:
+    problems: list[Problem] = []
+    if getattr(request, "offset", 0) and request.page_token:
+        problems.append((".offset", "excludes page_token"))
+    if request.HasField("limit") and request.HasField("page_size"):
+        problems.append((".limit", "is another name for page_size; give one of them"))
+    return problems
+
+
+# Lists whose pages have older names over REST.
+WITH_LIMIT = (
+    *("ListPrompts", "ListPromptVersions", "ListPromptVersionsArray"),
+    *("ListSessions", "ListMessages", "ListExecutions"),
+)
 # Requests of capabilities that take their text as content or as text.
 WITH_CONTENT = (
     *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
@@ -345,6 +372,7 @@ TOGETHER: dict[str, Check] = {
     "genai_spine.v1.ResponseFormat": _response_format,
     "genai_spine.v1.GenerateCommitRequest": _generate_commit,
     **{f"genai_spine.v1.{name}Request": _content_or_text for name in WITH_CONTENT},
+    **{f"genai_spine.v1.{name}Request": _paged for name in WITH_LIMIT},
 }
 
 # Messages that need one member of this oneof.

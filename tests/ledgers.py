@@ -41,7 +41,9 @@ async def running(
 
 
 def call() -> Execution:
-    return Execution(request_id="request-1", operation="completion", provider="openai", model="m", attempt=1)
+    return Execution(
+        request_id="request-1", operation="OPERATION_COMPLETION", provider="openai", model="m", attempt=1
+    )
 
 
 def succeed(

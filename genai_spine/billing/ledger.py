@@ -94,6 +94,7 @@ class Ledger:
         self._executions = executions
         self._leases = leases
         self._lane = lane
+        self._row_lane = Execution(lane=f"LANE_{lane.upper()}").lane
         self._lease_ttl_s = lease_ttl_s
         self._timeouts = timeouts or LedgerTimeouts()
         self._rows: dict[str, _Row] = {}
@@ -138,7 +139,7 @@ class Ledger:
             raise ServiceUnavailable(cause=f"{len(self._rows)} ledger rows wait for the database")
         execution.id = _time_ordered_uuid()
         execution.state = execution_pb2.EXECUTION_STATE_PENDING
-        execution.lane, execution.server_id = self._lane, self.server_id
+        execution.lane, execution.server_id = self._row_lane, self.server_id
         _set_now(execution.create_time)
         self._rows[execution.id] = _Row(_copy(execution))
         self._wake.set()
@@ -153,7 +154,7 @@ class Ledger:
         """
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
-        execution.lane, execution.server_id = self._lane, self.server_id
+        execution.lane, execution.server_id = self._row_lane, self.server_id
         return self.settle(execution)
 
     async def recorded(self, execution: Execution) -> None:

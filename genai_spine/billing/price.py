@@ -12,10 +12,10 @@ from decimal import Decimal
 from operator import mul
 from typing import NamedTuple
 
+from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import pricing_service_pb2 as usage_pb
 from genai_spine.v1 import usage_pb2
 
-TICKS_PER_USD = 10**10
 MILLION = 1_000_000
 GRAINS_PER_USD = 9 * 10**20
 GRAINS_PER_TICK = GRAINS_PER_USD // TICKS_PER_USD * MILLION

@@ -18,9 +18,11 @@ from genai_prices import __version__ as GENAI_PRICES_VERSION
 from genai_prices import data as genai_prices_data
 from genai_prices.types import Provider
 
-from genai_spine.billing.price import TICKS_PER_USD, OwnPrice, Price
+from genai_spine.billing.price import OwnPrice, Price
 from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
+from genai_spine.costs import cost_of
 from genai_spine.v1 import execution_pb2, usage_pb2
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 
 # A known name covers a longer one when the rest starts with one of these: "gpt-4o" covers "gpt-4o-2024",
 # not "gpt-4omega"; "gpt-5" does not cover "gpt-5.9".
@@ -141,7 +143,7 @@ class PriceBook:
         tier = execution.service_tier or None
         units = execution.units if execution.HasField("units") else None
         provider, asked, answered = execution.provider, execution.model, execution.answered_model
-        batch, usage = execution.operation == "batch", execution.usage
+        batch, usage = execution.operation == OPERATION_BATCH, execution.usage
         if answered and answered != asked:
             cost = self._cost(self._price(provider, answered, tier, batch, made), usage, units, local)
             if cost.price_known:
@@ -171,13 +173,7 @@ class PriceBook:
         ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:
             return usage_pb2.Cost(price_book=self.version)
-        return usage_pb2.Cost(
-            cost_usd=ticks / TICKS_PER_USD,  # of two integers: the nearest double
-            cost_ticks=ticks,
-            price_known=True,
-            is_free=price.is_free,
-            price_book=self.version,
-        )
+        return cost_of(ticks, is_free=price.is_free, price_book=self.version)
 
     def _minute(self) -> int:
         """Prices change at dates and, off-peak, at times of day; all of them at whole minutes."""

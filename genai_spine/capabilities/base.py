@@ -121,6 +121,7 @@ class Capability(Generic[Request, Response]):
         that cannot be parsed).
         """
         given = merged(request)
+        context.call.cost_labels = dict(cast(Any, given).cost_labels)
         _merge_content_alias(given)
         self.apply_defaults(given)
         chunks = await self.chunks(self.full_content(given), given, context)

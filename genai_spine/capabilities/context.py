@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
+from genai_spine.costs import sum_costs, sum_usages
 from genai_spine.errors import (
     ContentFiltered,
     ProviderError,
@@ -21,9 +22,9 @@ from genai_spine.errors import (
 )
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
-from genai_spine.v1 import execution_pb2, message_pb2
+from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
+from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
 
-TICKS_PER_USD = 10**10
 Request = completions.CreateCompletionRequest
 T = TypeVar("T")
 
@@ -124,16 +125,14 @@ class Bill:
     """
 
     def __init__(self) -> None:
-        self.input_tokens = self.output_tokens = self.ticks = 0
-        self.price_known = True
+        self.usages: list[usage_pb2.Usage] = []
+        self.costs: list[usage_pb2.Cost] = []
         self.last = completions.Completion()
 
     def add(self, completion: completions.Completion) -> None:
         """Usage and cost of one more completion."""
-        self.input_tokens += completion.usage.input_tokens
-        self.output_tokens += completion.usage.output_tokens
-        self.ticks += completion.cost.cost_ticks
-        self.price_known = self.price_known and completion.cost.price_known
+        self.usages.append(completion.usage)
+        self.costs.append(completion.cost)
         self.last = completion
 
 
@@ -209,29 +208,20 @@ class Context:
     def stamp(self, response: Message) -> None:
         """Usage, cost, provider, model, ids and context written into a response."""
         into: Any = response
-        usage = pb.CapabilityUsage(
-            input_tokens=self.bill.input_tokens,
-            output_tokens=self.bill.output_tokens,
-            total_tokens=self.bill.input_tokens + self.bill.output_tokens,
-            cost_usd=self.bill.ticks / TICKS_PER_USD,
-            cost_ticks=self.bill.ticks,
-            price_known=self.bill.price_known,
-            latency_ms=self.call.latency_ms,
-        )
-        into.usage.CopyFrom(usage)
-        into.provider, into.model = self.bill.last.provider, self.bill.last.model
-        into.request_id, into.execution_id = self.call.request_id, self.bill.last.execution_id
-        into.cost_usd, into.latency_ms = usage.cost_usd, usage.latency_ms
-        if "input_tokens" in response.DESCRIPTOR.fields_by_name:
-            into.input_tokens, into.output_tokens = usage.input_tokens, usage.output_tokens
-        how = pb.CapabilityContext(
+        result: CapabilityResult = into.result
+        result.usage.CopyFrom(sum_usages(self.bill.usages))
+        result.cost.CopyFrom(sum_costs(self.bill.costs))
+        result.provider, result.model = self.bill.last.provider, self.bill.last.model
+        result.request_id, result.execution_id = self.call.request_id, self.bill.last.execution_id
+        result.latency_ms = self.call.latency_ms
+        how = CapabilityContext(
             omitted_characters=self.omitted_characters,
             pieces=self.chunk_count,
             prompt_slug=self.slug,
             prompt_version=self.prompt_version,
             answer_was_cut=self.answer_was_cut,
         )
-        into.context.CopyFrom(how)
+        result.context.CopyFrom(how)
 
 
 def _fold(

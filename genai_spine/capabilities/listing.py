@@ -1,6 +1,5 @@
 """Capability listing for tools: names, descriptions and JSON Schemas, generated from the protos."""
 
-import base64
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -9,8 +8,8 @@ from typing import Any
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from genai_spine import page_tokens
 from genai_spine.capabilities.base import Capability
-from genai_spine.errors import InvalidRequest
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.v1 import capability_service_pb2 as pb
 
@@ -31,13 +30,13 @@ class CapabilityList:
         self._infos = [self._info(name, capabilities[name]) for name in sorted(capabilities)]
 
     def page(self, request: pb.ListCapabilitiesRequest) -> pb.ListCapabilitiesResponse:
-        """Page in the order of names. Errors: InvalidRequest (bad page token)."""
-        after = _name_of(request.page_token)
+        """Page in the order of names. Errors: InvalidFields (page token)."""
+        (after,) = page_tokens.place(request, str) or ("",)
         rest = [info for info in self._infos if info.name > after]
-        size = request.page_size or DEFAULT_PAGE_SIZE
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
         response = pb.ListCapabilitiesResponse(capabilities=rest[:size])
         if len(rest) > size:
-            response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].name.encode()).decode()
+            response.next_page_token = page_tokens.token(request, rest[size - 1].name)
         return response
 
     def _info(self, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
@@ -45,11 +44,14 @@ class CapabilityList:
         method: Any = self._schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
         comment = self._schemas.comments[method.full_name].removeprefix(f"{method.name} ")
         text = re.split(r"\s+Errors\b", comment)[0]
+        own = method.GetOptions().Extensions[annotations_pb2.http]
+        older = [binding.post for binding in own.additional_bindings]
         info = pb.CapabilityInfo(
             name=name,
             description=text[0].upper() + text[1:],
             method=f"{SERVICE.full_name}/{method.name}",
-            path=method.GetOptions().Extensions[annotations_pb2.http].post,
+            path=[own.post, *older][-1],
+            http_path=own.post,
             prompt_slugs=capability.slugs(),
             streams=True,
         )
@@ -75,11 +77,3 @@ def _local(value: Any) -> Any:
             for key, inner in value.items()
         }
     return [_local(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _name_of(token: str) -> str:
-    """Name in a page token. Errors: InvalidRequest."""
-    try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except ValueError:
-        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

@@ -1,16 +1,16 @@
 """What can be called: the models of every configured provider, and whether each provider answers."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from time import monotonic
 
 import structlog
 
+from genai_spine import page_tokens
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.errors import InvalidRequest, ModelNotFound, ProviderTimeout, SpineError
+from genai_spine.errors import ModelNotFound, ProviderTimeout, SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
 from genai_spine.routing.router import Router
@@ -32,11 +32,11 @@ class Catalog:
     async def page(
         self, request: model_service_pb2.ListModelsRequest
     ) -> model_service_pb2.ListModelsResponse:
-        """Errors: InvalidRequest (unknown provider, bad page token)."""
+        """Errors: InvalidRequest (unknown provider), InvalidFields (page token)."""
         providers = self.router.providers
         if request.provider:
             providers = {request.provider: self.router.resolve(request.provider, "any").provider}
-        after = token_id(request.page_token)
+        (after,) = page_tokens.place(request, str) or ("",)
         lists = await asyncio.gather(*map(self._listed, providers.values()))
         missing = [
             name
@@ -45,12 +45,12 @@ class Catalog:
         ]
         models = sorted((model for models in lists for model in models or ()), key=lambda model: model.id)
         rest = [model for model in models if model.id > after]
-        size = request.page_size or PAGE
+        size = page_tokens.size(request, PAGE)
         response = model_service_pb2.ListModelsResponse(
             object="list", data=rest[:size], unreachable_providers=missing
         )
         if len(rest) > size:
-            response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].id.encode()).decode()
+            response.next_page_token = page_tokens.token(request, rest[size - 1].id)
         return response
 
     async def model(self, name: str) -> model_service_pb2.Model:
@@ -143,11 +143,3 @@ async def _asked(provider: Provider) -> str:
     except SpineError as error:
         return f"error: {error}"
     return "healthy"
-
-
-def token_id(token: str) -> str:
-    """What a page token of ours holds; empty for the first page. Errors: InvalidRequest."""
-    try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except ValueError:
-        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

@@ -1,13 +1,13 @@
 """The price book as callers see it: by the names that they use for models, as messages."""
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
 from google.protobuf.json_format import MessageToDict
 
+from genai_spine import page_tokens
 from genai_spine.billing.price import Price
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
@@ -48,19 +48,21 @@ class PriceList:
         return entry(found.price)
 
     def page(self, request: usage_pb.ListPricesRequest) -> usage_pb.ListPricesResponse:
-        """Errors: InvalidRequest (page token)."""
-        after = _place(request.page_token)
-        prices = [price for price in self._prices(request.provider) if (price.model, price.provider) > after]
-        size = request.page_size or PAGE
-        response = usage_pb.ListPricesResponse(prices=map(entry, prices[:size]), price_book=self.book.version)
-        if len(prices) > size:
-            response.next_page_token = _token(prices[size - 1])
-        return response
+        """Errors: InvalidFields (page token)."""
+        prices, token = self._page(request, PAGE)
+        return usage_pb.ListPricesResponse(
+            prices=map(entry, prices), next_page_token=token, price_book=self.book.version
+        )
 
-    async def array(self, provider: str) -> bytes:
-        """Every price, as a JSON array of ModelPrice with all fields. provider: "": of all."""
+    async def array(self, request: usage_pb.ListPricesRequest) -> tuple[bytes, str]:
+        """A JSON array of ModelPrice with all fields, of all prices unless page_size is set, and the token
+        of the next page.
+
+        Errors: InvalidFields (page token).
+        """
+        prices, token = self._page(request, len(self.book.prices()))
         parts = []
-        for number, price in enumerate(self._prices(provider)):
+        for number, price in enumerate(prices):
             if id(price) not in self._json:
                 fields = MessageToDict(
                     entry(price), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -69,7 +71,7 @@ class PriceList:
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
             parts.append(self._json[id(price)])
-        return b"[" + b",".join(parts) + b"]"
+        return b"[" + b",".join(parts) + b"]", token
 
     async def estimate(self, request: usage_pb.EstimateCostRequest) -> usage_pb.EstimateCostResponse:
         """Errors: InvalidFields."""
@@ -92,15 +94,9 @@ class PriceList:
             model=request.model,
             estimated_input_tokens=given,
             estimated_output_tokens=made,
-            estimated_cost_usd=cost.cost_usd,
-            estimated_cost=cost.cost_usd,
-            total_cost=cost.cost_usd,
+            cost=cost,
             input_cost_per_1m=float(per_1m[0] or 0),
             output_cost_per_1m=float(per_1m[1] or 0),
-            is_free=cost.is_free,
-            price_known=cost.price_known,
-            estimated_cost_ticks=cost.cost_ticks,
-            price_book=cost.price_book,
         )
 
     async def _find(self, name: str) -> Found:
@@ -158,8 +154,19 @@ class PriceList:
         same = [price for price in self.book.prices() if price.model == name]
         return min(same, key=lambda price: price.provider not in PROVIDERS, default=None)
 
-    def _prices(self, provider: str) -> list[Price]:
-        return [price for price in self.book.prices() if provider in ("", price.provider)]
+    def _page(self, request: usage_pb.ListPricesRequest, default_size: int) -> tuple[list[Price], str]:
+        """Prices of a page, and the token of the next one; empty on the last."""
+        after = page_tokens.place(request, str, str) or ("", "")
+        prices = [
+            price
+            for price in self.book.prices()
+            if request.provider in ("", price.provider) and (price.model, price.provider) > after
+        ]
+        size = page_tokens.size(request, default_size)
+        if len(prices) <= size:
+            return prices, ""
+        last = prices[size - 1]
+        return prices[:size], page_tokens.token(request, last.model, last.provider)
 
 
 def entry(price: Price) -> usage_pb.ModelPrice:
@@ -190,16 +197,3 @@ def _count(request: usage_pb.EstimateCostRequest, name: str) -> int:
     if len(given) > 1:
         raise InvalidFields([(other, f"differs from {name}, which is another name for it")])
     return int(given.pop())
-
-
-def _token(price: Price) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode((price.model, price.provider))).decode()
-
-
-def _place(token: str) -> tuple[str, str]:
-    if not token:
-        return ("", "")
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(token.encode()), type=tuple[str, str])
-    except ValueError:
-        raise InvalidRequest(field="page_token", problem="not a token that this service gave") from None

@@ -4,17 +4,17 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, fail, run
 from genai_spine.v1 import capability_service_pb2 as pb
+from genai_spine.v1.capability_result_pb2 import CapabilityResult
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 
 File = Annotated[str, typer.Argument(help="File with the text; - reads standard input.")]
@@ -215,7 +215,8 @@ class _WrittenAnswer:
             _print(answer)
         else:
             typer.echo("" if self.seen else text)
-        context: pb.CapabilityContext = answer.context  # type: ignore[attr-defined]  # every response has it
+        result: CapabilityResult = answer.result  # type: ignore[attr-defined]  # every response has it
+        context = result.context
         if context.omitted_characters:
             typer.echo(f"{context.omitted_characters} characters in the middle were not read", err=True)
         if context.answer_was_cut:
@@ -223,10 +224,7 @@ class _WrittenAnswer:
 
 
 def _print(answer: Message) -> None:
-    shown: dict[str, Any] = MessageToDict(
-        answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    typer.echo(json.dumps(shown, ensure_ascii=False))
+    typer.echo(json.dumps(as_rest(answer), ensure_ascii=False))
 
 
 def _policy(long: str) -> pb.LongInput:

@@ -2,18 +2,26 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict, MessageToJson
+from google.protobuf.json_format import MessageToJson
 from rich.table import Column, Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_table
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, run, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
+from genai_spine.v1.execution_pb2 import (
+    EXECUTION_STATE_CANCELLED,
+    EXECUTION_STATE_FAILED,
+    EXECUTION_STATE_LOST,
+    Execution,
+    ExecutionState,
+)
 from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 PAGE_SIZE = 500
+FAILED = (EXECUTION_STATE_FAILED, EXECUTION_STATE_CANCELLED, EXECUTION_STATE_LOST)
 
 group = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
 Text = str | None
@@ -29,6 +37,7 @@ def list_executions(
     model: Annotated[Text, typer.Option(help="Only of this model.")] = None,
     capability: Annotated[Text, typer.Option(help="Only for this capability.")] = None,
     user: Annotated[Text, typer.Option(help="Only for this user.")] = None,
+    label: Annotated[list[str], typer.Option(help="Only with this cost label, key=value; repeatable.")] = [],  # noqa: B006
     failed: Annotated[bool, typer.Option("--failed", help="Only calls that did not succeed.")] = False,
     since: Time = None,
     until: Time = None,
@@ -44,8 +53,9 @@ def list_executions(
         provider=provider,
         model=model,
         capability=capability,
-        user=user,
-        success=False if failed else None,
+        end_user=user,
+        states=FAILED if failed else (),
+        labels=label,
     )
     if since:
         request.start_time.FromDatetime(since)
@@ -53,7 +63,7 @@ def list_executions(
         request.end_time.FromDatetime(until)
     found = run(_listed(address, request, limit))
     if as_json:
-        typer.echo(json.dumps([_dict(entry) for entry in found]))
+        typer.echo(json.dumps([as_rest(entry) for entry in found]))
         return
     names = ("created", "provider", "model", "tokens", "$", "ms", "outcome")
     table = Table(Column("id", no_wrap=True, min_width=36), *names, box=None)
@@ -70,25 +80,25 @@ def show(
 ) -> None:
     """Show everything that is known of one call."""
 
-    async def read() -> pb.ExecutionEntry:
+    async def read() -> Execution:
         async with connected(address) as channel:
             request = pb.GetExecutionRequest(execution_id=id)
-            entry: pb.ExecutionEntry = await ExecutionServiceStub(channel).GetExecution(request)
+            entry: Execution = await ExecutionServiceStub(channel).GetExecution(request)
             return entry
 
     entry = run(read())
     if as_json:
-        typer.echo(json.dumps(_dict(entry)))
+        typer.echo(json.dumps(as_rest(entry)))
     else:
-        typer.echo(MessageToJson(entry.execution, preserving_proto_field_name=True))
+        typer.echo(MessageToJson(entry, preserving_proto_field_name=True))
 
 
-async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> list[pb.ExecutionEntry]:
+async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> list[Execution]:
     """Follows the pages until there are enough; a page may be empty before the last one."""
-    found: list[pb.ExecutionEntry] = []
+    found: list[Execution] = []
     async with connected(address) as channel:
         while len(found) < limit:
-            request.limit = min(PAGE_SIZE, limit - len(found))
+            request.page_size = min(PAGE_SIZE, limit - len(found))
             page = await ExecutionServiceStub(channel).ListExecutions(request)
             found += page.executions
             request.page_token = page.next_page_token
@@ -97,21 +107,16 @@ async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -
     return found
 
 
-def _cells(entry: pb.ExecutionEntry) -> tuple[str, ...]:
-    outcome = "succeeded" if entry.success else entry.execution.error_reason or "failed"
-    if not entry.HasField("success"):
-        outcome = "pending"
+def _cells(entry: Execution) -> tuple[str, ...]:
+    state = ExecutionState.Name(entry.state).removeprefix("EXECUTION_STATE_").lower()
+    outcome = state if state in ("pending", "succeeded") else entry.error_reason or "failed"
     return (
         entry.id,
-        entry.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
+        entry.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
         entry.provider,
         entry.model,
-        f"{entry.input_tokens} + {entry.output_tokens}",
-        f"{entry.cost_usd:.6f}" if entry.execution.cost.price_known else "?",
+        f"{entry.usage.input_tokens} + {entry.usage.output_tokens}",
+        f"{entry.cost.cost_usd:.6f}" if entry.cost.price_known else "?",
         str(entry.latency_ms),
         outcome,
     )
-
-
-def _dict(entry: pb.ExecutionEntry) -> dict[str, Any]:
-    return MessageToDict(entry, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

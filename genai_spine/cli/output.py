@@ -6,10 +6,13 @@ from typing import Annotated, Any, NoReturn
 import grpc
 import typer
 import uvloop
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
 from genai_spine.errors import SpineError
+from genai_spine.services import rest_aliases
 from genai_spine.supervisor.watchdog import StartFailed
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -33,6 +36,12 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
         fail(f"{error.code().name}: {reason}")
     except (SpineError, OSError, StartFailed, ValueError) as error:
         fail(error)
+
+
+def as_rest(message: Message) -> dict[str, Any]:
+    """JSON of an answer as REST callers get it, with the older names."""
+    rest_aliases.fill(message)
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def show_table(table: Table) -> None:

@@ -11,10 +11,10 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from genai_spine.billing import rerating
-from genai_spine.billing.price import TICKS_PER_USD
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Line, Outcome, Period
 from genai_spine.catalog.prices import entry
+from genai_spine.costs import TICKS_PER_USD, usd_of
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -115,9 +115,9 @@ def _line(line: Line) -> dict[str, int | float]:
         "old_cost_ticks": line.old_ticks,
         "new_cost_ticks": line.new_ticks,
         "difference_ticks": difference,
-        "old_cost_usd": line.old_ticks / TICKS_PER_USD,
-        "new_cost_usd": line.new_ticks / TICKS_PER_USD,
-        "difference_usd": difference / TICKS_PER_USD,
+        "old_cost_usd": usd_of(line.old_ticks),
+        "new_cost_usd": usd_of(line.new_ticks),
+        "difference_usd": usd_of(difference),
     }
 
 

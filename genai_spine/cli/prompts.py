@@ -17,6 +17,7 @@ from rich.table import Table
 
 from genai_spine.cli.client import connected
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run, show_table
+from genai_spine.services import rest_aliases
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 
@@ -41,6 +42,7 @@ def call_service(address: str, send: "Callable[[Stub], Awaitable[Any]]") -> Any:
 
 
 def as_dict(message: Message) -> dict[str, Any]:
+    rest_aliases.fill(message)
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
@@ -56,16 +58,17 @@ def list_prompts(
 ) -> None:
     """List prompts, the newest change first."""
     request = pb.ListPromptsRequest(
-        category=category, tags=tag, search=search, is_system=system, include_inactive=everything, limit=200
+        category=category, tags=tag, search=search, is_system=system, include_inactive=everything
     )
+    request.page_size = 200
 
     async def pages(stub: "Stub") -> list[pb.Prompt]:
         found: list[pb.Prompt] = []
         while True:
-            request.offset = len(found)
             page = await stub.ListPrompts(request)
             found += page.prompts
-            if not page.prompts or len(found) >= page.total:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 return found
 
     found = call_service(address, pages)
@@ -102,7 +105,7 @@ def show(
 
     if isinstance(found, pb.PromptVersion):
         fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
-        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "created_at"}}
+        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "create_time"}}
         typer.echo(yaml_format.dumped(shown), nl=False)
     else:
         typer.echo(yaml_format.dumped(yaml_format.entry(found)), nl=False)
@@ -248,10 +251,11 @@ def run_prompt(
     if as_json:
         typer.echo(json.dumps(as_dict(result)))
         return
-    cost = f"${result.cost_usd:.6f}" if result.price_known else "price not known"
-    tokens = f"{result.input_tokens}+{result.output_tokens} tokens"
+    took = result.result
+    cost = f"${took.cost.cost_usd:.6f}" if took.cost.price_known else "price not known"
+    tokens = f"{took.usage.input_tokens}+{took.usage.output_tokens} tokens"
     version_used = f"{result.prompt_slug} version {result.prompt_version}"
-    typer.echo(f"[{version_used}, {result.provider}:{result.model}, {tokens}, {cost}]", err=True)
+    typer.echo(f"[{version_used}, {took.provider}:{took.model}, {tokens}, {cost}]", err=True)
 
 
 async def _streamed(events: AsyncIterable[pb.PromptEvent]) -> pb.ExecutePromptResponse:

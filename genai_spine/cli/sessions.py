@@ -6,15 +6,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.table import Column, Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_table
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, run, show_table
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 
@@ -39,7 +38,7 @@ def list_sessions(
 
     async def listed() -> pb.ListSessionsResponse:
         async with _service(address) as sessions:
-            request = pb.ListSessionsRequest(search=search, model=model, limit=limit)
+            request = pb.ListSessionsRequest(search=search, model=model, page_size=limit)
             found: pb.ListSessionsResponse = await sessions.ListSessions(request)
             return found
 
@@ -51,7 +50,11 @@ def list_sessions(
         Column("id", no_wrap=True, min_width=36), "title", "model", "messages", "tokens", "$", box=None
     )
     for session in found.sessions:
-        numbers = (str(session.message_count), str(session.total_tokens), f"{session.total_cost_usd:.6f}")
+        numbers = (
+            str(session.message_count),
+            str(session.total_tokens),
+            f"{session.total_cost.cost_usd:.6f}",
+        )
         table.add_row(session.id, session.title, session.model, *numbers)
     show_table(table)
     if found.total > len(found.sessions):
@@ -65,18 +68,18 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
     async def read() -> tuple[pb.Session, list[pb.SessionMessage]]:
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
-            request = pb.ListMessagesRequest(session_id=id, limit=PAGE_SIZE)
+            request = pb.ListMessagesRequest(session_id=id, page_size=PAGE_SIZE)
             page = await sessions.ListMessages(request)
             messages = list(page.messages)
-            while page.messages and len(messages) < page.total:
-                request.offset = len(messages)
+            while page.next_page_token:
+                request.page_token = page.next_page_token
                 page = await sessions.ListMessages(request)
                 messages += page.messages
             return session, messages
 
     session, messages = run(read())
     if as_json:
-        typer.echo(json.dumps(_dict(session) | {"messages": [_dict(message) for message in messages]}))
+        typer.echo(json.dumps(as_rest(session) | {"messages": [as_rest(message) for message in messages]}))
         return
     typer.echo(f"{session.title or session.id}  {_sums(session)}")
     for message in messages:
@@ -149,7 +152,7 @@ def import_session(
 
     async def imported() -> pb.Session:
         async with _service(address) as sessions:
-            request = pb.ImportSessionRequest(json=path.read_text("utf-8"))
+            request = pb.ImportSessionRequest(session_json=path.read_text("utf-8"))
             session: pb.Session = await sessions.ImportSession(request)
             return session
 
@@ -189,7 +192,7 @@ def _print_result(result: pb.SendMessageResponse, *, as_json: bool) -> None:
         return
     print()
     tokens = f"{result.input_tokens} + {result.output_tokens} tokens"
-    footer = f"[{result.model}, {tokens}, ${result.cost_usd:.6f}, session {result.session_id}]"
+    footer = f"[{result.model}, {tokens}, ${result.message_cost.cost_usd:.6f}, session {result.session_id}]"
     print(footer, file=sys.stderr)
 
 
@@ -213,12 +216,8 @@ def _prompted() -> str:
 
 def _sums(session: pb.Session) -> str:
     count = f"{session.message_count} messages, {session.total_tokens} tokens"
-    return f"[{session.model}, {count}, ${session.total_cost_usd:.6f}]"
-
-
-def _dict(message: Message) -> dict[str, Any]:
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return f"[{session.model}, {count}, ${session.total_cost.cost_usd:.6f}]"
 
 
 def _print_json(message: Message) -> None:
-    typer.echo(json.dumps(_dict(message)))
+    typer.echo(json.dumps(as_rest(message)))

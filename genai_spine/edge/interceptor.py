@@ -23,6 +23,7 @@ from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import stream_end
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
+from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -77,8 +78,10 @@ class ServiceInterceptor:
         async def answer(request: Message, context: Context) -> Message:
             call = self._enter(method, context)
             try:
-                self._admit(request)
+                self._admit(request, call)
                 response = await behaviour(request, call)
+                if call.path:
+                    rest_aliases.fill(response)
                 if call.headers and call.path:
                     await context.send_initial_metadata(tuple(call.headers.items()))
             except BaseException as error:
@@ -94,11 +97,13 @@ class ServiceInterceptor:
             sent, last = 0, None
             try:
                 with self.streams.one():
-                    self._admit(request)
+                    self._admit(request, call)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
                             if not sent and call.headers and call.path:
                                 await context.send_initial_metadata(tuple(call.headers.items()))
+                            if call.path:
+                                rest_aliases.fill(message)
                             sent, last = sent + 1, message
                             await context.write(message)
             except BaseException as error:
@@ -133,7 +138,7 @@ class ServiceInterceptor:
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
-    def _admit(self, request: "Message | UndecodableMessage") -> None:
+    def _admit(self, request: "Message | UndecodableMessage", call: Call) -> None:
         """Admission: not while draining, and only with valid fields.
 
         Errors: ServiceUnavailable, InvalidRequest.
@@ -143,6 +148,9 @@ class ServiceInterceptor:
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
         validation.check(request)
+        call.cost_labels = dict(getattr(request, "cost_labels", ()))
+        if call.path:
+            rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Abort of the call with the error's status."""

@@ -109,15 +109,16 @@ class Attempt(Generic[R]):
         self._text = StreamedText()
         self.execution = execution_pb2.Execution(
             request_id=operation.call.request_id,
-            caller=operation.call.user_agent,
-            operation=operation.kind,
+            user_agent=operation.call.user_agent,
+            operation=f"OPERATION_{operation.kind.upper()}",
             provider=self.provider.name,
             model=self.route.model,
             requested_model=operation.request.model,
             attempt=next(operation.call.attempts),
             streamed=operation.streamed,
-            user=request.user if request.HasField("user") else None,
+            end_user=request.user if request.HasField("user") else None,
         )
+        self.execution.cost_labels.update(operation.call.cost_labels)
         if operation.call.attribution is not None:
             self.execution.MergeFrom(operation.call.attribution)
         accounting.ledger.begin(self.execution)
@@ -225,7 +226,7 @@ class Attempt(Generic[R]):
         if isinstance(answer, pb.Completion):
             self.service_tier = answer.service_tier or None
         if isinstance(answer, pb.Completion | media.CreateImagesResponse):
-            answer.created = answer.created or int(time())
+            answer.create_time.seconds = answer.create_time.seconds or int(time())
         if isinstance(answer, media.CreateImagesResponse | media.Transcription):
             execution.units.CopyFrom(answer.units)
         answer.model, answer.provider = self.model, execution.provider
@@ -245,7 +246,7 @@ class Attempt(Generic[R]):
 
     async def fail(self, error: SpineError) -> None:
         """Settles a call that went wrong. An upstream that refused has used nothing."""
-        self.execution.wasted = isinstance(error, SchemaMismatch)
+        self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
         may_have_billed = self.slot.delivered or error.connection_lost or isinstance(error, MAY_HAVE_BILLED)
@@ -264,21 +265,21 @@ class Attempt(Generic[R]):
         superseded = self.operation.superseded
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
         self.call.billed.add(self.execution.id)
-        self.execution.wasted = superseded
+        self.execution.discarded = superseded
         self.execution.error = "another call was faster" if superseded else "the caller went away"
         self._price(self._partial_usage())
         self._close()
 
     def stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         """The chunk with what all chunks of the answer share."""
-        chunk.id, chunk.created = self.answer_id("comp_"), self._created
+        chunk.id, chunk.create_time.seconds = self.answer_id("comp_"), self._created
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
 
     async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
-        self._created = chunk.created or int(time())
+        self._created = chunk.create_time.seconds or int(time())
         if chunk.id:
             self.execution.provider_response_id = chunk.id
         await self._begin_delivery()

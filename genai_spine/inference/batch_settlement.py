@@ -16,9 +16,11 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import ProviderObjectNotFound
 from genai_spine.providers.base import Provider
+from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 from genai_spine.v1.usage_pb2 import Cost
 
 ENDED = (pb.BATCH_STATE_COMPLETED, pb.BATCH_STATE_EXPIRED, pb.BATCH_STATE_CANCELLED)
@@ -28,10 +30,23 @@ log = structlog.get_logger()
 
 
 class BatchSettlement:
-    def __init__(self, ledger: Ledger, prices: PriceBook, executions: Executions) -> None:
+    def __init__(
+        self, ledger: Ledger, prices: PriceBook, executions: Executions, labels: BatchLabels
+    ) -> None:
         self.ledger = ledger
         self.prices = prices
         self.executions = executions
+        self.labels = labels
+
+    async def label(self, batch: pb.ProviderBatch, call: Call) -> None:
+        """Keeps the call's cost labels for the lines of a batch that was just made, and never fails for it:
+        the batch runs and is paid for."""
+        try:
+            if call.cost_labels:
+                await self.labels.save(batch.provider, batch.id, call.cost_labels)
+        except Exception as error:
+            cause = repr(error)[:500]
+            log.error("batch_labels_lost", batch_id=batch.id, cost_labels=call.cost_labels, cause=cause)
 
     async def settle(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         """Books what is not on the books yet, and tells the batch its cost.
@@ -49,10 +64,12 @@ class BatchSettlement:
 
     async def _book(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         waiting: list[asyncio.Future[None]] = []
+        labels = await self.labels.get(provider.name, batch.id)
         try:
             async with aclosing(provider.batch_lines(batch, call)) as lines:
                 async for custom_id, execution in lines:
                     self._complete(execution, custom_id, batch, provider, call)
+                    execution.cost_labels.update(labels)
                     waiting.append(self.ledger.book(execution))
                     if len(waiting) >= BATCH_SIZE:
                         await asyncio.gather(*waiting)
@@ -67,12 +84,14 @@ class BatchSettlement:
     ) -> None:
         """What the line does not say itself."""
         times = batch.times
-        ended = times.completed or times.expired or times.cancelled or times.created
+        begun = times.create_time.seconds
+        ended = times.completed_time.seconds or times.expired_time.seconds or times.cancelled_time.seconds
         execution.id = row_id(provider.name, batch, custom_id)
-        execution.request_id, execution.operation = batch.id, "batch"
-        execution.requested_model, execution.attempt, execution.caller = execution.model, 1, call.user_agent
-        execution.create_time.seconds = times.created
-        execution.latency_ms = min(max(0, ended - times.created) * 1000, 2**32 - 1)
+        execution.request_id, execution.operation = batch.id, OPERATION_BATCH
+        execution.requested_model, execution.attempt = execution.model, 1
+        execution.user_agent = call.user_agent
+        execution.create_time.seconds = begun
+        execution.latency_ms = min(max(0, (ended or begun) - begun) * 1000, 2**32 - 1)
         execution.cost.CopyFrom(self._cost(execution, provider))
 
     def _cost(self, execution: Execution, provider: Provider) -> Cost:
@@ -84,6 +103,6 @@ class BatchSettlement:
 def row_id(provider: str, batch: pb.ProviderBatch, custom_id: str) -> str:
     """A UUID of version 8 (RFC 9562): the batch's time first, as in the ledger's own ids, then a hash."""
     digest = sha256(f"{provider}\0{batch.id}\0{custom_id}".encode()).digest()
-    number = batch.times.created * 1000 << 80 | int.from_bytes(digest[:10])
+    number = batch.times.create_time.seconds * 1000 << 80 | int.from_bytes(digest[:10])
     number = number & ~(0xF << 76) | 0x8 << 76
     return str(UUID(int=number & ~(0b11 << 62) | 0b10 << 62))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from genai_spine.costs import sum_costs, sum_usages
 from genai_spine.inference.operation import Operation
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
@@ -114,7 +115,8 @@ async def _enqueue(
 
 
 def _stamp(chunk: pb.CompletionChunk, first: pb.CompletionChunk, index: int) -> None:
-    chunk.id, chunk.created, chunk.model = first.id, first.created, first.model
+    chunk.id, chunk.model = first.id, first.model
+    chunk.create_time.CopyFrom(first.create_time)
     chunk.execution_id = first.execution_id
     for delta in chunk.choices:
         delta.index = index
@@ -131,14 +133,4 @@ def _end(ends: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 def summed(answers: Sequence[pb.Completion | pb.CompletionChunk]) -> tuple[usage_pb2.Usage, usage_pb2.Cost]:
     """Usage and cost of several answers together; provenance is the last one's."""
-    total, cost = usage_pb2.Usage(), usage_pb2.Cost(price_known=True, is_free=True)
-    for answer in answers:
-        for field, value in answer.usage.ListFields():
-            added = value if field.enum_type else getattr(total, field.name) + value
-            setattr(total, field.name, added)
-        cost.cost_ticks += answer.cost.cost_ticks
-        cost.price_known = cost.price_known and answer.cost.price_known
-        cost.is_free = cost.is_free and answer.cost.is_free
-        cost.price_book = answer.cost.price_book
-    cost.cost_usd = cost.cost_ticks / 10**10
-    return total, cost
+    return sum_usages(answer.usage for answer in answers), sum_costs(answer.cost for answer in answers)

@@ -119,6 +119,8 @@ class ProtoSchemas:
             schema = self._value(field)
         _add_rules(field, schema)
         schema["description"] = self.describe_field(field)
+        if field.GetOptions().deprecated:
+            schema["deprecated"] = True
         return schema
 
     def describe_message(self, descriptor: Descriptor) -> str:
@@ -181,6 +183,8 @@ def _add_rules(field: FieldDescriptor, schema: Schema) -> None:
             element[keyword] = _limit(getattr(rules, name), name, field)
     if rules.HasField("pattern"):
         element["pattern"] = f"^(?:{rules.pattern})$"
+    if rules.HasField("key_pattern"):
+        schema["propertyNames"] = {"pattern": f"^(?:{rules.key_pattern})$"}
     if rules.json_object:
         element["contentMediaType"] = "application/json"
     names = MAP_LIMITS if "additionalProperties" in schema else LIST_LIMITS

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import validation
+from genai_spine import page_tokens, validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.openai_api import multipart, requests
@@ -23,6 +23,7 @@ from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 
 DEFAULT_PROVIDER = "openai"
+BATCH_TIMES = {"create_time": "created_at", "expire_time": "expires_at"}  # the others: x_time, x_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,15 @@ class FilesFacade:
 
     async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
         """Page of the provider's files."""
-        page = await self.files.ListFiles(
-            files.ListFilesRequest(
-                provider=_provider(call),
-                purpose=query.purpose if query.HasField("purpose") else None,
-                page_size=query.limit if query.HasField("limit") else None,
-                page_token=query.after,
-                oldest_first=query.order == "asc",
-            ),
-            call,
+        request = files.ListFilesRequest(
+            provider=_provider(call),
+            purpose=query.purpose if query.HasField("purpose") else None,
+            page_size=query.limit if query.HasField("limit") else None,
+            oldest_first=query.order == "asc",
         )
+        if query.after:
+            request.page_token = page_tokens.token(request, query.after)
+        page = await self.files.ListFiles(request, call)
         return _json_answer(call, _list([_file(file) for file in page.files], page.next_page_token))
 
     async def file(self, id: str, call: Call) -> bytes:
@@ -92,14 +92,12 @@ class FilesFacade:
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:
         """Page of the provider's batches."""
-        page = await self.batches.ListBatches(
-            batches.ListBatchesRequest(
-                provider=_provider(call),
-                page_size=query.limit if query.HasField("limit") else None,
-                page_token=query.after,
-            ),
-            call,
+        request = batches.ListBatchesRequest(
+            provider=_provider(call), page_size=query.limit if query.HasField("limit") else None
         )
+        if query.after:
+            request.page_token = page_tokens.token(request, query.after)
+        page = await self.batches.ListBatches(request, call)
         return _json_answer(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
 
     async def batch(self, id: str, call: Call) -> bytes:
@@ -154,8 +152,8 @@ def _file(file: files.ProviderFile) -> dict[str, Any]:
         "id": file.id,
         "object": "file",
         "bytes": file.size_bytes,
-        "created_at": file.created,
-        "expires_at": file.expires if file.HasField("expires") else None,
+        "created_at": file.create_time.seconds,
+        "expires_at": file.expire_time.seconds or None,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": file.status,
@@ -167,7 +165,10 @@ def _batch(batch: batches.ProviderBatch) -> dict[str, Any]:
     """Batch object of OpenAI, times as Unix seconds."""
     state = batches.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
     times = {
-        f"{field.name}_at": getattr(batch.times, field.name) or None
+        BATCH_TIMES.get(field.name, field.name.replace("_time", "_at")): getattr(
+            batch.times, field.name
+        ).seconds
+        or None
         for field in batches.BatchTimes.DESCRIPTOR.fields
     }
     body = {

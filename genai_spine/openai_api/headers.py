@@ -5,6 +5,7 @@ from typing import Protocol
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.call import Call
+from genai_spine.costs import TICKS_PER_USD
 from genai_spine.http_answer import carrying
 from genai_spine.v1 import usage_pb2
 
@@ -37,7 +38,7 @@ def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: b
     if content_type == EVENTS:
         call.headers["cache-control"] = "no-cache"
     elif whole:
-        call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / 10**10:.10f}"
+        call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / TICKS_PER_USD:.10f}"
 
 
 def first_message(data: bytes, call: Call) -> HttpBody:

@@ -21,7 +21,10 @@ encode = msgspec.json.encode
 
 def images(response: pb.CreateImagesResponse) -> bytes:
     """JSON of an image response."""
-    body: dict[str, Any] = {"created": response.created, "data": [_image(one) for one in response.images]}
+    body: dict[str, Any] = {
+        "created": response.create_time.seconds,
+        "data": [_image(one) for one in response.images],
+    }
     kinds = {one.media_type.removeprefix("image/") for one in response.images if one.media_type}
     if kinds:
         body["output_format"] = kinds.pop()

@@ -255,7 +255,7 @@ def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> No
         into.tool_call_id = message.tool_call_id
     for call in message.tool_calls or ():
         if isinstance(call, FunctionToolCall):
-            called = message_pb2.FunctionCall(name=call.function.name, arguments=call.function.arguments)
+            called = message_pb2.FunctionCall(name=call.function.name, arguments_json=call.function.arguments)
             into.tool_calls.add(id=call.id, function=called)
         else:
             into.tool_calls.add(
@@ -263,7 +263,7 @@ def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> No
             )
     if call_before_tools := message.function_call:
         function = message_pb2.FunctionCall(
-            name=call_before_tools.name, arguments=call_before_tools.arguments
+            name=call_before_tools.name, arguments_json=call_before_tools.arguments
         )
         into.tool_calls.add(id=f"call_{number}", function=function)
 

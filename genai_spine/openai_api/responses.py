@@ -59,7 +59,7 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
         {
             "id": answer_id(completion.id, "chatcmpl-"),
             "object": "chat.completion",
-            "created": completion.created,
+            "created": completion.create_time.seconds,
             "model": completion.model,
             "choices": choices,
             "usage": usage(completion.usage, completion.cost),
@@ -90,7 +90,7 @@ def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes
         {
             "id": answer_id(first.id, "cmpl-"),
             "object": "text_completion",
-            "created": first.created,
+            "created": first.create_time.seconds,
             "model": first.model,
             "choices": choices,
             "usage": usage(total, cost),
@@ -189,7 +189,7 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
         body["reasoning_content"] = message.reasoning
     if message.tool_calls and before_tools:
         called = message.tool_calls[0].function
-        body["function_call"] = {"name": called.name, "arguments": called.arguments}
+        body["function_call"] = {"name": called.name, "arguments": called.arguments_json}
     elif message.tool_calls:
         body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
     return body
@@ -202,7 +202,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
             "type": "custom",
             "custom": {"name": call.custom.name, "input": call.custom.input},
         }
-    function = {"name": call.function.name, "arguments": call.function.arguments}
+    function = {"name": call.function.name, "arguments": call.function.arguments_json}
     return {"id": call.id, "type": "function", "function": function}
 
 

@@ -38,7 +38,7 @@ class Frames(ABC):
         head = {
             "id": answer_id(chunk.id, prefix),
             "object": kind,
-            "created": chunk.created,
+            "created": chunk.create_time.seconds,
             "model": chunk.model,
             "system_fingerprint": chunk.system_fingerprint or None,
             "service_tier": chunk.service_tier or None,

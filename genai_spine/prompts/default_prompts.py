@@ -42,7 +42,7 @@ async def seed(prompts: PromptLibrary) -> None:
     """
     editor = PromptEditor(prompts)
     wanted = drafts(editor)
-    there, _ = await prompts.rows.page(pb.ListPromptsRequest(is_system=True, limit=2**31))
+    there, _ = await prompts.rows.page(pb.ListPromptsRequest(is_system=True), 2**31)
     known = {prompt.id: prompt for prompt in there}
     missing = [prompt for prompt in wanted if not _is_same(prompt, known.get(prompt.id))]
     if not missing:

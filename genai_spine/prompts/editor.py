@@ -4,15 +4,16 @@ A change of content makes a version; other changes do not. Prompts that come wit
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
+from genai_spine import field_masks
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import PromptLibrary
-from genai_spine.prompts.rest_aliases import field_of, resolve_aliases
+from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -45,7 +46,7 @@ class PromptEditor:
         """
         patch = resolve_aliases(patch)
         draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
-        _merge(draft, patch, _set_fields(patch))
+        _merge(draft, patch, field_masks.set_fields(patch, EDITABLE))
         self._check(draft)
         return draft
 
@@ -55,7 +56,7 @@ class PromptEditor:
         Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch.
         """
         patch = resolve_aliases(request.prompt)
-        fields = _masked(request.update_mask.paths) or _set_fields(patch)
+        fields = field_masks.chosen(request.update_mask.paths, patch, EDITABLE, ALIASES)
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, patch.etag)
             return await self.changed(changes, prompt, patch, fields)
@@ -136,9 +137,9 @@ class PromptEditor:
         return prompt
 
     async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
-        """Removal of a label. Raises PromptNotFound."""
+        """Removal of a label. Raises PromptNotFound, EtagMismatch."""
         async with self.prompts.changing() as changes:
-            prompt = await changes.locked(request.prompt_id)
+            prompt = await changes.locked(request.prompt_id, request.etag)
             if request.label == LATEST or request.label not in prompt.labels:
                 raise PromptNotFound(prompt=f"{prompt.slug}, label {request.label}")
             await changes.remove_label(prompt, request.label)
@@ -173,20 +174,6 @@ def _check_schema(prompt: pb.Prompt) -> None:
     except InvalidFields as error:
         problems = [("output_schema", problem) for _, problem in error.violations]
         raise InvalidFields(problems) from error
-
-
-def _masked(paths: Sequence[str]) -> list[str]:
-    """The fields of a mask by their own names. Raises InvalidFields for one that cannot be changed."""
-    if "*" in paths:
-        return list(EDITABLE)
-    names = [field_of(path) for path in paths if path not in ("etag", "change_notes")]
-    if unknown := [name for name in names if name not in EDITABLE]:
-        raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
-    return names
-
-
-def _set_fields(patch: pb.Prompt) -> list[str]:
-    return [field.name for field, _ in patch.ListFields() if field.name in EDITABLE]
 
 
 def _merge(prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]) -> None:

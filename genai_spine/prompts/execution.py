@@ -14,6 +14,7 @@ from genai_spine.prompts import variables
 from genai_spine.prompts.library import FilledPrompt, PromptLibrary
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
+from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
 
 MAX_METADATA_CHARS = 16_000  # characters of JSON
 NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
@@ -58,21 +59,20 @@ class PreparedExecution:
             output=text,
             content=text,
             id=f"exec_{answer.execution_id.replace('-', '')[-24:]}",
-            request_id=answer.request_id,
-            execution_id=answer.execution_id,
             prompt_id=prompt.id,
             prompt_slug=prompt.slug,
             prompt_name=prompt.name,
             prompt_version=version.version,
-            provider=answer.provider,
-            model=answer.model,
-            input_tokens=answer.usage.input_tokens,
-            output_tokens=answer.usage.output_tokens,
-            latency_ms=answer.latency_ms,
-            cost_usd=answer.cost.cost_usd,
-            cost_ticks=answer.cost.cost_ticks,
-            price_known=answer.cost.price_known,
-            usage=pb.ExecutePromptUsage(total_tokens=answer.usage.total_tokens, cost=answer.cost.cost_usd),
+            result=CapabilityResult(
+                usage=answer.usage,
+                cost=answer.cost,
+                provider=answer.provider,
+                model=answer.model,
+                request_id=answer.request_id,
+                execution_id=answer.execution_id,
+                latency_ms=answer.latency_ms,
+                context=CapabilityContext(pieces=1, prompt_slug=prompt.slug, prompt_version=version.version),
+            ),
         )
         response.variables_used.update(self.filled.used)
         return response
@@ -210,6 +210,8 @@ def _ended(
 ) -> pb.ExecutePromptResponse:
     """Response with its finish reason; of an answer in JSON the JSON alone, without prose around it."""
     response.finish_reason = choice.finish_reason
+    was_cut = choice.finish_reason == completion_service_pb2.FINISH_REASON_LENGTH
+    response.result.context.answer_was_cut = was_cut
     if choice.HasField("parsed_json"):
         response.output = response.content = choice.parsed_json
         response.parsed.CopyFrom(variables.value(json.loads(choice.parsed_json)))

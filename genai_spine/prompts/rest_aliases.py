@@ -13,11 +13,6 @@ ALIASES = {
 }
 
 
-def field_of(name: str) -> str:
-    """Field that a name stands for; names that are no alias stand for themselves."""
-    return ALIASES.get(name, name)
-
-
 def resolve_aliases(patch: pb.Prompt) -> pb.Prompt:
     """Copy of a prompt without aliases: each value in its field. Raises InvalidFields where both differ."""
     prompt = pb.Prompt()

@@ -250,7 +250,7 @@ class Provider:
 # The second line is honoured above the adapters.
 ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
-    | {"routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
+    | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import structlog
 
+from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Route
@@ -14,7 +15,6 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import routing_pb2
 
-TICKS_PER_USD = 10**10
 MAX_NAMES = 4096  # of providers and models whose routes are remembered
 
 log = structlog.get_logger()
@@ -117,10 +117,10 @@ class CandidatePlanner:
         name = f"{route.provider.name}:{route.model}"
         if routing.min_quality > self.context.tier(route):
             return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
-        if routing.HasField("max_cost_usd"):
+        if routing.HasField("max_cost_ticks"):
             ticks = self.context.ticks(route, self.context.expected(request))
-            if ticks > routing.max_cost_usd * TICKS_PER_USD:
-                return f"{name} would cost {'an unknown amount' if ticks == float('inf') else ticks / 1e10}"
+            if ticks is None or ticks > routing.max_cost_ticks:
+                return f"{name} would cost {'an unknown amount' if ticks is None else usd_of(ticks)}"
         return None
 
     def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from random import random
 
 from genai_spine.billing.price_book import PriceBook
@@ -44,10 +43,9 @@ class RoutingContext:
         given = size // BYTES_PER_TOKEN if size <= SHORT else counts.estimate_input(request, request.model)
         return counts.usage(given, made, output=usage_pb2.PROVENANCE_ESTIMATED)
 
-    def ticks(self, route: Route, usage: usage_pb2.Usage) -> float:
-        """Cost in ticks of 1e-10 USD; infinite when the price is not known."""
-        ticks = self.prices.ticks(route.provider.name, route.model, usage, local=route.provider.local)
-        return inf if ticks is None else ticks
+    def ticks(self, route: Route, usage: usage_pb2.Usage) -> int | None:
+        """Cost in ticks of 1e-10 USD; None when the price is not known."""
+        return self.prices.ticks(route.provider.name, route.model, usage, local=route.provider.local)
 
     def speed_ms(self, route: Route) -> float:
         measured = self.upstreams[route.provider.name].speed_ms(route.model)
@@ -79,7 +77,12 @@ def weighted(routes: list[Route], request: Request, context: RoutingContext) -> 
 
 def cheapest(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
     usage = context.expected(request)
-    return sorted(routes, key=lambda route: context.ticks(route, usage))
+
+    def price(route: Route) -> tuple[bool, int]:
+        ticks = context.ticks(route, usage)
+        return ticks is None, ticks or 0
+
+    return sorted(routes, key=price)
 
 
 def best(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:

@@ -17,4 +17,6 @@ class ModelService:
 
     async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
         """Model by id. Errors: ModelNotFound."""
-        return await self.catalog.model(request.model)
+        found = pb.Model()
+        found.CopyFrom(await self.catalog.model(request.model))  # the list keeps its own
+        return found

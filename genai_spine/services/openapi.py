@@ -24,6 +24,8 @@ One typed AI service for completions, embeddings and models over gRPC, REST and 
 **OpenAI clients.** Point an OpenAI SDK at `/v1`. The paths of `OpenAIService` take and return OpenAI's
 JSON; the other paths take this service's own messages, the same that gRPC clients send.
 
+**Older paths** are `deprecated` here; they are the same calls as the paths of today, and go on working.
+
 **JSON.** Names are snake_case. Unknown fields are ignored on the typed paths and handed to the provider
 on OpenAI's. 64-bit integers are strings in answers, and strings or numbers in requests. Bytes are
 base64. Enums are names. An answer leaves out only what it does not list as required.
@@ -91,6 +93,8 @@ class Paths:
                 operation = self._operation(method, number)
                 operation.update(self._request(method, path, rule.body))
                 operation["responses"] = {"200": self._answer(method), **ERRORS}
+                if number > 1:  # an older path
+                    operation["deprecated"] = True
                 self.items.setdefault(PATH_VARIABLE.sub(r"{\1}", path), {})[verb] = operation
         if any(_rules(method) for method in service.methods):
             self.tags.append({"name": service.name, "description": self._schemas.comments[service.full_name]})

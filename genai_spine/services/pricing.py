@@ -2,6 +2,7 @@
 
 from google.api import httpbody_pb2
 
+from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.catalog.prices import PriceList
 from genai_spine.v1 import pricing_service_pb2 as pb
@@ -18,7 +19,10 @@ class PricingService:
         return self.prices.page(request)
 
     async def ListPricesArray(self, request: pb.ListPricesArrayRequest, call: Call) -> httpbody_pb2.HttpBody:
-        data = await self.prices.array(request.provider)
+        page = pb.ListPricesRequest.FromString(request.SerializeToString())
+        data, token = await self.prices.array(page)
+        if token:
+            call.headers[page_tokens.HEADER] = token
         return httpbody_pb2.HttpBody(content_type="application/json", data=data)
 
     async def GetPrice(self, request: pb.GetPriceRequest, call: Call) -> pb.ModelPrice:

@@ -5,11 +5,12 @@ JSON of REST callers shows aliases and blanks that older clients look for.
 
 import json
 from collections.abc import AsyncGenerator
+from datetime import UTC
 from typing import Any, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine import http_answer
+from genai_spine import http_answer, page_tokens
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.inference.inference import Inference
@@ -18,11 +19,12 @@ from genai_spine.prompts.editor import PromptEditor
 from genai_spine.prompts.execution import PromptExecution
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.prompts.rest_aliases import with_aliases
-from genai_spine.store.prompts import DEFAULT_LIMIT
+from genai_spine.services import rest_aliases
+from genai_spine.store.newest_first import PageEnd
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 M = TypeVar("M", pb.Prompt, pb.PromptVersion, pb.RenderedPrompt)
-MAX_VERSIONS = 200
+DEFAULT_PAGE_SIZE, MAX_VERSIONS, ALL = 50, 200, 2**31
 # JSON from the edge leaves out what is unset; existing clients look for these names all the same.
 BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model", "default_model")
 VERSION_BLANKS = ("system_prompt", "preferred_provider", "preferred_model", "change_notes")
@@ -37,11 +39,16 @@ class PromptService:
         self.execution = PromptExecution(prompts, inference)
 
     async def ListPrompts(self, request: pb.ListPromptsRequest, call: Call) -> pb.ListPromptsResponse:
-        """Page of prompts, with the total of all that match."""
-        found, total = await self.prompts.rows.page(request)
-        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
-        shown = [_rest_view(prompt, call) for prompt in found]
-        return pb.ListPromptsResponse(prompts=shown, total=total, limit=limit, offset=request.offset)
+        """Page of prompts, with the total of all that match. Errors: InvalidFields (page token)."""
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
+        found, total = await self.prompts.rows.page(request, size + 1, PageEnd(*after) if after else None)
+        response = pb.ListPromptsResponse(total=total, limit=size, offset=request.offset)
+        if len(found) > size:
+            last = found[size - 1]
+            response.next_page_token = page_tokens.token(request, last.update_time.ToDatetime(UTC), last.id)
+        response.prompts.extend(_rest_view(prompt, call) for prompt in found[:size])
+        return response
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
         """New prompt; HTTP status 201. Errors: InvalidFields, InvalidTemplate, Conflict."""
@@ -55,7 +62,7 @@ class PromptService:
             raise InvalidFields([("prompt_id", "give either prompt_id or slug")])
         prompt = await self.prompts.prompt(request.prompt_id or request.slug)
         if request.include_versions:
-            versions = await self.prompts.rows.versions(prompt.id, MAX_VERSIONS, 0)
+            versions = await self.prompts.rows.versions(prompt.id, MAX_VERSIONS)
             prompt.versions.extend(_with_blanks(version, VERSION_BLANKS, call) for version in versions)
         return _rest_view(prompt, call)
 
@@ -74,9 +81,13 @@ class PromptService:
     ) -> pb.ListPromptVersionsResponse:
         """Page of versions, newest first. Errors: PromptNotFound."""
         prompt = await self.prompts.prompt(request.prompt_id)
-        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
-        versions = await self.prompts.rows.versions(prompt.id, limit, request.offset)
-        return pb.ListPromptVersionsResponse(versions=versions, total=prompt.version)
+        (before,) = page_tokens.place(request, page_tokens.NUMBER) or (None,)
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
+        found = await self.prompts.rows.versions(prompt.id, size + 1, offset=request.offset, before=before)
+        response = pb.ListPromptVersionsResponse(versions=found[:size], total=prompt.version)
+        if len(found) > size:
+            response.next_page_token = page_tokens.token(request, found[size - 1].version)
+        return response
 
     async def ListPromptVersionsArray(
         self, request: pb.ListPromptVersionsArrayRequest, call: Call
@@ -84,6 +95,8 @@ class PromptService:
         """Page of versions as a bare JSON array, for older clients."""
         page = pb.ListPromptVersionsRequest.FromString(request.SerializeToString())
         listed = await self.ListPromptVersions(page, call)
+        if listed.next_page_token:
+            call.headers[page_tokens.HEADER] = listed.next_page_token
         data = json.dumps([_as_json(version) for version in listed.versions], ensure_ascii=False)
         return HttpBody(content_type="application/json", data=data.encode())
 
@@ -160,8 +173,8 @@ class PromptService:
 
     async def _all(self, *, include_system: bool) -> list[pb.Prompt]:
         only_own = None if include_system else False
-        request = pb.ListPromptsRequest(is_system=only_own, limit=2**31)
-        return sorted((await self.prompts.rows.page(request))[0], key=lambda prompt: prompt.slug)
+        request = pb.ListPromptsRequest(is_system=only_own)
+        return sorted((await self.prompts.rows.page(request, ALL))[0], key=lambda prompt: prompt.slug)
 
 
 def _rest_view(prompt: pb.Prompt, call: Call) -> pb.Prompt:
@@ -180,6 +193,7 @@ def _with_blanks(message: M, names: tuple[str, ...], call: Call) -> M:
 
 def _as_json(version: pb.PromptVersion) -> dict[str, Any]:
     """JSON object of a version with every field, null where it is unset."""
+    rest_aliases.fill(version)
     given = {"variables": []} | variables.as_dict(version)
     for variable in given["variables"]:
         variable.setdefault("options", [])

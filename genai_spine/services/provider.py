@@ -1,10 +1,10 @@
 """ProviderService: what providers offer, their state (circuit, keys, load), and models pulled onto disks."""
 
-import base64
 from collections.abc import AsyncIterator, Mapping
 
+from genai_spine import page_tokens
 from genai_spine.call import Call
-from genai_spine.catalog.models import Catalog, token_id
+from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.providers import CapabilityRegistry
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import provider_service_pb2 as pb
@@ -28,12 +28,12 @@ class ProviderService:
         if request.capability or request.quality_tier:
             found = _narrowed(found, request)
         names = [info.provider_name for info in found]
-        after = token_id(request.page_token)
+        (after,) = page_tokens.place(request, str) or ("",)
         start = names.index(after) + 1 if after in names else 0
-        size = request.page_size or DEFAULT_PAGE_SIZE
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
         response = pb.ListProvidersResponse(providers=found[start : start + size])
         if start + size < len(found):
-            response.next_page_token = base64.urlsafe_b64encode(names[start + size - 1].encode()).decode()
+            response.next_page_token = page_tokens.token(request, names[start + size - 1])
         return response
 
     def PullModel(self, request: pb.PullModelRequest, call: Call) -> AsyncIterator[pb.PullModelResponse]:

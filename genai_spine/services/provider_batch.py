@@ -1,5 +1,6 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
+from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.providers.base import Provider
@@ -15,8 +16,10 @@ class ProviderBatchService:
         self.books = books
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
-        """New batch at a provider over an uploaded file."""
-        return await self._provider(request.provider).create_batch(request, call)
+        """New batch at a provider over an uploaded file; its cost labels are kept for its lines."""
+        batch = await self._provider(request.provider).create_batch(request, call)
+        await self.books.label(batch, call)
+        return batch
 
     async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
         """State of a batch; once it has ended, its cost is booked."""
@@ -27,7 +30,11 @@ class ProviderBatchService:
 
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
         """Page of a provider's batches."""
-        return await self._provider(request.provider).list_batches(request, call)
+        own = page_tokens.with_cursor(request)
+        response = await self._provider(request.provider).list_batches(own, call)
+        if response.next_page_token:
+            response.next_page_token = page_tokens.token(request, response.next_page_token)
+        return response
 
     async def CancelBatch(self, request: pb.CancelBatchRequest, call: Call) -> pb.ProviderBatch:
         """Cancellation of a batch."""

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from google.api.httpbody_pb2 import HttpBody
 
+from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Router
@@ -23,7 +24,11 @@ class ProviderFileService:
 
     async def ListFiles(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
         """Page of a provider's files."""
-        return await self._provider(request.provider).list_files(request, call)
+        own = page_tokens.with_cursor(request)
+        response = await self._provider(request.provider).list_files(own, call)
+        if response.next_page_token:
+            response.next_page_token = page_tokens.token(request, response.next_page_token)
+        return response
 
     async def GetFile(self, request: pb.GetFileRequest, call: Call) -> pb.ProviderFile:
         """Metadata of a file."""

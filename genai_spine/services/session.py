@@ -36,8 +36,8 @@ class SessionService:
         return await self.library.change(request)
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
-        """Deletion of a session with its messages. Errors: SessionNotFound."""
-        await self.library.remove(request.session_id)
+        """Deletion of a session with its messages. Errors: SessionNotFound, EtagMismatch."""
+        await self.library.remove(request)
         http_answer.answered(call, 204)
         return pb.DeleteSessionResponse()
 

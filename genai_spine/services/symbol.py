@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from genai_spine.call import Call
+from genai_spine.costs import sum_costs
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
 from genai_spine.providers.base import Route
-from genai_spine.symbols.job import TICKS_PER_USD, Job, JobDependencies, prompts
+from genai_spine.symbols.job import Job, JobDependencies, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
@@ -65,22 +66,21 @@ class SymbolService:
             symbol_count=len(asked),
             estimated_tokens=sum(prompt.tokens for prompt in asked),
             max_output_tokens=MAX_TOKENS * len(asked),
-            price_known=True,
             shortened_count=sum(prompt.was_cut for prompt in asked),
             provider=route.provider.name,
             model=route.model,
             job_id=request.job_id,
         )
-        frame = count_frame(measure)
+        frame, costs = count_frame(measure), []
         for prompt in asked:
             usage = usage_pb2.Usage(input_tokens=frame + prompt.tokens, output_tokens=MAX_TOKENS)
-            cost = self._inference.prices.cost(
-                route.provider.name, route.model, usage, local=route.provider.local
+            costs.append(
+                self._inference.prices.cost(
+                    route.provider.name, route.model, usage, local=route.provider.local
+                )
             )
             estimate.input_tokens += usage.input_tokens
-            estimate.max_cost_ticks += cost.cost_ticks
-            estimate.price_known &= cost.price_known
-        estimate.max_cost = estimate.max_cost_ticks / TICKS_PER_USD
+        estimate.cost.CopyFrom(sum_costs(costs))
         return estimate
 
     async def GetSymbolHealth(

@@ -6,6 +6,7 @@ from uuid import uuid4
 from google.protobuf import json_format
 
 from genai_spine import validation
+from genai_spine.costs import cost_of
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.sessions.history import check_attachments
 from genai_spine.sessions.sessions import DEFAULT_WINDOW, SessionLibrary, check_metadata, new_session
@@ -46,7 +47,9 @@ class SessionExporter:
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
         """Import of an exported JSON as a new session. Errors: InvalidFields naming the path in the JSON."""
-        export = await asyncio.to_thread(_parsed, request.json)
+        if not request.session_json:
+            raise InvalidFields([("session_json", "is required")])
+        export = await asyncio.to_thread(_parsed, request.session_json)
         session = _session(export)
         await self.library.sessions.add(session, export.messages)
         return session
@@ -62,7 +65,7 @@ def _parsed(text: str) -> pb.SessionExport:
     try:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
-        raise InvalidFields([("json", f"is no exported session: {str(error)[:300]}")]) from None
+        raise InvalidFields([("session_json", f"is no exported session: {str(error)[:300]}")]) from None
     validation.check(export)
     return export
 
@@ -74,9 +77,9 @@ def _session(export: pb.SessionExport) -> pb.Session:
         raise InvalidFields([("session.model", "is required")])
     check_metadata(imported.metadata, "session.metadata")
     session = new_session()
-    if imported.HasField("created_at"):
-        session.created_at.CopyFrom(imported.created_at)
-    for name in ("id", "created_at", "updated_at"):
+    if imported.HasField("create_time"):
+        session.create_time.CopyFrom(imported.create_time)
+    for name in ("id", "create_time", "update_time", "created_at", "updated_at", "etag"):
         imported.ClearField(name)
     session.MergeFrom(imported)
     session.history_policy = imported.history_policy or pb.HISTORY_POLICY_ALL
@@ -101,29 +104,32 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
     message.id, message.session_id, message.sequence = str(uuid4()), session.id, number
     message.model = message.model or session.model
     message.tokens = message.input_tokens + message.output_tokens
-    if not message.HasField("created_at"):
-        message.created_at.CopyFrom(session.created_at)
+    if not message.HasField("create_time"):
+        message.create_time.CopyFrom(session.create_time)
 
 
 def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
     """Sums of the session (tokens, ticks) from its messages and summary. Errors: InvalidFields (overflow)."""
     summary = session.summary
     tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
-    ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
-    if sum(tokens) >= MAX_TOKENS or min(ticks) < 0 or sum(ticks) >= MAX_TICKS:
+    messages = [entry.message for entry in export.messages]
+    costs = [message.message_cost for message in messages if message.HasField("message_cost")]
+    costs += [summary.cost] if session.HasField("summary") else []
+    ticks = [cost.cost_ticks for cost in costs]
+    if sum(tokens) >= MAX_TOKENS or min(ticks, default=0) < 0 or sum(ticks) >= MAX_TICKS:
         raise InvalidFields([("messages", "must have tokens and costs that a session can have")])
     session.message_count = len(export.messages)
-    session.total_tokens, session.total_cost_ticks = sum(tokens), sum(ticks)
-    session.total_cost_usd = session.total_cost_ticks / 10**10
+    session.total_tokens = sum(tokens)
+    session.total_cost.CopyFrom(cost_of(sum(ticks), price_known=all(cost.price_known for cost in costs)))
 
 
 def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
     """Markdown of a session: title, model, totals, then each message under its role."""
-    began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    began = session.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
         f"# {session.title or f'Session {session.id}'}",
-        f"{session.model}, {began}, {total}, ${session.total_cost_usd:.6f}",
+        f"{session.model}, {began}, {total}, ${session.total_cost.cost_usd:.6f}",
     ]
     if session.system_prompt:
         parts += ["## System", session.system_prompt]

@@ -88,7 +88,7 @@ class History:
                 text=text_of(completion),
                 message_count=batch[-1].message.sequence + 1,
                 tokens=completion.usage.input_tokens + completion.usage.output_tokens,
-                cost_ticks=completion.cost.cost_ticks,
+                cost=completion.cost,
             )
             await store_summary(summary)
             session.summary.text, session.summary.message_count = summary.text, summary.message_count

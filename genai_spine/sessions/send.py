@@ -15,6 +15,7 @@ from time import monotonic
 from uuid import uuid4
 
 import structlog
+from google.protobuf.message import Message
 
 from genai_spine.call import Call
 from genai_spine.errors import Conflict, SessionNotFound
@@ -163,7 +164,7 @@ class MessageSender:
         )
         for field in _SHARED_FIELDS:
             value = getattr(answer, field)
-            if field in ("metadata", "created_at"):
+            if isinstance(value, Message):
                 getattr(response, field).CopyFrom(value)
             else:
                 setattr(response, field, value)
@@ -228,7 +229,9 @@ class MessageSender:
 _SHARED_FIELDS = [
     field.name
     for field in pb.SendMessageResponse.DESCRIPTOR.fields
-    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name and field.name != "execution_id"
+    if field.name in pb.SessionMessage.DESCRIPTOR.fields_by_name
+    and field.name != "execution_id"
+    and not field.GetOptions().deprecated  # an alias of REST, which is filled there
 ]
 
 
@@ -245,8 +248,9 @@ def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.Exp
     message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
     message.content, message.model = clean(request.content), session.model
     message.sequence = session.message_count
+    message.message_cost.price_known = True
     message.metadata.CopyFrom(request.metadata)
-    message.created_at.FromDatetime(datetime.now(UTC))
+    message.create_time.FromDatetime(datetime.now(UTC))
     for file in request.attachments:
         message.attachments.add(filename=file.filename, media_type=file.media_type, size_bytes=len(file.data))
     return entry
@@ -267,13 +271,11 @@ def _answer(completion_request: pb.SessionMessage, completion: completions.Compl
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         tokens=usage.input_tokens + usage.output_tokens,
-        cost_usd=cost.cost_usd,
-        cost=cost.cost_usd,
-        cost_ticks=cost.cost_ticks,
+        message_cost=cost,
         latency_ms=completion.latency_ms,
     )
     answer.metadata.SetInParent()
-    answer.created_at.FromDatetime(datetime.now(UTC))
+    answer.create_time.FromDatetime(datetime.now(UTC))
     return answer
 
 

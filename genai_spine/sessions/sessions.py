@@ -11,12 +11,16 @@ from uuid import UUID, uuid4, uuid5
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
+from genai_spine import field_masks, page_tokens
 from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
+from genai_spine.store.newest_first import PageEnd
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
+from genai_spine.v1.usage_pb2 import Cost
 
 DEFAULT_WINDOW = 20  # messages
+EDITABLE = ("title", "model", "provider", "system_prompt", "metadata", "history_policy", "history_window")
 DEFAULT_SESSION_LIMIT, DEFAULT_MESSAGE_LIMIT = 50, 100  # on a page
 MAX_METADATA_CHARS = 65_536  # characters, as JSON
 
@@ -52,28 +56,42 @@ class SessionLibrary:
     async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
         """Page of sessions, last change first, with the total of all that match.
 
-        limit and offset count sessions; without a limit a page has DEFAULT_SESSION_LIMIT.
+        Without a size a page has DEFAULT_SESSION_LIMIT. Errors: InvalidFields (page token).
         """
-        limit = request.limit or DEFAULT_SESSION_LIMIT
-        found, total = await self.sessions.page(request, limit)
-        return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
+        after = page_tokens.place(request, page_tokens.TIME, str)
+        size = page_tokens.size(request, DEFAULT_SESSION_LIMIT)
+        found, total = await self.sessions.page(request, size + 1, PageEnd(*after) if after else None)
+        response = pb.ListSessionsResponse(
+            sessions=found[:size], total=total, limit=size, offset=request.offset
+        )
+        if len(found) > size:
+            last = found[size - 1]
+            response.next_page_token = page_tokens.token(request, last.update_time.ToDatetime(UTC), last.id)
+        return response
 
     async def get(self, id: str) -> pb.Session:
         """Session by its id. Errors: SessionNotFound."""
         return _existing(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
-        """Update of the fields that the request has set; others stay.
+        """Update by field mask, or without one of the fields that are set.
 
-        Errors: SessionNotFound, InvalidFields.
+        Errors: SessionNotFound, InvalidFields, EtagMismatch.
         """
-        check_metadata(request.metadata)
-        return _existing(await self.sessions.change(request), request.session_id)
+        fields = field_masks.chosen(request.update_mask.paths, request.session, EDITABLE)
+        session = pb.Session()
+        session.CopyFrom(request.session)
+        if "model" in fields and not session.model:
+            raise InvalidFields([("session.model", "is required")])
+        check_metadata(session.metadata)
+        session.history_policy = session.history_policy or pb.HISTORY_POLICY_ALL
+        session.history_window = session.history_window or DEFAULT_WINDOW
+        return _existing(await self.sessions.change(request.session_id, session, fields), request.session_id)
 
-    async def remove(self, id: str) -> None:
-        """Deletion of a session with its messages and files. Errors: SessionNotFound."""
-        if not await self.sessions.remove(id):
-            raise SessionNotFound(session=id)
+    async def remove(self, request: pb.DeleteSessionRequest) -> None:
+        """Deletion of a session with its messages and files. Errors: SessionNotFound, EtagMismatch."""
+        if not await self.sessions.remove(request.session_id, request.etag):
+            raise SessionNotFound(session=request.session_id)
 
     async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         """Page of messages, oldest first; the system prompt is shown as the first one.
@@ -82,12 +100,17 @@ class SessionLibrary:
         """
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
-        limit, offset = request.limit or DEFAULT_MESSAGE_LIMIT, request.offset
-        shown = first[offset:limit]
-        rest = max(0, offset - len(first))
-        if limit > len(shown):
-            shown += await self.messages.page(session.id, limit - len(shown), rest)
-        return pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
+        size, offset = page_tokens.size(request, DEFAULT_MESSAGE_LIMIT), request.offset
+        (number,) = page_tokens.place(request, page_tokens.NUMBER) or (max(0, offset - len(first)),)
+        shown = [] if request.page_token else first[offset:size]
+        if size > len(shown):
+            rows = await self.messages.page(session.id, size - len(shown), number)
+            shown += rows
+            number += len(rows)
+        response = pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
+        if number < session.message_count:
+            response.next_page_token = page_tokens.token(request, number)
+        return response
 
     async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
         """Copy of a session up to a message, or of all of it, as a session of its own.
@@ -102,7 +125,7 @@ class SessionLibrary:
                 raise MessageNotFound(session=parent.id, message=request.message_id)
             count = number + 1
         child = new_session(parent_session_id=parent.id)
-        for name in ("id", "created_at", "updated_at", "parent_session_id"):
+        for name in ("id", "create_time", "update_time", "parent_session_id", "etag"):
             parent.ClearField(name)
         child.MergeFrom(parent)
         if request.title:
@@ -116,9 +139,10 @@ class SessionLibrary:
 def new_session(**fields: object) -> pb.Session:
     """Session message with an id of its own and the time of now; fields: further fields of pb.Session."""
     session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
-    session.created_at.FromDatetime(datetime.now(UTC))
-    session.updated_at.CopyFrom(session.created_at)
+    session.create_time.FromDatetime(datetime.now(UTC))
+    session.update_time.CopyFrom(session.create_time)
     session.metadata.SetInParent()
+    session.etag = "0"
     return session
 
 
@@ -140,12 +164,13 @@ def _existing(session: pb.Session | None, id: str) -> pb.Session:
 def _system_message(session: pb.Session) -> pb.SessionMessage:
     """System prompt as a message: a view of session.system_prompt without a row of its own."""
     message = pb.SessionMessage(
+        message_cost=Cost(price_known=True),
         id=str(uuid5(UUID(session.id), "system")),
         session_id=session.id,
         role="system",
         content=session.system_prompt,
         model=session.model,
-        created_at=session.created_at,
+        create_time=session.create_time,
     )
     message.metadata.SetInParent()
     return message

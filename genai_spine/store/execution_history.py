@@ -7,10 +7,11 @@ the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, literal_column, select
 
 from genai_spine.store.database import Database
 from genai_spine.store.executions import execution_of
+from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import executions
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -18,14 +19,7 @@ from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
 MAX_SCANNED_ROWS = 10_000  # rows
 UNINDEXED_FILTERS = ("provider", "model", "capability")  # filters without an index
-UNSUCCESSFUL = ("FAILED", "CANCELLED", "LOST")
-
-
-class PageEnd(NamedTuple):
-    """Keyset of a page's end: the rows after it are older, or as old with a smaller id."""
-
-    created_at: datetime
-    id: str
+UNSUCCESSFUL = {"FAILED", "CANCELLED", "LOST"}
 
 
 class Page(NamedTuple):
@@ -69,7 +63,7 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
             (executions.c.request_id, request.request_id),
             (executions.c.session_id, request.session_id),
             (executions.c.prompt_id, request.prompt_id),
-            (executions.c.user_id, request.user),
+            (executions.c.user_id, request.end_user),
         )
         if value
     ]
@@ -79,14 +73,16 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
         for name in UNINDEXED_FILTERS
         if getattr(request, name)
     ]
-    state = execution_pb2.ExecutionState.Name(request.state).removeprefix("EXECUTION_STATE_")
-    if request.state:
-        others.append(executions.c.state == state)
-    if state in UNSUCCESSFUL or (request.HasField("success") and not request.success):
+    names = map(execution_pb2.ExecutionState.Name, request.states)
+    states = {name.removeprefix("EXECUTION_STATE_") for name in names}
+    if states and states != UNSUCCESSFUL:
+        others.append(executions.c.state.in_(sorted(states)))
+    if states and states <= UNSUCCESSFUL:
         # A literal, because a partial index serves no placeholder.
         by_index.append(executions.c.success == literal_column("false"))
-    if request.success:
-        others.append(executions.c.success.is_(True))
+    for label in request.labels:
+        key, _, value = label.partition("=")
+        others.append(executions.c.cost_labels[key].as_string() == value.replace("\0", "\ufffd"))
     return by_index[:1], [*by_index[1:], *others]
 
 
@@ -97,7 +93,4 @@ def _times(request: ListExecutionsRequest, after: PageEnd | None) -> list[Column
         found.append(created_at >= request.start_time.ToDatetime(UTC))
     if request.HasField("end_time"):
         found.append(created_at < request.end_time.ToDatetime(UTC))
-    if after:
-        older = or_(created_at < after.created_at, and_(created_at == after.created_at, id < after.id))
-        found += [created_at <= after.created_at, older]
-    return found
+    return found + behind(after, created_at, id)

@@ -1,5 +1,6 @@
 """Executions: the only SQL of the ledger's rows, and the only mapping of a row to a message."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,14 @@ from sqlalchemy import (
     update,
 )
 
+from genai_spine.costs import cost_of, usd_of
 from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+from genai_spine.v1.lane_pb2 import Lane
+from genai_spine.v1.operation_pb2 import Operation
 
-TICKS_PER_USD = 10**10
 MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
 MAX_TEXT_CHARS = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
@@ -35,19 +38,17 @@ LOST_ERROR = "the server process ended during the call; what was used is not kno
 _TEXTS = {
     "id": "id",
     "request_id": "request_id",
-    "operation": "operation",
     "provider": "provider",
     "model": "model",
     "requested_model": "requested_model",
-    "caller": "caller",
-    "lane": "lane",
+    "caller": "user_agent",
     "server_id": "server_id",
 }
 _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "capability": "capability",
     "error_reason": "error_reason",
     "error": "error",
-    "user_id": "user",
+    "user_id": "end_user",
     "provider_response_id": "provider_response_id",
     "answered_model": "answered_model",
     "service_tier": "service_tier",
@@ -55,8 +56,9 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "variables_hash": "variables_hash",
     "session_id": "session_id",
     "metadata_json": "metadata_json",
+    "principal": "principal",
 }
-_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "wasted"}
+_NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
@@ -65,7 +67,10 @@ _USAGE = tuple(  # every count of Usage has a column of its name
 )
 _UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
 _DERIVED = (
+    "operation",
+    "lane",
     "prompt_version",
+    "cost_labels",
     "first_token_ms",
     "state",
     "success",
@@ -79,6 +84,7 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
+_FIXED |= {"principal", "cost_labels"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -87,6 +93,8 @@ _cost = attrgetter(*_COST)
 _usage = attrgetter(*_USAGE)
 _units = attrgetter(*_UNITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OPERATIONS = {number: name.removeprefix("OPERATION_").lower() for name, number in Operation.items()}
+_LANES = {number: name.removeprefix("LANE_").lower() for name, number in Lane.items()}
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
 _PROVENANCES = {
     number: name.removeprefix("PROVENANCE_") for name, number in usage_pb2.Provenance.items() if number
@@ -194,12 +202,7 @@ class Executions:
         async with self._database.engine.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
-        return count, usage_pb2.Cost(
-            cost_usd=ticks / TICKS_PER_USD,
-            cost_ticks=ticks,
-            price_known=not without_price,
-            price_book=book or "",
-        )
+        return count, cost_of(ticks, price_known=not without_price, price_book=book)
 
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST; their ids.
@@ -234,13 +237,16 @@ class Executions:
             *_cost(cost),
             *_usage(usage),
             *_units(execution.units),
+            _OPERATIONS[execution.operation],
+            _LANES[execution.lane],
             execution.prompt_version or None,
+            _labels(execution),
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
             _PROVENANCES.get(usage.input_provenance),
             _PROVENANCES.get(usage.output_provenance),
-            cost.cost_ticks / TICKS_PER_USD,
+            usd_of(cost.cost_ticks),
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
@@ -260,7 +266,11 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
 
 
 def execution_of(row: RowMapping) -> Execution:
-    execution = Execution(state=f"EXECUTION_STATE_{row['state']}")
+    execution = Execution(
+        state=f"EXECUTION_STATE_{row['state']}",
+        operation=f"OPERATION_{row['operation'].upper()}",
+        lane=f"LANE_{row['lane'].upper()}",
+    )
     for column, field in (_TEXTS | _OPTIONAL_TEXTS | _NUMBERS).items():
         if row[column]:
             setattr(execution, field, row[column])
@@ -278,16 +288,22 @@ def execution_of(row: RowMapping) -> Execution:
             setattr(execution.usage, name, usage_pb2.Provenance.Value(f"PROVENANCE_{row[name]}"))
     if row["prompt_version"]:
         execution.prompt_version = row["prompt_version"]
+    execution.cost_labels.update(row["cost_labels"] or {})
     if row["first_token_ms"] is not None:
         execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):
         execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
     if execution.HasField("cost"):
-        execution.cost.cost_usd = execution.cost.cost_ticks / TICKS_PER_USD
+        execution.cost.cost_usd = usd_of(execution.cost.cost_ticks)
     execution.create_time.FromDatetime(row["created_at"])
     if row["settled_at"] is not None:
         execution.settle_time.FromDatetime(row["settled_at"])
     return execution
+
+
+def _labels(execution: Execution) -> str | None:
+    labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
+    return json.dumps(labels, sort_keys=True, ensure_ascii=False) if labels else None
 
 
 def _datetime(time: Timestamp) -> datetime:

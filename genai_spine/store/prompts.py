@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.errors import Conflict, EtagMismatch, PromptNotFound
 from genai_spine.store.database import Database
+from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import prompt_labels, prompt_versions, prompts
 from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVersion
 
@@ -32,7 +33,6 @@ CONTENT = (
 )
 _TEXTS = ("name", "slug", "description", "category", "created_by")
 _FLAGS = ("is_system", "is_public", "is_active")
-DEFAULT_LIMIT = 50
 
 
 class PromptRows:
@@ -51,23 +51,29 @@ class PromptRows:
             await _add_labels(connection, [prompt])
         return prompt
 
-    async def page(self, request: ListPromptsRequest) -> tuple[list[Prompt], int]:
-        """Page of prompts that match a request, and the total."""
+    async def page(
+        self, request: ListPromptsRequest, size: int, after: PageEnd | None = None
+    ) -> tuple[list[Prompt], int]:
+        """Page of prompts that match a request, behind a place if one is given, and the total."""
         found = _filters(request)
-        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
-        query = sa.select(prompts).where(*found).order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
+        query = sa.select(prompts).where(*found, *behind(after, prompts.c.updated_at, prompts.c.id))
+        query = query.order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
-            rows = (await connection.execute(query.limit(limit).offset(request.offset))).mappings()
+            rows = (await connection.execute(query.limit(size).offset(request.offset))).mappings()
             page = [_prompt(row) for row in rows]
             await _add_labels(connection, page)
         return page, total
 
-    async def versions(self, prompt_id: str, limit: int, offset: int) -> list[PromptVersion]:
-        """Versions of a prompt, newest first."""
+    async def versions(
+        self, prompt_id: str, size: int, *, offset: int = 0, before: int | None = None
+    ) -> list[PromptVersion]:
+        """Versions of a prompt, newest first; with `before`, those older than this number."""
         query = sa.select(prompt_versions).where(prompt_versions.c.prompt_id == prompt_id)
-        query = query.order_by(prompt_versions.c.version.desc()).limit(limit).offset(offset)
+        if before is not None:
+            query = query.where(prompt_versions.c.version < before)
+        query = query.order_by(prompt_versions.c.version.desc()).limit(size).offset(offset)
         async with self._engine.connect() as connection:
             return [_version(row) for row in (await connection.execute(query)).mappings()]
 
@@ -130,8 +136,8 @@ class Changes:
         prompt.id = prompt.id or str(uuid4())
         prompt.version, prompt.is_active, prompt.etag = 1, True, "1"
         now = _now()
-        prompt.created_at.FromDatetime(now)
-        prompt.updated_at.FromDatetime(now)
+        prompt.create_time.FromDatetime(now)
+        prompt.update_time.FromDatetime(now)
         row = _row(prompt) | {"id": prompt.id, "created_at": now, "updated_at": now}
         statement: Any = sa.insert(prompts).values(row)
         if or_leave:
@@ -149,7 +155,7 @@ class Changes:
             prompt.version += 1
             prompt.labels[LATEST] = prompt.version
             await self._add_version(prompt, now)
-        prompt.updated_at.FromDatetime(now)
+        prompt.update_time.FromDatetime(now)
         row = _row(prompt) | {"updated_at": now}
         await self._connection.execute(sa.update(prompts).where(prompts.c.id == prompt.id).values(row))
 
@@ -280,15 +286,15 @@ def _fill(row: Any, message: Any, names: Sequence[str]) -> None:
 def _prompt(row: Any) -> Prompt:
     prompt = Prompt(id=row["id"], etag=str(row["revision"]), tags=json.loads(row["tags"]))
     _fill(row, prompt, (*_TEXTS, *_FLAGS, *CONTENT, "version"))
-    prompt.created_at.FromDatetime(row["created_at"])
-    prompt.updated_at.FromDatetime(row["updated_at"])
+    prompt.create_time.FromDatetime(row["created_at"])
+    prompt.update_time.FromDatetime(row["updated_at"])
     return prompt
 
 
 def _version(row: Any) -> PromptVersion:
     version = PromptVersion(id=row["id"], prompt_id=row["prompt_id"])
     _fill(row, version, (*CONTENT, "version", "change_notes"))
-    version.created_at.FromDatetime(row["created_at"])
+    version.create_time.FromDatetime(row["created_at"])
     return version
 
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
+from sqlalchemy import RowMapping, and_, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.costs import cost_of
 from genai_spine.store.database import Database
 from genai_spine.store.sessions import (
+    CHANGED,
     NO_LEASE,
-    TICKS_PER_USD,
     add_messages,
     clean,
     moment,
@@ -27,9 +28,9 @@ class SessionMessages:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
 
-    async def page(self, session_id: str, limit: int, offset: int) -> list[pb.SessionMessage]:
-        """Page of messages, oldest first."""
-        query = _of(session_id).where(session_messages.c.sequence >= offset).limit(limit)
+    async def page(self, session_id: str, size: int, first: int) -> list[pb.SessionMessage]:
+        """Page of messages, oldest first, from number `first` on."""
+        query = _of(session_id).where(session_messages.c.sequence >= first).limit(size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
             found = {row["id"]: _message(row) for row in rows}
@@ -89,12 +90,15 @@ class SessionMessages:
         answer = entries[-1].message
         messages = [entry.message for entry in entries]
         tokens = sum(message.tokens for message in messages) - (replaced.tokens if replaced else 0)
-        ticks = sum(message.cost_ticks for message in messages) - (replaced.cost_ticks if replaced else 0)
+        ticks = sum(message.message_cost.cost_ticks for message in messages)
+        ticks -= replaced.message_cost.cost_ticks if replaced else 0
         values = {
             "message_count": sessions.c.message_count + len(messages) - (1 if replaced else 0),
             "total_tokens": sessions.c.total_tokens + tokens,
             "total_cost_ticks": sessions.c.total_cost_ticks + ticks,
-            "updated_at": moment(answer.created_at),
+            "total_price_known": and_(sessions.c.total_price_known, literal(answer.message_cost.price_known)),
+            "updated_at": moment(answer.create_time),
+            **CHANGED,
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:
@@ -123,7 +127,9 @@ class SessionMessages:
                 "message_count": len(rows),
                 "total_tokens": sum(row["input_tokens"] + row["output_tokens"] for row in rows)
                 + session.summary.tokens,
-                "total_cost_ticks": sum(row["cost_ticks"] for row in rows) + session.summary.cost_ticks,
+                "total_cost_ticks": sum(row["cost_ticks"] for row in rows) + session.summary.cost.cost_ticks,
+                "total_price_known": all(row["price_known"] for row in rows)
+                and (session.summary.cost.price_known or not session.HasField("summary")),
             }
             await connection.execute(update(sessions).where(sessions.c.id == session.id).values(sums))
 
@@ -147,7 +153,6 @@ def _of(session_id: str) -> Any:
 
 
 def _message(row: RowMapping) -> pb.SessionMessage:
-    cost_usd = row["cost_ticks"] / TICKS_PER_USD
     message = pb.SessionMessage(
         id=row["id"],
         session_id=row["session_id"],
@@ -160,11 +165,14 @@ def _message(row: RowMapping) -> pb.SessionMessage:
         input_tokens=row["input_tokens"],
         output_tokens=row["output_tokens"],
         tokens=row["input_tokens"] + row["output_tokens"],
-        cost_usd=cost_usd,
-        cost=cost_usd,
-        cost_ticks=row["cost_ticks"],
+        message_cost=cost_of(
+            row["cost_ticks"],
+            price_known=row["price_known"],
+            is_free=row["is_free"],
+            price_book=row["price_book"],
+        ),
         latency_ms=row["latency_ms"],
     )
     read_json(row["metadata_json"], message.metadata)
-    message.created_at.FromDatetime(row["created_at"])
+    message.create_time.FromDatetime(row["created_at"])
     return message

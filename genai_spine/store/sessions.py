@@ -5,22 +5,39 @@ that died holds none for longer than its time to live.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.costs import cost_of
+from genai_spine.errors import EtagMismatch
 from genai_spine.store.database import Database, Now
+from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
-TICKS_PER_USD = 10**10
 NO_LEASE = {"send_token": None, "send_until": None}
+CHANGED = {"revision": sessions.c.revision + 1}
+# Of fields whose columns have other names.
+COLUMNS = {"title": ("title", "title_folded"), "metadata": ("metadata_json",)}
 
 
 class Sessions:
@@ -33,15 +50,17 @@ class Sessions:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
 
-    async def page(self, request: pb.ListSessionsRequest, limit: int) -> tuple[list[pb.Session], int]:
-        """The newest change first, and how many there are in all."""
+    async def page(
+        self, request: pb.ListSessionsRequest, size: int, after: PageEnd | None = None
+    ) -> tuple[list[pb.Session], int]:
+        """The newest change first, those behind a place, and how many there are in all."""
         matching = _filters(request)
-        query = select(sessions).where(*matching)
+        query = select(sessions).where(*matching, *behind(after, sessions.c.updated_at, sessions.c.id))
         newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
         counted = select(func.count()).select_from(sessions).where(*matching)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
-            rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
+            rows = (await connection.execute(newest.limit(size).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
     async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
@@ -50,18 +69,28 @@ class Sessions:
             await connection.execute(insert(sessions).values(session_row(session)))
             await add_messages(connection, entries)
 
-    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
-        """Sets the fields that the request has; None: no such session."""
-        values = _changes(request) | {"updated_at": datetime.now(UTC)}
-        changed = update(sessions).where(_is(request.session_id)).values(values).returning(sessions)
-        async with self._engine.begin() as connection:
-            row = (await connection.execute(changed)).mappings().one_or_none()
-        return None if row is None else session_of(row)
+    async def change(self, id: str, session: pb.Session, fields: Collection[str]) -> pb.Session | None:
+        """Takes over these fields of `session`; None: no such session.
 
-    async def remove(self, id: str) -> bool:
-        """Deletion of a session with all its messages; False: no such session."""
+        Raises EtagMismatch where `session` has an etag, and it is that of an earlier state.
+        """
+        row = session_row(session)
+        columns = {column for name in fields for column in COLUMNS.get(name, (name,))}
+        values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
+        changed = update(sessions).where(_is(id), *_has_etag(session.etag)).values(values)
         async with self._engine.begin() as connection:
-            return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
+            found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
+            if found is None:
+                await _refuse_etag(connection, id)
+        return None if found is None else session_of(found)
+
+    async def remove(self, id: str, etag: str = "") -> bool:
+        """Deletion of a session with all its messages; False: no such session. Raises EtagMismatch."""
+        async with self._engine.begin() as connection:
+            removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
+            if not removed.rowcount:
+                await _refuse_etag(connection, id)
+        return removed.rowcount == 1
 
     async def claim(self, id: str, token: str, ttl_s: float) -> pb.Session | None:
         """The session as it is now, for this send alone; None: it is not there, or another send has it."""
@@ -82,15 +111,19 @@ class Sessions:
     async def keep_summary(self, id: str, token: str, summary: pb.HistorySummary) -> bool:
         """Puts a summary in the place of the one before, and adds what it took; false as renew().
 
-        Its tokens and cost_ticks are those of this one summary.
+        Its tokens and cost are those of this one summary.
         """
+        known = literal(summary.cost.price_known)
         values = {
             "summary": clean(summary.text),
             "summary_messages": summary.message_count,
             "summary_tokens": sessions.c.summary_tokens + summary.tokens,
-            "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost_ticks,
+            "summary_cost_ticks": sessions.c.summary_cost_ticks + summary.cost.cost_ticks,
+            "summary_price_known": and_(sessions.c.summary_price_known, known),
             "total_tokens": sessions.c.total_tokens + summary.tokens,
-            "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost_ticks,
+            "total_cost_ticks": sessions.c.total_cost_ticks + summary.cost.cost_ticks,
+            "total_price_known": and_(sessions.c.total_price_known, known),
+            **CHANGED,
         }
         return await self._held(id, token, values)
 
@@ -127,21 +160,24 @@ def session_row(session: pb.Session) -> dict[str, Any]:
         "id": session.id,
         **_title(session.title if has("title") else ""),
         "model": clean(session.model),
-        "provider": clean(session.provider) if has("provider") else None,
+        "provider": clean(session.provider) or None,
         "system_prompt": clean(session.system_prompt),
         "metadata_json": _json(session.metadata),
         "history_policy": _policy(session.history_policy),
         "history_window": session.history_window,
+        "revision": int(session.etag or 0),
         "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
         "message_count": session.message_count,
         "total_tokens": session.total_tokens,
-        "total_cost_ticks": session.total_cost_ticks,
+        "total_cost_ticks": session.total_cost.cost_ticks,
+        "total_price_known": session.total_cost.price_known or not has("total_cost"),
         "summary": clean(summary.text) if has("summary") else None,
         "summary_messages": summary.message_count,
         "summary_tokens": summary.tokens,
-        "summary_cost_ticks": summary.cost_ticks,
-        "created_at": moment(session.created_at),
-        "updated_at": moment(session.updated_at),
+        "summary_cost_ticks": summary.cost.cost_ticks,
+        "summary_price_known": summary.cost.price_known or not has("summary"),
+        "created_at": moment(session.create_time),
+        "updated_at": moment(session.update_time),
     }
 
 
@@ -157,22 +193,23 @@ def session_of(row: RowMapping) -> pb.Session:
         parent_session_id=row["parent_session_id"],
         message_count=row["message_count"],
         total_tokens=row["total_tokens"],
-        total_cost_ticks=row["total_cost_ticks"],
-        total_cost_usd=row["total_cost_ticks"] / TICKS_PER_USD,
+        total_cost=cost_of(row["total_cost_ticks"], price_known=row["total_price_known"]),
+        etag=str(row["revision"]),
     )
     read_json(row["metadata_json"], session.metadata)
     if row["summary"] is not None:
         session.summary.text = row["summary"]
         session.summary.message_count = row["summary_messages"]
         session.summary.tokens = row["summary_tokens"]
-        session.summary.cost_ticks = row["summary_cost_ticks"]
-    session.created_at.FromDatetime(row["created_at"])
-    session.updated_at.FromDatetime(row["updated_at"])
+        cost = cost_of(row["summary_cost_ticks"], price_known=row["summary_price_known"])
+        session.summary.cost.CopyFrom(cost)
+    session.create_time.FromDatetime(row["created_at"])
+    session.update_time.FromDatetime(row["updated_at"])
     return session
 
 
 def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
-    has, content = message.HasField, clean(message.content)
+    has, content, cost = message.HasField, clean(message.content), message.message_cost
     return {
         "id": message.id,
         "session_id": message.session_id,
@@ -185,10 +222,13 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
         "execution_id": clean(message.execution_id) if has("execution_id") else None,
         "input_tokens": message.input_tokens,
         "output_tokens": message.output_tokens,
-        "cost_ticks": message.cost_ticks,
+        "cost_ticks": cost.cost_ticks,
+        "price_known": cost.price_known or not has("message_cost"),
+        "is_free": cost.is_free,
+        "price_book": clean(cost.price_book) or None,
         "latency_ms": message.latency_ms,
         "metadata_json": _json(message.metadata),
-        "created_at": moment(message.created_at),
+        "created_at": moment(message.create_time),
     }
 
 
@@ -235,19 +275,15 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
     return found
 
 
-def _changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
-    has = request.HasField
-    values: dict[str, Any] = _title(request.title) if has("title") else {}
-    if has("model"):
-        values["model"] = clean(request.model)
-    if has("provider"):
-        values["provider"] = clean(request.provider) or None
-    if has("system_prompt"):
-        values["system_prompt"] = clean(request.system_prompt)
-    if has("metadata"):
-        values["metadata_json"] = _json(request.metadata)
-    if request.history_policy:
-        values["history_policy"] = _policy(request.history_policy)
-    if has("history_window"):
-        values["history_window"] = request.history_window
-    return values
+def _has_etag(etag: str) -> list[ColumnElement[bool]]:
+    """No condition where the caller has none."""
+    number = int(etag) if etag.isdecimal() and len(etag) < 18 else -1
+    return [sessions.c.revision == number] if etag else []
+
+
+async def _refuse_etag(connection: AsyncConnection, id: str) -> None:
+    """Raises EtagMismatch when the session is there, so that nothing but its etag was in the way."""
+    query = select(sessions.c.revision).where(_is(id))
+    revision = (await connection.execute(query)).scalar_one_or_none()
+    if revision is not None:
+        raise EtagMismatch(what=f"session '{id}'", etag=revision)

@@ -23,6 +23,11 @@ def _added_number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
 
 
+def _added_flag(name: str, default: bool) -> sa.Column[bool]:
+    """Of a table that had rows before it had this column."""
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.true() if default else sa.false())
+
+
 def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False)
 
@@ -89,6 +94,8 @@ executions = sa.Table(
     sa.Column("wasted", sa.Boolean, nullable=False, server_default=sa.false()),  # paid for, not used
     sa.Column("variables_hash", sa.Text),  # SHA-256, hexadecimal
     sa.Column("metadata_json", sa.Text),  # as the caller gave it
+    sa.Column("principal", sa.Text),  # who pays: whose key it was; NULL: no key
+    sa.Column("cost_labels", sa.JSON(none_as_null=True)),  # for what, in the caller's words: an object
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     # What few rows have costs the others nothing.
@@ -102,6 +109,15 @@ executions = sa.Table(
         sqlite_where=sa.text("state = 'PENDING'"),
         postgresql_where=sa.text("state = 'PENDING'"),
     ),
+)
+
+# What providers' batches are for. Their lines get it when they are booked, which may be days later.
+batch_labels = sa.Table(
+    "batch_labels",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("batch_id", sa.Text, primary_key=True),  # the provider's
+    sa.Column("cost_labels", sa.JSON(none_as_null=True), nullable=False),
 )
 
 # One row per running server process. Who has no live lease is dead, and its PENDING rows are lost.
@@ -233,15 +249,18 @@ sessions = sa.Table(
     _text("system_prompt"),
     _text("metadata_json"),
     _text("history_policy"),  # ALL, WINDOW or SUMMARY
+    _added_number("revision"),  # counts the changes; the etag
     _number("history_window"),
     sa.Column("parent_session_id", sa.Text),  # which may be gone
     _number("message_count"),
     _number("total_tokens"),
     _number("total_cost_ticks"),
+    _added_flag("total_price_known", True),  # false: a part of the cost is not known
     sa.Column("summary", sa.Text),
     _number("summary_messages"),  # so many, from the first on, are in the summary
     _number("summary_tokens"),  # that all summaries have taken
     _number("summary_cost_ticks"),
+    _added_flag("summary_price_known", True),
     sa.Column("send_token", sa.Text),  # of the send that runs
     sa.Column("send_until", Utc),  # by the database's clock; a send that died ends there
     sa.Column("created_at", Utc, nullable=False),
@@ -265,6 +284,9 @@ session_messages = sa.Table(
     _number("input_tokens"),
     _number("output_tokens"),
     _number("cost_ticks"),
+    _added_flag("price_known", True),
+    _added_flag("is_free", False),
+    sa.Column("price_book", sa.Text),
     _number("latency_ms"),
     _text("metadata_json"),
     sa.Column("created_at", Utc, nullable=False),

@@ -12,6 +12,7 @@ import structlog
 
 from genai_spine.billing.ledger import watched
 from genai_spine.call import Call
+from genai_spine.costs import cost_of
 from genai_spine.errors import InternalError, SpineError
 from genai_spine.symbols import events
 from genai_spine.symbols.events import Envelopes
@@ -20,7 +21,6 @@ from genai_spine.symbols.question import Complete, JobRules, Question, on_behalf
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import symbol_service_pb2 as pb
 
-TICKS_PER_USD = 10**10
 CANCELLED = "CANCELLED"
 THREAD_THRESHOLD_BYTES = 20_000  # bytes; prompts of a larger batch are made in a thread
 
@@ -149,9 +149,7 @@ class Job:
         return pb.DocumentSymbolsResponse(
             documented_symbols=outcomes,
             total_tokens=self._spent.tokens,
-            total_cost=self._spent.ticks / TICKS_PER_USD,
-            total_cost_ticks=self._spent.ticks,
-            price_known=self._spent.price_known,
+            cost=cost_of(self._spent.ticks, price_known=self._spent.price_known),
             warnings=warnings,
             job_id=self._request.job_id,
             request_id=self._call.request_id,
@@ -167,7 +165,7 @@ class Job:
         nothing = bool(outcomes) and all(outcome.HasField("error") for outcome in outcomes)
         payload = pb.SymbolEventPayload(
             total_tokens=response.total_tokens,
-            total_cost=response.total_cost,
+            total_cost=response.cost.cost_usd,
             duration_ms=duration_ms,
             warnings=response.warnings,
         )

@@ -154,7 +154,7 @@ def _said(message: message_pb2.Message, tokenizer: Tokenizer) -> int:
 def _called(call: message_pb2.ToolCall, tokenizer: Tokenizer) -> int:
     if call.HasField("custom"):
         return tokenizer.count(call.custom.name) + tokenizer.count(call.custom.input)
-    return tokenizer.count(call.function.name) + tokenizer.count(call.function.arguments)
+    return tokenizer.count(call.function.name) + tokenizer.count(call.function.arguments_json)
 
 
 def _prompt(prompt: pb.TextPrompt, tokenizer: Tokenizer) -> TokenTally:

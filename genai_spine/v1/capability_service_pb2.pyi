@@ -1,3 +1,4 @@
+from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -30,40 +31,15 @@ UNFOUND_ENTITY_UNSPECIFIED: UnfoundEntity
 UNFOUND_ENTITY_MARK: UnfoundEntity
 UNFOUND_ENTITY_DROP: UnfoundEntity
 
-class CapabilityUsage(_message.Message):
-    __slots__ = ("input_tokens", "output_tokens", "total_tokens", "cost_usd", "cost_ticks", "price_known", "latency_ms")
-    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    COST_USD_FIELD_NUMBER: _ClassVar[int]
-    COST_TICKS_FIELD_NUMBER: _ClassVar[int]
-    PRICE_KNOWN_FIELD_NUMBER: _ClassVar[int]
-    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    cost_usd: float
-    cost_ticks: int
-    price_known: bool
-    latency_ms: int
-    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., latency_ms: _Optional[int] = ...) -> None: ...
-
-class CapabilityContext(_message.Message):
-    __slots__ = ("omitted_characters", "pieces", "prompt_slug", "prompt_version", "answer_was_cut")
-    OMITTED_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
-    PIECES_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_SLUG_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
-    ANSWER_WAS_CUT_FIELD_NUMBER: _ClassVar[int]
-    omitted_characters: int
-    pieces: int
-    prompt_slug: str
-    prompt_version: int
-    answer_was_cut: bool
-    def __init__(self, omitted_characters: _Optional[int] = ..., pieces: _Optional[int] = ..., prompt_slug: _Optional[str] = ..., prompt_version: _Optional[int] = ..., answer_was_cut: _Optional[bool] = ...) -> None: ...
-
 class SummarizeRequest(_message.Message):
-    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_SENTENCES_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +50,7 @@ class SummarizeRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_sentences: int
@@ -84,10 +61,11 @@ class SummarizeRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SummarizeResponse(_message.Message):
-    __slots__ = ("summary", "key_points", "word_count", "compression_ratio", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("summary", "key_points", "word_count", "compression_ratio", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     KEY_POINTS_FIELD_NUMBER: _ClassVar[int]
     WORD_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -100,22 +78,31 @@ class SummarizeResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     summary: str
     key_points: _containers.RepeatedScalarFieldContainer[str]
     word_count: int
     compression_ratio: float
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, summary: _Optional[str] = ..., key_points: _Optional[_Iterable[str]] = ..., word_count: _Optional[int] = ..., compression_ratio: _Optional[float] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, summary: _Optional[str] = ..., key_points: _Optional[_Iterable[str]] = ..., word_count: _Optional[int] = ..., compression_ratio: _Optional[float] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractRequest(_message.Message):
-    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound")
+    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     ENTITY_TYPES_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +115,7 @@ class ExtractRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNFOUND_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     entity_types: _containers.RepeatedScalarFieldContainer[str]
@@ -140,7 +128,8 @@ class ExtractRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     unfound: UnfoundEntity
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Entity(_message.Message):
     __slots__ = ("text", "type", "start", "end", "confidence", "context", "verified")
@@ -161,7 +150,7 @@ class Entity(_message.Message):
     def __init__(self, text: _Optional[str] = ..., type: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., confidence: _Optional[float] = ..., context: _Optional[str] = ..., verified: _Optional[bool] = ...) -> None: ...
 
 class ExtractResponse(_message.Message):
-    __slots__ = ("entities", "entity_count", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("entities", "entity_count", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     ENTITIES_FIELD_NUMBER: _ClassVar[int]
     ENTITY_COUNT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -172,20 +161,29 @@ class ExtractResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     entities: _containers.RepeatedCompositeFieldContainer[Entity]
     entity_count: int
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +194,7 @@ class ClassifyRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     categories: _containers.RepeatedScalarFieldContainer[str]
@@ -206,7 +205,8 @@ class ClassifyRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("category", "confidence")
@@ -217,7 +217,7 @@ class Classification(_message.Message):
     def __init__(self, category: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("classifications", "primary_category", "category", "classification", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("classifications", "primary_category", "category", "classification", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     CLASSIFICATIONS_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_CATEGORY_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
@@ -230,22 +230,31 @@ class ClassifyResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     classifications: _containers.RepeatedCompositeFieldContainer[Classification]
     primary_category: str
     category: str
     classification: str
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., primary_category: _Optional[str] = ..., category: _Optional[str] = ..., classification: _Optional[str] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., primary_category: _Optional[str] = ..., category: _Optional[str] = ..., classification: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CompareRequest(_message.Message):
-    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     DOCUMENT_A_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_B_FIELD_NUMBER: _ClassVar[int]
     COMPARISON_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +265,7 @@ class CompareRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     document_a: str
     document_b: str
     comparison_type: str
@@ -266,7 +276,8 @@ class CompareRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("type", "description", "before", "after")
@@ -281,7 +292,7 @@ class Change(_message.Message):
     def __init__(self, type: _Optional[str] = ..., description: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
-    __slots__ = ("summary", "changes", "similarity_score", "key_differences", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("summary", "changes", "similarity_score", "key_differences", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -294,22 +305,31 @@ class CompareResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     summary: str
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     similarity_score: float
     key_differences: _containers.RepeatedScalarFieldContainer[str]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., similarity_score: _Optional[float] = ..., key_differences: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., similarity_score: _Optional[float] = ..., key_differences: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class RewriteRequest(_message.Message):
-    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -322,6 +342,7 @@ class RewriteRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     mode: str
@@ -334,10 +355,11 @@ class RewriteRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RewriteResponse(_message.Message):
-    __slots__ = ("original", "rewritten", "content", "mode", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("original", "rewritten", "content", "mode", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     ORIGINAL_FIELD_NUMBER: _ClassVar[int]
     REWRITTEN_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -352,24 +374,33 @@ class RewriteResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     original: str
     rewritten: str
     content: str
     mode: str
     input_tokens: int
     output_tokens: int
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, original: _Optional[str] = ..., rewritten: _Optional[str] = ..., content: _Optional[str] = ..., mode: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, original: _Optional[str] = ..., rewritten: _Optional[str] = ..., content: _Optional[str] = ..., mode: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class InferTitleRequest(_message.Message):
-    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options")
+    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_WORDS_FIELD_NUMBER: _ClassVar[int]
@@ -378,6 +409,7 @@ class InferTitleRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_words: int
@@ -386,10 +418,11 @@ class InferTitleRequest(_message.Message):
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class InferTitleResponse(_message.Message):
-    __slots__ = ("title", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("title", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     TITLE_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -401,18 +434,20 @@ class InferTitleResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     title: str
     input_tokens: int
     output_tokens: int
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, title: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, title: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ChangedFile(_message.Message):
     __slots__ = ("path", "status", "diff")
@@ -433,7 +468,14 @@ class ChatLine(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class GenerateCommitRequest(_message.Message):
-    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options")
+    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     FILES_FIELD_NUMBER: _ClassVar[int]
     FILES_CHANGED_FIELD_NUMBER: _ClassVar[int]
     DIFF_FIELD_NUMBER: _ClassVar[int]
@@ -447,6 +489,7 @@ class GenerateCommitRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     files_changed: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     diff: str
@@ -460,7 +503,8 @@ class GenerateCommitRequest(_message.Message):
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class FeatureGroup(_message.Message):
     __slots__ = ("scope", "description", "files")
@@ -473,7 +517,7 @@ class FeatureGroup(_message.Message):
     def __init__(self, scope: _Optional[str] = ..., description: _Optional[str] = ..., files: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateCommitResponse(_message.Message):
-    __slots__ = ("commit_message", "message", "feature_groups", "suggested_tags", "files_analyzed", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("commit_message", "message", "feature_groups", "suggested_tags", "files_analyzed", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     COMMIT_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_GROUPS_FIELD_NUMBER: _ClassVar[int]
@@ -489,6 +533,7 @@ class GenerateCommitResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     commit_message: str
     message: str
     feature_groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
@@ -496,18 +541,26 @@ class GenerateCommitResponse(_message.Message):
     files_analyzed: int
     input_tokens: int
     output_tokens: int
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, commit_message: _Optional[str] = ..., message: _Optional[str] = ..., feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., suggested_tags: _Optional[_Iterable[str]] = ..., files_analyzed: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, commit_message: _Optional[str] = ..., message: _Optional[str] = ..., feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., suggested_tags: _Optional[_Iterable[str]] = ..., files_analyzed: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnalyzeSentimentRequest(_message.Message):
-    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     GRANULARITY_FIELD_NUMBER: _ClassVar[int]
@@ -517,6 +570,7 @@ class AnalyzeSentimentRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     granularity: str
@@ -526,7 +580,8 @@ class AnalyzeSentimentRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Sentiment(_message.Message):
     __slots__ = ("label", "score", "confidence")
@@ -561,7 +616,7 @@ class SentenceSentiment(_message.Message):
     def __init__(self, text: _Optional[str] = ..., sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class AnalyzeSentimentResponse(_message.Message):
-    __slots__ = ("sentiment", "aspects", "sentences", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("sentiment", "aspects", "sentences", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     SENTIMENT_FIELD_NUMBER: _ClassVar[int]
     ASPECTS_FIELD_NUMBER: _ClassVar[int]
     SENTENCES_FIELD_NUMBER: _ClassVar[int]
@@ -573,21 +628,30 @@ class AnalyzeSentimentResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     sentiment: Sentiment
     aspects: _containers.RepeatedCompositeFieldContainer[AspectSentiment]
     sentences: _containers.RepeatedCompositeFieldContainer[SentenceSentiment]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., aspects: _Optional[_Iterable[_Union[AspectSentiment, _Mapping]]] = ..., sentences: _Optional[_Iterable[_Union[SentenceSentiment, _Mapping]]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., aspects: _Optional[_Iterable[_Union[AspectSentiment, _Mapping]]] = ..., sentences: _Optional[_Iterable[_Union[SentenceSentiment, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnswerQuestionRequest(_message.Message):
-    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -596,6 +660,7 @@ class AnswerQuestionRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     context: str
     question: str
     require_evidence: bool
@@ -604,7 +669,8 @@ class AnswerQuestionRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Evidence(_message.Message):
     __slots__ = ("text", "start", "end", "verified")
@@ -619,7 +685,7 @@ class Evidence(_message.Message):
     def __init__(self, text: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., verified: _Optional[bool] = ...) -> None: ...
 
 class AnswerQuestionResponse(_message.Message):
-    __slots__ = ("answer", "confidence", "evidence", "answerable", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("answer", "confidence", "evidence", "answerable", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -632,22 +698,31 @@ class AnswerQuestionResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     answer: str
     confidence: float
     evidence: Evidence
     answerable: bool
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, answer: _Optional[str] = ..., confidence: _Optional[float] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., answerable: _Optional[bool] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, answer: _Optional[str] = ..., confidence: _Optional[float] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., answerable: _Optional[bool] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TagRequest(_message.Message):
-    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MAX_TAGS_FIELD_NUMBER: _ClassVar[int]
@@ -658,6 +733,7 @@ class TagRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_tags: int
@@ -668,7 +744,8 @@ class TagRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class FoundTag(_message.Message):
     __slots__ = ("tag", "type", "confidence", "existing")
@@ -683,7 +760,7 @@ class FoundTag(_message.Message):
     def __init__(self, tag: _Optional[str] = ..., type: _Optional[str] = ..., confidence: _Optional[float] = ..., existing: _Optional[bool] = ...) -> None: ...
 
 class TagResponse(_message.Message):
-    __slots__ = ("tags", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("tags", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     TAGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -693,32 +770,43 @@ class TagResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     tags: _containers.RepeatedCompositeFieldContainer[FoundTag]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, tags: _Optional[_Iterable[_Union[FoundTag, _Mapping]]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, tags: _Optional[_Iterable[_Union[FoundTag, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class DetectLanguageRequest(_message.Message):
-    __slots__ = ("content", "text", "model", "provider", "domain", "options")
+    __slots__ = ("content", "text", "model", "provider", "domain", "options", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     model: str
     provider: str
     domain: str
     options: _struct_pb2.Struct
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class LanguageGuess(_message.Message):
     __slots__ = ("language", "language_name", "confidence")
@@ -731,7 +819,7 @@ class LanguageGuess(_message.Message):
     def __init__(self, language: _Optional[str] = ..., language_name: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class DetectLanguageResponse(_message.Message):
-    __slots__ = ("language", "language_name", "confidence", "alternatives", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("language", "language_name", "confidence", "alternatives", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_NAME_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -744,22 +832,31 @@ class DetectLanguageResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     language: str
     language_name: str
     confidence: float
     alternatives: _containers.RepeatedCompositeFieldContainer[LanguageGuess]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, language: _Optional[str] = ..., language_name: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[LanguageGuess, _Mapping]]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, language: _Optional[str] = ..., language_name: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[LanguageGuess, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -770,6 +867,7 @@ class TranslateRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     target_language: str
@@ -780,10 +878,11 @@ class TranslateRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
-    __slots__ = ("translation", "source_language", "target_language", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("translation", "source_language", "target_language", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     TRANSLATION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -795,21 +894,30 @@ class TranslateResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     translation: str
     source_language: str
     target_language: str
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, translation: _Optional[str] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, translation: _Optional[str] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ParaphraseRequest(_message.Message):
-    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
@@ -819,6 +927,7 @@ class ParaphraseRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     style: str
@@ -828,10 +937,11 @@ class ParaphraseRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ParaphraseResponse(_message.Message):
-    __slots__ = ("paraphrase", "variations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("paraphrase", "variations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     PARAPHRASE_FIELD_NUMBER: _ClassVar[int]
     VARIATIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -842,20 +952,29 @@ class ParaphraseResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     paraphrase: str
     variations: _containers.RepeatedScalarFieldContainer[str]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, paraphrase: _Optional[str] = ..., variations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, paraphrase: _Optional[str] = ..., variations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CorrectRequest(_message.Message):
-    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -864,6 +983,7 @@ class CorrectRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     explain_corrections: bool
@@ -872,7 +992,8 @@ class CorrectRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("original", "corrected", "explanation", "position")
@@ -887,7 +1008,7 @@ class Correction(_message.Message):
     def __init__(self, original: _Optional[str] = ..., corrected: _Optional[str] = ..., explanation: _Optional[str] = ..., position: _Optional[int] = ...) -> None: ...
 
 class CorrectResponse(_message.Message):
-    __slots__ = ("corrected", "corrections", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("corrected", "corrections", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     CORRECTED_FIELD_NUMBER: _ClassVar[int]
     CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -898,20 +1019,29 @@ class CorrectResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     corrected: str
     corrections: _containers.RepeatedCompositeFieldContainer[Correction]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, corrected: _Optional[str] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, corrected: _Optional[str] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractStructuredRequest(_message.Message):
-    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -922,6 +1052,7 @@ class ExtractStructuredRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     schema_json: str
@@ -932,10 +1063,11 @@ class ExtractStructuredRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExtractStructuredResponse(_message.Message):
-    __slots__ = ("data_json", "data", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("data_json", "data", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     DATA_JSON_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -946,17 +1078,19 @@ class ExtractStructuredResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     data_json: str
     data: _struct_pb2.Value
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, data_json: _Optional[str] = ..., data: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, data_json: _Optional[str] = ..., data: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class SourceDocument(_message.Message):
     __slots__ = ("id", "title", "content")
@@ -969,7 +1103,14 @@ class SourceDocument(_message.Message):
     def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class SynthesizeRequest(_message.Message):
-    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input")
+    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIS_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -979,6 +1120,7 @@ class SynthesizeRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     documents: _containers.RepeatedCompositeFieldContainer[SourceDocument]
     query: str
     synthesis_type: str
@@ -988,7 +1130,8 @@ class SynthesizeRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     long_input: LongInput
-    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("document_id", "title", "quote", "count")
@@ -1003,7 +1146,7 @@ class Citation(_message.Message):
     def __init__(self, document_id: _Optional[str] = ..., title: _Optional[str] = ..., quote: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class SynthesizeResponse(_message.Message):
-    __slots__ = ("synthesis", "citations", "unknown_citations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context")
+    __slots__ = ("synthesis", "citations", "unknown_citations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
     SYNTHESIS_FIELD_NUMBER: _ClassVar[int]
     CITATIONS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_CITATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -1015,18 +1158,20 @@ class SynthesizeResponse(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     synthesis: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     unknown_citations: _containers.RepeatedScalarFieldContainer[str]
-    usage: CapabilityUsage
+    usage: _capability_result_pb2.CapabilityUsage
     provider: str
     model: str
     request_id: str
     execution_id: str
     cost_usd: float
     latency_ms: int
-    context: CapabilityContext
-    def __init__(self, synthesis: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., unknown_citations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, synthesis: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., unknown_citations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class StreamCapabilityRequest(_message.Message):
     __slots__ = ("summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize")
@@ -1144,7 +1289,7 @@ class ListCapabilitiesRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class CapabilityInfo(_message.Message):
-    __slots__ = ("name", "description", "method", "path", "input_schema", "output_schema", "prompt_slugs", "streams")
+    __slots__ = ("name", "description", "method", "path", "input_schema", "output_schema", "prompt_slugs", "streams", "http_path")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -1153,6 +1298,7 @@ class CapabilityInfo(_message.Message):
     OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SLUGS_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PATH_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     method: str
@@ -1161,7 +1307,8 @@ class CapabilityInfo(_message.Message):
     output_schema: _struct_pb2.Struct
     prompt_slugs: _containers.RepeatedScalarFieldContainer[str]
     streams: bool
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_slugs: _Optional[_Iterable[str]] = ..., streams: _Optional[bool] = ...) -> None: ...
+    http_path: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_slugs: _Optional[_Iterable[str]] = ..., streams: _Optional[bool] = ..., http_path: _Optional[str] = ...) -> None: ...
 
 class ListCapabilitiesResponse(_message.Message):
     __slots__ = ("capabilities", "next_page_token")

@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&genai_spine/v1/execution_service.proto\x12\x0egenai_spine.v1\x1a\x1egenai_spine/v1/execution.proto\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x05\n\x15ListExecutionsRequest\x12\x35\n\x05limit\x18\x01 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x7f@R\x02\x35\x30H\x00R\x05limit\x88\x01\x01\x12+\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x01R\tpageToken\x88\x01\x01\x12+\n\nrequest_id\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x02R\trequestId\x88\x01\x01\x12\'\n\x08provider\x18\x04 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x03R\x08provider\x88\x01\x01\x12\"\n\x05model\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x04R\x05model\x88\x01\x01\x12,\n\ncapability\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x05R\ncapability\x88\x01\x01\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32\x1e.genai_spine.v1.ExecutionStateR\x05state\x12\x1d\n\x07success\x18\x08 \x01(\x08H\x06R\x07success\x88\x01\x01\x12 \n\x04user\x18\t \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x07R\x04user\x88\x01\x01\x12+\n\nsession_id\x18\n \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x08R\tsessionId\x88\x01\x01\x12)\n\tprompt_id\x18\x0b \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\tR\x08promptId\x88\x01\x01\x12\x39\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTimeB\x08\n\x06_limitB\r\n\x0b_page_tokenB\r\n\x0b_request_idB\x0b\n\t_providerB\x08\n\x06_modelB\r\n\x0b_capabilityB\n\n\x08_successB\x07\n\x05_userB\r\n\x0b_session_idB\x0c\n\n_prompt_id\"\x80\x01\n\x16ListExecutionsResponse\x12>\n\nexecutions\x18\x01 \x03(\x0b\x32\x1e.genai_spine.v1.ExecutionEntryR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"C\n\x13GetExecutionRequest\x12,\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x0b\x65xecutionId\"\xb7\x05\n\x0e\x45xecutionEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12 \n\tprompt_id\x18\x02 \x01(\tH\x00R\x08promptId\x88\x01\x01\x12*\n\x0eprompt_version\x18\x03 \x01(\rH\x01R\rpromptVersion\x88\x01\x01\x12#\n\ncapability\x18\x04 \x01(\tH\x02R\ncapability\x88\x01\x01\x12\x1a\n\x08provider\x18\x05 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x06 \x01(\tR\x05model\x12!\n\x0cinput_tokens\x18\x07 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x08 \x01(\rR\x0coutputTokens\x12\x19\n\x08\x63ost_usd\x18\t \x01(\x01R\x07\x63ostUsd\x12\x1d\n\nlatency_ms\x18\n \x01(\rR\tlatencyMs\x12\x1d\n\x07success\x18\x0b \x01(\x08H\x03R\x07success\x88\x01\x01\x12\x19\n\x05\x65rror\x18\x0c \x01(\tH\x04R\x05\x65rror\x88\x01\x01\x12\x1c\n\x07user_id\x18\r \x01(\tH\x05R\x06userId\x88\x01\x01\x12\"\n\nsession_id\x18\x0e \x01(\tH\x06R\tsessionId\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x0f \x01(\tR\trequestId\x12\x39\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x37\n\texecution\x18\x11 \x01(\x0b\x32\x19.genai_spine.v1.ExecutionR\texecutionB\x0c\n\n_prompt_idB\x11\n\x0f_prompt_versionB\r\n\x0b_capabilityB\n\n\x08_successB\x08\n\x06_errorB\n\n\x08_user_idB\r\n\x0b_session_id2\x87\x02\n\x10\x45xecutionService\x12w\n\x0eListExecutions\x12%.genai_spine.v1.ListExecutionsRequest\x1a&.genai_spine.v1.ListExecutionsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/executions\x12z\n\x0cGetExecution\x12#.genai_spine.v1.GetExecutionRequest\x1a\x1e.genai_spine.v1.ExecutionEntry\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/executions/{execution_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&genai_spine/v1/execution_service.proto\x12\x0egenai_spine.v1\x1a\x1egenai_spine/v1/execution.proto\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x08\n\x15ListExecutionsRequest\x12\x31\n\x05limit\x18\x01 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x7f@H\x00R\x05limit\x88\x01\x01\x12+\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x01R\tpageToken\x88\x01\x01\x12+\n\nrequest_id\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x02R\trequestId\x88\x01\x01\x12\'\n\x08provider\x18\x04 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x03R\x08provider\x88\x01\x01\x12\"\n\x05model\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x04R\x05model\x88\x01\x01\x12,\n\ncapability\x18\x06 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x05R\ncapability\x88\x01\x01\x12\x42\n\x05state\x18\x07 \x01(\x0e\x32\x1e.genai_spine.v1.ExecutionStateB\x0c\x18\x01\xaa\xbb\x18\x06statesR\x05state\x12+\n\x07success\x18\x08 \x01(\x08\x42\x0c\x18\x01\xaa\xbb\x18\x06statesH\x06R\x07success\x88\x01\x01\x12.\n\x04user\x18\t \x01(\tB\x15\x18\x01\xa2\xbb\x18\x03\x38\x80\x02\xaa\xbb\x18\x08\x65nd_userH\x07R\x04user\x88\x01\x01\x12+\n\nsession_id\x18\n \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\x08R\tsessionId\x88\x01\x01\x12)\n\tprompt_id\x18\x0b \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x01H\tR\x08promptId\x88\x01\x01\x12\x39\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12>\n\x06states\x18\x0e \x03(\x0e\x32\x1e.genai_spine.v1.ExecutionStateB\x06\xa2\xbb\x18\x02(\x05R\x06states\x12\'\n\x08\x65nd_user\x18\x0f \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\nR\x07\x65ndUser\x88\x01\x01\x12<\n\x06labels\x18\x10 \x03(\tB$\xa2\xbb\x18 (\x10\x38\xc1\x02\x42\x19[a-z0-9_.-]{1,64}=(.|\\n)*R\x06labels\x12<\n\tpage_size\x18\x11 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x7f@R\x02\x35\x30H\x0bR\x08pageSize\x88\x01\x01\x42\x08\n\x06_limitB\r\n\x0b_page_tokenB\r\n\x0b_request_idB\x0b\n\t_providerB\x08\n\x06_modelB\r\n\x0b_capabilityB\n\n\x08_successB\x07\n\x05_userB\r\n\x0b_session_idB\x0c\n\n_prompt_idB\x0b\n\t_end_userB\x0c\n\n_page_size\"{\n\x16ListExecutionsResponse\x12\x39\n\nexecutions\x18\x01 \x03(\x0b\x32\x19.genai_spine.v1.ExecutionR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"C\n\x13GetExecutionRequest\x12,\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x0b\x65xecutionId2\x82\x02\n\x10\x45xecutionService\x12w\n\x0eListExecutions\x12%.genai_spine.v1.ListExecutionsRequest\x1a&.genai_spine.v1.ListExecutionsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/executions\x12u\n\x0cGetExecution\x12#.genai_spine.v1.GetExecutionRequest\x1a\x19.genai_spine.v1.Execution\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/executions/{execution_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.execution_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['limit']._loaded_options = None
-  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['limit']._serialized_options = b'\242\273\030\026\021\000\000\000\000\000\000\360?\031\000\000\000\000\000@\177@R\00250'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['limit']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\360?\031\000\000\000\000\000@\177@'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\0038\200\020'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['request_id']._serialized_options = b'\242\273\030\0038\200\001'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['provider']._loaded_options = None
@@ -47,12 +47,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['model']._serialized_options = b'\242\273\030\0038\200\002'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['capability']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['capability']._serialized_options = b'\242\273\030\0038\200\001'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['state']._serialized_options = b'\030\001\252\273\030\006states'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['success']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['success']._serialized_options = b'\030\001\252\273\030\006states'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['user']._loaded_options = None
-  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['user']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['user']._serialized_options = b'\030\001\242\273\030\0038\200\002\252\273\030\010end_user'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['session_id']._serialized_options = b'\242\273\030\0038\200\001'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['prompt_id']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['prompt_id']._serialized_options = b'\242\273\030\0038\200\001'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['states']._serialized_options = b'\242\273\030\002(\005'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['end_user']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['end_user']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['labels']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['labels']._serialized_options = b'\242\273\030 (\0208\301\002B\031[a-z0-9_.-]{1,64}=(.|\\n)*'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\273\030\026\021\000\000\000\000\000\000\360?\031\000\000\000\000\000@\177@R\00250'
   _globals['_GETEXECUTIONREQUEST'].fields_by_name['execution_id']._loaded_options = None
   _globals['_GETEXECUTIONREQUEST'].fields_by_name['execution_id']._serialized_options = b'\242\273\030\005\010\0018\200\001'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
@@ -60,13 +72,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/executions/{execution_id}'
   _globals['_LISTEXECUTIONSREQUEST']._serialized_start=188
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=928
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=931
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1059
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1061
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=1128
-  _globals['_EXECUTIONENTRY']._serialized_start=1131
-  _globals['_EXECUTIONENTRY']._serialized_end=1826
-  _globals['_EXECUTIONSERVICE']._serialized_start=1829
-  _globals['_EXECUTIONSERVICE']._serialized_end=2092
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1222
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1224
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1347
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=1349
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=1416
+  _globals['_EXECUTIONSERVICE']._serialized_start=1419
+  _globals['_EXECUTIONSERVICE']._serialized_end=1677
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ListExecutionsRequest(_message.Message):
-    __slots__ = ("limit", "page_token", "request_id", "provider", "model", "capability", "state", "success", "user", "session_id", "prompt_id", "start_time", "end_time")
+    __slots__ = ("limit", "page_token", "request_id", "provider", "model", "capability", "state", "success", "user", "session_id", "prompt_id", "start_time", "end_time", "states", "end_user", "labels", "page_size")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,10 @@ class ListExecutionsRequest(_message.Message):
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    END_USER_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     limit: int
     page_token: str
     request_id: str
@@ -40,56 +44,22 @@ class ListExecutionsRequest(_message.Message):
     prompt_id: str
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, limit: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., capability: _Optional[str] = ..., state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., success: _Optional[bool] = ..., user: _Optional[str] = ..., session_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    states: _containers.RepeatedScalarFieldContainer[_execution_pb2.ExecutionState]
+    end_user: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    page_size: int
+    def __init__(self, limit: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., capability: _Optional[str] = ..., state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., success: _Optional[bool] = ..., user: _Optional[str] = ..., session_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_execution_pb2.ExecutionState, str]]] = ..., end_user: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ...) -> None: ...
 
 class ListExecutionsResponse(_message.Message):
     __slots__ = ("executions", "next_page_token")
     EXECUTIONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    executions: _containers.RepeatedCompositeFieldContainer[ExecutionEntry]
+    executions: _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]
     next_page_token: str
-    def __init__(self, executions: _Optional[_Iterable[_Union[ExecutionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, executions: _Optional[_Iterable[_Union[_execution_pb2.Execution, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
     __slots__ = ("execution_id",)
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     def __init__(self, execution_id: _Optional[str] = ...) -> None: ...
-
-class ExecutionEntry(_message.Message):
-    __slots__ = ("id", "prompt_id", "prompt_version", "capability", "provider", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "success", "error", "user_id", "session_id", "request_id", "created_at", "execution")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
-    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
-    PROVIDER_FIELD_NUMBER: _ClassVar[int]
-    MODEL_FIELD_NUMBER: _ClassVar[int]
-    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    COST_USD_FIELD_NUMBER: _ClassVar[int]
-    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
-    SUCCESS_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    USER_ID_FIELD_NUMBER: _ClassVar[int]
-    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
-    EXECUTION_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    prompt_id: str
-    prompt_version: int
-    capability: str
-    provider: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
-    latency_ms: int
-    success: bool
-    error: str
-    user_id: str
-    session_id: str
-    request_id: str
-    created_at: _timestamp_pb2.Timestamp
-    execution: _execution_pb2.Execution
-    def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., success: _Optional[bool] = ..., error: _Optional[str] = ..., user_id: _Optional[str] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., execution: _Optional[_Union[_execution_pb2.Execution, _Mapping]] = ...) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from genai_spine.v1 import execution_pb2 as genai__spine_dot_v1_dot_execution__pb2
 from genai_spine.v1 import execution_service_pb2 as genai__spine_dot_v1_dot_execution__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -43,7 +44,7 @@ class ExecutionServiceStub:
         self.GetExecution = channel.unary_unary(
                 '/genai_spine.v1.ExecutionService/GetExecution',
                 request_serializer=genai__spine_dot_v1_dot_execution__service__pb2.GetExecutionRequest.SerializeToString,
-                response_deserializer=genai__spine_dot_v1_dot_execution__service__pb2.ExecutionEntry.FromString,
+                response_deserializer=genai__spine_dot_v1_dot_execution__pb2.Execution.FromString,
                 _registered_method=True)
 
 
@@ -78,7 +79,7 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
             'GetExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExecution,
                     request_deserializer=genai__spine_dot_v1_dot_execution__service__pb2.GetExecutionRequest.FromString,
-                    response_serializer=genai__spine_dot_v1_dot_execution__service__pb2.ExecutionEntry.SerializeToString,
+                    response_serializer=genai__spine_dot_v1_dot_execution__pb2.Execution.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,7 +136,7 @@ class ExecutionService:
             target,
             '/genai_spine.v1.ExecutionService/GetExecution',
             genai__spine_dot_v1_dot_execution__service__pb2.GetExecutionRequest.SerializeToString,
-            genai__spine_dot_v1_dot_execution__service__pb2.ExecutionEntry.FromString,
+            genai__spine_dot_v1_dot_execution__pb2.Execution.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from genai_spine.v1 import execution_pb2 as _execution_pb2
 from genai_spine.v1 import execution_service_pb2 as _execution_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -38,7 +39,7 @@ class ExecutionServiceStub:
     that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
     Errors: INVALID_FIELDS.
     """
-    GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.ExecutionEntry]
+    GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_pb2.Execution]
     """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
 
 @_typing.type_check_only
@@ -51,7 +52,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
     Errors: INVALID_FIELDS.
     """
-    GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.ExecutionEntry]  # type: ignore[assignment]
+    GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_pb2.Execution]  # type: ignore[assignment]
     """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +74,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _execution_service_pb2.GetExecutionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_execution_service_pb2.ExecutionEntry, _abc.Awaitable[_execution_service_pb2.ExecutionEntry]]:
+    ) -> _typing.Union[_execution_pb2.Execution, _abc.Awaitable[_execution_pb2.Execution]]:
         """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
 
 def add_ExecutionServiceServicer_to_server(servicer: ExecutionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

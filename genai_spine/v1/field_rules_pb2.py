@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n genai_spine/v1/field_rules.proto\x12\x0egenai_spine.v1\x1a google/protobuf/descriptor.proto\"\xd6\x03\n\nFieldRules\x12\x1a\n\x08required\x18\x01 \x01(\x08R\x08required\x12\x15\n\x03min\x18\x02 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x03 \x01(\x01H\x01R\x03max\x88\x01\x01\x12 \n\tmin_items\x18\x04 \x01(\rH\x02R\x08minItems\x88\x01\x01\x12 \n\tmax_items\x18\x05 \x01(\rH\x03R\x08maxItems\x88\x01\x01\x12\"\n\nmin_length\x18\x06 \x01(\rH\x04R\tminLength\x88\x01\x01\x12\"\n\nmax_length\x18\x07 \x01(\rH\x05R\tmaxLength\x88\x01\x01\x12\x1d\n\x07pattern\x18\x08 \x01(\tH\x06R\x07pattern\x88\x01\x01\x12\x1f\n\x0bjson_object\x18\t \x01(\x08R\njsonObject\x12(\n\rdefault_value\x18\n \x01(\tH\x07R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x12 \n\x0cmay_be_empty\x18\x0b \x01(\x08R\nmayBeEmptyB\x06\n\x04_minB\x06\n\x04_maxB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\n\n\x08_patternB\x10\n\x0e_default_value:T\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1a.genai_spine.v1.FieldRulesR\x05rules\x88\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n genai_spine/v1/field_rules.proto\x12\x0egenai_spine.v1\x1a google/protobuf/descriptor.proto\"\x8c\x04\n\nFieldRules\x12\x1a\n\x08required\x18\x01 \x01(\x08R\x08required\x12\x15\n\x03min\x18\x02 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x03 \x01(\x01H\x01R\x03max\x88\x01\x01\x12 \n\tmin_items\x18\x04 \x01(\rH\x02R\x08minItems\x88\x01\x01\x12 \n\tmax_items\x18\x05 \x01(\rH\x03R\x08maxItems\x88\x01\x01\x12\"\n\nmin_length\x18\x06 \x01(\rH\x04R\tminLength\x88\x01\x01\x12\"\n\nmax_length\x18\x07 \x01(\rH\x05R\tmaxLength\x88\x01\x01\x12\x1d\n\x07pattern\x18\x08 \x01(\tH\x06R\x07pattern\x88\x01\x01\x12\x1f\n\x0bjson_object\x18\t \x01(\x08R\njsonObject\x12(\n\rdefault_value\x18\n \x01(\tH\x07R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x12 \n\x0cmay_be_empty\x18\x0b \x01(\x08R\nmayBeEmpty\x12$\n\x0bkey_pattern\x18\x0c \x01(\tH\x08R\nkeyPattern\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_maxB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\n\n\x08_patternB\x10\n\x0e_default_valueB\x0e\n\x0c_key_pattern:T\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1a.genai_spine.v1.FieldRulesR\x05rules\x88\x01\x01:F\n\rrest_alias_of\x12\x1d.google.protobuf.FieldOptions\x18\xb5\x87\x03 \x01(\tR\x0brestAliasOf\x88\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.field_rules_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FIELDRULES']._serialized_start=87
-  _globals['_FIELDRULES']._serialized_end=557
+  _globals['_FIELDRULES']._serialized_end=611
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,10 @@
+import datetime
+
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -11,7 +14,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateImagesRequest(_message.Message):
-    __slots__ = ("provider", "model", "prompt", "image_count", "size", "quality", "media_type", "user", "provider_options_json")
+    __slots__ = ("provider", "model", "prompt", "image_count", "size", "quality", "media_type", "user", "provider_options_json", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +31,7 @@ class CreateImagesRequest(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     prompt: str
@@ -30,7 +41,8 @@ class CreateImagesRequest(_message.Message):
     media_type: str
     user: str
     provider_options_json: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., image_count: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[str] = ..., media_type: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., image_count: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[str] = ..., media_type: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("index", "data", "url", "media_type", "revised_prompt")
@@ -47,8 +59,8 @@ class Image(_message.Message):
     def __init__(self, index: _Optional[int] = ..., data: _Optional[bytes] = ..., url: _Optional[str] = ..., media_type: _Optional[str] = ..., revised_prompt: _Optional[str] = ...) -> None: ...
 
 class CreateImagesResponse(_message.Message):
-    __slots__ = ("created", "model", "provider", "images", "usage", "units", "cost", "request_id", "execution_id", "latency_ms")
-    CREATED_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("create_time", "model", "provider", "images", "usage", "units", "cost", "request_id", "execution_id", "latency_ms")
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -58,7 +70,7 @@ class CreateImagesResponse(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
-    created: int
+    create_time: _timestamp_pb2.Timestamp
     model: str
     provider: str
     images: _containers.RepeatedCompositeFieldContainer[Image]
@@ -68,10 +80,17 @@ class CreateImagesResponse(_message.Message):
     request_id: str
     execution_id: str
     latency_ms: int
-    def __init__(self, created: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
-    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json")
+    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +103,7 @@ class CreateTranscriptionRequest(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     data: bytes
@@ -96,7 +116,8 @@ class CreateTranscriptionRequest(_message.Message):
     user: str
     words: bool
     provider_options_json: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("start_ms", "end_ms", "text", "details_json")
@@ -141,7 +162,14 @@ class Transcription(_message.Message):
     def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class CreateSpeechRequest(_message.Message):
-    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json")
+    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +179,7 @@ class CreateSpeechRequest(_message.Message):
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     input: str
@@ -160,7 +189,8 @@ class CreateSpeechRequest(_message.Message):
     instructions: str
     user: str
     provider_options_json: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SpeechChunk(_message.Message):
     __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "error")

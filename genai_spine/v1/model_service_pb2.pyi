@@ -1,5 +1,8 @@
+import datetime
+
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -45,7 +48,7 @@ class ModelPricing(_message.Message):
     def __init__(self, input_per_1m: _Optional[float] = ..., output_per_1m: _Optional[float] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("id", "object", "created", "owned_by", "name", "provider", "context_length", "context_window", "input_cost_per_1k", "output_cost_per_1k", "capabilities", "display_name", "description", "supports_vision", "supports_streaming", "pricing")
+    __slots__ = ("id", "object", "created", "owned_by", "name", "provider", "context_length", "context_window", "input_cost_per_1k", "output_cost_per_1k", "capabilities", "display_name", "description", "supports_vision", "supports_streaming", "pricing", "create_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +65,7 @@ class Model(_message.Message):
     SUPPORTS_VISION_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_STREAMING_FIELD_NUMBER: _ClassVar[int]
     PRICING_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     object: str
     created: int
@@ -78,4 +82,5 @@ class Model(_message.Message):
     supports_vision: bool
     supports_streaming: bool
     pricing: ModelPricing
-    def __init__(self, id: _Optional[str] = ..., object: _Optional[str] = ..., created: _Optional[int] = ..., owned_by: _Optional[str] = ..., name: _Optional[str] = ..., provider: _Optional[str] = ..., context_length: _Optional[int] = ..., context_window: _Optional[int] = ..., input_cost_per_1k: _Optional[float] = ..., output_cost_per_1k: _Optional[float] = ..., capabilities: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., supports_vision: _Optional[bool] = ..., supports_streaming: _Optional[bool] = ..., pricing: _Optional[_Union[ModelPricing, _Mapping]] = ...) -> None: ...
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., object: _Optional[str] = ..., created: _Optional[int] = ..., owned_by: _Optional[str] = ..., name: _Optional[str] = ..., provider: _Optional[str] = ..., context_length: _Optional[int] = ..., context_window: _Optional[int] = ..., input_cost_per_1k: _Optional[float] = ..., output_cost_per_1k: _Optional[float] = ..., capabilities: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., supports_vision: _Optional[bool] = ..., supports_streaming: _Optional[bool] = ..., pricing: _Optional[_Union[ModelPricing, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
+from genai_spine.v1 import usage_pb2 as genai__spine_dot_v1_dot_usage__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$genai_spine/v1/pricing_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xd3\x01\n\x11ListPricesRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\rB\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xb3@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x08H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x8f\x01\n\x12ListPricesResponse\x12\x32\n\x06prices\x18\x01 \x03(\x0b\x32\x1a.genai_spine.v1.ModelPriceR\x06prices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\nprice_book\x18\x03 \x01(\tR\tpriceBook\"N\n\x16ListPricesArrayRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x42\x0b\n\t_provider\"2\n\x0fGetPriceRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\"z\n\tUnitPrice\x12-\n\x04unit\x18\x01 \x01(\x0e\x32\x19.genai_spine.v1.PriceUnitR\x04unit\x12\x10\n\x03usd\x18\x02 \x01(\x01R\x03usd\x12,\n\x12\x61\x62ove_input_tokens\x18\x03 \x01(\rR\x10\x61\x62oveInputTokens\"\xf5\x03\n\nModelPrice\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x36\n\x18input_cost_per_1m_tokens\x18\x04 \x01(\x01R\x14inputCostPer1mTokens\x12\x38\n\x19output_cost_per_1m_tokens\x18\x05 \x01(\x01R\x15outputCostPer1mTokens\x12)\n\x11input_cost_per_1k\x18\x06 \x01(\x01R\x0einputCostPer1k\x12+\n\x12output_cost_per_1k\x18\x07 \x01(\x01R\x0foutputCostPer1k\x12\x1f\n\x0binput_price\x18\x08 \x01(\x01R\ninputPrice\x12!\n\x0coutput_price\x18\t \x01(\x01R\x0boutputPrice\x12\x17\n\x07is_free\x18\n \x01(\x08R\x06isFree\x12\x16\n\x06source\x18\x0b \x01(\tR\x06source\x12/\n\x05units\x18\x0c \x03(\x0b\x32\x19.genai_spine.v1.UnitPriceR\x05units\x12\"\n\nvalid_from\x18\r \x01(\tH\x00R\tvalidFrom\x88\x01\x01\x42\r\n\x0b_valid_from\"\xa7\x03\n\x13\x45stimateCostRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\x12\x39\n\x16\x65stimated_input_tokens\x18\x02 \x01(\rH\x00R\x14\x65stimatedInputTokens\x88\x01\x01\x12;\n\x17\x65stimated_output_tokens\x18\x03 \x01(\rH\x01R\x15\x65stimatedOutputTokens\x88\x01\x01\x12&\n\x0cinput_tokens\x18\x04 \x01(\rH\x02R\x0binputTokens\x88\x01\x01\x12(\n\routput_tokens\x18\x05 \x01(\rH\x03R\x0coutputTokens\x88\x01\x01\x12\x33\n\x13\x63\x61\x63hed_input_tokens\x18\x06 \x01(\rH\x04R\x11\x63\x61\x63hedInputTokens\x88\x01\x01\x42\x19\n\x17_estimated_input_tokensB\x1a\n\x18_estimated_output_tokensB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x16\n\x14_cached_input_tokens\"\xf1\x03\n\x14\x45stimateCostResponse\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x34\n\x16\x65stimated_input_tokens\x18\x02 \x01(\rR\x14\x65stimatedInputTokens\x12\x36\n\x17\x65stimated_output_tokens\x18\x03 \x01(\rR\x15\x65stimatedOutputTokens\x12,\n\x12\x65stimated_cost_usd\x18\x04 \x01(\x01R\x10\x65stimatedCostUsd\x12%\n\x0e\x65stimated_cost\x18\x05 \x01(\x01R\restimatedCost\x12\x1d\n\ntotal_cost\x18\x06 \x01(\x01R\ttotalCost\x12)\n\x11input_cost_per_1m\x18\x07 \x01(\x01R\x0einputCostPer1m\x12+\n\x12output_cost_per_1m\x18\x08 \x01(\x01R\x0foutputCostPer1m\x12\x17\n\x07is_free\x18\t \x01(\x08R\x06isFree\x12\x1f\n\x0bprice_known\x18\n \x01(\x08R\npriceKnown\x12\x30\n\x14\x65stimated_cost_ticks\x18\x0b \x01(\x03R\x12\x65stimatedCostTicks\x12\x1d\n\nprice_book\x18\x0c \x01(\tR\tpriceBook*\xc1\x03\n\tPriceUnit\x12\x1a\n\x16PRICE_UNIT_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRICE_UNIT_INPUT_TOKENS\x10\x01\x12 \n\x1cPRICE_UNIT_CACHE_READ_TOKENS\x10\x02\x12$\n PRICE_UNIT_CACHE_WRITE_5M_TOKENS\x10\x03\x12$\n PRICE_UNIT_CACHE_WRITE_1H_TOKENS\x10\x04\x12!\n\x1dPRICE_UNIT_AUDIO_INPUT_TOKENS\x10\x05\x12!\n\x1dPRICE_UNIT_IMAGE_INPUT_TOKENS\x10\x06\x12\x1c\n\x18PRICE_UNIT_OUTPUT_TOKENS\x10\x07\x12\x1f\n\x1bPRICE_UNIT_REASONING_TOKENS\x10\x08\x12\"\n\x1ePRICE_UNIT_AUDIO_OUTPUT_TOKENS\x10\t\x12\x1b\n\x17PRICE_UNIT_AUDIO_SECOND\x10\n\x12\x19\n\x15PRICE_UNIT_CHARACTERS\x10\x0b\x12\x14\n\x10PRICE_UNIT_IMAGE\x10\x0c\x12\x16\n\x12PRICE_UNIT_REQUEST\x10\r2\xad\x03\n\x0ePricingService\x12S\n\nListPrices\x12!.genai_spine.v1.ListPricesRequest\x1a\".genai_spine.v1.ListPricesResponse\x12\x64\n\x0fListPricesArray\x12&.genai_spine.v1.ListPricesArrayRequest\x1a\x14.google.api.HttpBody\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/pricing\x12g\n\x08GetPrice\x12\x1f.genai_spine.v1.GetPriceRequest\x1a\x1a.genai_spine.v1.ModelPrice\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/pricing/{model=**}\x12w\n\x0c\x45stimateCost\x12#.genai_spine.v1.EstimateCostRequest\x1a$.genai_spine.v1.EstimateCostResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/estimate-cost:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$genai_spine/v1/pricing_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a\x1agenai_spine/v1/usage.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xd3\x01\n\x11ListPricesRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\x05\x42\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xb3@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x8f\x01\n\x12ListPricesResponse\x12\x32\n\x06prices\x18\x01 \x03(\x0b\x32\x1a.genai_spine.v1.ModelPriceR\x06prices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\nprice_book\x18\x03 \x01(\tR\tpriceBook\"\xd2\x01\n\x16ListPricesArrayRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12\x38\n\tpage_size\x18\x02 \x01(\x05\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xb3@H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"2\n\x0fGetPriceRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\"z\n\tUnitPrice\x12-\n\x04unit\x18\x01 \x01(\x0e\x32\x19.genai_spine.v1.PriceUnitR\x04unit\x12\x10\n\x03usd\x18\x02 \x01(\x01R\x03usd\x12,\n\x12\x61\x62ove_input_tokens\x18\x03 \x01(\rR\x10\x61\x62oveInputTokens\"\xf5\x03\n\nModelPrice\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x36\n\x18input_cost_per_1m_tokens\x18\x04 \x01(\x01R\x14inputCostPer1mTokens\x12\x38\n\x19output_cost_per_1m_tokens\x18\x05 \x01(\x01R\x15outputCostPer1mTokens\x12)\n\x11input_cost_per_1k\x18\x06 \x01(\x01R\x0einputCostPer1k\x12+\n\x12output_cost_per_1k\x18\x07 \x01(\x01R\x0foutputCostPer1k\x12\x1f\n\x0binput_price\x18\x08 \x01(\x01R\ninputPrice\x12!\n\x0coutput_price\x18\t \x01(\x01R\x0boutputPrice\x12\x17\n\x07is_free\x18\n \x01(\x08R\x06isFree\x12\x16\n\x06source\x18\x0b \x01(\tR\x06source\x12/\n\x05units\x18\x0c \x03(\x0b\x32\x19.genai_spine.v1.UnitPriceR\x05units\x12\"\n\nvalid_from\x18\r \x01(\tH\x00R\tvalidFrom\x88\x01\x01\x42\r\n\x0b_valid_from\"\xa7\x03\n\x13\x45stimateCostRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\x12\x39\n\x16\x65stimated_input_tokens\x18\x02 \x01(\rH\x00R\x14\x65stimatedInputTokens\x88\x01\x01\x12;\n\x17\x65stimated_output_tokens\x18\x03 \x01(\rH\x01R\x15\x65stimatedOutputTokens\x88\x01\x01\x12&\n\x0cinput_tokens\x18\x04 \x01(\rH\x02R\x0binputTokens\x88\x01\x01\x12(\n\routput_tokens\x18\x05 \x01(\rH\x03R\x0coutputTokens\x88\x01\x01\x12\x33\n\x13\x63\x61\x63hed_input_tokens\x18\x06 \x01(\rH\x04R\x11\x63\x61\x63hedInputTokens\x88\x01\x01\x42\x19\n\x17_estimated_input_tokensB\x1a\n\x18_estimated_output_tokensB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x16\n\x14_cached_input_tokens\"\xb4\x05\n\x14\x45stimateCostResponse\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x34\n\x16\x65stimated_input_tokens\x18\x02 \x01(\rR\x14\x65stimatedInputTokens\x12\x36\n\x17\x65stimated_output_tokens\x18\x03 \x01(\rR\x15\x65stimatedOutputTokens\x12\x41\n\x12\x65stimated_cost_usd\x18\x04 \x01(\x01\x42\x13\x18\x01\xaa\xbb\x18\rcost.cost_usdR\x10\x65stimatedCostUsd\x12:\n\x0e\x65stimated_cost\x18\x05 \x01(\x01\x42\x13\x18\x01\xaa\xbb\x18\rcost.cost_usdR\restimatedCost\x12\x32\n\ntotal_cost\x18\x06 \x01(\x01\x42\x13\x18\x01\xaa\xbb\x18\rcost.cost_usdR\ttotalCost\x12)\n\x11input_cost_per_1m\x18\x07 \x01(\x01R\x0einputCostPer1m\x12+\n\x12output_cost_per_1m\x18\x08 \x01(\x01R\x0foutputCostPer1m\x12+\n\x07is_free\x18\t \x01(\x08\x42\x12\x18\x01\xaa\xbb\x18\x0c\x63ost.is_freeR\x06isFree\x12\x37\n\x0bprice_known\x18\n \x01(\x08\x42\x16\x18\x01\xaa\xbb\x18\x10\x63ost.price_knownR\npriceKnown\x12G\n\x14\x65stimated_cost_ticks\x18\x0b \x01(\x03\x42\x15\x18\x01\xaa\xbb\x18\x0f\x63ost.cost_ticksR\x12\x65stimatedCostTicks\x12\x34\n\nprice_book\x18\x0c \x01(\tB\x15\x18\x01\xaa\xbb\x18\x0f\x63ost.price_bookR\tpriceBook\x12(\n\x04\x63ost\x18\r \x01(\x0b\x32\x14.genai_spine.v1.CostR\x04\x63ost*\xc1\x03\n\tPriceUnit\x12\x1a\n\x16PRICE_UNIT_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRICE_UNIT_INPUT_TOKENS\x10\x01\x12 \n\x1cPRICE_UNIT_CACHE_READ_TOKENS\x10\x02\x12$\n PRICE_UNIT_CACHE_WRITE_5M_TOKENS\x10\x03\x12$\n PRICE_UNIT_CACHE_WRITE_1H_TOKENS\x10\x04\x12!\n\x1dPRICE_UNIT_AUDIO_INPUT_TOKENS\x10\x05\x12!\n\x1dPRICE_UNIT_IMAGE_INPUT_TOKENS\x10\x06\x12\x1c\n\x18PRICE_UNIT_OUTPUT_TOKENS\x10\x07\x12\x1f\n\x1bPRICE_UNIT_REASONING_TOKENS\x10\x08\x12\"\n\x1ePRICE_UNIT_AUDIO_OUTPUT_TOKENS\x10\t\x12\x1b\n\x17PRICE_UNIT_AUDIO_SECOND\x10\n\x12\x19\n\x15PRICE_UNIT_CHARACTERS\x10\x0b\x12\x14\n\x10PRICE_UNIT_IMAGE\x10\x0c\x12\x16\n\x12PRICE_UNIT_REQUEST\x10\r2\xc7\x03\n\x0ePricingService\x12S\n\nListPrices\x12!.genai_spine.v1.ListPricesRequest\x1a\".genai_spine.v1.ListPricesResponse\x12\x64\n\x0fListPricesArray\x12&.genai_spine.v1.ListPricesArrayRequest\x1a\x14.google.api.HttpBody\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/pricing\x12g\n\x08GetPrice\x12\x1f.genai_spine.v1.GetPriceRequest\x1a\x1a.genai_spine.v1.ModelPrice\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/pricing/{model=**}\x12\x90\x01\n\x0c\x45stimateCost\x12#.genai_spine.v1.EstimateCostRequest\x1a$.genai_spine.v1.EstimateCostResponse\"5\x82\xd3\xe4\x93\x02/\"\x12/v1/costs:estimate:\x01*Z\x16\"\x11/v1/estimate-cost:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,37 +40,55 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPRICESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPRICESREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\273\030\030\021\000\000\000\000\000\000\360?\031\000\000\000\000\000\210\263@R\0041000'
   _globals['_LISTPRICESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTPRICESREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\0038\200\010'
+  _globals['_LISTPRICESREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\0038\200\020'
   _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['provider']._loaded_options = None
   _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['provider']._serialized_options = b'\242\273\030\0028@'
+  _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\360?\031\000\000\000\000\000\210\263@'
+  _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPRICESARRAYREQUEST'].fields_by_name['page_token']._serialized_options = b'\242\273\030\0038\200\020'
   _globals['_GETPRICEREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_GETPRICEREQUEST'].fields_by_name['model']._serialized_options = b'\242\273\030\005\010\0018\200\002'
   _globals['_ESTIMATECOSTREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_ESTIMATECOSTREQUEST'].fields_by_name['model']._serialized_options = b'\242\273\030\005\010\0018\200\002'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost_usd']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost_usd']._serialized_options = b'\030\001\252\273\030\rcost.cost_usd'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost']._serialized_options = b'\030\001\252\273\030\rcost.cost_usd'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['total_cost']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['total_cost']._serialized_options = b'\030\001\252\273\030\rcost.cost_usd'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['is_free']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['is_free']._serialized_options = b'\030\001\252\273\030\014cost.is_free'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['price_known']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['price_known']._serialized_options = b'\030\001\252\273\030\020cost.price_known'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost_ticks']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['estimated_cost_ticks']._serialized_options = b'\030\001\252\273\030\017cost.cost_ticks'
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['price_book']._loaded_options = None
+  _globals['_ESTIMATECOSTRESPONSE'].fields_by_name['price_book']._serialized_options = b'\030\001\252\273\030\017cost.price_book'
   _globals['_PRICINGSERVICE'].methods_by_name['ListPricesArray']._loaded_options = None
   _globals['_PRICINGSERVICE'].methods_by_name['ListPricesArray']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/pricing'
   _globals['_PRICINGSERVICE'].methods_by_name['GetPrice']._loaded_options = None
   _globals['_PRICINGSERVICE'].methods_by_name['GetPrice']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/pricing/{model=**}'
   _globals['_PRICINGSERVICE'].methods_by_name['EstimateCost']._loaded_options = None
-  _globals['_PRICINGSERVICE'].methods_by_name['EstimateCost']._serialized_options = b'\202\323\344\223\002\026\"\021/v1/estimate-cost:\001*'
-  _globals['_PRICEUNIT']._serialized_start=2194
-  _globals['_PRICEUNIT']._serialized_end=2643
-  _globals['_LISTPRICESREQUEST']._serialized_start=148
-  _globals['_LISTPRICESREQUEST']._serialized_end=359
-  _globals['_LISTPRICESRESPONSE']._serialized_start=362
-  _globals['_LISTPRICESRESPONSE']._serialized_end=505
-  _globals['_LISTPRICESARRAYREQUEST']._serialized_start=507
-  _globals['_LISTPRICESARRAYREQUEST']._serialized_end=585
-  _globals['_GETPRICEREQUEST']._serialized_start=587
-  _globals['_GETPRICEREQUEST']._serialized_end=637
-  _globals['_UNITPRICE']._serialized_start=639
-  _globals['_UNITPRICE']._serialized_end=761
-  _globals['_MODELPRICE']._serialized_start=764
-  _globals['_MODELPRICE']._serialized_end=1265
-  _globals['_ESTIMATECOSTREQUEST']._serialized_start=1268
-  _globals['_ESTIMATECOSTREQUEST']._serialized_end=1691
-  _globals['_ESTIMATECOSTRESPONSE']._serialized_start=1694
-  _globals['_ESTIMATECOSTRESPONSE']._serialized_end=2191
-  _globals['_PRICINGSERVICE']._serialized_start=2646
-  _globals['_PRICINGSERVICE']._serialized_end=3075
+  _globals['_PRICINGSERVICE'].methods_by_name['EstimateCost']._serialized_options = b'\202\323\344\223\002/\"\022/v1/costs:estimate:\001*Z\026\"\021/v1/estimate-cost:\001*'
+  _globals['_PRICEUNIT']._serialized_start=2550
+  _globals['_PRICEUNIT']._serialized_end=2999
+  _globals['_LISTPRICESREQUEST']._serialized_start=176
+  _globals['_LISTPRICESREQUEST']._serialized_end=387
+  _globals['_LISTPRICESRESPONSE']._serialized_start=390
+  _globals['_LISTPRICESRESPONSE']._serialized_end=533
+  _globals['_LISTPRICESARRAYREQUEST']._serialized_start=536
+  _globals['_LISTPRICESARRAYREQUEST']._serialized_end=746
+  _globals['_GETPRICEREQUEST']._serialized_start=748
+  _globals['_GETPRICEREQUEST']._serialized_end=798
+  _globals['_UNITPRICE']._serialized_start=800
+  _globals['_UNITPRICE']._serialized_end=922
+  _globals['_MODELPRICE']._serialized_start=925
+  _globals['_MODELPRICE']._serialized_end=1426
+  _globals['_ESTIMATECOSTREQUEST']._serialized_start=1429
+  _globals['_ESTIMATECOSTREQUEST']._serialized_end=1852
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_start=1855
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_end=2547
+  _globals['_PRICINGSERVICE']._serialized_start=3002
+  _globals['_PRICINGSERVICE']._serialized_end=3457
 # @@protoc_insertion_point(module_scope)

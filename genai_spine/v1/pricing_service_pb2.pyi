@@ -1,4 +1,5 @@
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf.internal import containers as _containers
@@ -62,10 +63,14 @@ class ListPricesResponse(_message.Message):
     def __init__(self, prices: _Optional[_Iterable[_Union[ModelPrice, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., price_book: _Optional[str] = ...) -> None: ...
 
 class ListPricesArrayRequest(_message.Message):
-    __slots__ = ("provider",)
+    __slots__ = ("provider", "page_size", "page_token")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     provider: str
-    def __init__(self, provider: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, provider: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class GetPriceRequest(_message.Message):
     __slots__ = ("model",)
@@ -130,7 +135,7 @@ class EstimateCostRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ..., estimated_output_tokens: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_input_tokens: _Optional[int] = ...) -> None: ...
 
 class EstimateCostResponse(_message.Message):
-    __slots__ = ("model", "estimated_input_tokens", "estimated_output_tokens", "estimated_cost_usd", "estimated_cost", "total_cost", "input_cost_per_1m", "output_cost_per_1m", "is_free", "price_known", "estimated_cost_ticks", "price_book")
+    __slots__ = ("model", "estimated_input_tokens", "estimated_output_tokens", "estimated_cost_usd", "estimated_cost", "total_cost", "input_cost_per_1m", "output_cost_per_1m", "is_free", "price_known", "estimated_cost_ticks", "price_book", "cost")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +148,7 @@ class EstimateCostResponse(_message.Message):
     PRICE_KNOWN_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_COST_TICKS_FIELD_NUMBER: _ClassVar[int]
     PRICE_BOOK_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     model: str
     estimated_input_tokens: int
     estimated_output_tokens: int
@@ -155,4 +161,5 @@ class EstimateCostResponse(_message.Message):
     price_known: bool
     estimated_cost_ticks: int
     price_book: str
-    def __init__(self, model: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ..., estimated_output_tokens: _Optional[int] = ..., estimated_cost_usd: _Optional[float] = ..., estimated_cost: _Optional[float] = ..., total_cost: _Optional[float] = ..., input_cost_per_1m: _Optional[float] = ..., output_cost_per_1m: _Optional[float] = ..., is_free: _Optional[bool] = ..., price_known: _Optional[bool] = ..., estimated_cost_ticks: _Optional[int] = ..., price_book: _Optional[str] = ...) -> None: ...
+    cost: _usage_pb2.Cost
+    def __init__(self, model: _Optional[str] = ..., estimated_input_tokens: _Optional[int] = ..., estimated_output_tokens: _Optional[int] = ..., estimated_cost_usd: _Optional[float] = ..., estimated_cost: _Optional[float] = ..., total_cost: _Optional[float] = ..., input_cost_per_1m: _Optional[float] = ..., output_cost_per_1m: _Optional[float] = ..., is_free: _Optional[bool] = ..., price_known: _Optional[bool] = ..., estimated_cost_ticks: _Optional[int] = ..., price_book: _Optional[str] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...

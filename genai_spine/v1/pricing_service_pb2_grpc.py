@@ -64,15 +64,16 @@ class PricingServiceServicer:
 
     def ListPrices(self, request, context):
         """ListPrices lists every model of the price book that has a price, sorted by model.
-        Errors: INVALID_REQUEST (page token).
+        Errors: INVALID_FIELDS (page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPricesArray(self, request, context):
-        """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
-        clients. Errors: none.
+        """ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
+        once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+        Errors: INVALID_FIELDS (page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +89,7 @@ class PricingServiceServicer:
 
     def EstimateCost(self, request, context):
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: INVALID_FIELDS.
+        cost.price_known false. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

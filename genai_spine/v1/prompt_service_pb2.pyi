@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
@@ -33,7 +34,7 @@ class PromptVariable(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., type: _Optional[str] = ..., required: _Optional[bool] = ..., default: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., options: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Prompt(_message.Message):
-    __slots__ = ("id", "name", "slug", "description", "category", "tags", "system_prompt", "user_prompt_template", "template", "variables", "preferred_provider", "preferred_model", "default_model", "temperature", "default_temperature", "max_tokens", "output_schema", "is_public", "is_system", "is_active", "version", "created_at", "updated_at", "etag", "created_by", "labels", "change_notes", "versions")
+    __slots__ = ("id", "name", "slug", "description", "category", "tags", "system_prompt", "user_prompt_template", "template", "variables", "preferred_provider", "preferred_model", "default_model", "temperature", "default_temperature", "max_tokens", "output_schema", "is_public", "is_system", "is_active", "version", "create_time", "update_time", "etag", "created_by", "labels", "change_notes", "versions", "created_at", "updated_at")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,13 +63,15 @@ class Prompt(_message.Message):
     IS_SYSTEM_FIELD_NUMBER: _ClassVar[int]
     IS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CHANGE_NOTES_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     slug: str
@@ -90,17 +93,19 @@ class Prompt(_message.Message):
     is_system: bool
     is_active: bool
     version: int
-    created_at: _timestamp_pb2.Timestamp
-    updated_at: _timestamp_pb2.Timestamp
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
     etag: str
     created_by: str
     labels: _containers.ScalarMap[str, int]
     change_notes: str
     versions: _containers.RepeatedCompositeFieldContainer[PromptVersion]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., slug: _Optional[str] = ..., description: _Optional[str] = ..., category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., system_prompt: _Optional[str] = ..., user_prompt_template: _Optional[str] = ..., template: _Optional[str] = ..., variables: _Optional[_Iterable[_Union[PromptVariable, _Mapping]]] = ..., preferred_provider: _Optional[str] = ..., preferred_model: _Optional[str] = ..., default_model: _Optional[str] = ..., temperature: _Optional[float] = ..., default_temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., is_public: _Optional[bool] = ..., is_system: _Optional[bool] = ..., is_active: _Optional[bool] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., created_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, int]] = ..., change_notes: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., slug: _Optional[str] = ..., description: _Optional[str] = ..., category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., system_prompt: _Optional[str] = ..., user_prompt_template: _Optional[str] = ..., template: _Optional[str] = ..., variables: _Optional[_Iterable[_Union[PromptVariable, _Mapping]]] = ..., preferred_provider: _Optional[str] = ..., preferred_model: _Optional[str] = ..., default_model: _Optional[str] = ..., temperature: _Optional[float] = ..., default_temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., is_public: _Optional[bool] = ..., is_system: _Optional[bool] = ..., is_active: _Optional[bool] = ..., version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., created_by: _Optional[str] = ..., labels: _Optional[_Mapping[str, int]] = ..., change_notes: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PromptVersion(_message.Message):
-    __slots__ = ("id", "prompt_id", "version", "system_prompt", "user_prompt_template", "variables", "preferred_provider", "preferred_model", "temperature", "max_tokens", "output_schema", "change_notes", "created_at")
+    __slots__ = ("id", "prompt_id", "version", "system_prompt", "user_prompt_template", "variables", "preferred_provider", "preferred_model", "temperature", "max_tokens", "output_schema", "change_notes", "create_time", "created_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +118,7 @@ class PromptVersion(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     CHANGE_NOTES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     prompt_id: str
@@ -126,11 +132,12 @@ class PromptVersion(_message.Message):
     max_tokens: int
     output_schema: _struct_pb2.Struct
     change_notes: str
+    create_time: _timestamp_pb2.Timestamp
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., version: _Optional[int] = ..., system_prompt: _Optional[str] = ..., user_prompt_template: _Optional[str] = ..., variables: _Optional[_Iterable[_Union[PromptVariable, _Mapping]]] = ..., preferred_provider: _Optional[str] = ..., preferred_model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., change_notes: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., version: _Optional[int] = ..., system_prompt: _Optional[str] = ..., user_prompt_template: _Optional[str] = ..., variables: _Optional[_Iterable[_Union[PromptVariable, _Mapping]]] = ..., preferred_provider: _Optional[str] = ..., preferred_model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., change_notes: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListPromptsRequest(_message.Message):
-    __slots__ = ("category", "tags", "tag", "search", "is_system", "is_public", "include_inactive", "limit", "offset")
+    __slots__ = ("category", "tags", "tag", "search", "is_system", "is_public", "include_inactive", "limit", "offset", "page_size", "page_token")
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +147,8 @@ class ListPromptsRequest(_message.Message):
     INCLUDE_INACTIVE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     category: str
     tags: _containers.RepeatedScalarFieldContainer[str]
     tag: _containers.RepeatedScalarFieldContainer[str]
@@ -149,19 +158,23 @@ class ListPromptsRequest(_message.Message):
     include_inactive: bool
     limit: int
     offset: int
-    def __init__(self, category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tag: _Optional[_Iterable[str]] = ..., search: _Optional[str] = ..., is_system: _Optional[bool] = ..., is_public: _Optional[bool] = ..., include_inactive: _Optional[bool] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, category: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tag: _Optional[_Iterable[str]] = ..., search: _Optional[str] = ..., is_system: _Optional[bool] = ..., is_public: _Optional[bool] = ..., include_inactive: _Optional[bool] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptsResponse(_message.Message):
-    __slots__ = ("prompts", "total", "limit", "offset")
+    __slots__ = ("prompts", "total", "limit", "offset", "next_page_token")
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     total: int
     limit: int
     offset: int
-    def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreatePromptRequest(_message.Message):
     __slots__ = ("prompt",)
@@ -204,32 +217,42 @@ class DeletePromptResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ListPromptVersionsRequest(_message.Message):
-    __slots__ = ("prompt_id", "limit", "offset")
+    __slots__ = ("prompt_id", "limit", "offset", "page_size", "page_token")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     limit: int
     offset: int
-    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptVersionsArrayRequest(_message.Message):
-    __slots__ = ("prompt_id", "limit", "offset")
+    __slots__ = ("prompt_id", "limit", "offset", "page_size", "page_token")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     limit: int
     offset: int
-    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, prompt_id: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPromptVersionsResponse(_message.Message):
-    __slots__ = ("versions", "total")
+    __slots__ = ("versions", "total", "next_page_token")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     versions: _containers.RepeatedCompositeFieldContainer[PromptVersion]
     total: int
-    def __init__(self, versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, versions: _Optional[_Iterable[_Union[PromptVersion, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetPromptVersionRequest(_message.Message):
     __slots__ = ("prompt_id", "version")
@@ -293,12 +316,14 @@ class SetPromptLabelRequest(_message.Message):
     def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeletePromptLabelRequest(_message.Message):
-    __slots__ = ("prompt_id", "label")
+    __slots__ = ("prompt_id", "label", "etag")
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     label: str
-    def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, prompt_id: _Optional[str] = ..., label: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeletePromptLabelResponse(_message.Message):
     __slots__ = ()
@@ -341,7 +366,14 @@ class PromptOptions(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class ExecutePromptRequest(_message.Message):
-    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user")
+    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SLUG_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
@@ -353,6 +385,7 @@ class ExecutePromptRequest(_message.Message):
     RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     prompt_slug: str
     variables: _struct_pb2.Struct
@@ -364,7 +397,8 @@ class ExecutePromptRequest(_message.Message):
     response_format: str
     wait: bool
     user: str
-    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExecutePromptUsage(_message.Message):
     __slots__ = ("total_tokens", "cost")
@@ -375,7 +409,7 @@ class ExecutePromptUsage(_message.Message):
     def __init__(self, total_tokens: _Optional[int] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class ExecutePromptResponse(_message.Message):
-    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason")
+    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason", "result")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -397,6 +431,7 @@ class ExecutePromptResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PARSED_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     output: str
     content: str
     id: str
@@ -418,7 +453,8 @@ class ExecutePromptResponse(_message.Message):
     usage: ExecutePromptUsage
     parsed: _struct_pb2.Value
     finish_reason: _completion_service_pb2.FinishReason
-    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ...) -> None: ...
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class PromptEvent(_message.Message):
     __slots__ = ("text", "result", "error")

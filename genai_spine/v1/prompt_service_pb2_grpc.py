@@ -178,7 +178,8 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPromptVersionsArray(self, request, context):
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+        token of the next page is in the response header x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -216,7 +217,7 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePromptLabel(self, request, context):
-        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND.
+        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

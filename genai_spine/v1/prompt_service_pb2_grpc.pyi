@@ -58,7 +58,8 @@ class PromptServiceStub:
     ListPromptVersions: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+    token of the next page is in the response header x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]
@@ -74,7 +75,7 @@ class PromptServiceStub:
     Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]
-    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
     RenderPrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.RenderPromptRequest, _prompt_service_pb2.RenderedPrompt]
     """RenderPrompt fills in the variables and calls nobody.
     Errors: PROMPT_NOT_FOUND, INVALID_PROMPT_VARIABLES, INVALID_TEMPLATE (it takes too long or makes too much).
@@ -123,7 +124,8 @@ class PromptServiceAsyncStub(PromptServiceStub):
     ListPromptVersions: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]  # type: ignore[assignment]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+    token of the next page is in the response header x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]  # type: ignore[assignment]
@@ -139,7 +141,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]  # type: ignore[assignment]
-    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+    """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
     RenderPrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.RenderPromptRequest, _prompt_service_pb2.RenderedPrompt]  # type: ignore[assignment]
     """RenderPrompt fills in the variables and calls nobody.
     Errors: PROMPT_NOT_FOUND, INVALID_PROMPT_VARIABLES, INVALID_TEMPLATE (it takes too long or makes too much).
@@ -227,7 +229,8 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ListPromptVersionsArrayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+        token of the next page is in the response header x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 
@@ -273,7 +276,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.DeletePromptLabelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.DeletePromptLabelResponse, _abc.Awaitable[_prompt_service_pb2.DeletePromptLabelResponse]]:
-        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
+        """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH."""
 
     @_abc_1.abstractmethod
     def RenderPrompt(

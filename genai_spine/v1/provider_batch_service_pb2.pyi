@@ -1,6 +1,9 @@
+import datetime
+
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -44,26 +47,26 @@ class BatchError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., param: _Optional[str] = ...) -> None: ...
 
 class BatchTimes(_message.Message):
-    __slots__ = ("created", "in_progress", "expires", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
-    CREATED_FIELD_NUMBER: _ClassVar[int]
-    IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_FIELD_NUMBER: _ClassVar[int]
-    FINALIZING_FIELD_NUMBER: _ClassVar[int]
-    COMPLETED_FIELD_NUMBER: _ClassVar[int]
-    FAILED_FIELD_NUMBER: _ClassVar[int]
-    EXPIRED_FIELD_NUMBER: _ClassVar[int]
-    CANCELLING_FIELD_NUMBER: _ClassVar[int]
-    CANCELLED_FIELD_NUMBER: _ClassVar[int]
-    created: int
-    in_progress: int
-    expires: int
-    finalizing: int
-    completed: int
-    failed: int
-    expired: int
-    cancelling: int
-    cancelled: int
-    def __init__(self, created: _Optional[int] = ..., in_progress: _Optional[int] = ..., expires: _Optional[int] = ..., finalizing: _Optional[int] = ..., completed: _Optional[int] = ..., failed: _Optional[int] = ..., expired: _Optional[int] = ..., cancelling: _Optional[int] = ..., cancelled: _Optional[int] = ...) -> None: ...
+    __slots__ = ("create_time", "in_progress_time", "expire_time", "finalizing_time", "completed_time", "failed_time", "expired_time", "cancelling_time", "cancelled_time")
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IN_PROGRESS_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FINALIZING_TIME_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_TIME_FIELD_NUMBER: _ClassVar[int]
+    FAILED_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_TIME_FIELD_NUMBER: _ClassVar[int]
+    CANCELLING_TIME_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_TIME_FIELD_NUMBER: _ClassVar[int]
+    create_time: _timestamp_pb2.Timestamp
+    in_progress_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    finalizing_time: _timestamp_pb2.Timestamp
+    completed_time: _timestamp_pb2.Timestamp
+    failed_time: _timestamp_pb2.Timestamp
+    expired_time: _timestamp_pb2.Timestamp
+    cancelling_time: _timestamp_pb2.Timestamp
+    cancelled_time: _timestamp_pb2.Timestamp
+    def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_progress_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finalizing_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expired_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelling_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ProviderBatch(_message.Message):
     __slots__ = ("id", "provider", "endpoint", "input_file_id", "completion_window", "state", "output_file_id", "error_file_id", "errors", "times", "request_count", "completed_count", "failed_count", "metadata", "model", "usage", "cost", "booked_count")
@@ -113,8 +116,15 @@ class ProviderBatch(_message.Message):
     def __init__(self, id: _Optional[str] = ..., provider: _Optional[str] = ..., endpoint: _Optional[str] = ..., input_file_id: _Optional[str] = ..., completion_window: _Optional[str] = ..., state: _Optional[_Union[BatchState, str]] = ..., output_file_id: _Optional[str] = ..., error_file_id: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[BatchError, _Mapping]]] = ..., times: _Optional[_Union[BatchTimes, _Mapping]] = ..., request_count: _Optional[int] = ..., completed_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., booked_count: _Optional[int] = ...) -> None: ...
 
 class CreateBatchRequest(_message.Message):
-    __slots__ = ("provider", "input_file_id", "endpoint", "completion_window", "metadata", "provider_options_json")
+    __slots__ = ("provider", "input_file_id", "endpoint", "completion_window", "metadata", "provider_options_json", "cost_labels")
     class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -127,13 +137,15 @@ class CreateBatchRequest(_message.Message):
     COMPLETION_WINDOW_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     provider: str
     input_file_id: str
     endpoint: str
     completion_window: str
     metadata: _containers.ScalarMap[str, str]
     provider_options_json: str
-    def __init__(self, provider: _Optional[str] = ..., input_file_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., completion_window: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., provider_options_json: _Optional[str] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, provider: _Optional[str] = ..., input_file_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., completion_window: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GetBatchRequest(_message.Message):
     __slots__ = ("provider", "batch_id")

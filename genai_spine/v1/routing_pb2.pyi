@@ -41,7 +41,7 @@ QUALITY_TIER_STANDARD: QualityTier
 QUALITY_TIER_PREMIUM: QualityTier
 
 class Routing(_message.Message):
-    __slots__ = ("strategy", "fallback_models", "no_fallback", "preferred_providers", "min_quality", "max_cost_usd", "hedge_after_ms")
+    __slots__ = ("strategy", "fallback_models", "no_fallback", "preferred_providers", "min_quality", "max_cost_usd", "hedge_after_ms", "max_cost_ticks")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_MODELS_FIELD_NUMBER: _ClassVar[int]
     NO_FALLBACK_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class Routing(_message.Message):
     MIN_QUALITY_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     HEDGE_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_COST_TICKS_FIELD_NUMBER: _ClassVar[int]
     strategy: RoutingStrategy
     fallback_models: _containers.RepeatedScalarFieldContainer[str]
     no_fallback: bool
@@ -56,4 +57,5 @@ class Routing(_message.Message):
     min_quality: QualityTier
     max_cost_usd: float
     hedge_after_ms: int
-    def __init__(self, strategy: _Optional[_Union[RoutingStrategy, str]] = ..., fallback_models: _Optional[_Iterable[str]] = ..., no_fallback: _Optional[bool] = ..., preferred_providers: _Optional[_Iterable[str]] = ..., min_quality: _Optional[_Union[QualityTier, str]] = ..., max_cost_usd: _Optional[float] = ..., hedge_after_ms: _Optional[int] = ...) -> None: ...
+    max_cost_ticks: int
+    def __init__(self, strategy: _Optional[_Union[RoutingStrategy, str]] = ..., fallback_models: _Optional[_Iterable[str]] = ..., no_fallback: _Optional[bool] = ..., preferred_providers: _Optional[_Iterable[str]] = ..., min_quality: _Optional[_Union[QualityTier, str]] = ..., max_cost_usd: _Optional[float] = ..., hedge_after_ms: _Optional[int] = ..., max_cost_ticks: _Optional[int] = ...) -> None: ...

@@ -130,7 +130,10 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """UpdateSession changes title, model, instructions, policy or metadata; only fields that are set.
+        """UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+        model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+        each other when they send the etag that they read.
+        Errors also: INVALID_FIELDS, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +141,7 @@ class SessionServiceServicer:
 
     def DeleteSession(self, request, context):
         """DeleteSession removes a session with all its messages and their content. REST answers 204.
+        Errors also: ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,9 +46,15 @@ class SessionServiceStub:
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.Session]
     """GetSession returns one session."""
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.Session]
-    """UpdateSession changes title, model, instructions, policy or metadata; only fields that are set."""
+    """UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+    model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+    each other when they send the etag that they read.
+    Errors also: INVALID_FIELDS, ETAG_MISMATCH.
+    """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
-    """DeleteSession removes a session with all its messages and their content. REST answers 204."""
+    """DeleteSession removes a session with all its messages and their content. REST answers 204.
+    Errors also: ETAG_MISMATCH.
+    """
     SendMessage: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.SendMessageRequest, _session_service_pb2.SendMessageResponse]
     """SendMessage says something and returns the model's answer; both are stored, or neither is. While
     another send runs in the session, this one waits for it, until the caller's deadline and for at most
@@ -96,9 +102,15 @@ class SessionServiceAsyncStub(SessionServiceStub):
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
     """GetSession returns one session."""
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
-    """UpdateSession changes title, model, instructions, policy or metadata; only fields that are set."""
+    """UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+    model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+    each other when they send the etag that they read.
+    Errors also: INVALID_FIELDS, ETAG_MISMATCH.
+    """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
-    """DeleteSession removes a session with all its messages and their content. REST answers 204."""
+    """DeleteSession removes a session with all its messages and their content. REST answers 204.
+    Errors also: ETAG_MISMATCH.
+    """
     SendMessage: _aio.UnaryUnaryMultiCallable[_session_service_pb2.SendMessageRequest, _session_service_pb2.SendMessageResponse]  # type: ignore[assignment]
     """SendMessage says something and returns the model's answer; both are stored, or neither is. While
     another send runs in the session, this one waits for it, until the caller's deadline and for at most
@@ -167,7 +179,11 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.UpdateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.Session, _abc.Awaitable[_session_service_pb2.Session]]:
-        """UpdateSession changes title, model, instructions, policy or metadata; only fields that are set."""
+        """UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+        model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+        each other when they send the etag that they read.
+        Errors also: INVALID_FIELDS, ETAG_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def DeleteSession(
@@ -175,7 +191,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.DeleteSessionResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]]:
-        """DeleteSession removes a session with all its messages and their content. REST answers 204."""
+        """DeleteSession removes a session with all its messages and their content. REST answers 204.
+        Errors also: ETAG_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def SendMessage(

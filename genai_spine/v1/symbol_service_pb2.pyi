@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
+from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -13,20 +14,29 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DocumentSymbolsRequest(_message.Message):
-    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress")
+    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress", "cost_labels")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     EVENT_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PARENT_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     REPORT_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     symbols: _containers.RepeatedCompositeFieldContainer[Symbol]
     event_context: SymbolEventContext
     parent_event_id: str
     tags: _containers.RepeatedScalarFieldContainer[str]
     report_progress: bool
-    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ...) -> None: ...
+    cost_labels: _containers.ScalarMap[str, str]
+    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Symbol(_message.Message):
     __slots__ = ("symbol_id", "context")
@@ -87,7 +97,7 @@ class DocumentedSymbol(_message.Message):
     def __init__(self, symbol_id: _Optional[str] = ..., summary: _Optional[str] = ..., tokens_used: _Optional[int] = ..., error: _Optional[_Union[SymbolError, _Mapping]] = ..., execution_id: _Optional[str] = ...) -> None: ...
 
 class DocumentSymbolsResponse(_message.Message):
-    __slots__ = ("documented_symbols", "total_tokens", "total_cost", "warnings", "total_cost_ticks", "price_known", "job_id", "request_id")
+    __slots__ = ("documented_symbols", "total_tokens", "total_cost", "warnings", "total_cost_ticks", "price_known", "job_id", "request_id", "cost")
     DOCUMENTED_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_COST_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +106,7 @@ class DocumentSymbolsResponse(_message.Message):
     PRICE_KNOWN_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     documented_symbols: _containers.RepeatedCompositeFieldContainer[DocumentedSymbol]
     total_tokens: int
     total_cost: float
@@ -104,10 +115,11 @@ class DocumentSymbolsResponse(_message.Message):
     price_known: bool
     job_id: str
     request_id: str
-    def __init__(self, documented_symbols: _Optional[_Iterable[_Union[DocumentedSymbol, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., total_cost: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., total_cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., job_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    cost: _usage_pb2.Cost
+    def __init__(self, documented_symbols: _Optional[_Iterable[_Union[DocumentedSymbol, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., total_cost: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., total_cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class EstimateDocumentSymbolsResponse(_message.Message):
-    __slots__ = ("symbol_count", "estimated_tokens", "input_tokens", "max_output_tokens", "max_cost", "max_cost_ticks", "price_known", "shortened_count", "provider", "model", "job_id")
+    __slots__ = ("symbol_count", "estimated_tokens", "input_tokens", "max_output_tokens", "max_cost", "max_cost_ticks", "price_known", "shortened_count", "provider", "model", "job_id", "cost")
     SYMBOL_COUNT_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +131,7 @@ class EstimateDocumentSymbolsResponse(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     symbol_count: int
     estimated_tokens: int
     input_tokens: int
@@ -130,7 +143,8 @@ class EstimateDocumentSymbolsResponse(_message.Message):
     provider: str
     model: str
     job_id: str
-    def __init__(self, symbol_count: _Optional[int] = ..., estimated_tokens: _Optional[int] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., max_cost: _Optional[float] = ..., max_cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., shortened_count: _Optional[int] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+    cost: _usage_pb2.Cost
+    def __init__(self, symbol_count: _Optional[int] = ..., estimated_tokens: _Optional[int] = ..., input_tokens: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., max_cost: _Optional[float] = ..., max_cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., shortened_count: _Optional[int] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., job_id: _Optional[str] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ...) -> None: ...
 
 class SymbolEvent(_message.Message):
     __slots__ = ("envelope_version", "timestamp", "job_id", "event_id", "parent_event_id", "source", "type", "status", "sequence", "payload", "context", "meta", "result", "error")

@@ -87,7 +87,7 @@ async def test_complete_takes_turns_with_parts_and_tools(
     tool = Tool(function=FunctionTool(name="look", parameters_json='{"type":"object"}'))
     answer = await spine.complete([{"role": "system", "content": "Be brief."}, question], MODEL, tools=[tool])
     assert answer.tool_calls[0].function
-    assert answer.tool_calls[0].function.arguments == '{"at":1}'
+    assert answer.tool_calls[0].function.arguments_json == '{"at":1}'
     (entry,) = openai_upstream.bill()
     assert [turn["role"] for turn in entry.body["messages"]] == ["system", "user"]
     assert entry.body["messages"][1]["content"][1]["image_url"]["url"] == "https://example.org/a.png"

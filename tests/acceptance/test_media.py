@@ -10,6 +10,12 @@ import aiohttp
 import openai
 import pytest
 
+from genai_spine.v1.operation_pb2 import (
+    OPERATION_BATCH,
+    OPERATION_IMAGE,
+    OPERATION_SPEECH,
+    OPERATION_TRANSCRIPTION,
+)
 from tests.acceptance import node
 from tests.acceptance.http import session
 from tests.acceptance.stack import Stack
@@ -53,7 +59,7 @@ async def test_images_come_back_byte_by_byte_and_are_on_the_books(
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 2 * openai_media.IMAGE_TOKENS)
     assert openai_upstream.bill()[0].body["background"] == "opaque"
     booked = await row(stack, answer)
-    assert (booked.operation, booked.model, booked.units.images) == ("image", "gpt-image-1", 2)
+    assert (booked.operation, booked.model, booked.units.images) == (OPERATION_IMAGE, "gpt-image-1", 2)
     assert (booked.usage.input_tokens, booked.usage.output_tokens) == (11, 544)
     assert booked.cost.price_known
     assert answer.cost_usd == pytest.approx((11 * 5 + 544 * 40) / 1e6)
@@ -95,7 +101,7 @@ async def test_recorded_sound_arrives_byte_by_byte(
     assert answer.text == "Hé llo wörld, 日本."
     assert (answer.usage.type, answer.usage.seconds) == ("duration", 5)
     booked = await row(stack, answer)
-    assert (booked.operation, booked.units.audio_ms) == ("transcription", 5000)
+    assert (booked.operation, booked.units.audio_ms) == (OPERATION_TRANSCRIPTION, 5000)
 
 
 @pytest.mark.parametrize("form", ["text", "srt", "vtt"])
@@ -241,7 +247,7 @@ async def test_speech_is_streamed_as_it_is_made(
             pieces.append(piece)
     assert b"".join(pieces) == b"".join(openai_media.SOUND)
     (booked,) = await stack.executions(request_id)
-    assert (booked.id, booked.operation, booked.streamed) == (execution_id, "speech", True)
+    assert (booked.id, booked.operation, booked.streamed) == (execution_id, OPERATION_SPEECH, True)
     assert booked.units.characters == len("Good day é")
     assert booked.first_token_ms < booked.latency_ms
 
@@ -337,7 +343,7 @@ async def test_batch_of_the_official_client_is_booked_once(
     used = [json.loads(line)["response"]["body"]["usage"] for line in output.splitlines()]
     rows = await stack.executions(made.id)
     assert sorted(row.usage.input_tokens for row in rows) == [0, *(usage["prompt_tokens"] for usage in used)]
-    assert [row.operation for row in rows] == ["batch"] * 3
+    assert [row.operation for row in rows] == [OPERATION_BATCH] * 3
     assert batch.booked_count == 3
     assert batch.cost_usd == pytest.approx(sum(row.cost.cost_ticks for row in rows) / 1e10)
     assert batch.cost_usd > 0

@@ -175,7 +175,7 @@ async def test_execute_answers_with_every_field_and_books_the_prompt(rest: Rest,
     assert type(said["latency_ms"]) is int
     [row] = await stack.executions(said["request_id"])
     assert (row.id, row.state) == (said["execution_id"], EXECUTION_STATE_SUCCEEDED)
-    assert (row.prompt_id, row.prompt_version, row.user) == (prompt["id"], 1, "u1")
+    assert (row.prompt_id, row.prompt_version, row.end_user) == (prompt["id"], 1, "u1")
     assert json.loads(row.metadata_json) == {"ticket": 7}
     assert len(row.variables_hash) == 64
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from yarl import URL
 
 from tests.acceptance.http import session
 from tests.acceptance.prompt_client import EXECUTE, PROMPTS, Rest
@@ -186,7 +187,8 @@ async def test_limits_of_a_page_are_422(rest: Rest, query: str) -> None:
 
 
 async def test_negative_offset_is_refused(rest: Rest) -> None:
-    await rest.refused("GET", f"{PROMPTS}?offset=-1", None, 400, "VALIDATION_ERROR")
+    message = await rest.refused("GET", f"{PROMPTS}?offset=-1", None, 422, "UNPROCESSABLE_ENTITY")
+    assert "offset" in message
 
 
 # --- Change, versions, rollback, diff, labels
@@ -348,3 +350,57 @@ async def test_hard_delete_leaves_nothing(rest: Rest) -> None:
     await rest.get(f"{PROMPTS}/{prompt['id']}", 404)
     await rest.get(f"{PROMPTS}/{prompt['id']}/versions", 404)
     await rest.refused("DELETE", f"{PROMPTS}/{prompt['id']}", None, 404, "PROMPT_NOT_FOUND")
+
+
+async def test_lists_page_by_token_and_an_array_has_its_token_in_a_header(rest: Rest) -> None:
+    prompt = await rest.made(category=rest.tag)
+    await rest.made("other", category=rest.tag)
+    path = f"{PROMPTS}/{prompt['slug']}"
+    await rest.put(path, {"temperature": 0})
+    first = await rest.call("GET", f"{path}/versions?page_size=1")
+    token = first.headers["x-next-page-token"]
+    second = await rest.call("GET", f"{path}/versions?limit=1&page_token={token}")
+    assert [answer.json[0]["version"] for answer in (first, second)] == [2, 1]
+    assert "x-next-page-token" not in second.headers
+    listed = await rest.get(f"{PROMPTS}?category={rest.tag}&page_size=1")
+    token = listed["next_page_token"]
+    rest_of_it = await rest.get(f"{PROMPTS}?category={rest.tag}&page_token={token}")
+    assert [one["slug"] for page in (listed, rest_of_it) for one in page["prompts"]] == [
+        prompt["slug"],
+        rest.slug("other"),
+    ]
+    query = f"category={rest.tag}&offset=1&page_token={token}"
+    assert "offset" in await rest.refused("GET", f"{PROMPTS}?{query}", None, 422, "UNPROCESSABLE_ENTITY")
+    message = await rest.refused("GET", f"{PROMPTS}?page_token={token}", None, 422, "UNPROCESSABLE_ENTITY")
+    assert "page_token" in message
+
+
+async def test_paths_of_today_and_older_ones_are_the_same_calls(rest: Rest) -> None:
+    prompt = await rest.made()
+    path = f"{PROMPTS}/{prompt['slug']}"
+    body = {"variables": {"name": "Ann"}}
+    assert await rest.post(f"{path}:render", body) == await rest.post(f"{path}/render", body)
+    await rest.put(path, {"temperature": 0})
+    assert (await rest.post(f"{path}:rollback", {"version": 1}))["version"] == 3
+    slug = {"prompt_slug": prompt["slug"], "options": {"provider": "builtin"}, **body}
+    for execute in (f"{PROMPTS}:execute", "/v1/execute-prompt"):
+        assert (await rest.post(execute, slug))["prompt_slug"] == prompt["slug"]
+    estimate = {"model": "gpt-4o", "input_tokens": 1, "output_tokens": 1}
+    assert await rest.post("/v1/costs:estimate", estimate) == await rest.post("/v1/estimate-cost", estimate)
+    summary = {"content": "A tram line opens. It is long.", "provider": "builtin"}
+    for summarize in ("/v1/summaries:create", "/v1/summarize"):
+        assert (await rest.post(summarize, summary))["summary"]
+
+
+async def test_model_whose_tag_is_a_verb_is_asked_for_with_an_escape(rest: Rest) -> None:
+    async with rest.http.get(URL("/v1/models/x%3Arender", encoded=True)) as answer:
+        error = (await answer.json())["error"]
+    assert (answer.status, error["code"], "x:render" in error["message"]) == (404, "model_not_found", True)
+
+
+async def test_times_have_their_older_names_over_rest(rest: Rest) -> None:
+    prompt = await rest.made()
+    assert prompt["created_at"] == prompt["create_time"]
+    assert prompt["updated_at"] == prompt["update_time"]
+    [version] = await rest.get(f"{PROMPTS}/{prompt['id']}/versions")
+    assert version["created_at"] == version["create_time"]

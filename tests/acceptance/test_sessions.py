@@ -321,7 +321,7 @@ async def test_execution_of_a_message_is_found_by_session_request_and_id(rest: C
         said["cost_usd"],
     )
     assert TIME.fullmatch(entry["created_at"])
-    assert entry["execution"]["cost"]["price_known"] is True
+    assert entry["cost"]["price_known"] is True
     assert (await rest.get(f"/v1/executions?request_id={said['request_id']}")).json == listed
     assert (await rest.get(f"/api/v1/executions/{entry['id']}")).json == entry
 
@@ -334,7 +334,7 @@ async def test_failed_call_is_listed_with_its_error(rest: Client, openai_upstrea
     [entry] = (await rest.get(f"{path}&success=false")).json["executions"]
     assert entry["success"] is False
     assert entry["error"]
-    assert (entry["cost_usd"], entry["execution"]["state"]) == (0, "EXECUTION_STATE_FAILED")
+    assert (entry["cost_usd"], entry["state"]) == (0, "EXECUTION_STATE_FAILED")
     assert (await rest.get(f"{path}&success=true")).json["executions"] == []
     found = (await rest.get(f"{path}&state=EXECUTION_STATE_FAILED&provider=openai&model={MODEL}")).json
     assert [each["id"] for each in found["executions"]] == [entry["id"]]
@@ -405,7 +405,7 @@ def test_conversation_in_the_terminal_is_kept(
     table = said_by(stack, "executions", "list", "--session", id, "--limit", "1")
     assert "succeeded" in table
     entry = json.loads(said_by(stack, "executions", "show", calls[0]["id"], "--json"))
-    assert entry["execution"]["session_id"] == id
+    assert entry["session_id"] == id
     assert '"EXECUTION_STATE_SUCCEEDED"' in said_by(stack, "executions", "show", calls[0]["id"])
     assert said_by(stack, "sessions", "delete", id) == f"deleted {id}\n"
     gone = genai_spine("sessions", "show", id, "--address", stack.address)
@@ -416,3 +416,16 @@ def test_new_session_needs_a_model(stack: Stack) -> None:
     done = genai_spine("sessions", "chat", "Hello", "--address", stack.address)
     assert done.returncode == 2
     assert "--model" in done.stderr
+
+
+async def test_session_is_changed_by_mask_and_etag(rest: Client) -> None:
+    made = await begun(rest, title="T", metadata={"a": 1})
+    path = f"{SESSIONS}/{made['id']}"
+    changed = await rest._call("PATCH", path, json={"title": "Sky", "etag": made["etag"]})
+    assert (changed.status, changed.json["title"], changed.json["metadata"]) == (200, "Sky", {"a": 1})
+    failed(await rest._call("PATCH", path, json={"title": "x", "etag": made["etag"]}), 409, "CONFLICT")
+    cleared = (await rest._call("PATCH", f"{path}?update_mask=title,metadata", json={})).json
+    assert ("title" in cleared, cleared["metadata"], cleared["model"]) == (False, {}, made["model"])
+    assert (await rest._call("PATCH", path, json={})).json["model"] == made["model"]
+    failed(await rest._call("DELETE", f"{path}?etag={made['etag']}"), 409, "CONFLICT")
+    assert (made["created_at"], made["updated_at"]) == (made["create_time"], made["update_time"])

@@ -95,7 +95,7 @@ class TestDeployments:
             models = await made.list_models()
             await made.close()
             assert [model.id for model in models] == up.models
-            assert all(model.created > 1_000_000_000 for model in models)
+            assert all(model.create_time.seconds > 1_000_000_000 for model in models)
 
     async def test_what_the_filters_found_does_not_disturb_the_answer(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b"], id="x", events_per_write=0)

@@ -25,13 +25,13 @@ async def test_sample_is_answered(name: str) -> None:
     request, answer, read = SAMPLES[name]
     response: Any = await CAPABILITIES[name].run(request, context_of(Scripted(answer)))
     assert {field: getattr(response, field) for field in read} == read
-    assert (response.provider, response.model) == ("scripted", "scripted-1")
-    assert response.request_id
-    assert response.execution_id == "execution-1"
-    assert (response.usage.input_tokens, response.usage.output_tokens) == (100, 10)
-    assert response.usage.cost_ticks == 30_000
-    assert response.cost_usd == response.usage.cost_usd == 3e-6
-    assert (response.context.pieces, response.context.prompt_slug) == (
+    assert (response.result.provider, response.result.model) == ("scripted", "scripted-1")
+    assert response.result.request_id
+    assert response.result.execution_id == "execution-1"
+    assert (response.result.usage.input_tokens, response.result.usage.output_tokens) == (100, 10)
+    assert response.result.cost.cost_ticks == 30_000
+    assert response.result.cost.cost_usd == response.result.cost.cost_usd == 3e-6
+    assert (response.result.context.pieces, response.result.context.prompt_slug) == (
         1,
         CAPABILITIES[name].slugs()[0],
     )
@@ -62,7 +62,7 @@ async def test_stream_has_the_text_and_ends_with_the_result(name: str) -> None:
     for response in (whole, last):
         response.ClearField("request_id")
         response.ClearField("latency_ms")
-        response.usage.ClearField("latency_ms")
+        response.result.ClearField("latency_ms")
     assert last == whole
 
 

@@ -16,7 +16,9 @@ from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
 PENDING, SUCCEEDED = execution_pb2.EXECUTION_STATE_PENDING, execution_pb2.EXECUTION_STATE_SUCCEEDED
 FAILED, LOST = execution_pb2.EXECUTION_STATE_FAILED, execution_pb2.EXECUTION_STATE_LOST
+CANCELLED = execution_pb2.EXECUTION_STATE_CANCELLED
 START = datetime(2026, 11, 1, tzinfo=UTC)
+UNSUCCESSFUL = [FAILED, CANCELLED, LOST]
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def history(database: Database) -> ExecutionHistory:
 
 def call(number: int, **fields) -> Execution:
     given = {"state": SUCCEEDED, "provider": "openai", "model": "gpt-4o", "request_id": f"r{number}"}
-    execution = Execution(id=str(uuid4()), operation="completion", **(given | fields))
+    execution = Execution(id=str(uuid4()), operation="OPERATION_COMPLETION", **(given | fields))
     execution.create_time.FromDatetime(START + timedelta(seconds=number))
     return execution
 
@@ -78,7 +80,7 @@ async def test_each_filter_lets_through_what_it_says(executions, history):
             call(2, capability="summarize"),
             call(3, state=FAILED),
             call(4, state=PENDING),
-            call(5, user="u", session_id="s"),
+            call(5, end_user="u", cost_labels={"team": "search", "a.b": '"q" = 1'}, session_id="s"),
             call(6, prompt_id="p", prompt_version=2),
             call(7, state=LOST, session_id="s"),
         ]
@@ -87,20 +89,31 @@ async def test_each_filter_lets_through_what_it_says(executions, history):
         "provider": ("ollama", ["r0"]),
         "model": ("other", ["r1"]),
         "capability": ("summarize", ["r2"]),
-        "state": (FAILED, ["r3"]),
-        "success": (False, ["r7", "r3"]),
-        "user": ("u", ["r5"]),
+        "states": ([FAILED], ["r3"]),
+        "labels": (["team=search"], ["r5"]),
+        "end_user": ("u", ["r5"]),
         "session_id": ("s", ["r7", "r5"]),
         "prompt_id": ("p", ["r6"]),
         "request_id": ("r1", ["r1"]),
     }
     for name, (value, found) in expected.items():
         assert await listed(history, **{name: value}) == found
-    assert await listed(history, state=PENDING) == ["r4"]
-    assert await listed(history, success=True) == ["r6", "r5", "r2", "r1", "r0"]
-    assert await listed(history, session_id="s", success=False) == ["r7"]
+    assert await listed(history, states=[PENDING]) == ["r4"]
+    assert await listed(history, states=[SUCCEEDED]) == ["r6", "r5", "r2", "r1", "r0"]
+    assert await listed(history, session_id="s", states=UNSUCCESSFUL) == ["r7"]
     assert await listed(history, session_id="s", provider="ollama") == []
     assert await listed(history, provider="a\0b") == []
+    assert await listed(history, states=UNSUCCESSFUL) == ["r7", "r3"]
+    assert await listed(history, states=[PENDING, LOST]) == ["r7", "r4"]
+
+
+async def test_every_cost_label_that_is_asked_for_must_be_there(executions, history):
+    labels = {"team": "search", "a.b": '"q" = 1', "empty": ""}
+    await executions.save([call(0, cost_labels=labels), call(1, cost_labels={"team": "other"}), call(2)])
+    assert await listed(history, labels=["team=search", 'a.b="q" = 1', "empty="]) == ["r0"]
+    assert await listed(history, labels=["team=search", "a.b=2"]) == []
+    assert await listed(history, labels=["nobody=1"]) == []
+    assert await listed(history, labels=["team=a\0b"]) == []
 
 
 async def test_times_are_from_and_before(executions, history):
@@ -131,9 +144,9 @@ async def test_moment_of_many_rows_is_no_trap_for_a_bounded_page(executions, his
 INDEXES = {
     "ix_executions_created_at": {"provider": "nobody"},
     "ix_executions_session": {"session_id": "s5"},
-    "ix_executions_prompt": {"prompt_id": "p5", "success": True},
-    "ix_executions_user": {"user": "u5", "model": "gpt-4o"},
-    "ix_executions_failed": {"success": False},
+    "ix_executions_prompt": {"prompt_id": "p5", "states": [SUCCEEDED]},
+    "ix_executions_user": {"end_user": "u5", "model": "gpt-4o"},
+    "ix_executions_failed": {"states": UNSUCCESSFUL},
     "ix_executions_request_id": {"request_id": "r5"},
 }
 
@@ -144,7 +157,7 @@ async def fill(database: Database) -> None:
         if number % 50 == 1:
             row.session_id, row.prompt_id = f"s{number // 500}", f"p{number // 500}"
         if number % 10 == 2:
-            row.user = f"u{number // 500}"
+            row.end_user = f"u{number // 500}"
     await Executions(database).save(rows)
     async with database.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")

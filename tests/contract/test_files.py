@@ -56,7 +56,14 @@ async def test_uploads_are_those_of_the_official_client(spoken: Spoken, sdk: ope
     )
     assert spoken.up.bill[0].body == spoken.up.bill[1].body
     again = await sdk.files.retrieve(ours.id)
-    assert (ours.id, ours.size_bytes, ours.created, ours.expires, ours.filename, ours.purpose) == (
+    assert (
+        ours.id,
+        ours.size_bytes,
+        ours.create_time.seconds,
+        ours.expire_time.seconds,
+        ours.filename,
+        ours.purpose,
+    ) == (
         again.id,
         again.bytes,
         again.created_at,
@@ -80,7 +87,10 @@ async def test_batches_go_through_the_states_that_the_official_client_sees(
     assert theirs.request_counts
     assert (batch.request_count, batch.completed_count) == (3, theirs.request_counts.completed)
     assert (batch.output_file_id, batch.endpoint) == (theirs.output_file_id, theirs.endpoint)
-    assert (batch.times.created, batch.times.completed) == (theirs.created_at, theirs.completed_at)
+    assert (batch.times.create_time.seconds, batch.times.completed_time.seconds) == (
+        theirs.created_at,
+        theirs.completed_at,
+    )
     assert dict(batch.metadata) == theirs.metadata
 
 

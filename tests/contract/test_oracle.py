@@ -83,7 +83,7 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
     """What a completion says, in plain values."""
     return {
         "id": completion.id,
-        "created": completion.created,
+        "created": completion.create_time.seconds,
         "model": completion.model,
         "fingerprint": completion.system_fingerprint,
         "tier": completion.service_tier,
@@ -122,7 +122,7 @@ def _our_choice(choice: pb.Choice) -> dict[str, Any]:
         "text": "".join(part.text for part in message.content),
         "refusal": "".join(part.refusal for part in message.content),
         "reasoning": message.reasoning,
-        "calls": [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls],
+        "calls": [(call.id, call.function.name, call.function.arguments_json) for call in message.tool_calls],
         "finish": choice.finish_reason,
         "logprobs": tokens,
     }
@@ -243,7 +243,7 @@ class TestOpenAI:
     async def test_models(self, sdk: Any, spoken: Spoken) -> None:
         listed = [(model.id, model.created, model.owned_by) async for model in await sdk.models.list()]
         found = await spoken.provider.list_models()
-        assert [(model.id, model.created, model.owned_by) for model in found] == listed
+        assert [(model.id, model.create_time.seconds, model.owned_by) for model in found] == listed
 
     @pytest.mark.parametrize(
         "reply",
@@ -323,7 +323,7 @@ class TestOllama:
         message: Any = answer.message
         assert "".join(part.text for part in choice.message.content) == (message.content or "")
         assert choice.message.reasoning == (message.thinking or "")
-        calls = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+        calls = [(call.function.name, call.function.arguments_json) for call in choice.message.tool_calls]
         assert [(name, msgspec.json.decode(text)) for name, text in calls] == [
             (call.function.name, call.function.arguments) for call in message.tool_calls or ()
         ]
@@ -358,7 +358,7 @@ class TestOllama:
         async with speaking("ollama") as spoken, ollama.AsyncClient(host=spoken.up.url, verify=False) as sdk:
             listed = await sdk.list()
             found = await spoken.provider.list_models()
-        assert [(model.id, model.created) for model in found] == [
+        assert [(model.id, model.create_time.seconds) for model in found] == [
             (tag.model, int(tag.modified_at.timestamp())) for tag in listed.models if tag.modified_at
         ]
 

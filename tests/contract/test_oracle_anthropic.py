@@ -115,7 +115,7 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
         "thinking": message.reasoning,
         "state": msgspec.json.decode(message.reasoning_state_json or "[]"),
         "calls": [
-            (call.id, call.function.name, msgspec.json.decode(call.function.arguments))
+            (call.id, call.function.name, msgspec.json.decode(call.function.arguments_json))
             for call in message.tool_calls
         ],
         "finish": choice.finish_reason,
@@ -208,7 +208,9 @@ class TestAnswers:
         listed = [model async for model in sdk.models.list()]
         assert len(listed) > 2
         found = await spoken.provider.list_models()
-        assert [(model.id, model.created, model.display_name, model.context_length) for model in found] == [
+        assert [
+            (model.id, model.create_time.seconds, model.display_name, model.context_length) for model in found
+        ] == [
             (model.id, int(model.created_at.timestamp()), model.display_name, model.max_input_tokens)
             for model in listed
         ]
@@ -234,7 +236,7 @@ class TestRequests:
             '[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"d"}]'
         )
         call = message_pb2.ToolCall(
-            id="c1", function=message_pb2.FunctionCall(name="weather", arguments='{"z": 1}')
+            id="c1", function=message_pb2.FunctionCall(name="weather", arguments_json='{"z": 1}')
         )
         image = message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png"))
         messages = [

@@ -63,7 +63,7 @@ def text(words: str) -> message_pb2.ContentPart:
 
 ASK = said(message_pb2.ROLE_USER, text("Hello"))
 CALL = message_pb2.ToolCall(
-    id="c1", function=message_pb2.FunctionCall(name="weather", arguments='{"city":"Ulm"}')
+    id="c1", function=message_pb2.FunctionCall(name="weather", arguments_json='{"city":"Ulm"}')
 )
 CONVERSATION = [
     said(message_pb2.ROLE_SYSTEM, text("Be brief"), prompt_cache=message_pb2.PROMPT_CACHE_1H),
@@ -201,7 +201,8 @@ def told(completion: pb.Completion) -> dict[str, Any]:
         "reasoning": message.reasoning,
         "state": json.loads(message.reasoning_state_json or "[]"),
         "calls": [
-            (call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls
+            (call.id, call.function.name, json.loads(call.function.arguments_json))
+            for call in message.tool_calls
         ],
         "finish": choice.finish_reason,
         "usage": (
@@ -408,7 +409,9 @@ class TestOthers:
 
         theirs = await asyncio.to_thread(listed)
         models = await ours.list_models()
-        assert [(model.id, model.created) for model in models] == [(name, born) for name, _, born in theirs]
+        assert [(model.id, model.create_time.seconds) for model in models] == [
+            (name, born) for name, _, born in theirs
+        ]
         assert models[0].owned_by == theirs[0][1]
 
 

@@ -84,7 +84,7 @@ async def test_a_deleted_slug_is_free_and_the_deleted_prompt_is_found_by_id_only
     await editor.delete(pb.DeletePromptRequest(prompt_id=first.id, hard=True))
     with pytest.raises(PromptNotFound):
         await prompts.prompt(first.id)
-    assert await prompts.rows.versions(first.id, 9, 0) == []
+    assert await prompts.rows.versions(first.id, 9) == []
 
 
 async def append(prompts: PromptLibrary, word: str, etag: str | None = None) -> None:
@@ -99,14 +99,14 @@ async def test_50_parallel_editors_lose_no_change(prompts, editor):
     await asyncio.gather(*(append(prompts, f"w{number}") for number in range(50)))
     prompt = await prompts.prompt("greet")
     assert sorted(prompt.user_prompt_template.split()[2:]) == sorted(f"w{number}" for number in range(50))
-    versions = await prompts.rows.versions(prompt.id, 200, 0)
+    versions = await prompts.rows.versions(prompt.id, 200)
     assert [version.version for version in versions] == list(range(51, 0, -1))
 
 
 async def test_each_of_50_parallel_updates_without_etag_is_a_version(prompts, editor):
     prompt = await editor.create(draft(), None)
     await asyncio.gather(*(update(editor, system_prompt=f"s{number}") for number in range(50)))
-    versions = await prompts.rows.versions(prompt.id, 200, 0)
+    versions = await prompts.rows.versions(prompt.id, 200)
     assert Counter(version.system_prompt for version in versions[:-1]) == Counter(f"s{n}" for n in range(50))
     assert (await prompts.prompt("greet")).version == 51
 
@@ -165,7 +165,7 @@ async def test_a_version_is_made_if_and_only_if_content_changes(editor, changes)
         assert prompt.version == before.version + changed
         differs = any(getattr(before, name) != value for name, value in fields.items())
         assert (prompt.etag != before.etag) == differs
-    versions = await editor.prompts.rows.versions(prompt.id, 200, 0)
+    versions = await editor.prompts.rows.versions(prompt.id, 200)
     assert [version.version for version in versions] == list(range(prompt.version, 0, -1))
     await editor.delete(pb.DeletePromptRequest(prompt_id=prompt.id, hard=True))
 
@@ -187,7 +187,7 @@ async def test_rollback_takes_the_content_of_the_old_version_only(prompts, edito
     assert (rolled.version, rolled.max_tokens, rolled.name) == (3, 5, "N")
     again = await editor.rollback(pb.RollbackPromptRequest(prompt_id="greet", version=1))
     assert (again.version, again.etag) == (3, rolled.etag)
-    newest, _, first = await prompts.rows.versions(rolled.id, 9, 0)
+    newest, _, first = await prompts.rows.versions(rolled.id, 9)
     assert newest.change_notes == "Rolled back to version 1."
     assert [getattr(newest, name) for name in VERSIONED] == [getattr(first, name) for name in VERSIONED]
 
@@ -209,7 +209,7 @@ async def test_tags_filter_is_any_of(prompts, editor, tags, count):
     await editor.create(draft("one", tags=["a", "b"]), None)
     await editor.create(draft("two", tags=["a", 'q"', "x, y"]), None)
     await editor.create(draft("three", tags=["z", "ä"]), None)
-    found, total = await prompts.rows.page(ListPromptsRequest(tags=tags))
+    found, total = await prompts.rows.page(ListPromptsRequest(tags=tags), 50)
     assert (len(found), total) == (count, count)
 
 
@@ -218,7 +218,7 @@ async def test_tags_filter_is_any_of(prompts, editor, tags, count):
 async def test_a_tag_is_found_whole_only(editor, tags, data):
     tag = data.draw(st.sampled_from(tags) | st.text('a", []\\ä', min_size=1, max_size=4))
     prompt = await editor.create(draft("tagged", tags=tags), None)
-    _, total = await editor.prompts.rows.page(ListPromptsRequest(tag=[tag]))
+    _, total = await editor.prompts.rows.page(ListPromptsRequest(tag=[tag]), 50)
     await editor.delete(pb.DeletePromptRequest(prompt_id=prompt.id, hard=True))
     assert total == (tag in tags)
 
@@ -232,7 +232,7 @@ async def test_search_takes_upper_and_lower_case_alike_and_every_sign_as_itself(
 ):
     await editor.create(draft("one", description="Große Straße"), None)
     await editor.create(draft("two", description="100% sure"), None)
-    assert (await prompts.rows.page(ListPromptsRequest(search=search)))[1] == count
+    assert (await prompts.rows.page(ListPromptsRequest(search=search), 50))[1] == count
 
 
 async def test_what_does_not_exist_is_not_found(prompts, editor):
@@ -262,12 +262,12 @@ async def test_servers_that_start_together_ship_every_prompt_once(database_url):
     databases = [Database(database_url) for _ in range(3)]
     libraries = [PromptLibrary(PromptRows(database)) for database in databases]
     await asyncio.gather(*(default_prompts.seed(library) for library in libraries))
-    page, total = await libraries[0].rows.page(ListPromptsRequest(limit=200))
+    page, total = await libraries[0].rows.page(ListPromptsRequest(), 200)
     assert total == len(default_prompts.drafts(PromptEditor(libraries[0]))) > 30
     assert {(prompt.version, prompt.is_system, prompt.is_public) for prompt in page} == {(1, True, True)}
     before = {prompt.id: prompt.etag for prompt in page}
     await default_prompts.seed(libraries[1])
-    page, _ = await libraries[0].rows.page(ListPromptsRequest(limit=200))
+    page, _ = await libraries[0].rows.page(ListPromptsRequest(), 200)
     assert {prompt.id: prompt.etag for prompt in page} == before
     for database in databases:
         await database.close()
@@ -280,7 +280,7 @@ async def test_a_changed_file_is_a_new_version(prompts, monkeypatch):
     await default_prompts.seed(prompts)
     prompt = await prompts.prompt("summarizer")
     assert prompt.version == 2
-    newest, first = await prompts.rows.versions(prompt.id, 9, 0)
+    newest, first = await prompts.rows.versions(prompt.id, 9)
     assert "Condense" in newest.user_prompt_template
     assert (newest.change_notes, first.change_notes) == (default_prompts.NOTES, "")
     assert (await prompts.prompt("translator")).version == 1
@@ -312,7 +312,7 @@ async def test_a_shipped_prompt_is_protected_and_may_have_labels(prompts, editor
 
 async def test_every_shipped_prompt_says_something_with_what_it_requires(prompts):
     await default_prompts.seed(prompts)
-    page, _ = await prompts.rows.page(ListPromptsRequest(limit=200))
+    page, _ = await prompts.rows.page(ListPromptsRequest(), 200)
     for prompt in page:
         resolved = await prompts.version(prompt.slug)
         required = [variable for variable in prompt.variables if variable.required]

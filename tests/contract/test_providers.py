@@ -42,7 +42,7 @@ def said_alike(completion: pb.Completion) -> pb.Completion:
     alike = pb.Completion()
     alike.CopyFrom(completion)
     alike.ClearField("id")
-    alike.ClearField("created")
+    alike.ClearField("create_time")
     return alike
 
 
@@ -112,7 +112,7 @@ class TestAnswers:
             choice = completion.choices[0]
             found = [(call.id, call.function.name) for call in choice.message.tool_calls]
             assert found == [("a", "weather"), ("b", "time"), ("c", "stop")]
-            arguments = [call.function.arguments.replace(" ", "") for call in choice.message.tool_calls]
+            arguments = [call.function.arguments_json.replace(" ", "") for call in choice.message.tool_calls]
             assert arguments == ['{"city":"Ülm"}', '{"zone":1}', "{}"]
             assert choice.finish_reason == pb.FINISH_REASON_TOOL_CALLS
             assert not choice.message.content
@@ -121,7 +121,7 @@ class TestAnswers:
     async def test_a_conversation_with_tools_goes_to_and_fro(self, spoken: Spoken) -> None:
         call = message_pb2.ToolCall(
             id="c1",
-            function=message_pb2.FunctionCall(name="weather", arguments='{"n": 12345678901234567890}'),
+            function=message_pb2.FunctionCall(name="weather", arguments_json='{"n": 12345678901234567890}'),
         )
         messages = [
             message_pb2.Message(
@@ -181,7 +181,7 @@ class TestArrival:
         whole = await folded(await spoken.chunks(spoken.request()))
         message = whole.choices[0].message
         assert (message.content[0].text, message.reasoning) == ("".join(TEXT), "häm")
-        assert message.tool_calls[0].function.arguments.replace(" ", "") == '{"city":"Ülm"}'
+        assert message.tool_calls[0].function.arguments_json.replace(" ", "") == '{"city":"Ülm"}'
         assert whole.usage.output_tokens == spoken.up.bill[-1].completion_tokens
 
 
@@ -269,7 +269,7 @@ class TestModels:
         names = [model.id for model in models]
         if spoken.upstream is not None:
             assert names == list(spoken.upstream.models)  # type: ignore[attr-defined]
-            assert all(model.created > 1_000_000_000 for model in models)
+            assert all(model.create_time.seconds > 1_000_000_000 for model in models)
             assert spoken.up.bill.calls == [], "a list is no billed call"
         assert spoken.model in names or spoken.provider.name == "ollama"
 

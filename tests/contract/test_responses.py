@@ -96,12 +96,12 @@ def ours(completion: pb.Completion) -> dict[str, Any]:
     [choice] = completion.choices
     message, usage = choice.message, completion.usage
     calls = [
-        (call.id, call.function.name or call.custom.name, call.function.arguments or call.custom.input)
+        (call.id, call.function.name or call.custom.name, call.function.arguments_json or call.custom.input)
         for call in message.tool_calls
     ]
     return {
         "id": completion.id,
-        "created": completion.created,
+        "created": completion.create_time.seconds,
         "model": completion.model,
         "tier": completion.service_tier,
         "text": "".join(part.text for part in message.content),
@@ -446,7 +446,9 @@ class TestFaults:
     async def test_every_chunk_says_whose_it_is(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(TEXT, id="resp_7", created=7)
         chunks = await spoken.chunks(spoken.request())
-        assert {(chunk.id, chunk.created, chunk.model) for chunk in chunks} == {("resp_7", 7, "o3-pro")}
+        assert {(chunk.id, chunk.create_time.seconds, chunk.model) for chunk in chunks} == {
+            ("resp_7", 7, "o3-pro")
+        }
 
     async def test_a_caller_that_leaves_hangs_up(self, spoken: Spoken) -> None:
         spoken.up.default = Reply(["a", "b"], fault="stall", after=5)

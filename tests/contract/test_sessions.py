@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from genai_spine.errors import EtagMismatch, InvalidFields, SessionNotFound
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.store.database import Database
 from genai_spine.store.session_messages import SessionMessages
@@ -48,8 +49,8 @@ def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.E
         message.id, message.session_id, message.role, message.model = str(uuid4()), session.id, role, "m"
         message.sequence, message.content = session.message_count + len(entries), text
         message.input_tokens = message.tokens = used
-        message.cost_ticks = used * 3
-        message.created_at.FromDatetime(datetime.now(UTC))
+        message.message_cost.cost_ticks = used * 3
+        message.create_time.FromDatetime(datetime.now(UTC))
         entries.append(entry)
     return entries
 
@@ -71,7 +72,7 @@ async def sums(database: Database, id: str) -> tuple[int, int, int]:
 
 
 def told(session: pb.Session) -> tuple[int, int, int]:
-    return session.message_count, session.total_tokens, session.total_cost_ticks
+    return session.message_count, session.total_tokens, session.total_cost.cost_ticks
 
 
 async def test_every_field_of_a_session_survives_the_database(chats):
@@ -170,7 +171,7 @@ async def test_deletion_removes_messages_and_files_and_only_those(chats, databas
         said = turn(each)
         said[0].attachments.add(filename="f", media_type="text/plain", data=b"x" * 100)
         assert await chats.messages.end_send("t", said)
-    await chats.remove(session.id)
+    await chats.remove(pb.DeleteSessionRequest(session_id=session.id))
     async with database.engine.connect() as connection:
         for table, rest in (("sessions", 1), ("session_messages", 2), ("session_attachments", 1)):
             count = await connection.execute(sa.text(f"SELECT count(*) FROM {table}"))
@@ -203,6 +204,90 @@ async def test_list_has_the_newest_change_first_and_pages(chats):
         assert (page.total, page.limit, page.offset) == (5, 2, offset)
         seen += [session.title for session in page.sessions]
     assert seen == ["t1", "t4", "t3", "t2", "t0"]
+
+
+async def change(chats, id: str, mask: str = "", **fields) -> pb.Session:
+    request = pb.UpdateSessionRequest(session_id=id, session=pb.Session(**fields))
+    request.update_mask.paths.extend(mask.split(",") if mask else [])
+    return await chats.change(request)
+
+
+async def test_of_50_parallel_changes_with_one_etag_one_wins(chats, other_process):
+    session = await begun(chats)
+    changes = (
+        change((chats, other_process)[number % 2], session.id, title=f"t{number}", etag=session.etag)
+        for number in range(50)
+    )
+    found = await asyncio.gather(*changes, return_exceptions=True)
+    [won] = [each for each in found if isinstance(each, pb.Session)]
+    lost = [each for each in found if isinstance(each, EtagMismatch)]
+    assert len(lost) == 49
+    assert {each.metadata["etag"] for each in lost} == {won.etag}
+    assert await chats.get(session.id) == won
+
+
+async def test_each_of_50_parallel_changes_without_etag_counts(chats):
+    session = await begun(chats)
+    found = await asyncio.gather(*(change(chats, session.id, title=f"t{number}") for number in range(50)))
+    assert len({each.etag for each in found} | {session.etag}) == 51
+
+
+async def test_message_changes_the_etag_and_a_lease_does_not(chats):
+    session = await begun(chats)
+    assert (await chats.sessions.claim(session.id, "t", 0.0)).etag == session.etag
+    await send(chats, session.id)
+    assert (await chats.get(session.id)).etag != session.etag
+    for etag in (session.etag, "x", "-1", "9" * 40):
+        with pytest.raises(EtagMismatch):
+            await chats.remove(pb.DeleteSessionRequest(session_id=session.id, etag=etag))
+    now = (await chats.get(session.id)).etag
+    await chats.remove(pb.DeleteSessionRequest(session_id=session.id, etag=now))
+    with pytest.raises(SessionNotFound):
+        await change(chats, session.id, title="t", etag=now)
+
+
+async def test_mask_clears_what_is_unset_and_leaves_the_rest(chats):
+    fields = {"title": "T", "provider": "openai", "system_prompt": "S", "metadata": {"a": 1}}
+    fields |= {"history_policy": pb.HISTORY_POLICY_WINDOW, "history_window": 7}
+    session = await begun(chats, **fields)
+    cleared = await change(chats, session.id, "title,metadata,history_window,etag", provider="anthropic")
+    assert (cleared.HasField("title"), dict(cleared.metadata), cleared.history_window) == (False, {}, 20)
+    assert (cleared.provider, cleared.system_prompt, cleared.model) == ("openai", "S", session.model)
+    assert cleared.history_policy == pb.HISTORY_POLICY_WINDOW
+    whole = await change(chats, session.id, "*", model="m2")
+    assert (whole.model, whole.HasField("provider"), whole.system_prompt) == ("m2", False, "")
+    assert whole.history_policy == pb.HISTORY_POLICY_ALL
+    assert whole == await chats.get(session.id)
+
+
+@pytest.mark.parametrize(
+    ("mask", "field"),
+    [
+        ("message_count", "update_mask"),
+        ("id", "update_mask"),
+        ("metadata.a", "update_mask"),
+        ("model", "session.model"),
+    ],
+)
+async def test_mask_names_fields_that_can_be_changed(chats, mask, field):
+    session = await begun(chats)
+    with pytest.raises(InvalidFields) as raised:
+        await change(chats, session.id, mask, title="t")
+    assert raised.value.metadata["field"] == field
+    assert await chats.get(session.id) == session
+
+
+async def test_sessions_page_by_token_while_others_are_changed(chats):
+    made = [await begun(chats, title=f"t{number}") for number in range(5)]
+    request = pb.ListSessionsRequest(page_size=2)
+    first = await chats.page(request)
+    await send(chats, made[4].id)  # it was on the first page, and stays the first
+    await send(chats, made[0].id)  # it goes to the front, and is missed
+    request.page_token = first.next_page_token
+    second = await chats.page(request)
+    titles = [[session.title for session in page.sessions] for page in (first, second)]
+    assert titles == [["t4", "t3"], ["t2", "t1"]]
+    assert (second.total, second.next_page_token) == (5, "")
 
 
 @pytest.mark.parametrize(
@@ -245,6 +330,22 @@ async def test_messages_come_in_pages_with_the_system_message_first(chats):
     assert (await chats.list_messages(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("system_prompt", ["", "S"])
+async def test_messages_page_by_token(chats, size, system_prompt):
+    session = await begun(chats, system_prompt=system_prompt)
+    for number in range(3):
+        await send(chats, session.id, text=str(number))
+    whole = (await chats.said(pb.ListMessagesRequest(session_id=session.id))).messages
+    request, pages = pb.ListMessagesRequest(session_id=session.id, page_size=size), []
+    while request.page_token or not pages:
+        pages.append(await chats.said(request))
+        request.page_token = pages[-1].next_page_token
+    assert [message for page in pages for message in page.messages] == list(whole)
+    assert {len(page.messages) for page in pages[:-1]} <= {size}
+    assert pages[-1].messages
+
+
 async def test_sends_and_lists_read_by_index(sqlite_url):
     """PostgreSQL's planner reads a small table whole, whatever the indexes."""
     queries = {
@@ -267,6 +368,6 @@ async def test_sends_and_lists_read_by_index(sqlite_url):
 async def test_created_at_of_old_sessions_is_kept_to_the_microsecond(chats):
     session = await begun(chats)
     session.id = str(uuid4())
-    session.created_at.FromDatetime(datetime(2020, 2, 29, 1, 2, 3, 456789, UTC) - timedelta(days=1))
+    session.create_time.FromDatetime(datetime(2020, 2, 29, 1, 2, 3, 456789, UTC) - timedelta(days=1))
     await chats.sessions.add(session)
-    assert (await chats.get(session.id)).created_at == session.created_at
+    assert (await chats.get(session.id)).create_time == session.create_time

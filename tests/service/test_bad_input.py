@@ -126,7 +126,7 @@ class TestFields:
         ("request_", "reason", "field"),
         [
             (model_service_pb2.ListModelsRequest(page_size=1001), "INVALID_FIELDS", "page_size"),
-            (model_service_pb2.ListModelsRequest(page_token="a"), "INVALID_REQUEST", "page_token"),
+            (model_service_pb2.ListModelsRequest(page_token="a"), "INVALID_FIELDS", "page_token"),
             (model_service_pb2.ListModelsRequest(provider="opnai"), "INVALID_REQUEST", "provider"),
         ],
     )

@@ -11,6 +11,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
+from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 from tests.service.running import Running, Upstreams, failure, running
 from tests.upstreams.reply import Reply
 
@@ -25,13 +26,13 @@ def lines(*ids: str, model: str = "gpt-4o") -> bytes:
     return b"\n".join(json.dumps({"custom_id": id, "body": body}).encode() for id in ids)
 
 
-async def begun(service: Running, data: bytes, endpoint: str = CHAT, name: str = "a") -> str:
+async def begun(service: Running, data: bytes, endpoint: str = CHAT, name: str = "a", **fields: Any) -> str:
     """A batch's id. Simulated ids begin anew with each test, and rows do not: `name` makes it another."""
     service.openai.cabinet.prefix = name
     upload = files.UploadFileRequest(provider="openai", filename="in.jsonl", data=data, purpose="batch")
     file = await service.files.UploadFile(upload)
     made = await service.batches.CreateBatch(
-        batches.CreateBatchRequest(provider="openai", input_file_id=file.id, endpoint=endpoint)
+        batches.CreateBatchRequest(provider="openai", input_file_id=file.id, endpoint=endpoint, **fields)
     )
     assert made.state == batches.BATCH_STATE_VALIDATING
     return str(made.id)
@@ -51,6 +52,13 @@ async def ended(service: Running, id: str) -> Any:
         assert not batch.booked_count
 
 
+async def test_lines_have_the_cost_labels_of_their_batch(booked: Running, request: Any) -> None:
+    name = f"labels-{request.node.callspec.id}"
+    id = await begun(booked, lines("a", "b"), name=name, cost_labels={"team": "search"})
+    await ended(booked, id)
+    assert [dict(row.cost_labels) for row in await booked.rows(id)] == [{"team": "search"}] * 2
+
+
 async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running, request: Any) -> None:
     booked.openai.cabinet.cached_tokens = 4
     id = await begun(booked, lines("a", "b", "refuse-c"), name=f"each-{request.node.callspec.id}")
@@ -61,7 +69,7 @@ async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running,
     good = [row for row in rows if row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED]
     (bad,) = [row for row in rows if row.state == execution_pb2.EXECUTION_STATE_FAILED]
     for row in good:
-        assert (row.operation, row.provider, row.model) == ("batch", "openai", "gpt-4o")
+        assert (row.operation, row.provider, row.model) == (OPERATION_BATCH, "openai", "gpt-4o")
         assert (row.usage.cache_read_tokens, row.usage.visible_output_tokens) == (4, 7)
         assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
         # gpt-4o: 2.50 USD for 1M input, 1.25 cached, 10 for output; the book has no price of a batch.
@@ -149,7 +157,7 @@ async def test_foreign_request_id_does_not_change_a_batch(service: Running) -> N
     await service.completions.CreateCompletion(request, metadata=metadata)
     batch = await ended(service, id)
     assert batch.booked_count == 1
-    (row,) = [row for row in await service.rows(id) if row.operation == "batch"]
+    (row,) = [row for row in await service.rows(id) if row.operation == OPERATION_BATCH]
     assert batch.cost.cost_ticks == row.cost.cost_ticks
 
 

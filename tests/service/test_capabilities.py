@@ -11,6 +11,7 @@ from genai_spine.capabilities import CAPABILITIES
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from tests.service.running import Running, failure
 from tests.upstreams.reply import Content, Reply
 
@@ -26,20 +27,20 @@ def stub(service: Running) -> Any:
 async def test_call_is_booked_with_its_tag_and_its_prompt(booked: Running) -> None:
     booked.openai.script(Reply(text="A tram line for Oslo."))
     response = await stub(booked).Summarize(pb.SummarizeRequest(content=OSLO, model=GPT))
-    (row,) = await booked.rows(response.request_id)
+    (row,) = await booked.rows(response.result.request_id)
     assert response.summary == "A tram line for Oslo."
-    assert (response.provider, response.model) == ("openai", GPT)
-    assert row.id == response.execution_id
-    assert (row.capability, row.operation) == ("summarize", "completion")
+    assert (response.result.provider, response.result.model) == ("openai", GPT)
+    assert row.id == response.result.execution_id
+    assert (row.capability, row.operation) == ("summarize", OPERATION_COMPLETION)
     assert row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
-    assert row.prompt_version == response.context.prompt_version == 1
+    assert row.prompt_version == response.result.context.prompt_version == 1
     assert row.prompt_id
     assert len(row.variables_hash) == 64
-    assert response.usage.cost_ticks == row.cost.cost_ticks > 0
-    assert response.cost_usd == response.usage.cost_usd == row.cost.cost_usd
-    assert response.usage.input_tokens == row.usage.input_tokens > 0
-    assert response.usage.output_tokens == row.usage.output_tokens > 0
-    assert response.usage.price_known
+    assert response.result.cost.cost_ticks == row.cost.cost_ticks > 0
+    assert response.result.cost.cost_usd == response.result.cost.cost_usd == row.cost.cost_usd
+    assert response.result.usage.input_tokens == row.usage.input_tokens > 0
+    assert response.result.usage.output_tokens == row.usage.output_tokens > 0
+    assert response.result.cost.price_known
 
 
 async def test_schema_goes_to_a_provider_that_takes_one(service: Running) -> None:
@@ -54,7 +55,7 @@ async def test_schema_goes_to_a_provider_that_takes_one(service: Running) -> Non
     assert form["json_schema"]["strict"] is True
     assert "unchecked" not in form["json_schema"]
     assert entry.body["temperature"] == 0.1
-    (row,) = await service.rows(response.request_id)
+    (row,) = await service.rows(response.result.request_id)
     assert row.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
 
 
@@ -62,9 +63,9 @@ async def test_temperature_is_left_out_for_models_that_take_none(service: Runnin
     service.openai.script(Reply(text="A tram."))
     response = await stub(service).Summarize(pb.SummarizeRequest(content=OSLO, model="o3-mini"))
     assert response.summary == "A tram."
-    refused, answered = await service.rows(response.request_id)
+    refused, answered = await service.rows(response.result.request_id)
     assert (refused.state, refused.cost.cost_ticks) == (execution_pb2.EXECUTION_STATE_FAILED, 0)
-    assert answered.id == response.execution_id
+    assert answered.id == response.result.execution_id
     assert "temperature" not in list(service.openai.bill)[-1].body
 
 
@@ -90,7 +91,7 @@ async def test_answer_of_another_form_is_read_and_costs_one_call(service: Runnin
     upstream.script(Reply(text='Here: [{"text": "Oslo", "type": "LOCATION"}]'))
     response = await stub(service).Extract(pb.ExtractRequest(content=OSLO, model=model))
     assert [(entity.text, entity.start) for entity in response.entities] == [("Oslo", 15)]
-    assert len(await service.rows(response.request_id)) == 1
+    assert len(await service.rows(response.result.request_id)) == 1
 
 
 async def test_unreadable_answer_is_a_provider_error_and_is_booked(service: Running) -> None:
@@ -114,7 +115,7 @@ async def test_answer_that_a_limit_cut_says_so(service: Running) -> None:
     service.openai.script(Reply(text="Oslo votes for", finish_reason="length"))
     response = await stub(service).InferTitle(pb.InferTitleRequest(content=OSLO, model=GPT))
     assert response.title == "Oslo votes for"
-    assert response.context.answer_was_cut
+    assert response.result.context.answer_was_cut
 
 
 @pytest.mark.parametrize(
@@ -171,11 +172,11 @@ async def test_pieces_of_a_long_content_are_calls_of_one_request(service: Runnin
     service.openai.script(*[Reply(text=f"Part {number}.") for number in range(9)])
     request = pb.RewriteRequest(content=content, model="gpt-4", long_input=pb.LONG_INPUT_MAP_REDUCE)
     response = await stub(service).Rewrite(request)
-    rows = await service.rows(response.request_id)
-    assert len(rows) == response.context.pieces > 1
+    rows = await service.rows(response.result.request_id)
+    assert len(rows) == response.result.context.pieces > 1
     assert {row.capability for row in rows} == {"rewrite-clean"}
-    assert response.usage.cost_ticks == sum(row.cost.cost_ticks for row in rows)
-    assert response.usage.input_tokens == sum(row.usage.input_tokens for row in rows)
+    assert response.result.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
+    assert response.result.usage.input_tokens == sum(row.usage.input_tokens for row in rows)
 
 
 async def test_stream_has_the_text_as_it_comes_and_the_result_at_the_end(service: Running) -> None:
@@ -187,9 +188,9 @@ async def test_stream_has_the_text_as_it_comes_and_the_result_at_the_end(service
     assert [event.sequence for event in events] == list(range(len(events)))
     result = events[-1].summarize
     assert result.summary == "A tram for Oslo."
-    (row,) = await service.rows(result.request_id)
-    assert (row.id, row.streamed, row.capability) == (result.execution_id, True, "summarize")
-    assert result.usage.cost_ticks == row.cost.cost_ticks > 0
+    (row,) = await service.rows(result.result.request_id)
+    assert (row.id, row.streamed, row.capability) == (result.result.execution_id, True, "summarize")
+    assert result.result.cost.cost_ticks == row.cost.cost_ticks > 0
 
 
 async def test_stream_of_a_long_content_tells_its_progress(service: Running) -> None:
@@ -202,7 +203,7 @@ async def test_stream_of_a_long_content_tells_its_progress(service: Running) -> 
         event async for event in stub(service).StreamCapability(pb.StreamCapabilityRequest(rewrite=wanted))
     ]
     steps = [(event.progress.done, event.progress.total) for event in events[:-1]]
-    pieces = events[-1].rewrite.context.pieces
+    pieces = events[-1].rewrite.result.context.pieces
     assert steps == [(done, pieces) for done in range(pieces + 1)]
 
 
@@ -241,6 +242,7 @@ async def test_every_capability_is_listed_with_schemas_that_hold(service: Runnin
         assert info.description.endswith(".")
         assert info.method.startswith("genai_spine.v1.CapabilityService/")
         assert info.path.startswith("/v1/")
+        assert info.http_path.endswith(":detect" if info.name == "detect-language" else ":create")
         assert info.prompt_slugs
         assert info.streams
         for schema in (info.input_schema, info.output_schema):
@@ -272,14 +274,18 @@ async def test_list_of_capabilities_has_pages(service: Running) -> None:
             break
     assert seen == sorted(CAPABILITIES)
     failed = await failure(stub(service).ListCapabilities(pb.ListCapabilitiesRequest(page_token="_w==")))
-    assert failed.reason == "INVALID_REQUEST"
+    assert (failed.reason, failed.fields) == ("INVALID_FIELDS", ["page_token"])
 
 
 async def test_builtin_summarizes_without_a_key(service: Running) -> None:
     response = await stub(service).Summarize(pb.SummarizeRequest(content=OSLO, provider="builtin"))
     assert set(response.summary.split()) <= set(OSLO.split())
-    assert (response.provider, response.model, response.cost_usd) == ("builtin", "extractive", 0)
-    assert response.usage.price_known
+    assert (response.result.provider, response.result.model, response.result.cost.cost_usd) == (
+        "builtin",
+        "extractive",
+        0,
+    )
+    assert response.result.cost.price_known
 
 
 async def test_builtin_refuses_what_needs_a_language_model(service: Running) -> None:

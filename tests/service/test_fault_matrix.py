@@ -183,7 +183,7 @@ async def test_the_error_the_rows_and_the_bill_agree(
         rows = await serving.rows(found.request_id)
     assert calls(server, peer) == len(rows) == (1 + RETRIES if expected.repeated else 1)
     for row in rows:
-        assert (row.state, row.error_reason, row.wasted) == (FAILED, expected.reason, False)
+        assert (row.state, row.error_reason, row.discarded) == (FAILED, expected.reason, False)
         assert (row.provider, row.model, row.streamed) == (peer.name, peer.model, streamed)
         check_usage(row, peer, fault, delivered=begun)
 

@@ -48,14 +48,14 @@ async def called(service: Running, name: str, model: str = GPT) -> Any:
 async def test_call_is_answered_and_booked_with_its_tag_and_prompt(service: Running, name: str) -> None:
     service.openai.script(Reply(SAMPLES[name].answer))
     response = await called(service, name)
-    (row,) = await service.rows(response.request_id)
+    (row,) = await service.rows(response.result.request_id)
     assert {field: getattr(response, field) for field in SAMPLES[name].read} == SAMPLES[name].read
-    assert (row.id, row.capability) == (response.execution_id, name)
-    assert row.prompt_version == response.context.prompt_version == 1
+    assert (row.id, row.capability) == (response.result.execution_id, name)
+    assert row.prompt_version == response.result.context.prompt_version == 1
     assert row.prompt_id
     assert len(row.variables_hash) == 64
-    assert response.context.prompt_slug == f"capability-{name}"
-    assert response.usage.cost_ticks == row.cost.cost_ticks > 0
+    assert response.result.context.prompt_slug == f"capability-{name}"
+    assert response.result.cost.cost_ticks == row.cost.cost_ticks > 0
 
 
 @EVERY
@@ -81,7 +81,7 @@ async def test_stream_has_the_text_and_ends_with_the_result(service: Running, na
     assert "".join(event.text for event in events) == answer
     result = getattr(events[-1], CAPABILITIES[name].member)
     assert {field: getattr(result, field) for field in SAMPLES[name].read} == SAMPLES[name].read
-    assert len(await service.rows(result.request_id)) == 1
+    assert len(await service.rows(result.result.request_id)) == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - PLAIN))
@@ -99,7 +99,7 @@ async def test_other_forms_are_read_and_cost_one_call(service: Running) -> None:
     service.openai.script(Reply('Sure:\n```json\n["tram", "Oslo"]\n```'))
     response = await stub(service).Tag(pb.TagRequest(content="x", model=GPT, existing_tags=["oslo"]))
     assert [(tag.tag, tag.existing) for tag in response.tags] == [("tram", False), ("oslo", True)]
-    assert len(await service.rows(response.request_id)) == 1
+    assert len(await service.rows(response.result.request_id)) == 1
 
 
 async def test_too_few_paraphrases_are_a_provider_error(service: Running) -> None:
@@ -118,7 +118,7 @@ async def test_a_cut_translation_says_so(service: Running) -> None:
     )
     response = await stub(service).Translate(request)
     assert response.translation == "Guten"
-    assert response.context.answer_was_cut
+    assert response.result.context.answer_was_cut
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ class TestDataBySchema:
         booked.openai.script(Reply(BAD), Reply(GOOD))
         response = await stub(booked).ExtractStructured(self.wanted())
         assert response.data_json == GOOD
-        rows = await booked.rows(response.request_id)
-        assert [row.wasted for row in rows] == [True, False]
+        rows = await booked.rows(response.result.request_id)
+        assert [row.discarded for row in rows] == [True, False]
         assert {row.capability for row in rows} == {"extract-structured"}
-        assert response.usage.cost_ticks == sum(row.cost.cost_ticks for row in rows)
+        assert response.result.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
 
     async def test_after_a_second_time_it_is_a_schema_mismatch(self, service: Running) -> None:
         service.openai.default = Reply(BAD)
@@ -234,7 +234,7 @@ async def test_documents_in_pieces_are_calls_of_one_request(service: Running) ->
     ]
     response = events[-1].synthesize
     assert [one.document_id for one in response.citations] == ["1", "4"]
-    rows = await service.rows(response.request_id)
-    assert len(rows) == response.context.pieces + 1 > 2
+    rows = await service.rows(response.result.request_id)
+    assert len(rows) == response.result.context.pieces + 1 > 2
     progress = [event.progress for event in events if event.HasField("progress")]
-    assert (progress[0].done, progress[-1].done) == (0, response.context.pieces)
+    assert (progress[0].done, progress[-1].done) == (0, response.result.context.pieces)

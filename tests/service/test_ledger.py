@@ -6,6 +6,8 @@ import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
+from genai_spine.v1.lane_pb2 import LANE_CPU
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION, OPERATION_EMBEDDINGS
 from tests.service.running import IMPATIENT, Running, asked, failure
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply, Usage
@@ -41,9 +43,14 @@ class TestSuccess:
         completion = await booked.completions.CreateCompletion(asked(user="ann"))
         row = await only_row(booked, completion.request_id)
         assert (row.id, row.state, row.attempt) == (completion.execution_id, SUCCEEDED, 1)
-        assert (row.operation, row.provider, row.model) == ("completion", "openai", "gpt-4o")
-        assert (row.requested_model, row.user, row.lane, row.streamed) == ("gpt-4o", "ann", "cpu", False)
-        assert row.caller.startswith("grpc-python-asyncio/")
+        assert (row.operation, row.provider, row.model) == (OPERATION_COMPLETION, "openai", "gpt-4o")
+        assert (row.requested_model, row.end_user, row.lane, row.streamed) == (
+            "gpt-4o",
+            "ann",
+            LANE_CPU,
+            False,
+        )
+        assert row.user_agent.startswith("grpc-python-asyncio/")
         assert row.provider_response_id == "chatcmpl-9"
         assert row.usage == completion.usage
         assert (row.usage.input_tokens, row.usage.output_tokens) == (1000, 300)
@@ -70,8 +77,8 @@ class TestSuccess:
         assert row.HasField("first_token_ms")
         assert row.first_token_ms <= row.latency_ms
         assert row.provider_response_id == "chatcmpl-9"
-        assert {(chunk.id, chunk.created, chunk.model) for chunk in chunks} == {
-            (last.id, last.created, "gpt-4o")
+        assert {(chunk.id, chunk.create_time.seconds, chunk.model) for chunk in chunks} == {
+            (last.id, last.create_time.seconds, "gpt-4o")
         }
 
     async def test_embeddings_are_one_row(self, booked: Running) -> None:
@@ -80,7 +87,7 @@ class TestSuccess:
         )
         response = await booked.completions.CreateEmbeddings(request)
         row = await only_row(booked, response.request_id)
-        assert (row.operation, row.state, row.user) == ("embeddings", SUCCEEDED, "ann")
+        assert (row.operation, row.state, row.end_user) == (OPERATION_EMBEDDINGS, SUCCEEDED, "ann")
         assert (row.usage.input_tokens, row.usage.output_tokens) == (101, 0)
         assert row.usage == response.usage
         assert row.cost.cost_ticks == response.cost.cost_ticks == 101 * 200  # 0.02 USD for 1M

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from genai_spine.providers import PROVIDERS
 from genai_spine.store import schema
 from genai_spine.v1 import execution_pb2, health_service_pb2, health_service_pb2_grpc
+from genai_spine.v1.lane_pb2 import LANE_GPU
 from genai_spine.version import VERSION
 from tests.service.running import Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams.clients import drain
@@ -84,7 +85,7 @@ class TestHealth:
             assert (response.status, response.lane) == ("ready", "gpu")
             completion = await service.completions.CreateCompletion(asked())
             [row] = await service.rows(completion.request_id)
-            assert row.lane == "gpu"
+            assert row.lane == LANE_GPU
 
 
 async def until_not_serving(service: Running) -> None:

@@ -9,6 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1.operation_pb2 import OPERATION_IMAGE, OPERATION_SPEECH, OPERATION_TRANSCRIPTION
 from tests.service.running import Running, failure
 from tests.upstreams import openai_errors, openai_media
 from tests.upstreams.reply import Reply, Usage
@@ -44,8 +45,8 @@ async def test_image_is_one_row_with_tokens_images_and_cost(booked: Running) -> 
     booked.openai.script(Reply(usage=Usage(prompt_tokens=100)))
     answer = await booked.media.CreateImages(image(image_count=2, user="ann"))
     row = await only_row(booked, answer.request_id)
-    assert (row.id, row.state, row.operation) == (answer.execution_id, SUCCEEDED, "image")
-    assert (row.provider, row.model, row.requested_model, row.user) == (
+    assert (row.id, row.state, row.operation) == (answer.execution_id, SUCCEEDED, OPERATION_IMAGE)
+    assert (row.provider, row.model, row.requested_model, row.end_user) == (
         "openai",
         "gpt-image-1",
         "gpt-image-1",
@@ -56,7 +57,7 @@ async def test_image_is_one_row_with_tokens_images_and_cost(booked: Running) -> 
     # gpt-image-1: 5 USD for 1M input, 40 for output.
     assert row.cost.cost_ticks == answer.cost.cost_ticks == (100 * 5 + 544 * 40) * 10_000
     assert (answer.provider, answer.model) == ("openai", "gpt-image-1")
-    assert answer.created == 1763683200
+    assert answer.create_time.seconds == 1763683200
 
 
 async def test_image_that_is_not_billed_in_tokens_has_no_price_that_could_be_wrong(service: Running) -> None:
@@ -89,7 +90,7 @@ async def test_provider_alone_means_its_default_model(
 async def test_transcription_by_the_second_says_so(booked: Running) -> None:
     answer = await booked.media.CreateTranscription(sound(segments=True))
     row = await only_row(booked, answer.request_id)
-    assert (row.operation, row.units.audio_ms, row.usage.total_tokens) == ("transcription", 5000, 0)
+    assert (row.operation, row.units.audio_ms, row.usage.total_tokens) == (OPERATION_TRANSCRIPTION, 5000, 0)
     assert answer.units == row.units
     assert [segment.text for segment in answer.segments] == openai_media.HEARD
     assert answer.cost.cost_ticks == row.cost.cost_ticks
@@ -124,7 +125,7 @@ async def test_speech_is_one_row_that_is_durable_before_the_first_byte(booked: R
     assert (row.id, row.state, row.operation, row.streamed) == (
         first.execution_id,
         SUCCEEDED,
-        "speech",
+        OPERATION_SPEECH,
         True,
     )
     assert row.units.characters == last.units.characters == len("Good day é")

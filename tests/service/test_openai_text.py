@@ -167,7 +167,7 @@ class TestNativeBody:
         assert (sent["temperature"], sent["max_completion_tokens"]) == (0.7, 9)
         assert sent["response_format"] == {"type": "json_object"}
         [row] = await service.rows(answer["request_id"])
-        assert row.user == "ann"
+        assert row.end_user == "ann"
 
     @pytest.mark.parametrize(
         ("change", "param"),

@@ -81,11 +81,11 @@ async def test_an_execution_pins_prompt_version_and_variables_in_its_row(booked:
     request = execution(prompt, user="ann")
     request.metadata.update({"ticket": "T7"})
     said = await stub.ExecutePrompt(request)
-    [row] = await booked.rows(said.request_id)
+    [row] = await booked.rows(said.result.request_id)
     assert (row.prompt_id, row.prompt_version) == (prompt.id, 1)
     assert row.variables_hash == variables.digest({"name": "Ann"})
-    assert (json.loads(row.metadata_json), row.user) == ({"ticket": "T7"}, "ann")
-    assert (row.cost.cost_ticks, row.id) == (said.cost_ticks, said.execution_id)
+    assert (json.loads(row.metadata_json), row.end_user) == ({"ticket": "T7"}, "ann")
+    assert (row.cost.cost_ticks, row.id) == (said.result.cost.cost_ticks, said.result.execution_id)
     assert said.finish_reason == completions.FINISH_REASON_STOP
     [entry] = booked.openai.bill
     assert [message["content"] for message in entry.body["messages"]] == ["Be kind.", "Hello Ann"]
@@ -112,7 +112,7 @@ async def test_a_stream_gives_text_and_then_the_whole_result(booked: Running, st
     events = [event async for event in stub.StreamPrompt(execution(await made(stub)))]
     assert "".join(event.text for event in events[:-1]) == events[-1].result.output == "four"
     assert events[-1].result.finish_reason == completions.FINISH_REASON_STOP
-    [row] = await booked.rows(events[-1].result.request_id)
+    [row] = await booked.rows(events[-1].result.result.request_id)
     assert row.streamed
     assert row.prompt_id == events[-1].result.prompt_id
 
@@ -183,6 +183,35 @@ async def test_versions_page_with_their_total(stub: Any) -> None:
     page = await stub.ListPromptVersions(pb.ListPromptVersionsRequest(prompt_id=prompt.id, limit=2, offset=1))
     assert ([version.version for version in page.versions], page.total) == ([3, 2], 4)
     assert not page.versions[0].HasField("change_notes")
+    request, numbers = pb.ListPromptVersionsRequest(prompt_id=prompt.id, page_size=3), []
+    while request.page_token or not numbers:
+        page = await stub.ListPromptVersions(request)
+        numbers.append([version.version for version in page.versions])
+        request.page_token = page.next_page_token
+    assert numbers == [[4, 3, 2], [1]]
+
+
+async def test_prompts_page_by_token(stub: Any) -> None:
+    ids = [(await made(stub, slug=f"s{number}", category="paged")).id for number in range(5)]
+    request, pages = pb.ListPromptsRequest(category="paged", page_size=2), []
+    while request.page_token or not pages:
+        pages.append(await stub.ListPrompts(request))
+        request.page_token = pages[-1].next_page_token
+    assert [prompt.id for page in pages for prompt in page.prompts] == ids[::-1]
+    assert [(page.total, page.limit, len(page.prompts)) for page in pages] == [
+        (5, 2, 2),
+        (5, 2, 2),
+        (5, 2, 1),
+    ]
+    token = pages[0].next_page_token
+    for wrong, field in (
+        ({"page_token": token}, "page_token"),  # without the filter
+        ({"page_token": token, "category": "paged", "offset": 1}, "offset"),
+        ({"limit": 1, "page_size": 2}, "limit"),
+        ({"page_size": 0}, "page_size"),
+        ({"offset": -1}, "offset"),
+    ):
+        assert (await failure(stub.ListPrompts(pb.ListPromptsRequest(**wrong)))).fields == [field]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

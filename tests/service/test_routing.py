@@ -113,7 +113,7 @@ class TestFallback:
             (routing("groq:any", no_fallback=True), "routing.no_fallback"),
             (routing_pb2.Routing(preferred_providers=["nobody"]), "routing.preferred_providers[0]"),
             (routing_pb2.Routing(min_quality=routing_pb2.QUALITY_TIER_PREMIUM), "routing"),
-            (routing_pb2.Routing(max_cost_usd=0.0), "routing"),
+            (routing_pb2.Routing(max_cost_ticks=0), "routing"),
             (routing_pb2.Routing(max_cost_usd=-1.0), "routing.max_cost_usd"),
             (routing_pb2.Routing(strategy=99), "routing.strategy"),  # type: ignore[arg-type]
         ],
@@ -244,7 +244,7 @@ class TestStrategies:
             model="gpt-3.5-turbo", routing=routing("gpt-4o", min_quality=routing_pb2.QUALITY_TIER_PREMIUM)
         )
         assert (await unary(service, request)).model == "gpt-4o"
-        request = asked(model="gpt-4", max_tokens=1000, routing=routing("gpt-4o-mini", max_cost_usd=0.01))
+        request = asked(model="gpt-4", max_tokens=1000, routing=routing("gpt-4o-mini", max_cost_ticks=10**8))
         assert (await unary(service, request)).model == "gpt-4o-mini"
 
 
@@ -329,14 +329,14 @@ class TestLimits:
 
 class TestHedge:
     @BOTH_WAYS
-    async def test_the_faster_one_wins_and_the_other_is_booked_as_wasted(
+    async def test_the_faster_one_wins_and_the_other_is_booked_as_discarded(
         self, service: Running, ask: Any
     ) -> None:
         service.openai.script(Reply("slow", headers_delay_s=5))
         answer = await ask(service, asked(routing=routing(OLLAMA, hedge_after_ms=30)))
         assert answer.provider == "ollama"
         rows = await service.rows(answer.request_id)
-        assert [(row.provider, row.wasted) for row in rows] == [("openai", True), ("ollama", False)]
+        assert [(row.provider, row.discarded) for row in rows] == [("openai", True), ("ollama", False)]
         assert rows[0].state == execution_pb2.EXECUTION_STATE_CANCELLED
         await service.openai.bill.until(lambda bill: bill[-1].disconnected)
 

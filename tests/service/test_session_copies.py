@@ -77,7 +77,7 @@ class TestRegenerate:
         session = await chat.session()
         assert session.message_count == 4
         assert session.total_tokens == sum(each.tokens for each in said)
-        assert session.total_cost_ticks == sum(each.cost_ticks for each in said)
+        assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said)
 
     async def test_answer_stays_when_the_next_one_fails(self, booked: Running) -> None:
         chat = await begun(booked)
@@ -139,7 +139,7 @@ class TestTexts:
         await chat.send("Two")
         exported = await chat.stub.ExportSession(pb.ExportSessionRequest(session_id=chat.id))
         assert exported.media_type == "application/json"
-        made = await chat.stub.ImportSession(pb.ImportSessionRequest(json=exported.text))
+        made = await chat.stub.ImportSession(pb.ImportSessionRequest(session_json=exported.text))
         again = await chat.stub.ExportSession(pb.ExportSessionRequest(session_id=made.id))
         assert made.id != chat.id
         assert without_ids(json.loads(again.text)) == without_ids(json.loads(exported.text))
@@ -167,8 +167,8 @@ class TestTexts:
     @pytest.mark.parametrize(
         ("text", "field"),
         [
-            ("[]", "json"),
-            ('{"version": 1, "session": {"model": 5}}', "json"),
+            ("[]", "session_json"),
+            ('{"version": 1, "session": {"model": 5}}', "session_json"),
             ("{}", "version"),
             ('{"version": 2, "session": {"model": "m"}}', "version"),
             ('{"version": 1, "session": {}}', "session.model"),
@@ -177,18 +177,18 @@ class TestTexts:
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": {"role": "user"}}]}',
              "messages[0].message.content"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
-             '{"role": "user", "content": "c", "cost_ticks": "-1"}}]}', "messages"),
+             '{"role": "user", "content": "c", "message_cost": {"cost_ticks": "-1"}}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m"}, "messages": [{"message": '
              '{"role": "user", "content": "c", "input_tokens": 4294967295}}]}', "messages"),
             ('{"version": 1, "session": {"model": "m", "metadata": ' + '{"a":' * 500 + "1" + "}" * 500 + "}}",
-             "json"),
+             "session_json"),
         ],
     )  # fmt: skip
     async def test_what_is_no_export_is_refused_by_its_field(
         self, service: Running, text: str, field: str
     ) -> None:
         stub: Any = SessionServiceStub(service.channel)
-        failed = await failure(stub.ImportSession(pb.ImportSessionRequest(json=text)))
+        failed = await failure(stub.ImportSession(pb.ImportSessionRequest(session_json=text)))
         assert (failed.reason, failed.fields[0]) == ("INVALID_FIELDS", field)
 
 
@@ -196,6 +196,8 @@ def without_ids(value: Any) -> Any:
     if isinstance(value, list):
         return [without_ids(each) for each in value]
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if key not in ("id", "session_id", "updated_at")}
+        kept = {
+            key: each for key, each in value.items() if key not in ("id", "session_id", "update_time", "etag")
+        }
         return {key: without_ids(each) for key, each in kept.items()}
     return value

@@ -38,15 +38,18 @@ async def test_send_passes_the_whole_history_and_stores_both_messages(booked: Ru
     session = await chat.session()
     assert session.message_count == 4
     assert session.total_tokens == sum(each.tokens for each in said) == first.tokens + second.tokens
-    assert session.total_cost_ticks == sum(each.cost_ticks for each in said) > 0
+    assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said) > 0
 
 
 async def test_row_of_a_send_says_session_and_user(booked: Running) -> None:
     chat = await begun(booked)
     answer = await chat.send(user="u1")
     [row] = await booked.rows(answer.request_id)
-    assert (row.id, row.session_id, row.user) == (answer.execution_id, chat.id, "u1")
-    assert (row.usage.input_tokens, row.cost.cost_ticks) == (answer.input_tokens, answer.response.cost_ticks)
+    assert (row.id, row.session_id, row.end_user) == (answer.execution_id, chat.id, "u1")
+    assert (row.usage.input_tokens, row.cost.cost_ticks) == (
+        answer.input_tokens,
+        answer.response.message_cost.cost_ticks,
+    )
 
 
 async def test_every_message_has_model_tokens_and_cost(service: Running) -> None:
@@ -54,10 +57,10 @@ async def test_every_message_has_model_tokens_and_cost(service: Running) -> None
     await chat.send()
     system, asked, answer = await chat.messages()
     for each in (system, asked):
-        assert (each.model, each.tokens, each.cost_usd, each.latency_ms) == (MODEL, 0, 0, 0)
+        assert (each.model, each.tokens, each.message_cost.cost_usd, each.latency_ms) == (MODEL, 0, 0, 0)
     assert answer.model.startswith(MODEL)
     assert answer.tokens == answer.input_tokens + answer.output_tokens > 0
-    assert answer.cost == answer.cost_usd == answer.cost_ticks / 1e10 > 0
+    assert answer.message_cost.cost_usd == answer.message_cost.cost_ticks / 1e10 > 0
 
 
 async def test_options_of_a_send_reach_the_provider(service: Running) -> None:
@@ -97,7 +100,7 @@ class TestPolicies:
         rows = await service.rows(answer.request_id)
         assert {row.session_id for row in rows} == {chat.id}
         assert [row.capability for row in rows] == ["session-summary", ""]
-        assert session.summary.cost_ticks == rows[0].cost.cost_ticks > 0
+        assert session.summary.cost.cost_ticks == rows[0].cost.cost_ticks > 0
 
     async def test_next_summary_builds_on_the_one_before(self, service: Running) -> None:
         chat = await begun(service, history_policy=SUMMARY, history_window=2)
@@ -127,7 +130,9 @@ class TestPolicies:
         chat = await begun(service)
         for text in ("One", "Two", "Three"):
             await chat.send(text)
-        change = pb.UpdateSessionRequest(session_id=chat.id, history_policy=WINDOW, history_window=1)
+        change = pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(history_policy=WINDOW, history_window=1)
+        )
         await chat.stub.UpdateSession(change)
         await chat.send("Four")
         assert chat.asked[3] == [("user", "Four")]
@@ -205,7 +210,7 @@ class TestFailures:
         for id in ("9a0c0b0e-0000-4000-8000-000000000000", "x", "\0"):
             for call in (
                 stub.GetSession(pb.GetSessionRequest(session_id=id)),
-                stub.UpdateSession(pb.UpdateSessionRequest(session_id=id, title="t")),
+                stub.UpdateSession(pb.UpdateSessionRequest(session_id=id, session=pb.Session(title="t"))),
                 stub.DeleteSession(pb.DeleteSessionRequest(session_id=id)),
                 stub.SendMessage(pb.SendMessageRequest(session_id=id, content="c")),
                 stub.StreamMessage(pb.SendMessageRequest(session_id=id, content="c")),
@@ -236,7 +241,7 @@ class TestTogether:
             assert said[answer.message.sequence + 1].content == answer.content
         assert [len(asked) for asked in chat.asked] == [1, 3, 5, 7, 9, 11]
         session = await chat.session()
-        assert session.total_cost_ticks == sum(each.cost_ticks for each in said)
+        assert session.total_cost.cost_ticks == sum(each.message_cost.cost_ticks for each in said)
 
     async def test_50_sends_to_as_many_sessions_at_once_have_exact_sums(self, booked: Running) -> None:
         chats = [await begun(booked) for _ in range(50)]
@@ -245,9 +250,9 @@ class TestTogether:
             session = await chat.session()
             assert answer.session_id == chat.id
             assert (session.message_count, session.total_tokens) == (2, answer.tokens)
-            assert session.total_cost_ticks == answer.response.cost_ticks
+            assert session.total_cost.cost_ticks == answer.response.message_cost.cost_ticks
             [row] = await booked.rows(answer.request_id)
-            assert (row.session_id, row.cost.cost_ticks) == (chat.id, answer.response.cost_ticks)
+            assert (row.session_id, row.cost.cost_ticks) == (chat.id, answer.response.message_cost.cost_ticks)
 
     async def test_send_that_waits_in_vain_is_refused_at_its_deadline(self, service: Running) -> None:
         chat = await begun(service)
@@ -312,17 +317,21 @@ async def test_metadata_must_be_small_and_finite(service: Running) -> None:
 async def test_change_sets_what_is_given_and_clears_what_is_empty(service: Running) -> None:
     chat = await begun(service, title="T", system_prompt="S", metadata={"a": 1})
     changed = await chat.stub.UpdateSession(
-        pb.UpdateSessionRequest(session_id=chat.id, title="", model="gpt-4o-mini", provider="openai")
+        pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(title="", model="gpt-4o-mini", provider="openai")
+        )
     )
     assert not changed.HasField("title")
     assert (changed.model, changed.provider, changed.system_prompt) == ("gpt-4o-mini", "openai", "S")
-    assert changed.updated_at.ToNanoseconds() > changed.created_at.ToNanoseconds()
+    assert changed.update_time.ToNanoseconds() > changed.create_time.ToNanoseconds()
     await chat.send("One")
     assert service.openai.bill.calls[0].body["model"] == "gpt-4o-mini"
     said = await chat.messages()
     assert said[0].model == "gpt-4o-mini"
     changed = await chat.stub.UpdateSession(
-        pb.UpdateSessionRequest(session_id=chat.id, system_prompt="", provider="", metadata={"b": 2})
+        pb.UpdateSessionRequest(
+            session_id=chat.id, session=pb.Session(system_prompt="", provider="", metadata={"b": 2})
+        )
     )
     assert (changed.system_prompt, changed.HasField("provider"), dict(changed.metadata)) == (
         "",

@@ -47,7 +47,7 @@ async def test_one_that_does_not_fit_is_repaired_once_and_both_calls_are_paid(bo
     assert answer.choices[0].parsed_json == GOOD
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (250, 22)
     rows = await booked.rows(answer.request_id)
-    assert [(row.attempt, row.wasted) for row in rows] == [(1, True), (2, False)]
+    assert [(row.attempt, row.discarded) for row in rows] == [(1, True), (2, False)]
     assert (rows[0].state, rows[0].error_reason) == (
         execution_pb2.EXECUTION_STATE_FAILED,
         "SCHEMA_MISMATCH",
@@ -102,7 +102,7 @@ async def test_a_stream_that_does_not_fit_ends_with_the_error_and_is_paid(servic
     found = await failure(call)
     assert found.reason == "SCHEMA_MISMATCH"
     (row,) = await service.rows(found.request_id)
-    assert row.wasted
+    assert row.discarded
     assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 

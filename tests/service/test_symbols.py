@@ -118,13 +118,13 @@ async def test_the_configured_cap_is_used(upstreams: Upstreams, module_sqlite_ur
 async def test_tokens_and_cost_are_those_of_the_bill(symbols: Any, service: Running) -> None:
     response = await symbols.DocumentSymbols(batch(5), metadata=[("x-request-id", "bill-5")])
     assert [entry.tokens_used for entry in response.documented_symbols] == [TOKENS] * 5
-    assert (response.total_tokens, response.total_cost_ticks) == (5 * TOKENS, 5 * TICKS)
-    assert response.total_cost == 5 * TICKS / 1e10
-    assert response.price_known
+    assert (response.total_tokens, response.cost.cost_ticks) == (5 * TOKENS, 5 * TICKS)
+    assert response.cost.cost_usd == 5 * TICKS / 1e10
+    assert response.cost.price_known
     assert list(response.warnings) == []
     assert (response.job_id, response.request_id) == ("job_1", "bill-5")
     rows = await service.rows("bill-5")
-    assert sum(row.cost.cost_ticks for row in rows) == response.total_cost_ticks
+    assert sum(row.cost.cost_ticks for row in rows) == response.cost.cost_ticks
     assert {row.capability for row in rows} == {"document-symbols"}
     assert {row.id for row in rows} == {entry.execution_id for entry in response.documented_symbols}
     about = [json.loads(row.metadata_json) for row in rows]
@@ -146,7 +146,7 @@ async def test_what_the_upstream_is_asked(symbols: Any, service: Running) -> Non
 async def test_an_empty_batch_is_an_empty_answer_at_no_cost(symbols: Any, service: Running) -> None:
     response = await symbols.DocumentSymbols(batch(0))
     assert list(response.documented_symbols) == []
-    assert (response.total_tokens, response.total_cost_ticks) == (0, 0)
+    assert (response.total_tokens, response.cost.cost_ticks) == (0, 0)
     events = [event async for event in symbols.StreamDocumentSymbols(batch(0))]
     assert [event.type for event in events] == ["generation.started.v1", "generation.completed.v1"]
     assert events[-1].status == "success"
@@ -184,7 +184,7 @@ class TestFailures:
         assert sorted(documented) == good
         assert result.total_tokens == 5 * TOKENS + 100
         assert result.total_tokens == sum(row.usage.total_tokens for row in rows)
-        assert result.total_cost_ticks == sum(row.cost.cost_ticks for row in rows)
+        assert result.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
         assert events[-1].status == "success"
         assert list(events[-1].payload.warnings) == list(result.warnings)
 
@@ -373,9 +373,9 @@ class TestEstimate:
         assert (estimate.symbol_count, estimate.max_output_tokens) == (3, 450)
         assert (estimate.provider, estimate.model) == ("openai", MODEL)
         assert estimate.input_tokens > estimate.estimated_tokens > 0
-        assert estimate.max_cost_ticks == estimate.input_tokens * 500 + 450 * 4000
-        assert estimate.max_cost == estimate.max_cost_ticks / 1e10
-        assert estimate.price_known
+        assert estimate.cost.cost_ticks == estimate.input_tokens * 500 + 450 * 4000
+        assert estimate.cost.cost_usd == estimate.cost.cost_ticks / 1e10
+        assert estimate.cost.price_known
         assert estimate.shortened_count == 0
 
     async def test_it_counts_prompts_that_had_to_be_shortened(self, symbols: Any) -> None:
@@ -412,7 +412,7 @@ class TestSettings:
         async with serving(upstreams, module_sqlite_url, **prices) as (found, stub):
             response = await stub.DocumentSymbols(batch(1), metadata=[("x-request-id", f"own-{ticks}")])
             (row,) = await found.rows(f"own-{ticks}")
-        assert response.total_cost_ticks == row.cost.cost_ticks == ticks
+        assert response.cost.cost_ticks == row.cost.cost_ticks == ticks
         assert "settings sha256:" in row.cost.price_book
 
     async def test_another_model_and_its_price(self, upstreams: Upstreams, module_sqlite_url: str) -> None:
@@ -421,4 +421,4 @@ class TestSettings:
         async with serving(upstreams, module_sqlite_url, model_name="gpt-4o-mini") as (found, stub):
             response = await stub.DocumentSymbols(batch(1))
             assert found.openai.bill[0].body["temperature"] == 0.3
-        assert response.total_cost == 0.00045
+        assert response.cost.cost_usd == 0.00045

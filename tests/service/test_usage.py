@@ -54,8 +54,14 @@ async def test_prices_of_one_provider(usage: Any) -> None:
 @pytest.mark.parametrize("token", ["no token", "bm90IGpzb24="])
 async def test_page_token_of_somebody_else_is_refused(usage: Any, token: str) -> None:
     found = await failure(usage.ListPrices(pb.ListPricesRequest(page_token=token)))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert found.fields == ["page_token"]
+
+
+async def test_array_has_pages_when_a_size_is_asked_for(usage: Any) -> None:
+    whole = json.loads((await usage.ListPricesArray(pb.ListPricesArrayRequest(provider="openai"))).data)
+    first = await usage.ListPricesArray(pb.ListPricesArrayRequest(provider="openai", page_size=3))
+    assert json.loads(first.data) == whole[:3]
 
 
 async def test_array_is_the_same_list_with_all_fields(usage: Any) -> None:
@@ -121,7 +127,7 @@ async def test_local_model_is_free(usage: Any, model: str) -> None:
     found = await price(usage, model)
     assert (found.is_free, found.input_price, found.output_price) == (True, 0, 0)
     cost = await estimate(usage, model=model, input_tokens=1000, output_tokens=5)
-    assert (cost.is_free, cost.price_known, cost.estimated_cost_ticks) == (True, True, 0)
+    assert (cost.cost.is_free, cost.cost.price_known, cost.cost.cost_ticks) == (True, True, 0)
 
 
 async def test_plain_name_is_free_when_the_local_default_provider_has_it(
@@ -136,8 +142,13 @@ async def test_unknown_price_is_not_found_and_an_estimate_says_so(usage: Any, mo
     assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "PRICE_NOT_FOUND")
     assert found.metadata["model"] == model
     cost = await estimate(usage, model=model, input_tokens=1000, output_tokens=5)
-    assert (cost.price_known, cost.is_free, cost.total_cost, cost.model) == (False, False, 0, model)
-    assert cost.price_book
+    assert (cost.cost.price_known, cost.cost.is_free, cost.cost.cost_ticks, cost.model) == (
+        False,
+        False,
+        0,
+        model,
+    )
+    assert cost.cost.price_book
 
 
 @pytest.mark.parametrize(
@@ -152,20 +163,20 @@ async def test_unknown_price_is_not_found_and_an_estimate_says_so(usage: Any, mo
 async def test_estimate_takes_both_names_of_a_count(usage: Any, counts: dict[str, int]) -> None:
     cost = await estimate(usage, model="gpt-4o", **counts)
     assert (cost.estimated_input_tokens, cost.estimated_output_tokens) == (1000, 100)
-    assert cost.estimated_cost_ticks == 1000 * 25_000 + 100 * 100_000
-    assert cost.estimated_cost_usd == cost.estimated_cost == cost.total_cost == 0.0035
+    assert cost.cost.cost_ticks == 1000 * 25_000 + 100 * 100_000
+    assert cost.cost.cost_usd == 0.0035
     assert (cost.input_cost_per_1m, cost.output_cost_per_1m) == (2.5, 10)
-    assert (cost.price_known, cost.is_free) == (True, False)
+    assert (cost.cost.price_known, cost.cost.is_free) == (True, False)
 
 
 async def test_estimate_counts_cached_tokens_once_and_at_their_price(usage: Any) -> None:
     cost = await estimate(usage, model="gpt-4o", input_tokens=1000, cached_input_tokens=800, output_tokens=0)
-    assert cost.estimated_cost_ticks == 200 * 25_000 + 800 * 12_500
+    assert cost.cost.cost_ticks == 200 * 25_000 + 800 * 12_500
 
 
 async def test_estimate_by_token_of_a_model_that_is_sold_by_the_second_is_not_known(usage: Any) -> None:
     cost = await estimate(usage, model="openai:whisper-1", input_tokens=1000, output_tokens=0)
-    assert (cost.price_known, cost.estimated_cost_ticks) == (False, 0)
+    assert (cost.cost.price_known, cost.cost.cost_ticks) == (False, 0)
     assert [unit.usd for unit in (await price(usage, "openai:whisper-1")).units] == [0.0001]
 
 
@@ -195,5 +206,5 @@ async def test_estimate_of_a_calls_own_usage_is_what_the_call_cost(usage: Any, s
         output_tokens=done.usage.output_tokens,
         cached_input_tokens=done.usage.cache_read_tokens,
     )
-    assert cost.estimated_cost_ticks == done.cost.cost_ticks > 0
-    assert cost.price_book == done.cost.price_book
+    assert cost.cost.cost_ticks == done.cost.cost_ticks > 0
+    assert cost.cost.price_book == done.cost.price_book

@@ -4,7 +4,10 @@ import re
 
 from tests.style.source import MODULES, PACKAGE, imports, offenders, room
 
-LEAVES = {"v1", "errors", "call", "chunks", "validation", "http_answer", "origins", "version", "telemetry"}
+LEAVES = {
+    *("v1", "errors", "call", "costs", "chunks", "field_masks", "page_tokens", "validation", "http_answer"),
+    *("origins", "version", "telemetry"),
+}
 # Each room and what stands directly below it; arrows are transitive, and every room may import the leaves.
 BELOW = {
     "__main__": {"cli"},

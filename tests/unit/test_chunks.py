@@ -37,7 +37,7 @@ DELTAS = st.builds(
 CHUNKS = st.builds(
     pb.CompletionChunk,
     id=st.just("answer"),
-    created=st.just(7),
+    create_time=st.just({"seconds": 7}),
     choices=st.lists(DELTAS, max_size=2, unique_by=lambda delta: delta.index),
     usage=st.none()
     | st.builds(usage_pb2.Usage, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9)),
@@ -128,7 +128,7 @@ async def test_fold_puts_choices_and_tool_calls_in_order_and_spells_them_out() -
     assert [part.refusal for part in message.content] == ["no"]
     assert message.reasoning == "hm"
     assert message.tool_calls[0] == message_pb2.ToolCall(
-        id="c0", function=message_pb2.FunctionCall(name="add", arguments='{"a": 1}')
+        id="c0", function=message_pb2.FunctionCall(name="add", arguments_json='{"a": 1}')
     )
     assert message.tool_calls[1] == message_pb2.ToolCall(
         id="c1", custom=message_pb2.CustomCall(name="write", input="free text")

@@ -50,7 +50,9 @@ def problems(message: Message) -> list[tuple[str, str]]:
 
 
 IMAGE = message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png"))
-CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="weather", arguments="not json"))
+CALL = message_pb2.ToolCall(
+    id="1", function=message_pb2.FunctionCall(name="weather", arguments_json="not json")
+)
 
 GOOD: dict[str, Message] = {
     "one message": asking(),
@@ -420,6 +422,19 @@ def test_rules_without_a_field_in_the_contract_yet() -> None:
         assert problems(message(x=bad)) == [("x", problem)]
 
 
+def test_keys_and_values_of_cost_labels_are_checked() -> None:
+    assert problems(asking(cost_labels={"team": "search", "a.b_c-9": ""})) == []
+    assert problems(asking(cost_labels={"Team": "x"})) == [
+        ("cost_labels[Team]", "must have a key that matches [a-z0-9_.-]{1,64}")
+    ]
+    assert problems(asking(cost_labels={"team": "x" * 257})) == [
+        ("cost_labels[team]", "must have at most 256 characters, got 257")
+    ]
+    assert problems(asking(cost_labels={str(number): "" for number in range(17)})) == [
+        ("cost_labels", "must have at most 16 items, got 17")
+    ]
+
+
 def test_numbers_in_a_list_are_checked_one_by_one() -> None:
     numbers = typed("Numbers", "repeated", "UINT32", max=5, max_items=3)
     assert problems(numbers(x=[5, 6, 7])) == [
@@ -443,6 +458,8 @@ def values(field: Any, depth: int) -> st.SearchStrategy[Any]:
         field.CPPTYPE_BOOL: st.booleans(),
         field.CPPTYPE_DOUBLE: REALS,
         field.CPPTYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+        field.CPPTYPE_INT32: st.sampled_from([-(2**31), 0, 1, 20, 2**31 - 1]),
+        field.CPPTYPE_UINT64: st.integers(0, 2**64 - 1),
         field.CPPTYPE_UINT32: st.sampled_from([0, 1, 20, 2**32 - 1]),
         field.CPPTYPE_STRING: st.binary(max_size=3) if field.type == field.TYPE_BYTES else TEXTS,
     }
@@ -457,7 +474,8 @@ def messages(draw: st.DrawFn, descriptor: Any, depth: int = 5) -> Message:
             continue
         target = getattr(message, field.name)
         if field.message_type and field.message_type.GetOptions().map_entry:
-            target[draw(st.integers(0, 9))] = draw(REALS)
+            key, value = field.message_type.fields
+            target[draw(values(key, depth))] = draw(values(value, depth))
         elif field.is_repeated:
             target.extend(draw(st.lists(values(field, depth), max_size=2)))
         elif field.message_type:

@@ -275,7 +275,8 @@ class _Models(Struct):
 def _model(info: _Info) -> model_service_pb2.Model:
     """Contract's model; every model of the list chats and calls tools."""
     model = model_service_pb2.Model(id=info.id, owned_by="anthropic", display_name=info.display_name)
-    model.created = max(0, int(info.created_at.timestamp())) if info.created_at else 0
+    if info.created_at and info.created_at.timestamp() > 0:
+        model.create_time.seconds = int(info.created_at.timestamp())
     if info.max_input_tokens:
         model.context_length = info.max_input_tokens
     model.capabilities.extend(("chat", "tools"))

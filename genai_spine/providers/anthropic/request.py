@@ -238,12 +238,12 @@ def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
     if call.HasField("custom"):  # which another provider made; this API knows objects only
         text = {"input": call.custom.input}
         return {"type": "tool_use", "id": ids.of_call(call), "name": call.custom.name, "input": text}
-    arguments = call.function.arguments or "{}"
+    arguments = call.function.arguments_json or "{}"
     try:
         msgspec.json.decode(arguments, type=dict[str, Raw])
     except (msgspec.DecodeError, RecursionError) as error:
         problem = f"must be a JSON object for anthropic: {error}"
-        raise InvalidFields([(f"{path}.function.arguments", problem)]) from error
+        raise InvalidFields([(f"{path}.function.arguments_json", problem)]) from error
     name, input_json = call.function.name, Raw(arguments.encode())
     return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": input_json}
 

@@ -267,7 +267,7 @@ class Bedrock(Provider):
     def _begun(self, model: str) -> ChunkBuilder:
         """A chunk of the only choice, without its text."""
         builder = ChunkBuilder()
-        builder.chunk.model, builder.chunk.created = model, int(time())
+        builder.chunk.model, builder.chunk.create_time.seconds = model, int(time())
         builder.choice()
         return builder
 

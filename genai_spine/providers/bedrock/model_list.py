@@ -7,6 +7,7 @@ Shapes, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_
 from datetime import datetime
 
 import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 
 from genai_spine.v1 import model_service_pb2
@@ -37,7 +38,7 @@ class FoundationModel(Struct, rename="camel"):
         sees = "IMAGE" in self.input_modalities and "TEXT" in self.output_modalities
         return model_service_pb2.Model(
             id=name,
-            created=_seconds(self.model_lifecycle.start_of_life_time),
+            create_time=_moment(self.model_lifecycle.start_of_life_time),
             owned_by=self.provider_name,
             display_name=self.model_name,
             capabilities=capabilities + (["vision"] if sees else []),
@@ -68,7 +69,8 @@ class Profile(Struct, rename="camel"):
         behind = next((known[model] for model in ids if model in known), FoundationModel(""))
         described = behind.described(name)
         described.display_name = self.inference_profile_name
-        described.created = _seconds(self.created_at) or described.created
+        if made := _moment(self.created_at):
+            described.create_time.CopyFrom(made)
         return described
 
 
@@ -85,9 +87,10 @@ MODELS = msgspec.json.Decoder(FoundationModels)
 PROFILES = msgspec.json.Decoder(Profiles)
 
 
-def _seconds(rfc3339: str) -> int:
-    """Unix time of an RFC 3339 text; 0: not known."""
+def _moment(rfc3339: str) -> Timestamp | None:
+    """Timestamp of an RFC 3339 text; None: not known."""
     try:
-        return max(0, int(datetime.fromisoformat(rfc3339).timestamp()))
+        seconds = int(datetime.fromisoformat(rfc3339).timestamp())
     except ValueError:
-        return 0
+        return None
+    return Timestamp(seconds=seconds) if seconds > 0 else None

@@ -211,7 +211,9 @@ class ConversationWriter:
         yield from content
         for index, call in enumerate(message.tool_calls):
             function = call.function
-            input_ = _arguments(function.arguments, f"{field}.tool_calls[{index}].function.arguments")
+            input_ = _arguments(
+                function.arguments_json, f"{field}.tool_calls[{index}].function.arguments_json"
+            )
             used = tool_use_id(call.id, function.name)
             yield {"toolUse": {"toolUseId": used, "name": function.name, "input": input_}}
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.call import Call
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ModelNotFound, UnsupportedOperation
@@ -101,7 +102,7 @@ class Builtin(Provider):
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         text, reason, usage = await self._answer(request, route, call)
-        completion = pb.Completion(id=_id(), created=int(time()), model=route.model, usage=usage)
+        completion = pb.Completion(id=_id(), create_time=_now(), model=route.model, usage=usage)
         content = [message_pb2.ContentPart(text=text)] if text else []
         for index in _choices(request):
             message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, content=content)
@@ -112,7 +113,7 @@ class Builtin(Provider):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         text, reason, usage = await self._answer(request, route, call)
-        start = pb.CompletionChunk(id=_id(), created=int(time()), model=route.model)
+        start = pb.CompletionChunk(id=_id(), create_time=_now(), model=route.model)
         for text_chunk in extractive.token_chunks(text, CHUNK_TOKENS):
             yield _chunk(start, [pb.ChoiceDelta(index=i, content=text_chunk) for i in _choices(request)])
             await asyncio.sleep(0)
@@ -221,8 +222,12 @@ def _choices(request: pb.CreateCompletionRequest) -> range:
     return range(request.choice_count or 1)
 
 
+def _now() -> Timestamp:
+    return Timestamp(seconds=int(time()))
+
+
 def _chunk(start: pb.CompletionChunk, deltas: list[pb.ChoiceDelta]) -> pb.CompletionChunk:
-    return pb.CompletionChunk(id=start.id, created=start.created, model=start.model, choices=deltas)
+    return pb.CompletionChunk(id=start.id, create_time=start.create_time, model=start.model, choices=deltas)
 
 
 def _embeddings(request: pb.CreateEmbeddingsRequest, model: str) -> pb.CreateEmbeddingsResponse:

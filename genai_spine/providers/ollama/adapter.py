@@ -254,7 +254,9 @@ class Ollama(Provider):
 
     def _model(self, tag: Tag) -> model_service_pb2.Model:
         """Contract's model of a tag, with its abilities and context window where they are known."""
-        model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
+        model = model_service_pb2.Model(id=tag.name, owned_by="ollama")
+        if modified_s := seconds(tag.modified_at):
+            model.create_time.seconds = modified_s
         details = self.details.get(tag.digest)
         if details is None:
             return model
@@ -323,10 +325,12 @@ class Ollama(Provider):
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
         """JSON object of a call's arguments: text that is not one cannot be sent. Raises InvalidFields."""
         try:
-            msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
+            msgspec.json.decode(call.function.arguments_json or "{}", type=dict[str, Raw])
         except msgspec.DecodeError as error:
-            raise errors.InvalidFields([("messages.tool_calls.function.arguments", str(error))]) from error
-        return (call.function.arguments or "{}").encode()
+            raise errors.InvalidFields(
+                [("messages.tool_calls.function.arguments_json", str(error))]
+            ) from error
+        return (call.function.arguments_json or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
         """Base64 of an image; images by URL are refused."""
@@ -343,7 +347,7 @@ class Ollama(Provider):
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
         chunk = builder.chunk
         if not builder.choices:
-            chunk.model, chunk.created = answer.model, int(time())
+            chunk.model, chunk.create_time.seconds = answer.model, int(time())
         choice = builder.choice()
         delta = choice.delta
         if (message := answer.message) is not None:

@@ -180,7 +180,7 @@ class OpenAI(Media, Files):
         return [
             model_service_pb2.Model(
                 id=entry.id,
-                created=chat.seconds(entry.created or entry.created_at),
+                create_time=chat.moment(entry.created or entry.created_at),
                 owned_by=entry.owned_by or self.name,
             )
             for entry in entries

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.chunks import ChoiceBuilder, ChunkBuilder
@@ -153,7 +154,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
     if call.WhichOneof("call") == "custom":
         custom = {"name": call.custom.name, "input": call.custom.input}
         return {"id": call.id, "type": "custom", "custom": custom}
-    function = {"name": call.function.name, "arguments": call.function.arguments}
+    function = {"name": call.function.name, "arguments": call.function.arguments_json}
     return {"id": call.id, "type": "function", "function": function}
 
 
@@ -431,6 +432,12 @@ def usage(reported: Usage) -> usage_pb2.Usage:
 def _tokens(reported: int | None) -> int:
     """Token count that the contract can hold; what is out of every bound is taken as none."""
     return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0
+
+
+def moment(unix_time: float | None) -> Timestamp | None:
+    """A time that the contract can hold, to the second; None: not known."""
+    whole = seconds(unix_time)
+    return Timestamp(seconds=whole) if whole else None
 
 
 def seconds(unix_time: float | None) -> int:

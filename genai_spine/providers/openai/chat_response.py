@@ -140,7 +140,8 @@ class ChatReader(ResponseReader):
         if answer.id and not chunk.id:
             if answer.created != self._created[0]:
                 self._created = answer.created, chat.seconds(answer.created)
-            chunk.id, chunk.model, chunk.created = answer.id, answer.model or "", self._created[1]
+            chunk.id, chunk.model = answer.id, answer.model or ""
+            chunk.create_time.seconds = self._created[1]
         if answer.system_fingerprint:
             chunk.system_fingerprint = answer.system_fingerprint
         if isinstance(answer, chat.Answer) and answer.service_tier:

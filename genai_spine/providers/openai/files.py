@@ -25,7 +25,8 @@ from genai_spine.v1 import provider_file_service_pb2 as files
 FILES = Subject("file", "")
 BATCHES = Subject("batch", "")
 STATES = {name.removeprefix("BATCH_STATE_").lower(): name for name in batches.BatchState.keys()}  # noqa: SIM118
-TIMES = [field.name for field in batches.BatchTimes.DESCRIPTOR.fields]
+TIMES = {field.name: field.name.replace("_time", "_at") for field in batches.BatchTimes.DESCRIPTOR.fields}
+TIMES |= {"create_time": "created_at", "expire_time": "expires_at"}
 
 
 class Files(Provider):
@@ -172,14 +173,14 @@ class Files(Provider):
             filename=file.filename,
             purpose=file.purpose,
             size_bytes=file.bytes,
-            created=chat.seconds(file.created_at),
-            expires=chat.seconds(file.expires_at) or None,
+            create_time=chat.moment(file.created_at),
+            expire_time=chat.moment(file.expires_at),
             status=file.status or "",
         )
 
     def _batch(self, reported: "_Batch") -> batches.ProviderBatch:
         """Contract's batch; an unknown status is UNSPECIFIED."""
-        times = {name: chat.seconds(getattr(reported, f"{name}_at")) or None for name in TIMES}
+        times = {name: chat.moment(getattr(reported, at)) for name, at in TIMES.items()}
         batch = batches.ProviderBatch(
             id=reported.id,
             provider=self.name,

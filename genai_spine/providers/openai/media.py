@@ -59,7 +59,9 @@ class Media(Provider):
         if not answer.data:
             raise self.http.unusable("no_images", "the answer has no images")
         response = media.CreateImagesResponse(
-            created=chat.seconds(answer.created), model=route.model, units={"images": len(answer.data)}
+            create_time=chat.moment(answer.created),
+            model=route.model,
+            units={"images": len(answer.data)},
         )
         kind = f"image/{answer.output_format}" if answer.output_format else request.media_type or "image/png"
         for index, image in enumerate(answer.data):

@@ -245,7 +245,7 @@ def _call(call: message_pb2.ToolCall) -> Body:
         named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
         return named | {"input": call.custom.input}
     named = {"type": "function_call", "call_id": call.id, "name": call.function.name}
-    return named | {"arguments": call.function.arguments}
+    return named | {"arguments": call.function.arguments_json}
 
 
 def _tool(tool: message_pb2.Tool) -> Body:

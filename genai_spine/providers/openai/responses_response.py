@@ -181,7 +181,7 @@ def _head(response: "_Response", chunk: pb.CompletionChunk) -> None:
     """Fills in id, model, time and tier, as far as they are known."""
     if not chunk.id:
         chunk.id, chunk.model = response.id, response.model
-        chunk.created = chat.seconds(response.created_at)
+        chunk.create_time.seconds = chat.seconds(response.created_at)
     if response.service_tier and response.service_tier != "auto":  # asked for, and not yet decided
         chunk.service_tier = response.service_tier
 

@@ -49,7 +49,7 @@ test("complete takes turns with parts, and tools", both(async (spine) => {
   await upstream.script({ tool_calls: [{ name: "look", arguments: '{"at":1}' }] });
   const messages = [{ role: "system", content: "Be brief." }, { role: "user", content: [text, image] }];
   const answer = await spine.complete({ model, messages, tools });
-  assert.deepEqual(answer.toolCalls[0].call.value.arguments, '{"at":1}');
+  assert.deepEqual(answer.toolCalls[0].call.value.argumentsJson, '{"at":1}');
   const [{ body }] = await upstream.bill();
   assert.deepEqual(body.messages.map((turn) => turn.role), ["system", "user"]);
   assert.equal(body.messages[1].content[1].image_url.url, "https://example.org/a.png");

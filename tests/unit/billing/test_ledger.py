@@ -18,6 +18,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.lane_pb2 import LANE_CPU
 from tests.ledgers import CountedExecutions, call, running, states, succeed
 from tests.waiting import until
 
@@ -42,7 +43,7 @@ async def ledger(executions: CountedExecutions, database: Database) -> AsyncIter
 async def test_begin_gives_what_identifies_a_row_and_recorded_makes_it_durable(ledger, executions):
     execution = call()
     ledger.begin(execution)
-    assert (execution.state, execution.lane, execution.server_id) == (PENDING, "cpu", ledger.server_id)
+    assert (execution.state, execution.lane, execution.server_id) == (PENDING, LANE_CPU, ledger.server_id)
     await ledger.recorded(execution)
     assert await executions.get(execution.id) == execution
 
@@ -276,7 +277,7 @@ async def test_call_that_was_made_elsewhere_is_booked_once_under_its_own_id(ledg
         return execution
 
     first = await booked(7)
-    assert (first.lane, first.server_id) == ("cpu", ledger.server_id)
+    assert (first.lane, first.server_id) == (LANE_CPU, ledger.server_id)
     await booked(8)
     kept = await executions.get(first.id)
     assert kept == first

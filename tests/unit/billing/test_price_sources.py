@@ -13,6 +13,7 @@ from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import BOUNDARIES, PriceBook
 from genai_spine.billing.price_sources import read
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from genai_spine.v1.usage_pb2 import UnitUsage
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
@@ -124,9 +125,11 @@ def test_call_is_rated_at_the_tier_that_was_served_and_batches_at_theirs() -> No
     standard = BOOK.rate(call).cost_ticks
     call.service_tier = "flex"
     assert BOOK.rate(call).cost_ticks * 2 == standard
-    batch = Execution(provider="anthropic", model="claude-haiku-4-5", operation="batch", usage=usage)
+    batch = Execution(
+        provider="anthropic", model="claude-haiku-4-5", operation="OPERATION_BATCH", usage=usage
+    )
     assert BOOK.rate(batch).cost_ticks == 5_000_000
-    batch.operation = "completion"
+    batch.operation = OPERATION_COMPLETION
     assert BOOK.rate(batch).cost_ticks == 10_000_000
 
 

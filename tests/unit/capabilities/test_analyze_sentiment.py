@@ -121,7 +121,7 @@ async def test_a_long_text_is_judged_in_pieces_by_their_weight() -> None:
         content=content, granularity="sentence", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
     response = await work(request, Replying(reply), 2 * SMALL)
-    assert response.context.pieces > 1
+    assert response.result.context.pieces > 1
     assert response.sentiment.score == 0.8
     assert [content[one.start : one.end] for one in response.sentences] == content.splitlines()
     assert all(one.HasField("start") for one in response.sentences)

@@ -108,7 +108,7 @@ async def test_the_one_piece_that_answers_is_heard_and_its_evidence_placed() -> 
         context=LONG, question="When was it built?", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
     found = await work(request, Replying(reply), SMALL)
-    assert found.context.pieces > 2
+    assert found.result.context.pieces > 2
     assert found.answer == "In 1894."
     assert LONG[found.evidence.start : found.evidence.end] == "built in 1894"
 
@@ -142,5 +142,5 @@ async def test_a_truncated_context_keeps_true_places() -> None:
         context=LONG, question="When was it built?", long_input=pb.LONG_INPUT_TRUNCATE
     )
     found = await work(request, Replying(reply), SMALL)
-    assert found.context.omitted_characters > 0
+    assert found.result.context.omitted_characters > 0
     assert LONG[found.evidence.start : found.evidence.end] == "built in 1894"

@@ -71,7 +71,7 @@ async def test_pieces_vote_by_their_length() -> None:
     sport = '{"category": "Sport", "confidence": 1}'
     politics = '{"category": "Politics", "confidence": 1}'
     response, model = await watched(request, Scripted([sport, politics]), context_length=1500)
-    pieces = response.context.pieces
+    pieces = response.result.context.pieces
     assert pieces == len(model.requests) > 2
     assert [entry.category for entry in response.classifications] == ["Politics", "Sport"]
     assert sum(entry.confidence for entry in response.classifications) == pytest.approx(1)

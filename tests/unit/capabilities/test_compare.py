@@ -91,7 +91,7 @@ async def test_long_documents_are_compared_part_by_part() -> None:
     )
     change = {"type": "added", "description": "A line", "after": "This line is here and nowhere else."}
     response, model = await watched(request, answer(changes=[change]), context_length=2000)
-    assert response.context.pieces == len(model.requests) > 2
+    assert response.result.context.pieces == len(model.requests) > 2
     assert sum(change.HasField("after") for change in response.changes) == 1
     assert response.similarity_score == pytest.approx(0.9)
     assert response.summary == "It costs more."
@@ -102,7 +102,7 @@ async def test_of_long_documents_beginning_and_end_are_compared() -> None:
     request = pb.CompareRequest(document_a=long, document_b=long + " X.", long_input=pb.LONG_INPUT_TRUNCATE)
     response, model = await watched(request, answer(), context_length=2500)
     assert said(model).count("characters left out here") == 2
-    assert response.context.omitted_characters > 1000
+    assert response.result.context.omitted_characters > 1000
 
 
 LINES = st.lists(st.text(alphabet=st.sampled_from("ab .\n"), max_size=12), max_size=12).map("\n".join)

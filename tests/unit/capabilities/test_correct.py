@@ -96,7 +96,7 @@ async def test_places_in_pieces_are_those_of_the_whole() -> None:
 
     request = pb.CorrectRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
     response = await work(request, Replying(reply), 2 * SMALL)
-    assert response.context.pieces > 2
+    assert response.result.context.pieces > 2
     assert response.corrected == content.replace("teh", "the").strip()
     positions = [one.position for one in response.corrections]
     assert positions == [at for at in range(len(content)) if content.startswith("teh", at)]

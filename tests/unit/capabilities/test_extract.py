@@ -106,7 +106,7 @@ async def test_places_of_pieces_are_places_of_the_content() -> None:
     one = {"text": "Ana", "type": "PERSON"}
     answer = entities(*[one] * 150, {"text": "Zoe", "type": "PERSON"})
     response, model = await watched(request, answer, context_length=2500)
-    assert response.context.pieces == len(model.requests) > 1
+    assert response.result.context.pieces == len(model.requests) > 1
     found = [entity for entity in response.entities if entity.verified]
     assert [entity.start for entity in found] == [
         at for at in range(len(content)) if content.startswith("Ana", at)
@@ -119,7 +119,7 @@ async def test_places_behind_an_omission_are_places_of_the_content() -> None:
     content = " ".join(f"Sentence {number} is here." for number in range(400)) + " Bo ends it."
     request = pb.ExtractRequest(content=content, long_input=pb.LONG_INPUT_TRUNCATE)
     response = await asked(request, entities({"text": "Bo", "type": "PERSON"}), context_length=1800)
-    assert response.context.omitted_characters > 0
+    assert response.result.context.omitted_characters > 0
     (entity,) = response.entities
     assert content[entity.start : entity.end] == "Bo"
 

@@ -148,7 +148,7 @@ async def test_results_of_pieces_are_brought_together_in_groups() -> None:
         content=content, schema_json=LIST, long_input=pb.LONG_INPUT_MAP_REDUCE
     )
     response = await work(request, Replying(reply), SMALL)
-    assert response.context.pieces > 10
+    assert response.result.context.pieces > 10
     assert json.loads(response.data_json) == {"names": list(range(15))}
     assert merges
 
@@ -158,7 +158,7 @@ async def test_equal_results_need_no_bringing_together() -> None:
     request = pb.ExtractStructuredRequest(
         content="word " * 5000, schema_json=LIST, long_input=pb.LONG_INPUT_MAP_REDUCE
     )
-    context = (await work(request, model, SMALL)).context
+    context = (await work(request, model, SMALL)).result.context
     assert len(model.requests) == context.pieces > 1
 
 

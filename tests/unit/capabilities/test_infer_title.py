@@ -65,7 +65,7 @@ async def test_only_the_beginning_is_read_and_the_rest_is_told() -> None:
     response, model = await watched(pb.InferTitleRequest(content="a" * 2000 + "b" * 500), "A")
     assert "a" * 2000 in said(model)
     assert "bbb" not in said(model)
-    assert response.context.omitted_characters == 500
+    assert response.result.context.omitted_characters == 500
 
 
 @pytest.mark.parametrize("answer", ['""', "Title:", "<think>so long"])

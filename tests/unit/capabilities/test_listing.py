@@ -36,8 +36,8 @@ def test_request_fits_its_schema(name: str) -> None:
 @pytest.mark.parametrize("name", CAPABILITIES)
 def test_response_fits_its_schema(name: str) -> None:
     response = CAPABILITIES[name].RESPONSE()
-    response.usage.cost_ticks = 7
-    response.context.pieces = 1
+    response.result.cost.cost_ticks = 7
+    response.result.context.pieces = 1
     body = MessageToDict(
         response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )

@@ -62,6 +62,6 @@ async def test_each_way_of_a_long_text_is_that_way_of_all_pieces() -> None:
 
     request = pb.ParaphraseRequest(content=content, variations=3, long_input=pb.LONG_INPUT_MAP_REDUCE)
     response = await work(request, Replying(reply), 3 * SMALL)
-    assert response.context.pieces > 2
+    assert response.result.context.pieces > 2
     words = ("Section", "Part", "Bit")
     assert list(response.variations) == [content.replace("Paragraph", word) for word in words]

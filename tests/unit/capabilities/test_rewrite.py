@@ -88,7 +88,7 @@ async def test_long_content_is_rewritten_piece_by_piece() -> None:
     content = "\n\n".join(f"Paragraph {number} of a long text about the city." for number in range(300))
     request = pb.RewriteRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
     response, model = await watched(request, "Better.\n", context_length=1500)
-    assert response.context.pieces == len(model.requests) > 2
+    assert response.result.context.pieces == len(model.requests) > 2
     assert response.rewritten == "\n\n".join(["Better."] * len(model.requests))
     assert f"part 1 of {len(model.requests)}" in said(model)
 
@@ -98,7 +98,7 @@ async def test_pieces_are_no_longer_than_what_models_answer(context_length: int 
     content = "\n\n".join(f"Paragraph {number} of a long text about the city." for number in range(1000))
     request = pb.RewriteRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
     response, model = await watched(request, "Better.\n", context_length)
-    assert response.context.pieces == len(model.requests) > 3
+    assert response.result.context.pieces == len(model.requests) > 3
     request.long_input = pb.LONG_INPUT_TRUNCATE
     _, model = await watched(request, "Better.\n", context_length)
     assert content in said(model)

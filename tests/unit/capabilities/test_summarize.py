@@ -61,11 +61,11 @@ async def test_long_content_is_summarized_in_pieces_and_the_summaries_once_more(
     request = pb.SummarizeRequest(content=LONG, long_input=pb.LONG_INPUT_MAP_REDUCE)
     model = Scripted(["Trams."] * 1)
     response, model = await watched(request, model, context_length=1500)
-    assert response.context.pieces == len(model.requests) - 1 > 1
-    assert said(model, -1).count("Trams.") == response.context.pieces
-    assert response.usage.input_tokens == 100 * len(model.requests)
-    assert response.usage.cost_ticks == 30_000 * len(model.requests)
-    assert response.context.omitted_characters == 0
+    assert response.result.context.pieces == len(model.requests) - 1 > 1
+    assert said(model, -1).count("Trams.") == response.result.context.pieces
+    assert response.result.usage.input_tokens == 100 * len(model.requests)
+    assert response.result.cost.cost_ticks == 30_000 * len(model.requests)
+    assert response.result.context.omitted_characters == 0
     assert response.compression_ratio == round(1 - 1 / len(LONG.split()), 3)
 
 
@@ -78,12 +78,12 @@ async def test_summaries_that_grow_are_an_error_and_no_endless_work() -> None:
 async def test_middle_of_a_long_content_is_left_out_and_told() -> None:
     request = pb.SummarizeRequest(content=LONG, long_input=pb.LONG_INPUT_TRUNCATE)
     response, model = await watched(request, "Trams.", context_length=1500)
-    omitted = response.context.omitted_characters
+    omitted = response.result.context.omitted_characters
     assert omitted > 1000
     assert f"[... {omitted} characters left out here ...]" in said(model)
     assert "Paragraph 0 tells" in said(model)
     assert "Paragraph 199 tells" in said(model)
-    assert (len(model.requests), response.context.pieces) == (1, 1)
+    assert (len(model.requests), response.result.context.pieces) == (1, 1)
 
 
 @pytest.mark.parametrize("policy", [pb.LONG_INPUT_UNSPECIFIED, pb.LONG_INPUT_REFUSE])
@@ -107,4 +107,4 @@ async def test_content_that_fits_is_sent_as_it_is(policy: pb.LongInput) -> None:
     request = pb.SummarizeRequest(content=LONG, long_input=policy)
     response, model = await watched(request, "Trams.", context_length=20_000)
     assert LONG in said(model)
-    assert (response.context.pieces, response.context.omitted_characters) == (1, 0)
+    assert (response.result.context.pieces, response.result.context.omitted_characters) == (1, 0)

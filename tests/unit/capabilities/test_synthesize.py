@@ -121,11 +121,11 @@ LONG = [
 async def test_truncation_cuts_the_long_documents_alone() -> None:
     model = scripted({"synthesis": "It came [short]."})
     response = await drawn(model, LONG, long_input=pb.LONG_INPUT_TRUNCATE)
-    assert response.context.omitted_characters == 0
+    assert response.result.context.omitted_characters == 0
     request = pb.SynthesizeRequest(documents=LONG, query="When?", long_input=pb.LONG_INPUT_TRUNCATE)
     model = scripted({"synthesis": "It came [short]."})
     response = await work(request, model, 3 * SMALL)
-    assert response.context.omitted_characters > 0
+    assert response.result.context.omitted_characters > 0
     _, text = said(model.requests[0])
     assert "On day 7 the tram came." in text
     assert all(f"year {year} was calm" in text for year in range(12))
@@ -149,7 +149,7 @@ async def test_a_long_text_is_drawn_part_by_part_and_keeps_its_citations() -> No
         documents=[*LONG, whole], query="When?", long_input=pb.LONG_INPUT_MAP_REDUCE
     )
     response = await work(request, Replying(reply), 2 * SMALL)
-    assert response.context.pieces == len(seen) > 3
+    assert response.result.context.pieces == len(seen) > 3
     assert cited(response) == [("short", "On day 7", 1), ("1", None, 1), ("whole", None, 1)]
     assert "".join(seen).count("word ") >= 2990
     assert all(f"year {year} was calm" in "".join(seen) for year in range(12))

@@ -80,6 +80,6 @@ async def test_pieces_vote_for_tags_by_their_length() -> None:
 
     request = pb.TagRequest(content=content, long_input=pb.LONG_INPUT_MAP_REDUCE)
     response = await work(request, Replying(reply), SMALL)
-    assert response.context.pieces > 2
+    assert response.result.context.pieces > 2
     assert [tag.tag for tag in response.tags] == ["tram", "boat"]
     assert response.tags[0].confidence > 0.8 > 0.5 > response.tags[1].confidence

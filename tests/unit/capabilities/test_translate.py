@@ -93,6 +93,6 @@ async def test_pieces_are_put_together_with_the_blanks_between_them() -> None:
 
     request = pb.TranslateRequest(content=content, target_language="de", long_input=pb.LONG_INPUT_MAP_REDUCE)
     response = await work(request, Replying(reply), 2 * SMALL)
-    assert response.context.pieces > 2
+    assert response.result.context.pieces > 2
     assert response.translation == content.replace("Paragraph", "Absatz")
     assert response.source_language == "en"

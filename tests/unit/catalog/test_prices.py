@@ -51,7 +51,7 @@ async def test_operators_price_counts_for_a_local_model(tmp_path: Path) -> None:
         2,
     )
     request = pb.EstimateCostRequest(model="mine", input_tokens=10, output_tokens=1)
-    assert (await price_list(book, default="vllm").estimate(request)).estimated_cost_ticks == 120_000
+    assert (await price_list(book, default="vllm").estimate(request)).cost.cost_ticks == 120_000
 
 
 async def test_price_says_since_when_it_holds_only_if_it_is_dated(tmp_path: Path) -> None:

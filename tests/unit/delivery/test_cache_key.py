@@ -76,6 +76,7 @@ BESIDE: dict[str, Any] = {
     "coalesce": True,
     "disconnect_policy": pb.DISCONNECT_POLICY_CONTINUE,
     "routing": routing_pb2.Routing(fallback_models=["ollama"]),
+    "cost_labels": {"team": "search"},
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,

@@ -9,13 +9,15 @@ PAID = usage_pb2.Cost(cost_usd=0.5, cost_ticks=5 * 10**9, price_known=True, pric
 
 
 def test_completion_has_its_own_ids_and_costs_nothing() -> None:
-    answer = pb.Completion(id="comp_1", request_id="first", execution_id="row", cost=PAID, created=7)
+    answer = pb.Completion(
+        id="comp_1", request_id="first", execution_id="row", cost=PAID, create_time={"seconds": 7}
+    )
     answer.usage.total_tokens = 9
     restamped = Restamp(Call(request_id="second"), pb.CACHE_STATUS_HIT).restamped(answer)
     assert restamped.id.startswith("comp_")
     assert len(restamped.id) == len("comp_") + 24
     assert restamped.id != "comp_1"
-    assert (restamped.request_id, restamped.execution_id, restamped.created) == ("second", "row", 7)
+    assert (restamped.request_id, restamped.execution_id, restamped.create_time.seconds) == ("second", "row", 7)
     assert restamped.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
     assert restamped.usage.total_tokens == 9
     assert restamped.cache_status == pb.CACHE_STATUS_HIT

@@ -10,7 +10,7 @@ from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
 
-BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(created=1763683200))
+BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1763683200}))
 
 
 def test_row_id_is_the_same_for_whoever_makes_it() -> None:

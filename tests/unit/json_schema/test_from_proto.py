@@ -161,7 +161,8 @@ message Sale {
   // Free form.
   google.protobuf.Struct extra = 5;
   // Labels.
-  map<string, string> labels = 6 [(rules) = {required: true max_items: 3 max_length: 9}];
+  map<string, string> labels = 6
+    [(rules) = {required: true max_items: 3 max_length: 9 key_pattern: "[a-z]+"}];
   // Days.
   repeated int32 days = 7 [(rules) = {min: 1 max: 31}];
   // Earlier.
@@ -225,6 +226,7 @@ def test_maps_and_well_known_messages_have_their_json_form(shop: Paths) -> None:
     body = put["requestBody"]["content"]["application/json"]["schema"]
     labels = body["properties"]["labels"]
     assert labels["additionalProperties"] == {"type": "string", "maxLength": 9}
+    assert labels["propertyNames"] == {"pattern": "^(?:[a-z]+)$"}
     assert (labels["minProperties"], labels["maxProperties"], body["required"]) == (1, 3, ["labels"])
     assert body["properties"]["extra"]["type"] == "object"
     assert body["properties"]["earlier"]["description"] == "Earlier.\n\nStill earlier."

@@ -83,7 +83,9 @@ def test_further_fields_of_a_form_go_to_the_provider() -> None:
 
 
 def test_images_without_tokens_have_no_usage() -> None:
-    body = json.loads(images(pb.CreateImagesResponse(created=1, images=[pb.Image(url="https://x/1")])))
+    body = json.loads(
+        images(pb.CreateImagesResponse(create_time={"seconds": 1}, images=[pb.Image(url="https://x/1")]))
+    )
     assert body["data"] == [{"url": "https://x/1"}]
     assert "usage" not in body
     assert "output_format" not in body

@@ -2,8 +2,9 @@
 
 import pytest
 
+from genai_spine import field_masks
 from genai_spine.errors import InvalidFields
-from genai_spine.prompts.rest_aliases import ALIASES, field_of, resolve_aliases, with_aliases
+from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases, with_aliases
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 
@@ -32,4 +33,5 @@ def test_rest_aliases_stand_beside_set_fields_only() -> None:
 
 
 def test_rest_alias_in_a_field_mask_stands_for_its_field() -> None:
-    assert (field_of("template"), field_of("name")) == ("user_prompt_template", "name")
+    fields = field_masks.chosen(["template", "name"], pb.Prompt(), ["user_prompt_template", "name"], ALIASES)
+    assert fields == ["user_prompt_template", "name"]

@@ -59,10 +59,10 @@ def test_who_cannot_honour_the_request_is_left_out() -> None:
 def test_conditions_leave_candidates_out() -> None:
     premium = routing("ollama", min_quality=routing_pb2.QUALITY_TIER_PREMIUM)
     assert names(planner().plan(asked(routing=premium))) == [OPENAI]
-    free = routing("ollama", max_cost_usd=0.0)
+    free = routing("ollama", max_cost_ticks=0)
     assert names(planner().plan(asked(routing=free))) == [LLAMA]
     with pytest.raises(NoCandidates, match="openai:gpt-4o would cost"):
-        planner().plan(asked(routing=routing_pb2.Routing(max_cost_usd=0.0)))
+        planner().plan(asked(routing=routing_pb2.Routing(max_cost_ticks=0)))
 
 
 def test_preferred_providers_go_first() -> None:

@@ -342,7 +342,9 @@ SAID = message_pb2.Message(
     role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text="Hi")], reasoning="Hm"
 )
 CALLED = message_pb2.Message(
-    tool_calls=[message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="f", arguments="{}"))]
+    tool_calls=[
+        message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="f", arguments_json="{}"))
+    ]
 )
 TOKENS = pb.Logprobs(content=[pb.TokenLogprob(token="Hi", token_bytes=b"Hi")])
 COMPLETION = pb.Completion(
@@ -425,3 +427,17 @@ def test_document_is_the_same_each_time_and_made_within_a_second() -> None:
     again = document("1.2.3")
     assert time.process_time() - begun < 1
     assert json.dumps(again) == json.dumps(DOCUMENT)
+
+
+def test_older_paths_are_deprecated_and_those_of_today_are_not() -> None:
+    paths = DOCUMENT["paths"]
+    assert paths["/v1/summarize"]["post"]["deprecated"] is True
+    assert paths["/v1/prompts/{prompt_id}"]["put"]["deprecated"] is True
+    assert "deprecated" not in paths["/v1/prompts/{prompt_id}"]["patch"]
+    first = {
+        next(iter(bindings(method))) for service in SERVICES for method in service.methods if bindings(method)
+    }
+    for path, item in paths.items():
+        for verb, operation in item.items():
+            own = (verb, path) in {(verb, re.sub(r"=\**}", "}", path)) for verb, path in first}
+            assert operation.get("deprecated", False) is not own, (verb, path)

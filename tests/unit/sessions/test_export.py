@@ -2,6 +2,7 @@
 
 import pytest
 
+from genai_spine.costs import cost_of
 from genai_spine.errors import InvalidFields
 from genai_spine.sessions.export import _markdown, _parsed, _session
 from genai_spine.v1 import session_service_pb2 as pb
@@ -12,13 +13,15 @@ def export(**session: object) -> pb.SessionExport:
 
 
 def test_sums_are_those_of_the_messages_whatever_the_export_says():
-    given = export(id="old", message_count=99, total_tokens=99, total_cost_ticks=99)
+    given = export(id="old", message_count=99, total_tokens=99, total_cost=cost_of(99))
     for role, tokens in (("user", 0), ("assistant", 7)):
         given.messages.add(
-            message=pb.SessionMessage(role=role, content="c", output_tokens=tokens, cost_ticks=tokens)
+            message=pb.SessionMessage(
+                role=role, content="c", output_tokens=tokens, message_cost=cost_of(tokens)
+            )
         )
     session = _session(given)
-    assert (session.message_count, session.total_tokens, session.total_cost_ticks) == (2, 7, 7)
+    assert (session.message_count, session.total_tokens, session.total_cost.cost_ticks) == (2, 7, 7)
     assert session.id != "old"
     assert [entry.message.sequence for entry in given.messages] == [0, 1]
     assert {entry.message.session_id for entry in given.messages} == {session.id}
@@ -32,8 +35,8 @@ def test_summary_of_more_messages_than_there_are_is_left_out():
 
 def test_time_of_the_beginning_is_kept():
     given = export()
-    given.session.created_at.FromJsonString("2020-02-29T01:02:03Z")
-    assert _session(given).created_at.ToJsonString() == "2020-02-29T01:02:03Z"
+    given.session.create_time.FromJsonString("2020-02-29T01:02:03Z")
+    assert _session(given).create_time.ToJsonString() == "2020-02-29T01:02:03Z"
 
 
 def test_fields_of_later_versions_are_ignored():

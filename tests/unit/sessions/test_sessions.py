@@ -11,7 +11,7 @@ def test_sessions_have_ids_of_their_own_and_metadata_that_is_an_object():
     one, other = new_session(model="m"), new_session(model="m")
     assert one.id != other.id
     assert one.HasField("metadata")
-    assert one.created_at == one.updated_at
+    assert one.create_time == one.update_time
 
 
 def test_system_message_has_the_same_id_each_time():

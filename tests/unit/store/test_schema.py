@@ -3,14 +3,21 @@
 import asyncio
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from genai_spine.costs import cost_of
 from genai_spine.store import schema
 from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.store.session_messages import SessionMessages
+from genai_spine.store.sessions import Sessions
 from genai_spine.store.tables import metadata
 
 UPGRADE = """
@@ -72,3 +79,40 @@ async def test_failed_upgrade_changes_nothing(empty_database_url):
         tables = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
     await database.close()
     assert tables == ["leases"]
+
+
+def fill(connection: sa.Connection, rows: dict[str, dict[str, object]]) -> None:
+    """Adds a row to each table as it is now; columns that need a value and are not given get some."""
+    some = {sa.Boolean: False, sa.DateTime: datetime(2026, 11, 1, tzinfo=UTC), sa.Text: "x"}
+    for name, given in rows.items():
+        table = sa.Table(name, sa.MetaData(), autoload_with=connection)
+        for column in table.columns:
+            if not column.nullable and column.server_default is None and column.name not in given:
+                given[column.name] = next((v for kind, v in some.items() if isinstance(column.type, kind)), 0)
+        connection.execute(table.insert().values(given))
+
+
+async def test_rows_of_the_revision_before_0009_live_on(empty_database_url):
+    database = Database(empty_database_url)
+
+    def begin(connection: sa.Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        command.upgrade(config, "0008_prompts")
+        session = {"id": "s", "history_policy": "ALL", "metadata_json": "{}", "total_cost_ticks": 7}
+        message = {"id": "m", "session_id": "s", "metadata_json": "{}", "cost_ticks": 7}
+        call = {"id": "e", "state": "SUCCEEDED", "user_id": "ann", "caller": "curl", "wasted": True}
+        fill(connection, {"sessions": session, "session_messages": message, "executions": call})
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(begin)
+    assert "0009_costs" in await schema.upgrade(database)
+    row = await Executions(database).get("e")
+    session = await Sessions(database).get("s")
+    [message] = await SessionMessages(database).page("s", 10, 0)
+    await database.close()
+    assert row is not None
+    assert (row.end_user, row.user_agent, row.discarded) == ("ann", "curl", True)
+    assert (row.principal, dict(row.cost_labels)) == ("", {})
+    assert session is not None
+    assert session.total_cost == message.message_cost == cost_of(7)

@@ -54,7 +54,7 @@ async def test_a_job_that_is_stopped_before_it_begins_makes_no_call() -> None:
     )
     assert [event.type for event in events] == ["generation.started.v1", "generation.completed.v1"]
     assert events[-1].status == "failed"
-    assert response.total_tokens == response.total_cost_ticks == 0
+    assert response.total_tokens == response.cost.cost_ticks == 0
 
 
 async def test_a_stop_comes_too_late_for_a_job_that_is_through() -> None:

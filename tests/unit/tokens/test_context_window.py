@@ -25,7 +25,7 @@ def said(
 ) -> message_pb2.Message:
     content = [message_pb2.ContentPart(text=text)] if text else []
     called = [
-        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name="find", arguments="{}"))
+        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name="find", arguments_json="{}"))
         for id in calls
     ]
     return message_pb2.Message(role=role, content=content, tool_calls=called, **fields)

@@ -106,7 +106,7 @@ def test_what_no_rule_is_documented_for_is_an_estimate(model: str) -> None:
 
 SCHEMA = pb.JsonSchema(name="x", schema_json='{"type":"object"}')
 NESTED = '{"type":"object","properties":{"where":{"type":"object","properties":{"x":{"type":"number"}}}}}'
-CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="find", arguments='{"x":1}'))
+CALL = message_pb2.ToolCall(id="1", function=message_pb2.FunctionCall(name="find", arguments_json='{"x":1}'))
 FREE = message_pb2.ToolCall(id="1", custom=message_pb2.CustomCall(name="find", input="the blue one"))
 
 

@@ -30,7 +30,7 @@ def written(*messages: message_pb2.Message, **fields: Any) -> Any:
 def calling(*calls: tuple[str, str, str], **fields: Any) -> message_pb2.Message:
     """calls: id, name, arguments."""
     made = [
-        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name=n, arguments=a))
+        message_pb2.ToolCall(id=id, function=message_pb2.FunctionCall(name=n, arguments_json=a))
         for id, n, a in calls
     ]
     return message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=made, **fields)
@@ -134,7 +134,7 @@ class TestAnthropicTurns:
         assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Go on"}]}]
 
     def test_arguments_that_are_no_object_are_refused_by_their_place(self) -> None:
-        with pytest.raises(InvalidFields, match=r"messages\[1\]\.tool_calls\[0\]\.function\.arguments"):
+        with pytest.raises(InvalidFields, match=r"messages\[1\]\.tool_calls\[0\]\.function\.arguments_json"):
             written(text("Hi"), calling(("a", "time", '{"cut')))
 
     def test_system_message_holds_text_only(self) -> None:

@@ -35,7 +35,7 @@ def user(*parts: message_pb2.ContentPart, **fields: Any) -> message_pb2.Message:
 
 def calling(arguments: str, call_id: str = "c1") -> message_pb2.Message:
     call = message_pb2.ToolCall(
-        id=call_id, function=message_pb2.FunctionCall(name="weather", arguments=arguments)
+        id=call_id, function=message_pb2.FunctionCall(name="weather", arguments_json=arguments)
     )
     return message(message_pb2.ROLE_ASSISTANT, tool_calls=[call])
 
@@ -117,7 +117,7 @@ class TestConverseTools:
 
     @pytest.mark.parametrize("arguments", ["{", "[]", "null", '"x"'])
     def test_arguments_that_are_no_object_name_their_field(self, arguments: str) -> None:
-        with pytest.raises(InvalidFields, match=r"messages\[1\].tool_calls\[0\].function.arguments"):
+        with pytest.raises(InvalidFields, match=r"messages\[1\].tool_calls\[0\].function.arguments_json"):
             raw(user(text("a")), calling(arguments))
 
     def test_schemas_keep_order_and_numbers(self) -> None:

@@ -164,9 +164,9 @@ async def test_stream_spells_out_the_whole_answer(builtin: Builtin, fields: dict
     )
     for completion in (whole, streamed):
         assert completion.id.startswith("builtin-")
-        assert completion.created > 0
+        assert completion.create_time.seconds > 0
         completion.ClearField("id")
-        completion.ClearField("created")
+        completion.ClearField("create_time")
     assert streamed == whole
 
 

@@ -126,7 +126,7 @@ class TestOllamaRequests:
     async def test_arguments_that_are_no_object_are_refused(self, ollama: Ollama) -> None:
         for arguments in ("{bad", "[1]", "null"):
             call = message_pb2.ToolCall(
-                id="c", function=message_pb2.FunctionCall(name="f", arguments=arguments)
+                id="c", function=message_pb2.FunctionCall(name="f", arguments_json=arguments)
             )
             messages = [USER, message_pb2.Message(role=message_pb2.ROLE_ASSISTANT, tool_calls=[call])]
             with pytest.raises(InvalidFields, match="arguments"):
@@ -154,7 +154,8 @@ class TestOllamaRequests:
     ) -> None:
         calls = [
             message_pb2.ToolCall(
-                id=f"c{zone}", function=message_pb2.FunctionCall(name="time", arguments=f'{{"zone":{zone}}}')
+                id=f"c{zone}",
+                function=message_pb2.FunctionCall(name="time", arguments_json=f'{{"zone":{zone}}}'),
             )
             for zone in range(2)
         ]
@@ -229,7 +230,7 @@ class TestOllamaAnswers:
             completion = await direct(ollama).complete(chat(), Call())
             found = completion.choices[0].message.tool_calls
             assert [(call.id, call.function.name) for call in found] == [("call_0", "a"), ("call_1", "b")]
-            assert json.loads(found[0].function.arguments) == {"n": 1}
+            assert json.loads(found[0].function.arguments_json) == {"n": 1}
             await ollama.close()
             await asyncio.sleep(0.001)
 
@@ -247,7 +248,7 @@ class TestOllamaAnswers:
 
     async def test_models_have_the_time_of_their_tag(self, ollama: Ollama) -> None:
         models = {model.id: model for model in await ollama.list_models()}
-        assert models["llama3.2:latest"].created == 1790856000
+        assert models["llama3.2:latest"].create_time.seconds == 1790856000
         assert models["llama3.2:latest"].owned_by == "ollama"
 
 

@@ -95,7 +95,7 @@ class TestChatRequest:
 
     def test_messages_of_every_role(self) -> None:
         function = message_pb2.ToolCall(
-            id="c1", function=message_pb2.FunctionCall(name="f", arguments="{bad")
+            id="c1", function=message_pb2.FunctionCall(name="f", arguments_json="{bad")
         )
         custom = message_pb2.ToolCall(id="c2", custom=message_pb2.CustomCall(name="w", input="free"))
         messages = [

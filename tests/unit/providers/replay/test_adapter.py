@@ -31,7 +31,7 @@ def completion_request(text: str = "Hello", **fields: Any) -> Request:
 
 def chunk(text: str, **fields: Any) -> pb.CompletionChunk:
     delta = pb.ChoiceDelta(index=0, content=text, **fields)
-    return pb.CompletionChunk(id="c1", model="gpt-4o-2024", created=5, choices=[delta])
+    return pb.CompletionChunk(id="c1", model="gpt-4o-2024", create_time={"seconds": 5}, choices=[delta])
 
 
 def record(
@@ -72,11 +72,12 @@ class TestReplayPlaying:
             "b",
         ]
         answer = await direct(provider).complete(completion_request(), Call())
-        assert (text_of(answer), answer.id, answer.model, answer.created) == ("ab", "c1", "gpt-4o-2024", 5)
+        assert (text_of(answer), answer.id, answer.model) == ("ab", "c1", "gpt-4o-2024")
+        assert answer.create_time.seconds == 5
 
     async def test_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
         calls = [
-            message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments="{}")),
+            message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments_json="{}")),
             message_pb2.ToolCall(id="b", custom=message_pb2.CustomCall(name="g", input="x")),
         ]
         message = message_pb2.Message(
@@ -89,7 +90,9 @@ class TestReplayPlaying:
         choice = pb.Choice(
             index=0, message=message, finish_reason=pb.FINISH_REASON_TOOL_CALLS, logprobs=logprobs
         )
-        answer = pb.Completion(id="x", model="m", created=7, choices=[choice], service_tier="flex")
+        answer = pb.Completion(
+            id="x", model="m", create_time={"seconds": 7}, choices=[choice], service_tier="flex"
+        )
         answer.usage.total_tokens = 3
         exchange = begun(("openai", "gpt-4o"), "completion", completion_request(model="gpt-4o"))
         exchange.answer = 3.0, recording.redacted(answer)

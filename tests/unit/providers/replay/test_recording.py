@@ -127,6 +127,7 @@ class TestRecordingDigests:
             completion_request(
                 routing=routing_pb2.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"
             ),
+            completion_request(cost_labels={"team": "search"}),
         ]
         assert len({sha256(request) for request in same}) == 1
 

@@ -4,6 +4,11 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { Lane } from "./lane_pb.js";
+import { file_genai_spine_v1_lane } from "./lane_pb.js";
+import type { Operation } from "./operation_pb.js";
+import { file_genai_spine_v1_operation } from "./operation_pb.js";
 import type { Cost, UnitUsage, Usage } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrYICglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCW9wZXJhdGlvbhgEIAEoCRIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIRCgR1c2VyGBEgASgJSASIAQESDgoGY2FsbGVyGBIgASgJEgwKBGxhbmUYEyABKAkSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIOCgZ3YXN0ZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckIHCgVfdXNlckIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWRCCAoGX3VuaXRzQhEKD19hbnN3ZXJlZF9tb2RlbEIPCg1fc2VydmljZV90aWVyQgwKCl9wcm9tcHRfaWRCEQoPX3Byb21wdF92ZXJzaW9uQhEKD192YXJpYWJsZXNfaGFzaEINCgtfc2Vzc2lvbl9pZEIQCg5fbWV0YWRhdGFfanNvbirCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFYgZwcm90bzM", [file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIqkMCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSIgoEbGFuZRgTIAEoDjIULmdlbmFpX3NwaW5lLnYxLkxhbmUSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIRCglkaXNjYXJkZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBEhEKCXByaW5jaXBhbBghIAEoCRI+Cgtjb3N0X2xhYmVscxgiIAMoCzIpLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbi5Db3N0TGFiZWxzRW50cnkSLgoMaW5wdXRfdG9rZW5zGCMgASgNQhgYAaq7GBJ1c2FnZS5pbnB1dF90b2tlbnMSMAoNb3V0cHV0X3Rva2VucxgkIAEoDUIZGAGquxgTdXNhZ2Uub3V0cHV0X3Rva2VucxIlCghjb3N0X3VzZBglIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIhCgdzdWNjZXNzGCYgASgIQgsYAaq7GAVzdGF0ZUgOiAEBEiQKB3VzZXJfaWQYJyABKAlCDhgBqrsYCGVuZF91c2VySA+IAQESQQoKY3JlYXRlZF9hdBgoIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lGjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckILCglfZW5kX3VzZXJCFwoVX3Byb3ZpZGVyX3Jlc3BvbnNlX2lkQggKBl91bml0c0IRCg9fYW5zd2VyZWRfbW9kZWxCDwoNX3NlcnZpY2VfdGllckIMCgpfcHJvbXB0X2lkQhEKD19wcm9tcHRfdmVyc2lvbkIRCg9fdmFyaWFibGVzX2hhc2hCDQoLX3Nlc3Npb25faWRCEAoOX21ldGFkYXRhX2pzb25CCgoIX3N1Y2Nlc3NCCgoIX3VzZXJfaWQqwgEKDkV4ZWN1dGlvblN0YXRlEh8KG0VYRUNVVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0VYRUNVVElPTl9TVEFURV9QRU5ESU5HEAESHQoZRVhFQ1VUSU9OX1NUQVRFX1NVQ0NFRURFRBACEhoKFkVYRUNVVElPTl9TVEFURV9GQUlMRUQQAxIdChlFWEVDVVRJT05fU1RBVEVfQ0FOQ0VMTEVEEAQSGAoURVhFQ1VUSU9OX1NUQVRFX0xPU1QQBWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -45,11 +50,11 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   requestId: string;
 
   /**
-   * What was called: completion, embeddings, image, transcription, speech or batch.
+   * What was called.
    *
-   * @generated from field: string operation = 4;
+   * @generated from field: genai_spine.v1.Operation operation = 4;
    */
-  operation: string;
+  operation: Operation;
 
   /**
    * Capability on whose behalf: summarize, extract, ... Unset: a direct call.
@@ -136,25 +141,25 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   error?: string | undefined;
 
   /**
-   * Who asked, as the caller said.
+   * For whom the caller asked, in its words. Unset: not said.
    *
-   * @generated from field: optional string user = 17;
+   * @generated from field: optional string end_user = 17;
    */
-  user?: string | undefined;
+  endUser?: string | undefined;
 
   /**
    * The client program, as it said.
    *
-   * @generated from field: string caller = 18;
+   * @generated from field: string user_agent = 18;
    */
-  caller: string;
+  userAgent: string;
 
   /**
    * Lane of the server that made the call.
    *
-   * @generated from field: string lane = 19;
+   * @generated from field: genai_spine.v1.Lane lane = 19;
    */
-  lane: string;
+  lane: Lane;
 
   /**
    * Server process that made the call.
@@ -187,9 +192,9 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   /**
    * Its answer was paid for and not used: a hedge that lost, or an answer that did not fit its schema.
    *
-   * @generated from field: bool wasted = 24;
+   * @generated from field: bool discarded = 24;
    */
-  wasted: boolean;
+  discarded: boolean;
 
   /**
    * What was consumed that is not counted in tokens. Unset: nothing.
@@ -246,6 +251,68 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
    * @generated from field: optional string metadata_json = 32;
    */
   metadataJson?: string | undefined;
+
+  /**
+   * Who pays: whose key it was. Empty: the call came without a key.
+   *
+   * @generated from field: string principal = 33;
+   */
+  principal: string;
+
+  /**
+   * What the call was for, in the caller's words, as its request said.
+   *
+   * @generated from field: map<string, string> cost_labels = 34;
+   */
+  costLabels: { [key: string]: string };
+
+  /**
+   * The same as usage.input_tokens.
+   *
+   * @generated from field: uint32 input_tokens = 35 [deprecated = true];
+   * @deprecated
+   */
+  inputTokens: number;
+
+  /**
+   * The same as usage.output_tokens.
+   *
+   * @generated from field: uint32 output_tokens = 36 [deprecated = true];
+   * @deprecated
+   */
+  outputTokens: number;
+
+  /**
+   * The same as cost.cost_usd.
+   *
+   * @generated from field: double cost_usd = 37 [deprecated = true];
+   * @deprecated
+   */
+  costUsd: number;
+
+  /**
+   * true: state is SUCCEEDED; false: the call ended in another state. Unset: it is pending.
+   *
+   * @generated from field: optional bool success = 38 [deprecated = true];
+   * @deprecated
+   */
+  success?: boolean | undefined;
+
+  /**
+   * The same as end_user.
+   *
+   * @generated from field: optional string user_id = 39 [deprecated = true];
+   * @deprecated
+   */
+  userId?: string | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 40 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**

@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Execution, ExecutionState } from "./execution_pb.js";
+import type { Execution, ExecutionSchema, ExecutionState } from "./execution_pb.js";
 import { file_genai_spine_v1_execution } from "./execution_pb.js";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution_service.proto.
  */
 export const file_genai_spine_v1_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZnZW5haV9zcGluZS92MS9leGVjdXRpb25fc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEi6wQKFUxpc3RFeGVjdXRpb25zUmVxdWVzdBIuCgVsaW1pdBgBIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBIAIgBARIgCgpwYWdlX3Rva2VuGAIgASgJQgeiuxgDOIACSAGIAQESIAoKcmVxdWVzdF9pZBgDIAEoCUIHorsYAziAAUgCiAEBEh0KCHByb3ZpZGVyGAQgASgJQgaiuxgCOEBIA4gBARIbCgVtb2RlbBgFIAEoCUIHorsYAziAAkgEiAEBEiAKCmNhcGFiaWxpdHkYBiABKAlCB6K7GAM4gAFIBYgBARItCgVzdGF0ZRgHIAEoDjIeLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvblN0YXRlEhQKB3N1Y2Nlc3MYCCABKAhIBogBARIaCgR1c2VyGAkgASgJQgeiuxgDOIACSAeIAQESIAoKc2Vzc2lvbl9pZBgKIAEoCUIHorsYAziAAUgIiAEBEh8KCXByb21wdF9pZBgLIAEoCUIHorsYAziAAUgJiAEBEi4KCnN0YXJ0X3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfbGltaXRCDQoLX3BhZ2VfdG9rZW5CDQoLX3JlcXVlc3RfaWRCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEINCgtfY2FwYWJpbGl0eUIKCghfc3VjY2Vzc0IHCgVfdXNlckINCgtfc2Vzc2lvbl9pZEIMCgpfcHJvbXB0X2lkImUKFkxpc3RFeGVjdXRpb25zUmVzcG9uc2USMgoKZXhlY3V0aW9ucxgBIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI2ChNHZXRFeGVjdXRpb25SZXF1ZXN0Eh8KDGV4ZWN1dGlvbl9pZBgBIAEoCUIJorsYBQgBOIABIooECg5FeGVjdXRpb25FbnRyeRIKCgJpZBgBIAEoCRIWCglwcm9tcHRfaWQYAiABKAlIAIgBARIbCg5wcm9tcHRfdmVyc2lvbhgDIAEoDUgBiAEBEhcKCmNhcGFiaWxpdHkYBCABKAlIAogBARIQCghwcm92aWRlchgFIAEoCRINCgVtb2RlbBgGIAEoCRIUCgxpbnB1dF90b2tlbnMYByABKA0SFQoNb3V0cHV0X3Rva2VucxgIIAEoDRIQCghjb3N0X3VzZBgJIAEoARISCgpsYXRlbmN5X21zGAogASgNEhQKB3N1Y2Nlc3MYCyABKAhIA4gBARISCgVlcnJvchgMIAEoCUgEiAEBEhQKB3VzZXJfaWQYDSABKAlIBYgBARIXCgpzZXNzaW9uX2lkGA4gASgJSAaIAQESEgoKcmVxdWVzdF9pZBgPIAEoCRIuCgpjcmVhdGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCglleGVjdXRpb24YESABKAsyGS5nZW5haV9zcGluZS52MS5FeGVjdXRpb25CDAoKX3Byb21wdF9pZEIRCg9fcHJvbXB0X3ZlcnNpb25CDQoLX2NhcGFiaWxpdHlCCgoIX3N1Y2Nlc3NCCAoGX2Vycm9yQgoKCF91c2VyX2lkQg0KC19zZXNzaW9uX2lkMocCChBFeGVjdXRpb25TZXJ2aWNlEncKDkxpc3RFeGVjdXRpb25zEiUuZ2VuYWlfc3BpbmUudjEuTGlzdEV4ZWN1dGlvbnNSZXF1ZXN0GiYuZ2VuYWlfc3BpbmUudjEuTGlzdEV4ZWN1dGlvbnNSZXNwb25zZSIWgtPkkwIQEg4vdjEvZXhlY3V0aW9ucxJ6CgxHZXRFeGVjdXRpb24SIy5nZW5haV9zcGluZS52MS5HZXRFeGVjdXRpb25SZXF1ZXN0Gh4uZ2VuYWlfc3BpbmUudjEuRXhlY3V0aW9uRW50cnkiJYLT5JMCHxIdL3YxL2V4ZWN1dGlvbnMve2V4ZWN1dGlvbl9pZH1iBnByb3RvMw", [file_genai_spine_v1_execution, file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CiZnZW5haV9zcGluZS92MS9leGVjdXRpb25fc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEi7gYKFUxpc3RFeGVjdXRpb25zUmVxdWVzdBIqCgVsaW1pdBgBIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAAEB/QEgAiAEBEiAKCnBhZ2VfdG9rZW4YAiABKAlCB6K7GAM4gBBIAYgBARIgCgpyZXF1ZXN0X2lkGAMgASgJQgeiuxgDOIABSAKIAQESHQoIcHJvdmlkZXIYBCABKAlCBqK7GAI4QEgDiAEBEhsKBW1vZGVsGAUgASgJQgeiuxgDOIACSASIAQESIAoKY2FwYWJpbGl0eRgGIAEoCUIHorsYAziAAUgFiAEBEjsKBXN0YXRlGAcgASgOMh4uZ2VuYWlfc3BpbmUudjEuRXhlY3V0aW9uU3RhdGVCDBgBqrsYBnN0YXRlcxIiCgdzdWNjZXNzGAggASgIQgwYAaq7GAZzdGF0ZXNIBogBARIoCgR1c2VyGAkgASgJQhUYAaK7GAM4gAKquxgIZW5kX3VzZXJIB4gBARIgCgpzZXNzaW9uX2lkGAogASgJQgeiuxgDOIABSAiIAQESHwoJcHJvbXB0X2lkGAsgASgJQgeiuxgDOIABSAmIAQESLgoKc3RhcnRfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjYKBnN0YXRlcxgOIAMoDjIeLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvblN0YXRlQgaiuxgCKAUSHgoIZW5kX3VzZXIYDyABKAlCB6K7GAM4gAJICogBARI0CgZsYWJlbHMYECADKAlCJKK7GCAoEDjBAkIZW2EtejAtOV8uLV17MSw2NH09KC58XG4pKhIyCglwYWdlX3NpemUYESABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAABAf0BSAjUwSAuIAQFCCAoGX2xpbWl0Qg0KC19wYWdlX3Rva2VuQg0KC19yZXF1ZXN0X2lkQgsKCV9wcm92aWRlckIICgZfbW9kZWxCDQoLX2NhcGFiaWxpdHlCCgoIX3N1Y2Nlc3NCBwoFX3VzZXJCDQoLX3Nlc3Npb25faWRCDAoKX3Byb21wdF9pZEILCglfZW5kX3VzZXJCDAoKX3BhZ2Vfc2l6ZSJgChZMaXN0RXhlY3V0aW9uc1Jlc3BvbnNlEi0KCmV4ZWN1dGlvbnMYASADKAsyGS5nZW5haV9zcGluZS52MS5FeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjYKE0dldEV4ZWN1dGlvblJlcXVlc3QSHwoMZXhlY3V0aW9uX2lkGAEgASgJQgmiuxgFCAE4gAEyggIKEEV4ZWN1dGlvblNlcnZpY2USdwoOTGlzdEV4ZWN1dGlvbnMSJS5nZW5haV9zcGluZS52MS5MaXN0RXhlY3V0aW9uc1JlcXVlc3QaJi5nZW5haV9zcGluZS52MS5MaXN0RXhlY3V0aW9uc1Jlc3BvbnNlIhaC0+STAhASDi92MS9leGVjdXRpb25zEnUKDEdldEV4ZWN1dGlvbhIjLmdlbmFpX3NwaW5lLnYxLkdldEV4ZWN1dGlvblJlcXVlc3QaGS5nZW5haV9zcGluZS52MS5FeGVjdXRpb24iJYLT5JMCHxIdL3YxL2V4ZWN1dGlvbnMve2V4ZWN1dGlvbl9pZH1iBnByb3RvMw", [file_genai_spine_v1_execution, file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * ListExecutionsRequest narrows the list; all filters must hold.
@@ -25,7 +25,7 @@ export const file_genai_spine_v1_execution_service: GenFile = /*@__PURE__*/
  */
 export type ListExecutionsRequest = Message<"genai_spine.v1.ListExecutionsRequest"> & {
   /**
-   * Most rows to return. Default 50.
+   * The same as page_size.
    *
    * @generated from field: optional int32 limit = 1;
    */
@@ -67,23 +67,26 @@ export type ListExecutionsRequest = Message<"genai_spine.v1.ListExecutionsReques
   capability?: string | undefined;
 
   /**
-   * Only calls that have come so far.
+   * One of states.
    *
-   * @generated from field: genai_spine.v1.ExecutionState state = 7;
+   * @generated from field: genai_spine.v1.ExecutionState state = 7 [deprecated = true];
+   * @deprecated
    */
   state: ExecutionState;
 
   /**
    * true: only calls that succeeded; false: only calls that did not. A pending one is neither.
    *
-   * @generated from field: optional bool success = 8;
+   * @generated from field: optional bool success = 8 [deprecated = true];
+   * @deprecated
    */
   success?: boolean | undefined;
 
   /**
-   * Only calls for this user.
+   * The same as end_user.
    *
-   * @generated from field: optional string user = 9;
+   * @generated from field: optional string user = 9 [deprecated = true];
+   * @deprecated
    */
   user?: string | undefined;
 
@@ -114,6 +117,34 @@ export type ListExecutionsRequest = Message<"genai_spine.v1.ListExecutionsReques
    * @generated from field: google.protobuf.Timestamp end_time = 13;
    */
   endTime?: Timestamp | undefined;
+
+  /**
+   * Only calls that have come so far. Default: all.
+   *
+   * @generated from field: repeated genai_spine.v1.ExecutionState states = 14;
+   */
+  states: ExecutionState[];
+
+  /**
+   * Only calls for this user.
+   *
+   * @generated from field: optional string end_user = 15;
+   */
+  endUser?: string | undefined;
+
+  /**
+   * Only calls that have all of these cost labels, each as key=value. Default: any.
+   *
+   * @generated from field: repeated string labels = 16;
+   */
+  labels: string[];
+
+  /**
+   * Most rows to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 17;
+   */
+  pageSize?: number | undefined;
 };
 
 /**
@@ -132,9 +163,9 @@ export type ListExecutionsResponse = Message<"genai_spine.v1.ListExecutionsRespo
   /**
    * The calls, the newest first.
    *
-   * @generated from field: repeated genai_spine.v1.ExecutionEntry executions = 1;
+   * @generated from field: repeated genai_spine.v1.Execution executions = 1;
    */
-  executions: ExecutionEntry[];
+  executions: Execution[];
 
   /**
    * Token of the next page; empty on the last one.
@@ -173,139 +204,6 @@ export const GetExecutionRequestSchema: GenMessage<GetExecutionRequest> = /*@__P
   messageDesc(file_genai_spine_v1_execution_service, 2);
 
 /**
- * ExecutionEntry is a call in the columns of the executions table, with the whole row beside them.
- *
- * @generated from message genai_spine.v1.ExecutionEntry
- */
-export type ExecutionEntry = Message<"genai_spine.v1.ExecutionEntry"> & {
-  /**
-   * UUID.
-   *
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * UUID of the prompt that was filled in. Unset: none.
-   *
-   * @generated from field: optional string prompt_id = 2;
-   */
-  promptId?: string | undefined;
-
-  /**
-   * Number of the prompt's version. Unset: no prompt.
-   *
-   * @generated from field: optional uint32 prompt_version = 3;
-   */
-  promptVersion?: number | undefined;
-
-  /**
-   * Capability on whose behalf. Unset: a direct call.
-   *
-   * @generated from field: optional string capability = 4;
-   */
-  capability?: string | undefined;
-
-  /**
-   * Provider that was called.
-   *
-   * @generated from field: string provider = 5;
-   */
-  provider: string;
-
-  /**
-   * Model by the provider's name.
-   *
-   * @generated from field: string model = 6;
-   */
-  model: string;
-
-  /**
-   * All input tokens.
-   *
-   * @generated from field: uint32 input_tokens = 7;
-   */
-  inputTokens: number;
-
-  /**
-   * All output tokens.
-   *
-   * @generated from field: uint32 output_tokens = 8;
-   */
-  outputTokens: number;
-
-  /**
-   * US dollars; 0 where the price is not known, see execution.cost.
-   *
-   * @generated from field: double cost_usd = 9;
-   */
-  costUsd: number;
-
-  /**
-   * Milliseconds from the start of the call to its end.
-   *
-   * @generated from field: uint32 latency_ms = 10;
-   */
-  latencyMs: number;
-
-  /**
-   * The provider answered. Unset: the call is pending.
-   *
-   * @generated from field: optional bool success = 11;
-   */
-  success?: boolean | undefined;
-
-  /**
-   * The error's message. Unset: no error.
-   *
-   * @generated from field: optional string error = 12;
-   */
-  error?: string | undefined;
-
-  /**
-   * Who asked, as the caller said. Unset: not said.
-   *
-   * @generated from field: optional string user_id = 13;
-   */
-  userId?: string | undefined;
-
-  /**
-   * UUID of the chat session. Unset: none.
-   *
-   * @generated from field: optional string session_id = 14;
-   */
-  sessionId?: string | undefined;
-
-  /**
-   * Id of the request that made the call.
-   *
-   * @generated from field: string request_id = 15;
-   */
-  requestId: string;
-
-  /**
-   * When the call began, UTC.
-   *
-   * @generated from field: google.protobuf.Timestamp created_at = 16;
-   */
-  createdAt?: Timestamp | undefined;
-
-  /**
-   * Everything else about it.
-   *
-   * @generated from field: genai_spine.v1.Execution execution = 17;
-   */
-  execution?: Execution | undefined;
-};
-
-/**
- * Describes the message genai_spine.v1.ExecutionEntry.
- * Use `create(ExecutionEntrySchema)` to create a new message.
- */
-export const ExecutionEntrySchema: GenMessage<ExecutionEntry> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_execution_service, 3);
-
-/**
  * ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome.
  *
  * @generated from service genai_spine.v1.ExecutionService
@@ -331,7 +229,7 @@ export const ExecutionService: GenService<{
   getExecution: {
     methodKind: "unary";
     input: typeof GetExecutionRequestSchema;
-    output: typeof ExecutionEntrySchema;
+    output: typeof ExecutionSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_genai_spine_v1_execution_service, 0);

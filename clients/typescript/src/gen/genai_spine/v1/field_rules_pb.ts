@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/field_rules.proto.
  */
 export const file_genai_spine_v1_field_rules: GenFile = /*@__PURE__*/
-  fileDesc("CiBnZW5haV9zcGluZS92MS9maWVsZF9ydWxlcy5wcm90bxIOZ2VuYWlfc3BpbmUudjEi6QIKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSEAoDbWluGAIgASgBSACIAQESEAoDbWF4GAMgASgBSAGIAQESFgoJbWluX2l0ZW1zGAQgASgNSAKIAQESFgoJbWF4X2l0ZW1zGAUgASgNSAOIAQESFwoKbWluX2xlbmd0aBgGIAEoDUgEiAEBEhcKCm1heF9sZW5ndGgYByABKA1IBYgBARIUCgdwYXR0ZXJuGAggASgJSAaIAQESEwoLanNvbl9vYmplY3QYCSABKAgSGgoNZGVmYXVsdF92YWx1ZRgKIAEoCUgHiAEBEhQKDG1heV9iZV9lbXB0eRgLIAEoCEIGCgRfbWluQgYKBF9tYXhCDAoKX21pbl9pdGVtc0IMCgpfbWF4X2l0ZW1zQg0KC19taW5fbGVuZ3RoQg0KC19tYXhfbGVuZ3RoQgoKCF9wYXR0ZXJuQhAKDl9kZWZhdWx0X3ZhbHVlOlQKBXJ1bGVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi0hwMgASgLMhouZ2VuYWlfc3BpbmUudjEuRmllbGRSdWxlc1IFcnVsZXOIAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiBnZW5haV9zcGluZS92MS9maWVsZF9ydWxlcy5wcm90bxIOZ2VuYWlfc3BpbmUudjEikwMKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSEAoDbWluGAIgASgBSACIAQESEAoDbWF4GAMgASgBSAGIAQESFgoJbWluX2l0ZW1zGAQgASgNSAKIAQESFgoJbWF4X2l0ZW1zGAUgASgNSAOIAQESFwoKbWluX2xlbmd0aBgGIAEoDUgEiAEBEhcKCm1heF9sZW5ndGgYByABKA1IBYgBARIUCgdwYXR0ZXJuGAggASgJSAaIAQESEwoLanNvbl9vYmplY3QYCSABKAgSGgoNZGVmYXVsdF92YWx1ZRgKIAEoCUgHiAEBEhQKDG1heV9iZV9lbXB0eRgLIAEoCBIYCgtrZXlfcGF0dGVybhgMIAEoCUgIiAEBQgYKBF9taW5CBgoEX21heEIMCgpfbWluX2l0ZW1zQgwKCl9tYXhfaXRlbXNCDQoLX21pbl9sZW5ndGhCDQoLX21heF9sZW5ndGhCCgoIX3BhdHRlcm5CEAoOX2RlZmF1bHRfdmFsdWVCDgoMX2tleV9wYXR0ZXJuOlQKBXJ1bGVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi0hwMgASgLMhouZ2VuYWlfc3BpbmUudjEuRmllbGRSdWxlc1IFcnVsZXOIAQE6RgoNcmVzdF9hbGlhc19vZhIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYtYcDIAEoCVILcmVzdEFsaWFzT2aIAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * FieldRules are the limits of one request field. The server checks them for every RPC before the
@@ -97,6 +97,13 @@ export type FieldRules = Message<"genai_spine.v1.FieldRules"> & {
    * @generated from field: bool may_be_empty = 11;
    */
   mayBeEmpty: boolean;
+
+  /**
+   * Regular expression (RE2 subset) that every key of a map must match as a whole. Unset: any key.
+   *
+   * @generated from field: optional string key_pattern = 12;
+   */
+  keyPattern?: string | undefined;
 };
 
 /**
@@ -113,4 +120,14 @@ export const FieldRulesSchema: GenMessage<FieldRules> = /*@__PURE__*/
  */
 export const rules: GenExtension<FieldOptions, FieldRules> = /*@__PURE__*/
   extDesc(file_genai_spine_v1_field_rules, 0);
+
+/**
+ * The field is an older name that only REST callers read and write: the path, within the same message,
+ * of the field that it stands for, such as cost.cost_usd. gRPC callers never get it. Such a field is
+ * deprecated.
+ *
+ * @generated from extension: optional string rest_alias_of = 50101;
+ */
+export const rest_alias_of: GenExtension<FieldOptions, string> = /*@__PURE__*/
+  extDesc(file_genai_spine_v1_field_rules, 1);
 

@@ -6,13 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/model_service.proto.
  */
 export const file_genai_spine_v1_model_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoDUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gARIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiI7CgxNb2RlbFByaWNpbmcSFAoMaW5wdXRfcGVyXzFtGAEgASgBEhUKDW91dHB1dF9wZXJfMW0YAiABKAEiygQKBU1vZGVsEgoKAmlkGAEgASgJEg4KBm9iamVjdBgCIAEoCRIPCgdjcmVhdGVkGAMgASgNEhAKCG93bmVkX2J5GAQgASgJEgwKBG5hbWUYBSABKAkSEAoIcHJvdmlkZXIYBiABKAkSGwoOY29udGV4dF9sZW5ndGgYByABKA1IAIgBARIbCg5jb250ZXh0X3dpbmRvdxgIIAEoDUgBiAEBEh4KEWlucHV0X2Nvc3RfcGVyXzFrGAkgASgBSAKIAQESHwoSb3V0cHV0X2Nvc3RfcGVyXzFrGAogASgBSAOIAQESFAoMY2FwYWJpbGl0aWVzGAsgAygJEhkKDGRpc3BsYXlfbmFtZRgMIAEoCUgEiAEBEhgKC2Rlc2NyaXB0aW9uGA0gASgJSAWIAQESHAoPc3VwcG9ydHNfdmlzaW9uGA4gASgISAaIAQESHwoSc3VwcG9ydHNfc3RyZWFtaW5nGA8gASgISAeIAQESMgoHcHJpY2luZxgQIAEoCzIcLmdlbmFpX3NwaW5lLnYxLk1vZGVsUHJpY2luZ0gIiAEBQhEKD19jb250ZXh0X2xlbmd0aEIRCg9fY29udGV4dF93aW5kb3dCFAoSX2lucHV0X2Nvc3RfcGVyXzFrQhUKE19vdXRwdXRfY29zdF9wZXJfMWtCDwoNX2Rpc3BsYXlfbmFtZUIOCgxfZGVzY3JpcHRpb25CEgoQX3N1cHBvcnRzX3Zpc2lvbkIVChNfc3VwcG9ydHNfc3RyZWFtaW5nQgoKCF9wcmljaW5nMtoBCgxNb2RlbFNlcnZpY2USZwoKTGlzdE1vZGVscxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1Jlc3BvbnNlIhKC0+STAgwSCi92MS9tb2RlbHMSYQoIR2V0TW9kZWwSHy5nZW5haV9zcGluZS52MS5HZXRNb2RlbFJlcXVlc3QaFS5nZW5haV9zcGluZS52MS5Nb2RlbCIdgtPkkwIXEhUvdjEvbW9kZWxzL3ttb2RlbD0qKn1iBnByb3RvMw", [file_genai_spine_v1_field_rules, file_google_api_annotations]);
+  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiI7CgxNb2RlbFByaWNpbmcSFAoMaW5wdXRfcGVyXzFtGAEgASgBEhUKDW91dHB1dF9wZXJfMW0YAiABKAEijgUKBU1vZGVsEgoKAmlkGAEgASgJEg4KBm9iamVjdBgCIAEoCRIiCgdjcmVhdGVkGAMgASgNQhEYAaq7GAtjcmVhdGVfdGltZRIQCghvd25lZF9ieRgEIAEoCRIMCgRuYW1lGAUgASgJEhAKCHByb3ZpZGVyGAYgASgJEhsKDmNvbnRleHRfbGVuZ3RoGAcgASgNSACIAQESGwoOY29udGV4dF93aW5kb3cYCCABKA1IAYgBARIeChFpbnB1dF9jb3N0X3Blcl8xaxgJIAEoAUgCiAEBEh8KEm91dHB1dF9jb3N0X3Blcl8xaxgKIAEoAUgDiAEBEhQKDGNhcGFiaWxpdGllcxgLIAMoCRIZCgxkaXNwbGF5X25hbWUYDCABKAlIBIgBARIYCgtkZXNjcmlwdGlvbhgNIAEoCUgFiAEBEhwKD3N1cHBvcnRzX3Zpc2lvbhgOIAEoCEgGiAEBEh8KEnN1cHBvcnRzX3N0cmVhbWluZxgPIAEoCEgHiAEBEjIKB3ByaWNpbmcYECABKAsyHC5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNpbmdICIgBARIvCgtjcmVhdGVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX2NvbnRleHRfbGVuZ3RoQhEKD19jb250ZXh0X3dpbmRvd0IUChJfaW5wdXRfY29zdF9wZXJfMWtCFQoTX291dHB1dF9jb3N0X3Blcl8xa0IPCg1fZGlzcGxheV9uYW1lQg4KDF9kZXNjcmlwdGlvbkISChBfc3VwcG9ydHNfdmlzaW9uQhUKE19zdXBwb3J0c19zdHJlYW1pbmdCCgoIX3ByaWNpbmcy2gEKDE1vZGVsU2VydmljZRJnCgpMaXN0TW9kZWxzEiEuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5nZW5haV9zcGluZS52MS5MaXN0TW9kZWxzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL21vZGVscxJhCghHZXRNb2RlbBIfLmdlbmFpX3NwaW5lLnYxLkdldE1vZGVsUmVxdWVzdBoVLmdlbmFpX3NwaW5lLnYxLk1vZGVsIh2C0+STAhcSFS92MS9tb2RlbHMve21vZGVsPSoqfWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * ListModelsRequest selects models.
@@ -30,7 +32,7 @@ export type ListModelsRequest = Message<"genai_spine.v1.ListModelsRequest"> & {
   /**
    * Most models to return. Default and maximum 1000.
    *
-   * @generated from field: optional uint32 page_size = 2;
+   * @generated from field: optional int32 page_size = 2;
    */
   pageSize?: number | undefined;
 
@@ -163,7 +165,8 @@ export type Model = Message<"genai_spine.v1.Model"> & {
   /**
    * Unix time in seconds when the model was made; 0 when the provider does not say.
    *
-   * @generated from field: uint32 created = 3;
+   * @generated from field: uint32 created = 3 [deprecated = true];
+   * @deprecated
    */
   created: number;
 
@@ -257,6 +260,13 @@ export type Model = Message<"genai_spine.v1.Model"> & {
    * @generated from field: optional genai_spine.v1.ModelPricing pricing = 16;
    */
   pricing?: ModelPricing | undefined;
+
+  /**
+   * When the model was made, UTC. Unset: the provider does not say.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 17;
+   */
+  createTime?: Timestamp | undefined;
 };
 
 /**
@@ -275,7 +285,7 @@ export const ModelService: GenService<{
   /**
    * ListModels lists the models of every configured provider, sorted by id. A provider that does
    * not answer is named in unreachable_providers, and the others are listed all the same.
-   * Errors: INVALID_REQUEST (unknown provider, bad page token).
+   * Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
    *
    * @generated from rpc genai_spine.v1.ModelService.ListModels
    */

@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { Cost } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/pricing_service.proto.
  */
 export const file_genai_spine_v1_pricing_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRnZW5haV9zcGluZS92MS9wcmljaW5nX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrQBChFMaXN0UHJpY2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESNAoJcGFnZV9zaXplGAIgASgNQhyiuxgYEQAAAAAAAPA/GQAAAAAAiLNAUgQxMDAwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziACEgCiAEBQgsKCV9wcm92aWRlckIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIm0KEkxpc3RQcmljZXNSZXNwb25zZRIqCgZwcmljZXMYASADKAsyGi5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgpwcmljZV9ib29rGAMgASgJIkQKFkxpc3RQcmljZXNBcnJheVJlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBQgsKCV9wcm92aWRlciIrCg9HZXRQcmljZVJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiJdCglVbml0UHJpY2USJwoEdW5pdBgBIAEoDjIZLmdlbmFpX3NwaW5lLnYxLlByaWNlVW5pdBILCgN1c2QYAiABKAESGgoSYWJvdmVfaW5wdXRfdG9rZW5zGAMgASgNItUCCgpNb2RlbFByaWNlEg0KBW1vZGVsGAEgASgJEgwKBG5hbWUYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSIAoYaW5wdXRfY29zdF9wZXJfMW1fdG9rZW5zGAQgASgBEiEKGW91dHB1dF9jb3N0X3Blcl8xbV90b2tlbnMYBSABKAESGQoRaW5wdXRfY29zdF9wZXJfMWsYBiABKAESGgoSb3V0cHV0X2Nvc3RfcGVyXzFrGAcgASgBEhMKC2lucHV0X3ByaWNlGAggASgBEhQKDG91dHB1dF9wcmljZRgJIAEoARIPCgdpc19mcmVlGAogASgIEg4KBnNvdXJjZRgLIAEoCRIoCgV1bml0cxgMIAMoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRQcmljZRIXCgp2YWxpZF9mcm9tGA0gASgJSACIAQFCDQoLX3ZhbGlkX2Zyb20ixQIKE0VzdGltYXRlQ29zdFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIjChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNSACIAQESJAoXZXN0aW1hdGVkX291dHB1dF90b2tlbnMYAyABKA1IAYgBARIZCgxpbnB1dF90b2tlbnMYBCABKA1IAogBARIaCg1vdXRwdXRfdG9rZW5zGAUgASgNSAOIAQESIAoTY2FjaGVkX2lucHV0X3Rva2VucxgGIAEoDUgEiAEBQhkKF19lc3RpbWF0ZWRfaW5wdXRfdG9rZW5zQhoKGF9lc3RpbWF0ZWRfb3V0cHV0X3Rva2Vuc0IPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zIr0CChRFc3RpbWF0ZUNvc3RSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIeChZlc3RpbWF0ZWRfaW5wdXRfdG9rZW5zGAIgASgNEh8KF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNEhoKEmVzdGltYXRlZF9jb3N0X3VzZBgEIAEoARIWCg5lc3RpbWF0ZWRfY29zdBgFIAEoARISCgp0b3RhbF9jb3N0GAYgASgBEhkKEWlucHV0X2Nvc3RfcGVyXzFtGAcgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xbRgIIAEoARIPCgdpc19mcmVlGAkgASgIEhMKC3ByaWNlX2tub3duGAogASgIEhwKFGVzdGltYXRlZF9jb3N0X3RpY2tzGAsgASgDEhIKCnByaWNlX2Jvb2sYDCABKAkqwQMKCVByaWNlVW5pdBIaChZQUklDRV9VTklUX1VOU1BFQ0lGSUVEEAASGwoXUFJJQ0VfVU5JVF9JTlBVVF9UT0tFTlMQARIgChxQUklDRV9VTklUX0NBQ0hFX1JFQURfVE9LRU5TEAISJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV81TV9UT0tFTlMQAxIkCiBQUklDRV9VTklUX0NBQ0hFX1dSSVRFXzFIX1RPS0VOUxAEEiEKHVBSSUNFX1VOSVRfQVVESU9fSU5QVVRfVE9LRU5TEAUSIQodUFJJQ0VfVU5JVF9JTUFHRV9JTlBVVF9UT0tFTlMQBhIcChhQUklDRV9VTklUX09VVFBVVF9UT0tFTlMQBxIfChtQUklDRV9VTklUX1JFQVNPTklOR19UT0tFTlMQCBIiCh5QUklDRV9VTklUX0FVRElPX09VVFBVVF9UT0tFTlMQCRIbChdQUklDRV9VTklUX0FVRElPX1NFQ09ORBAKEhkKFVBSSUNFX1VOSVRfQ0hBUkFDVEVSUxALEhQKEFBSSUNFX1VOSVRfSU1BR0UQDBIWChJQUklDRV9VTklUX1JFUVVFU1QQDTKtAwoOUHJpY2luZ1NlcnZpY2USUwoKTGlzdFByaWNlcxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdFByaWNlc1Jlc3BvbnNlEmQKD0xpc3RQcmljZXNBcnJheRImLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNBcnJheVJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhOC0+STAg0SCy92MS9wcmljaW5nEmcKCEdldFByaWNlEh8uZ2VuYWlfc3BpbmUudjEuR2V0UHJpY2VSZXF1ZXN0GhouZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljZSIegtPkkwIYEhYvdjEvcHJpY2luZy97bW9kZWw9Kip9EncKDEVzdGltYXRlQ29zdBIjLmdlbmFpX3NwaW5lLnYxLkVzdGltYXRlQ29zdFJlcXVlc3QaJC5nZW5haV9zcGluZS52MS5Fc3RpbWF0ZUNvc3RSZXNwb25zZSIcgtPkkwIWOgEqIhEvdjEvZXN0aW1hdGUtY29zdGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
+  fileDesc("CiRnZW5haV9zcGluZS92MS9wcmljaW5nX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIrQBChFMaXN0UHJpY2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESNAoJcGFnZV9zaXplGAIgASgFQhyiuxgYEQAAAAAAAPA/GQAAAAAAiLNAUgQxMDAwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziAEEgCiAEBQgsKCV9wcm92aWRlckIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIm0KEkxpc3RQcmljZXNSZXNwb25zZRIqCgZwcmljZXMYASADKAsyGi5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgpwcmljZV9ib29rGAMgASgJIrMBChZMaXN0UHJpY2VzQXJyYXlSZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIuCglwYWdlX3NpemUYAiABKAVCFqK7GBIRAAAAAAAA8D8ZAAAAAACIs0BIAYgBARIgCgpwYWdlX3Rva2VuGAMgASgJQgeiuxgDOIAQSAKIAQFCCwoJX3Byb3ZpZGVyQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iKwoPR2V0UHJpY2VSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAIiXQoJVW5pdFByaWNlEicKBHVuaXQYASABKA4yGS5nZW5haV9zcGluZS52MS5QcmljZVVuaXQSCwoDdXNkGAIgASgBEhoKEmFib3ZlX2lucHV0X3Rva2VucxgDIAEoDSLVAgoKTW9kZWxQcmljZRINCgVtb2RlbBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEiAKGGlucHV0X2Nvc3RfcGVyXzFtX3Rva2VucxgEIAEoARIhChlvdXRwdXRfY29zdF9wZXJfMW1fdG9rZW5zGAUgASgBEhkKEWlucHV0X2Nvc3RfcGVyXzFrGAYgASgBEhoKEm91dHB1dF9jb3N0X3Blcl8xaxgHIAEoARITCgtpbnB1dF9wcmljZRgIIAEoARIUCgxvdXRwdXRfcHJpY2UYCSABKAESDwoHaXNfZnJlZRgKIAEoCBIOCgZzb3VyY2UYCyABKAkSKAoFdW5pdHMYDCADKAsyGS5nZW5haV9zcGluZS52MS5Vbml0UHJpY2USFwoKdmFsaWRfZnJvbRgNIAEoCUgAiAEBQg0KC192YWxpZF9mcm9tIsUCChNFc3RpbWF0ZUNvc3RSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAISIwoWZXN0aW1hdGVkX2lucHV0X3Rva2VucxgCIAEoDUgAiAEBEiQKF2VzdGltYXRlZF9vdXRwdXRfdG9rZW5zGAMgASgNSAGIAQESGQoMaW5wdXRfdG9rZW5zGAQgASgNSAKIAQESGgoNb3V0cHV0X3Rva2VucxgFIAEoDUgDiAEBEiAKE2NhY2hlZF9pbnB1dF90b2tlbnMYBiABKA1IBIgBAUIZChdfZXN0aW1hdGVkX2lucHV0X3Rva2Vuc0IaChhfZXN0aW1hdGVkX291dHB1dF90b2tlbnNCDwoNX2lucHV0X3Rva2Vuc0IQCg5fb3V0cHV0X3Rva2Vuc0IWChRfY2FjaGVkX2lucHV0X3Rva2VucyL6AwoURXN0aW1hdGVDb3N0UmVzcG9uc2USDQoFbW9kZWwYASABKAkSHgoWZXN0aW1hdGVkX2lucHV0X3Rva2VucxgCIAEoDRIfChdlc3RpbWF0ZWRfb3V0cHV0X3Rva2VucxgDIAEoDRIvChJlc3RpbWF0ZWRfY29zdF91c2QYBCABKAFCExgBqrsYDWNvc3QuY29zdF91c2QSKwoOZXN0aW1hdGVkX2Nvc3QYBSABKAFCExgBqrsYDWNvc3QuY29zdF91c2QSJwoKdG90YWxfY29zdBgGIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIZChFpbnB1dF9jb3N0X3Blcl8xbRgHIAEoARIaChJvdXRwdXRfY29zdF9wZXJfMW0YCCABKAESIwoHaXNfZnJlZRgJIAEoCEISGAGquxgMY29zdC5pc19mcmVlEisKC3ByaWNlX2tub3duGAogASgIQhYYAaq7GBBjb3N0LnByaWNlX2tub3duEjMKFGVzdGltYXRlZF9jb3N0X3RpY2tzGAsgASgDQhUYAaq7GA9jb3N0LmNvc3RfdGlja3MSKQoKcHJpY2VfYm9vaxgMIAEoCUIVGAGquxgPY29zdC5wcmljZV9ib29rEiIKBGNvc3QYDSABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0KsEDCglQcmljZVVuaXQSGgoWUFJJQ0VfVU5JVF9VTlNQRUNJRklFRBAAEhsKF1BSSUNFX1VOSVRfSU5QVVRfVE9LRU5TEAESIAocUFJJQ0VfVU5JVF9DQUNIRV9SRUFEX1RPS0VOUxACEiQKIFBSSUNFX1VOSVRfQ0FDSEVfV1JJVEVfNU1fVE9LRU5TEAMSJAogUFJJQ0VfVU5JVF9DQUNIRV9XUklURV8xSF9UT0tFTlMQBBIhCh1QUklDRV9VTklUX0FVRElPX0lOUFVUX1RPS0VOUxAFEiEKHVBSSUNFX1VOSVRfSU1BR0VfSU5QVVRfVE9LRU5TEAYSHAoYUFJJQ0VfVU5JVF9PVVRQVVRfVE9LRU5TEAcSHwobUFJJQ0VfVU5JVF9SRUFTT05JTkdfVE9LRU5TEAgSIgoeUFJJQ0VfVU5JVF9BVURJT19PVVRQVVRfVE9LRU5TEAkSGwoXUFJJQ0VfVU5JVF9BVURJT19TRUNPTkQQChIZChVQUklDRV9VTklUX0NIQVJBQ1RFUlMQCxIUChBQUklDRV9VTklUX0lNQUdFEAwSFgoSUFJJQ0VfVU5JVF9SRVFVRVNUEA0yxwMKDlByaWNpbmdTZXJ2aWNlElMKCkxpc3RQcmljZXMSIS5nZW5haV9zcGluZS52MS5MaXN0UHJpY2VzUmVxdWVzdBoiLmdlbmFpX3NwaW5lLnYxLkxpc3RQcmljZXNSZXNwb25zZRJkCg9MaXN0UHJpY2VzQXJyYXkSJi5nZW5haV9zcGluZS52MS5MaXN0UHJpY2VzQXJyYXlSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSITgtPkkwINEgsvdjEvcHJpY2luZxJnCghHZXRQcmljZRIfLmdlbmFpX3NwaW5lLnYxLkdldFByaWNlUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLk1vZGVsUHJpY2UiHoLT5JMCGBIWL3YxL3ByaWNpbmcve21vZGVsPSoqfRKQAQoMRXN0aW1hdGVDb3N0EiMuZ2VuYWlfc3BpbmUudjEuRXN0aW1hdGVDb3N0UmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkVzdGltYXRlQ29zdFJlc3BvbnNlIjWC0+STAi86ASpaFjoBKiIRL3YxL2VzdGltYXRlLWNvc3QiEi92MS9jb3N0czplc3RpbWF0ZWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_google_api_annotations, file_google_api_httpbody]);
 
 /**
  * ListPricesRequest pages through the prices.
@@ -30,9 +32,9 @@ export type ListPricesRequest = Message<"genai_spine.v1.ListPricesRequest"> & {
   provider?: string | undefined;
 
   /**
-   * Most prices to return, 1 to 5000. Default 1000.
+   * Most prices to return. Default 1000.
    *
-   * @generated from field: optional uint32 page_size = 2;
+   * @generated from field: optional int32 page_size = 2;
    */
   pageSize?: number | undefined;
 
@@ -98,6 +100,20 @@ export type ListPricesArrayRequest = Message<"genai_spine.v1.ListPricesArrayRequ
    * @generated from field: optional string provider = 1;
    */
   provider?: string | undefined;
+
+  /**
+   * Most prices to return. Default: all.
+   *
+   * @generated from field: optional int32 page_size = 2;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * Token of the page, from the answer before. Default: the first page.
+   *
+   * @generated from field: optional string page_token = 3;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -353,23 +369,26 @@ export type EstimateCostResponse = Message<"genai_spine.v1.EstimateCostResponse"
   estimatedOutputTokens: number;
 
   /**
-   * US dollars. 0 when price_known is false: read price_known first.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double estimated_cost_usd = 4;
+   * @generated from field: double estimated_cost_usd = 4 [deprecated = true];
+   * @deprecated
    */
   estimatedCostUsd: number;
 
   /**
-   * The same as estimated_cost_usd.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double estimated_cost = 5;
+   * @generated from field: double estimated_cost = 5 [deprecated = true];
+   * @deprecated
    */
   estimatedCost: number;
 
   /**
-   * The same as estimated_cost_usd.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double total_cost = 6;
+   * @generated from field: double total_cost = 6 [deprecated = true];
+   * @deprecated
    */
   totalCost: number;
 
@@ -388,32 +407,43 @@ export type EstimateCostResponse = Message<"genai_spine.v1.EstimateCostResponse"
   outputCostPer1m: number;
 
   /**
-   * It costs nothing by nature.
+   * The same as cost.is_free.
    *
-   * @generated from field: bool is_free = 9;
+   * @generated from field: bool is_free = 9 [deprecated = true];
+   * @deprecated
    */
   isFree: boolean;
 
   /**
-   * The price book has this model.
+   * The same as cost.price_known.
    *
-   * @generated from field: bool price_known = 10;
+   * @generated from field: bool price_known = 10 [deprecated = true];
+   * @deprecated
    */
   priceKnown: boolean;
 
   /**
-   * The exact amount in ticks; 1 tick is 1e-10 USD.
+   * The same as cost.cost_ticks.
    *
-   * @generated from field: int64 estimated_cost_ticks = 11;
+   * @generated from field: int64 estimated_cost_ticks = 11 [deprecated = true];
+   * @deprecated
    */
   estimatedCostTicks: bigint;
 
   /**
-   * Version of the price book.
+   * The same as cost.price_book.
    *
-   * @generated from field: string price_book = 12;
+   * @generated from field: string price_book = 12 [deprecated = true];
+   * @deprecated
    */
   priceBook: string;
+
+  /**
+   * What it would cost.
+   *
+   * @generated from field: genai_spine.v1.Cost cost = 13;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -542,7 +572,7 @@ export const PriceUnitSchema: GenEnum<PriceUnit> = /*@__PURE__*/
 export const PricingService: GenService<{
   /**
    * ListPrices lists every model of the price book that has a price, sorted by model.
-   * Errors: INVALID_REQUEST (page token).
+   * Errors: INVALID_FIELDS (page token).
    *
    * @generated from rpc genai_spine.v1.PricingService.ListPrices
    */
@@ -552,8 +582,9 @@ export const PricingService: GenService<{
     output: typeof ListPricesResponseSchema;
   },
   /**
-   * ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
-   * clients. Errors: none.
+   * ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
+   * once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+   * Errors: INVALID_FIELDS (page token).
    *
    * @generated from rpc genai_spine.v1.PricingService.ListPricesArray
    */
@@ -575,7 +606,7 @@ export const PricingService: GenService<{
   },
   /**
    * EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-   * price_known false. Errors: INVALID_FIELDS.
+   * cost.price_known false. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.PricingService.EstimateCost
    */

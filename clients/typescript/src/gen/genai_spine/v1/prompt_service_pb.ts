@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { CapabilityResult } from "./capability_result_pb.js";
+import { file_genai_spine_v1_capability_result } from "./capability_result_pb.js";
 import type { FinishReason } from "./completion_service_pb.js";
 import { file_genai_spine_v1_completion_service } from "./completion_service_pb.js";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
@@ -20,7 +22,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/prompt_service.proto.
  */
 export const file_genai_spine_v1_prompt_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNnZW5haV9zcGluZS92MS9wcm9tcHRfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiswIKDlByb21wdFZhcmlhYmxlEi4KBG5hbWUYASABKAlCIKK7GBwIAThAQhZbQS1aYS16X11bQS1aYS16MC05X10qEiEKC2Rlc2NyaXB0aW9uGAIgASgJQgeiuxgDONAPSACIAQESTgoEdHlwZRgDIAEoCUI7orsYN0Itc3RyaW5nfHRleHR8aW50ZWdlcnxudW1iZXJ8Ym9vbGVhbnxhcnJheXxlbnVtUgZzdHJpbmdIAYgBARIVCghyZXF1aXJlZBgEIAEoCEgCiAEBEicKB2RlZmF1bHQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSGAoHb3B0aW9ucxgGIAMoCUIHorsYAyjIAUIOCgxfZGVzY3JpcHRpb25CBwoFX3R5cGVCCwoJX3JlcXVpcmVkIuAKCgZQcm9tcHQSCgoCaWQYASABKAkSHAoEbmFtZRgCIAEoCUIJorsYBTABOP8BSACIAQESKAoEc2x1ZxgDIAEoCUIVorsYETABOP8BQgpbYS16MC05LV0rSAGIAQESIQoLZGVzY3JpcHRpb24YBCABKAlCB6K7GAM4kE5IAogBARIeCghjYXRlZ29yeRgFIAEoCUIHorsYAzj/AUgDiAEBEhcKBHRhZ3MYBiADKAlCCaK7GAUoZDj/ARIkCg1zeXN0ZW1fcHJvbXB0GAcgASgJQgiiuxgEOMCaDEgEiAEBEi0KFHVzZXJfcHJvbXB0X3RlbXBsYXRlGAggASgJQgqiuxgGMAE4wJoMSAWIAQESIQoIdGVtcGxhdGUYCSABKAlCCqK7GAYwATjAmgxIBogBARI6Cgl2YXJpYWJsZXMYCiADKAsyHi5nZW5haV9zcGluZS52MS5Qcm9tcHRWYXJpYWJsZUIHorsYAyjIARInChJwcmVmZXJyZWRfcHJvdmlkZXIYCyABKAlCBqK7GAI4QEgHiAEBEiUKD3ByZWZlcnJlZF9tb2RlbBgMIAEoCUIHorsYAziAAkgIiAEBEiMKDWRlZmF1bHRfbW9kZWwYDSABKAlCB6K7GAM4gAJICYgBARI1Cgt0ZW1wZXJhdHVyZRgOIAEoAUIborsYFxEAAAAAAAAAABkAAAAAAAAAQFIDMC43SAqIAQESOAoTZGVmYXVsdF90ZW1wZXJhdHVyZRgPIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAAAAQEgLiAEBEi8KCm1heF90b2tlbnMYECABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIDIgBARIuCg1vdXRwdXRfc2NoZW1hGBEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIWCglpc19wdWJsaWMYEiABKAhIDYgBARIRCglpc19zeXN0ZW0YEyABKAgSEQoJaXNfYWN0aXZlGBQgASgIEg8KB3ZlcnNpb24YFSABKA0SLgoKY3JlYXRlZF9hdBgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEZXRhZxgYIAEoCUIGorsYAjhASA6IAQESFwoKY3JlYXRlZF9ieRgZIAEoCUgPiAEBEjIKBmxhYmVscxgaIAMoCzIiLmdlbmFpX3NwaW5lLnYxLlByb21wdC5MYWJlbHNFbnRyeRIiCgxjaGFuZ2Vfbm90ZXMYGyABKAlCB6K7GAM4kE5IEIgBARIvCgh2ZXJzaW9ucxgcIAMoCzIdLmdlbmFpX3NwaW5lLnYxLlByb21wdFZlcnNpb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4AUIHCgVfbmFtZUIHCgVfc2x1Z0IOCgxfZGVzY3JpcHRpb25CCwoJX2NhdGVnb3J5QhAKDl9zeXN0ZW1fcHJvbXB0QhcKFV91c2VyX3Byb21wdF90ZW1wbGF0ZUILCglfdGVtcGxhdGVCFQoTX3ByZWZlcnJlZF9wcm92aWRlckISChBfcHJlZmVycmVkX21vZGVsQhAKDl9kZWZhdWx0X21vZGVsQg4KDF90ZW1wZXJhdHVyZUIWChRfZGVmYXVsdF90ZW1wZXJhdHVyZUINCgtfbWF4X3Rva2Vuc0IMCgpfaXNfcHVibGljQgcKBV9ldGFnQg0KC19jcmVhdGVkX2J5Qg8KDV9jaGFuZ2Vfbm90ZXMihgQKDVByb21wdFZlcnNpb24SCgoCaWQYASABKAkSEQoJcHJvbXB0X2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SGgoNc3lzdGVtX3Byb21wdBgEIAEoCUgAiAEBEhwKFHVzZXJfcHJvbXB0X3RlbXBsYXRlGAUgASgJEjEKCXZhcmlhYmxlcxgGIAMoCzIeLmdlbmFpX3NwaW5lLnYxLlByb21wdFZhcmlhYmxlEh8KEnByZWZlcnJlZF9wcm92aWRlchgHIAEoCUgBiAEBEhwKD3ByZWZlcnJlZF9tb2RlbBgIIAEoCUgCiAEBEhgKC3RlbXBlcmF0dXJlGAkgASgBSAOIAQESFwoKbWF4X3Rva2VucxgKIAEoDUgEiAEBEi4KDW91dHB1dF9zY2hlbWEYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhkKDGNoYW5nZV9ub3RlcxgMIAEoCUgFiAEBEi4KCmNyZWF0ZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhAKDl9zeXN0ZW1fcHJvbXB0QhUKE19wcmVmZXJyZWRfcHJvdmlkZXJCEgoQX3ByZWZlcnJlZF9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnNCDwoNX2NoYW5nZV9ub3RlcyLvAgoSTGlzdFByb21wdHNSZXF1ZXN0Eh4KCGNhdGVnb3J5GAEgASgJQgeiuxgDOP8BSACIAQESFAoEdGFncxgCIAMoCUIGorsYAihkEhMKA3RhZxgDIAMoCUIGorsYAihkEhwKBnNlYXJjaBgEIAEoCUIHorsYAzjoB0gBiAEBEhYKCWlzX3N5c3RlbRgFIAEoCEgCiAEBEhYKCWlzX3B1YmxpYxgGIAEoCEgDiAEBEh0KEGluY2x1ZGVfaW5hY3RpdmUYByABKAhIBIgBARIuCgVsaW1pdBgIIAEoDUIaorsYFhEAAAAAAADwPxkAAAAAAABpQFICNTBIBYgBARITCgZvZmZzZXQYCSABKA1IBogBAUILCglfY2F0ZWdvcnlCCQoHX3NlYXJjaEIMCgpfaXNfc3lzdGVtQgwKCl9pc19wdWJsaWNCEwoRX2luY2x1ZGVfaW5hY3RpdmVCCAoGX2xpbWl0QgkKB19vZmZzZXQibAoTTGlzdFByb21wdHNSZXNwb25zZRInCgdwcm9tcHRzGAEgAygLMhYuZ2VuYWlfc3BpbmUudjEuUHJvbXB0Eg0KBXRvdGFsGAIgASgNEg0KBWxpbWl0GAMgASgNEg4KBm9mZnNldBgEIAEoDSJFChNDcmVhdGVQcm9tcHRSZXF1ZXN0Ei4KBnByb21wdBgBIAEoCzIWLmdlbmFpX3NwaW5lLnYxLlByb21wdEIGorsYAggBIpoBChBHZXRQcm9tcHRSZXF1ZXN0Eh8KCXByb21wdF9pZBgBIAEoCUIHorsYAzj/AUgAiAEBEhoKBHNsdWcYAiABKAlCB6K7GAM4/wFIAYgBARIdChBpbmNsdWRlX3ZlcnNpb25zGAMgASgISAKIAQFCDAoKX3Byb21wdF9pZEIHCgVfc2x1Z0ITChFfaW5jbHVkZV92ZXJzaW9ucyKUAQoTVXBkYXRlUHJvbXB0UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIuCgZwcm9tcHQYAiABKAsyFi5nZW5haV9zcGluZS52MS5Qcm9tcHRCBqK7GAIIARIvCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sicwoTRGVsZXRlUHJvbXB0UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIRCgRoYXJkGAIgASgISACIAQESGQoEZXRhZxgDIAEoCUIGorsYAjhASAGIAQFCBwoFX2hhcmRCBwoFX2V0YWciFgoURGVsZXRlUHJvbXB0UmVzcG9uc2UikwEKGUxpc3RQcm9tcHRWZXJzaW9uc1JlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESLgoFbGltaXQYAiABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAAAAaUBSAjUwSACIAQESEwoGb2Zmc2V0GAMgASgNSAGIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXQimAEKHkxpc3RQcm9tcHRWZXJzaW9uc0FycmF5UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIuCgVsaW1pdBgCIAEoDUIaorsYFhEAAAAAAADwPxkAAAAAAABpQFICNTBIAIgBARITCgZvZmZzZXQYAyABKA1IAYgBAUIICgZfbGltaXRCCQoHX29mZnNldCJcChpMaXN0UHJvbXB0VmVyc2lvbnNSZXNwb25zZRIvCgh2ZXJzaW9ucxgBIAMoCzIdLmdlbmFpX3NwaW5lLnYxLlByb21wdFZlcnNpb24SDQoFdG90YWwYAiABKA0iUgoXR2V0UHJvbXB0VmVyc2lvblJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESGQoHdmVyc2lvbhgCIAEoCUIIorsYBAgBOEAicgoVUm9sbGJhY2tQcm9tcHRSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEhcKB3ZlcnNpb24YAiABKA1CBqK7GAIIARIZCgRldGFnGAMgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyJ9ChlEaWZmUHJvbXB0VmVyc2lvbnNSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEhkKBGZyb20YAiABKAlCBqK7GAI4QEgAiAEBEhcKAnRvGAMgASgJQgaiuxgCOEBIAYgBAUIHCgVfZnJvbUIFCgNfdG8iegoJRmllbGREaWZmEg0KBWZpZWxkGAEgASgJEhMKBmJlZm9yZRgCIAEoCUgAiAEBEhIKBWFmdGVyGAMgASgJSAGIAQESFAoHdW5pZmllZBgEIAEoCUgCiAEBQgkKB19iZWZvcmVCCAoGX2FmdGVyQgoKCF91bmlmaWVkInEKGkRpZmZQcm9tcHRWZXJzaW9uc1Jlc3BvbnNlEhQKDGZyb21fdmVyc2lvbhgBIAEoDRISCgp0b192ZXJzaW9uGAIgASgNEikKBmZpZWxkcxgDIAMoCzIZLmdlbmFpX3NwaW5lLnYxLkZpZWxkRGlmZiKcAQoVU2V0UHJvbXB0TGFiZWxSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEigKBWxhYmVsGAIgASgJQhmiuxgVCAE4QEIPW2Etel1bYS16MC05LV0qEhcKB3ZlcnNpb24YAyABKA1CBqK7GAIIARIZCgRldGFnGAQgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyJRChhEZWxldGVQcm9tcHRMYWJlbFJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESFwoFbGFiZWwYAiABKAlCCKK7GAQIAThAIhsKGURlbGV0ZVByb21wdExhYmVsUmVzcG9uc2UiiQEKE1JlbmRlclByb21wdFJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESKgoJdmFyaWFibGVzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIcCgd2ZXJzaW9uGAMgASgJQgaiuxgCOEBIAIgBAUIKCghfdmVyc2lvbiKyAQoOUmVuZGVyZWRQcm9tcHQSGgoNc3lzdGVtX3Byb21wdBgBIAEoCUgAiAEBEhMKC3VzZXJfcHJvbXB0GAIgASgJEi8KDnZhcmlhYmxlc191c2VkGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIbChN2YXJpYWJsZXNfZGVmYXVsdGVkGAQgAygJEg8KB3ZlcnNpb24YBSABKA1CEAoOX3N5c3RlbV9wcm9tcHQi5AEKDVByb21wdE9wdGlvbnMSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEhsKBW1vZGVsGAIgASgJQgeiuxgDOIACSAGIAQESMAoLdGVtcGVyYXR1cmUYAyABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIAogBARIvCgptYXhfdG9rZW5zGAQgASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSAOIAQFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnMipwQKFEV4ZWN1dGVQcm9tcHRSZXF1ZXN0Eh8KCXByb21wdF9pZBgBIAEoCUIHorsYAzj/AUgAiAEBEiEKC3Byb21wdF9zbHVnGAIgASgJQgeiuxgDOP8BSAGIAQESKgoJdmFyaWFibGVzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIzCgdvcHRpb25zGAQgASgLMh0uZ2VuYWlfc3BpbmUudjEuUHJvbXB0T3B0aW9uc0gCiAEBEhsKBW1vZGVsGAUgASgJQgeiuxgDOIACSAOIAQESMAoLdGVtcGVyYXR1cmUYBiABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIBIgBARIcCgd2ZXJzaW9uGAcgASgJQgaiuxgCOEBIBYgBARIpCghtZXRhZGF0YRgIIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLQoPcmVzcG9uc2VfZm9ybWF0GAkgASgJQg+iuxgLQgl0ZXh0fGpzb25IBogBARIRCgR3YWl0GAogASgISAeIAQESGgoEdXNlchgLIAEoCUIHorsYAziAAkgIiAEBQgwKCl9wcm9tcHRfaWRCDgoMX3Byb21wdF9zbHVnQgoKCF9vcHRpb25zQggKBl9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCCgoIX3ZlcnNpb25CEgoQX3Jlc3BvbnNlX2Zvcm1hdEIHCgVfd2FpdEIHCgVfdXNlciI4ChJFeGVjdXRlUHJvbXB0VXNhZ2USFAoMdG90YWxfdG9rZW5zGAEgASgNEgwKBGNvc3QYAiABKAEioQQKFUV4ZWN1dGVQcm9tcHRSZXNwb25zZRIOCgZvdXRwdXQYASABKAkSDwoHY29udGVudBgCIAEoCRIKCgJpZBgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhQKDGV4ZWN1dGlvbl9pZBgFIAEoCRIRCglwcm9tcHRfaWQYBiABKAkSEwoLcHJvbXB0X3NsdWcYByABKAkSEwoLcHJvbXB0X25hbWUYCCABKAkSFgoOcHJvbXB0X3ZlcnNpb24YCSABKA0SLwoOdmFyaWFibGVzX3VzZWQYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhAKCHByb3ZpZGVyGAsgASgJEg0KBW1vZGVsGAwgASgJEhQKDGlucHV0X3Rva2VucxgNIAEoDRIVCg1vdXRwdXRfdG9rZW5zGA4gASgNEhIKCmxhdGVuY3lfbXMYDyABKA0SEAoIY29zdF91c2QYECABKAESEgoKY29zdF90aWNrcxgRIAEoAxITCgtwcmljZV9rbm93bhgSIAEoCBIxCgV1c2FnZRgTIAEoCzIiLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGVQcm9tcHRVc2FnZRImCgZwYXJzZWQYFCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSMwoNZmluaXNoX3JlYXNvbhgVIAEoDjIcLmdlbmFpX3NwaW5lLnYxLkZpbmlzaFJlYXNvbiKNAQoLUHJvbXB0RXZlbnQSDgoEdGV4dBgBIAEoCUgAEjcKBnJlc3VsdBgCIAEoCzIlLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGVQcm9tcHRSZXNwb25zZUgAEiwKBWVycm9yGAMgASgLMhsuZ2VuYWlfc3BpbmUudjEuU3RyZWFtRXJyb3JIAEIHCgVldmVudCJjChRFeHBvcnRQcm9tcHRzUmVxdWVzdBIbCgpwcm9tcHRfaWRzGAEgAygJQgeiuxgDKOgHEhsKDmluY2x1ZGVfc3lzdGVtGAIgASgISACIAQFCEQoPX2luY2x1ZGVfc3lzdGVtIjsKFUV4cG9ydFByb21wdHNSZXNwb25zZRIMCgR5YW1sGAEgASgJEhQKDHByb21wdF9jb3VudBgCIAEoDSJSChRJbXBvcnRQcm9tcHRzUmVxdWVzdBIYCgR5YW1sGAEgASgJQgqiuxgGCAE4oMIeEhQKB2RyeV9ydW4YAiABKAhIAIgBAUIKCghfZHJ5X3J1biJMChVJbXBvcnRQcm9tcHRzUmVzcG9uc2USDwoHY3JlYXRlZBgBIAMoCRIPCgd1cGRhdGVkGAIgAygJEhEKCXVuY2hhbmdlZBgDIAMoCTKfEgoNUHJvbXB0U2VydmljZRJrCgtMaXN0UHJvbXB0cxIiLmdlbmFpX3NwaW5lLnYxLkxpc3RQcm9tcHRzUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLkxpc3RQcm9tcHRzUmVzcG9uc2UiE4LT5JMCDRILL3YxL3Byb21wdHMSaAoMQ3JlYXRlUHJvbXB0EiMuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlUHJvbXB0UmVxdWVzdBoWLmdlbmFpX3NwaW5lLnYxLlByb21wdCIbgtPkkwIVOgZwcm9tcHQiCy92MS9wcm9tcHRzEp8BCglHZXRQcm9tcHQSIC5nZW5haV9zcGluZS52MS5HZXRQcm9tcHRSZXF1ZXN0GhYuZ2VuYWlfc3BpbmUudjEuUHJvbXB0IliC0+STAlJaGRIXL3YxL3Byb21wdHMvc2x1Zy97c2x1Z31aHBIaL3YxL3Byb21wdHMvYnktc2x1Zy97c2x1Z30SFy92MS9wcm9tcHRzL3twcm9tcHRfaWR9EpcBCgxVcGRhdGVQcm9tcHQSIy5nZW5haV9zcGluZS52MS5VcGRhdGVQcm9tcHRSZXF1ZXN0GhYuZ2VuYWlfc3BpbmUudjEuUHJvbXB0IkqC0+STAkQ6BnByb21wdFohOgZwcm9tcHQyFy92MS9wcm9tcHRzL3twcm9tcHRfaWR9GhcvdjEvcHJvbXB0cy97cHJvbXB0X2lkfRJ6CgxEZWxldGVQcm9tcHQSIy5nZW5haV9zcGluZS52MS5EZWxldGVQcm9tcHRSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuRGVsZXRlUHJvbXB0UmVzcG9uc2UiH4LT5JMCGSoXL3YxL3Byb21wdHMve3Byb21wdF9pZH0SawoSTGlzdFByb21wdFZlcnNpb25zEikuZ2VuYWlfc3BpbmUudjEuTGlzdFByb21wdFZlcnNpb25zUmVxdWVzdBoqLmdlbmFpX3NwaW5lLnYxLkxpc3RQcm9tcHRWZXJzaW9uc1Jlc3BvbnNlEokBChdMaXN0UHJvbXB0VmVyc2lvbnNBcnJheRIuLmdlbmFpX3NwaW5lLnYxLkxpc3RQcm9tcHRWZXJzaW9uc0FycmF5UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiKILT5JMCIhIgL3YxL3Byb21wdHMve3Byb21wdF9pZH0vdmVyc2lvbnMSjgEKEEdldFByb21wdFZlcnNpb24SJy5nZW5haV9zcGluZS52MS5HZXRQcm9tcHRWZXJzaW9uUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlByb21wdFZlcnNpb24iMoLT5JMCLBIqL3YxL3Byb21wdHMve3Byb21wdF9pZH0vdmVyc2lvbnMve3ZlcnNpb259EqoBCg5Sb2xsYmFja1Byb21wdBIlLmdlbmFpX3NwaW5lLnYxLlJvbGxiYWNrUHJvbXB0UmVxdWVzdBoWLmdlbmFpX3NwaW5lLnYxLlByb21wdCJZgtPkkwJTWiU6ASoiIC92MS9wcm9tcHRzL3twcm9tcHRfaWR9L3JvbGxiYWNrIiovdjEvcHJvbXB0cy97cHJvbXB0X2lkfS9yb2xsYmFjay97dmVyc2lvbn0SkQEKEkRpZmZQcm9tcHRWZXJzaW9ucxIpLmdlbmFpX3NwaW5lLnYxLkRpZmZQcm9tcHRWZXJzaW9uc1JlcXVlc3QaKi5nZW5haV9zcGluZS52MS5EaWZmUHJvbXB0VmVyc2lvbnNSZXNwb25zZSIkgtPkkwIeEhwvdjEvcHJvbXB0cy97cHJvbXB0X2lkfS9kaWZmEoIBCg5TZXRQcm9tcHRMYWJlbBIlLmdlbmFpX3NwaW5lLnYxLlNldFByb21wdExhYmVsUmVxdWVzdBoWLmdlbmFpX3NwaW5lLnYxLlByb21wdCIxgtPkkwIrOgEqGiYvdjEvcHJvbXB0cy97cHJvbXB0X2lkfS9sYWJlbHMve2xhYmVsfRKYAQoRRGVsZXRlUHJvbXB0TGFiZWwSKC5nZW5haV9zcGluZS52MS5EZWxldGVQcm9tcHRMYWJlbFJlcXVlc3QaKS5nZW5haV9zcGluZS52MS5EZWxldGVQcm9tcHRMYWJlbFJlc3BvbnNlIi6C0+STAigqJi92MS9wcm9tcHRzL3twcm9tcHRfaWR9L2xhYmVscy97bGFiZWx9En4KDFJlbmRlclByb21wdBIjLmdlbmFpX3NwaW5lLnYxLlJlbmRlclByb21wdFJlcXVlc3QaHi5nZW5haV9zcGluZS52MS5SZW5kZXJlZFByb21wdCIpgtPkkwIjOgEqIh4vdjEvcHJvbXB0cy97cHJvbXB0X2lkfS9yZW5kZXISoQEKDUV4ZWN1dGVQcm9tcHQSJC5nZW5haV9zcGluZS52MS5FeGVjdXRlUHJvbXB0UmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGVQcm9tcHRSZXNwb25zZSJDgtPkkwI9OgEqWiQ6ASoiHy92MS9wcm9tcHRzL3twcm9tcHRfaWR9L2V4ZWN1dGUiEi92MS9leGVjdXRlLXByb21wdBJ5CgxTdHJlYW1Qcm9tcHQSJC5nZW5haV9zcGluZS52MS5FeGVjdXRlUHJvbXB0UmVxdWVzdBobLmdlbmFpX3NwaW5lLnYxLlByb21wdEV2ZW50IiSC0+STAh46ASoiGS92MS9leGVjdXRlLXByb21wdDpzdHJlYW0wARJ4Cg1FeHBvcnRQcm9tcHRzEiQuZ2VuYWlfc3BpbmUudjEuRXhwb3J0UHJvbXB0c1JlcXVlc3QaJS5nZW5haV9zcGluZS52MS5FeHBvcnRQcm9tcHRzUmVzcG9uc2UiGoLT5JMCFBISL3YxL3Byb21wdHM6ZXhwb3J0EnsKDUltcG9ydFByb21wdHMSJC5nZW5haV9zcGluZS52MS5JbXBvcnRQcm9tcHRzUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkltcG9ydFByb21wdHNSZXNwb25zZSIdgtPkkwIXOgEqIhIvdjEvcHJvbXB0czppbXBvcnRiBnByb3RvMw", [file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiNnZW5haV9zcGluZS92MS9wcm9tcHRfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiswIKDlByb21wdFZhcmlhYmxlEi4KBG5hbWUYASABKAlCIKK7GBwIAThAQhZbQS1aYS16X11bQS1aYS16MC05X10qEiEKC2Rlc2NyaXB0aW9uGAIgASgJQgeiuxgDONAPSACIAQESTgoEdHlwZRgDIAEoCUI7orsYN0Itc3RyaW5nfHRleHR8aW50ZWdlcnxudW1iZXJ8Ym9vbGVhbnxhcnJheXxlbnVtUgZzdHJpbmdIAYgBARIVCghyZXF1aXJlZBgEIAEoCEgCiAEBEicKB2RlZmF1bHQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSGAoHb3B0aW9ucxgGIAMoCUIHorsYAyjIAUIOCgxfZGVzY3JpcHRpb25CBwoFX3R5cGVCCwoJX3JlcXVpcmVkIugLCgZQcm9tcHQSCgoCaWQYASABKAkSHAoEbmFtZRgCIAEoCUIJorsYBTABOP8BSACIAQESKAoEc2x1ZxgDIAEoCUIVorsYETABOP8BQgpbYS16MC05LV0rSAGIAQESIQoLZGVzY3JpcHRpb24YBCABKAlCB6K7GAM4kE5IAogBARIeCghjYXRlZ29yeRgFIAEoCUIHorsYAzj/AUgDiAEBEhcKBHRhZ3MYBiADKAlCCaK7GAUoZDj/ARIkCg1zeXN0ZW1fcHJvbXB0GAcgASgJQgiiuxgEOMCaDEgEiAEBEi0KFHVzZXJfcHJvbXB0X3RlbXBsYXRlGAggASgJQgqiuxgGMAE4wJoMSAWIAQESIQoIdGVtcGxhdGUYCSABKAlCCqK7GAYwATjAmgxIBogBARI6Cgl2YXJpYWJsZXMYCiADKAsyHi5nZW5haV9zcGluZS52MS5Qcm9tcHRWYXJpYWJsZUIHorsYAyjIARInChJwcmVmZXJyZWRfcHJvdmlkZXIYCyABKAlCBqK7GAI4QEgHiAEBEiUKD3ByZWZlcnJlZF9tb2RlbBgMIAEoCUIHorsYAziAAkgIiAEBEiMKDWRlZmF1bHRfbW9kZWwYDSABKAlCB6K7GAM4gAJICYgBARI1Cgt0ZW1wZXJhdHVyZRgOIAEoAUIborsYFxEAAAAAAAAAABkAAAAAAAAAQFIDMC43SAqIAQESOAoTZGVmYXVsdF90ZW1wZXJhdHVyZRgPIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAAAAQEgLiAEBEi8KCm1heF90b2tlbnMYECABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIDIgBARIuCg1vdXRwdXRfc2NoZW1hGBEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIWCglpc19wdWJsaWMYEiABKAhIDYgBARIRCglpc19zeXN0ZW0YEyABKAgSEQoJaXNfYWN0aXZlGBQgASgIEg8KB3ZlcnNpb24YFSABKA0SLwoLY3JlYXRlX3RpbWUYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgRldGFnGBggASgJQgaiuxgCOEBIDogBARIXCgpjcmVhdGVkX2J5GBkgASgJSA+IAQESMgoGbGFiZWxzGBogAygLMiIuZ2VuYWlfc3BpbmUudjEuUHJvbXB0LkxhYmVsc0VudHJ5EiIKDGNoYW5nZV9ub3RlcxgbIAEoCUIHorsYAziQTkgQiAEBEi8KCHZlcnNpb25zGBwgAygLMh0uZ2VuYWlfc3BpbmUudjEuUHJvbXB0VmVyc2lvbhJBCgpjcmVhdGVkX2F0GB0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRGAGquxgLY3JlYXRlX3RpbWUSQQoKdXBkYXRlZF9hdBgeIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC3VwZGF0ZV90aW1lGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAFCBwoFX25hbWVCBwoFX3NsdWdCDgoMX2Rlc2NyaXB0aW9uQgsKCV9jYXRlZ29yeUIQCg5fc3lzdGVtX3Byb21wdEIXChVfdXNlcl9wcm9tcHRfdGVtcGxhdGVCCwoJX3RlbXBsYXRlQhUKE19wcmVmZXJyZWRfcHJvdmlkZXJCEgoQX3ByZWZlcnJlZF9tb2RlbEIQCg5fZGVmYXVsdF9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCFgoUX2RlZmF1bHRfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnNCDAoKX2lzX3B1YmxpY0IHCgVfZXRhZ0INCgtfY3JlYXRlZF9ieUIPCg1fY2hhbmdlX25vdGVzIsoECg1Qcm9tcHRWZXJzaW9uEgoKAmlkGAEgASgJEhEKCXByb21wdF9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEhoKDXN5c3RlbV9wcm9tcHQYBCABKAlIAIgBARIcChR1c2VyX3Byb21wdF90ZW1wbGF0ZRgFIAEoCRIxCgl2YXJpYWJsZXMYBiADKAsyHi5nZW5haV9zcGluZS52MS5Qcm9tcHRWYXJpYWJsZRIfChJwcmVmZXJyZWRfcHJvdmlkZXIYByABKAlIAYgBARIcCg9wcmVmZXJyZWRfbW9kZWwYCCABKAlIAogBARIYCgt0ZW1wZXJhdHVyZRgJIAEoAUgDiAEBEhcKCm1heF90b2tlbnMYCiABKA1IBIgBARIuCg1vdXRwdXRfc2NoZW1hGAsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIZCgxjaGFuZ2Vfbm90ZXMYDCABKAlIBYgBARIvCgtjcmVhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASQQoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lQhAKDl9zeXN0ZW1fcHJvbXB0QhUKE19wcmVmZXJyZWRfcHJvdmlkZXJCEgoQX3ByZWZlcnJlZF9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnNCDwoNX2NoYW5nZV9ub3RlcyLtAwoSTGlzdFByb21wdHNSZXF1ZXN0Eh4KCGNhdGVnb3J5GAEgASgJQgeiuxgDOP8BSACIAQESFAoEdGFncxgCIAMoCUIGorsYAihkEhMKA3RhZxgDIAMoCUIGorsYAihkEhwKBnNlYXJjaBgEIAEoCUIHorsYAzjoB0gBiAEBEhYKCWlzX3N5c3RlbRgFIAEoCEgCiAEBEhYKCWlzX3B1YmxpYxgGIAEoCEgDiAEBEh0KEGluY2x1ZGVfaW5hY3RpdmUYByABKAhIBIgBARIqCgVsaW1pdBgIIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAAABpQEgFiAEBEiIKBm9mZnNldBgJIAEoBUINorsYCREAAAAAAAAAAEgGiAEBEjIKCXBhZ2Vfc2l6ZRgKIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAABpQFICNTBIB4gBARIgCgpwYWdlX3Rva2VuGAsgASgJQgeiuxgDOIAQSAiIAQFCCwoJX2NhdGVnb3J5QgkKB19zZWFyY2hCDAoKX2lzX3N5c3RlbUIMCgpfaXNfcHVibGljQhMKEV9pbmNsdWRlX2luYWN0aXZlQggKBl9saW1pdEIJCgdfb2Zmc2V0QgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4ingEKE0xpc3RQcm9tcHRzUmVzcG9uc2USJwoHcHJvbXB0cxgBIAMoCzIWLmdlbmFpX3NwaW5lLnYxLlByb21wdBINCgV0b3RhbBgCIAEoBRINCgVsaW1pdBgDIAEoBRIOCgZvZmZzZXQYBCABKAUSHAoPbmV4dF9wYWdlX3Rva2VuGAUgASgJSACIAQFCEgoQX25leHRfcGFnZV90b2tlbiJFChNDcmVhdGVQcm9tcHRSZXF1ZXN0Ei4KBnByb21wdBgBIAEoCzIWLmdlbmFpX3NwaW5lLnYxLlByb21wdEIGorsYAggBIpoBChBHZXRQcm9tcHRSZXF1ZXN0Eh8KCXByb21wdF9pZBgBIAEoCUIHorsYAzj/AUgAiAEBEhoKBHNsdWcYAiABKAlCB6K7GAM4/wFIAYgBARIdChBpbmNsdWRlX3ZlcnNpb25zGAMgASgISAKIAQFCDAoKX3Byb21wdF9pZEIHCgVfc2x1Z0ITChFfaW5jbHVkZV92ZXJzaW9ucyKUAQoTVXBkYXRlUHJvbXB0UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIuCgZwcm9tcHQYAiABKAsyFi5nZW5haV9zcGluZS52MS5Qcm9tcHRCBqK7GAIIARIvCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sicwoTRGVsZXRlUHJvbXB0UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIRCgRoYXJkGAIgASgISACIAQESGQoEZXRhZxgDIAEoCUIGorsYAjhASAGIAQFCBwoFX2hhcmRCBwoFX2V0YWciFgoURGVsZXRlUHJvbXB0UmVzcG9uc2UikQIKGUxpc3RQcm9tcHRWZXJzaW9uc1JlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESKgoFbGltaXQYAiABKAVCFqK7GBIRAAAAAAAA8D8ZAAAAAAAAaUBIAIgBARIiCgZvZmZzZXQYAyABKAVCDaK7GAkRAAAAAAAAAABIAYgBARIyCglwYWdlX3NpemUYBCABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAAAaUBSAjUwSAKIAQESIAoKcGFnZV90b2tlbhgFIAEoCUIHorsYAziAEEgDiAEBQggKBl9saW1pdEIJCgdfb2Zmc2V0QgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4ilgIKHkxpc3RQcm9tcHRWZXJzaW9uc0FycmF5UmVxdWVzdBIcCglwcm9tcHRfaWQYASABKAlCCaK7GAUIATj/ARIqCgVsaW1pdBgCIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAAABpQEgAiAEBEiIKBm9mZnNldBgDIAEoBUINorsYCREAAAAAAAAAAEgBiAEBEjIKCXBhZ2Vfc2l6ZRgEIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAABpQFICNTBIAogBARIgCgpwYWdlX3Rva2VuGAUgASgJQgeiuxgDOIAQSAOIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKOAQoaTGlzdFByb21wdFZlcnNpb25zUmVzcG9uc2USLwoIdmVyc2lvbnMYASADKAsyHS5nZW5haV9zcGluZS52MS5Qcm9tcHRWZXJzaW9uEg0KBXRvdGFsGAIgASgFEhwKD25leHRfcGFnZV90b2tlbhgDIAEoCUgAiAEBQhIKEF9uZXh0X3BhZ2VfdG9rZW4iUgoXR2V0UHJvbXB0VmVyc2lvblJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESGQoHdmVyc2lvbhgCIAEoCUIIorsYBAgBOEAicgoVUm9sbGJhY2tQcm9tcHRSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEhcKB3ZlcnNpb24YAiABKA1CBqK7GAIIARIZCgRldGFnGAMgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyJ9ChlEaWZmUHJvbXB0VmVyc2lvbnNSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEhkKBGZyb20YAiABKAlCBqK7GAI4QEgAiAEBEhcKAnRvGAMgASgJQgaiuxgCOEBIAYgBAUIHCgVfZnJvbUIFCgNfdG8iegoJRmllbGREaWZmEg0KBWZpZWxkGAEgASgJEhMKBmJlZm9yZRgCIAEoCUgAiAEBEhIKBWFmdGVyGAMgASgJSAGIAQESFAoHdW5pZmllZBgEIAEoCUgCiAEBQgkKB19iZWZvcmVCCAoGX2FmdGVyQgoKCF91bmlmaWVkInEKGkRpZmZQcm9tcHRWZXJzaW9uc1Jlc3BvbnNlEhQKDGZyb21fdmVyc2lvbhgBIAEoDRISCgp0b192ZXJzaW9uGAIgASgNEikKBmZpZWxkcxgDIAMoCzIZLmdlbmFpX3NwaW5lLnYxLkZpZWxkRGlmZiKcAQoVU2V0UHJvbXB0TGFiZWxSZXF1ZXN0EhwKCXByb21wdF9pZBgBIAEoCUIJorsYBQgBOP8BEigKBWxhYmVsGAIgASgJQhmiuxgVCAE4QEIPW2Etel1bYS16MC05LV0qEhcKB3ZlcnNpb24YAyABKA1CBqK7GAIIARIZCgRldGFnGAQgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyJ1ChhEZWxldGVQcm9tcHRMYWJlbFJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESFwoFbGFiZWwYAiABKAlCCKK7GAQIAThAEhkKBGV0YWcYAyABKAlCBqK7GAI4QEgAiAEBQgcKBV9ldGFnIhsKGURlbGV0ZVByb21wdExhYmVsUmVzcG9uc2UiiQEKE1JlbmRlclByb21wdFJlcXVlc3QSHAoJcHJvbXB0X2lkGAEgASgJQgmiuxgFCAE4/wESKgoJdmFyaWFibGVzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIcCgd2ZXJzaW9uGAMgASgJQgaiuxgCOEBIAIgBAUIKCghfdmVyc2lvbiKyAQoOUmVuZGVyZWRQcm9tcHQSGgoNc3lzdGVtX3Byb21wdBgBIAEoCUgAiAEBEhMKC3VzZXJfcHJvbXB0GAIgASgJEi8KDnZhcmlhYmxlc191c2VkGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIbChN2YXJpYWJsZXNfZGVmYXVsdGVkGAQgAygJEg8KB3ZlcnNpb24YBSABKA1CEAoOX3N5c3RlbV9wcm9tcHQi5AEKDVByb21wdE9wdGlvbnMSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEhsKBW1vZGVsGAIgASgJQgeiuxgDOIACSAGIAQESMAoLdGVtcGVyYXR1cmUYAyABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIAogBARIvCgptYXhfdG9rZW5zGAQgASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSAOIAQFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnMiwwUKFEV4ZWN1dGVQcm9tcHRSZXF1ZXN0Eh8KCXByb21wdF9pZBgBIAEoCUIHorsYAzj/AUgAiAEBEiEKC3Byb21wdF9zbHVnGAIgASgJQgeiuxgDOP8BSAGIAQESKgoJdmFyaWFibGVzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIzCgdvcHRpb25zGAQgASgLMh0uZ2VuYWlfc3BpbmUudjEuUHJvbXB0T3B0aW9uc0gCiAEBEhsKBW1vZGVsGAUgASgJQgeiuxgDOIACSAOIAQESMAoLdGVtcGVyYXR1cmUYBiABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIBIgBARIcCgd2ZXJzaW9uGAcgASgJQgaiuxgCOEBIBYgBARIpCghtZXRhZGF0YRgIIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLQoPcmVzcG9uc2VfZm9ybWF0GAkgASgJQg+iuxgLQgl0ZXh0fGpzb25IBogBARIRCgR3YWl0GAogASgISAeIAQESGgoEdXNlchgLIAEoCUIHorsYAziAAkgIiAEBEmcKC2Nvc3RfbGFiZWxzGAwgAygLMjQuZ2VuYWlfc3BpbmUudjEuRXhlY3V0ZVByb21wdFJlcXVlc3QuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9GjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgwKCl9wcm9tcHRfaWRCDgoMX3Byb21wdF9zbHVnQgoKCF9vcHRpb25zQggKBl9tb2RlbEIOCgxfdGVtcGVyYXR1cmVCCgoIX3ZlcnNpb25CEgoQX3Jlc3BvbnNlX2Zvcm1hdEIHCgVfd2FpdEIHCgVfdXNlciI4ChJFeGVjdXRlUHJvbXB0VXNhZ2USFAoMdG90YWxfdG9rZW5zGAEgASgNEgwKBGNvc3QYAiABKAEi9QYKFUV4ZWN1dGVQcm9tcHRSZXNwb25zZRIOCgZvdXRwdXQYASABKAkSDwoHY29udGVudBgCIAEoCRIKCgJpZBgDIAEoCRIrCgpyZXF1ZXN0X2lkGAQgASgJQhcYAaq7GBFyZXN1bHQucmVxdWVzdF9pZBIvCgxleGVjdXRpb25faWQYBSABKAlCGRgBqrsYE3Jlc3VsdC5leGVjdXRpb25faWQSEQoJcHJvbXB0X2lkGAYgASgJEhMKC3Byb21wdF9zbHVnGAcgASgJEhMKC3Byb21wdF9uYW1lGAggASgJEhYKDnByb21wdF92ZXJzaW9uGAkgASgNEi8KDnZhcmlhYmxlc191c2VkGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCghwcm92aWRlchgLIAEoCUIVGAGquxgPcmVzdWx0LnByb3ZpZGVyEiEKBW1vZGVsGAwgASgJQhIYAaq7GAxyZXN1bHQubW9kZWwSNQoMaW5wdXRfdG9rZW5zGA0gASgNQh8YAaq7GBlyZXN1bHQudXNhZ2UuaW5wdXRfdG9rZW5zEjcKDW91dHB1dF90b2tlbnMYDiABKA1CIBgBqrsYGnJlc3VsdC51c2FnZS5vdXRwdXRfdG9rZW5zEisKCmxhdGVuY3lfbXMYDyABKA1CFxgBqrsYEXJlc3VsdC5sYXRlbmN5X21zEiwKCGNvc3RfdXNkGBAgASgBQhoYAaq7GBRyZXN1bHQuY29zdC5jb3N0X3VzZBIwCgpjb3N0X3RpY2tzGBEgASgDQhwYAaq7GBZyZXN1bHQuY29zdC5jb3N0X3RpY2tzEjIKC3ByaWNlX2tub3duGBIgASgIQh0YAaq7GBdyZXN1bHQuY29zdC5wcmljZV9rbm93bhI/CgV1c2FnZRgTIAEoCzIiLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGVQcm9tcHRVc2FnZUIMGAGquxgGcmVzdWx0EiYKBnBhcnNlZBgUIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIzCg1maW5pc2hfcmVhc29uGBUgASgOMhwuZ2VuYWlfc3BpbmUudjEuRmluaXNoUmVhc29uEjAKBnJlc3VsdBgWIAEoCzIgLmdlbmFpX3NwaW5lLnYxLkNhcGFiaWxpdHlSZXN1bHQijQEKC1Byb21wdEV2ZW50Eg4KBHRleHQYASABKAlIABI3CgZyZXN1bHQYAiABKAsyJS5nZW5haV9zcGluZS52MS5FeGVjdXRlUHJvbXB0UmVzcG9uc2VIABIsCgVlcnJvchgDIAEoCzIbLmdlbmFpX3NwaW5lLnYxLlN0cmVhbUVycm9ySABCBwoFZXZlbnQiYwoURXhwb3J0UHJvbXB0c1JlcXVlc3QSGwoKcHJvbXB0X2lkcxgBIAMoCUIHorsYAyjoBxIbCg5pbmNsdWRlX3N5c3RlbRgCIAEoCEgAiAEBQhEKD19pbmNsdWRlX3N5c3RlbSI7ChVFeHBvcnRQcm9tcHRzUmVzcG9uc2USDAoEeWFtbBgBIAEoCRIUCgxwcm9tcHRfY291bnQYAiABKA0iUgoUSW1wb3J0UHJvbXB0c1JlcXVlc3QSGAoEeWFtbBgBIAEoCUIKorsYBggBOKDCHhIUCgdkcnlfcnVuGAIgASgISACIAQFCCgoIX2RyeV9ydW4iTAoVSW1wb3J0UHJvbXB0c1Jlc3BvbnNlEg8KB2NyZWF0ZWQYASADKAkSDwoHdXBkYXRlZBgCIAMoCRIRCgl1bmNoYW5nZWQYAyADKAkyoRMKDVByb21wdFNlcnZpY2USawoLTGlzdFByb21wdHMSIi5nZW5haV9zcGluZS52MS5MaXN0UHJvbXB0c1JlcXVlc3QaIy5nZW5haV9zcGluZS52MS5MaXN0UHJvbXB0c1Jlc3BvbnNlIhOC0+STAg0SCy92MS9wcm9tcHRzEmgKDENyZWF0ZVByb21wdBIjLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVByb21wdFJlcXVlc3QaFi5nZW5haV9zcGluZS52MS5Qcm9tcHQiG4LT5JMCFToGcHJvbXB0IgsvdjEvcHJvbXB0cxKfAQoJR2V0UHJvbXB0EiAuZ2VuYWlfc3BpbmUudjEuR2V0UHJvbXB0UmVxdWVzdBoWLmdlbmFpX3NwaW5lLnYxLlByb21wdCJYgtPkkwJSWhkSFy92MS9wcm9tcHRzL3NsdWcve3NsdWd9WhwSGi92MS9wcm9tcHRzL2J5LXNsdWcve3NsdWd9EhcvdjEvcHJvbXB0cy97cHJvbXB0X2lkfRKXAQoMVXBkYXRlUHJvbXB0EiMuZ2VuYWlfc3BpbmUudjEuVXBkYXRlUHJvbXB0UmVxdWVzdBoWLmdlbmFpX3NwaW5lLnYxLlByb21wdCJKgtPkkwJEOgZwcm9tcHRaIToGcHJvbXB0GhcvdjEvcHJvbXB0cy97cHJvbXB0X2lkfTIXL3YxL3Byb21wdHMve3Byb21wdF9pZH0SegoMRGVsZXRlUHJvbXB0EiMuZ2VuYWlfc3BpbmUudjEuRGVsZXRlUHJvbXB0UmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVByb21wdFJlc3BvbnNlIh+C0+STAhkqFy92MS9wcm9tcHRzL3twcm9tcHRfaWR9EmsKEkxpc3RQcm9tcHRWZXJzaW9ucxIpLmdlbmFpX3NwaW5lLnYxLkxpc3RQcm9tcHRWZXJzaW9uc1JlcXVlc3QaKi5nZW5haV9zcGluZS52MS5MaXN0UHJvbXB0VmVyc2lvbnNSZXNwb25zZRKJAQoXTGlzdFByb21wdFZlcnNpb25zQXJyYXkSLi5nZW5haV9zcGluZS52MS5MaXN0UHJvbXB0VmVyc2lvbnNBcnJheVJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiiC0+STAiISIC92MS9wcm9tcHRzL3twcm9tcHRfaWR9L3ZlcnNpb25zEo4BChBHZXRQcm9tcHRWZXJzaW9uEicuZ2VuYWlfc3BpbmUudjEuR2V0UHJvbXB0VmVyc2lvblJlcXVlc3QaHS5nZW5haV9zcGluZS52MS5Qcm9tcHRWZXJzaW9uIjKC0+STAiwSKi92MS9wcm9tcHRzL3twcm9tcHRfaWR9L3ZlcnNpb25zL3t2ZXJzaW9ufRLSAQoOUm9sbGJhY2tQcm9tcHQSJS5nZW5haV9zcGluZS52MS5Sb2xsYmFja1Byb21wdFJlcXVlc3QaFi5nZW5haV9zcGluZS52MS5Qcm9tcHQigAGC0+STAno6ASpaLCIqL3YxL3Byb21wdHMve3Byb21wdF9pZH0vcm9sbGJhY2sve3ZlcnNpb259WiU6ASoiIC92MS9wcm9tcHRzL3twcm9tcHRfaWR9L3JvbGxiYWNrIiAvdjEvcHJvbXB0cy97cHJvbXB0X2lkfTpyb2xsYmFjaxKRAQoSRGlmZlByb21wdFZlcnNpb25zEikuZ2VuYWlfc3BpbmUudjEuRGlmZlByb21wdFZlcnNpb25zUmVxdWVzdBoqLmdlbmFpX3NwaW5lLnYxLkRpZmZQcm9tcHRWZXJzaW9uc1Jlc3BvbnNlIiSC0+STAh4SHC92MS9wcm9tcHRzL3twcm9tcHRfaWR9L2RpZmYSggEKDlNldFByb21wdExhYmVsEiUuZ2VuYWlfc3BpbmUudjEuU2V0UHJvbXB0TGFiZWxSZXF1ZXN0GhYuZ2VuYWlfc3BpbmUudjEuUHJvbXB0IjGC0+STAis6ASoaJi92MS9wcm9tcHRzL3twcm9tcHRfaWR9L2xhYmVscy97bGFiZWx9EpgBChFEZWxldGVQcm9tcHRMYWJlbBIoLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVByb21wdExhYmVsUmVxdWVzdBopLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVByb21wdExhYmVsUmVzcG9uc2UiLoLT5JMCKComL3YxL3Byb21wdHMve3Byb21wdF9pZH0vbGFiZWxzL3tsYWJlbH0SowEKDFJlbmRlclByb21wdBIjLmdlbmFpX3NwaW5lLnYxLlJlbmRlclByb21wdFJlcXVlc3QaHi5nZW5haV9zcGluZS52MS5SZW5kZXJlZFByb21wdCJOgtPkkwJIOgEqWiM6ASoiHi92MS9wcm9tcHRzL3twcm9tcHRfaWR9L3JlbmRlciIeL3YxL3Byb21wdHMve3Byb21wdF9pZH06cmVuZGVyErsBCg1FeGVjdXRlUHJvbXB0EiQuZ2VuYWlfc3BpbmUudjEuRXhlY3V0ZVByb21wdFJlcXVlc3QaJS5nZW5haV9zcGluZS52MS5FeGVjdXRlUHJvbXB0UmVzcG9uc2UiXYLT5JMCVzoBKloXOgEqIhIvdjEvZXhlY3V0ZS1wcm9tcHRaJDoBKiIfL3YxL3Byb21wdHMve3Byb21wdF9pZH0vZXhlY3V0ZSITL3YxL3Byb21wdHM6ZXhlY3V0ZRKSAQoMU3RyZWFtUHJvbXB0EiQuZ2VuYWlfc3BpbmUudjEuRXhlY3V0ZVByb21wdFJlcXVlc3QaGy5nZW5haV9zcGluZS52MS5Qcm9tcHRFdmVudCI9gtPkkwI3OgEqWh46ASoiGS92MS9leGVjdXRlLXByb21wdDpzdHJlYW0iEi92MS9wcm9tcHRzOnN0cmVhbTABEngKDUV4cG9ydFByb21wdHMSJC5nZW5haV9zcGluZS52MS5FeHBvcnRQcm9tcHRzUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkV4cG9ydFByb21wdHNSZXNwb25zZSIagtPkkwIUEhIvdjEvcHJvbXB0czpleHBvcnQSewoNSW1wb3J0UHJvbXB0cxIkLmdlbmFpX3NwaW5lLnYxLkltcG9ydFByb21wdHNSZXF1ZXN0GiUuZ2VuYWlfc3BpbmUudjEuSW1wb3J0UHJvbXB0c1Jlc3BvbnNlIh2C0+STAhc6ASoiEi92MS9wcm9tcHRzOmltcG9ydGIGcHJvdG8z", [file_genai_spine_v1_capability_result, file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * PromptVariable is a value that a template needs.
@@ -236,16 +238,16 @@ export type Prompt = Message<"genai_spine.v1.Prompt"> & {
   /**
    * When it was made, UTC. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 22;
+   * @generated from field: google.protobuf.Timestamp create_time = 22;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * When it was changed last, UTC. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp updated_at = 23;
+   * @generated from field: google.protobuf.Timestamp update_time = 23;
    */
-  updatedAt?: Timestamp | undefined;
+  updateTime?: Timestamp | undefined;
 
   /**
    * Changes with every change of the prompt. Send it back with a change, so that nobody's is overwritten.
@@ -281,6 +283,22 @@ export type Prompt = Message<"genai_spine.v1.Prompt"> & {
    * @generated from field: repeated genai_spine.v1.PromptVersion versions = 28;
    */
   versions: PromptVersion[];
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 29 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * The same as update_time.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 30 [deprecated = true];
+   * @deprecated
+   */
+  updatedAt?: Timestamp | undefined;
 };
 
 /**
@@ -384,7 +402,15 @@ export type PromptVersion = Message<"genai_spine.v1.PromptVersion"> & {
   /**
    * When it was made, UTC.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 13;
+   * @generated from field: google.protobuf.Timestamp create_time = 13;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 14 [deprecated = true];
+   * @deprecated
    */
   createdAt?: Timestamp | undefined;
 };
@@ -452,18 +478,32 @@ export type ListPromptsRequest = Message<"genai_spine.v1.ListPromptsRequest"> & 
   includeInactive?: boolean | undefined;
 
   /**
-   * Most prompts to return. Default 50.
+   * The same as page_size.
    *
-   * @generated from field: optional uint32 limit = 8;
+   * @generated from field: optional int32 limit = 8;
    */
   limit?: number | undefined;
 
   /**
    * Prompts to pass over. Default 0.
    *
-   * @generated from field: optional uint32 offset = 9;
+   * @generated from field: optional int32 offset = 9;
    */
   offset?: number | undefined;
+
+  /**
+   * Most prompts to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 10;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 11;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -489,23 +529,30 @@ export type ListPromptsResponse = Message<"genai_spine.v1.ListPromptsResponse"> 
   /**
    * How many there are in all.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 limit = 3;
+   * @generated from field: int32 limit = 3;
    */
   limit: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 offset = 4;
+   * @generated from field: int32 offset = 4;
    */
   offset: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 5;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -670,18 +717,32 @@ export type ListPromptVersionsRequest = Message<"genai_spine.v1.ListPromptVersio
   promptId: string;
 
   /**
-   * Most versions to return. Default 50.
+   * The same as page_size.
    *
-   * @generated from field: optional uint32 limit = 2;
+   * @generated from field: optional int32 limit = 2;
    */
   limit?: number | undefined;
 
   /**
    * Versions to pass over. Default 0.
    *
-   * @generated from field: optional uint32 offset = 3;
+   * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
+
+  /**
+   * Most versions to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 4;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 5;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -705,18 +766,32 @@ export type ListPromptVersionsArrayRequest = Message<"genai_spine.v1.ListPromptV
   promptId: string;
 
   /**
-   * Most versions to return. Default 50.
+   * The same as page_size.
    *
-   * @generated from field: optional uint32 limit = 2;
+   * @generated from field: optional int32 limit = 2;
    */
   limit?: number | undefined;
 
   /**
    * Versions to pass over. Default 0.
    *
-   * @generated from field: optional uint32 offset = 3;
+   * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
+
+  /**
+   * Most versions to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 4;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 5;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -742,9 +817,16 @@ export type ListPromptVersionsResponse = Message<"genai_spine.v1.ListPromptVersi
   /**
    * How many there are in all.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 3;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -990,6 +1072,13 @@ export type DeletePromptLabelRequest = Message<"genai_spine.v1.DeletePromptLabel
    * @generated from field: string label = 2;
    */
   label: string;
+
+  /**
+   * The etag that was read. Default: whatever is there is changed.
+   *
+   * @generated from field: optional string etag = 3;
+   */
+  etag?: string | undefined;
 };
 
 /**
@@ -1222,6 +1311,14 @@ export type ExecutePromptRequest = Message<"genai_spine.v1.ExecutePromptRequest"
    * @generated from field: optional string user = 11;
    */
   user?: string | undefined;
+
+  /**
+   * What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+   * Default: nothing.
+   *
+   * @generated from field: map<string, string> cost_labels = 12;
+   */
+  costLabels: { [key: string]: string };
 };
 
 /**
@@ -1287,16 +1384,18 @@ export type ExecutePromptResponse = Message<"genai_spine.v1.ExecutePromptRespons
   id: string;
 
   /**
-   * Id of the request.
+   * The same as result.request_id.
    *
-   * @generated from field: string request_id = 4;
+   * @generated from field: string request_id = 4 [deprecated = true];
+   * @deprecated
    */
   requestId: string;
 
   /**
-   * Id of the ledger row.
+   * The same as result.execution_id.
    *
-   * @generated from field: string execution_id = 5;
+   * @generated from field: string execution_id = 5 [deprecated = true];
+   * @deprecated
    */
   executionId: string;
 
@@ -1336,65 +1435,74 @@ export type ExecutePromptResponse = Message<"genai_spine.v1.ExecutePromptRespons
   variablesUsed?: JsonObject | undefined;
 
   /**
-   * Provider that answered.
+   * The same as result.provider.
    *
-   * @generated from field: string provider = 11;
+   * @generated from field: string provider = 11 [deprecated = true];
+   * @deprecated
    */
   provider: string;
 
   /**
-   * Model that answered.
+   * The same as result.model.
    *
-   * @generated from field: string model = 12;
+   * @generated from field: string model = 12 [deprecated = true];
+   * @deprecated
    */
   model: string;
 
   /**
-   * Tokens of the input.
+   * The same as result.usage.input_tokens.
    *
-   * @generated from field: uint32 input_tokens = 13;
+   * @generated from field: uint32 input_tokens = 13 [deprecated = true];
+   * @deprecated
    */
   inputTokens: number;
 
   /**
-   * Tokens of the output.
+   * The same as result.usage.output_tokens.
    *
-   * @generated from field: uint32 output_tokens = 14;
+   * @generated from field: uint32 output_tokens = 14 [deprecated = true];
+   * @deprecated
    */
   outputTokens: number;
 
   /**
-   * Milliseconds.
+   * The same as result.latency_ms.
    *
-   * @generated from field: uint32 latency_ms = 15;
+   * @generated from field: uint32 latency_ms = 15 [deprecated = true];
+   * @deprecated
    */
   latencyMs: number;
 
   /**
-   * US dollars.
+   * The same as result.cost.cost_usd.
    *
-   * @generated from field: double cost_usd = 16;
+   * @generated from field: double cost_usd = 16 [deprecated = true];
+   * @deprecated
    */
   costUsd: number;
 
   /**
-   * The exact amount in ticks of 1e-10 USD.
+   * The same as result.cost.cost_ticks.
    *
-   * @generated from field: int64 cost_ticks = 17;
+   * @generated from field: int64 cost_ticks = 17 [deprecated = true];
+   * @deprecated
    */
   costTicks: bigint;
 
   /**
-   * The price book has the model.
+   * The same as result.cost.price_known.
    *
-   * @generated from field: bool price_known = 18;
+   * @generated from field: bool price_known = 18 [deprecated = true];
+   * @deprecated
    */
   priceKnown: boolean;
 
   /**
-   * The sums.
+   * The sums of result.
    *
-   * @generated from field: genai_spine.v1.ExecutePromptUsage usage = 19;
+   * @generated from field: genai_spine.v1.ExecutePromptUsage usage = 19 [deprecated = true];
+   * @deprecated
    */
   usage?: ExecutePromptUsage | undefined;
 
@@ -1411,6 +1519,13 @@ export type ExecutePromptResponse = Message<"genai_spine.v1.ExecutePromptRespons
    * @generated from field: genai_spine.v1.FinishReason finish_reason = 21;
    */
   finishReason: FinishReason;
+
+  /**
+   * Who answered, and what it took.
+   *
+   * @generated from field: genai_spine.v1.CapabilityResult result = 22;
+   */
+  result?: CapabilityResult | undefined;
 };
 
 /**
@@ -1659,7 +1774,8 @@ export const PromptService: GenService<{
     output: typeof ListPromptVersionsResponseSchema;
   },
   /**
-   * ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array.
+   * ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
+   * token of the next page is in the response header x-next-page-token.
    * Errors: PROMPT_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.PromptService.ListPromptVersionsArray
@@ -1712,7 +1828,7 @@ export const PromptService: GenService<{
     output: typeof PromptSchema;
   },
   /**
-   * DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND.
+   * DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND, ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.PromptService.DeletePromptLabel
    */

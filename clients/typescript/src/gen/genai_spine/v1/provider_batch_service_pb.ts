@@ -8,13 +8,15 @@ import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import type { Cost, Usage } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/provider_batch_service.proto.
  */
 export const file_genai_spine_v1_provider_batch_service: GenFile = /*@__PURE__*/
-  fileDesc("CitnZW5haV9zcGluZS92MS9wcm92aWRlcl9iYXRjaF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSJlCgpCYXRjaEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIRCgRsaW5lGAMgASgNSACIAQESEgoFcGFyYW0YBCABKAlIAYgBAUIHCgVfbGluZUIICgZfcGFyYW0ixwIKCkJhdGNoVGltZXMSDwoHY3JlYXRlZBgBIAEoDRIYCgtpbl9wcm9ncmVzcxgCIAEoDUgAiAEBEhQKB2V4cGlyZXMYAyABKA1IAYgBARIXCgpmaW5hbGl6aW5nGAQgASgNSAKIAQESFgoJY29tcGxldGVkGAUgASgNSAOIAQESEwoGZmFpbGVkGAYgASgNSASIAQESFAoHZXhwaXJlZBgHIAEoDUgFiAEBEhcKCmNhbmNlbGxpbmcYCCABKA1IBogBARIWCgljYW5jZWxsZWQYCSABKA1IB4gBAUIOCgxfaW5fcHJvZ3Jlc3NCCgoIX2V4cGlyZXNCDQoLX2ZpbmFsaXppbmdCDAoKX2NvbXBsZXRlZEIJCgdfZmFpbGVkQgoKCF9leHBpcmVkQg0KC19jYW5jZWxsaW5nQgwKCl9jYW5jZWxsZWQiogUKDVByb3ZpZGVyQmF0Y2gSCgoCaWQYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSEAoIZW5kcG9pbnQYAyABKAkSFQoNaW5wdXRfZmlsZV9pZBgEIAEoCRIZChFjb21wbGV0aW9uX3dpbmRvdxgFIAEoCRIpCgVzdGF0ZRgGIAEoDjIaLmdlbmFpX3NwaW5lLnYxLkJhdGNoU3RhdGUSGwoOb3V0cHV0X2ZpbGVfaWQYByABKAlIAIgBARIaCg1lcnJvcl9maWxlX2lkGAggASgJSAGIAQESKgoGZXJyb3JzGAkgAygLMhouZ2VuYWlfc3BpbmUudjEuQmF0Y2hFcnJvchIpCgV0aW1lcxgKIAEoCzIaLmdlbmFpX3NwaW5lLnYxLkJhdGNoVGltZXMSFQoNcmVxdWVzdF9jb3VudBgLIAEoDRIXCg9jb21wbGV0ZWRfY291bnQYDCABKA0SFAoMZmFpbGVkX2NvdW50GA0gASgNEj0KCG1ldGFkYXRhGA4gAygLMisuZ2VuYWlfc3BpbmUudjEuUHJvdmlkZXJCYXRjaC5NZXRhZGF0YUVudHJ5EhIKBW1vZGVsGA8gASgJSAKIAQESKQoFdXNhZ2UYECABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZUgDiAEBEicKBGNvc3QYESABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0SASIAQESFAoMYm9va2VkX2NvdW50GBIgASgNGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIRCg9fb3V0cHV0X2ZpbGVfaWRCEAoOX2Vycm9yX2ZpbGVfaWRCCAoGX21vZGVsQggKBl91c2FnZUIHCgVfY29zdCL1AgoSQ3JlYXRlQmF0Y2hSZXF1ZXN0EhoKCHByb3ZpZGVyGAEgASgJQgiiuxgECAE4QBIgCg1pbnB1dF9maWxlX2lkGAIgASgJQgmiuxgFCAE4gAISGwoIZW5kcG9pbnQYAyABKAlCCaK7GAUIATiAAhIrChFjb21wbGV0aW9uX3dpbmRvdxgEIAEoCUILorsYBzggUgMyNGhIAIgBARJKCghtZXRhZGF0YRgFIAMoCzIwLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZUJhdGNoUmVxdWVzdC5NZXRhZGF0YUVudHJ5QgaiuxgCKBASKgoVcHJvdmlkZXJfb3B0aW9uc19qc29uGAYgASgJQgaiuxgCSAFIAYgBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFAoSX2NvbXBsZXRpb25fd2luZG93QhgKFl9wcm92aWRlcl9vcHRpb25zX2pzb24iagoPR2V0QmF0Y2hSZXF1ZXN0EhoKCHByb3ZpZGVyGAEgASgJQgiiuxgECAE4QBI7CghiYXRjaF9pZBgCIAEoCUIporsYJQgBOIACQh5bQS1aYS16MC05XzotXVtBLVphLXowLTlfLjotXSoiowEKEkxpc3RCYXRjaGVzUmVxdWVzdBIaCghwcm92aWRlchgBIAEoCUIIorsYBAgBOEASMgoJcGFnZV9zaXplGAIgASgNQhqiuxgWEQAAAAAAAPA/GQAAAAAAAFlAUgIyMEgAiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gARIAYgBAUIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIl4KE0xpc3RCYXRjaGVzUmVzcG9uc2USLgoHYmF0Y2hlcxgBIAMoCzIdLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2gSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIm0KEkNhbmNlbEJhdGNoUmVxdWVzdBIaCghwcm92aWRlchgBIAEoCUIIorsYBAgBOEASOwoIYmF0Y2hfaWQYAiABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qKoECCgpCYXRjaFN0YXRlEhsKF0JBVENIX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQkFUQ0hfU1RBVEVfVkFMSURBVElORxABEhYKEkJBVENIX1NUQVRFX0ZBSUxFRBACEhsKF0JBVENIX1NUQVRFX0lOX1BST0dSRVNTEAMSGgoWQkFUQ0hfU1RBVEVfRklOQUxJWklORxAEEhkKFUJBVENIX1NUQVRFX0NPTVBMRVRFRBAFEhcKE0JBVENIX1NUQVRFX0VYUElSRUQQBhIaChZCQVRDSF9TVEFURV9DQU5DRUxMSU5HEAcSGQoVQkFUQ0hfU1RBVEVfQ0FOQ0VMTEVEEAgyqwQKFFByb3ZpZGVyQmF0Y2hTZXJ2aWNlEn0KC0NyZWF0ZUJhdGNoEiIuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQmF0Y2hSZXF1ZXN0Gh0uZ2VuYWlfc3BpbmUudjEuUHJvdmlkZXJCYXRjaCIrgtPkkwIlOgEqIiAvdjEvcHJvdmlkZXJzL3twcm92aWRlcn0vYmF0Y2hlcxJ/CghHZXRCYXRjaBIfLmdlbmFpX3NwaW5lLnYxLkdldEJhdGNoUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2giM4LT5JMCLRIrL3YxL3Byb3ZpZGVycy97cHJvdmlkZXJ9L2JhdGNoZXMve2JhdGNoX2lkfRKAAQoLTGlzdEJhdGNoZXMSIi5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hlc1JlcXVlc3QaIy5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hlc1Jlc3BvbnNlIiiC0+STAiISIC92MS9wcm92aWRlcnMve3Byb3ZpZGVyfS9iYXRjaGVzEo8BCgtDYW5jZWxCYXRjaBIiLmdlbmFpX3NwaW5lLnYxLkNhbmNlbEJhdGNoUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2giPYLT5JMCNzoBKiIyL3YxL3Byb3ZpZGVycy97cHJvdmlkZXJ9L2JhdGNoZXMve2JhdGNoX2lkfTpjYW5jZWxiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_google_api_annotations]);
+  fileDesc("CitnZW5haV9zcGluZS92MS9wcm92aWRlcl9iYXRjaF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSJlCgpCYXRjaEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIRCgRsaW5lGAMgASgNSACIAQESEgoFcGFyYW0YBCABKAlIAYgBAUIHCgVfbGluZUIICgZfcGFyYW0i2QMKCkJhdGNoVGltZXMSLwoLY3JlYXRlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGluX3Byb2dyZXNzX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9maW5hbGl6aW5nX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNvbXBsZXRlZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmYWlsZWRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZXhwaXJlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jYW5jZWxsaW5nX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNhbmNlbGxlZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKiBQoNUHJvdmlkZXJCYXRjaBIKCgJpZBgBIAEoCRIQCghwcm92aWRlchgCIAEoCRIQCghlbmRwb2ludBgDIAEoCRIVCg1pbnB1dF9maWxlX2lkGAQgASgJEhkKEWNvbXBsZXRpb25fd2luZG93GAUgASgJEikKBXN0YXRlGAYgASgOMhouZ2VuYWlfc3BpbmUudjEuQmF0Y2hTdGF0ZRIbCg5vdXRwdXRfZmlsZV9pZBgHIAEoCUgAiAEBEhoKDWVycm9yX2ZpbGVfaWQYCCABKAlIAYgBARIqCgZlcnJvcnMYCSADKAsyGi5nZW5haV9zcGluZS52MS5CYXRjaEVycm9yEikKBXRpbWVzGAogASgLMhouZ2VuYWlfc3BpbmUudjEuQmF0Y2hUaW1lcxIVCg1yZXF1ZXN0X2NvdW50GAsgASgNEhcKD2NvbXBsZXRlZF9jb3VudBgMIAEoDRIUCgxmYWlsZWRfY291bnQYDSABKA0SPQoIbWV0YWRhdGEYDiADKAsyKy5nZW5haV9zcGluZS52MS5Qcm92aWRlckJhdGNoLk1ldGFkYXRhRW50cnkSEgoFbW9kZWwYDyABKAlIAogBARIpCgV1c2FnZRgQIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlSAOIAQESJwoEY29zdBgRIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RIBIgBARIUCgxib29rZWRfY291bnQYEiABKA0aLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhEKD19vdXRwdXRfZmlsZV9pZEIQCg5fZXJyb3JfZmlsZV9pZEIICgZfbW9kZWxCCAoGX3VzYWdlQgcKBV9jb3N0Io8EChJDcmVhdGVCYXRjaFJlcXVlc3QSGgoIcHJvdmlkZXIYASABKAlCCKK7GAQIAThAEiAKDWlucHV0X2ZpbGVfaWQYAiABKAlCCaK7GAUIATiAAhIbCghlbmRwb2ludBgDIAEoCUIJorsYBQgBOIACEisKEWNvbXBsZXRpb25fd2luZG93GAQgASgJQguiuxgHOCBSAzI0aEgAiAEBEkoKCG1ldGFkYXRhGAUgAygLMjAuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQmF0Y2hSZXF1ZXN0Lk1ldGFkYXRhRW50cnlCBqK7GAIoEBIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YBiABKAlCBqK7GAJIAUgBiAEBEmUKC2Nvc3RfbGFiZWxzGAcgAygLMjIuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQmF0Y2hSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFAoSX2NvbXBsZXRpb25fd2luZG93QhgKFl9wcm92aWRlcl9vcHRpb25zX2pzb24iagoPR2V0QmF0Y2hSZXF1ZXN0EhoKCHByb3ZpZGVyGAEgASgJQgiiuxgECAE4QBI7CghiYXRjaF9pZBgCIAEoCUIporsYJQgBOIACQh5bQS1aYS16MC05XzotXVtBLVphLXowLTlfLjotXSoiowEKEkxpc3RCYXRjaGVzUmVxdWVzdBIaCghwcm92aWRlchgBIAEoCUIIorsYBAgBOEASMgoJcGFnZV9zaXplGAIgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAAFlAUgIyMEgAiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAYgBAUIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIl4KE0xpc3RCYXRjaGVzUmVzcG9uc2USLgoHYmF0Y2hlcxgBIAMoCzIdLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2gSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIm0KEkNhbmNlbEJhdGNoUmVxdWVzdBIaCghwcm92aWRlchgBIAEoCUIIorsYBAgBOEASOwoIYmF0Y2hfaWQYAiABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qKoECCgpCYXRjaFN0YXRlEhsKF0JBVENIX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQkFUQ0hfU1RBVEVfVkFMSURBVElORxABEhYKEkJBVENIX1NUQVRFX0ZBSUxFRBACEhsKF0JBVENIX1NUQVRFX0lOX1BST0dSRVNTEAMSGgoWQkFUQ0hfU1RBVEVfRklOQUxJWklORxAEEhkKFUJBVENIX1NUQVRFX0NPTVBMRVRFRBAFEhcKE0JBVENIX1NUQVRFX0VYUElSRUQQBhIaChZCQVRDSF9TVEFURV9DQU5DRUxMSU5HEAcSGQoVQkFUQ0hfU1RBVEVfQ0FOQ0VMTEVEEAgyqwQKFFByb3ZpZGVyQmF0Y2hTZXJ2aWNlEn0KC0NyZWF0ZUJhdGNoEiIuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlQmF0Y2hSZXF1ZXN0Gh0uZ2VuYWlfc3BpbmUudjEuUHJvdmlkZXJCYXRjaCIrgtPkkwIlOgEqIiAvdjEvcHJvdmlkZXJzL3twcm92aWRlcn0vYmF0Y2hlcxJ/CghHZXRCYXRjaBIfLmdlbmFpX3NwaW5lLnYxLkdldEJhdGNoUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2giM4LT5JMCLRIrL3YxL3Byb3ZpZGVycy97cHJvdmlkZXJ9L2JhdGNoZXMve2JhdGNoX2lkfRKAAQoLTGlzdEJhdGNoZXMSIi5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hlc1JlcXVlc3QaIy5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hlc1Jlc3BvbnNlIiiC0+STAiISIC92MS9wcm92aWRlcnMve3Byb3ZpZGVyfS9iYXRjaGVzEo8BCgtDYW5jZWxCYXRjaBIiLmdlbmFpX3NwaW5lLnYxLkNhbmNlbEJhdGNoUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlByb3ZpZGVyQmF0Y2giPYLT5JMCNzoBKiIyL3YxL3Byb3ZpZGVycy97cHJvdmlkZXJ9L2JhdGNoZXMve2JhdGNoX2lkfTpjYW5jZWxiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * BatchError is a fault of the input file.
@@ -59,7 +61,7 @@ export const BatchErrorSchema: GenMessage<BatchError> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_provider_batch_service, 0);
 
 /**
- * BatchTimes are Unix times in seconds. Unset: it has not come to that.
+ * BatchTimes are when a batch came to what, UTC. Unset: it has not come to that.
  *
  * @generated from message genai_spine.v1.BatchTimes
  */
@@ -67,65 +69,65 @@ export type BatchTimes = Message<"genai_spine.v1.BatchTimes"> & {
   /**
    * It was made.
    *
-   * @generated from field: uint32 created = 1;
+   * @generated from field: google.protobuf.Timestamp create_time = 1;
    */
-  created: number;
+  createTime?: Timestamp | undefined;
 
   /**
    * Work began.
    *
-   * @generated from field: optional uint32 in_progress = 2;
+   * @generated from field: google.protobuf.Timestamp in_progress_time = 2;
    */
-  inProgress?: number | undefined;
+  inProgressTime?: Timestamp | undefined;
 
   /**
    * It expires, or would have expired, then.
    *
-   * @generated from field: optional uint32 expires = 3;
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
    */
-  expires?: number | undefined;
+  expireTime?: Timestamp | undefined;
 
   /**
    * The output began to be written.
    *
-   * @generated from field: optional uint32 finalizing = 4;
+   * @generated from field: google.protobuf.Timestamp finalizing_time = 4;
    */
-  finalizing?: number | undefined;
+  finalizingTime?: Timestamp | undefined;
 
   /**
    * It was complete.
    *
-   * @generated from field: optional uint32 completed = 5;
+   * @generated from field: google.protobuf.Timestamp completed_time = 5;
    */
-  completed?: number | undefined;
+  completedTime?: Timestamp | undefined;
 
   /**
    * It failed.
    *
-   * @generated from field: optional uint32 failed = 6;
+   * @generated from field: google.protobuf.Timestamp failed_time = 6;
    */
-  failed?: number | undefined;
+  failedTime?: Timestamp | undefined;
 
   /**
    * Its time ran out.
    *
-   * @generated from field: optional uint32 expired = 7;
+   * @generated from field: google.protobuf.Timestamp expired_time = 7;
    */
-  expired?: number | undefined;
+  expiredTime?: Timestamp | undefined;
 
   /**
    * It was asked to stop.
    *
-   * @generated from field: optional uint32 cancelling = 8;
+   * @generated from field: google.protobuf.Timestamp cancelling_time = 8;
    */
-  cancelling?: number | undefined;
+  cancellingTime?: Timestamp | undefined;
 
   /**
    * It had stopped.
    *
-   * @generated from field: optional uint32 cancelled = 9;
+   * @generated from field: google.protobuf.Timestamp cancelled_time = 9;
    */
-  cancelled?: number | undefined;
+  cancelledTime?: Timestamp | undefined;
 };
 
 /**
@@ -323,6 +325,14 @@ export type CreateBatchRequest = Message<"genai_spine.v1.CreateBatchRequest"> & 
    * @generated from field: optional string provider_options_json = 6;
    */
   providerOptionsJson?: string | undefined;
+
+  /**
+   * What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+   * Default: nothing.
+   *
+   * @generated from field: map<string, string> cost_labels = 7;
+   */
+  costLabels: { [key: string]: string };
 };
 
 /**
@@ -376,7 +386,7 @@ export type ListBatchesRequest = Message<"genai_spine.v1.ListBatchesRequest"> & 
   /**
    * Most batches to return. Default 20.
    *
-   * @generated from field: optional uint32 page_size = 2;
+   * @generated from field: optional int32 page_size = 2;
    */
   pageSize?: number | undefined;
 

@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/routing.proto.
  */
 export const file_genai_spine_v1_routing: GenFile = /*@__PURE__*/
-  fileDesc("ChxnZW5haV9zcGluZS92MS9yb3V0aW5nLnByb3RvEg5nZW5haV9zcGluZS52MSLVAgoHUm91dGluZxIxCghzdHJhdGVneRgBIAEoDjIfLmdlbmFpX3NwaW5lLnYxLlJvdXRpbmdTdHJhdGVneRIkCg9mYWxsYmFja19tb2RlbHMYAiADKAlCC6K7GAcoEDABOIACEhMKC25vX2ZhbGxiYWNrGAMgASgIEicKE3ByZWZlcnJlZF9wcm92aWRlcnMYBCADKAlCCqK7GAYoEDABOEASMAoLbWluX3F1YWxpdHkYBSABKA4yGy5nZW5haV9zcGluZS52MS5RdWFsaXR5VGllchIoCgxtYXhfY29zdF91c2QYBiABKAFCDaK7GAkRAAAAAAAAAABIAIgBARIzCg5oZWRnZV9hZnRlcl9tcxgHIAEoDUIWorsYEhEAAAAAAADwPxkAAAAAgE8iQUgBiAEBQg8KDV9tYXhfY29zdF91c2RCEQoPX2hlZGdlX2FmdGVyX21zKrACCg9Sb3V0aW5nU3RyYXRlZ3kSIAocUk9VVElOR19TVFJBVEVHWV9VTlNQRUNJRklFRBAAEhoKFlJPVVRJTkdfU1RSQVRFR1lfT1JERVIQARIdChlST1VUSU5HX1NUUkFURUdZX1dFSUdIVEVEEAISIwofUk9VVElOR19TVFJBVEVHWV9DT1NUX09QVElNSVpFRBADEhwKGFJPVVRJTkdfU1RSQVRFR1lfUVVBTElUWRAEEhoKFlJPVVRJTkdfU1RSQVRFR1lfU1BFRUQQBRIgChxST1VUSU5HX1NUUkFURUdZX0xPQ0FMX0ZJUlNUEAYSIAocUk9VVElOR19TVFJBVEVHWV9ST1VORF9ST0JJThAHEh0KGVJPVVRJTkdfU1RSQVRFR1lfQkFMQU5DRUQQCCp6CgtRdWFsaXR5VGllchIcChhRVUFMSVRZX1RJRVJfVU5TUEVDSUZJRUQQABIYChRRVUFMSVRZX1RJRVJfRUNPTk9NWRABEhkKFVFVQUxJVFlfVElFUl9TVEFOREFSRBACEhgKFFFVQUxJVFlfVElFUl9QUkVNSVVNEANiBnByb3RvMw", [file_genai_spine_v1_field_rules]);
+  fileDesc("ChxnZW5haV9zcGluZS92MS9yb3V0aW5nLnByb3RvEg5nZW5haV9zcGluZS52MSKZAwoHUm91dGluZxIxCghzdHJhdGVneRgBIAEoDjIfLmdlbmFpX3NwaW5lLnYxLlJvdXRpbmdTdHJhdGVneRIkCg9mYWxsYmFja19tb2RlbHMYAiADKAlCC6K7GAcoEDABOIACEhMKC25vX2ZhbGxiYWNrGAMgASgIEicKE3ByZWZlcnJlZF9wcm92aWRlcnMYBCADKAlCCqK7GAYoEDABOEASMAoLbWluX3F1YWxpdHkYBSABKA4yGy5nZW5haV9zcGluZS52MS5RdWFsaXR5VGllchI8CgxtYXhfY29zdF91c2QYBiABKAFCIRgBorsYCREAAAAAAAAAAKq7GA5tYXhfY29zdF90aWNrc0gAiAEBEjMKDmhlZGdlX2FmdGVyX21zGAcgASgNQhaiuxgSEQAAAAAAAPA/GQAAAACATyJBSAGIAQESGwoObWF4X2Nvc3RfdGlja3MYCCABKARIAogBAUIPCg1fbWF4X2Nvc3RfdXNkQhEKD19oZWRnZV9hZnRlcl9tc0IRCg9fbWF4X2Nvc3RfdGlja3MqsAIKD1JvdXRpbmdTdHJhdGVneRIgChxST1VUSU5HX1NUUkFURUdZX1VOU1BFQ0lGSUVEEAASGgoWUk9VVElOR19TVFJBVEVHWV9PUkRFUhABEh0KGVJPVVRJTkdfU1RSQVRFR1lfV0VJR0hURUQQAhIjCh9ST1VUSU5HX1NUUkFURUdZX0NPU1RfT1BUSU1JWkVEEAMSHAoYUk9VVElOR19TVFJBVEVHWV9RVUFMSVRZEAQSGgoWUk9VVElOR19TVFJBVEVHWV9TUEVFRBAFEiAKHFJPVVRJTkdfU1RSQVRFR1lfTE9DQUxfRklSU1QQBhIgChxST1VUSU5HX1NUUkFURUdZX1JPVU5EX1JPQklOEAcSHQoZUk9VVElOR19TVFJBVEVHWV9CQUxBTkNFRBAIKnoKC1F1YWxpdHlUaWVyEhwKGFFVQUxJVFlfVElFUl9VTlNQRUNJRklFRBAAEhgKFFFVQUxJVFlfVElFUl9FQ09OT01ZEAESGQoVUVVBTElUWV9USUVSX1NUQU5EQVJEEAISGAoUUVVBTElUWV9USUVSX1BSRU1JVU0QA2IGcHJvdG8z", [file_genai_spine_v1_field_rules]);
 
 /**
  * Routing says who may answer a request besides the model that it names.
@@ -56,19 +56,28 @@ export type Routing = Message<"genai_spine.v1.Routing"> & {
   minQuality: QualityTier;
 
   /**
-   * Candidates whose estimated cost is above this many US dollars, or not known, are left out.
+   * The same as max_cost_ticks, in US dollars. Read over REST only.
    *
-   * @generated from field: optional double max_cost_usd = 6;
+   * @generated from field: optional double max_cost_usd = 6 [deprecated = true];
+   * @deprecated
    */
   maxCostUsd?: number | undefined;
 
   /**
    * When nothing has come after so many milliseconds, the next candidate is asked as well; the first
-   * answer wins, the other call is cancelled and its cost is booked as wasted. Default: never.
+   * answer wins, the other call is cancelled and its cost is booked as discarded. Default: never.
    *
    * @generated from field: optional uint32 hedge_after_ms = 7;
    */
   hedgeAfterMs?: number | undefined;
+
+  /**
+   * Candidates whose estimated cost is above this many ticks of 1e-10 US dollars, or not known, are left
+   * out. Default: none is.
+   *
+   * @generated from field: optional uint64 max_cost_ticks = 8;
+   */
+  maxCostTicks?: bigint | undefined;
 };
 
 /**

@@ -9,25 +9,27 @@ import { file_genai_spine_v1_completion_service } from "./completion_service_pb.
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import type { StreamError } from "./stream_error_pb.js";
 import { file_genai_spine_v1_stream_error } from "./stream_error_pb.js";
+import type { Cost } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file genai_spine/v1/session_service.proto.
  */
 export const file_genai_spine_v1_session_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRnZW5haV9zcGluZS92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIq4ECgdTZXNzaW9uEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEhUKDXN5c3RlbV9wcm9tcHQYAyABKAkSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhUKDW1lc3NhZ2VfY291bnQYBSABKA0SFAoMdG90YWxfdG9rZW5zGAYgASgNEhYKDnRvdGFsX2Nvc3RfdXNkGAcgASgBEhgKEHRvdGFsX2Nvc3RfdGlja3MYCCABKAMSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoFdGl0bGUYCyABKAlIAIgBARI1Cg5oaXN0b3J5X3BvbGljeRgMIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSFgoOaGlzdG9yeV93aW5kb3cYDSABKA0SHgoRcGFyZW50X3Nlc3Npb25faWQYDiABKAlIAYgBARIVCghwcm92aWRlchgPIAEoCUgCiAEBEjQKB3N1bW1hcnkYECABKAsyHi5nZW5haV9zcGluZS52MS5IaXN0b3J5U3VtbWFyeUgDiAEBQggKBl90aXRsZUIUChJfcGFyZW50X3Nlc3Npb25faWRCCwoJX3Byb3ZpZGVyQgoKCF9zdW1tYXJ5IlkKDkhpc3RvcnlTdW1tYXJ5EgwKBHRleHQYASABKAkSFQoNbWVzc2FnZV9jb3VudBgCIAEoDRIOCgZ0b2tlbnMYAyABKA0SEgoKY29zdF90aWNrcxgEIAEoAyKFAQoKQXR0YWNobWVudBIbCghmaWxlbmFtZRgBIAEoCUIJorsYBQgBOP8BEj8KCm1lZGlhX3R5cGUYAiABKAlCK6K7GCcIATiAAUIgdGV4dC8uK3xpbWFnZS8uK3xhcHBsaWNhdGlvbi9wZGYSGQoEZGF0YRgDIAEoDEILorsYBwgBOICAgAoi5wMKDlNlc3Npb25NZXNzYWdlEgoKAmlkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSDAoEcm9sZRgDIAEoCRIPCgdjb250ZW50GAQgASgJEg0KBW1vZGVsGAUgASgJEhQKDGlucHV0X3Rva2VucxgGIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAcgASgNEhAKCGNvc3RfdXNkGAggASgBEhIKCmxhdGVuY3lfbXMYCSABKA0SKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnRva2VucxgMIAEoDRIMCgRjb3N0GA0gASgBEhIKCmNvc3RfdGlja3MYDiABKAMSFQoIcHJvdmlkZXIYDyABKAlIAIgBARIzCgthdHRhY2htZW50cxgQIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkF0dGFjaG1lbnRJbmZvEhkKDGV4ZWN1dGlvbl9pZBgRIAEoCUgBiAEBEhUKCHNlcXVlbmNlGBIgASgNSAKIAQFCCwoJX3Byb3ZpZGVyQg8KDV9leGVjdXRpb25faWRCCwoJX3NlcXVlbmNlIkoKDkF0dGFjaG1lbnRJbmZvEhAKCGZpbGVuYW1lGAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoDSLqAgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIlCg1zeXN0ZW1fcHJvbXB0GAIgASgJQgmiuxgFOICS9AFIAIgBARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoFdGl0bGUYBCABKAlCB6K7GAM4/wFIAYgBARI1Cg5oaXN0b3J5X3BvbGljeRgFIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYBiABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAKIAQESHQoIcHJvdmlkZXIYByABKAlCBqK7GAI4QEgDiAEBQhAKDl9zeXN0ZW1fcHJvbXB0QggKBl90aXRsZUIRCg9faGlzdG9yeV93aW5kb3dCCwoJX3Byb3ZpZGVyItEBChNMaXN0U2Vzc2lvbnNSZXF1ZXN0Ei4KBWxpbWl0GAEgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAAFlAUgI1MEgAiAEBEiUKBm9mZnNldBgCIAEoBUIQorsYDBEAAAAAAAAAAFIBMEgBiAEBEhwKBnNlYXJjaBgDIAEoCUIHorsYAzjoB0gCiAEBEhsKBW1vZGVsGAQgASgJQgeiuxgDOIACSAOIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCCQoHX3NlYXJjaEIICgZfbW9kZWwibwoUTGlzdFNlc3Npb25zUmVzcG9uc2USKQoIc2Vzc2lvbnMYASADKAsyFy5nZW5haV9zcGluZS52MS5TZXNzaW9uEg0KBXRvdGFsGAIgASgNEg0KBWxpbWl0GAMgASgNEg4KBm9mZnNldBgEIAEoDSIyChFHZXRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEilAMKFFVwZGF0ZVNlc3Npb25SZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIbCgV0aXRsZRgCIAEoCUIHorsYAzj/AUgAiAEBEh0KBW1vZGVsGAMgASgJQgmiuxgFMAE4gAJIAYgBARIlCg1zeXN0ZW1fcHJvbXB0GAQgASgJQgmiuxgFOICS9AFIAogBARIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNQoOaGlzdG9yeV9wb2xpY3kYBiABKA4yHS5nZW5haV9zcGluZS52MS5IaXN0b3J5UG9saWN5EjMKDmhpc3Rvcnlfd2luZG93GAcgASgNQhaiuxgSEQAAAAAAAPA/GQAAAAAAQI9ASAOIAQESHQoIcHJvdmlkZXIYCCABKAlCBqK7GAI4QEgEiAEBQggKBl90aXRsZUIICgZfbW9kZWxCEAoOX3N5c3RlbV9wcm9tcHRCEQoPX2hpc3Rvcnlfd2luZG93QgsKCV9wcm92aWRlciI1ChREZWxldGVTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEiFwoVRGVsZXRlU2Vzc2lvblJlc3BvbnNlItwCChJTZW5kTWVzc2FnZVJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEhwKB2NvbnRlbnQYAiABKAlCC6K7GAcIATiAkvQBEikKCG1ldGFkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3CgthdHRhY2htZW50cxgEIAMoCzIaLmdlbmFpX3NwaW5lLnYxLkF0dGFjaG1lbnRCBqK7GAIoFBIwCgt0ZW1wZXJhdHVyZRgFIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAAAAQEgAiAEBEi8KCm1heF90b2tlbnMYBiABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAANASY0FIAYgBARIaCgR1c2VyGAcgASgJQgeiuxgDOIACSAKIAQFCDgoMX3RlbXBlcmF0dXJlQg0KC19tYXhfdG9rZW5zQgcKBV91c2VyIvEDChNTZW5kTWVzc2FnZVJlc3BvbnNlEgoKAmlkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSDAoEcm9sZRgDIAEoCRIPCgdjb250ZW50GAQgASgJEg0KBW1vZGVsGAUgASgJEhQKDGlucHV0X3Rva2VucxgGIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAcgASgNEhAKCGNvc3RfdXNkGAggASgBEhIKCmxhdGVuY3lfbXMYCSABKA0SKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KB21lc3NhZ2UYDCABKAsyHi5nZW5haV9zcGluZS52MS5TZXNzaW9uTWVzc2FnZRIwCghyZXNwb25zZRgNIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlEg4KBnRva2VucxgOIAEoDRIMCgRjb3N0GA8gASgBEhIKCnJlcXVlc3RfaWQYECABKAkSFAoMZXhlY3V0aW9uX2lkGBEgASgJEjMKDWZpbmlzaF9yZWFzb24YEiABKA4yHC5nZW5haV9zcGluZS52MS5GaW5pc2hSZWFzb24ijAEKDE1lc3NhZ2VFdmVudBIOCgR0ZXh0GAEgASgJSAASNQoGcmVzdWx0GAIgASgLMiMuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXNwb25zZUgAEiwKBWVycm9yGAMgASgLMhsuZ2VuYWlfc3BpbmUudjEuU3RyZWFtRXJyb3JIAEIHCgVldmVudCKhAQoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESLwoFbGltaXQYAiABKAVCG6K7GBcRAAAAAAAA8D8ZAAAAAABAf0BSAzEwMEgAiAEBEiUKBm9mZnNldBgDIAEoBUIQorsYDBEAAAAAAAAAAFIBMEgBiAEBQggKBl9saW1pdEIJCgdfb2Zmc2V0IlcKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEjAKCG1lc3NhZ2VzGAEgAygLMh4uZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbk1lc3NhZ2USDQoFdG90YWwYAiABKA0i4AEKGFJlZ2VuZXJhdGVNZXNzYWdlUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESMAoLdGVtcGVyYXR1cmUYAiABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIAIgBARIvCgptYXhfdG9rZW5zGAMgASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSAGIAQESGgoEdXNlchgEIAEoCUIHorsYAziAAkgCiAEBQg4KDF90ZW1wZXJhdHVyZUINCgtfbWF4X3Rva2Vuc0IHCgVfdXNlciKNAQoUQnJhbmNoU2Vzc2lvblJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEiAKCm1lc3NhZ2VfaWQYAiABKAlCB6K7GAM4gAFIAIgBARIbCgV0aXRsZRgDIAEoCUIHorsYAzj/AUgBiAEBQg0KC19tZXNzYWdlX2lkQggKBl90aXRsZSK2AQoURXhwb3J0U2Vzc2lvblJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEi4KBmZvcm1hdBgCIAEoCUIZorsYFUINanNvbnxtYXJrZG93blIEanNvbkgAiAEBEiwKE2luY2x1ZGVfYXR0YWNobWVudHMYAyABKAhCCqK7GAZSBHRydWVIAYgBAUIJCgdfZm9ybWF0QhYKFF9pbmNsdWRlX2F0dGFjaG1lbnRzIqABCg1TZXNzaW9uRXhwb3J0EiAKB3ZlcnNpb24YASABKA1CD6K7GAsIARkAAAAAAADwPxIwCgdzZXNzaW9uGAIgASgLMhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbkIGorsYAggBEjsKCG1lc3NhZ2VzGAMgAygLMh8uZ2VuYWlfc3BpbmUudjEuRXhwb3J0ZWRNZXNzYWdlQgiiuxgEKKCNBiKDAQoPRXhwb3J0ZWRNZXNzYWdlEjcKB21lc3NhZ2UYASABKAsyHi5nZW5haV9zcGluZS52MS5TZXNzaW9uTWVzc2FnZUIGorsYAggBEjcKC2F0dGFjaG1lbnRzGAIgAygLMhouZ2VuYWlfc3BpbmUudjEuQXR0YWNobWVudEIGorsYAigUIjkKFUV4cG9ydFNlc3Npb25SZXNwb25zZRIMCgR0ZXh0GAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkiLgoUSW1wb3J0U2Vzc2lvblJlcXVlc3QSFgoEanNvbhgBIAEoCUIIorsYBAgBSAEqfgoNSGlzdG9yeVBvbGljeRIeChpISVNUT1JZX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEkhJU1RPUllfUE9MSUNZX0FMTBABEhkKFUhJU1RPUllfUE9MSUNZX1dJTkRPVxACEhoKFkhJU1RPUllfUE9MSUNZX1NVTU1BUlkQAzL/CwoOU2Vzc2lvblNlcnZpY2USZwoNQ3JlYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIXgtPkkwIROgEqIgwvdjEvc2Vzc2lvbnMSbwoMTGlzdFNlc3Npb25zEiMuZ2VuYWlfc3BpbmUudjEuTGlzdFNlc3Npb25zUmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIhSC0+STAg4SDC92MS9zZXNzaW9ucxJrCgpHZXRTZXNzaW9uEiEuZ2VuYWlfc3BpbmUudjEuR2V0U2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiGC0+STAhsSGS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0SdAoNVXBkYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLlVwZGF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIkgtPkkwIeOgEqMhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9En8KDURlbGV0ZVNlc3Npb24SJC5nZW5haV9zcGluZS52MS5EZWxldGVTZXNzaW9uUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNlc3Npb25SZXNwb25zZSIhgtPkkwIbKhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9EoUBCgtTZW5kTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiLYLT5JMCJzoBKiIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKJAQoNU3RyZWFtTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBocLmdlbmFpX3NwaW5lLnYxLk1lc3NhZ2VFdmVudCI0gtPkkwIuOgEqIikvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9L21lc3NhZ2VzOnN0cmVhbTABEoUBCgxMaXN0TWVzc2FnZXMSIy5nZW5haV9zcGluZS52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiKoLT5JMCJBIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKcAQoRUmVnZW5lcmF0ZU1lc3NhZ2USKC5nZW5haV9zcGluZS52MS5SZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QaIy5nZW5haV9zcGluZS52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIjiC0+STAjI6ASoiLS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0vbWVzc2FnZXM6cmVnZW5lcmF0ZRJ7Cg1CcmFuY2hTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuQnJhbmNoU2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiuC0+STAiU6ASoiIC92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH06YnJhbmNoEoYBCg1FeHBvcnRTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuRXhwb3J0U2Vzc2lvblJlcXVlc3QaJS5nZW5haV9zcGluZS52MS5FeHBvcnRTZXNzaW9uUmVzcG9uc2UiKILT5JMCIhIgL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfTpleHBvcnQSbgoNSW1wb3J0U2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkltcG9ydFNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIegtPkkwIYOgEqIhMvdjEvc2Vzc2lvbnM6aW1wb3J0YgZwcm90bzM", [file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiRnZW5haV9zcGluZS92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SDmdlbmFpX3NwaW5lLnYxIr0HCgdTZXNzaW9uEgoKAmlkGAEgASgJEh0KBW1vZGVsGAIgASgJQgmiuxgFMAE4gAJIAIgBARIlCg1zeXN0ZW1fcHJvbXB0GAMgASgJQgmiuxgFOICS9AFIAYgBARIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFQoNbWVzc2FnZV9jb3VudBgFIAEoDRIUCgx0b3RhbF90b2tlbnMYBiABKA0SMQoOdG90YWxfY29zdF91c2QYByABKAFCGRgBqrsYE3RvdGFsX2Nvc3QuY29zdF91c2QSNQoQdG90YWxfY29zdF90aWNrcxgIIAEoA0IbGAGquxgVdG90YWxfY29zdC5jb3N0X3RpY2tzEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoFdGl0bGUYCyABKAlCB6K7GAM4/wFIAogBARI1Cg5oaXN0b3J5X3BvbGljeRgMIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYDSABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAOIAQESHgoRcGFyZW50X3Nlc3Npb25faWQYDiABKAlIBIgBARIdCghwcm92aWRlchgPIAEoCUIGorsYAjhASAWIAQESNAoHc3VtbWFyeRgQIAEoCzIeLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlTdW1tYXJ5SAaIAQESKAoKdG90YWxfY29zdBgRIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSQQoKY3JlYXRlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEkEKCnVwZGF0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEYAaq7GAt1cGRhdGVfdGltZRIZCgRldGFnGBQgASgJQgaiuxgCOEBIB4gBAUIICgZfbW9kZWxCEAoOX3N5c3RlbV9wcm9tcHRCCAoGX3RpdGxlQhEKD19oaXN0b3J5X3dpbmRvd0IUChJfcGFyZW50X3Nlc3Npb25faWRCCwoJX3Byb3ZpZGVyQgoKCF9zdW1tYXJ5QgcKBV9ldGFnIpQBCg5IaXN0b3J5U3VtbWFyeRIMCgR0ZXh0GAEgASgJEhUKDW1lc3NhZ2VfY291bnQYAiABKA0SDgoGdG9rZW5zGAMgASgNEikKCmNvc3RfdGlja3MYBCABKANCFRgBqrsYD2Nvc3QuY29zdF90aWNrcxIiCgRjb3N0GAUgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdCKFAQoKQXR0YWNobWVudBIbCghmaWxlbmFtZRgBIAEoCUIJorsYBQgBOP8BEj8KCm1lZGlhX3R5cGUYAiABKAlCK6K7GCcIATiAAUIgdGV4dC8uK3xpbWFnZS8uK3xhcHBsaWNhdGlvbi9wZGYSGQoEZGF0YRgDIAEoDEILorsYBwgBOICAgAoisAUKDlNlc3Npb25NZXNzYWdlEgoKAmlkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSDAoEcm9sZRgDIAEoCRIPCgdjb250ZW50GAQgASgJEg0KBW1vZGVsGAUgASgJEhQKDGlucHV0X3Rva2VucxgGIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAcgASgNEi0KCGNvc3RfdXNkGAggASgBQhsYAaq7GBVtZXNzYWdlX2Nvc3QuY29zdF91c2QSEgoKbGF0ZW5jeV9tcxgJIAEoDRIpCghtZXRhZGF0YRgKIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnRva2VucxgMIAEoDRIpCgRjb3N0GA0gASgBQhsYAaq7GBVtZXNzYWdlX2Nvc3QuY29zdF91c2QSMQoKY29zdF90aWNrcxgOIAEoA0IdGAGquxgXbWVzc2FnZV9jb3N0LmNvc3RfdGlja3MSFQoIcHJvdmlkZXIYDyABKAlIAIgBARIzCgthdHRhY2htZW50cxgQIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkF0dGFjaG1lbnRJbmZvEhkKDGV4ZWN1dGlvbl9pZBgRIAEoCUgBiAEBEhUKCHNlcXVlbmNlGBIgASgNSAKIAQESKgoMbWVzc2FnZV9jb3N0GBMgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBJBCgpjcmVhdGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRGAGquxgLY3JlYXRlX3RpbWVCCwoJX3Byb3ZpZGVyQg8KDV9leGVjdXRpb25faWRCCwoJX3NlcXVlbmNlIkoKDkF0dGFjaG1lbnRJbmZvEhAKCGZpbGVuYW1lGAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoDSLqAgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAhIlCg1zeXN0ZW1fcHJvbXB0GAIgASgJQgmiuxgFOICS9AFIAIgBARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoFdGl0bGUYBCABKAlCB6K7GAM4/wFIAYgBARI1Cg5oaXN0b3J5X3BvbGljeRgFIAEoDjIdLmdlbmFpX3NwaW5lLnYxLkhpc3RvcnlQb2xpY3kSNwoOaGlzdG9yeV93aW5kb3cYBiABKA1CGqK7GBYRAAAAAAAA8D8ZAAAAAABAj0BSAjIwSAKIAQESHQoIcHJvdmlkZXIYByABKAlCBqK7GAI4QEgDiAEBQhAKDl9zeXN0ZW1fcHJvbXB0QggKBl90aXRsZUIRCg9faGlzdG9yeV93aW5kb3dCCwoJX3Byb3ZpZGVyIr0CChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EioKBWxpbWl0GAEgASgFQhaiuxgSEQAAAAAAAPA/GQAAAAAAAFlASACIAQESIgoGb2Zmc2V0GAIgASgFQg2iuxgJEQAAAAAAAAAASAGIAQESHAoGc2VhcmNoGAMgASgJQgeiuxgDOOgHSAKIAQESGwoFbW9kZWwYBCABKAlCB6K7GAM4gAJIA4gBARIyCglwYWdlX3NpemUYBSABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAAAWUBSAjUwSASIAQESIAoKcGFnZV90b2tlbhgGIAEoCUIHorsYAziAEEgFiAEBQggKBl9saW1pdEIJCgdfb2Zmc2V0QgkKB19zZWFyY2hCCAoGX21vZGVsQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4ioQEKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEikKCHNlc3Npb25zGAEgAygLMhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbhINCgV0b3RhbBgCIAEoBRINCgVsaW1pdBgDIAEoBRIOCgZvZmZzZXQYBCABKAUSHAoPbmV4dF9wYWdlX3Rva2VuGAUgASgJSACIAQFCEgoQX25leHRfcGFnZV90b2tlbiIyChFHZXRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAEikAEKFFVwZGF0ZVNlc3Npb25SZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIoCgdzZXNzaW9uGAIgASgLMhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbhIvCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siWQoURGVsZXRlU2Vzc2lvblJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEhkKBGV0YWcYAiABKAlCBqK7GAI4QEgAiAEBQgcKBV9ldGFnIhcKFURlbGV0ZVNlc3Npb25SZXNwb25zZSL2AwoSU2VuZE1lc3NhZ2VSZXF1ZXN0Eh0KCnNlc3Npb25faWQYASABKAlCCaK7GAUIATiAARIcCgdjb250ZW50GAIgASgJQguiuxgHCAE4gJL0ARIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLYXR0YWNobWVudHMYBCADKAsyGi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50QgaiuxgCKBQSMAoLdGVtcGVyYXR1cmUYBSABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAAAEBIAIgBARIvCgptYXhfdG9rZW5zGAYgASgNQhaiuxgSEQAAAAAAAPA/GQAAAADQEmNBSAGIAQESGgoEdXNlchgHIAEoCUIHorsYAziAAkgCiAEBEmUKC2Nvc3RfbGFiZWxzGAggAygLMjIuZ2VuYWlfc3BpbmUudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIOCgxfdGVtcGVyYXR1cmVCDQoLX21heF90b2tlbnNCBwoFX3VzZXIimwUKE1NlbmRNZXNzYWdlUmVzcG9uc2USCgoCaWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIMCgRyb2xlGAMgASgJEg8KB2NvbnRlbnQYBCABKAkSDQoFbW9kZWwYBSABKAkSFAoMaW5wdXRfdG9rZW5zGAYgASgNEhUKDW91dHB1dF90b2tlbnMYByABKA0SLQoIY29zdF91c2QYCCABKAFCGxgBqrsYFW1lc3NhZ2VfY29zdC5jb3N0X3VzZBISCgpsYXRlbmN5X21zGAkgASgNEikKCG1ldGFkYXRhGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIvCgtjcmVhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoHbWVzc2FnZRgMIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlEjAKCHJlc3BvbnNlGA0gASgLMh4uZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbk1lc3NhZ2USDgoGdG9rZW5zGA4gASgNEikKBGNvc3QYDyABKAFCGxgBqrsYFW1lc3NhZ2VfY29zdC5jb3N0X3VzZBISCgpyZXF1ZXN0X2lkGBAgASgJEhQKDGV4ZWN1dGlvbl9pZBgRIAEoCRIzCg1maW5pc2hfcmVhc29uGBIgASgOMhwuZ2VuYWlfc3BpbmUudjEuRmluaXNoUmVhc29uEioKDG1lc3NhZ2VfY29zdBgTIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSQQoKY3JlYXRlZF9hdBgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lIowBCgxNZXNzYWdlRXZlbnQSDgoEdGV4dBgBIAEoCUgAEjUKBnJlc3VsdBgCIAEoCzIjLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2VIABIsCgVlcnJvchgDIAEoCzIbLmdlbmFpX3NwaW5lLnYxLlN0cmVhbUVycm9ySABCBwoFZXZlbnQijQIKE0xpc3RNZXNzYWdlc1JlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEioKBWxpbWl0GAIgASgFQhaiuxgSEQAAAAAAAPA/GQAAAAAAQH9ASACIAQESIgoGb2Zmc2V0GAMgASgFQg2iuxgJEQAAAAAAAAAASAGIAQESMwoJcGFnZV9zaXplGAQgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQH9AUgMxMDBIAogBARIgCgpwYWdlX3Rva2VuGAUgASgJQgeiuxgDOIAQSAOIAQFCCAoGX2xpbWl0QgkKB19vZmZzZXRCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKJAQoUTGlzdE1lc3NhZ2VzUmVzcG9uc2USMAoIbWVzc2FnZXMYASADKAsyHi5nZW5haV9zcGluZS52MS5TZXNzaW9uTWVzc2FnZRINCgV0b3RhbBgCIAEoBRIcCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAlIAIgBAUISChBfbmV4dF9wYWdlX3Rva2VuIoADChhSZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJorsYBQgBOIABEjAKC3RlbXBlcmF0dXJlGAIgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAABASACIAQESLwoKbWF4X3Rva2VucxgDIAEoDUIWorsYEhEAAAAAAADwPxkAAAAA0BJjQUgBiAEBEhoKBHVzZXIYBCABKAlCB6K7GAM4gAJIAogBARJrCgtjb3N0X2xhYmVscxgFIAMoCzI4LmdlbmFpX3NwaW5lLnYxLlJlZ2VuZXJhdGVNZXNzYWdlUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0aMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDgoMX3RlbXBlcmF0dXJlQg0KC19tYXhfdG9rZW5zQgcKBV91c2VyIo0BChRCcmFuY2hTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESIAoKbWVzc2FnZV9pZBgCIAEoCUIHorsYAziAAUgAiAEBEhsKBXRpdGxlGAMgASgJQgeiuxgDOP8BSAGIAQFCDQoLX21lc3NhZ2VfaWRCCAoGX3RpdGxlIrYBChRFeHBvcnRTZXNzaW9uUmVxdWVzdBIdCgpzZXNzaW9uX2lkGAEgASgJQgmiuxgFCAE4gAESLgoGZm9ybWF0GAIgASgJQhmiuxgVQg1qc29ufG1hcmtkb3duUgRqc29uSACIAQESLAoTaW5jbHVkZV9hdHRhY2htZW50cxgDIAEoCEIKorsYBlIEdHJ1ZUgBiAEBQgkKB19mb3JtYXRCFgoUX2luY2x1ZGVfYXR0YWNobWVudHMioAEKDVNlc3Npb25FeHBvcnQSIAoHdmVyc2lvbhgBIAEoDUIPorsYCwgBGQAAAAAAAPA/EjAKB3Nlc3Npb24YAiABKAsyFy5nZW5haV9zcGluZS52MS5TZXNzaW9uQgaiuxgCCAESOwoIbWVzc2FnZXMYAyADKAsyHy5nZW5haV9zcGluZS52MS5FeHBvcnRlZE1lc3NhZ2VCCKK7GAQooI0GIoMBCg9FeHBvcnRlZE1lc3NhZ2USNwoHbWVzc2FnZRgBIAEoCzIeLmdlbmFpX3NwaW5lLnYxLlNlc3Npb25NZXNzYWdlQgaiuxgCCAESNwoLYXR0YWNobWVudHMYAiADKAsyGi5nZW5haV9zcGluZS52MS5BdHRhY2htZW50QgaiuxgCKBQiOQoVRXhwb3J0U2Vzc2lvblJlc3BvbnNlEgwKBHRleHQYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCSJcChRJbXBvcnRTZXNzaW9uUmVxdWVzdBIcCgxzZXNzaW9uX2pzb24YAiABKAlCBqK7GAJIARImCgRqc29uGAEgASgJQhgYAaK7GAJIAaq7GAxzZXNzaW9uX2pzb24qfgoNSGlzdG9yeVBvbGljeRIeChpISVNUT1JZX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEkhJU1RPUllfUE9MSUNZX0FMTBABEhkKFUhJU1RPUllfUE9MSUNZX1dJTkRPVxACEhoKFkhJU1RPUllfUE9MSUNZX1NVTU1BUlkQAzKFDAoOU2Vzc2lvblNlcnZpY2USZwoNQ3JlYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIXgtPkkwIROgEqIgwvdjEvc2Vzc2lvbnMSbwoMTGlzdFNlc3Npb25zEiMuZ2VuYWlfc3BpbmUudjEuTGlzdFNlc3Npb25zUmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIhSC0+STAg4SDC92MS9zZXNzaW9ucxJrCgpHZXRTZXNzaW9uEiEuZ2VuYWlfc3BpbmUudjEuR2V0U2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiGC0+STAhsSGS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0SegoNVXBkYXRlU2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLlVwZGF0ZVNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIqgtPkkwIkOgdzZXNzaW9uMhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9En8KDURlbGV0ZVNlc3Npb24SJC5nZW5haV9zcGluZS52MS5EZWxldGVTZXNzaW9uUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNlc3Npb25SZXNwb25zZSIhgtPkkwIbKhkvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9EoUBCgtTZW5kTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiLYLT5JMCJzoBKiIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKJAQoNU3RyZWFtTWVzc2FnZRIiLmdlbmFpX3NwaW5lLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBocLmdlbmFpX3NwaW5lLnYxLk1lc3NhZ2VFdmVudCI0gtPkkwIuOgEqIikvdjEvc2Vzc2lvbnMve3Nlc3Npb25faWR9L21lc3NhZ2VzOnN0cmVhbTABEoUBCgxMaXN0TWVzc2FnZXMSIy5nZW5haV9zcGluZS52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiKoLT5JMCJBIiL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfS9tZXNzYWdlcxKcAQoRUmVnZW5lcmF0ZU1lc3NhZ2USKC5nZW5haV9zcGluZS52MS5SZWdlbmVyYXRlTWVzc2FnZVJlcXVlc3QaIy5nZW5haV9zcGluZS52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIjiC0+STAjI6ASoiLS92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0vbWVzc2FnZXM6cmVnZW5lcmF0ZRJ7Cg1CcmFuY2hTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuQnJhbmNoU2Vzc2lvblJlcXVlc3QaFy5nZW5haV9zcGluZS52MS5TZXNzaW9uIiuC0+STAiU6ASoiIC92MS9zZXNzaW9ucy97c2Vzc2lvbl9pZH06YnJhbmNoEoYBCg1FeHBvcnRTZXNzaW9uEiQuZ2VuYWlfc3BpbmUudjEuRXhwb3J0U2Vzc2lvblJlcXVlc3QaJS5nZW5haV9zcGluZS52MS5FeHBvcnRTZXNzaW9uUmVzcG9uc2UiKILT5JMCIhIgL3YxL3Nlc3Npb25zL3tzZXNzaW9uX2lkfTpleHBvcnQSbgoNSW1wb3J0U2Vzc2lvbhIkLmdlbmFpX3NwaW5lLnYxLkltcG9ydFNlc3Npb25SZXF1ZXN0GhcuZ2VuYWlfc3BpbmUudjEuU2Vzc2lvbiIegtPkkwIYOgEqIhMvdjEvc2Vzc2lvbnM6aW1wb3J0YgZwcm90bzM", [file_genai_spine_v1_completion_service, file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * Session is a conversation.
+ * Session is a conversation. Fields that the server sets are ignored in a request.
  *
  * @generated from message genai_spine.v1.Session
  */
 export type Session = Message<"genai_spine.v1.Session"> & {
   /**
-   * UUID.
+   * UUID. Set by the server.
    *
    * @generated from field: string id = 1;
    */
@@ -36,65 +38,67 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   /**
    * Model that answers, as in a completion request.
    *
-   * @generated from field: string model = 2;
+   * @generated from field: optional string model = 2;
    */
-  model: string;
+  model?: string | undefined;
 
   /**
    * Instructions. Empty: none.
    *
-   * @generated from field: string system_prompt = 3;
+   * @generated from field: optional string system_prompt = 3;
    */
-  systemPrompt: string;
+  systemPrompt?: string | undefined;
 
   /**
-   * What the caller wants to know it by; always there.
+   * What the caller wants to know it by; always there. At most 65536 characters as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * User and assistant messages.
+   * User and assistant messages. Set by the server.
    *
    * @generated from field: uint32 message_count = 5;
    */
   messageCount: number;
 
   /**
-   * Tokens of all messages, and of the summary.
+   * Tokens of all messages, and of the summary. Set by the server.
    *
    * @generated from field: uint32 total_tokens = 6;
    */
   totalTokens: number;
 
   /**
-   * US dollars of all messages, and of the summary.
+   * The same as total_cost.cost_usd.
    *
-   * @generated from field: double total_cost_usd = 7;
+   * @generated from field: double total_cost_usd = 7 [deprecated = true];
+   * @deprecated
    */
   totalCostUsd: number;
 
   /**
-   * The exact amount in ticks of 1e-10 USD.
+   * The same as total_cost.cost_ticks.
    *
-   * @generated from field: int64 total_cost_ticks = 8;
+   * @generated from field: int64 total_cost_ticks = 8 [deprecated = true];
+   * @deprecated
    */
   totalCostTicks: bigint;
 
   /**
-   * When it began, UTC.
+   * When it began, UTC. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 9;
+   * @generated from field: google.protobuf.Timestamp create_time = 9;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
-   * When it was changed last, UTC.
+   * When it was changed last, UTC; a message changes it too. Set by the server.
    *
-   * @generated from field: google.protobuf.Timestamp updated_at = 10;
+   * @generated from field: google.protobuf.Timestamp update_time = 10;
    */
-  updatedAt?: Timestamp | undefined;
+  updateTime?: Timestamp | undefined;
 
   /**
    * Name for people. Unset: it has none.
@@ -111,14 +115,14 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   historyPolicy: HistoryPolicy;
 
   /**
-   * With WINDOW and SUMMARY: how many messages.
+   * With WINDOW and SUMMARY: how many messages. Default 20.
    *
-   * @generated from field: uint32 history_window = 13;
+   * @generated from field: optional uint32 history_window = 13;
    */
-  historyWindow: number;
+  historyWindow?: number | undefined;
 
   /**
-   * Session that it was branched from. Unset: none.
+   * Session that it was branched from. Unset: none. Set by the server.
    *
    * @generated from field: optional string parent_session_id = 14;
    */
@@ -132,11 +136,42 @@ export type Session = Message<"genai_spine.v1.Session"> & {
   provider?: string | undefined;
 
   /**
-   * With SUMMARY: the summary of the older messages. Unset: none was needed yet.
+   * With SUMMARY: the summary of the older messages. Unset: none was needed yet. Set by the server.
    *
    * @generated from field: optional genai_spine.v1.HistorySummary summary = 16;
    */
   summary?: HistorySummary | undefined;
+
+  /**
+   * What all messages and summaries cost. price_known is false where one of their prices is not known.
+   *
+   * @generated from field: genai_spine.v1.Cost total_cost = 17;
+   */
+  totalCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 18 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * The same as update_time.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 19 [deprecated = true];
+   * @deprecated
+   */
+  updatedAt?: Timestamp | undefined;
+
+  /**
+   * Changes with every change of the session, messages included. Send it back with a change, so that nobody's
+   * is overwritten.
+   *
+   * @generated from field: optional string etag = 20;
+   */
+  etag?: string | undefined;
 };
 
 /**
@@ -174,11 +209,19 @@ export type HistorySummary = Message<"genai_spine.v1.HistorySummary"> & {
   tokens: number;
 
   /**
-   * What they cost, in ticks of 1e-10 USD.
+   * The same as cost.cost_ticks.
    *
-   * @generated from field: int64 cost_ticks = 4;
+   * @generated from field: int64 cost_ticks = 4 [deprecated = true];
+   * @deprecated
    */
   costTicks: bigint;
+
+  /**
+   * What they cost.
+   *
+   * @generated from field: genai_spine.v1.Cost cost = 5;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -280,9 +323,10 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
   outputTokens: number;
 
   /**
-   * US dollars; for a user or system message 0.
+   * The same as message_cost.cost_usd.
    *
-   * @generated from field: double cost_usd = 8;
+   * @generated from field: double cost_usd = 8 [deprecated = true];
+   * @deprecated
    */
   costUsd: number;
 
@@ -303,9 +347,9 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
   /**
    * When it was said, UTC.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 11;
+   * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * input_tokens + output_tokens.
@@ -315,16 +359,18 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
   tokens: number;
 
   /**
-   * The same as cost_usd.
+   * The same as message_cost.cost_usd.
    *
-   * @generated from field: double cost = 13;
+   * @generated from field: double cost = 13 [deprecated = true];
+   * @deprecated
    */
   cost: number;
 
   /**
-   * The exact amount in ticks of 1e-10 USD.
+   * The same as message_cost.cost_ticks.
    *
-   * @generated from field: int64 cost_ticks = 14;
+   * @generated from field: int64 cost_ticks = 14 [deprecated = true];
+   * @deprecated
    */
   costTicks: bigint;
 
@@ -355,6 +401,21 @@ export type SessionMessage = Message<"genai_spine.v1.SessionMessage"> & {
    * @generated from field: optional uint32 sequence = 18;
    */
   sequence?: number | undefined;
+
+  /**
+   * What it cost; zero and known for a user or system message.
+   *
+   * @generated from field: genai_spine.v1.Cost message_cost = 19;
+   */
+  messageCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 20 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**
@@ -469,7 +530,7 @@ export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@_
  */
 export type ListSessionsRequest = Message<"genai_spine.v1.ListSessionsRequest"> & {
   /**
-   * Most sessions to return. Default 50.
+   * The same as page_size.
    *
    * @generated from field: optional int32 limit = 1;
    */
@@ -495,6 +556,20 @@ export type ListSessionsRequest = Message<"genai_spine.v1.ListSessionsRequest"> 
    * @generated from field: optional string model = 4;
    */
   model?: string | undefined;
+
+  /**
+   * Most sessions to return. Default 50.
+   *
+   * @generated from field: optional int32 page_size = 5;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 6;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -520,23 +595,30 @@ export type ListSessionsResponse = Message<"genai_spine.v1.ListSessionsResponse"
   /**
    * How many there are in all.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 limit = 3;
+   * @generated from field: int32 limit = 3;
    */
   limit: number;
 
   /**
    * As asked for.
    *
-   * @generated from field: uint32 offset = 4;
+   * @generated from field: int32 offset = 4;
    */
   offset: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 5;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -581,54 +663,19 @@ export type UpdateSessionRequest = Message<"genai_spine.v1.UpdateSessionRequest"
   sessionId: string;
 
   /**
-   * Name for people; empty takes it away.
+   * The new values, and the etag that was read, if any.
    *
-   * @generated from field: optional string title = 2;
+   * @generated from field: genai_spine.v1.Session session = 2;
    */
-  title?: string | undefined;
+  session?: Session | undefined;
 
   /**
-   * Model of the messages to come.
+   * Fields to take over, also where they are unset: those are cleared, or get their default. Default: the
+   * fields that are set.
    *
-   * @generated from field: optional string model = 3;
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
-  model?: string | undefined;
-
-  /**
-   * Instructions of the messages to come; empty takes them away.
-   *
-   * @generated from field: optional string system_prompt = 4;
-   */
-  systemPrompt?: string | undefined;
-
-  /**
-   * What the caller wants to know it by; takes the place of what was there. At most 65536 characters as
-   * JSON.
-   *
-   * @generated from field: google.protobuf.Struct metadata = 5;
-   */
-  metadata?: JsonObject | undefined;
-
-  /**
-   * How much is passed to the model.
-   *
-   * @generated from field: genai_spine.v1.HistoryPolicy history_policy = 6;
-   */
-  historyPolicy: HistoryPolicy;
-
-  /**
-   * With WINDOW and SUMMARY: how many messages.
-   *
-   * @generated from field: optional uint32 history_window = 7;
-   */
-  historyWindow?: number | undefined;
-
-  /**
-   * Provider to ask from now on; empty: found from the model.
-   *
-   * @generated from field: optional string provider = 8;
-   */
-  provider?: string | undefined;
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -650,6 +697,13 @@ export type DeleteSessionRequest = Message<"genai_spine.v1.DeleteSessionRequest"
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
+
+  /**
+   * The etag that was read. Default: whatever is there is deleted.
+   *
+   * @generated from field: optional string etag = 2;
+   */
+  etag?: string | undefined;
 };
 
 /**
@@ -728,6 +782,14 @@ export type SendMessageRequest = Message<"genai_spine.v1.SendMessageRequest"> & 
    * @generated from field: optional string user = 7;
    */
   user?: string | undefined;
+
+  /**
+   * What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+   * Default: nothing.
+   *
+   * @generated from field: map<string, string> cost_labels = 8;
+   */
+  costLabels: { [key: string]: string };
 };
 
 /**
@@ -793,9 +855,10 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
   outputTokens: number;
 
   /**
-   * US dollars.
+   * The same as message_cost.cost_usd.
    *
-   * @generated from field: double cost_usd = 8;
+   * @generated from field: double cost_usd = 8 [deprecated = true];
+   * @deprecated
    */
   costUsd: number;
 
@@ -816,9 +879,9 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
   /**
    * When it was said, UTC.
    *
-   * @generated from field: google.protobuf.Timestamp created_at = 11;
+   * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
-  createdAt?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * The user message.
@@ -842,9 +905,10 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
   tokens: number;
 
   /**
-   * The same as cost_usd.
+   * The same as message_cost.cost_usd.
    *
-   * @generated from field: double cost = 15;
+   * @generated from field: double cost = 15 [deprecated = true];
+   * @deprecated
    */
   cost: number;
 
@@ -868,6 +932,21 @@ export type SendMessageResponse = Message<"genai_spine.v1.SendMessageResponse"> 
    * @generated from field: genai_spine.v1.FinishReason finish_reason = 18;
    */
   finishReason: FinishReason;
+
+  /**
+   * What it cost.
+   *
+   * @generated from field: genai_spine.v1.Cost message_cost = 19;
+   */
+  messageCost?: Cost | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 20 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
 };
 
 /**
@@ -936,7 +1015,7 @@ export type ListMessagesRequest = Message<"genai_spine.v1.ListMessagesRequest"> 
   sessionId: string;
 
   /**
-   * Most messages to return. Default 100.
+   * The same as page_size.
    *
    * @generated from field: optional int32 limit = 2;
    */
@@ -948,6 +1027,20 @@ export type ListMessagesRequest = Message<"genai_spine.v1.ListMessagesRequest"> 
    * @generated from field: optional int32 offset = 3;
    */
   offset?: number | undefined;
+
+  /**
+   * Most messages to return. Default 100.
+   *
+   * @generated from field: optional int32 page_size = 4;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before, with the same filters. Default: the first page. Excludes offset.
+   *
+   * @generated from field: optional string page_token = 5;
+   */
+  pageToken?: string | undefined;
 };
 
 /**
@@ -973,9 +1066,16 @@ export type ListMessagesResponse = Message<"genai_spine.v1.ListMessagesResponse"
   /**
    * How many there are in all, the system message included.
    *
-   * @generated from field: uint32 total = 2;
+   * @generated from field: int32 total = 2;
    */
   total: number;
+
+  /**
+   * Token of the next page. Unset: it was the last one.
+   *
+   * @generated from field: optional string next_page_token = 3;
+   */
+  nextPageToken?: string | undefined;
 };
 
 /**
@@ -1018,6 +1118,14 @@ export type RegenerateMessageRequest = Message<"genai_spine.v1.RegenerateMessage
    * @generated from field: optional string user = 4;
    */
   user?: string | undefined;
+
+  /**
+   * What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+   * Default: nothing.
+   *
+   * @generated from field: map<string, string> cost_labels = 5;
+   */
+  costLabels: { [key: string]: string };
 };
 
 /**
@@ -1197,7 +1305,15 @@ export type ImportSessionRequest = Message<"genai_spine.v1.ImportSessionRequest"
   /**
    * JSON, as ExportSession writes it. Required.
    *
-   * @generated from field: string json = 1;
+   * @generated from field: string session_json = 2;
+   */
+  sessionJson: string;
+
+  /**
+   * The same as session_json.
+   *
+   * @generated from field: string json = 1 [deprecated = true];
+   * @deprecated
    */
   json: string;
 };
@@ -1293,7 +1409,10 @@ export const SessionService: GenService<{
     output: typeof SessionSchema;
   },
   /**
-   * UpdateSession changes title, model, instructions, policy or metadata; only fields that are set.
+   * UpdateSession changes the fields that update_mask names, or, without one, those that are set: title,
+   * model, provider, system_prompt, metadata, history_policy and history_window. Two editors cannot overwrite
+   * each other when they send the etag that they read.
+   * Errors also: INVALID_FIELDS, ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.SessionService.UpdateSession
    */
@@ -1304,6 +1423,7 @@ export const SessionService: GenService<{
   },
   /**
    * DeleteSession removes a session with all its messages and their content. REST answers 204.
+   * Errors also: ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.SessionService.DeleteSession
    */

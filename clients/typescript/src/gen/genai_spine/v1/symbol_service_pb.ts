@@ -7,6 +7,8 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import type { StreamError } from "./stream_error_pb.js";
 import { file_genai_spine_v1_stream_error } from "./stream_error_pb.js";
+import type { Cost } from "./usage_pb.js";
+import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/symbol_service.proto.
  */
 export const file_genai_spine_v1_symbol_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNnZW5haV9zcGluZS92MS9zeW1ib2xfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiqwIKFkRvY3VtZW50U3ltYm9sc1JlcXVlc3QSGAoGam9iX2lkGAEgASgJQgiiuxgECAEwARInCgdzeW1ib2xzGAIgAygLMhYuZ2VuYWlfc3BpbmUudjEuU3ltYm9sEjkKDWV2ZW50X2NvbnRleHQYAyABKAsyIi5nZW5haV9zcGluZS52MS5TeW1ib2xFdmVudENvbnRleHQSNAoPcGFyZW50X2V2ZW50X2lkGAQgASgJQhaiuxgSQhBldnRfW2EtekEtWjAtOV0rSACIAQESFwoEdGFncxgFIAMoCUIJorsYBShkOMgBEhwKD3JlcG9ydF9wcm9ncmVzcxgGIAEoCEgBiAEBQhIKEF9wYXJlbnRfZXZlbnRfaWRCEgoQX3JlcG9ydF9wcm9ncmVzcyJwCgZTeW1ib2wSIAoJc3ltYm9sX2lkGAEgASgJQgiiuxgECAFYAUgAiAEBEjYKB2NvbnRleHQYAiABKAsyHS5nZW5haV9zcGluZS52MS5TeW1ib2xDb250ZXh0QgaiuxgCCAFCDAoKX3N5bWJvbF9pZCLVAwoNU3ltYm9sQ29udGV4dBIgCglzeW1ib2xfaWQYASABKAlCCKK7GAQIAVgBSACIAQESGwoEbmFtZRgCIAEoCUIIorsYBAgBWAFIAYgBARIbCgRraW5kGAMgASgJQgiiuxgECAFYAUgCiAEBEh8KCGxhbmd1YWdlGAQgASgJQgiiuxgECAFYAUgDiAEBEiAKCWZpbGVfcGF0aBgFIAEoCUIIorsYBAgBWAFIBIgBARIgCglzaWduYXR1cmUYBiABKAlCCKK7GAQIAVgBSAWIAQESDQoFY2FsbHMYByADKAkSEQoJY2FsbGVkX2J5GAggAygJEg8KB2ltcG9ydHMYCSADKAkSFwoPcmVsYXRlZF9zeW1ib2xzGAogAygJEhoKDWNsdXN0ZXJfbGFiZWwYCyABKAlIBogBARIxCgpjZW50cmFsaXR5GAwgASgBQhiiuxgUCAERAAAAAAAAAAAZAAAAAAAA8D9IB4gBAUIMCgpfc3ltYm9sX2lkQgcKBV9uYW1lQgcKBV9raW5kQgsKCV9sYW5ndWFnZUIMCgpfZmlsZV9wYXRoQgwKCl9zaWduYXR1cmVCEAoOX2NsdXN0ZXJfbGFiZWxCDQoLX2NlbnRyYWxpdHkiLAoLU3ltYm9sRXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIo0BChBEb2N1bWVudGVkU3ltYm9sEhEKCXN5bWJvbF9pZBgBIAEoCRIPCgdzdW1tYXJ5GAIgASgJEhMKC3Rva2Vuc191c2VkGAMgASgNEioKBWVycm9yGAQgASgLMhsuZ2VuYWlfc3BpbmUudjEuU3ltYm9sRXJyb3ISFAoMZXhlY3V0aW9uX2lkGAUgASgJIuYBChdEb2N1bWVudFN5bWJvbHNSZXNwb25zZRI8ChJkb2N1bWVudGVkX3N5bWJvbHMYASADKAsyIC5nZW5haV9zcGluZS52MS5Eb2N1bWVudGVkU3ltYm9sEhQKDHRvdGFsX3Rva2VucxgCIAEoDRISCgp0b3RhbF9jb3N0GAMgASgBEhAKCHdhcm5pbmdzGAQgAygJEhgKEHRvdGFsX2Nvc3RfdGlja3MYBSABKAMSEwoLcHJpY2Vfa25vd24YBiABKAgSDgoGam9iX2lkGAcgASgJEhIKCnJlcXVlc3RfaWQYCCABKAkiiwIKH0VzdGltYXRlRG9jdW1lbnRTeW1ib2xzUmVzcG9uc2USFAoMc3ltYm9sX2NvdW50GAEgASgNEhgKEGVzdGltYXRlZF90b2tlbnMYAiABKA0SFAoMaW5wdXRfdG9rZW5zGAMgASgNEhkKEW1heF9vdXRwdXRfdG9rZW5zGAQgASgNEhAKCG1heF9jb3N0GAUgASgBEhYKDm1heF9jb3N0X3RpY2tzGAYgASgDEhMKC3ByaWNlX2tub3duGAcgASgIEhcKD3Nob3J0ZW5lZF9jb3VudBgIIAEoDRIQCghwcm92aWRlchgJIAEoCRINCgVtb2RlbBgKIAEoCRIOCgZqb2JfaWQYCyABKAki+AMKC1N5bWJvbEV2ZW50EhgKEGVudmVsb3BlX3ZlcnNpb24YASABKAkSLQoJdGltZXN0YW1wGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYAyABKAkSEAoIZXZlbnRfaWQYBCABKAkSHAoPcGFyZW50X2V2ZW50X2lkGAUgASgJSACIAQESDgoGc291cmNlGAYgASgJEgwKBHR5cGUYByABKAkSEwoGc3RhdHVzGAggASgJSAGIAQESEAoIc2VxdWVuY2UYCSABKA0SMwoHcGF5bG9hZBgKIAEoCzIiLmdlbmFpX3NwaW5lLnYxLlN5bWJvbEV2ZW50UGF5bG9hZBIzCgdjb250ZXh0GAsgASgLMiIuZ2VuYWlfc3BpbmUudjEuU3ltYm9sRXZlbnRDb250ZXh0Ei0KBG1ldGEYDCABKAsyHy5nZW5haV9zcGluZS52MS5TeW1ib2xFdmVudE1ldGESNwoGcmVzdWx0GA0gASgLMicuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVzcG9uc2USKgoFZXJyb3IYDiABKAsyGy5nZW5haV9zcGluZS52MS5TdHJlYW1FcnJvckISChBfcGFyZW50X2V2ZW50X2lkQgkKB19zdGF0dXMijgMKElN5bWJvbEV2ZW50UGF5bG9hZBIZCgxzeW1ib2xfY291bnQYASABKA1IAIgBARIdChBlc3RpbWF0ZWRfdG9rZW5zGAIgASgNSAGIAQESFgoJc3ltYm9sX2lkGAMgASgJSAKIAQESGAoLdG9rZW5fY291bnQYBCABKA1IA4gBARIZCgx0b3RhbF90b2tlbnMYBSABKA1IBIgBARIXCgp0b3RhbF9jb3N0GAYgASgBSAWIAQESGAoLZHVyYXRpb25fbXMYByABKA1IBogBARIQCgh3YXJuaW5ncxgIIAMoCRIRCgRkb25lGAkgASgNSAeIAQESEgoFdG90YWwYCiABKA1ICIgBAUIPCg1fc3ltYm9sX2NvdW50QhMKEV9lc3RpbWF0ZWRfdG9rZW5zQgwKCl9zeW1ib2xfaWRCDgoMX3Rva2VuX2NvdW50Qg8KDV90b3RhbF90b2tlbnNCDQoLX3RvdGFsX2Nvc3RCDgoMX2R1cmF0aW9uX21zQgcKBV9kb25lQggKBl90b3RhbCKBAgoSU3ltYm9sRXZlbnRDb250ZXh0Ej4KCHJlcG9fdXJsGAEgASgJQieiuxgjOIAQQh5bYS16QS1aXVthLXpBLVowLTkrLi1dKjpbXlxzXStIAIgBARIdCgdnaXRfcmVmGAIgASgJQgeiuxgDOIACSAGIAQESHQoHdXNlcl9pZBgDIAEoCUIHorsYAziAAkgCiAEBEjoKCXBsYW5fdGllchgEIAEoCUIiorsYHkIcZnJlZXxjcmVhdG9yfHRlYW18ZW50ZXJwcmlzZUgDiAEBQgsKCV9yZXBvX3VybEIKCghfZ2l0X3JlZkIKCghfdXNlcl9pZEIMCgpfcGxhbl90aWVyIn0KD1N5bWJvbEV2ZW50TWV0YRIYChBwcm9kdWNlcl92ZXJzaW9uGAEgASgJEhAKCHRyYWNlX2lkGAIgASgJEhwKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUgAiAEBEgwKBHRhZ3MYBCADKAlCEgoQX2lkZW1wb3RlbmN5X2tleSIYChZHZXRTeW1ib2xIZWFsdGhSZXF1ZXN0IkcKF0dldFN5bWJvbEhlYWx0aFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoCRINCgVtb2RlbBgCIAEoCRINCgVyZWFkeRgDIAEoCDLXBAoNU3ltYm9sU2VydmljZRKTAQoPRG9jdW1lbnRTeW1ib2xzEiYuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVxdWVzdBonLmdlbmFpX3NwaW5lLnYxLkRvY3VtZW50U3ltYm9sc1Jlc3BvbnNlIi+C0+STAik6ASpaDjoBKiIJL2dlbmVyYXRlIhQvdjEvZG9jdW1lbnQtc3ltYm9scxKGAQoVU3RyZWFtRG9jdW1lbnRTeW1ib2xzEiYuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVxdWVzdBobLmdlbmFpX3NwaW5lLnYxLlN5bWJvbEV2ZW50IiaC0+STAiA6ASoiGy92MS9kb2N1bWVudC1zeW1ib2xzOnN0cmVhbTABEpwBChdFc3RpbWF0ZURvY3VtZW50U3ltYm9scxImLmdlbmFpX3NwaW5lLnYxLkRvY3VtZW50U3ltYm9sc1JlcXVlc3QaLy5nZW5haV9zcGluZS52MS5Fc3RpbWF0ZURvY3VtZW50U3ltYm9sc1Jlc3BvbnNlIiiC0+STAiI6ASoiHS92MS9kb2N1bWVudC1zeW1ib2xzOmVzdGltYXRlEocBCg9HZXRTeW1ib2xIZWFsdGgSJi5nZW5haV9zcGluZS52MS5HZXRTeW1ib2xIZWFsdGhSZXF1ZXN0GicuZ2VuYWlfc3BpbmUudjEuR2V0U3ltYm9sSGVhbHRoUmVzcG9uc2UiI4LT5JMCHRIbL3YxL2RvY3VtZW50LXN5bWJvbHMvaGVhbHRoYgZwcm90bzM", [file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CiNnZW5haV9zcGluZS92MS9zeW1ib2xfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiyQMKFkRvY3VtZW50U3ltYm9sc1JlcXVlc3QSGAoGam9iX2lkGAEgASgJQgiiuxgECAEwARInCgdzeW1ib2xzGAIgAygLMhYuZ2VuYWlfc3BpbmUudjEuU3ltYm9sEjkKDWV2ZW50X2NvbnRleHQYAyABKAsyIi5nZW5haV9zcGluZS52MS5TeW1ib2xFdmVudENvbnRleHQSNAoPcGFyZW50X2V2ZW50X2lkGAQgASgJQhaiuxgSQhBldnRfW2EtekEtWjAtOV0rSACIAQESFwoEdGFncxgFIAMoCUIJorsYBShkOMgBEhwKD3JlcG9ydF9wcm9ncmVzcxgGIAEoCEgBiAEBEmkKC2Nvc3RfbGFiZWxzGAcgAygLMjYuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0aMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCEgoQX3BhcmVudF9ldmVudF9pZEISChBfcmVwb3J0X3Byb2dyZXNzInAKBlN5bWJvbBIgCglzeW1ib2xfaWQYASABKAlCCKK7GAQIAVgBSACIAQESNgoHY29udGV4dBgCIAEoCzIdLmdlbmFpX3NwaW5lLnYxLlN5bWJvbENvbnRleHRCBqK7GAIIAUIMCgpfc3ltYm9sX2lkItUDCg1TeW1ib2xDb250ZXh0EiAKCXN5bWJvbF9pZBgBIAEoCUIIorsYBAgBWAFIAIgBARIbCgRuYW1lGAIgASgJQgiiuxgECAFYAUgBiAEBEhsKBGtpbmQYAyABKAlCCKK7GAQIAVgBSAKIAQESHwoIbGFuZ3VhZ2UYBCABKAlCCKK7GAQIAVgBSAOIAQESIAoJZmlsZV9wYXRoGAUgASgJQgiiuxgECAFYAUgEiAEBEiAKCXNpZ25hdHVyZRgGIAEoCUIIorsYBAgBWAFIBYgBARINCgVjYWxscxgHIAMoCRIRCgljYWxsZWRfYnkYCCADKAkSDwoHaW1wb3J0cxgJIAMoCRIXCg9yZWxhdGVkX3N5bWJvbHMYCiADKAkSGgoNY2x1c3Rlcl9sYWJlbBgLIAEoCUgGiAEBEjEKCmNlbnRyYWxpdHkYDCABKAFCGKK7GBQIAREAAAAAAAAAABkAAAAAAADwP0gHiAEBQgwKCl9zeW1ib2xfaWRCBwoFX25hbWVCBwoFX2tpbmRCCwoJX2xhbmd1YWdlQgwKCl9maWxlX3BhdGhCDAoKX3NpZ25hdHVyZUIQCg5fY2x1c3Rlcl9sYWJlbEINCgtfY2VudHJhbGl0eSIsCgtTeW1ib2xFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkijQEKEERvY3VtZW50ZWRTeW1ib2wSEQoJc3ltYm9sX2lkGAEgASgJEg8KB3N1bW1hcnkYAiABKAkSEwoLdG9rZW5zX3VzZWQYAyABKA0SKgoFZXJyb3IYBCABKAsyGy5nZW5haV9zcGluZS52MS5TeW1ib2xFcnJvchIUCgxleGVjdXRpb25faWQYBSABKAkizgIKF0RvY3VtZW50U3ltYm9sc1Jlc3BvbnNlEjwKEmRvY3VtZW50ZWRfc3ltYm9scxgBIAMoCzIgLmdlbmFpX3NwaW5lLnYxLkRvY3VtZW50ZWRTeW1ib2wSFAoMdG90YWxfdG9rZW5zGAIgASgNEicKCnRvdGFsX2Nvc3QYAyABKAFCExgBqrsYDWNvc3QuY29zdF91c2QSEAoId2FybmluZ3MYBCADKAkSLwoQdG90YWxfY29zdF90aWNrcxgFIAEoA0IVGAGquxgPY29zdC5jb3N0X3RpY2tzEisKC3ByaWNlX2tub3duGAYgASgIQhYYAaq7GBBjb3N0LnByaWNlX2tub3duEg4KBmpvYl9pZBgHIAEoCRISCgpyZXF1ZXN0X2lkGAggASgJEiIKBGNvc3QYCSABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0IvMCCh9Fc3RpbWF0ZURvY3VtZW50U3ltYm9sc1Jlc3BvbnNlEhQKDHN5bWJvbF9jb3VudBgBIAEoDRIYChBlc3RpbWF0ZWRfdG9rZW5zGAIgASgNEhQKDGlucHV0X3Rva2VucxgDIAEoDRIZChFtYXhfb3V0cHV0X3Rva2VucxgEIAEoDRIlCghtYXhfY29zdBgFIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBItCg5tYXhfY29zdF90aWNrcxgGIAEoA0IVGAGquxgPY29zdC5jb3N0X3RpY2tzEisKC3ByaWNlX2tub3duGAcgASgIQhYYAaq7GBBjb3N0LnByaWNlX2tub3duEhcKD3Nob3J0ZW5lZF9jb3VudBgIIAEoDRIQCghwcm92aWRlchgJIAEoCRINCgVtb2RlbBgKIAEoCRIOCgZqb2JfaWQYCyABKAkSIgoEY29zdBgMIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3Qi+AMKC1N5bWJvbEV2ZW50EhgKEGVudmVsb3BlX3ZlcnNpb24YASABKAkSLQoJdGltZXN0YW1wGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYAyABKAkSEAoIZXZlbnRfaWQYBCABKAkSHAoPcGFyZW50X2V2ZW50X2lkGAUgASgJSACIAQESDgoGc291cmNlGAYgASgJEgwKBHR5cGUYByABKAkSEwoGc3RhdHVzGAggASgJSAGIAQESEAoIc2VxdWVuY2UYCSABKA0SMwoHcGF5bG9hZBgKIAEoCzIiLmdlbmFpX3NwaW5lLnYxLlN5bWJvbEV2ZW50UGF5bG9hZBIzCgdjb250ZXh0GAsgASgLMiIuZ2VuYWlfc3BpbmUudjEuU3ltYm9sRXZlbnRDb250ZXh0Ei0KBG1ldGEYDCABKAsyHy5nZW5haV9zcGluZS52MS5TeW1ib2xFdmVudE1ldGESNwoGcmVzdWx0GA0gASgLMicuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVzcG9uc2USKgoFZXJyb3IYDiABKAsyGy5nZW5haV9zcGluZS52MS5TdHJlYW1FcnJvckISChBfcGFyZW50X2V2ZW50X2lkQgkKB19zdGF0dXMijgMKElN5bWJvbEV2ZW50UGF5bG9hZBIZCgxzeW1ib2xfY291bnQYASABKA1IAIgBARIdChBlc3RpbWF0ZWRfdG9rZW5zGAIgASgNSAGIAQESFgoJc3ltYm9sX2lkGAMgASgJSAKIAQESGAoLdG9rZW5fY291bnQYBCABKA1IA4gBARIZCgx0b3RhbF90b2tlbnMYBSABKA1IBIgBARIXCgp0b3RhbF9jb3N0GAYgASgBSAWIAQESGAoLZHVyYXRpb25fbXMYByABKA1IBogBARIQCgh3YXJuaW5ncxgIIAMoCRIRCgRkb25lGAkgASgNSAeIAQESEgoFdG90YWwYCiABKA1ICIgBAUIPCg1fc3ltYm9sX2NvdW50QhMKEV9lc3RpbWF0ZWRfdG9rZW5zQgwKCl9zeW1ib2xfaWRCDgoMX3Rva2VuX2NvdW50Qg8KDV90b3RhbF90b2tlbnNCDQoLX3RvdGFsX2Nvc3RCDgoMX2R1cmF0aW9uX21zQgcKBV9kb25lQggKBl90b3RhbCKBAgoSU3ltYm9sRXZlbnRDb250ZXh0Ej4KCHJlcG9fdXJsGAEgASgJQieiuxgjOIAQQh5bYS16QS1aXVthLXpBLVowLTkrLi1dKjpbXlxzXStIAIgBARIdCgdnaXRfcmVmGAIgASgJQgeiuxgDOIACSAGIAQESHQoHdXNlcl9pZBgDIAEoCUIHorsYAziAAkgCiAEBEjoKCXBsYW5fdGllchgEIAEoCUIiorsYHkIcZnJlZXxjcmVhdG9yfHRlYW18ZW50ZXJwcmlzZUgDiAEBQgsKCV9yZXBvX3VybEIKCghfZ2l0X3JlZkIKCghfdXNlcl9pZEIMCgpfcGxhbl90aWVyIn0KD1N5bWJvbEV2ZW50TWV0YRIYChBwcm9kdWNlcl92ZXJzaW9uGAEgASgJEhAKCHRyYWNlX2lkGAIgASgJEhwKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUgAiAEBEgwKBHRhZ3MYBCADKAlCEgoQX2lkZW1wb3RlbmN5X2tleSIYChZHZXRTeW1ib2xIZWFsdGhSZXF1ZXN0IkcKF0dldFN5bWJvbEhlYWx0aFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoCRINCgVtb2RlbBgCIAEoCRINCgVyZWFkeRgDIAEoCDK8BQoNU3ltYm9sU2VydmljZRKuAQoPRG9jdW1lbnRTeW1ib2xzEiYuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVxdWVzdBonLmdlbmFpX3NwaW5lLnYxLkRvY3VtZW50U3ltYm9sc1Jlc3BvbnNlIkqC0+STAkQ6ASpaGToBKiIUL3YxL2RvY3VtZW50LXN5bWJvbHNaDjoBKiIJL2dlbmVyYXRlIhQvdjEvc3ltYm9sczpkb2N1bWVudBKfAQoVU3RyZWFtRG9jdW1lbnRTeW1ib2xzEiYuZ2VuYWlfc3BpbmUudjEuRG9jdW1lbnRTeW1ib2xzUmVxdWVzdBobLmdlbmFpX3NwaW5lLnYxLlN5bWJvbEV2ZW50Ij+C0+STAjk6ASpaIDoBKiIbL3YxL2RvY3VtZW50LXN5bWJvbHM6c3RyZWFtIhIvdjEvc3ltYm9sczpzdHJlYW0wARK3AQoXRXN0aW1hdGVEb2N1bWVudFN5bWJvbHMSJi5nZW5haV9zcGluZS52MS5Eb2N1bWVudFN5bWJvbHNSZXF1ZXN0Gi8uZ2VuYWlfc3BpbmUudjEuRXN0aW1hdGVEb2N1bWVudFN5bWJvbHNSZXNwb25zZSJDgtPkkwI9OgEqWiI6ASoiHS92MS9kb2N1bWVudC1zeW1ib2xzOmVzdGltYXRlIhQvdjEvc3ltYm9sczplc3RpbWF0ZRKdAQoPR2V0U3ltYm9sSGVhbHRoEiYuZ2VuYWlfc3BpbmUudjEuR2V0U3ltYm9sSGVhbHRoUmVxdWVzdBonLmdlbmFpX3NwaW5lLnYxLkdldFN5bWJvbEhlYWx0aFJlc3BvbnNlIjmC0+STAjNaHRIbL3YxL2RvY3VtZW50LXN5bWJvbHMvaGVhbHRoEhIvdjEvc3ltYm9scy9oZWFsdGhiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * DocumentSymbolsRequest is one batch.
@@ -65,6 +67,14 @@ export type DocumentSymbolsRequest = Message<"genai_spine.v1.DocumentSymbolsRequ
    * @generated from field: optional bool report_progress = 6;
    */
   reportProgress?: boolean | undefined;
+
+  /**
+   * What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+   * Default: nothing.
+   *
+   * @generated from field: map<string, string> cost_labels = 7;
+   */
+  costLabels: { [key: string]: string };
 };
 
 /**
@@ -298,9 +308,10 @@ export type DocumentSymbolsResponse = Message<"genai_spine.v1.DocumentSymbolsRes
   totalTokens: number;
 
   /**
-   * US dollars, by the price book. Calls of unknown price count 0; see price_known.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double total_cost = 3;
+   * @generated from field: double total_cost = 3 [deprecated = true];
+   * @deprecated
    */
   totalCost: number;
 
@@ -312,16 +323,18 @@ export type DocumentSymbolsResponse = Message<"genai_spine.v1.DocumentSymbolsRes
   warnings: string[];
 
   /**
-   * The exact cost in ticks; 1 tick is 1e-10 USD.
+   * The same as cost.cost_ticks.
    *
-   * @generated from field: int64 total_cost_ticks = 5;
+   * @generated from field: int64 total_cost_ticks = 5 [deprecated = true];
+   * @deprecated
    */
   totalCostTicks: bigint;
 
   /**
-   * The price book has the prices of all calls.
+   * The same as cost.price_known.
    *
-   * @generated from field: bool price_known = 6;
+   * @generated from field: bool price_known = 6 [deprecated = true];
+   * @deprecated
    */
   priceKnown: boolean;
 
@@ -338,6 +351,14 @@ export type DocumentSymbolsResponse = Message<"genai_spine.v1.DocumentSymbolsRes
    * @generated from field: string request_id = 8;
    */
   requestId: string;
+
+  /**
+   * What all provider calls cost, failed ones included. Calls of unknown price count 0; price_known is
+   * false then.
+   *
+   * @generated from field: genai_spine.v1.Cost cost = 9;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -382,23 +403,26 @@ export type EstimateDocumentSymbolsResponse = Message<"genai_spine.v1.EstimateDo
   maxOutputTokens: number;
 
   /**
-   * US dollars when every answer is as long as it may be. 0 when price_known is false.
+   * The same as cost.cost_usd.
    *
-   * @generated from field: double max_cost = 5;
+   * @generated from field: double max_cost = 5 [deprecated = true];
+   * @deprecated
    */
   maxCost: number;
 
   /**
-   * The same in ticks; 1 tick is 1e-10 USD.
+   * The same as cost.cost_ticks.
    *
-   * @generated from field: int64 max_cost_ticks = 6;
+   * @generated from field: int64 max_cost_ticks = 6 [deprecated = true];
+   * @deprecated
    */
   maxCostTicks: bigint;
 
   /**
-   * The price book has the model.
+   * The same as cost.price_known.
    *
-   * @generated from field: bool price_known = 7;
+   * @generated from field: bool price_known = 7 [deprecated = true];
+   * @deprecated
    */
   priceKnown: boolean;
 
@@ -429,6 +453,13 @@ export type EstimateDocumentSymbolsResponse = Message<"genai_spine.v1.EstimateDo
    * @generated from field: string job_id = 11;
    */
   jobId: string;
+
+  /**
+   * What it costs when every answer is as long as it may be.
+   *
+   * @generated from field: genai_spine.v1.Cost cost = 12;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -594,7 +625,7 @@ export type SymbolEventPayload = Message<"genai_spine.v1.SymbolEventPayload"> & 
   totalTokens?: number | undefined;
 
   /**
-   * completed: US dollars, as in the result.
+   * completed: US dollars, as in the result, whose cost is exact.
    *
    * @generated from field: optional double total_cost = 6;
    */

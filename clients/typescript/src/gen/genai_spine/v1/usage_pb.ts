@@ -139,7 +139,7 @@ export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_usage, 0);
 
 /**
- * Cost is the price of a call.
+ * Cost is what a call, or several together, came to. Calculate with cost_ticks; cost_usd is for reading.
  *
  * @generated from message genai_spine.v1.Cost
  */
@@ -173,7 +173,7 @@ export type Cost = Message<"genai_spine.v1.Cost"> & {
   isFree: boolean;
 
   /**
-   * Version of the price book that was used.
+   * Version of the price book that was used; of several calls that of the last one, or empty.
    *
    * @generated from field: string price_book = 5;
    */

@@ -1,0 +1,243 @@
+"""Older field names of REST (rest-v1.md): aliases that only callers over REST read and write.
+
+An alias is a deprecated field with the option `rest_alias_of`, the path of the field that it stands for.
+Services know only that field. The interceptor fills the aliases of an answer, and takes those of a request
+to the fields they stand for, where a call came over REST; so gRPC callers never see one.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from genai_spine.costs import ticks_of, usd_of
+from genai_spine.v1 import execution_pb2, field_rules_pb2
+from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
+from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
+
+_SUCCESS = {  # pending: unset
+    execution_pb2.EXECUTION_STATE_SUCCEEDED: True,
+    execution_pb2.EXECUTION_STATE_FAILED: False,
+    execution_pb2.EXECUTION_STATE_CANCELLED: False,
+    execution_pb2.EXECUTION_STATE_LOST: False,
+}
+
+
+def _capability_usage(result: CapabilityResult) -> CapabilityUsage:
+    return CapabilityUsage(
+        input_tokens=result.usage.input_tokens,
+        output_tokens=result.usage.output_tokens,
+        total_tokens=result.usage.total_tokens,
+        cost_usd=result.cost.cost_usd,
+        cost_ticks=result.cost.cost_ticks,
+        price_known=result.cost.price_known,
+        latency_ms=result.latency_ms,
+    )
+
+
+def _prompt_usage(result: CapabilityResult) -> ExecutePromptUsage:
+    return ExecutePromptUsage(total_tokens=result.usage.total_tokens, cost=result.cost.cost_usd)
+
+
+# An alias whose type is not that of its source: the value of the one from that of the other. None: unset.
+# By the alias's full name where one of the two is a scalar, otherwise by the two types.
+SHOWN: dict[str, Callable[[Any], Any]] = {
+    "CapabilityResult as CapabilityUsage": _capability_usage,
+    "CapabilityResult as ExecutePromptUsage": _prompt_usage,
+    "genai_spine.v1.Completion.created": lambda time: time.seconds,
+    "genai_spine.v1.Execution.success": _SUCCESS.get,
+    "genai_spine.v1.Model.created": lambda time: time.seconds,
+    "genai_spine.v1.Routing.max_cost_usd": usd_of,
+}
+READ: dict[str, Callable[[Any], Any]] = {
+    "genai_spine.v1.ListExecutionsRequest.state": lambda state: [state],
+    "genai_spine.v1.ListExecutionsRequest.success": lambda success: [
+        state for state, is_success in _SUCCESS.items() if is_success is success
+    ],
+    "genai_spine.v1.Routing.max_cost_usd": ticks_of,
+}
+
+
+def fill(message: Message) -> None:
+    """Gives every alias in a message, and in those that it holds, the value of its source.
+
+    The message must be of this call alone: none that other calls are answered with too.
+    """
+    plan = _plan(message.DESCRIPTOR)
+    if plan.is_empty:
+        return
+    _fill(message, plan)
+
+
+def read(request: Message) -> None:
+    """Moves the aliases that a request has set to their sources; a source that is set stays as it is."""
+    plan = _plan(request.DESCRIPTOR)
+    if plan.is_empty:
+        return
+    _read(request, plan)
+
+
+def alias_of(descriptor: FieldDescriptor) -> str:
+    """Path of the field that this one is an alias of; empty: it is none."""
+    extensions: Any = descriptor.GetOptions().Extensions  # the stubs do not type an extension's key
+    path: str = extensions[field_rules_pb2.rest_alias_of]
+    return path
+
+
+def conversion_key(alias: FieldDescriptor, source: FieldDescriptor) -> str:
+    """Key of SHOWN and READ for an alias."""
+    if alias.message_type and source.message_type:
+        return f"{source.message_type.name} as {alias.message_type.name}"
+    return alias.full_name
+
+
+def source_of(alias: FieldDescriptor) -> FieldDescriptor:
+    """The field that an alias stands for. KeyError: its path leads nowhere."""
+    message: Any = alias.containing_type
+    *parents, last = alias_of(alias).split(".")
+    for name in parents:
+        message = message.fields_by_name[name].message_type
+    source: FieldDescriptor = message.fields_by_name[last]
+    return source
+
+
+@dataclass(slots=True)
+class _Alias:
+    name: str
+    parents: tuple[str, ...]  # messages on the way to the source
+    source: str
+    is_plain: bool  # a scalar
+    has_presence: bool
+    source_has_presence: bool
+    shown: Callable[[Any], Any] | None
+    read: Callable[[Any], Any] | None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Work that a type of message makes: its own aliases, and the fields whose messages have some."""
+
+    aliases: list[_Alias] = field(default_factory=list)
+    single: "list[tuple[str, _Plan]]" = field(default_factory=list)
+    many: "list[tuple[str, _Plan]]" = field(default_factory=list)
+    maps: "list[tuple[str, _Plan]]" = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.aliases or self.single or self.many or self.maps)
+
+    def held(self, message: Message) -> "Iterable[tuple[Message, _Plan]]":
+        """Messages directly in this one that may have aliases."""
+        for name, plan in self.single:
+            if message.HasField(name):
+                yield getattr(message, name), plan
+        for name, plan in self.many:
+            for item in getattr(message, name):
+                yield item, plan
+        for name, plan in self.maps:
+            for item in getattr(message, name).values():
+                yield item, plan
+
+
+_plans: dict[str, _Plan] = {}
+
+
+def _plan(descriptor: Any) -> _Plan:
+    known = _plans.get(descriptor.full_name)
+    return known or _compile(descriptor)
+
+
+def _compile(descriptor: Descriptor) -> _Plan:
+    """The plan is known before it is whole: a type can hold itself."""
+    known = _plans.get(descriptor.full_name)
+    if known is not None:
+        return known
+    plan = _plans[descriptor.full_name] = _Plan()
+    for each in descriptor.fields:
+        if alias_of(each):
+            plan.aliases.append(_alias(each))
+        elif each.message_type and _concerned(each.message_type, set()):
+            if each.message_type.GetOptions().map_entry:
+                value: Any = each.message_type.fields_by_name["value"]
+                plan.maps.append((each.name, _compile(value.message_type)))
+            else:
+                (plan.many if each.is_repeated else plan.single).append(
+                    (each.name, _compile(each.message_type))
+                )
+    return plan
+
+
+def _concerned(descriptor: Descriptor, seen: set[str]) -> bool:
+    """A type that has an alias, or holds one that has."""
+    if descriptor.full_name in seen:
+        return False
+    seen.add(descriptor.full_name)
+    return any(
+        alias_of(each) or (each.message_type and _concerned(each.message_type, seen))
+        for each in descriptor.fields
+    )
+
+
+def _alias(each: FieldDescriptor) -> _Alias:
+    source = source_of(each)
+    key = conversion_key(each, source)
+    *parents, last = alias_of(each).split(".")
+    return _Alias(
+        name=each.name,
+        parents=tuple(parents),
+        source=last,
+        is_plain=each.message_type is None and not each.is_repeated,
+        has_presence=each.has_presence,
+        source_has_presence=source.has_presence,
+        shown=SHOWN.get(key),
+        read=READ.get(key),
+    )
+
+
+def _fill(message: Message, plan: _Plan) -> None:
+    for held, below in plan.held(message):
+        _fill(held, below)
+    for alias in plan.aliases:
+        holder = message
+        for name in alias.parents:
+            if not holder.HasField(name):
+                break
+            holder = getattr(holder, name)
+        else:
+            if alias.source_has_presence and not holder.HasField(alias.source):
+                continue
+            value = getattr(holder, alias.source)
+            _set(message, alias.name, alias.shown(value) if alias.shown else value, alias.is_plain)
+
+
+def _read(request: Message, plan: _Plan) -> None:
+    for alias in plan.aliases:
+        if not _is_set(request, alias.name, alias.has_presence):
+            continue
+        value = getattr(request, alias.name)
+        value = alias.read(value) if alias.read else value
+        holder = request
+        for name in alias.parents:
+            holder = getattr(holder, name)
+        if not _is_set(holder, alias.source, alias.source_has_presence):
+            _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
+        request.ClearField(alias.name)
+    for held, below in plan.held(request):
+        _read(held, below)
+
+
+def _is_set(message: Message, name: str, has_presence: bool) -> bool:
+    return message.HasField(name) if has_presence else bool(getattr(message, name))
+
+
+def _set(message: Message, name: str, value: Any, is_plain: bool) -> None:
+    if value is None:
+        return
+    if isinstance(value, list):
+        getattr(message, name).extend(value)
+    elif is_plain:
+        setattr(message, name, value)
+    else:
+        getattr(message, name).MergeFrom(value)

@@ -1,0 +1,37 @@
+"""Names of REST in answers: there for a call that came over REST, and never for a gRPC caller."""
+
+import pytest
+
+from genai_spine.v1 import session_service_pb2 as pb
+from tests.service.chats import begun
+from tests.service.running import Running
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_aliases_are_filled_only_over_rest(service: Running) -> None:
+    chat = await begun(service)
+    answer = await chat.send()
+    assert (answer.cost, answer.cost_usd, answer.response.cost) == (0, 0, 0)
+    request = pb.ListMessagesRequest(session_id=chat.id)
+    messages = {
+        path: (await chat.stub.ListMessages(request, metadata=metadata)).messages
+        for path, metadata in (("", None), ("rest", [("x-envoy-original-path", "/v1/sessions/x/messages")]))
+    }
+    assert [each.cost for each in messages[""]] == [0, 0]
+    assert [each.cost for each in messages["rest"]] == [0, answer.message_cost.cost_usd]
+
+
+async def test_aliases_of_a_stream_are_filled_only_over_rest(service: Running) -> None:
+    chat = await begun(service)
+    metadata = [("x-envoy-original-path", "/v1/sessions/x/messages:stream")]
+    [*_, plain] = [event async for event in chat.stub.StreamMessage(chat.said("a"))]
+    [*_, rest] = [event async for event in chat.stub.StreamMessage(chat.said("b"), metadata=metadata)]
+    assert (plain.result.cost, plain.result.response.cost) == (0, 0)
+    assert (
+        rest.result.cost
+        == rest.result.response.cost
+        == rest.result.cost_usd
+        == rest.result.message_cost.cost_usd
+        > 0
+    )
