@@ -17,7 +17,11 @@ def test_completion_has_its_own_ids_and_costs_nothing() -> None:
     assert restamped.id.startswith("comp_")
     assert len(restamped.id) == len("comp_") + 24
     assert restamped.id != "comp_1"
-    assert (restamped.request_id, restamped.execution_id, restamped.create_time.seconds) == ("second", "row", 7)
+    assert (restamped.request_id, restamped.execution_id, restamped.create_time.seconds) == (
+        "second",
+        "row",
+        7,
+    )
     assert restamped.cost == usage_pb2.Cost(price_known=True, price_book="2026-11")
     assert restamped.usage.total_tokens == 9
     assert restamped.cache_status == pb.CACHE_STATUS_HIT

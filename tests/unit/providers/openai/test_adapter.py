@@ -294,6 +294,10 @@ class TestOpenAIAnswers:
             await direct(asked).complete(chat(), Call()),
             await fold(direct(asked).stream(chat(), Call())),
         ):
-            assert (completion.id, completion.create_time.seconds, completion.model) == ("chatcmpl-7", 7, "m-2026")
+            assert (completion.id, completion.create_time.seconds, completion.model) == (
+                "chatcmpl-7",
+                7,
+                "m-2026",
+            )
             assert (completion.service_tier, completion.system_fingerprint) == ("flex", "fp_5d2f9c0a1b")
         await asked.close()
