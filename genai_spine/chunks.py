@@ -122,13 +122,17 @@ class ChunkBuilder:
             choice.join()
         return self.chunk
 
+    def completion(self) -> pb.Completion:
+        """The Completion of a whole stream, once all of its chunks were added."""
+        return completion(self.build())
+
 
 async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
     """The Completion that the stream spells out."""
     whole = ChunkBuilder()
     async for chunk in chunks:
         whole.add(chunk)
-    return completion(whole.build())
+    return whole.completion()
 
 
 def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
@@ -245,6 +249,16 @@ def _tool_call(piece: pb.ToolCallDelta) -> message_pb2.ToolCall:
     return message_pb2.ToolCall(
         id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments=piece.arguments)
     )
+
+
+def first_choice(answer: pb.Completion) -> pb.Choice:
+    """The first choice of an answer; an empty one where the provider sent none."""
+    return answer.choices[0] if answer.choices else pb.Choice()
+
+
+def text_of(choice: pb.Choice) -> str:
+    """The text of a choice, without refusals."""
+    return "".join(part.text for part in choice.message.content)
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:

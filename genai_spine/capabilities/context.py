@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.errors import (
     ContentFiltered,
     ProviderError,
@@ -174,17 +175,13 @@ class Context:
         request.CopyFrom(ask.request)
         if self.tell is None or not ask.aloud:
             return await self.services.inference.complete(request, call)
-        whole = completions.Completion()
-        choice = whole.choices.add()
-        said: list[str] = []
+        answer = ChunkBuilder()
         async with aclosing(self.services.inference.stream(request, call)) as chunks:
             async for chunk in chunks:
-                _fold(chunk, whole, choice)
+                answer.add(chunk)
                 if text := "".join(delta.content for delta in chunk.choices):
-                    said.append(text)
                     await self.tell(pb.CapabilityEvent(text=text))
-        choice.message.content.add(text="".join(said))
-        return whole
+        return answer.completion()
 
     def stamp(self, response: Message) -> None:
         """Puts who answered and what it took into a response."""
@@ -214,28 +211,9 @@ class Context:
         into.context.CopyFrom(how)
 
 
-def _fold(
-    chunk: completions.CompletionChunk, whole: completions.Completion, choice: completions.Choice
-) -> None:
-    """Takes over what a chunk says besides its text; the last one has usage and cost."""
-    for name in ("model", "provider", "execution_id"):
-        if value := getattr(chunk, name):
-            setattr(whole, name, value)
-    for name in ("usage", "cost"):
-        if chunk.HasField(name):
-            getattr(whole, name).CopyFrom(getattr(chunk, name))
-    for delta in chunk.choices:
-        if delta.finish_reason:
-            choice.finish_reason = delta.finish_reason
-        if delta.refusal:
-            choice.message.content.add(refusal=delta.refusal)
-        if delta.HasField("parsed_json"):
-            choice.parsed_json = delta.parsed_json
-
-
 def _answer(completion: completions.Completion) -> Answer:
-    choice = completion.choices[0] if completion.choices else completions.Choice()
-    text = choice.parsed_json or "".join(part.text for part in choice.message.content)
+    choice = first_choice(completion)
+    text = choice.parsed_json or text_of(choice)
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
         said = refusal or "the answer was filtered"

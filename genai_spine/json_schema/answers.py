@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from genai_spine.chunks import ChunkBuilder, completion
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import json_text
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
@@ -206,7 +206,7 @@ class Collected:
     def checked(self) -> list[pb.ChoiceDelta]:
         """A delta with parsed_json for each choice that has one. Raises SchemaMismatch."""
         deltas = []
-        for choice in completion(self._whole.build()).choices:
+        for choice in self._whole.completion().choices:
             complete_choice(choice, self._request, self._rules)
             if choice.HasField("parsed_json"):
                 deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
@@ -46,11 +47,11 @@ class Prepared:
             raise error
         self.completion.ClearField("temperature")
 
-    def result(
-        self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
-    ) -> pb.ExecutePromptResponse:
-        """answer: the completion, or the last chunk of a stream, which has usage and cost."""
+    def result(self, answer: completion_service_pb2.Completion) -> pb.ExecutePromptResponse:
+        """The response to the caller, of a whole answer."""
         prompt, version = self.filled.pinned.prompt, self.filled.pinned.version
+        choice = first_choice(answer)
+        text = text_of(choice)
         response = pb.ExecutePromptResponse(
             output=text,
             content=text,
@@ -72,7 +73,7 @@ class Prepared:
             usage=pb.ExecutePromptUsage(total_tokens=answer.usage.total_tokens, cost=answer.cost.cost_usd),
         )
         response.variables_used.update(self.filled.used)
-        return response
+        return _ended(response, choice)
 
 
 class PromptExecution:
@@ -87,24 +88,18 @@ class PromptExecution:
         except (UnsupportedOption, ProviderRejected) as error:
             prepared.milder(error)
             completion = await self.inference.complete(prepared.fresh(), prepared.call)
-        choice = completion.choices[0]
-        text = "".join(part.text for part in choice.message.content)
-        return _ended(prepared.result(text, completion), choice)
+        return prepared.result(completion)
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
         prepared = await self._prepared(request, call)
-        texts: list[str] = []
-        end = completion_service_pb2.Choice()
+        answer = ChunkBuilder()
         async with aclosing(self._chunks(prepared)) as chunks:
             async for chunk in chunks:
+                answer.add(chunk)
                 for delta in chunk.choices:
-                    end.finish_reason = delta.finish_reason or end.finish_reason
-                    if delta.HasField("parsed_json"):
-                        end.parsed_json = delta.parsed_json
                     if delta.content:
-                        texts.append(delta.content)
                         yield pb.PromptEvent(text=delta.content)
-        yield pb.PromptEvent(result=_ended(prepared.result("".join(texts), chunk), end))
+        yield pb.PromptEvent(result=prepared.result(answer.completion()))
 
     async def _chunks(self, prepared: Prepared) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
         begun = False

@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import Conflict, SessionNotFound
 from genai_spine.inference.inference import Inference
 from genai_spine.sessions.history import History, check_attachments, on_behalf, text_of
@@ -74,17 +75,13 @@ class Sends:
         async with self._turn(request.session_id, call) as turn:
             ask = Ask(_said(request, turn.session))
             asked = await self._asked(turn, ask, request)
-            completion = completions.Completion()
-            choice, said = completion.choices.add(), list[str]()
+            answer = ChunkBuilder()
             async with aclosing(self.inference.stream(asked, turn.call)) as chunks:
                 async for chunk in chunks:
-                    text = "".join(delta.content or delta.refusal for delta in chunk.choices)
-                    _note(completion, chunk)
-                    if text:
-                        said.append(text)
+                    answer.add(chunk)
+                    if text := "".join(delta.content or delta.refusal for delta in chunk.choices):
                         yield pb.MessageEvent(text=text)
-            choice.message.content.add(text="".join(said))
-            yield pb.MessageEvent(result=await self._stored(turn, ask, completion))
+            yield pb.MessageEvent(result=await self._stored(turn, ask, answer.completion()))
 
     async def regenerate(self, request: pb.RegenerateMessageRequest, call: Call) -> pb.SendMessageResponse:
         """Errors: as send(); Conflict also where there is nothing to answer."""
@@ -236,16 +233,3 @@ def _answer(asked: pb.SessionMessage, completion: completions.Completion) -> pb.
     answer.metadata.SetInParent()
     answer.created_at.FromDatetime(datetime.now(UTC))
     return answer
-
-
-def _note(completion: completions.Completion, chunk: completions.CompletionChunk) -> None:
-    """What the last chunks say of the whole answer."""
-    for delta in chunk.choices:
-        if delta.finish_reason:
-            completion.choices[0].finish_reason = delta.finish_reason
-    if chunk.HasField("usage"):
-        completion.usage.CopyFrom(chunk.usage)
-        completion.cost.CopyFrom(chunk.cost)
-        completion.model, completion.provider = chunk.model, chunk.provider
-        completion.request_id, completion.execution_id = chunk.request_id, chunk.execution_id
-        completion.latency_ms = chunk.latency_ms

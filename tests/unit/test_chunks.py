@@ -163,3 +163,14 @@ async def test_unfolded_answer_folds_to_itself(chunks: list[pb.CompletionChunk])
     assert len(told) == len(answer.choices) + 1
     assert [len(chunk.choices) for chunk in told] == [1] * len(answer.choices) + [0]
     assert await fold(stream(told)) == answer
+
+
+def test_first_choice_of_an_answer_without_choices_is_empty() -> None:
+    assert chunks.text_of(chunks.first_choice(pb.Completion())) == ""
+
+
+def test_text_of_a_choice_leaves_its_refusal_out() -> None:
+    answer = pb.Completion(choices=[pb.Choice()])
+    for part in ({"text": "a"}, {"refusal": "no"}, {"text": "b"}):
+        answer.choices[0].message.content.add(**part)
+    assert chunks.text_of(chunks.first_choice(answer)) == "ab"
