@@ -4,28 +4,16 @@ A provider's own structured output is a help, not a proof: every answer is check
 schema, and one that does not fit is a SchemaMismatch, never passed on in silence.
 """
 
-import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import SchemaMismatch
-from genai_spine.json_schema import json_text
+from genai_spine.json_schema import embedded, json_text
+from genai_spine.json_schema.embedded import EmbeddedJson
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
-MOST_STARTS = 200  # of JSON in prose that are tried
-THINKING = "<think>"
-START = re.compile(r'\{\s*["}]|\[\s*(?:["{\[\]\d-]|true|false|null)')
-BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)  # or a string, which may hold some
-CUT_TOKEN = re.compile(r"-|\.|\.?\d*[eE][+-]?|\\u?[0-9a-fA-F]{0,3}\"?")  # a number or escape that goes on
-NOTHING = "the answer holds no JSON"
-CUT = "the answer ends before its JSON is complete"
 CUT_BY_LIMIT = "max_tokens cut the answer before its JSON was complete"
 
 Request = pb.CreateCompletionRequest
@@ -89,7 +77,7 @@ def parsed(
     """
     wrong: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
-        for piece in pieces(text):
+        for piece in embedded.values(text):
             answer, problem = _judged(piece, request.response_format, rules)
             if problem is None:
                 return answer
@@ -97,86 +85,15 @@ def parsed(
                 wrong = len(piece.text), problem
     except ValueError as error:
         cut = finish_reason == pb.FINISH_REASON_LENGTH
-        if wrong is None or str(error) == CUT:
+        if wrong is None or str(error) == embedded.CUT:
             wrong = 0, ("$", CUT_BY_LIMIT if cut else str(error))
-    path, problem_text = wrong[1] if wrong else ("$", NOTHING)
+    path, problem_text = wrong[1] if wrong else ("$", embedded.NOTHING)
     raise SchemaMismatch(model=request.model, provider=request.provider, path=path, problem=problem_text)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A complete JSON value within a text."""
-
-    text: str
-    value: Any
-
-
-def pieces(text: str) -> Iterator[Piece]:
-    """Complete JSON values of an answer, those in code fences first. Raises ValueError when JSON begins
-    that is cut or broken, or when there is none."""
-    text = text.lstrip("\ufeff \t\r\n").rstrip()
-    if text.startswith(THINKING):  # of models whose server does not tell it apart
-        text = text.partition("</think>")[2].strip()
-    if not text:
-        raise ValueError("the answer is empty")
-    for whole in (text, *_fenced(text)):
-        try:
-            yield Piece(whole, json_text.parse(whole))
-            return
-        except ValueError:
-            continue
-    yield from _within(text)
-
-
-def _fenced(text: str) -> Iterator[str]:
-    parts = text.split("```")
-    for content in parts[1:-1:2]:
-        name, newline, rest = content.partition("\n")
-        yield (rest if newline and " " not in name.strip() else content).strip()
-
-
-def _within(text: str) -> Iterator[Piece]:
-    """Objects and lists in prose. Nothing is looked for inside of one that is broken."""
-    at, broken = 0, ""
-    for _ in range(MOST_STARTS):
-        start = START.search(text, at)
-        if start is None:
-            break
-        try:
-            value, at = json_text.DECODER.raw_decode(text, start.start())
-            json_text.check_levels(value)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
-        except json.JSONDecodeError as error:
-            if _is_cut(text, error):
-                raise ValueError(CUT) from None
-            broken = broken or f"the JSON is broken: {error.msg} at character {error.pos - start.start()}"
-            at = _end(text, start.start())
-        else:
-            yield Piece(text[start.start() : at], value)
-    raise ValueError(broken or NOTHING)
-
-
-def _end(text: str, start: int) -> int:
-    """Where the brackets that open at the start are closed again, or the end of the text."""
-    level = 0
-    for token in BRACKET.finditer(text, start):
-        if token[0][0] != '"':
-            level += 1 if token[0] in "{[" else -1
-            if level <= 0:
-                return token.end()
-    return len(text)
-
-
-def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
-    rest = text[error.pos :]
-    if not rest or error.msg.startswith("Unterminated string"):
-        return True
-    literal = any(word.startswith(rest) for word in ("true", "false", "null"))
-    return literal or CUT_TOKEN.fullmatch(rest) is not None
-
-
-def _judged(piece: Piece, form: pb.ResponseFormat, rules: SchemaRules | None) -> tuple[str, Problem | None]:
+def _judged(
+    piece: EmbeddedJson, form: pb.ResponseFormat, rules: SchemaRules | None
+) -> tuple[str, Problem | None]:
     """The JSON in the caller's shape, and what is wrong with it."""
     if not form.HasField("json_schema"):
         return piece.text, None if isinstance(piece.value, dict) else ("$", "must be a JSON object")
