@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from genai_spine.capabilities.context import Answer, Ask, Context, Limits, together
+from genai_spine.capabilities.context import Answer, Ask, Context, Limits
 from genai_spine.capabilities.options import merged
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
 from genai_spine.text import chunking
 from genai_spine.text.answer_parsing import Unreadable
@@ -137,7 +138,7 @@ class Capability(Generic[Request, Response]):
             return part
 
         await context.progress(0, len(pieces))
-        return await self.join(await together(map(one, pieces)), request, context)
+        return await self.join(await gather_or_cancel(map(one, pieces)), request, context)
 
     async def answered(
         self, piece: Piece, request: Request, context: Context, *, aloud: bool = True

@@ -3,11 +3,10 @@
 One Context serves one request. It knows the rest of the service only by what it calls of it.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
@@ -16,17 +15,15 @@ from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.errors import (
     ContentFiltered,
     ProviderError,
-    ProviderRejected,
     SpineError,
-    UnsupportedOption,
 )
+from genai_spine.refused_fields import drop_refused, retry_without_refused
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_pb2, message_pb2
 
 TICKS_PER_USD = 10**10
 Request = completions.CreateCompletionRequest
-T = TypeVar("T")
 
 
 class Inference(Protocol):
@@ -90,16 +87,12 @@ class Ask:
     aloud: bool = True  # what the model writes goes to whoever watches
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
-    def refused(self, error: SpineError) -> str | None:
-        """The field that a model did not take, and that can be left out; None: it was something else.
-
-        Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
+    def drop_refused(self, error: SpineError) -> str:
+        """Drops the field that the model refused: the schema, because the prompt asks for JSON as well, or a
+        temperature that is not the caller's. Raises the error where it blames neither.
         """
-        about_form = error.blames("response_format") or error.blames("schema")
-        if self.request.HasField("response_format") and about_form:
-            return "response_format"
-        ours = self.request.HasField("temperature") and not self.own_temperature
-        return "temperature" if ours and error.blames("temperature") else None
+        ours = () if self.own_temperature else ("temperature",)
+        return drop_refused(self.request, error, ("response_format", *ours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +138,13 @@ class Context:
     async def ask(self, ask: Ask) -> Answer:
         """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
         call = replace(self.call, purpose=ask.purpose)
-        while True:
-            for name in self.left_out:
-                ask.request.ClearField(name)
-            try:
-                completion = await self._completed(ask, call)
-                break
-            except (UnsupportedOption, ProviderRejected) as error:
-                refused = ask.refused(error)
-                if refused is None:
-                    raise
-                self.left_out.add(refused)  # before it cost anything; the next pieces leave it out at once
+        for name in self.left_out:
+            ask.request.ClearField(name)
+
+        def drop(error: SpineError) -> None:
+            self.left_out.add(ask.drop_refused(error))  # the next pieces leave it out at once
+
+        completion = await retry_without_refused(lambda: self._completed(ask, call), drop)
         self.bill.add(completion)
         self.slug, self.prompt_version = ask.slug, ask.purpose.prompt_version
         answer = _answer(completion)
@@ -222,13 +211,3 @@ def _answer(completion: completions.Completion) -> Answer:
         raise ProviderError(provider=completion.provider, provider_message="the answer is empty")
     cut = choice.finish_reason == completions.FINISH_REASON_LENGTH
     return Answer(text, completion.provider, completion.model, cut)
-
-
-async def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first failure ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]

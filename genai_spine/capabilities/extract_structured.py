@@ -28,14 +28,16 @@ Response = pb.ExtractStructuredResponse
 class AskBySchema(Ask):
     """Says the schema in words to a model that takes none."""
 
-    def refused(self, error: SpineError) -> str | None:
-        field = Ask.refused(self, error)
+    def drop_refused(self, error: SpineError) -> str:
+        form = completions.JsonSchema()
+        form.CopyFrom(self.request.response_format.json_schema)
+        field = Ask.drop_refused(self, error)
         if field == "response_format":
-            self.say_schema()
+            self.say_schema(form)
         return field
 
-    def say_schema(self) -> None:
-        words = in_words(self.request.response_format.json_schema)
+    def say_schema(self, form: completions.JsonSchema) -> None:
+        words = in_words(form)
         self.request.messages[0].content[-1].text += f"\n\n{words}"
 
 
@@ -81,7 +83,7 @@ class ExtractStructured(Capability[Request, Response]):
         plain.request.response_format.json_schema.CopyFrom(form)
         ask = AskBySchema(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
         if "response_format" in context.left_out:
-            ask.say_schema()
+            ask.say_schema(form)
         return ask
 
     def read(self, answer: Answer, request: Request, piece: Piece) -> Response:

@@ -4,10 +4,9 @@ Each of the calls is an execution of its own. Usage and cost of the answer are t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from genai_spine.inference.attempt import Order
 from genai_spine.routing.router import Route
@@ -37,16 +36,6 @@ def single(order: Order) -> list[Order]:
         one.ClearField("choice_count")
         parts.append(replace(order, request=one))
     return parts
-
-
-async def all_of(calls: Sequence[Coroutine[Any, Any, pb.Completion]]) -> list[pb.Completion]:
-    """The answers in order. The first error ends the other calls and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def gathered(answers: Sequence[pb.Completion]) -> pb.Completion:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.delivery.delivery import Delivery, Wanted, is_plain
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch, SpineError
 from genai_spine.inference import choices, hedging, schema_repair
@@ -84,7 +85,7 @@ class Inference:
         assert isinstance(request, pb.CreateCompletionRequest)
         if choices.must_be_gathered(request, plan[0]):
             parts = [self._complete(part, plan) for part in choices.single(order)]
-            return choices.gathered(await choices.all_of(parts))
+            return choices.gathered(await gather_or_cancel(parts))
         if request.routing.hedge_after_ms:
             return await hedging.first_answer(order, plan, self._complete)
         return await self._complete(order, plan)

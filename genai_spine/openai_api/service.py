@@ -13,6 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import validation
 from genai_spine.call import Call
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
@@ -105,12 +106,7 @@ class Facade:
             async with places:
                 return await self.inference.complete(request, call)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(request)) for request in wanted]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await gather_or_cancel(map(one, wanted))
 
     async def _each(
         self, wanted: list[pb.CreateCompletionRequest], form: frames.TextFrames, call: Call

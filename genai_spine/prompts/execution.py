@@ -9,10 +9,11 @@ from typing import Any
 
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
-from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
+from genai_spine.errors import InvalidFields, InvalidRequest, SpineError
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import Filled, Prompts
+from genai_spine.refused_fields import drop_refused, retry_without_refused, stream_without_refused
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -37,15 +38,12 @@ class Prepared:
         request.CopyFrom(self.completion)
         return request
 
-    def milder(self, error: UnsupportedOption | ProviderRejected) -> None:
-        """Drops the prompt's temperature where the model takes none, which has cost nothing.
+    def drop_refused(self, error: SpineError) -> None:
+        """Drops the prompt's temperature where the model takes none.
 
         Raises the error where it is about something else, or the caller's own wish.
         """
-        ours = self.completion.HasField("temperature") and not self.own_temperature
-        if not (ours and error.blames("temperature")):
-            raise error
-        self.completion.ClearField("temperature")
+        drop_refused(self.completion, error, () if self.own_temperature else ("temperature",))
 
     def result(self, answer: completion_service_pb2.Completion) -> pb.ExecutePromptResponse:
         """The response to the caller, of a whole answer."""
@@ -83,39 +81,24 @@ class PromptExecution:
 
     async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
         prepared = await self._prepared(request, call)
-        try:
-            completion = await self.inference.complete(prepared.fresh(), prepared.call)
-        except (UnsupportedOption, ProviderRejected) as error:
-            prepared.milder(error)
-            completion = await self.inference.complete(prepared.fresh(), prepared.call)
+        completion = await retry_without_refused(
+            lambda: self.inference.complete(prepared.fresh(), prepared.call), prepared.drop_refused
+        )
         return prepared.result(completion)
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
         prepared = await self._prepared(request, call)
         answer = ChunkBuilder()
-        async with aclosing(self._chunks(prepared)) as chunks:
+        streamed = stream_without_refused(
+            lambda: self.inference.stream(prepared.fresh(), prepared.call), prepared.drop_refused
+        )
+        async with aclosing(streamed) as chunks:
             async for chunk in chunks:
                 answer.add(chunk)
                 for delta in chunk.choices:
                     if delta.content:
                         yield pb.PromptEvent(text=delta.content)
         yield pb.PromptEvent(result=prepared.result(answer.completion()))
-
-    async def _chunks(self, prepared: Prepared) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
-        begun = False
-        try:
-            async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
-                async for chunk in chunks:
-                    begun = True
-                    yield chunk
-            return
-        except (UnsupportedOption, ProviderRejected) as error:
-            if begun:
-                raise
-            prepared.milder(error)
-        async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
-            async for chunk in chunks:
-                yield chunk
 
     async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> Prepared:
         if request.HasField("wait") and not request.wait:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.chunks import ChunkBuilder, completion, fold, joined, unfold
+from genai_spine.chunks import ChunkBuilder, completion, first_choice, fold, joined, text_of, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 
@@ -166,11 +166,11 @@ async def test_unfolded_answer_folds_to_itself(chunks: list[pb.CompletionChunk])
 
 
 def test_first_choice_of_an_answer_without_choices_is_empty() -> None:
-    assert chunks.text_of(chunks.first_choice(pb.Completion())) == ""
+    assert text_of(first_choice(pb.Completion())) == ""
 
 
 def test_text_of_a_choice_leaves_its_refusal_out() -> None:
     answer = pb.Completion(choices=[pb.Choice()])
-    for part in ({"text": "a"}, {"refusal": "no"}, {"text": "b"}):
-        answer.choices[0].message.content.add(**part)
-    assert chunks.text_of(chunks.first_choice(answer)) == "ab"
+    content = answer.choices[0].message.content
+    content.extend([message_pb2.ContentPart(text="a"), message_pb2.ContentPart(refusal="no")])
+    assert text_of(first_choice(answer)) == "a"
