@@ -12,7 +12,7 @@ from genai_spine.v1 import message_pb2
 
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
-
+THINKING, THINKING_ENDS = "<think>", "</think>"
 WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
 
 
@@ -259,6 +259,12 @@ def first_choice(answer: pb.Completion) -> pb.Choice:
 def text_of(choice: pb.Choice) -> str:
     """The text of a choice, without refusals."""
     return "".join(part.text for part in choice.message.content)
+
+
+def without_thinking(text: str) -> str:
+    """The text without blanks around it, and without the <think> block that some models put first."""
+    text = text.strip().lstrip("\ufeff").lstrip()
+    return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:

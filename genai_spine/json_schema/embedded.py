@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from genai_spine.chunks import without_thinking
 from genai_spine.json_schema import json_text
 
 MAX_STARTS = 200  # of JSON in prose that are tried
-THINKING, THINKING_ENDS = "<think>", "</think>"
 START = re.compile(r'\{\s*["}]|\[\s*(?:["{\[\]\d-]|true|false|null)')
 BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)  # or a string, which may hold some
 CUT_TOKEN = re.compile(r"-|\.|\.?\d*[eE][+-]?|\\u?[0-9a-fA-F]{0,3}\"?")  # a number or escape that goes on
@@ -41,12 +41,6 @@ def values(text: str) -> Iterator[EmbeddedJson]:
         if whole is text:
             return
     yield from _within(text)
-
-
-def without_thinking(text: str) -> str:
-    """The text without blanks around it, and without the <think> block that some models put first."""
-    text = text.strip().lstrip("\ufeff").lstrip()
-    return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
 
 
 def _fenced(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from genai_spine.chunks import without_thinking
 from genai_spine.json_schema import embedded
 
 UNSURE = 0.8  # confidence where the model gave none
@@ -23,7 +24,7 @@ class Unreadable(Exception):
 
 def plain(text: str) -> str:
     """The text without what a model thought aloud before it."""
-    return embedded.without_thinking(text)
+    return without_thinking(text)
 
 
 def unfenced(text: str) -> str:
