@@ -73,10 +73,10 @@ def test_links_in_the_documents_lead_somewhere():
 
 
 def named_files(page: Path) -> set[str]:
-    """Paths in backticks that begin with a folder of ours, and those of modules, which stand in genai_spine."""
+    """Paths in backticks: from a folder of ours, or of a module, which then stands in genai_spine."""
     text = page.read_text()
     tops = "genai_spine|tests|bench|proto|clients|docs"
-    whole = set(re.findall(rf"`((?:{tops})/[a-z_/.-]+)`", text))
+    whole = set(re.findall(rf"`((?:{tops})/[a-z0-9_/.-]+)`", text))
     return whole | {
         f"genai_spine/{path}" for path in re.findall(rf"`((?!{tops})[a-z_]+/[a-z_/]+\.py)`", text)
     }
