@@ -12,7 +12,7 @@ from google.api.httpbody_pb2 import HttpBody
 from bench.processes import MODEL, Running, address
 from genai_spine.call import Call
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import Wire
+from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -32,20 +32,20 @@ class Rest:
     """HTTP/1.1 to the upstream or to Envoy, by a client that costs little itself."""
 
     def __init__(self, netloc: str, model: str = MODEL) -> None:
-        self.wire = Wire(Endpoint("bench", f"http://{netloc}"))
+        self.http = HttpClient(Endpoint("bench", f"http://{netloc}"))
         self.body = BODY.replace(MODEL.encode(), model.encode())
         self.stream_body = self.body[:-1] + b', "stream": true}'
 
     async def close(self) -> None:
-        await self.wire.close()
+        await self.http.close()
 
     async def unary(self) -> None:
-        reply = await self.wire.post(PATH, self.body, Call())
+        reply = await self.http.post(PATH, self.body, Call())
         if reply.status != 200:
             raise RuntimeError(f"HTTP {reply.status}: {reply.body[:200]!r}")
 
     async def events(self) -> AsyncIterator[list[bytes]]:
-        async with aclosing(self.wire.stream(PATH, self.stream_body, Call(), ServerSentEvents())) as reads:
+        async with aclosing(self.http.stream(PATH, self.stream_body, Call(), ServerSentEvents())) as reads:
             async for payloads in reads:
                 yield payloads
 

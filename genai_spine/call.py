@@ -1,6 +1,6 @@
-"""One request as it stands behind the door: who calls, by when, and under which id.
+"""Call of a request: who calls, by when, and under which id, without anything of gRPC.
 
-A service gets a Call in place of a grpc context, so nothing behind the door sees a grpc type.
+A service gets a Call in place of a grpc context, so no service sees a grpc type.
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
@@ -15,16 +15,24 @@ from genai_spine.v1.execution_pb2 import Execution
 
 
 def request_id() -> str:
-    """A UUID of version 4. Not for secrets: it comes from a fast generator, without a system call."""
+    """A random UUID of version 4, as text. Not for secrets: it comes from a fast generator, without a system
+    call.
+    """
     return str(UUID(int=getrandbits(128), version=4))
 
 
 @dataclass(slots=True)
 class Call:
+    """Context of one request: identity, deadline, attribution, and the headers of its answer.
+
+    A request that makes several provider calls passes copies on (`dataclasses.replace`), which share
+    `headers` and the counter of attempts. Times are seconds on `time.monotonic()`.
+    """
+
     request_id: str = field(default_factory=request_id)
     method: str = ""  # full gRPC method, "/genai_spine.v1.CompletionService/CreateCompletion"
     path: str | None = None  # path of the REST request; None for a gRPC client
-    caller: str = ""  # what the client says it is: its user agent
+    user_agent: str = ""  # what the client says it is: its user agent
     lane: str = "cpu"
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
@@ -33,10 +41,13 @@ class Call:
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,
     # session_id, metadata_json, as every row of this call has them. None: a direct call. Set it on
-    # dataclasses.replace(call, purpose=...) where one request makes calls for several purposes.
-    purpose: Execution | None = None
+    # dataclasses.replace(call, attribution=...) where one request makes calls for several purposes.
+    attribution: Execution | None = None
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
+    # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
+    # free, so no status invites it. A replaced call goes on adding to it.
+    billed: set[str] = field(default_factory=set, compare=False)
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
@@ -50,4 +61,5 @@ class Call:
 
     @property
     def latency_ms(self) -> int:
+        """Milliseconds since the request arrived."""
         return int((monotonic() - self.started) * 1000)

@@ -1,8 +1,11 @@
-"""Chunks of a streamed answer: built from pieces, joined, folded into one Completion, and unfolded again.
+"""Chunks of a streamed answer: built from deltas, joined, folded into one Completion, and unfolded again.
 
 `field += text` on a protobuf message copies the whole text into the message's arena, which keeps every copy
 until the message is gone: time and memory would grow with the square of what one read brought. The builders
-collect the pieces in lists and join them once.
+collect the texts in lists and join them once.
+
+A Completion and the chunks of its stream hold the same, so adapters that can only stream, or only answer
+whole, get the other way from here.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,7 +20,9 @@ WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come
 
 
 class ToolCallBuilder:
-    """A tool call of a choice."""
+    """Tool call of a choice while its arguments arrive: id and name come once, the arguments as text in any
+    number of parts.
+    """
 
     __slots__ = ("arguments", "delta")
 
@@ -26,7 +31,9 @@ class ToolCallBuilder:
         self.arguments: list[str] = []
 
     def add(self, id: str | None, name: str | None, arguments: str | None = None) -> None:
-        """Takes over what is given, and appends the arguments."""
+        """Sets the id and the name where they are there, and appends the arguments. None and "" leave what is
+        set: upstreams repeat or omit both in later deltas.
+        """
         if id:
             self.delta.id = id
         if name:
@@ -36,7 +43,7 @@ class ToolCallBuilder:
 
 
 class ChoiceBuilder:
-    """What a chunk says of one choice."""
+    """Choice of a chunk while deltas are added to it: texts in lists, everything else in `delta`."""
 
     __slots__ = ("content", "delta", "reasoning", "refusal", "tool_calls")
 
@@ -48,14 +55,19 @@ class ChoiceBuilder:
         self.tool_calls: dict[int, ToolCallBuilder] = {}
 
     def tool_call(self, index: int) -> ToolCallBuilder:
-        """The call of the index, which begins when it is not there."""
+        """Tool call with the index, begun when it is not there. The index is the one within the answer, so it
+        stays the same over all chunks.
+        """
         call = self.tool_calls.get(index)
         if call is None:
             call = self.tool_calls[index] = ToolCallBuilder(self.delta.tool_calls.add(index=index))
         return call
 
     def add(self, delta: pb.ChoiceDelta) -> None:
-        """Appends the delta's text and tool calls, and takes over the rest."""
+        """Appends the delta's text and tool calls, and takes over the rest.
+
+        The finish reason and the JSON fields replace earlier ones, log probabilities are appended.
+        """
         if delta.content:
             self.content.append(delta.content)
         if delta.reasoning:
@@ -69,14 +81,14 @@ class ChoiceBuilder:
                 setattr(self.delta, name, getattr(delta, name))
         if delta.HasField("logprobs"):
             self.delta.logprobs.MergeFrom(delta.logprobs)
-        for piece in delta.tool_calls:
-            call = self.tool_call(piece.index)
-            call.add(piece.id, piece.name, piece.arguments)
-            if piece.is_custom:
+        for call_delta in delta.tool_calls:
+            call = self.tool_call(call_delta.index)
+            call.add(call_delta.id, call_delta.name, call_delta.arguments)
+            if call_delta.is_custom:
                 call.delta.is_custom = True
 
     def join(self) -> None:
-        """Puts the text into the delta."""
+        """Joins the collected texts into the delta. Called once, by ChunkBuilder.build()."""
         if self.content:
             self.delta.content = "".join(self.content)
         if self.reasoning:
@@ -88,7 +100,9 @@ class ChoiceBuilder:
 
 
 class ChunkBuilder:
-    """One chunk while pieces are added to it."""
+    """Chunk while deltas are added to it: adapters use one for each read of the socket, `fold` one for a
+    whole stream.
+    """
 
     __slots__ = ("choices", "chunk")
 
@@ -97,7 +111,7 @@ class ChunkBuilder:
         self.choices: dict[int, ChoiceBuilder] = {}
 
     def choice(self, index: int = 0) -> ChoiceBuilder:
-        """The choice of the index, which begins when it is not there."""
+        """Choice with the index, begun when it is not there."""
         choice = self.choices.get(index)
         if choice is None:
             # Most have the index 0, which is not written: fields given by name cost more than the delta.
@@ -106,7 +120,11 @@ class ChunkBuilder:
         return choice
 
     def add(self, chunk: pb.CompletionChunk) -> None:
-        """Appends the deltas to those of the same choice, and takes over the rest; chunk stays as it is."""
+        """Appends the deltas to those of the same choice, and takes over the rest.
+
+        Usage and cost replace earlier ones, because upstreams report totals so far. The given chunk stays as
+        it is.
+        """
         for field, value in chunk.ListFields():
             if field.name == "choices":
                 for delta in value:
@@ -117,18 +135,18 @@ class ChunkBuilder:
                 setattr(self.chunk, field.name, value)
 
     def build(self) -> pb.CompletionChunk:
-        """The chunk with all text, once nothing more is to be added."""
+        """Finished chunk with all text, once nothing more is to be added."""
         for choice in self.choices.values():
             choice.join()
         return self.chunk
 
     def completion(self) -> pb.Completion:
-        """The Completion of a whole stream, once all of its chunks were added."""
+        """Completion of a whole stream, once all of its chunks were added."""
         return completion(self.build())
 
 
 async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
-    """The Completion that the stream spells out."""
+    """Completion that a whole stream spells out. Errors of the stream pass through."""
     whole = ChunkBuilder()
     async for chunk in chunks:
         whole.add(chunk)
@@ -136,7 +154,10 @@ async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
 
 
 def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
-    """One chunk that says what all of them say; at least one, and they stay as they are."""
+    """Single chunk that says what all of the chunks say, for a consumer that was slower than the provider.
+
+    At least one chunk is given; they stay as they are.
+    """
     if len(chunks) == 1:
         copy = pb.CompletionChunk()
         copy.CopyFrom(chunks[0])
@@ -148,7 +169,7 @@ def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 
 def completion(whole: pb.CompletionChunk) -> pb.Completion:
-    """A Completion from a chunk into which the whole stream was merged."""
+    """Completion from a chunk into which the whole stream was merged; choices in the order of their index."""
     result = pb.Completion(id=whole.id, created=whole.created, model=whole.model, provider=whole.provider)
     result.request_id, result.execution_id = whole.request_id, whole.execution_id
     for name in ("usage", "cost"):
@@ -164,14 +185,14 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
 
 
 def as_chunk(answer: pb.Completion) -> pb.CompletionChunk:
-    """The one chunk of a stream that spells out the answer."""
+    """Single chunk of a stream that spells out the whole answer, usage and cost included."""
     chunk = _totals_of(answer)
     chunk.choices.extend(map(_delta, answer.choices))
     return chunk
 
 
 def unfold(whole: pb.Completion) -> Iterator[pb.CompletionChunk]:
-    """The answer as a stream: one chunk for each choice, and one more with usage and cost."""
+    """Stream of an answer: one chunk for each choice, and one more with usage, cost and latency (ms)."""
     for choice in whole.choices:
         chunk = _part_of(whole)
         chunk.choices.append(_delta(choice))
@@ -199,6 +220,9 @@ def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
 
 
 def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
+    """Delta that holds the whole choice. Parts of a message's content become one text, since a delta has no
+    parts.
+    """
     message = choice.message
     delta = pb.ChoiceDelta(
         index=choice.index, finish_reason=choice.finish_reason, reasoning=message.reasoning
@@ -221,6 +245,7 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
 
 
 def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
+    """Choice from the merged delta; tool calls in the order of their index."""
     message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT)
     if delta.content:
         message.content.add(text=delta.content)
@@ -231,8 +256,8 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     for name in ("annotations_json", "reasoning_state_json"):
         if delta.HasField(name):
             setattr(message, name, getattr(delta, name))
-    for piece in sorted(delta.tool_calls, key=lambda piece: piece.index):
-        message.tool_calls.append(_tool_call(piece))
+    for call_delta in sorted(delta.tool_calls, key=lambda call_delta: call_delta.index):
+        message.tool_calls.append(_tool_call(call_delta))
     choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
     if delta.HasField("logprobs"):
         choice.logprobs.CopyFrom(delta.logprobs)
@@ -241,34 +266,37 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
     return choice
 
 
-def _tool_call(piece: pb.ToolCallDelta) -> message_pb2.ToolCall:
-    if piece.is_custom:
+def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
+    if call_delta.is_custom:
         return message_pb2.ToolCall(
-            id=piece.id, custom=message_pb2.CustomCall(name=piece.name, input=piece.arguments)
+            id=call_delta.id, custom=message_pb2.CustomCall(name=call_delta.name, input=call_delta.arguments)
         )
     return message_pb2.ToolCall(
-        id=piece.id, function=message_pb2.FunctionCall(name=piece.name, arguments=piece.arguments)
+        id=call_delta.id,
+        function=message_pb2.FunctionCall(name=call_delta.name, arguments=call_delta.arguments),
     )
 
 
 def first_choice(answer: pb.Completion) -> pb.Choice:
-    """The first choice of an answer; an empty one where the provider sent none."""
+    """First choice of an answer; an empty one where the provider sent none."""
     return answer.choices[0] if answer.choices else pb.Choice()
 
 
 def text_of(choice: pb.Choice) -> str:
-    """The text of a choice, without refusals."""
+    """Text of a choice, without refusals."""
     return "".join(part.text for part in choice.message.content)
 
 
 def without_thinking(text: str) -> str:
-    """The text without blanks around it, and without the <think> block that some models put first."""
+    """Text without blanks around it, and without the <think> block that some models put first."""
     text = text.strip().lstrip("\ufeff").lstrip()
     return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:
-    """Whether the chunk holds output of the model, and not only the role of who speaks."""
+    """Whether the chunk holds output of the model, and not only the role of who speaks. From the first such
+    chunk on, a stream has reached its caller and is not tried elsewhere.
+    """
     return any(
         delta.content or delta.reasoning or delta.refusal or delta.tool_calls for delta in chunk.choices
     )

@@ -1,7 +1,46 @@
-"""The error tree. A class is one ErrorReason; its docstring is the message, its keywords the metadata.
+"""Errors of the service: each class is one ErrorReason with its gRPC code and HTTP status.
 
-Raise these everywhere; the door (interceptors.py) turns them into google.rpc.Status for gRPC and
-edge.py into the JSON body for REST. Nothing else may reach a client.
+A class's docstring is the template of the message, and its keywords become ErrorInfo.metadata. Raise these
+everywhere: edge/interceptor.py turns them into google.rpc.Status for gRPC, http_answer.py into the JSON body
+for REST, and nothing else may reach a client. UNAVAILABLE says that a repeat is safe, useful and not paid
+twice (AIP-194), so an answer that was paid but cannot be used is INTERNAL. `retryable` is for REST clients,
+which repeat by HTTP status: another attempt can help.
+
+SpineError
+├── InternalError                 INTERNAL 500
+├── InvalidFields                 INVALID_ARGUMENT 422
+├── InvalidRequest                INVALID_ARGUMENT 400
+├── UnsupportedOption             INVALID_ARGUMENT 400
+├── UnsupportedOperation          UNIMPLEMENTED 400
+├── ModelNotFound                 NOT_FOUND 404
+├── ServiceUnavailable            UNAVAILABLE 503
+├── DeadlineExceeded              DEADLINE_EXCEEDED 504
+├── ProviderFailure
+│   ├── ProviderRateLimited       RESOURCE_EXHAUSTED 429
+│   ├── ContextLengthExceeded     INVALID_ARGUMENT 502
+│   ├── ContentFiltered           INVALID_ARGUMENT 502
+│   ├── ProviderRejected          INVALID_ARGUMENT 400
+│   ├── ProviderAuthentication    FAILED_PRECONDITION 502
+│   ├── ProviderQuotaExceeded     FAILED_PRECONDITION 502
+│   ├── ProviderUnavailable       UNAVAILABLE 502
+│   └── ProviderError             INTERNAL 502
+├── ProviderTimeout               DEADLINE_EXCEEDED 504
+├── SchemaMismatch                INTERNAL 502
+├── CompletionNotFound            NOT_FOUND 404
+├── NoCandidates                  INVALID_ARGUMENT 400
+├── CircuitOpen                   UNAVAILABLE 503
+├── ProviderBusy                  UNAVAILABLE 503
+├── PriceNotFound                 NOT_FOUND 404
+├── ProviderObjectNotFound        NOT_FOUND 404
+├── InvalidPromptVariables        INVALID_ARGUMENT 400
+├── InvalidTemplate               INVALID_ARGUMENT 422
+├── PromptNotFound                NOT_FOUND 404
+├── PromptProtected               PERMISSION_DENIED 403
+├── Conflict                      ALREADY_EXISTS 409
+├── EtagMismatch                  ABORTED 409
+├── SessionNotFound               NOT_FOUND 404
+├── MessageNotFound               NOT_FOUND 404
+└── ExecutionNotFound             NOT_FOUND 404
 """
 
 from collections.abc import Iterator
@@ -11,7 +50,7 @@ from google.rpc import code_pb2
 
 from genai_spine.v1 import error_reason_pb2 as reasons
 
-DOMAIN = "genai_spine"
+DOMAIN = "genai-spine.internal"
 
 
 class SpineError(Exception):
@@ -34,13 +73,18 @@ class SpineError(Exception):
     def reason_name(self) -> str:
         return _name(type(self))
 
+    @property
+    def connection_lost(self) -> bool:
+        """Whether the connection broke after the request was sent: the provider may have billed it."""
+        return self.metadata.get("provider_code") == "connection_lost"
+
     def blames(self, field: str) -> bool:
-        """It names the field, by itself or in the provider's words."""
+        """Whether the error names the field, by itself or in the provider's words."""
         return field in self.metadata.get("field", "") + self.metadata.get("provider_message", "")
 
     @property
     def violations(self) -> list[tuple[str, str]]:
-        """(field, problem) pairs; empty when no field is to blame."""
+        """Pairs of field and problem; empty when no field is to blame."""
         field = self.metadata.get("field")
         return [(field, self.metadata.get("problem", str(self)))] if field else []
 
@@ -53,13 +97,13 @@ class InvalidFields(SpineError):
     """{message}"""
 
     code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_UNPROCESSABLE_ENTITY
+    reason = reasons.ERROR_REASON_INVALID_FIELDS
     http_status = 422
     rest_code = "UNPROCESSABLE_ENTITY"
     openai_status = 400
 
     def __init__(self, violations: list[tuple[str, str]]) -> None:
-        """violations: (field path, problem) pairs, at least one."""
+        """Message and metadata of violations: pairs of field path and problem, at least one."""
         self._violations = violations
         message = "; ".join(f"{field}: {problem}" for field, problem in violations)
         super().__init__(message=message, field=violations[0][0])
@@ -74,7 +118,7 @@ class InvalidRequest(SpineError):
     """{field}: {problem}"""
 
     code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_VALIDATION_ERROR
+    reason = reasons.ERROR_REASON_INVALID_REQUEST
     http_status = 400
     rest_code = "VALIDATION_ERROR"
 
@@ -127,9 +171,9 @@ class DeadlineExceeded(SpineError):
 
 
 class ProviderFailure(SpineError):
-    """Base of what goes wrong at a provider; keywords provider, provider_code, provider_message."""
+    """Base class of errors of a provider; keywords provider, provider_code, provider_message."""
 
-    code = code_pb2.UNAVAILABLE
+    code = code_pb2.INTERNAL
     http_status = 502
     rest_code = "PROVIDER_ERROR"
 
@@ -139,11 +183,11 @@ class ProviderFailure(SpineError):
         super().__init__(provider=provider, provider_message=shown, **metadata)
 
 
-class RateLimited(ProviderFailure):
+class ProviderRateLimited(ProviderFailure):
     """provider {provider} limits the rate: {provider_message}"""
 
     code = code_pb2.RESOURCE_EXHAUSTED
-    reason = reasons.ERROR_REASON_RATE_LIMITED
+    reason = reasons.ERROR_REASON_PROVIDER_RATE_LIMITED
     http_status = 429
     rest_code = "RATE_LIMITED"
     openai_code = "rate_limit_exceeded"
@@ -184,16 +228,17 @@ class ProviderAuthentication(ProviderFailure):
     reason = reasons.ERROR_REASON_PROVIDER_AUTHENTICATION
 
 
-class ProviderQuota(ProviderFailure):
+class ProviderQuotaExceeded(ProviderFailure):
     """this service's account at {provider} is out of quota; its operator must act: {provider_message}"""
 
     code = code_pb2.FAILED_PRECONDITION
-    reason = reasons.ERROR_REASON_PROVIDER_QUOTA
+    reason = reasons.ERROR_REASON_PROVIDER_QUOTA_EXCEEDED
 
 
 class ProviderUnavailable(ProviderFailure):
     """provider {provider} cannot answer now: {provider_message}"""
 
+    code = code_pb2.UNAVAILABLE
     reason = reasons.ERROR_REASON_PROVIDER_UNAVAILABLE
     retryable = True
 
@@ -218,7 +263,7 @@ class ProviderTimeout(SpineError):
 class SchemaMismatch(SpineError):
     """the answer of model '{model}' does not match the schema: {path}: {problem}"""
 
-    code = code_pb2.UNAVAILABLE
+    code = code_pb2.INTERNAL
     reason = reasons.ERROR_REASON_SCHEMA_MISMATCH
     http_status = 502
     rest_code = "PROVIDER_ERROR"
@@ -242,11 +287,21 @@ class NoCandidates(SpineError):
     rest_code = "VALIDATION_ERROR"
 
 
-class ProviderResting(SpineError):
-    """provider {provider} is left alone for {rest_s} s: {cause}"""
+class CircuitOpen(SpineError):
+    """the circuit breaker of provider {provider} is open for {open_s} s: {failures} calls in a row failed"""
 
     code = code_pb2.UNAVAILABLE
-    reason = reasons.ERROR_REASON_PROVIDER_RESTING
+    reason = reasons.ERROR_REASON_PROVIDER_CIRCUIT_OPEN
+    http_status = 503
+    rest_code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class ProviderBusy(SpineError):
+    """provider {provider} is busy: {running} calls are running, which is its limit"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_PROVIDER_BUSY
     http_status = 503
     rest_code = "SERVICE_UNAVAILABLE"
     retryable = True
@@ -261,11 +316,11 @@ class PriceNotFound(SpineError):
     rest_code = "MODEL_NOT_FOUND"
 
 
-class NotFound(SpineError):
+class ProviderObjectNotFound(SpineError):
     """provider {provider} has no {kind} '{id}'"""
 
     code = code_pb2.NOT_FOUND
-    reason = reasons.ERROR_REASON_NOT_FOUND
+    reason = reasons.ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
 
@@ -353,7 +408,7 @@ class ExecutionNotFound(SpineError):
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
-    """The error that was kept by its reason_name, text and metadata; InternalError for a reason unknown."""
+    """Error rebuilt from its stored reason, message and metadata; InternalError for an unknown reason."""
     kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)
     if kind is InvalidFields:
         field = metadata.get("field", "")

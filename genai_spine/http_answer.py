@@ -32,7 +32,7 @@ PARAMS = {
     "response_format.json_schema.schema_json": "response_format.json_schema.schema",
 }
 _UNPRINTABLE = re.compile(r"[^ -~]")
-LONGEST_BODY = 2500  # bytes; see interceptors.py for what else must fit into 8 KiB of metadata
+MAX_BODY_BYTES = 2500  # bytes; see interceptors.py for what else must fit into 8 KiB of metadata
 
 
 def openai_shaped(path: str | None) -> bool:
@@ -95,7 +95,7 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
 def _ascii(error: SpineError, call: Call, openai: bool) -> str:
     body = error_body(error, call, openai=openai)
     text = _escaped(body)
-    return text if len(text) <= LONGEST_BODY else _escaped(_shortened(body))
+    return text if len(text) <= MAX_BODY_BYTES else _escaped(_shortened(body))
 
 
 def _shortened(body: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Reasoning models take no temperature and old ones no JSON Schema. Nobody has pai
 that the caller did not set himself is dropped; other gateways call that `drop_params`.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -28,17 +28,11 @@ def drop_refused(request: pb.CreateCompletionRequest, error: SpineError, droppab
     raise error
 
 
-async def retry_without_refused(ask: Callable[[], Awaitable[T]], drop: Drop) -> T:
-    """The answer to the first request in which the model takes every field. Errors: those of ask."""
-    while True:
-        try:
-            return await ask()
-        except REFUSALS as error:
-            drop(error)
-
-
 async def stream_without_refused(ask: Callable[[], AsyncGenerator[T]], drop: Drop) -> AsyncGenerator[T]:
-    """The same for a stream; once something has been yielded, a refusal is raised as it is."""
+    """Stream of the first request in which the model takes every field.
+
+    Errors: those of ask; once something has been yielded, a refusal as well.
+    """
     while True:
         begun = False
         try:

@@ -1,4 +1,4 @@
-"""The composition root: store, inference and services put together into one grpc.aio server."""
+"""Composition root: store, inference and services wired into one grpc.aio server."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.capabilities.context import Services
+from genai_spine.capabilities.context import CapabilityDependencies
 from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
@@ -24,14 +24,15 @@ from genai_spine.delivery.background_completions import KeptCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import Relays
-from genai_spine.edge.interceptor import Door
+from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.inference.batch_settlement import BatchBooks
 from genai_spine.inference.inference import Books, Inference, Rules
+from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
-from genai_spine.openai_api.service import Facade, OpenAIService
+from genai_spine.openai_api.service import OpenAIService
 from genai_spine.prompts import default_prompts
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay.recorder import recorded
@@ -52,8 +53,8 @@ from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
 from genai_spine.services.symbol import SymbolService
-from genai_spine.sessions.send import Sends
-from genai_spine.sessions.sessions import Conversations
+from genai_spine.sessions.send import MessageSender
+from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.completions import Completions
@@ -118,12 +119,12 @@ FILES = (
     symbol_service_pb2,
 )
 
-LARGEST_MESSAGE = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
-LARGEST_ANSWER = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
-LAST_WORDS_S = 1.0  # for the streams that a stop cuts to end with the reason
+MAX_MESSAGE_BYTES = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
+MAX_ANSWER_BYTES = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
+STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
 OPTIONS = [
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_ANSWER),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
     # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
     ("grpc.keepalive_time_ms", 30_000),
@@ -139,14 +140,16 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Server:
+    """Server process: started, drained and stopped in order."""
+
     grpc: grpc.aio.Server
-    door: Door
+    interceptor: ServiceInterceptor
     ledger: Ledger
     database: Database
     upstreams: dict[str, Upstream]
     delivery: Delivery
     sweeper: Sweeper
-    prompts: Prompts
+    prompts: PromptLibrary
     symbols: SymbolService
     health: health.aio.HealthServicer
     names: list[str]
@@ -155,6 +158,7 @@ class Server:
     port: int = 0
 
     async def start(self) -> None:
+        """Start of ledger, sweeper and listener, once the tables are checked."""
         await self._check_tables()
         await default_prompts.seed(self.prompts)
         await self.ledger.start()
@@ -164,23 +168,26 @@ class Server:
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def _check_tables(self) -> None:
-        """A scratch database is made here; any other is migrated on purpose, not by the way."""
+        """Schema check.
+
+        A scratch database is migrated here, any other one on purpose by `genai-spine migrate`.
+        """
         if self.database.is_scratch:
             await schema.upgrade(self.database)
         else:
             await schema.check(self.database)
 
     async def stop(self) -> None:
-        """Refuses what is new, lets what runs finish for up to drain_s, then books what is left."""
-        self.door.draining = True
+        """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
+        self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
-        log.info("draining", running=self.door.running, up_to_s=self.drain_s)
+        log.info("draining", running=self.interceptor.running, up_to_s=self.drain_s)
         await asyncio.sleep(self.drain_delay_s)
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
         until = monotonic() + self.drain_s
-        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.door.streams.cut)
-        await self.grpc.stop(self.drain_s + LAST_WORDS_S)
+        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.interceptor.streams.cut)
+        await self.grpc.stop(self.drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
@@ -194,7 +201,7 @@ class Server:
 
 
 def build(settings: Settings) -> Server:
-    """A server that listens (settings.grpc_port 0: on any free port) and is not started yet."""
+    """Server that listens and is not started yet. settings.grpc_port 0: any free port."""
     database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
     ledger = Ledger(
         Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
@@ -211,8 +218,8 @@ def build(settings: Settings) -> Server:
     tiers = Tiers(settings.quality_tiers)
     rules = Rules(settings.provider_retries, settings.fallback_chain, tiers)
     responses, completions = Responses(database), Completions(database)
-    kept = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
-    delivery = Delivery(_cache(settings, responses), Relays(), kept)
+    background = KeptCompletions(completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl)
+    delivery = Delivery(_cache(settings, responses), Relays(), background)
     books = Books(ledger, prices)
     inference = Inference(router, upstreams, books, delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
@@ -220,18 +227,20 @@ def build(settings: Settings) -> Server:
     symbols = SymbolService(once, settings.symbols)
     catalog = Catalog(router, prices)
     server = grpc.aio.server(options=OPTIONS)
-    door = Door(settings.lane, server)
+    interceptor = ServiceInterceptor(settings.lane, server)
     checks = health.aio.HealthServicer()
     registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
-    prompts = Prompts(PromptRows(database))
-    names = _attach(door, CompletionService(inference, catalog, kept), registry, prompts, database, symbols)
-    _attach_sessions(door, inference, database, settings.lease_ttl)
+    prompts = PromptLibrary(PromptRows(database))
+    names = _attach(
+        interceptor, CompletionService(inference, catalog, background), registry, prompts, database, symbols
+    )
+    _attach_sessions(interceptor, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
-        door=door,
+        interceptor=interceptor,
         ledger=ledger,
         database=database,
         upstreams=upstreams,
@@ -248,6 +257,7 @@ def build(settings: Settings) -> Server:
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
+    """Response cache of the settings; None: switched off."""
     if not settings.cache_enabled:
         return None
     shared = responses if settings.cache_backend == "database" else None
@@ -255,28 +265,28 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
 
 
 def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
-    """The provider once for each of its keys. record: folder into which its exchanges are written."""
+    """Adapters of a provider, one for each API key. record: folder for recorded exchanges."""
     make = PROVIDERS[endpoint.name].make
     keys = (endpoint.api_key, *endpoint.more_keys)
     return [recorded(make(replace(endpoint, api_key=key)), record) for key in keys]
 
 
 def _attach(
-    door: Door,
+    interceptor: ServiceInterceptor,
     completion: CompletionService,
     registry: CapabilityRegistry,
-    prompts: Prompts,
+    prompts: PromptLibrary,
     database: Database,
     symbols: SymbolService,
 ) -> list[str]:
-    """Every service of ours; returns their full names."""
+    """Services attached to the interceptor; returns their full names."""
     inference, catalog = completion.inference, completion.catalog
     providers = ProviderService(registry, inference.upstreams, catalog)
     books = BatchBooks(inference.ledger, inference.prices, Executions(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
-    facade = OpenAIService(Facade(inference), MediaFacade(inference), FilesFacade(files, batches))
-    capabilities = CapabilityService(Services(inference, prompts, CatalogModels(catalog)))
+    facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    capabilities = CapabilityService(CapabilityDependencies(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
         (add_OpenAIServiceServicer_to_server, facade),
@@ -297,18 +307,21 @@ def _attach(
         (add_SymbolServiceServicer_to_server, symbols),
     ]
     for add, service in attached:
-        add(service, door)
+        add(service, interceptor)
     return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 
 
-def _attach_sessions(door: Door, inference: Inference, database: Database, lease_ttl_s: float) -> None:
-    conversations = Conversations(Sessions(database), SessionMessages(database))
-    sends = Sends(conversations, inference, lease_ttl_s)
-    add_SessionServiceServicer_to_server(SessionService(conversations, sends), door)  # type: ignore[arg-type]
+def _attach_sessions(
+    interceptor: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
+) -> None:
+    """Session service, with its library and sender."""
+    library = SessionLibrary(Sessions(database), SessionMessages(database))
+    sender = MessageSender(library, inference, lease_ttl_s)
+    add_SessionServiceServicer_to_server(SessionService(library, sender), interceptor)  # type: ignore[arg-type]
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serves until SIGTERM or SIGINT; ready gets the port once calls are taken."""
+    """Serving until SIGTERM or SIGINT; ready gets the port once calls are taken."""
     server = build(settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

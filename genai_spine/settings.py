@@ -1,4 +1,4 @@
-"""Every setting, its unit and its default. Read from GENAI_ variables or .env, by cli and __main__ only.
+"""Settings of the service, with units and defaults, from GENAI_ variables or .env; read by cli and server.
 
 `genai-spine doctor` shows what is in force; docs/configuration.md is made from this file.
 """
@@ -17,13 +17,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
-from genai_spine.providers import PROVIDERS, Row
+from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.routing.circuit_breaker import Limits
 from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
 from genai_spine.routing.router import Alias, Member, Router
 from genai_spine.symbols.question import JobRules
-from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import routing_pb2
 
 Lane = Literal["cpu", "gpu", "batch"]
@@ -43,6 +42,8 @@ WITHOUT_PREFIX = (
 
 
 class Settings(BaseSettings):
+    """Environment variables as typed fields; a field's description is its documentation."""
+
     model_config = SettingsConfigDict(
         env_prefix="GENAI_",
         env_file=".env",
@@ -85,9 +86,9 @@ class Settings(BaseSettings):
         {}, description="Ranks of models: `gpt-4o=premium,llama3.2=economy`; others by their family."
     )
     circuit_failures: int = Field(
-        5, ge=0, description="Failed calls in a row after which a provider is left alone; 0: never."
+        5, ge=0, description="Failed calls in a row that open a provider's circuit breaker; 0: never."
     )
-    circuit_rest: float = Field(30.0, gt=0, description="Seconds that it is left alone.")
+    circuit_rest: float = Field(30.0, gt=0, description="Seconds that it stays open.")
     circuit_successes: int = Field(2, ge=1, description="Good trials after which it is back.")
     provider_retries: int = Field(3, ge=0, le=10, description="Attempts after the first, per request.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to connect to a provider.")
@@ -169,11 +170,12 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """Of every provider; how many calls may run is its endpoint's."""
+        """Circuit breaker limits of every provider; the concurrency limit is its endpoint's."""
         return Limits(self.circuit_failures, self.circuit_rest, self.circuit_successes)
 
     @property
     def symbols(self) -> JobRules:
+        """Rules of symbol documentation jobs."""
         return JobRules(
             self.model_name,
             self.max_concurrent_requests,
@@ -185,7 +187,7 @@ class Settings(BaseSettings):
 
     @property
     def own_price(self) -> OwnPrice | None:
-        """Of the model that documents symbols."""
+        """Price of the model that documents symbols, where it is set."""
         if self.input_token_price is None and self.output_token_price is None:
             return None
         alias = self.model_aliases.get(self.model_name)
@@ -195,7 +197,7 @@ class Settings(BaseSettings):
 
     @property
     def symbols_address(self) -> tuple[str, int] | None:
-        """Of the listener for symbol documentation; None: there is none."""
+        """Address of the listener for symbol documentation; None: there is none."""
         return None if self.port is None else (self.host or self.api_host, self.port)
 
     @field_validator("model_aliases", mode="before")
@@ -248,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL; it may hold a password."""
+        """URL of the database; it may hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         if self.storage_backend == "memory":
@@ -259,7 +261,10 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """Settings of the environment; overrides are options of the command line, None where not given."""
+    """Settings of the environment. overrides: options of the command line, None where not given.
+
+    Raises ValidationError naming the variable.
+    """
     variables = {**_env_file(), **os.environ}
     given = _without_prefix(variables)
     given |= {name: value for name, value in overrides.items() if value is not None}
@@ -273,7 +278,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def _without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Settings whose variable is set by its older name only."""
+    """Settings that are set by their older variable, without GENAI_, alone."""
     return {
         name.lower(): value
         for name in WITHOUT_PREFIX
@@ -285,8 +290,8 @@ def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
-def _endpoint(name: str, row: Row, variables: dict[str, str], settings: Settings) -> Endpoint | None:
-    """None: not configured."""
+def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
+    """Endpoint of a provider, from its variables. None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
     names = (f"{own}API_KEY", f"{name.upper()}_API_KEY", *row.key_variables)
@@ -344,7 +349,7 @@ def _named(value: Any, form: str) -> dict[str, Any]:
 
 
 def _alias(name: str, given: Any) -> Any:
-    """One model, models separated by |, a list of them, or {"models": [...], "strategy": ...} of JSON."""
+    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}."""
     if isinstance(given, Alias):
         return given
     strategy = None
@@ -358,6 +363,7 @@ def _alias(name: str, given: Any) -> Any:
 
 
 def _member(name: str, given: Any) -> Member:
+    """Member of an alias: a model with its weight. Raises ValueError."""
     model, weight = (given.get("model"), given.get("weight", 1)) if isinstance(given, dict) else (given, 1)
     if not isinstance(model, str) or not model.strip():
         raise ValueError(f"{name}: a model is a name such as openai:gpt-4o")
@@ -367,6 +373,7 @@ def _member(name: str, given: Any) -> Member:
 
 
 def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | None":
+    """Routing strategy by name. Raises ValueError."""
     if given is None:
         return None
     known = {
@@ -374,7 +381,7 @@ def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | No
     }
     if given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
-    found: routing_pb2.RoutingStrategy = getattr(pb, known[given])
+    found: routing_pb2.RoutingStrategy = getattr(routing_pb2, known[given])
     return found
 
 

@@ -1,14 +1,14 @@
-"""AnalyzeSentiment: how a text feels, as a whole, by sentence or about aspects."""
+"""AnalyzeSentiment: polarity of a text, overall, by sentence or about aspects."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, TEXT_OR_NULL, one_of, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.quotes import Quotes
 from genai_spine.v1 import capability_service_pb2 as pb
 
@@ -25,13 +25,15 @@ Weighed = Iterable[tuple[float, pb.Sentiment]]
 
 
 class AnalyzeSentiment(Capability[Request, Response]):
+    """Sentiment analysis: label, polarity from -1 to 1 and confidence from 0 to 1."""
+
     NAME = "analyze-sentiment"
     METHOD = "AnalyzeSentiment"
     REQUEST = Request
     RESPONSE = Response
     TEMPERATURE = 0.1
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         request.granularity = request.granularity or ("aspect" if request.aspects else "document")
         distinct = list(dict.fromkeys(request.aspects))
         del request.aspects[:]
@@ -46,45 +48,45 @@ class AnalyzeSentiment(Capability[Request, Response]):
             fields["aspects"] = several(record(aspect=aspect, **MOOD, evidence=TEXT_OR_NULL))
         return record(**fields)
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "granularity": request.granularity,
             "aspects": "\n".join(f"- {aspect}" for aspect in request.aspects),
         }
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         response = Response()
         if request.granularity == "sentence":
-            response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), piece))
+            response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), chunk))
         elif request.granularity == "aspect":
             given = answer_parsing.items(answer.text, "aspects")
-            response.aspects.extend(_aspects(given, request.aspects, piece))
+            response.aspects.extend(_aspects(given, request.aspects, chunk))
         whole = answer_parsing.first_object(answer.text, "sentiment", "label", "score", "polarity")
         mood = _mood(whole) if whole else None
         if mood is None:
             inner = [one.sentiment for one in response.sentences] + [
                 one.sentiment for one in response.aspects
             ]
-            mood = together((1.0, part) for part in inner) if inner else _named(answer.text)
+            mood = mean_mood((1.0, result) for result in inner) if inner else _named(answer.text)
         response.sentiment.CopyFrom(mood)
         return response
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
         """Means in which the pieces weigh as much as they are long."""
-        weighed = [(float(len(part.piece.text)), part.response) for part in parts]
+        weighed = [(float(len(result.chunk.text)), result.response) for result in results]
         aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
         for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:
             aspects.setdefault(" ".join(aspect.aspect.casefold().split()), []).append((weight, aspect))
         return Response(
-            sentiment=together((weight, one.sentiment) for weight, one in weighed),
+            sentiment=mean_mood((weight, one.sentiment) for weight, one in weighed),
             sentences=[sentence for _, one in weighed for sentence in one.sentences],
             aspects=_in_order([_merged(same) for same in aspects.values()], request.aspects),
         )
 
 
-def together(moods: Weighed) -> pb.Sentiment:
-    """The mean of moods, none of which may be missing."""
+def mean_mood(moods: Weighed) -> pb.Sentiment:
+    """Weighted mean of sentiments, none of which may be missing."""
     given = list(moods)
     total = sum(weight for weight, _ in given)
     shares = {label: sum(weight for weight, mood in given if mood.label == label) / total for label in LABELS}
@@ -98,7 +100,7 @@ def together(moods: Weighed) -> pb.Sentiment:
 
 def _merged(same: list[tuple[float, pb.AspectSentiment]]) -> pb.AspectSentiment:
     evidence = next((aspect.evidence for _, aspect in same if aspect.HasField("evidence")), None)
-    mood = together((weight, aspect.sentiment) for weight, aspect in same)
+    mood = mean_mood((weight, aspect.sentiment) for weight, aspect in same)
     return pb.AspectSentiment(aspect=same[0][1].aspect, sentiment=mood, evidence=evidence)
 
 
@@ -107,25 +109,25 @@ def _in_order(found: list[pb.AspectSentiment], wanted: Sequence[str]) -> list[pb
     return sorted(found, key=lambda aspect: order.get(aspect.aspect, 0))
 
 
-def _sentences(given: list[Any], piece: Piece) -> list[pb.SentenceSentiment]:
-    quotes, found = Quotes(piece), []
+def _sentences(given: list[Any], chunk: TextChunk) -> list[pb.SentenceSentiment]:
+    quotes, found = Quotes(chunk), []
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
-        said = answer_parsing.text_of(item, "text", "sentence") if mood else ""
-        if mood is None or not said:
+        quoted = answer_parsing.text_of(item, "text", "sentence") if mood else ""
+        if mood is None or not quoted:
             continue
-        place = quotes.find(said)
-        sentence = pb.SentenceSentiment(text=place.text if place else said, sentiment=mood)
+        place = quotes.find(quoted)
+        sentence = pb.SentenceSentiment(text=place.text if place else quoted, sentiment=mood)
         if place:
             sentence.start, sentence.end = place.start, place.end
         found.append(sentence)
     if not found:
-        raise answer_parsing.Unreadable("the answer's list holds no sentences with a sentiment")
+        raise answer_parsing.UnreadableAnswer("the answer's list holds no sentences with a sentiment")
     return found
 
 
-def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.AspectSentiment]:
-    """One for each; of those that were asked for, in their order, and no others."""
+def _aspects(given: list[Any], wanted: Sequence[str], chunk: TextChunk) -> list[pb.AspectSentiment]:
+    """Aspect sentiments: requested ones in their order and no others; otherwise one for each."""
     found: dict[str, pb.AspectSentiment] = {}
     for item in given:
         mood = _mood(item) if isinstance(item, dict) else None
@@ -134,15 +136,15 @@ def _aspects(given: list[Any], wanted: Sequence[str], piece: Piece) -> list[pb.A
         if mood is None or not name or name in found:
             continue
         found[name] = pb.AspectSentiment(aspect=name, sentiment=mood)
-        if place := Quotes(piece).find(answer_parsing.text_of(item, "evidence", "quote")):
+        if place := Quotes(chunk).find(answer_parsing.text_of(item, "evidence", "quote")):
             found[name].evidence = place.text
     if given and not found:
-        raise answer_parsing.Unreadable("the answer's list holds no aspects with a sentiment")
+        raise answer_parsing.UnreadableAnswer("the answer's list holds no aspects with a sentiment")
     return _in_order(list(found.values()), wanted)
 
 
 def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
-    """Of an object, or of its field `sentiment`. None: it has neither label nor score."""
+    """Sentiment of an object, or of its field `sentiment`. None: it has neither label nor score."""
     inner = item.get("sentiment")
     given = inner if isinstance(inner, dict) else item
     label = _label(answer_parsing.text_of(given, "label", "sentiment", "polarity"))
@@ -158,12 +160,12 @@ def _mood(item: dict[str, Any]) -> pb.Sentiment | None:
     return pb.Sentiment(label=label, score=signed, confidence=answer_parsing.share(given.get("confidence")))
 
 
-def _label(said: str) -> str | None:
-    return OTHER_NAMES.get(said.casefold()) or answer_parsing.first_named(said, LABELS)
+def _label(sentence: str) -> str | None:
+    return OTHER_NAMES.get(sentence.casefold()) or answer_parsing.first_named(sentence, LABELS)
 
 
 def _score(given: Any) -> float | None:
-    """From -1 to 1; -40 is -0.4."""
+    """Polarity score from -1 to 1; -40 is -0.4."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:
@@ -178,5 +180,7 @@ def _score(given: Any) -> float | None:
 def _named(text: str) -> pb.Sentiment:
     label = _label(answer_parsing.plain(text))
     if label is None:
-        raise answer_parsing.Unreadable("the answer names no sentiment")
-    return pb.Sentiment(label=label, score=SCORES.get(label, 0.0), confidence=answer_parsing.UNSURE)
+        raise answer_parsing.UnreadableAnswer("the answer names no sentiment")
+    return pb.Sentiment(
+        label=label, score=SCORES.get(label, 0.0), confidence=answer_parsing.DEFAULT_CONFIDENCE
+    )

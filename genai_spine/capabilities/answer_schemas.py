@@ -13,12 +13,15 @@ BOOLEAN: Schema = {"type": "boolean"}
 
 
 def record(**fields: Schema) -> Schema:
+    """Closed object whose fields are all required."""
     return {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
 
 
 def several(item: Schema, **limits: int) -> Schema:
+    """Array of one item schema; limits: such as maxItems."""
     return {"type": "array", "items": item, **limits}
 
 
 def one_of(values: Iterable[str]) -> Schema:
+    """Enumeration of texts."""
     return {"type": "string", "enum": [*values]}

@@ -1,8 +1,8 @@
-"""What a capability is: a typed request, a prompt of the library, and a reading of what the model wrote.
+"""Capability base class: a typed request, a prompt template of the library, and a parser for the answer.
 
-A subclass is one file with one row in CAPABILITIES. It says which message it takes and gives, how a
-request becomes the variables of its prompt, and how an answer becomes the response. What all have in
-common is here: options, domain, long inputs, usage and cost, streams.
+A subclass is one file with one row in CAPABILITIES. It names its messages and says how a request becomes
+prompt variables and how an answer becomes the response. Shared by all: options, domain hint, long inputs
+(refuse, truncate, map-reduce), usage and cost, streams.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from genai_spine.capabilities.context import Answer, Ask, Context, Limits
+from genai_spine.capabilities.context import Answer, Context, ModelLimits, PreparedRequest
 from genai_spine.capabilities.options import merged
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
 from genai_spine.text import chunking
-from genai_spine.text.answer_parsing import Unreadable
-from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.answer_parsing import UnreadableAnswer
+from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.tokens.context_window import check_context
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
@@ -28,21 +28,24 @@ from genai_spine.v1 import message_pb2
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-RESERVE = 1024  # tokens for an answer of no given length, but at most a quarter of the context
-MOST_ECHOED = 3000  # tokens of a piece whose answer is as long; many models end at 4,096
-LONGEST = 8_000_000  # characters; what a prompt can be filled in with
-LARGE = 100_000  # characters; a longer text is counted in a thread
+ANSWER_RESERVE_TOKENS = 1024  # tokens, where no limit is set; at most a quarter of the context
+MAX_ECHO_TOKENS = 3000  # tokens of a chunk whose answer is as long; many models end at 4,096
+MAX_CONTENT_CHARS = 8_000_000  # the most that a prompt is filled in with
+THREAD_THRESHOLD_CHARS = 100_000  # characters; a longer text is counted in a thread
 
 
-class Part(NamedTuple):
-    """One piece of a content, and what was read from the answer to it."""
+class ChunkResult(NamedTuple):
+    """Result of one chunk: the chunk and the response that was parsed from its answer."""
 
-    piece: Piece
+    chunk: TextChunk
     response: Any
 
 
 class Capability(Generic[Request, Response]):
-    """One kind of work on text."""
+    """Base class of capabilities: template method run(), with hooks for subclasses.
+
+    Hooks get a copy of the request with its defaults applied; chunk is the part of the content in question.
+    """
 
     NAME: ClassVar[str]  # in the registry and the ledger; with "_" for "-" the field of StreamCapability
     METHOD: ClassVar[str]  # of CapabilityService
@@ -56,175 +59,196 @@ class Capability(Generic[Request, Response]):
 
     # What a subclass says of itself
 
-    def settle(self, request: Request) -> None:
-        """Puts aliases and defaults into their fields; what rules cannot say is refused (InvalidFields)."""
+    def apply_defaults(self, request: Request) -> None:
+        """Defaults and aliases put into their fields, in place; rules that protos cannot express are checked.
 
-    def whole(self, request: Request) -> Piece:
-        """All that is asked about, which may be too long for a model."""
-        return Piece(getattr(request, "content", ""))
+        Errors: InvalidFields.
+        """
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
-        """The prompt's variables for a piece of the content."""
+    def full_content(self, request: Request) -> TextChunk:
+        """Full content as one chunk, which may be too long for a model."""
+        return TextChunk(getattr(request, "content", ""))
+
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
+        """Prompt variables for one chunk of the content."""
         raise NotImplementedError
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
-        """The response without usage and cost. Raises Unreadable."""
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
+        """Parser of the answer: the response without usage and cost. Raises UnreadableAnswer."""
         raise NotImplementedError
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
-        """One response of the responses to all pieces of a long content."""
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
+        """Reduce step: one response of the responses to all chunks of a long content."""
         raise NotImplementedError
 
     async def finish(self, response: Response, request: Request) -> None:
-        """What is done with the response to all of the content, in place."""
+        """Post-processing of the response to the full content, in place."""
 
-    def unread(self, request: Request) -> int:
-        """Characters of the content that whole() leaves out."""
+    def unread_characters(self, request: Request) -> int:
+        """Characters of the content that full_content() leaves out; reported as omitted."""
         return 0
 
     def slug(self, request: Request) -> str:
-        """Of the prompt."""
+        """Slug of the prompt for this request."""
         return f"capability-{self.NAME}"
 
     def slugs(self) -> list[str]:
-        """Of all prompts that it may use."""
+        """Slugs of all prompts that the capability may use."""
         return [f"capability-{self.NAME}"]
 
     def tag(self, request: Request) -> str:
-        """What the ledger calls it."""
+        """Name in the ledger's rows."""
         return self.NAME
 
     def temperature(self, request: Request) -> float:
+        """Sampling temperature, 0 to 2."""
         return self.TEMPERATURE
 
     def shape(self, request: Request) -> Mapping[str, Any] | None:
+        """JSON Schema of the answer for this request; None: plain text."""
         return self.SHAPE
 
     # What all do alike
 
     @property
     def member(self) -> str:
-        """Its field in StreamCapabilityRequest and CapabilityEvent."""
+        """Field name in StreamCapabilityRequest and CapabilityEvent."""
         return self.NAME.replace("-", "_")
 
     async def run(self, request: Request, context: Context) -> Response:
-        """Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError."""
+        """Response to a request, with usage, cost and context filled in.
+
+        Errors: InvalidFields, those of routing and of inference, ContextLengthExceeded, ProviderError (answer
+        that cannot be parsed).
+        """
         given = merged(request)
-        _settle_content(given)
-        self.settle(given)
-        pieces = await self.pieces(self.whole(given), given, context)
-        context.omitted_characters += self.unread(given)
+        _merge_content_alias(given)
+        self.apply_defaults(given)
+        chunks = await self.chunks(self.full_content(given), given, context)
+        context.omitted_characters += self.unread_characters(given)
         try:
-            response = await self.worked(pieces, given, context)
-        except Unreadable as error:
+            response = await self.process(chunks, given, context)
+        except UnreadableAnswer as error:
             raise ProviderError(provider=context.bill.last.provider, provider_message=str(error)) from None
         await self.finish(response, given)
         context.stamp(response)
         return response
 
-    async def worked(self, pieces: list[Piece], request: Request, context: Context) -> Response:
-        """The response to all pieces of a content."""
-        if len(pieces) == 1:
-            return await self.answered(pieces[0], request, context)
-        context.pieces = max(context.pieces, len(pieces))
-        gate, done = asyncio.Semaphore(chunking.AT_A_TIME), 0
+    async def process(self, chunks: list[TextChunk], request: Request, context: Context) -> Response:
+        """Map-reduce over the chunks of a content, at most MAX_CONCURRENT_CHUNKS at a time.
 
-        async def one(piece: Piece) -> Part:
+        Progress is reported.
+        """
+        if len(chunks) == 1:
+            return await self.process_chunk(chunks[0], request, context)
+        context.chunk_count = max(context.chunk_count, len(chunks))
+        gate, done = asyncio.Semaphore(chunking.MAX_CONCURRENT_CHUNKS), 0
+
+        async def one(chunk: TextChunk) -> ChunkResult:
             nonlocal done
             async with gate:
-                part = Part(piece, await self.answered(piece, request, context, aloud=False))
+                result = ChunkResult(chunk, await self.process_chunk(chunk, request, context, streamed=False))
             done += 1
-            await context.progress(done, len(pieces))
-            return part
+            await context.progress(done, len(chunks))
+            return result
 
-        await context.progress(0, len(pieces))
-        return await self.join(await gather_or_cancel(map(one, pieces)), request, context)
+        await context.progress(0, len(chunks))
+        return await self.join(await gather_or_cancel(map(one, chunks)), request, context)
 
-    async def answered(
-        self, piece: Piece, request: Request, context: Context, *, aloud: bool = True
+    async def process_chunk(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
     ) -> Response:
-        answer = await context.ask(await self._ask(piece, request, context, aloud=aloud))
+        """Response to one chunk. streamed: its text goes out as events. Raises UnreadableAnswer."""
+        answer = await context.complete(await self._prepare(chunk, request, context, streamed=streamed))
         try:
-            return self.read(answer, request, piece)
-        except Unreadable as error:
+            return self.read(answer, request, chunk)
+        except UnreadableAnswer as error:
             if answer.was_cut:
-                raise Unreadable(f"{error}; a limit of tokens cut it") from None
+                raise UnreadableAnswer(f"{error}; a limit of tokens cut it") from None
             raise
 
-    async def pieces(self, whole: Piece, request: Request, context: Context) -> list[Piece]:
-        """What of the content is asked about: all of it, its beginning and end, or pieces of it.
+    async def chunks(self, whole: TextChunk, request: Request, context: Context) -> list[TextChunk]:
+        """Chunks of the content for the model: all of it, its beginning and end, or parts, by long_input.
 
-        Errors: ContextLengthExceeded, before anything is spent.
+        Errors: ContextLengthExceeded, before anything is spent; InvalidFields above MAX_CONTENT_CHARS.
         """
-        if len(whole.text) + len(whole.other) > LONGEST:
-            raise InvalidFields([("content", f"must have at most {LONGEST} characters")])
+        if len(whole.text) + len(whole.other) > MAX_CONTENT_CHARS:
+            raise InvalidFields([("content", f"must have at most {MAX_CONTENT_CHARS} characters")])
         limits = await context.limits(request)
         policy = getattr(request, "long_input", pb.LONG_INPUT_REFUSE) or pb.LONG_INPUT_REFUSE
-        in_pieces = self.ECHOES and policy == pb.LONG_INPUT_MAP_REDUCE
+        in_chunks = self.ECHOES and policy == pb.LONG_INPUT_MAP_REDUCE
         # A token is at least one byte: most requests are let through without counting.
-        size = limits.context_length if not in_pieces else MOST_ECHOED
+        size = limits.context_length if not in_chunks else MAX_ECHO_TOKENS
         if size is None or request.ByteSize() * 2 <= size:
             return [whole]
         if policy == pb.LONG_INPUT_REFUSE:
-            await check_context(_bare(whole, limits), limits.context_length)
+            await check_context(_content_request(whole, limits), limits.context_length)
             return [whole]
-        room = await self.room(limits, request, context)
-        if room.tokens < chunking.LEAST_ROOM:
+        budget = await self.budget(limits, request, context)
+        if budget.tokens < chunking.MIN_BUDGET_TOKENS:
             raise _too_long(limits, "the prompt alone leaves no room for the content")
-        if await _soon(len(whole.text), room.has, whole.text + whole.other):
+        if await _off_loop(len(whole.text), budget.has, whole.text + whole.other):
             return [whole]
         if policy == pb.LONG_INPUT_TRUNCATE:
-            short = await asyncio.to_thread(self.shortened, whole, room)
+            short = await asyncio.to_thread(self.shortened, whole, budget)
             context.omitted_characters += short.omitted
             return [short]
         try:
-            return await asyncio.to_thread(self.split, whole, room)
+            return await asyncio.to_thread(self.split, whole, budget)
         except ValueError as error:
             raise _too_long(limits, str(error)) from None
 
-    def shortened(self, whole: Piece, room: Room) -> Piece:
-        return chunking.shortened(whole.text, room)
+    def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
+        """Truncated content: beginning and end around a mark."""
+        return chunking.shortened(whole.text, budget)
 
-    def split(self, whole: Piece, room: Room) -> list[Piece]:
-        """Raises ValueError when it would be too many pieces."""
-        return chunking.pieces(whole.text, room)
+    def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
+        """Chunks that fit the budget. Raises ValueError when it would be too many."""
+        return chunking.split(whole.text, budget)
 
-    async def room(self, limits: Limits, request: Request, context: Context) -> Room:
-        """What a model has for the content, and, where the answer is as long, for the answer."""
+    async def budget(self, limits: ModelLimits, request: Request, context: Context) -> TokenBudget:
+        """Token budget of a model for the content and, where the answer is as long, for the answer."""
         measure = await Measure.of(limits.model)
         length = limits.context_length
         if length is None:
-            return Room(MOST_ECHOED, measure)
-        empty = (await self._ask(Piece(""), request, context)).request
+            return TokenBudget(MAX_ECHO_TOKENS, measure)
+        empty = (await self._prepare(TextChunk(""), request, context)).request
         around = sum(measure.count(part.text) + 4 for message in empty.messages for part in message.content)
         if self.ECHOES:
             half = (length - around) // 2
             is_split = cast(Any, request).long_input == pb.LONG_INPUT_MAP_REDUCE
-            return Room(min(half, MOST_ECHOED) if is_split else half, measure)
-        return Room(length - around - (self.MAX_TOKENS or min(RESERVE, length // 4)), measure)
+            return TokenBudget(min(half, MAX_ECHO_TOKENS) if is_split else half, measure)
+        return TokenBudget(
+            length - around - (self.MAX_TOKENS or min(ANSWER_RESERVE_TOKENS, length // 4)), measure
+        )
 
-    async def _ask(self, piece: Piece, request: Request, context: Context, *, aloud: bool = True) -> Ask:
+    async def _prepare(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
+    ) -> PreparedRequest:
+        """Completion request of one chunk: filled prompt, temperature, schema, and its attribution."""
         prompts, wanted = context.services.prompts, cast(Any, request)
-        filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, piece))
-        asked = completions.CreateCompletionRequest(
+        filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, chunk))
+        completion = completions.CreateCompletionRequest(
             messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
         )
-        asked.provider, asked.model = wanted.provider, wanted.model
+        completion.provider, completion.model = wanted.provider, wanted.model
         if wanted.domain:
-            _add_hint(asked, f"The text is about, or comes from: {wanted.domain}")
+            _add_hint(completion, f"The text is about, or comes from: {wanted.domain}")
         shape = self.shape(request)
         if shape is not None:
-            form = asked.response_format.json_schema
+            form = completion.response_format.json_schema
             form.name, form.schema_json = self.member, json.dumps(shape, ensure_ascii=False)
             form.strict = form.unchecked = True
         purpose = filled.purpose
         purpose.capability = self.tag(request)
         own = "temperature" in request.DESCRIPTOR.fields_by_name and request.HasField("temperature")
-        return Ask(asked, purpose, self.slug(request), aloud=aloud, own_temperature=own)
+        return PreparedRequest(
+            completion, purpose, self.slug(request), streamed=streamed, own_temperature=own
+        )
 
 
-def _settle_content(request: Any) -> None:
-    """content and text are one field."""
+def _merge_content_alias(request: Any) -> None:
+    """Alias: content and text are one field. Errors: InvalidFields where both are blank."""
     known = request.DESCRIPTOR.fields_by_name
     if "content" in known and "text" in known:
         request.content = request.content or request.text
@@ -232,8 +256,8 @@ def _settle_content(request: Any) -> None:
             raise InvalidFields([("content", "is required")])
 
 
-def _bare(whole: Piece, limits: Limits) -> completions.CreateCompletionRequest:
-    """What is asked about, without the prompt: less than what would be sent."""
+def _content_request(whole: TextChunk, limits: ModelLimits) -> completions.CreateCompletionRequest:
+    """Request with the content alone, without the prompt: a lower bound of what would be sent."""
     message = message_pb2.Message(role=message_pb2.ROLE_USER)
     message.content.add(text=whole.text)
     message.content.add(text=whole.other)
@@ -243,7 +267,7 @@ def _bare(whole: Piece, limits: Limits) -> completions.CreateCompletionRequest:
 
 
 def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
-    """At the end of the instructions."""
+    """Hint appended to the system message; one is made where there is none."""
     first = request.messages[0]
     if first.role != message_pb2.ROLE_SYSTEM:
         request.messages.insert(0, message_pb2.Message(role=message_pb2.ROLE_SYSTEM))
@@ -252,7 +276,8 @@ def _add_hint(request: completions.CreateCompletionRequest, hint: str) -> None:
         first.content[-1].text += f"\n\n{hint}"
 
 
-def _too_long(limits: Limits, problem: str) -> ContextLengthExceeded:
+def _too_long(limits: ModelLimits, problem: str) -> ContextLengthExceeded:
+    """Error of a content that no chunking can fit."""
     return ContextLengthExceeded(
         provider=limits.provider,
         provider_code="context_length_exceeded",
@@ -262,18 +287,21 @@ def _too_long(limits: Limits, problem: str) -> ContextLengthExceeded:
     )
 
 
-async def _soon(size: int, work: Any, *arguments: Any) -> Any:
-    """The result of work, done in a thread where the size says that it would hold up the event loop."""
-    return work(*arguments) if size <= LARGE else await asyncio.to_thread(work, *arguments)
+async def _off_loop(size: int, work: Any, *arguments: Any) -> Any:
+    """Result of work; a text above THREAD_THRESHOLD_CHARS is worked on in a thread, off the event loop."""
+    return work(*arguments) if size <= THREAD_THRESHOLD_CHARS else await asyncio.to_thread(work, *arguments)
 
 
 async def stream(
     capability: "Capability[Any, Any]", request: Message, context: Context
 ) -> AsyncGenerator[pb.CapabilityEvent]:
-    """Events as they happen; the last one is the result. Errors: as run()."""
+    """Event stream of a capability: text and progress as they happen; the last event is the result.
+
+    Events are numbered from 0. Closing the stream cancels the work. Errors: as Capability.run().
+    """
     queue: asyncio.Queue[pb.CapabilityEvent | None] = asyncio.Queue()
 
-    async def tell(event: pb.CapabilityEvent) -> None:
+    async def emit(event: pb.CapabilityEvent) -> None:
         queue.put_nowait(event)
 
     async def work() -> pb.CapabilityEvent:
@@ -285,7 +313,7 @@ async def stream(
         getattr(last, capability.member).CopyFrom(response)
         return last
 
-    context.tell = tell
+    context.emit = emit
     task = asyncio.create_task(work())
     sequence = 0
     try:

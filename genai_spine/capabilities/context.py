@@ -1,6 +1,6 @@
-"""What a capability works with: prompts, models, the size of a context, and the bill of what it caused.
+"""Context of a capability call: prompts, models, context length, and the usage and cost that it caused.
 
-One Context serves one request. It knows the rest of the service only by what it calls of it.
+One Context serves one request. The rest of the service is known by protocols only.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -17,7 +17,7 @@ from genai_spine.errors import (
     ProviderError,
     SpineError,
 )
-from genai_spine.refused_fields import drop_refused, retry_without_refused
+from genai_spine.refused_fields import REFUSALS, drop_refused
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_pb2, message_pb2
@@ -26,36 +26,40 @@ TICKS_PER_USD = 10**10
 Request = completions.CreateCompletionRequest
 
 
-class Inference(Protocol):
+class CompletionClient(Protocol):
+    """Protocol of inference: unary and streamed completions."""
+
     async def complete(self, request: Request, call: Call) -> completions.Completion: ...
 
     def stream(self, request: Request, call: Call) -> AsyncGenerator[completions.CompletionChunk]: ...
 
 
-class Filled(Protocol):
-    """A prompt with its variables filled in."""
+class FilledTemplate(Protocol):
+    """Prompt template with its variables filled in."""
 
     @property
     def messages(self) -> list[message_pb2.Message]: ...
 
     @property
     def purpose(self) -> execution_pb2.Execution:
-        """What the rows of the ledger say of the prompt."""
+        """Attribution for the ledger's rows: prompt, version, hash of the variables."""
         ...
 
 
-class Library(Protocol):
+class PromptSource(Protocol):
+    """Protocol of the prompt library: a version by slug, then filled in."""
+
     async def version(self, name: str) -> Any:
-        """The version of a slug that is to be used. Errors: PromptNotFound."""
+        """Version of a slug that is in use. Errors: PromptNotFound."""
         ...
 
-    async def fill(self, pinned: Any, variables: Mapping[str, Any]) -> Filled:
-        """Errors: InvalidPromptVariables, InvalidTemplate."""
+    async def fill(self, resolved: Any, variables: Mapping[str, Any]) -> FilledTemplate:
+        """Template with values in its variables. Errors: InvalidPromptVariables, InvalidTemplate."""
         ...
 
 
-class Limits(NamedTuple):
-    """Who would answer, and how much it takes."""
+class ModelLimits(NamedTuple):
+    """Model that would answer, and its context length in tokens."""
 
     provider: str
     model: str  # the upstream's name
@@ -63,33 +67,36 @@ class Limits(NamedTuple):
 
 
 class Models(Protocol):
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
-        """size: bytes of the request. Errors: those of routing."""
+    """Protocol of the catalog: limits of the model that a request would reach."""
+
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
+        """Limits of a model; size: bytes of the request. Errors: those of routing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """What of the service every Context works with."""
+class CapabilityDependencies:
+    """Dependencies that every Context shares."""
 
-    inference: Inference
-    prompts: Library
+    inference: CompletionClient
+    prompts: PromptSource
     models: Models
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question to a model."""
+class PreparedRequest:
+    """Completion request that is ready to send, with its attribution."""
 
     request: Request
     purpose: execution_pb2.Execution
     slug: str
-    aloud: bool = True  # what the model writes goes to whoever watches
+    streamed: bool = True  # what the model writes goes to whoever watches
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
     def drop_refused(self, error: SpineError) -> str:
-        """Drops the field that the model refused: the schema, because the prompt asks for JSON as well, or a
-        temperature that is not the caller's. Raises the error where it blames neither.
+        """Field that the model refused, once it is dropped. Raises the error where it blames no such field.
+
+        Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
         """
         ours = () if self.own_temperature else ("temperature",)
         return drop_refused(self.request, error, ("response_format", *ours))
@@ -97,6 +104,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """Answer of a model, as capabilities parse it."""
+
     text: str  # the checked JSON where there was a schema and the provider kept to it
     provider: str
     model: str
@@ -104,7 +113,10 @@ class Answer:
 
 
 class Bill:
-    """The sum over the provider calls of one request, and what the last of them said of itself."""
+    """Sum of usage (tokens) and cost (ticks) over the provider calls of one request.
+
+    Last: the last completion.
+    """
 
     def __init__(self) -> None:
         self.input_tokens = self.output_tokens = self.ticks = 0
@@ -112,6 +124,7 @@ class Bill:
         self.last = completions.Completion()
 
     def add(self, completion: completions.Completion) -> None:
+        """Usage and cost of one more completion."""
         self.input_tokens += completion.usage.input_tokens
         self.output_tokens += completion.usage.output_tokens
         self.ticks += completion.cost.cost_ticks
@@ -119,61 +132,69 @@ class Bill:
         self.last = completion
 
 
-Tell = Callable[[pb.CapabilityEvent], Awaitable[None]]
+EventSink = Callable[[pb.CapabilityEvent], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Context:
-    services: Services
+    """State of one request: its calls so far, what was omitted, and which fields the model rejected."""
+
+    services: CapabilityDependencies
     call: Call
-    tell: Tell | None = None  # takes the events of a streamed call
+    emit: EventSink | None = None  # takes the events of a streamed call
     bill: Bill = field(default_factory=Bill)
     omitted_characters: int = 0
-    pieces: int = 1
+    chunk_count: int = 1
     answer_was_cut: bool = False
-    left_out: set[str] = field(default_factory=set)  # fields that the model does not take
+    dropped_fields: set[str] = field(default_factory=set)  # fields that the model does not take
     slug: str = ""
     prompt_version: int = 0
 
-    async def ask(self, ask: Ask) -> Answer:
-        """The model's answer. Errors: those of inference; ContentFiltered, ProviderError (no text)."""
-        call = replace(self.call, purpose=ask.purpose)
-        for name in self.left_out:
-            ask.request.ClearField(name)
+    async def complete(self, prepared: PreparedRequest) -> Answer:
+        """Answer of the model; a field that it refuses is dropped for this and all later chunks.
 
-        def drop(error: SpineError) -> None:
-            self.left_out.add(ask.drop_refused(error))  # the next pieces leave it out at once
-
-        completion = await retry_without_refused(lambda: self._completed(ask, call), drop)
+        Errors: those of inference; ContentFiltered, ProviderError (no text).
+        """
+        call = replace(self.call, attribution=prepared.purpose)
+        while True:
+            for name in self.dropped_fields:
+                prepared.request.ClearField(name)
+            try:
+                completion = await self._completed(prepared, call)
+                break
+            except REFUSALS as error:
+                self.dropped_fields.add(prepared.drop_refused(error))
         self.bill.add(completion)
-        self.slug, self.prompt_version = ask.slug, ask.purpose.prompt_version
+        self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)
         self.answer_was_cut = self.answer_was_cut or answer.was_cut
         return answer
 
-    async def limits(self, request: Any) -> Limits:
-        """Of the model that a request of a capability names."""
+    async def limits(self, request: Any) -> ModelLimits:
+        """Limits of the model that a capability's request names."""
         return await self.services.models.limits(request.provider, request.model, request.ByteSize())
 
     async def progress(self, done: int, total: int) -> None:
-        if self.tell:
-            await self.tell(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
+        """Progress event, in chunks, where somebody listens."""
+        if self.emit:
+            await self.emit(pb.CapabilityEvent(progress=pb.CapabilityProgress(done=done, total=total)))
 
-    async def _completed(self, ask: Ask, call: Call) -> completions.Completion:
+    async def _completed(self, prepared: PreparedRequest, call: Call) -> completions.Completion:
+        """Completion, unary or streamed; deltas of text go to emit."""
         request = Request()  # inference writes its route into it
-        request.CopyFrom(ask.request)
-        if self.tell is None or not ask.aloud:
+        request.CopyFrom(prepared.request)
+        if self.emit is None or not prepared.streamed:
             return await self.services.inference.complete(request, call)
         answer = ChunkBuilder()
         async with aclosing(self.services.inference.stream(request, call)) as chunks:
             async for chunk in chunks:
                 answer.add(chunk)
                 if text := "".join(delta.content for delta in chunk.choices):
-                    await self.tell(pb.CapabilityEvent(text=text))
+                    await self.emit(pb.CapabilityEvent(text=text))
         return answer.completion()
 
     def stamp(self, response: Message) -> None:
-        """Puts who answered and what it took into a response."""
+        """Usage, cost, provider, model, ids and context written into a response."""
         into: Any = response
         usage = pb.CapabilityUsage(
             input_tokens=self.bill.input_tokens,
@@ -192,7 +213,7 @@ class Context:
             into.input_tokens, into.output_tokens = usage.input_tokens, usage.output_tokens
         how = pb.CapabilityContext(
             omitted_characters=self.omitted_characters,
-            pieces=self.pieces,
+            pieces=self.chunk_count,
             prompt_slug=self.slug,
             prompt_version=self.prompt_version,
             answer_was_cut=self.answer_was_cut,
@@ -201,12 +222,13 @@ class Context:
 
 
 def _answer(completion: completions.Completion) -> Answer:
+    """Answer of a completion. Errors: ContentFiltered, ProviderError (empty)."""
     choice = first_choice(completion)
     text = choice.parsed_json or text_of(choice)
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
-        said = refusal or "the answer was filtered"
-        raise ContentFiltered(provider=completion.provider, provider_message=said)
+        reason = refusal or "the answer was filtered"
+        raise ContentFiltered(provider=completion.provider, provider_message=reason)
     if not text.strip():
         raise ProviderError(provider=completion.provider, provider_message="the answer is empty")
     cut = choice.finish_reason == completions.FINISH_REASON_LENGTH

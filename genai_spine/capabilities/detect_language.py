@@ -6,12 +6,12 @@ from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, record, severa
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.languages import LANGUAGES, Language, language
 from genai_spine.v1 import capability_service_pb2 as pb
 
-READ_CHARS = 4_000  # of the content; a language shows in its first sentences
-SHORTEST_NAME = 4  # characters of a name that is looked for in prose; "Ido" is too often something else
+MAX_READ_CHARS = 4_000  # of the content; a language shows in its first sentences
+MIN_NAME_CHARS = 4  # characters of a name that is looked for in prose; "Ido" is too often something else
 GUESS = record(language=TEXT, confidence=NUMBER)
 
 Request = pb.DetectLanguageRequest
@@ -19,6 +19,8 @@ Response = pb.DetectLanguageResponse
 
 
 class DetectLanguage(Capability[Request, Response]):
+    """Language identification, with alternatives and confidences from 0 to 1."""
+
     NAME = "detect-language"
     METHOD = "DetectLanguage"
     REQUEST = Request
@@ -26,20 +28,20 @@ class DetectLanguage(Capability[Request, Response]):
     TEMPERATURE = 0.0
     SHAPE = record(language=TEXT, confidence=NUMBER, alternatives=several(GUESS))
 
-    def whole(self, request: Request) -> Piece:
-        return Piece(request.content[:READ_CHARS])
+    def full_content(self, request: Request) -> TextChunk:
+        return TextChunk(request.content[:MAX_READ_CHARS])
 
-    def unread(self, request: Request) -> int:
-        return max(0, len(request.content) - READ_CHARS)
+    def unread_characters(self, request: Request) -> int:
+        return max(0, len(request.content) - MAX_READ_CHARS)
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
-        return {"content": piece.text}
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
+        return {"content": chunk.text}
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         given = answer_parsing.first_object(answer.text, "language", "language_code", "code", "language_name")
         best = _guess(given) if given else _named(answer_parsing.prose(answer.text))
         if best is None:
-            raise answer_parsing.Unreadable("the answer names no language of ISO 639-1")
+            raise answer_parsing.UnreadableAnswer("the answer names no language of ISO 639-1")
         others = given.get("alternatives") if given else None
         return Response(
             language=best.language,
@@ -50,7 +52,7 @@ class DetectLanguage(Capability[Request, Response]):
 
 
 def _guess(item: Any) -> pb.LanguageGuess | None:
-    """None: it names no language of ISO 639-1."""
+    """Detected language of an entry. None: it names no language of ISO 639-1."""
     if isinstance(item, str):
         item = {"language": item}
     if not isinstance(item, dict):
@@ -67,10 +69,10 @@ def _guessed(found: Language, sure: float) -> pb.LanguageGuess:
 
 
 def _named(words: str) -> pb.LanguageGuess | None:
-    """Of a code or name alone, or the first name in a sentence."""
-    names = (known.name for known in LANGUAGES.values() if len(known.name) >= SHORTEST_NAME)
+    """Language named by a code or name alone, or by the first name in a sentence."""
+    names = (known.name for known in LANGUAGES.values() if len(known.name) >= MIN_NAME_CHARS)
     found = language(words) or language(answer_parsing.first_named(words, names) or "")
-    return _guessed(found, answer_parsing.UNSURE) if found else None
+    return _guessed(found, answer_parsing.DEFAULT_CONFIDENCE) if found else None
 
 
 def _alternatives(given: list[Any], best: str) -> list[pb.LanguageGuess]:

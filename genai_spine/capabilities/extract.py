@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
-from genai_spine.text.spans import Places, around
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.spans import SpanFinder, around
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPES = ("PERSON", "ORG", "LOCATION", "DATE", "MONEY")
@@ -28,6 +28,8 @@ OTHER_NAMES = {
 
 
 class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
+    """Named entity recognition, with verified spans."""
+
     NAME = "extract"
     METHOD = "Extract"
     REQUEST = pb.ExtractRequest
@@ -53,37 +55,39 @@ class Extract(Capability[pb.ExtractRequest, pb.ExtractResponse]):
             "additionalProperties": False,
         }
 
-    def settle(self, request: pb.ExtractRequest) -> None:
+    def apply_defaults(self, request: pb.ExtractRequest) -> None:
         given = [*request.entity_types] or [*request.types] or [request.type] * bool(request.type)
         del request.entity_types[:]
         request.entity_types.extend(dict.fromkeys(given or DEFAULT_TYPES))
 
-    def variables(self, request: pb.ExtractRequest, piece: Piece) -> dict[str, Any]:
-        return {"content": piece.text, "entity_types": ", ".join(request.entity_types)}
+    def variables(self, request: pb.ExtractRequest, chunk: TextChunk) -> dict[str, Any]:
+        return {"content": chunk.text, "entity_types": ", ".join(request.entity_types)}
 
-    def read(self, answer: Answer, request: pb.ExtractRequest, piece: Piece) -> pb.ExtractResponse:
+    def read(self, answer: Answer, request: pb.ExtractRequest, chunk: TextChunk) -> pb.ExtractResponse:
         given = answer_parsing.items(answer.text, "entities")
         found = [entity for entity in (_entity(item, request.entity_types) for item in given) if entity]
         if given and not found and not any(isinstance(item, dict) and item.get("type") for item in given):
-            raise answer_parsing.Unreadable("the answer's list holds no entities")
-        places = Places(piece.text, piece.stretches())
-        entities = [_placed(entity, places, piece, request) for entity in found]
-        kept = [entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP]
-        return _response(kept)
+            raise answer_parsing.UnreadableAnswer("the answer's list holds no entities")
+        places = SpanFinder(chunk.text, chunk.stretches())
+        entities = [_placed(entity, places, chunk, request) for entity in found]
+        remaining = [
+            entity for entity in entities if entity.verified or request.unfound != pb.UNFOUND_ENTITY_DROP
+        ]
+        return _response(remaining)
 
     async def join(
-        self, parts: list[Part], request: pb.ExtractRequest, context: Context
+        self, results: list[ChunkResult], request: pb.ExtractRequest, context: Context
     ) -> pb.ExtractResponse:
-        """All entities; one that does not stand in the content is named once."""
+        """Entities of all chunks; one that does not stand in the content is listed once."""
         entities: dict[Any, pb.Entity] = {}
-        for entity in (entity for part in parts for entity in part.response.entities):
+        for entity in (entity for result in results for entity in result.response.entities):
             key = (entity.start, entity.end, entity.type) if entity.verified else (entity.text, entity.type)
             entities.setdefault(key, entity)
         return _response(entities.values())
 
 
 def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
-    """What the model says of an entity; start is still the model's. None: it is none of the wanted types."""
+    """Entity as the model gives it, start unchecked. None: its type was not requested."""
     wanted = list(types)
     if isinstance(item, str):
         item = {"text": item}
@@ -101,21 +105,21 @@ def _entity(item: Any, types: Iterable[str]) -> pb.Entity | None:
     return entity
 
 
-def _placed(entity: pb.Entity, places: Places, piece: Piece, request: pb.ExtractRequest) -> pb.Entity:
+def _placed(entity: pb.Entity, places: SpanFinder, chunk: TextChunk, request: pb.ExtractRequest) -> pb.Entity:
     """The entity at its place in the content, or without one."""
     near = entity.start if entity.HasField("start") else None
     span = places.find(entity.text, near, entity.type)
     if span is None:
         entity.ClearField("start")
         return entity
-    entity.verified, entity.text = True, piece.text[span[0] : span[1]]
-    entity.start, entity.end = piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+    entity.verified, entity.text = True, chunk.text[span[0] : span[1]]
+    entity.start, entity.end = chunk.origin(span[0]), chunk.origin(span[1] - 1) + 1
     if request.include_context:
         entity.context = around(request.content, (entity.start, entity.end))
     return entity
 
 
 def _response(entities: Iterable[pb.Entity]) -> pb.ExtractResponse:
-    """In the order of the content; what does not stand there comes last."""
+    """Response with entities in the order of the content; unverified ones come last."""
     ordered = sorted(entities, key=lambda entity: (not entity.verified, entity.start, entity.end))
     return pb.ExtractResponse(entities=ordered, entity_count=len(ordered))

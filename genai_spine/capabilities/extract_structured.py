@@ -7,31 +7,31 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from genai_spine.capabilities.base import Capability, Part
-from genai_spine.capabilities.context import Answer, Ask, Context
+from genai_spine.capabilities.base import Capability, ChunkResult
+from genai_spine.capabilities.context import Answer, Context, PreparedRequest
 from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.json_schema.answers import parsed
 from genai_spine.json_schema.describe import in_words
 from genai_spine.json_schema.validator import answer_schema
-from genai_spine.text.chunking import Piece
-from genai_spine.text.packing import BETWEEN, grouped
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.packing import SEPARATOR, grouped
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 
-SENT_AS = "response_format.json_schema.schema_json"  # what inference calls the schema
+SCHEMA_PATH = "response_format.json_schema.schema_json"  # what inference calls the schema
 
 Request = pb.ExtractStructuredRequest
 Response = pb.ExtractStructuredResponse
 
 
 @dataclass(frozen=True, slots=True)
-class AskBySchema(Ask):
-    """Says the schema in words to a model that takes none."""
+class SchemaRequest(PreparedRequest):
+    """Request whose schema can be written into the prompt, for a model that takes none."""
 
     def drop_refused(self, error: SpineError) -> str:
         form = completions.JsonSchema()
         form.CopyFrom(self.request.response_format.json_schema)
-        field = Ask.drop_refused(self, error)
+        field = PreparedRequest.drop_refused(self, error)
         if field == "response_format":
             self.say_schema(form)
         return field
@@ -42,6 +42,8 @@ class AskBySchema(Ask):
 
 
 class ExtractStructured(Capability[Request, Response]):
+    """Structured data extraction by the caller's JSON Schema."""
+
     NAME = "extract-structured"
     METHOD = "ExtractStructured"
     REQUEST = Request
@@ -49,15 +51,18 @@ class ExtractStructured(Capability[Request, Response]):
     TEMPERATURE = 0.1
 
     async def run(self, request: Request, context: Context) -> Response:
-        """Errors also: SchemaMismatch; InvalidFields names the field that the caller gave the schema in."""
+        """Response with data of the caller's schema.
+
+        Errors also: SchemaMismatch; InvalidFields for the schema.
+        """
         try:
             return await super().run(request, context)
         except InvalidFields as error:
             name = _schema_field(request)
-            told = [(path.replace(SENT_AS, name), problem) for path, problem in error.violations]
+            told = [(path.replace(SCHEMA_PATH, name), problem) for path, problem in error.violations]
             raise InvalidFields(told) from None
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         given = bool(request.schema_json) + request.HasField("schema")
         if given != 1:
             both = ("schema", "excludes schema_json")
@@ -68,46 +73,47 @@ class ExtractStructured(Capability[Request, Response]):
             request.schema_json = json.dumps(plain, sort_keys=True)
         answer_schema(request.schema_json)
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "instructions": request.instructions,
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
-            "results": piece.other,
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
+            "results": chunk.other,
         }
 
-    async def _ask(self, piece: Piece, request: Request, context: Context, *, aloud: bool = True) -> Ask:
+    async def _prepare(
+        self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True
+    ) -> PreparedRequest:
         """The schema goes as the caller wrote it, for inference to check the answer by, and to repair it."""
-        plain = await super()._ask(piece, request, context, aloud=aloud)
+        plain = await super()._prepare(chunk, request, context, streamed=streamed)
         form = completions.JsonSchema(name=self.member, schema_json=request.schema_json, strict=True)
         plain.request.response_format.json_schema.CopyFrom(form)
-        ask = AskBySchema(plain.request, plain.purpose, plain.slug, plain.aloud, plain.own_temperature)
-        if "response_format" in context.left_out:
-            ask.say_schema(form)
-        return ask
+        prepared = SchemaRequest(
+            plain.request, plain.purpose, plain.slug, plain.streamed, plain.own_temperature
+        )
+        if "response_format" in context.dropped_fields:
+            prepared.say_schema(form)
+        return prepared
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         asked = completions.CreateCompletionRequest(model=answer.model)
         asked.provider = answer.provider
         asked.response_format.json_schema.schema_json = request.schema_json
         cut = completions.FINISH_REASON_LENGTH if answer.was_cut else completions.FINISH_REASON_STOP
         return _response(parsed(answer.text, asked, None, cut))
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
-        """What the pieces gave is brought together by the model, as much at a time as it has room for."""
-        found = list(dict.fromkeys(part.response.data_json for part in parts))
-        room = await self.room(await context.limits(request), request, context)
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
+        """Merge of the chunks' data by the model, as much at a time as its context allows."""
+        found = list(dict.fromkeys(result.response.data_json for result in results))
+        budget = await self.budget(await context.limits(request), request, context)
         while len(found) > 1:
-            found = [
-                await self._brought_together(group, request, context)
-                for group in grouped(found, room, least=2)
-            ]
+            found = [await self._merge(group, request, context) for group in grouped(found, budget, least=2)]
         return _response(found[0])
 
-    async def _brought_together(self, results: list[str], request: Request, context: Context) -> str:
+    async def _merge(self, results: list[str], request: Request, context: Context) -> str:
         if len(results) == 1:
             return results[0]
-        response = await self.answered(Piece("", other=BETWEEN.join(results)), request, context)
+        response = await self.process_chunk(TextChunk("", other=SEPARATOR.join(results)), request, context)
         return response.data_json
 
 

@@ -1,27 +1,27 @@
-"""Answers that say a whole content again: read without loss, and put together from pieces."""
+"""Full-text answers, as long as the content (translations, corrections): parsed and joined without loss."""
 
 from collections.abc import Iterable
 
 from genai_spine.capabilities.context import Answer
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 
 
-def echo(answer: Answer, piece: Piece, *keys: str) -> str:
+def full_text(answer: Answer, chunk: TextChunk, *keys: str) -> str:
     """The text of a plain answer, or under one of the keys when it came as JSON. Raises Unreadable."""
-    given = answer_parsing.first_object(answer.text, *keys) if piece.text.lstrip()[:1] != "{" else None
+    given = answer_parsing.first_object(answer.text, *keys) if chunk.text.lstrip()[:1] != "{" else None
     if given is not None:
         text = answer_parsing.text_of(given, *keys)
     else:
         text = answer_parsing.plain(answer.text)
-        if not piece.text.lstrip().startswith("```"):
+        if not chunk.text.lstrip().startswith("```"):
             text = answer_parsing.unfenced(text)
     if not text.strip():
-        raise answer_parsing.Unreadable("the answer holds no text")
+        raise answer_parsing.UnreadableAnswer("the answer holds no text")
     return text.strip()
 
 
-def rejoined(parts: Iterable[tuple[Piece, str]]) -> str:
-    """The texts of pieces one after another, with the blanks that stood between the pieces."""
-    texts = [text + piece.text[len(piece.text.rstrip()) :] for piece, text in parts]
+def rejoined(parts: Iterable[tuple[TextChunk, str]]) -> str:
+    """Concatenation of chunk texts, with the white space that stood between the chunks."""
+    texts = [text + chunk.text[len(chunk.text.rstrip()) :] for chunk, text in parts]
     return "".join(texts).strip()

@@ -7,23 +7,25 @@ from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
 from genai_spine.errors import InvalidFields
 from genai_spine.text import answer_parsing, git_diff
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 
-LISTED_FILES = 50
-CHAT_LINES, CHAT_CHARS = 10, 200
-DIFFS, DIFF_CHARS = 5, 500
+MAX_LISTED_FILES = 50
+MAX_CHAT_LINES, MAX_CHAT_CHARS = 10, 200
+MAX_DIFFS, MAX_DIFF_CHARS = 5, 500
 SCOPED = re.compile(r"\A(?P<type>[\w-]+)\((?P<scope>[^()\n]*)\)(?P<rest>!?: )")
 
 
 class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitResponse]):
+    """Commit message generation from changed files, diffs and a conversation."""
+
     NAME = "generate-commit"
     METHOD = "GenerateCommit"
     REQUEST = pb.GenerateCommitRequest
     RESPONSE = pb.GenerateCommitResponse
     TEMPERATURE = 0.4
 
-    def settle(self, request: pb.GenerateCommitRequest) -> None:
+    def apply_defaults(self, request: pb.GenerateCommitRequest) -> None:
         """The files, with their diffs as far as they are known."""
         if not request.files:
             request.files.extend(request.files_changed)
@@ -40,12 +42,12 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
         request.style = request.style or "conventional"
         request.max_length = request.max_length or 500
 
-    def variables(self, request: pb.GenerateCommitRequest, piece: Piece) -> dict[str, Any]:
-        listed = request.files[:LISTED_FILES]
-        shown = [file for file in request.files if file.diff][:DIFFS]
-        diffs = [f"{file.path}:\n{file.diff[:DIFF_CHARS]}" for file in shown]
+    def variables(self, request: pb.GenerateCommitRequest, chunk: TextChunk) -> dict[str, Any]:
+        listed = request.files[:MAX_LISTED_FILES]
+        shown = [file for file in request.files if file.diff][:MAX_DIFFS]
+        diffs = [f"{file.path}:\n{file.diff[:MAX_DIFF_CHARS]}" for file in shown]
         if not request.files:  # the diff names none
-            diffs = [request.diff[: DIFFS * DIFF_CHARS]]
+            diffs = [request.diff[: MAX_DIFFS * MAX_DIFF_CHARS]]
         return {
             "files": "\n".join(f"- {file.path} ({file.status})" for file in listed),
             "more_files": len(request.files) - len(listed),
@@ -53,12 +55,12 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
             "diffs": "\n\n".join(diffs),
             "style": request.style,
             "include_scope": _wants_scope(request),
-            "scopes": ", ".join(group.scope for group in git_diff.groups(request.files)[:LISTED_FILES]),
+            "scopes": ", ".join(group.scope for group in git_diff.groups(request.files)[:MAX_LISTED_FILES]),
             "max_length": request.max_length,
         }
 
     def read(
-        self, answer: Answer, request: pb.GenerateCommitRequest, piece: Piece
+        self, answer: Answer, request: pb.GenerateCommitRequest, chunk: TextChunk
     ) -> pb.GenerateCommitResponse:
         message = answer_parsing.unfenced(answer_parsing.plain(answer.text)).strip().strip("`").strip()
         if len(message) > 1 and message[0] == message[-1] == '"':
@@ -67,7 +69,7 @@ class GenerateCommit(Capability[pb.GenerateCommitRequest, pb.GenerateCommitRespo
             message = SCOPED.sub(r"\g<type>\g<rest>", message)
         message = _capped(message, request.max_length)
         if not message:
-            raise answer_parsing.Unreadable("the answer holds no commit message")
+            raise answer_parsing.UnreadableAnswer("the answer holds no commit message")
         return pb.GenerateCommitResponse(
             commit_message=message,
             message=message,
@@ -87,12 +89,13 @@ def _chat(request: pb.GenerateCommitRequest) -> list[str]:
     if request.context.strip():
         lines.append(("user", request.context))
     return [
-        f"{role or 'user'}: {' '.join(content[:CHAT_CHARS].split())}" for role, content in lines[-CHAT_LINES:]
+        f"{role or 'user'}: {' '.join(content[:MAX_CHAT_CHARS].split())}"
+        for role, content in lines[-MAX_CHAT_LINES:]
     ]
 
 
 def _capped(message: str, most: int) -> str:
-    """At most so many characters, ended at a line, else between words."""
+    """Text of at most `most` characters, ended at a line, else between words."""
     if len(message) <= most:
         return message
     cut = message[: most + 1]

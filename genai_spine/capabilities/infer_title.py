@@ -6,10 +6,10 @@ from typing import Any
 from genai_spine.capabilities.base import Capability
 from genai_spine.capabilities.context import Answer
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 
-READ_CHARS = 2_000  # of the content; what a title is about stands at its beginning
+MAX_READ_CHARS = 2_000  # of the content; what a title is about stands at its beginning
 SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$)")
 LABEL = re.compile(r"^(?:title|titel|titre)\s*:\s*", re.IGNORECASE)
 PAIRS = ('""', "''", "``", "“”", "„“", "‘’", "‚‘", "«»", "»«", "‹›", "「」", "『』", "**", "__")
@@ -17,6 +17,8 @@ OPENED = '"“„«「『'  # left at the start where a limit of tokens cut the 
 
 
 class InferTitle(Capability[pb.InferTitleRequest, pb.InferTitleResponse]):
+    """Title generation, limited in words and characters."""
+
     NAME = "infer-title"
     METHOD = "InferTitle"
     REQUEST = pb.InferTitleRequest
@@ -24,30 +26,30 @@ class InferTitle(Capability[pb.InferTitleRequest, pb.InferTitleResponse]):
     TEMPERATURE = 0.5
     MAX_TOKENS = 50
 
-    def settle(self, request: pb.InferTitleRequest) -> None:
+    def apply_defaults(self, request: pb.InferTitleRequest) -> None:
         request.max_words = request.max_words or 10
 
-    def whole(self, request: pb.InferTitleRequest) -> Piece:
-        return Piece(request.content[:READ_CHARS])
+    def full_content(self, request: pb.InferTitleRequest) -> TextChunk:
+        return TextChunk(request.content[:MAX_READ_CHARS])
 
-    def unread(self, request: pb.InferTitleRequest) -> int:
-        return max(0, len(request.content) - READ_CHARS)
+    def unread_characters(self, request: pb.InferTitleRequest) -> int:
+        return max(0, len(request.content) - MAX_READ_CHARS)
 
-    def variables(self, request: pb.InferTitleRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.InferTitleRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "max_words": request.max_words,
             "max_length": request.max_length,
         }
 
-    def read(self, answer: Answer, request: pb.InferTitleRequest, piece: Piece) -> pb.InferTitleResponse:
+    def read(self, answer: Answer, request: pb.InferTitleRequest, chunk: TextChunk) -> pb.InferTitleResponse:
         lines = [_bare(line) for line in answer_parsing.plain(answer.text).splitlines()]
         title = next((line for line in lines if line), "")
         title = _shortened(title, request.max_words)
         if request.HasField("max_length"):
             title = _capped(title, request.max_length)
         if not title:
-            raise answer_parsing.Unreadable("the answer holds no title")
+            raise answer_parsing.UnreadableAnswer("the answer holds no title")
         return pb.InferTitleResponse(title=title)
 
 
@@ -65,7 +67,7 @@ def _bare(line: str) -> str:
 
 
 def _shortened(title: str, most: int) -> str:
-    """At most so many words; where they end within a later sentence, those of the first."""
+    """Title of at most `most` words; where they end within a later sentence, those of the first."""
     words = title.split()
     if len(words) <= most:
         return " ".join(words)
@@ -75,7 +77,7 @@ def _shortened(title: str, most: int) -> str:
 
 
 def _capped(title: str, most: int) -> str:
-    """At most so many characters, ended between words where there is a place."""
+    """Title of at most `most` characters, ended between words where possible."""
     if len(title) <= most:
         return title
     cut = title[: most + 1].rpartition(" ")[0] or title[:most]

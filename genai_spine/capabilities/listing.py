@@ -1,4 +1,4 @@
-"""The list of capabilities for tools: names, descriptions and JSON Schemas, made from the protos."""
+"""Capability listing for tools: names, descriptions and JSON Schemas, generated from the protos."""
 
 import base64
 import re
@@ -14,14 +14,14 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.json_schema.from_proto import ProtoSchemas, Schema
 from genai_spine.v1 import capability_service_pb2 as pb
 
-PAGE = 100
+DEFAULT_PAGE_SIZE = 100
 SERVICE = pb.DESCRIPTOR.services_by_name["CapabilityService"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 COMPONENTS = "#/components/schemas/"
 
 
 class CapabilityList:
-    """Made once; a call only cuts out its page."""
+    """List of all capabilities, built once; a call only cuts out its page."""
 
     def __init__(self, capabilities: Mapping[str, Capability[Any, Any]]) -> None:
         protos = FileDescriptorSet.FromString(
@@ -31,16 +31,17 @@ class CapabilityList:
         self._infos = [self._info(name, capabilities[name]) for name in sorted(capabilities)]
 
     def page(self, request: pb.ListCapabilitiesRequest) -> pb.ListCapabilitiesResponse:
-        """Errors: InvalidRequest (bad page token)."""
+        """Page in the order of names. Errors: InvalidRequest (bad page token)."""
         after = _name_of(request.page_token)
         rest = [info for info in self._infos if info.name > after]
-        size = request.page_size or PAGE
+        size = request.page_size or DEFAULT_PAGE_SIZE
         response = pb.ListCapabilitiesResponse(capabilities=rest[:size])
         if len(rest) > size:
             response.next_page_token = base64.urlsafe_b64encode(rest[size - 1].name.encode()).decode()
         return response
 
     def _info(self, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
+        """Entry of one capability: its RPC, REST path, prompts and both schemas."""
         method: Any = self._schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
         comment = self._schemas.comments[method.full_name].removeprefix(f"{method.name} ")
         text = re.split(r"\s+Errors\b", comment)[0]
@@ -77,6 +78,7 @@ def _local(value: Any) -> Any:
 
 
 def _name_of(token: str) -> str:
+    """Name in a page token. Errors: InvalidRequest."""
     try:
         return base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:

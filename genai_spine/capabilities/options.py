@@ -1,4 +1,4 @@
-"""A request as it is meant: what `options` holds is put into the fields that the caller left out."""
+"""Options of a request: the map `options` merged into the fields that the caller left unset."""
 
 import re
 from typing import Any, TypeVar
@@ -12,11 +12,11 @@ from genai_spine.errors import InvalidFields
 T = TypeVar("T", bound=Message)
 
 OPTIONS = "options"
-FIRST = re.compile(r"[^.\[]+")  # of a path: the field
+FIRST_FIELD = re.compile(r"[^.\[]+")  # of a path: the field
 
 
 def merged(request: T) -> T:
-    """A copy with its options in place. Unknown options are ignored, as unknown fields are.
+    """Copy of a request with its options in their fields. Unknown options are ignored, as unknown fields are.
 
     Errors: InvalidFields, naming options.FIELD.
     """
@@ -25,17 +25,17 @@ def merged(request: T) -> T:
     options: Any = getattr(whole, OPTIONS, None)
     if not options:
         return whole
-    taken = {name for name, value in dict(options).items() if _take(whole, name, value)}
+    applied = {name for name, value in dict(options).items() if _apply_option(whole, name, value)}
     whole.ClearField(OPTIONS)
     try:
         validation.check(whole)
     except InvalidFields as error:
-        raise InvalidFields([(_path(path, taken), problem) for path, problem in error.violations]) from None
+        raise InvalidFields([(_path(path, applied), problem) for path, problem in error.violations]) from None
     return whole
 
 
-def _take(whole: Message, name: str, value: Any) -> bool:
-    """Puts one option into its field, unless the caller has set that itself."""
+def _apply_option(whole: Message, name: str, value: Any) -> bool:
+    """Whether an option went into its field; a field that the caller has set wins. Errors: InvalidFields."""
     field: Any = whole.DESCRIPTOR.fields_by_name.get(name)
     if field is None or name == OPTIONS or value is None or _is_set(whole, field):
         return False
@@ -45,13 +45,19 @@ def _take(whole: Message, name: str, value: Any) -> bool:
         json_format.ParseDict({name: plain}, whole, ignore_unknown_fields=field.enum_type is None)
     except (json_format.ParseError, ValueError) as error:
         whole.ClearField(name)
-        kind = "list" if field.is_repeated else field.message_type or field.enum_type or KINDS.get(field.type)
-        shown = getattr(kind, "name", kind) or "value of its type"
-        raise InvalidFields([(f"{OPTIONS}.{name}", f"must be a {shown}, got {_shown(plain)}")]) from error
+        kind = (
+            "list"
+            if field.is_repeated
+            else field.message_type or field.enum_type or TYPE_NAMES.get(field.type)
+        )
+        expected = getattr(kind, "name", kind) or "value of its type"
+        raise InvalidFields(
+            [(f"{OPTIONS}.{name}", f"must be a {expected}, got {_abbreviated(plain)}")]
+        ) from error
     return True
 
 
-KINDS = {
+TYPE_NAMES = {
     1: "number",
     2: "number",
     5: "whole number",
@@ -62,14 +68,17 @@ KINDS = {
 
 
 def _is_set(whole: Message, field: Any) -> bool:
+    """Whether the caller has set a field."""
     return whole.HasField(field.name) if field.has_presence else bool(getattr(whole, field.name))
 
 
-def _path(path: str, taken: set[str]) -> str:
-    first = FIRST.match(path)
-    return f"{OPTIONS}.{path}" if first and first[0] in taken else path
+def _path(path: str, applied: set[str]) -> str:
+    """Path of a field as the caller wrote it, under options where it came from there."""
+    first = FIRST_FIELD.match(path)
+    return f"{OPTIONS}.{path}" if first and first[0] in applied else path
 
 
-def _shown(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
+    """Value as an error message shows it, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:60] + "..."

@@ -5,10 +5,10 @@ from typing import Any
 
 from genai_spine.capabilities import full_text
 from genai_spine.capabilities.answer_schemas import TEXT, record, several
-from genai_spine.capabilities.base import Capability, Part
-from genai_spine.capabilities.context import Answer, Context, Limits
+from genai_spine.capabilities.base import Capability, ChunkResult
+from genai_spine.capabilities.context import Answer, Context, ModelLimits
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("paraphrase", "text", "paraphrased")
@@ -16,6 +16,8 @@ LISTS = ("paraphrases", "variations")
 
 
 class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
+    """Paraphrases of a text, as many variants as requested."""
+
     NAME = "paraphrase"
     METHOD = "Paraphrase"
     REQUEST = pb.ParaphraseRequest
@@ -23,44 +25,46 @@ class Paraphrase(Capability[pb.ParaphraseRequest, pb.ParaphraseResponse]):
     TEMPERATURE = 0.7
     ECHOES = True
 
-    def settle(self, request: pb.ParaphraseRequest) -> None:
+    def apply_defaults(self, request: pb.ParaphraseRequest) -> None:
         request.variations = request.variations or 1
 
     def shape(self, request: pb.ParaphraseRequest) -> Mapping[str, Any] | None:
-        """One way is answered as it is."""
+        """Schema for several variants; a single one is answered as plain text."""
         if request.variations == 1:
             return None
         return record(paraphrases=several(TEXT, minItems=request.variations))
 
-    def variables(self, request: pb.ParaphraseRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.ParaphraseRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "style": request.style,
             "variations": request.variations,
-            "part": f"part {piece.number} of {piece.total}" if piece.total > 1 else "",
+            "part": f"part {chunk.number} of {chunk.total}" if chunk.total > 1 else "",
         }
 
-    async def room(self, limits: Limits, request: pb.ParaphraseRequest, context: Context) -> Room:
+    async def budget(
+        self, limits: ModelLimits, request: pb.ParaphraseRequest, context: Context
+    ) -> TokenBudget:
         """The answer is as long as all the ways to say it together."""
-        room = await super().room(limits, request, context)
-        return Room(room.tokens // request.variations, room.measure)
+        budget = await super().budget(limits, request, context)
+        return TokenBudget(budget.tokens // request.variations, budget.measure)
 
-    def read(self, answer: Answer, request: pb.ParaphraseRequest, piece: Piece) -> pb.ParaphraseResponse:
+    def read(self, answer: Answer, request: pb.ParaphraseRequest, chunk: TextChunk) -> pb.ParaphraseResponse:
         if request.variations == 1:
-            return _response([full_text.echo(answer, piece, *KEYS)])
+            return _response([full_text.full_text(answer, chunk, *KEYS)])
         found = list(dict.fromkeys(_listed(answer.text)))
         if len(found) < request.variations:
             problem = f"the answer holds {len(found)} different texts in place of {request.variations}"
-            raise answer_parsing.Unreadable(problem)
+            raise answer_parsing.UnreadableAnswer(problem)
         return _response(found[: request.variations])
 
     async def join(
-        self, parts: list[Part], request: pb.ParaphraseRequest, context: Context
+        self, results: list[ChunkResult], request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
-        """Each way is that way of all pieces, one after another."""
+        """Variants of the whole text: each is that variant of all chunks, concatenated."""
         return _response(
             [
-                full_text.rejoined((part.piece, part.response.variations[number]) for part in parts)
+                full_text.rejoined((result.chunk, result.response.variations[number]) for result in results)
                 for number in range(request.variations)
             ]
         )
@@ -75,7 +79,7 @@ def _listed(text: str) -> list[str]:
     for key in LISTS:
         try:
             items = answer_parsing.items(text, key)
-        except answer_parsing.Unreadable:
+        except answer_parsing.UnreadableAnswer:
             continue
         given = [item if isinstance(item, str) else answer_parsing.text_of(item, *KEYS) for item in items]
         return [entry.strip() for entry in given if entry.strip()]

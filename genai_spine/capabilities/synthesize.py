@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import TEXT, TEXT_OR_NULL, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.errors import InvalidFields
 from genai_spine.text import answer_parsing, citations, documents
-from genai_spine.text.chunking import Piece, Room
-from genai_spine.text.packing import BETWEEN
+from genai_spine.text.chunking import TextChunk, TokenBudget
+from genai_spine.text.packing import SEPARATOR
 from genai_spine.v1 import capability_service_pb2 as pb
 
 KEYS = ("synthesis", "text", "answer", "summary")
@@ -20,7 +20,7 @@ Response = pb.SynthesizeResponse
 
 
 class Synthesize(Capability[Request, Response]):
-    """A request without documents is one of its own: to bring together what was drawn from parts of them."""
+    """Synthesis of several documents, with citations on request."""
 
     NAME = "synthesize"
     METHOD = "Synthesize"
@@ -28,58 +28,58 @@ class Synthesize(Capability[Request, Response]):
     RESPONSE = Response
     TEMPERATURE = 0.3
 
-    def settle(self, request: Request) -> None:
+    def apply_defaults(self, request: Request) -> None:
         request.synthesis_type = request.synthesis_type or "answer"
         problems = [] if request.query.strip() else [("query", "is required")]
-        problems += documents.settle(request.documents)
+        problems += documents.assign_ids(request.documents)
         if problems:
             raise InvalidFields(problems)
 
-    def whole(self, request: Request) -> Piece:
-        return documents.whole(request.documents)
+    def full_content(self, request: Request) -> TextChunk:
+        return documents.joined(request.documents)
 
     def shape(self, request: Request) -> Mapping[str, Any] | None:
         return CITED if request.documents and _cites(request) else None
 
-    def variables(self, request: Request, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "documents": piece.text if request.documents else "",
-            "results": "" if request.documents else piece.text,
+            "documents": chunk.text if request.documents else "",
+            "results": "" if request.documents else chunk.text,
             "query": request.query,
             "synthesis_type": request.synthesis_type,
             "cite_sources": _cites(request),
         }
 
-    def shortened(self, whole: Piece, room: Room) -> Piece:
-        if not isinstance(whole, documents.Shown):
-            return super().shortened(whole, room)
-        return documents.shortened(whole.documents, room)
+    def shortened(self, whole: TextChunk, budget: TokenBudget) -> TextChunk:
+        if not isinstance(whole, documents.DocumentsText):
+            return super().shortened(whole, budget)
+        return documents.shortened(whole.documents, budget)
 
-    def split(self, whole: Piece, room: Room) -> list[Piece]:
-        if not isinstance(whole, documents.Shown):
-            return super().split(whole, room)
-        return documents.split(whole.documents, room)
+    def split(self, whole: TextChunk, budget: TokenBudget) -> list[TextChunk]:
+        if not isinstance(whole, documents.DocumentsText):
+            return super().split(whole, budget)
+        return documents.split(whole.documents, budget)
 
-    def read(self, answer: Answer, request: Request, piece: Piece) -> Response:
+    def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:
         given = answer_parsing.first_object(answer.text, *KEYS)
         text = answer_parsing.text_of(given, *KEYS) if given else answer_parsing.prose(answer.text)
         if not text:
-            raise answer_parsing.Unreadable("the answer holds no synthesis")
+            raise answer_parsing.UnreadableAnswer("the answer holds no synthesis")
         listed = given.get("citations") if given else None
         quotes = citations.quotes(listed if isinstance(listed, list) else [], request.documents)
         return _response(text, quotes, request)
 
-    async def join(self, parts: list[Part], request: Request, context: Context) -> Response:
-        """One text of the texts of all parts, which keeps their citations."""
+    async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
+        """Synthesis of the chunk texts, which keeps their citations."""
         quotes: dict[str, str] = {}
-        for citation in (citation for part in parts for citation in part.response.citations):
+        for citation in (citation for result in results for citation in result.response.citations):
             if citation.HasField("quote"):
                 quotes.setdefault(citation.document_id, citation.quote)
         last = Request()
         last.CopyFrom(request)
         last.ClearField("documents")
-        results = BETWEEN.join(part.response.synthesis for part in parts)
-        whole = await self.worked(await self.pieces(Piece(results), last, context), last, context)
+        texts = SEPARATOR.join(result.response.synthesis for result in results)
+        whole = await self.process(await self.chunks(TextChunk(texts), last, context), last, context)
         return _response(whole.synthesis, quotes, request)
 
 

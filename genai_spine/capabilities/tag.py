@@ -4,23 +4,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genai_spine.capabilities.answer_schemas import NUMBER, TEXT, one_of, record, several
-from genai_spine.capabilities.base import Capability, Part
+from genai_spine.capabilities.base import Capability, ChunkResult
 from genai_spine.capabilities.context import Answer, Context
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 
 DEFAULT_TYPE = "topic"
 
 
 class Tag(Capability[pb.TagRequest, pb.TagResponse]):
+    """Tagging of a text, preferring existing tags, with relevance from 0 to 1."""
+
     NAME = "tag"
     METHOD = "Tag"
     REQUEST = pb.TagRequest
     RESPONSE = pb.TagResponse
     TEMPERATURE = 0.2
 
-    def settle(self, request: pb.TagRequest) -> None:
+    def apply_defaults(self, request: pb.TagRequest) -> None:
         request.max_tags = request.max_tags or 5
         distinct = list(dict.fromkeys(request.tag_types)) or [DEFAULT_TYPE]
         del request.tag_types[:]
@@ -30,28 +32,30 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
         one = record(tag=TEXT, type=one_of(request.tag_types), confidence=NUMBER)
         return record(tags=several(one))
 
-    def variables(self, request: pb.TagRequest, piece: Piece) -> dict[str, Any]:
+    def variables(self, request: pb.TagRequest, chunk: TextChunk) -> dict[str, Any]:
         return {
-            "content": piece.text,
+            "content": chunk.text,
             "max_tags": request.max_tags,
             "tag_types": ", ".join(request.tag_types),
             "existing_tags": "\n".join(f"- {tag}" for tag in dict.fromkeys(request.existing_tags)),
         }
 
-    def read(self, answer: Answer, request: pb.TagRequest, piece: Piece) -> pb.TagResponse:
+    def read(self, answer: Answer, request: pb.TagRequest, chunk: TextChunk) -> pb.TagResponse:
         given = answer_parsing.items(answer.text, "tags")
         found = [tag for tag in (_tag(item, request) for item in given) if tag]
         if given and not found:
-            raise answer_parsing.Unreadable("the answer's list holds no tags of the wanted types")
+            raise answer_parsing.UnreadableAnswer("the answer's list holds no tags of the wanted types")
         return _response(found, request)
 
-    async def join(self, parts: list[Part], request: pb.TagRequest, context: Context) -> pb.TagResponse:
+    async def join(
+        self, results: list[ChunkResult], request: pb.TagRequest, context: Context
+    ) -> pb.TagResponse:
         """A vote in which the pieces weigh as much as they are long."""
-        total = sum(len(part.piece.text) for part in parts)
+        total = sum(len(result.chunk.text) for result in results)
         votes: dict[tuple[str, str], pb.FoundTag] = {}
-        for part in parts:
-            share = len(part.piece.text) / total
-            for tag in part.response.tags:
+        for result in results:
+            share = len(result.chunk.text) / total
+            for tag in result.response.tags:
                 first = votes.setdefault((tag.tag.casefold(), tag.type), _without_votes(tag))
                 first.confidence = round(first.confidence + share * tag.confidence, 6)
         return _response(votes.values(), request)
@@ -62,7 +66,7 @@ def _without_votes(tag: pb.FoundTag) -> pb.FoundTag:
 
 
 def _tag(item: Any, request: pb.TagRequest) -> pb.FoundTag | None:
-    """None: it has no name, or a type that is none of the wanted."""
+    """Tag of an entry. None: it has no name, or its type was not requested."""
     if isinstance(item, str):
         item = {"tag": item}
     name = " ".join(answer_parsing.text_of(item, "tag", "name", "text", "label").lstrip("#").split())

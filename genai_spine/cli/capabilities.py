@@ -56,7 +56,7 @@ def summarize(
         domain=domain,
         long_input=_policy(long),
     )
-    written = _Written(as_json)
+    written = _WrittenAnswer(as_json)
     answer = watch(pb.StreamCapabilityRequest(summarize=request), address, written).summarize
     written.end(answer, answer.summary)
 
@@ -87,7 +87,7 @@ def rewrite(
     )
     if context:
         request.context.string_value = context
-    written = _Written(as_json)
+    written = _WrittenAnswer(as_json)
     answer = watch(pb.StreamCapabilityRequest(rewrite=request), address, written).rewrite
     written.end(answer, answer.rewritten)
 
@@ -197,7 +197,7 @@ def watch(
     return event
 
 
-class _Written:
+class _WrittenAnswer:
     """Text on a terminal as it comes; for a pipe and as JSON only the result counts."""
 
     def __init__(self, as_json: bool) -> None:

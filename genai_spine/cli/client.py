@@ -1,4 +1,4 @@
-"""What the command line asks a running server, over gRPC."""
+"""gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
 import json
@@ -19,10 +19,12 @@ from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 if TYPE_CHECKING:
     from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
 
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 
 class Client:
+    """Client of one server."""
+
     def __init__(
         self,
         address: str,
@@ -38,18 +40,18 @@ class Client:
             )
 
     async def chat(self, text: str, *, as_json: bool) -> None:
-        """One question, or a conversation when there is none to begin with."""
+        """Chat with one message, or a conversation when there is none to begin with."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = CompletionServiceStub(channel)
             if text:
-                await self._turn(stub, text, as_json)
+                await self._exchange(stub, text, as_json)
                 return
-            while line := await asyncio.to_thread(_asked):
-                await self._turn(stub, line, as_json)
+            while line := await asyncio.to_thread(_prompted):
+                await self._exchange(stub, line, as_json)
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
-        """All pages in one."""
+        """List of models, all pages in one."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             stub = ModelServiceStub(channel)
@@ -63,6 +65,7 @@ class Client:
             return whole
 
     async def providers(self) -> provider_service_pb2.ListProvidersResponse:
+        """List of providers."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.ListProvidersRequest(page_size=1000)
@@ -72,13 +75,15 @@ class Client:
             return listed
 
     async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
+        """Progress of a model that a provider downloads."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
             async for step in ProviderServiceStub(channel).PullModel(request):
                 yield step
 
-    async def _turn(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+    async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
+        """Message sent and answer printed as it streams; the conversation goes on with both."""
         self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
         whole = ChunkBuilder()
         async for chunk in stub.StreamCompletion(self.request):
@@ -119,7 +124,7 @@ def _footer(answer: pb.Completion) -> str:
     return f"[{answer.provider}:{answer.model}, {tokens}, {cost}, {answer.latency_ms} ms]"
 
 
-def _asked() -> str:
+def _prompted() -> str:
     try:
         return input("> ")
     except EOFError:
@@ -128,7 +133,7 @@ def _asked() -> str:
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Raises ConnectionError when nobody answers there."""
+    """Channel to a server. Raises ConnectionError when nobody answers there."""
     async with grpc.aio.insecure_channel(address) as channel:
         await _connected(channel, address)
         yield channel
@@ -136,6 +141,6 @@ async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
 
 async def _connected(channel: grpc.aio.Channel, address: str) -> None:
     try:
-        await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+        await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
     except TimeoutError:
         raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None

@@ -1,4 +1,4 @@
-"""`genai-spine executions`: the calls of providers that are on the books."""
+"""`genai-spine executions`: list and show calls of providers in the ledger."""
 
 import json
 from datetime import datetime
@@ -13,7 +13,7 @@ from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_tab
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
-PAGE = 500
+PAGE_SIZE = 500
 
 group = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
 Text = str | None
@@ -88,7 +88,7 @@ async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -
     found: list[pb.ExecutionEntry] = []
     async with connected(address) as channel:
         while len(found) < limit:
-            request.limit = min(PAGE, limit - len(found))
+            request.limit = min(PAGE_SIZE, limit - len(found))
             page = await ExecutionServiceStub(channel).ListExecutions(request)
             found += page.executions
             request.page_token = page.next_page_token

@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from genai_spine.cli import capabilities, executions, prompts, sessions
-from genai_spine.cli.client import CONNECT_S, Client
+from genai_spine.cli.client import CONNECT_TIMEOUT_S, Client
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.telemetry import logs
 from genai_spine.v1.provider_service_pb2 import Capability
@@ -103,10 +103,10 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""
-    from genai_spine.supervisor import up as supervisor
+    from genai_spine.supervisor import up
 
     settings = settings_with(api_port=port, processes=processes)
-    run(supervisor.up(settings, list(lane or ["cpu"]), as_json=as_json))
+    run(up.up(settings, list(lane or ["cpu"]), as_json=as_json))
 
 
 @app.command()
@@ -120,14 +120,14 @@ def serve(
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
     logs.write_stack_when_aborted()
-    from genai_spine.server import serve as serve_until_stopped
-    from genai_spine.supervisor import up as supervisor
+    from genai_spine import server
+    from genai_spine.supervisor import up
 
     settings = settings_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
     if settings.processes == 1:
-        run(serve_until_stopped(settings, lambda port: typer.echo(json.dumps({"port": port}))))
+        run(server.serve(settings, lambda port: typer.echo(json.dumps({"port": port}))))
     else:
-        run(supervisor.serve(settings))
+        run(up.serve(settings))
 
 
 @app.command()
@@ -155,11 +155,11 @@ def chat(
     as_json: Json = False,
 ) -> None:
     """Talk to a model; the answer streams. Without text: a conversation, until Ctrl-D."""
-    said = " ".join(text or [])
-    said = sys.stdin.read() if said == "-" else said
+    message = " ".join(text or [])
+    message = sys.stdin.read() if message == "-" else message
     client = Client(address, model=model, system=system, max_tokens=max_tokens)
     try:
-        run(client.chat(said, as_json=as_json))
+        run(client.chat(message, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -196,7 +196,7 @@ def providers(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
         return
     table = Table("provider", "state", "running", "keys", "what it offers", box=None)
     for info in listed.providers:
-        state = "available" if info.is_available else f"left alone for {info.rest_ms / 1000:.0f} s"
+        state = "available" if info.is_available else f"circuit open for {info.rest_ms / 1000:.0f} s"
         kinds = {Capability.Name(offer.capability) for offer in info.capabilities}
         shown = ", ".join(sorted(kind.removeprefix("CAPABILITY_").lower() for kind in kinds))
         table.add_row(info.provider_name, state, str(info.running), str(info.key_count), shown)
@@ -228,30 +228,32 @@ def pull(
     run(follow())
 
 
-prices = typer.Typer(no_args_is_help=True, help="What models cost, and what past calls would have cost.")
-app.add_typer(prices, name="prices")
+price_commands = typer.Typer(
+    no_args_is_help=True, help="What models cost, and what past calls would have cost."
+)
+app.add_typer(price_commands, name="prices")
 
 
-@prices.command("list")
+@price_commands.command("list")
 def list_prices(
     provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
     as_json: Json = False,
 ) -> None:
     """List every price of the book that these settings load, and its sources."""
-    from genai_spine.cli import prices as price_tables
+    from genai_spine.cli import prices
 
     book = book_with(settings_with())
-    price_tables.show_book(book, provider, as_json=as_json)
+    prices.show_book(book, provider, as_json=as_json)
 
 
-@prices.command("show")
+@price_commands.command("show")
 def show_price(
     model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")], as_json: Json = False
 ) -> None:
     """Show what a model costs, by every unit that it is sold in."""
     from genai_spine.catalog.models import Catalog
     from genai_spine.catalog.prices import PriceList
-    from genai_spine.cli import prices as price_tables
+    from genai_spine.cli import prices
     from genai_spine.providers import PROVIDERS
     from genai_spine.routing.router import Router
 
@@ -259,10 +261,10 @@ def show_price(
     providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     found = PriceList(Catalog(router, book_with(settings))).price(model)
-    price_tables.show_price(run(found), as_json=as_json)
+    prices.show_price(run(found), as_json=as_json)
 
 
-@prices.command()
+@price_commands.command()
 def rerate(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")],
@@ -273,14 +275,14 @@ def rerate(
 ) -> None:
     """Price the calls of a period again, by this price book, and write what they cost now."""
     from genai_spine.billing.rerating import Period
-    from genai_spine.cli import prices as price_tables
+    from genai_spine.cli import prices
 
     if last < first:
         fail("--to is before --from")
     settings = settings_with()
     period = Period(first.date(), last.date(), provider)
-    outcome = run(price_tables.rerate(settings.database, book_with(settings, book), period, dry_run=dry_run))
-    price_tables.show_outcome(outcome, dry_run=dry_run, as_json=as_json)
+    outcome = run(prices.rerate(settings.database, book_with(settings, book), period, dry_run=dry_run))
+    prices.show_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(name="doctor")
@@ -302,9 +304,9 @@ def doctor_command(as_json: Json = False) -> None:
 @app.command()
 def health(address: Address = "127.0.0.1:50051", service: str = "", as_json: Json = False) -> None:
     """Ask a server by grpc.health.v1; exit 0 if it serves."""
-    from genai_spine.supervisor.health_check import health as checked
+    from genai_spine.supervisor import health_check
 
-    state = run(checked(address, service, CONNECT_S))
+    state = run(health_check.health(address, service, CONNECT_TIMEOUT_S))
     typer.echo(json.dumps({"status": state}) if as_json else state)
     if state != "SERVING":
         raise typer.Exit(1)
@@ -315,10 +317,10 @@ def config(
     directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
 ) -> None:
     """Write Envoy's effective configuration for these settings, to read or to run elsewhere."""
-    from genai_spine.supervisor import up as supervisor
+    from genai_spine.supervisor import up
 
     settings = settings_with()
-    typer.echo(supervisor.write_edge_config(settings, directory))
+    typer.echo(up.write_edge_config(settings, directory))
 
 
 # After the others, so that --help begins with how to start.

@@ -1,4 +1,4 @@
-"""What `genai-spine prices` prints: tables for people, JSON for programs."""
+"""Output of `genai-spine prices`: tables for people, JSON for programs."""
 
 import json
 import sys
@@ -29,6 +29,7 @@ UNITS = {
 
 
 def show_book(book: PriceBook, provider: str | None, *, as_json: bool) -> None:
+    """Prices of the book, with their sources."""
     prices = [entry(price) for price in book.prices() if provider in (None, price.provider)]
     sources = [
         source._asdict() | {"valid_from": source.valid_from and source.valid_from.isoformat()}
@@ -56,6 +57,7 @@ def show_book(book: PriceBook, provider: str | None, *, as_json: bool) -> None:
 
 
 def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
+    """Price of one model, by every unit."""
     if as_json:
         typer.echo(json.dumps(_fields(price)))
         return
@@ -69,6 +71,7 @@ def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
 
 
 async def rerate(url: str, book: PriceBook, period: Period, *, dry_run: bool) -> Outcome:
+    """Outcome of pricing a period again. dry_run: nothing is written."""
     database = Database(url)
     bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     task = bar.add_task("rows", total=None)

@@ -30,12 +30,12 @@ Version = Annotated[
 ]
 
 
-def asked(address: str, ask: "Callable[[Stub], Awaitable[Any]]") -> Any:
-    """The answer of one call; the command fails where the call does."""
+def call_service(address: str, send: "Callable[[Stub], Awaitable[Any]]") -> Any:
+    """Answer of one call of PromptService; the command fails where the call does."""
 
     async def once() -> Any:
         async with connected(address) as channel:
-            return await ask(PromptServiceStub(channel))
+            return await send(PromptServiceStub(channel))
 
     return run(once())
 
@@ -68,7 +68,7 @@ def list_prompts(
             if not page.prompts or len(found) >= page.total:
                 return found
 
-    found = asked(address, pages)
+    found = call_service(address, pages)
     if as_json:
         typer.echo(json.dumps([as_dict(prompt) for prompt in found]))
         return
@@ -91,10 +91,10 @@ def show(
 ) -> None:
     """Print a prompt as YAML, or one of its versions."""
     if version is not None:
-        asked_for = pb.GetPromptVersionRequest(prompt_id=name, version=version)
-        found = asked(address, lambda stub: stub.GetPromptVersion(asked_for))
+        request = pb.GetPromptVersionRequest(prompt_id=name, version=version)
+        found = call_service(address, lambda stub: stub.GetPromptVersion(request))
     else:
-        found = asked(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
+        found = call_service(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
         return
@@ -122,7 +122,7 @@ def edit(
     from genai_spine.prompts import yaml_format
     from genai_spine.prompts.editor import EDITABLE
 
-    prompt = asked(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
+    prompt = call_service(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
     before = yaml_format.dumped(yaml_format.entry(prompt))
     path, after = _edited(before, prompt.slug)
     if after == before:
@@ -138,7 +138,7 @@ def edit(
         return await stub.UpdatePrompt(request)
 
     try:
-        saved = asked(address, save)
+        saved = call_service(address, save)
     except typer.Exit:
         typer.echo(f"what you wrote is in {path}", err=True)
         raise
@@ -171,7 +171,7 @@ def diff(
 ) -> None:
     """Show what differs between two versions."""
     request = pb.DiffPromptVersionsRequest(prompt_id=name, **{"from": before, "to": after})
-    found = asked(address, lambda stub: stub.DiffPromptVersions(request))
+    found = call_service(address, lambda stub: stub.DiffPromptVersions(request))
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
         return
@@ -194,7 +194,7 @@ def rollback(
 ) -> None:
     """Make a new version with the content of an old one."""
     request = pb.RollbackPromptRequest(prompt_id=name, version=version)
-    _say(asked(address, lambda stub: stub.RollbackPrompt(request)), as_json)
+    _say(call_service(address, lambda stub: stub.RollbackPrompt(request)), as_json)
 
 
 @group.command()
@@ -207,7 +207,7 @@ def label(
 ) -> None:
     """Point a label at a version."""
     request = pb.SetPromptLabelRequest(prompt_id=name, label=label, version=version)
-    _say(asked(address, lambda stub: stub.SetPromptLabel(request)), as_json)
+    _say(call_service(address, lambda stub: stub.SetPromptLabel(request)), as_json)
 
 
 @group.command("run")
@@ -244,7 +244,7 @@ def run_prompt(
             return await stub.ExecutePrompt(request)
         return await _streamed(stub.StreamPrompt(request))
 
-    result = asked(address, execute)
+    result = call_service(address, execute)
     if as_json:
         typer.echo(json.dumps(as_dict(result)))
         return
@@ -297,7 +297,7 @@ def export_prompts(
 ) -> None:
     """Write prompts as YAML."""
     request = pb.ExportPromptsRequest(prompt_ids=names, include_system=system)
-    found = asked(address, lambda stub: stub.ExportPrompts(request))
+    found = call_service(address, lambda stub: stub.ExportPrompts(request))
     if output is not None:
         output.write_text(found.yaml)
         typer.echo(f"{found.prompt_count} prompts in {output}", err=True)
@@ -314,7 +314,7 @@ def import_prompts(
 ) -> None:
     """Make prompts from YAML, and change those of the same slug: all of them or none."""
     request = pb.ImportPromptsRequest(yaml=file.read(), dry_run=dry_run)
-    found = asked(address, lambda stub: stub.ImportPrompts(request))
+    found = call_service(address, lambda stub: stub.ImportPrompts(request))
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
         return

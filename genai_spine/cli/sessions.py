@@ -1,4 +1,4 @@
-"""`genai-spine sessions`: talk in a session that is kept, and look at what was said."""
+"""`genai-spine sessions`: chat in a stored session; list, show, export, import and delete."""
 
 import json
 import mimetypes
@@ -21,7 +21,7 @@ from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 if TYPE_CHECKING:
     from genai_spine.v1.session_service_pb2_grpc import SessionServiceAsyncStub
 
-PAGE = 500  # messages
+PAGE_SIZE = 500  # messages
 
 group = typer.Typer(no_args_is_help=True, help="Chat sessions: list, show, chat, export, delete.")
 Id = Annotated[str, typer.Argument(help="Id of the session.")]
@@ -65,21 +65,21 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
     async def read() -> tuple[pb.Session, list[pb.SessionMessage]]:
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
-            request = pb.ListMessagesRequest(session_id=id, limit=PAGE)
+            request = pb.ListMessagesRequest(session_id=id, limit=PAGE_SIZE)
             page = await sessions.ListMessages(request)
-            said = list(page.messages)
-            while page.messages and len(said) < page.total:
-                request.offset = len(said)
+            messages = list(page.messages)
+            while page.messages and len(messages) < page.total:
+                request.offset = len(messages)
                 page = await sessions.ListMessages(request)
-                said += page.messages
-            return session, said
+                messages += page.messages
+            return session, messages
 
-    session, said = run(read())
+    session, messages = run(read())
     if as_json:
-        typer.echo(json.dumps(_dict(session) | {"messages": [_dict(message) for message in said]}))
+        typer.echo(json.dumps(_dict(session) | {"messages": [_dict(message) for message in messages]}))
         return
     typer.echo(f"{session.title or session.id}  {_sums(session)}")
-    for message in said:
+    for message in messages:
         typer.echo(f"\n{message.role} ({message.model}):\n{message.content}")
         for file in message.attachments:
             typer.echo(f"[{file.filename}, {file.media_type}, {file.size_bytes} bytes]")
@@ -100,17 +100,17 @@ def chat(
     if not (session or model):
         raise typer.BadParameter("a new session needs --model; --session goes on with one")
     files = [_attachment(path) for path in file or ()]
-    said = " ".join(text or [])
-    said = sys.stdin.read() if said == "-" else said
+    content = " ".join(text or [])
+    content = sys.stdin.read() if content == "-" else content
 
     async def talk() -> None:
         async with _service(address) as sessions:
             begun = pb.CreateSessionRequest(model=model or "", system_prompt=system, title=title)
             id = session or (await sessions.CreateSession(begun)).id
-            request = pb.SendMessageRequest(session_id=id, content=said or _asked(), attachments=files)
+            request = pb.SendMessageRequest(session_id=id, content=content or _prompted(), attachments=files)
             while request.content:
                 await _say(sessions, request, as_json=as_json)
-                request = pb.SendMessageRequest(session_id=id, content="" if said else _asked())
+                request = pb.SendMessageRequest(session_id=id, content="" if content else _prompted())
 
     try:
         run(talk())
@@ -204,7 +204,7 @@ def _attachment(path: Path) -> pb.Attachment:
     return pb.Attachment(filename=path.name, media_type=kind, data=data)
 
 
-def _asked() -> str:
+def _prompted() -> str:
     try:
         return input("> ")
     except EOFError:

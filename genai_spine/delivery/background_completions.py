@@ -7,7 +7,7 @@ import structlog
 
 from genai_spine.delivery.restamp import answer_id
 from genai_spine.errors import CompletionNotFound, InternalError, ServiceUnavailable, SpineError, revived
-from genai_spine.store.completions import Completions, Failed
+from genai_spine.store.completions import CompletionFailure, Completions
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PATIENCE_S = 3.0  # for one statement
@@ -33,7 +33,9 @@ class Kept:
         """Writes the outcome; tries again for some seconds, and then it is lost."""
         if isinstance(outcome, Exception):
             error = outcome if isinstance(outcome, SpineError) else InternalError()
-            stored: pb.Completion | Failed = Failed(error.reason_name, str(error), error.metadata)
+            stored: pb.Completion | CompletionFailure = CompletionFailure(
+                error.reason_name, str(error), error.metadata
+            )
         else:
             stored = pb.Completion()
             stored.CopyFrom(outcome)
@@ -77,6 +79,6 @@ class KeptCompletions:
             raise ServiceUnavailable(cause="its database does not answer") from error
         if isinstance(found, pb.Completion):
             return found
-        if isinstance(found, Failed):
+        if isinstance(found, CompletionFailure):
             raise revived(found.reason, found.message, found.metadata)
         raise CompletionNotFound(id=id, hint=HINTS.get(found or ""))

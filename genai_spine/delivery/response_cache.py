@@ -13,7 +13,7 @@ import structlog
 from cachetools import LRUCache
 
 from genai_spine.errors import InvalidRequest
-from genai_spine.store.responses import Response, Responses
+from genai_spine.store.responses import CachedResponse, Responses
 from genai_spine.v1 import completion_service_pb2 as pb
 
 LARGEST = 1 << 20  # bytes of an answer; a larger one is not kept
@@ -94,7 +94,7 @@ class ResponseCache:
         self._remember(key, Entry(body, monotonic()))
         if self._responses is None or monotonic() < self._asleep_until or len(self._writes) >= MOST_WRITES:
             return
-        response = Response(operation, answer.provider, answer.model, body)
+        response = CachedResponse(operation, answer.provider, answer.model, body)
         write = asyncio.create_task(self._write(self._responses, key, response))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
@@ -128,7 +128,7 @@ class ResponseCache:
         self._remember(key, entry)
         return entry
 
-    async def _write(self, responses: Responses, key: str, response: Response) -> None:
+    async def _write(self, responses: Responses, key: str, response: CachedResponse) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await responses.save(key, response, self._ttl_s)

@@ -1,8 +1,8 @@
-"""The door: every RPC of ours passes here once, in and out.
+"""Service interceptor: every RPC of ours passes here once, in and out.
 
-In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors
-become google.rpc.Status with details (in a stream over REST that has begun, its last message), anything
-else becomes INTERNAL without its cause, and one line is logged. Behind the door, nothing sees a grpc type.
+In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors become
+google.rpc.Status with details (in a stream over REST that has begun, its last message), anything else becomes
+INTERNAL without its cause, and one line is logged. Services never see a grpc type.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUna
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-# A grpc client takes 8 KiB of metadata without question, edge.LONGEST_BODY among them.
-LONGEST_MESSAGE = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
-LONGEST_VALUE = 200  # bytes of one entry of ErrorInfo.metadata
-MOST_VIOLATIONS = 8
-LONGEST_VIOLATION = 80  # bytes of its field, and of its description
+# A grpc client takes 8 KiB of metadata without question, http_answer.MAX_BODY_BYTES among them.
+MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
+MAX_VALUE_BYTES = 200  # bytes of one entry of ErrorInfo.metadata
+MAX_VIOLATIONS = 8
+MAX_VIOLATION_BYTES = 80  # bytes of its field, and of its description
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -38,14 +38,15 @@ Unary = Callable[[Message, Call], Awaitable[Message]]
 Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 
 
-class Door:
-    """Wraps the handlers of our services once, when they are attached to the server.
+class ServiceInterceptor:
+    """Wrapper of our services' handlers, applied once when they are attached to the server.
 
     The same work as a chain of grpc interceptors, without the chain: in grpc.aio each interceptor costs
     every call a lookup and two coroutines, a fifth of what this service adds to a call.
     """
 
     def __init__(self, lane: str, server: grpc.aio.Server) -> None:
+        """Interceptor of one server. lane: the lane that calls are booked on."""
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.running = 0
@@ -113,6 +114,7 @@ class Door:
         return answer
 
     def _enter(self, method: str, context: Context) -> Call:
+        """Call of a grpc context: request id, deadline, headers that matter."""
         given = dict(context.invocation_metadata() or ())
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
@@ -123,7 +125,7 @@ class Door:
             request_id=request_id,
             method=method,
             path=_text(given.get("x-envoy-original-path")),
-            caller=(_text(given.get("user-agent")) or "")[:256],
+            user_agent=(_text(given.get("user-agent")) or "")[:256],
             lane=self.lane,
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
@@ -131,23 +133,28 @@ class Door:
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
-    def _admit(self, request: "Message | Unreadable") -> None:
+    def _admit(self, request: "Message | UndecodableMessage") -> None:
+        """Admission: not while draining, and only with valid fields.
+
+        Errors: ServiceUnavailable, InvalidRequest.
+        """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
-        if isinstance(request, Unreadable):
+        if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
         validation.check(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
-        """Ends the call with the error's status."""
+        """Abort of the call with the error's status."""
         told = self._known(call, error)
-        self._log(call, code_pb2.Code.Name(told.code), reason=told.reason_name, error=str(told))
-        message = _short(str(told), LONGEST_MESSAGE, escaped=True)
-        await context.abort(CODES[told.code], message, _trailers(told, call))
+        code = grpc_code(told, call)
+        self._log(call, code_pb2.Code.Name(code), reason=told.reason_name, error=str(told))
+        message = _short(str(told), MAX_MESSAGE_BYTES, escaped=True)
+        await context.abort(CODES[code], message, _trailers(told, call))
         raise AssertionError("abort returned")
 
     def _known(self, call: Call, error: BaseException) -> SpineError:
-        """The error as a caller may see it; what is no SpineError is logged with its traceback."""
+        """Error as a caller may see it; anything but a SpineError is logged with its traceback."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._log(call, "CANCELLED")
             raise error
@@ -158,7 +165,7 @@ class Door:
         return error if isinstance(error, InternalError) else InternalError()
 
     def _log_soon(self, call: Call, **more: object) -> None:
-        """After the answer has gone out: the caller does not wait for our log."""
+        """Log line after the answer has gone out: the caller does not wait for it."""
         asyncio.get_running_loop().call_soon(partial(self._log, call, "OK", **more))
 
     def _log(self, call: Call, code: str, **more: object) -> None:
@@ -170,12 +177,13 @@ class Door:
             code=code,
             latency_ms=call.latency_ms,
             request_id=call.request_id,
-            caller=call.caller,
+            caller=call.user_agent,
             **more,
         )
 
 
 def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata of an error: request id, status details, headers for REST."""
     details = ("grpc-status-details-bin", status(error, call).SerializeToString())
     headers = http_answer.error_headers(error, call) if call.path else []
     if refused := error.metadata.get("refused"):
@@ -183,18 +191,27 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
     return (("x-request-id", call.request_id), details, *headers)
 
 
+def grpc_code(error: SpineError, call: Call) -> int:
+    """gRPC code of an error; INTERNAL in place of UNAVAILABLE once a provider may have billed the request.
+
+    Clients repeat UNAVAILABLE by themselves (AIP-194), and nobody is to pay twice without knowing it.
+    """
+    billed = call.billed or error.connection_lost
+    return code_pb2.INTERNAL if billed and error.code == code_pb2.UNAVAILABLE else error.code
+
+
 def status(error: SpineError, call: Call) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo and RequestInfo, and BadRequest and RetryInfo where they say more."""
-    message = _short(str(error), LONGEST_MESSAGE, escaped=True)
-    result = status_pb2.Status(code=error.code, message=message)
-    metadata = {key: _short(value, LONGEST_VALUE) for key, value in error.metadata.items()}
+    message = _short(str(error), MAX_MESSAGE_BYTES, escaped=True)
+    result = status_pb2.Status(code=grpc_code(error, call), message=message)
+    metadata = {key: _short(value, MAX_VALUE_BYTES) for key, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=metadata)
     result.details.add().Pack(info)
     result.details.add().Pack(error_details_pb2.RequestInfo(request_id=call.request_id))
     if error.violations:
         bad = error_details_pb2.BadRequest()
-        for field, problem in error.violations[:MOST_VIOLATIONS]:
-            field, problem = (_short(text, LONGEST_VIOLATION) for text in (field, problem))
+        for field, problem in error.violations[:MAX_VIOLATIONS]:
+            field, problem = (_short(text, MAX_VIOLATION_BYTES) for text in (field, problem))
             bad.field_violations.add(field=field, description=problem)
         result.details.add().Pack(bad)
     if error.retry_after_s is not None:
@@ -205,7 +222,7 @@ def status(error: SpineError, call: Call) -> status_pb2.Status:
 
 
 def _short(text: str, longest: int, *, escaped: bool = False) -> str:
-    """The beginning of a text that fits into so many bytes; escaped: as grpc-message is, with %XX."""
+    """Prefix of a text that fits into so many bytes. escaped: as grpc-message is, with %XX."""
     size = 0
     for at, char in enumerate(text):
         plain = " " <= char <= "~" and char != "%"
@@ -220,18 +237,18 @@ def _raw_or(serialize: Callable[[Message], bytes]) -> Callable[[Message | bytes]
     return lambda message: message if isinstance(message, bytes) else serialize(message)
 
 
-class Unreadable(str):
-    """What stands in the place of a request that is no message of its type: why it is none."""
+class UndecodableMessage(str):
+    """Stand-in for a request that is no message of its type: the reason."""
 
 
-def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | Unreadable]":
-    """grpc would answer UNKNOWN with the names of Python classes."""
+def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Message | UndecodableMessage]":
+    """Deserializer without grpc's own error, which is UNKNOWN with the names of Python classes."""
 
-    def read(data: bytes) -> Message | Unreadable:
+    def read(data: bytes) -> Message | UndecodableMessage:
         try:
             return deserialize(data)
         except DecodeError:
-            return Unreadable("not a message of the type that this method takes")
+            return UndecodableMessage("not a message of the type that this method takes")
 
     return read
 

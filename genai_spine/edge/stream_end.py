@@ -1,7 +1,7 @@
-"""How a stream over REST says that an error ended it: its status is gone, and the edge drops gRPC's.
+"""Stream errors over REST: how a stream says that an error ended it, when its status has gone out.
 
-A message that has an `error` says it in the body. Bytes, of sound or of a file, have no place for one: they
-end with a message that is none, at which Envoy resets the stream, so that nobody takes a part for the whole.
+A message type with an `error` field says it in the body. Bytes, of sound or of a file, have no place for one:
+they end with an invalid message, at which Envoy resets the stream, so that nobody takes a part for the whole.
 """
 
 import asyncio
@@ -19,7 +19,10 @@ NO_MESSAGE = b"\xff"  # begins no protobuf message of any type
 
 
 def last_message(before: Message, sent: int, error: SpineError, call: Call) -> Message | bytes:
-    """before: the message sent last, which says of what type they are; sent: how many there were."""
+    """Last message of a failed stream. before: the message sent last, for its type.
+
+    Sent: number of messages.
+    """
     kind = type(before)
     names = kind.DESCRIPTOR.fields_by_name
     if "error" not in names:
@@ -29,8 +32,10 @@ def last_message(before: Message, sent: int, error: SpineError, call: Call) -> M
 
 
 class RunningStreams:
-    """Streams that a server which stops ends itself, with the reason: grpc would only end them with a
-    status, which Envoy passes on to REST callers as the proper end of the body."""
+    """Registry of running streams that a stopping server ends itself, with the reason.
+
+    grpc would end them with a status only, which Envoy passes on to REST callers as a proper end of the body.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -38,7 +43,10 @@ class RunningStreams:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Around a stream, in its task. Errors: ServiceUnavailable once the streams are cut."""
+        """Registration of a stream, around it in its task.
+
+        Errors: ServiceUnavailable once the streams are cut.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

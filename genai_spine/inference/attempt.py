@@ -81,7 +81,7 @@ class Attempt:
         self._said = counts.Said()
         self.execution = execution_pb2.Execution(
             request_id=order.call.request_id,
-            caller=order.call.caller,
+            caller=order.call.user_agent,
             operation=order.operation,
             provider=turn.provider.name,
             model=turn.route.model,
@@ -90,8 +90,8 @@ class Attempt:
             streamed=order.streamed,
             user=request.user if request.HasField("user") else None,
         )
-        if order.call.purpose is not None:
-            self.execution.MergeFrom(order.call.purpose)
+        if order.call.attribution is not None:
+            self.execution.MergeFrom(order.call.attribution)
         ledger.begin(self.execution)
 
     def answer_id(self, prefix: str) -> str:
@@ -177,6 +177,7 @@ class Attempt:
 
     def _succeeded(self) -> None:
         self.execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
+        self.call.billed.add(self.execution.id)
         self.order.answered.append((self.turn.provider.name, self.turn.route.model))
 
     async def failed(self, error: SpineError) -> None:
@@ -184,8 +185,9 @@ class Attempt:
         self.execution.wasted = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
-        lost = error.metadata.get("provider_code") == "connection_lost"
-        worked = self.turn.delivered or lost or isinstance(error, AT_WORK)
+        worked = self.turn.delivered or error.connection_lost or isinstance(error, AT_WORK)
+        if worked:
+            self.call.billed.add(self.execution.id)
         try:
             if worked and self._said and self._usage is None:  # text to be counted is worth an encoding
                 await Measure.of(self.request.model)
@@ -198,6 +200,7 @@ class Attempt:
     def cancelled(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
         self.execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
+        self.call.billed.add(self.execution.id)
         self.execution.wasted = self.order.lost
         self.execution.error = "another call was faster" if self.order.lost else "the caller went away"
         self._price(self._used(self._partial()))

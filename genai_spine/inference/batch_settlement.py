@@ -14,7 +14,7 @@ import structlog
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.errors import NotFound
+from genai_spine.errors import ProviderObjectNotFound
 from genai_spine.providers.base import Provider
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import provider_batch_service_pb2 as pb
@@ -57,7 +57,7 @@ class BatchBooks:
                     if len(waiting) >= TOGETHER:
                         await asyncio.gather(*waiting)
                         waiting.clear()
-        except NotFound as gone:
+        except ProviderObjectNotFound as gone:
             # Somebody deleted the output, so what it cost can no longer be found out.
             log.warning("batch_output_gone", batch_id=batch.id, provider=provider.name, cause=str(gone))
         await asyncio.gather(*waiting)
@@ -70,7 +70,7 @@ class BatchBooks:
         ended = times.completed or times.expired or times.cancelled or times.created
         execution.id = row_id(provider.name, batch, custom_id)
         execution.request_id, execution.operation = batch.id, "batch"
-        execution.requested_model, execution.attempt, execution.caller = execution.model, 1, call.caller
+        execution.requested_model, execution.attempt, execution.caller = execution.model, 1, call.user_agent
         execution.create_time.seconds = times.created
         execution.latency_ms = min(max(0, ended - times.created) * 1000, 2**32 - 1)
         execution.cost.CopyFrom(self._cost(execution, provider))

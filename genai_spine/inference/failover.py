@@ -27,21 +27,22 @@ TIMER_S = 0.05  # a timer may be early by that much
 LONGEST_RETRY_AFTER_S = 20.0  # a provider that asks for more is left to the caller's own retry
 
 # The same candidate may do better a little later.
-PASSING = (errors.RateLimited, errors.ProviderUnavailable)
+PASSING = (errors.ProviderRateLimited, errors.ProviderUnavailable)
 # Another candidate may do better at once. What is wrong with the request itself stands nowhere here.
 PARTICULAR = (
     *PASSING,
     errors.ProviderTimeout,
     errors.ProviderError,
     errors.ProviderAuthentication,
-    errors.ProviderQuota,
-    errors.ProviderResting,
+    errors.ProviderQuotaExceeded,
+    errors.CircuitOpen,
+    errors.ProviderBusy,
     errors.ModelNotFound,
     errors.ContextLengthExceeded,
     errors.UnsupportedOperation,
 )
 # Another key of the same upstream may do better.
-OF_THE_KEY = (errors.RateLimited, errors.ProviderAuthentication, errors.ProviderQuota)
+OF_THE_KEY = (errors.ProviderRateLimited, errors.ProviderAuthentication, errors.ProviderQuotaExceeded)
 
 log = structlog.get_logger()
 

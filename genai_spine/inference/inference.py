@@ -302,13 +302,13 @@ def _order(request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = 
     return Order("completion", request, request.model, call, streamed)
 
 
-def _collected(attempt: Attempt) -> answers.Collected | None:
+def _collected(attempt: Attempt) -> answers.StreamedAnswer | None:
     """What gathers a stream for the check at its end; None when there is nothing to check."""
     request = attempt.order.request
     assert isinstance(request, pb.CreateCompletionRequest)
     if not answers.wants_json(request):
         return None
-    return answers.Collected(request, attempt.turn.provider.schema)
+    return answers.StreamedAnswer(request, attempt.turn.provider.schema)
 
 
 def _aimed(request: R, route: Route) -> R:

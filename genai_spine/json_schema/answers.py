@@ -1,13 +1,16 @@
-"""Answers in JSON: asked for, read out of what models write around them, checked, and once repaired.
+"""JSON answers: asked for, read out of what models write around them, validated, and repaired once.
 
 A provider's own structured output is a help, not a proof: every answer is checked against the caller's
 schema, and one that does not fit is a SchemaMismatch, never passed on in silence.
+
+Models put JSON into code fences, prose and thinking tags, so the reader takes the first complete value that
+is valid, and names the problem of the longest one when none is.
 """
 
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import embedded, json_text
-from genai_spine.json_schema.embedded import EmbeddedJson
+from genai_spine.json_schema.embedded import JsonValue
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
@@ -20,7 +23,9 @@ Request = pb.CreateCompletionRequest
 
 
 def wants_json(request: Request) -> bool:
-    """The answer has to be read and checked."""
+    """Whether the answer must be read and validated: a JSON object, or a schema that is not marked
+    `unchecked`.
+    """
     form = request.response_format
     if form.HasField("json_schema"):
         return not form.json_schema.unchecked
@@ -28,13 +33,16 @@ def wants_json(request: Request) -> bool:
 
 
 def check(request: Request) -> None:
-    """Raises InvalidFields when the schema is none, before anything is spent on it."""
+    """Validates the request's schema before anything is spent on it. Raises InvalidFields."""
     if request.response_format.HasField("json_schema"):
         answer_schema(request.response_format.json_schema.schema_json)
 
 
 def repair_request(request: Request, answer_text: str, problem: str) -> Request:
-    """The conversation with the bad answer and what is wrong with it, for one more try at one choice."""
+    """Request for one more try: the conversation, the bad answer, and what is wrong with it.
+
+    A prompt becomes a user message, and one choice is asked for however many the first request had.
+    """
     again = Request()
     again.CopyFrom(request)
     again.ClearField("choice_count")
@@ -50,7 +58,9 @@ def repair_request(request: Request, answer_text: str, problem: str) -> Request:
 
 
 def can_be_repaired(request: Request, error: SchemaMismatch) -> bool:
-    """Another try can help: the answer was not cut by a limit that would cut the next one as well."""
+    """Whether another try can help: the answer was not cut by a limit that would cut the next one as well,
+    and the request has words to which the problem can be added.
+    """
     as_tokens = request.prompt.WhichOneof("prompt") == "tokens"
     return not as_tokens and error.metadata["problem"] != CUT_BY_LIMIT
 
@@ -71,57 +81,59 @@ def complete_choice(choice: pb.Choice, request: Request, rules: SchemaRules | No
 def parsed(
     text: str, request: Request, rules: SchemaRules | None, finish_reason: int = pb.FINISH_REASON_STOP
 ) -> str:
-    """The JSON of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
+    """JSON text of an answer: as the model wrote it, unless it had to be turned back into the caller's shape.
 
-    Raises SchemaMismatch. finish_reason: of the answer, a pb.FinishReason.
+    Raises SchemaMismatch with the JSON path and the problem. finish_reason: of the answer, a pb.FinishReason;
+    LENGTH tells an answer that max_tokens cut from one that the model broke off.
     """
-    wrong: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
+    worst: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
-        for piece in embedded.values(text):
-            answer, problem = _judged(piece, request.response_format, rules)
+        for candidate in embedded.json_values(text):
+            answer, problem = _judged(candidate, request.response_format, rules)
             if problem is None:
                 return answer
-            if wrong is None or len(piece.text) > wrong[0]:
-                wrong = len(piece.text), problem
+            if worst is None or len(candidate.text) > worst[0]:
+                worst = len(candidate.text), problem
     except ValueError as error:
         cut = finish_reason == pb.FINISH_REASON_LENGTH
-        if wrong is None or str(error) == embedded.CUT:
-            wrong = 0, ("$", CUT_BY_LIMIT if cut else str(error))
-    path, problem_text = wrong[1] if wrong else ("$", embedded.NOTHING)
+        if worst is None or str(error) == embedded.CUT:
+            worst = 0, ("$", CUT_BY_LIMIT if cut else str(error))
+    path, problem_text = worst[1] if worst else ("$", embedded.NOTHING)
     raise SchemaMismatch(model=request.model, provider=request.provider, path=path, problem=problem_text)
 
 
 def _judged(
-    piece: EmbeddedJson, form: pb.ResponseFormat, rules: SchemaRules | None
+    candidate: JsonValue, form: pb.ResponseFormat, rules: SchemaRules | None
 ) -> tuple[str, Problem | None]:
-    """The JSON in the caller's shape, and what is wrong with it."""
+    """JSON text in the caller's shape, and the problem with it, None when it is valid."""
     if not form.HasField("json_schema"):
-        return piece.text, None if isinstance(piece.value, dict) else ("$", "must be a JSON object")
+        return candidate.text, None if isinstance(candidate.value, dict) else ("$", "must be a JSON object")
     schema_json = form.json_schema.schema_json
-    judge = answer_schema(schema_json)
-    value = piece.value
+    schema = answer_schema(schema_json)
+    value = candidate.value
     wrapped = rules is not None and is_wrapped(schema_json, rules)
     if wrapped and isinstance(value, dict) and value.keys() == {WRAPPED}:
         value = value[WRAPPED]
-    value = judge.restored(value)
-    return piece.text if value is piece.value else json_text.write(value), judge.problem(value)
+    value = schema.restored(value)
+    return candidate.text if value is candidate.value else json_text.write(value), schema.problem(value)
 
 
-class Collected:
-    """A streamed answer as it comes, for the check at its end."""
+class StreamedAnswer:
+    """Streamed answer while it arrives, collected for the validation at its end."""
 
     def __init__(self, request: Request, rules: SchemaRules | None) -> None:
-        """As for complete_choice()."""
+        """Takes what complete_choice() takes: the caller's request, and the provider's schema rules."""
         self._request = request
         self._rules = rules
         self._whole = ChunkBuilder()
 
     def add(self, chunk: pb.CompletionChunk) -> None:
+        """Collects the deltas of a chunk; the chunk stays as it is."""
         for delta in chunk.choices:
             self._whole.choice(delta.index).add(delta)
 
     def checked(self) -> list[pb.ChoiceDelta]:
-        """A delta with parsed_json for each choice that has one. Raises SchemaMismatch."""
+        """Deltas with parsed_json, one for each choice that has JSON. Raises SchemaMismatch."""
         deltas = []
         for choice in self._whole.completion().choices:
             complete_choice(choice, self._request, self._rules)

@@ -1,4 +1,7 @@
-"""A JSON Schema said in words, for providers that take none."""
+"""JSON Schema as an instruction in words, for providers that take no schema.
+
+The answer is validated all the same (`answers`); this only makes a valid one likely.
+"""
 
 from collections.abc import Container
 
@@ -12,7 +15,9 @@ Request = pb.CreateCompletionRequest
 
 
 def in_words(schema: pb.JsonSchema) -> str:
-    """The instruction for a model that is told the schema as text."""
+    """Instruction for a model that gets the schema as text: its name, its description, and the JSON
+    itself.
+    """
     about = f" It is for: {schema.description}" if schema.description else ""
     return (
         "Answer with one JSON value and nothing else: no words before or after it, no code fence. "
@@ -21,17 +26,17 @@ def in_words(schema: pb.JsonSchema) -> str:
 
 
 def with_instruction(request: Request, options: Container[str]) -> Request:
-    """A copy that says the schema in the system message. options: the provider's.
+    """Copy of the request with the schema in the system message. options: the provider's.
 
-    Where the provider can be held to a JSON object, and that is what the schema wants, it still is.
-    Raises UnsupportedOption for a prompt of token ids, which no words can be added to.
+    Where the provider can be held to a JSON object, and that is what the schema wants, it still is. Raises
+    UnsupportedOption for a prompt of token ids, which no words can be added to.
     """
     schema = request.response_format.json_schema
-    told = Request()
-    told.CopyFrom(request)
-    told.ClearField("response_format")
+    instructed = Request()
+    instructed.CopyFrom(request)
+    instructed.ClearField("response_format")
     if "response_format" in options and not is_wrapped(schema.schema_json, SchemaRules(object_only=True)):
-        told.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
+        instructed.response_format.kind = pb.ResponseFormat.KIND_JSON_OBJECT
     words = in_words(schema)
     if request.HasField("prompt"):
         if request.prompt.WhichOneof("prompt") == "tokens":
@@ -40,12 +45,12 @@ def with_instruction(request: Request, options: Container[str]) -> Request:
                 provider=request.provider,
                 option="a JSON Schema for a prompt of token ids",
             )
-        told.prompt.text = f"{words}\n\n{request.prompt.text}"
+        instructed.prompt.text = f"{words}\n\n{request.prompt.text}"
     elif request.messages[0].role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
-        told.messages[0].content.add(text=f"\n\n{words}")
+        instructed.messages[0].content.add(text=f"\n\n{words}")
     else:
-        told.messages.insert(
+        instructed.messages.insert(
             0,
             message_pb2.Message(role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=words)]),
         )
-    return told
+    return instructed

@@ -18,14 +18,14 @@ CUT = "the answer ends before its JSON is complete"
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedJson:
-    """A complete JSON value within a text."""
+class JsonValue:
+    """Complete JSON value found in a text, with the text that it was read from."""
 
     text: str
     value: Any
 
 
-def values(text: str) -> Iterator[EmbeddedJson]:
+def json_values(text: str) -> Iterator[JsonValue]:
     """Complete JSON values: the whole text, or else those in code fences, then those in prose.
 
     Raises ValueError when JSON begins that is cut or broken, or when there is none.
@@ -35,7 +35,7 @@ def values(text: str) -> Iterator[EmbeddedJson]:
         raise ValueError("the answer is empty")
     for whole in (text, *_fenced(text)):
         try:
-            yield EmbeddedJson(whole, json_text.parse(whole))
+            yield JsonValue(whole, json_text.parse(whole))
         except ValueError:
             continue
         if whole is text:
@@ -44,14 +44,17 @@ def values(text: str) -> Iterator[EmbeddedJson]:
 
 
 def _fenced(text: str) -> Iterator[str]:
-    parts = text.split("```")
-    for content in parts[1:-1:2]:
+    """Contents of Markdown code fences, without the language's name."""
+    sections = text.split("```")
+    for content in sections[1:-1:2]:
         name, newline, rest = content.partition("\n")
         yield (rest if newline and " " not in name.strip() else content).strip()
 
 
-def _within(text: str) -> Iterator[EmbeddedJson]:
-    """Objects and lists in prose. Nothing is looked for inside of one that is broken."""
+def _within(text: str) -> Iterator[JsonValue]:
+    """Objects and lists in prose, at most MAX_STARTS of them. Nothing is looked for inside of one that is
+    broken. Raises ValueError at the end, because what came before did not fit.
+    """
     at, broken = 0, ""
     for _ in range(MAX_STARTS):
         start = START.search(text, at)
@@ -68,12 +71,12 @@ def _within(text: str) -> Iterator[EmbeddedJson]:
             broken = broken or f"the JSON is broken: {error.msg} at character {error.pos - start.start()}"
             at = _end(text, start.start())
         else:
-            yield EmbeddedJson(text[start.start() : at], value)
+            yield JsonValue(text[start.start() : at], value)
     raise ValueError(broken or NOTHING)
 
 
 def _end(text: str, start: int) -> int:
-    """Where the brackets that open at the start are closed again, or the end of the text."""
+    """Position where the brackets that open at the start are closed again, or the end of the text."""
     level = 0
     for token in BRACKET.finditer(text, start):
         if token[0][0] != '"':
@@ -84,6 +87,7 @@ def _end(text: str, start: int) -> int:
 
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the JSON error is only that the text ended: in a string, a literal, a number or an escape."""
     rest = text[error.pos :]
     if not rest or error.msg.startswith("Unterminated string"):
         return True

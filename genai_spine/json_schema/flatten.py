@@ -1,7 +1,10 @@
-"""One JSON Schema without the references and combinations that an upstream does not take.
+"""References and combinations of a JSON Schema written out where an upstream does not take them.
 
 Everything stays in the caller's vocabulary; only the top of the schema changes. A trail is the references
 that were written out around a schema: one that leads back to it is recursion.
+
+For example `{"allOf": [{"$ref": "#/$defs/a"}, {"required": ["x"]}]}` becomes one object schema, because a
+closed object (`additionalProperties: false`) cannot be combined from two.
 """
 
 from typing import Any
@@ -15,13 +18,19 @@ SILENT = frozenset({"$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$comme
 
 
 class Flattener:
+    """Flattener of one schema tree by the rules of one upstream. Errors: InvalidFields, where the schema
+    recurs and the upstream takes no recursion.
+    """
+
     def __init__(self, tree: SchemaTree, rules: SchemaRules) -> None:
         self.tree = tree
         self.rules = rules
         self._named_below: dict[str, list[str]] = {}  # references below the target of one
 
     def flat(self, schema: Schema, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
-        """The schema without the references and combinations at its top that cannot stay there."""
+        """Schema without the references and combinations at its top that cannot stay there, and the trail of
+        references around it.
+        """
         named = reference(schema)
         if named is not None:
             if self._stays(schema, named, trail):
@@ -34,6 +43,9 @@ class Flattener:
         return schema, trail
 
     def _stays(self, schema: Schema, named: str, trail: frozenset[str]) -> bool:
+        """Whether a reference may stay: the upstream takes it, it names a definition, and nothing that would
+        be lost stands beside it.
+        """
         if named in trail:
             self._check_recursion(named)
             return True
@@ -51,7 +63,7 @@ class Flattener:
             self.tree.refuse((), f"{named!r} leads back to itself, which the provider cannot take")
 
     def _recurs(self, named: str) -> bool:
-        """The reference leads to a schema that holds the same reference."""
+        """Whether the reference leads to a schema that holds the same reference."""
         seen: set[str] = set()
         waiting = [named]
         while waiting:
@@ -65,6 +77,7 @@ class Flattener:
         return False
 
     def _pointing(self, schema: Schema, named: str) -> Schema:
+        """Schema with `$ref` as its keyword for every dialect; alone where the upstream wants it alone."""
         if self.rules.bare_references:
             return {"$ref": named}
         return {
@@ -73,35 +86,44 @@ class Flattener:
         }
 
     def written_out(self, schema: Schema, named: str, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
+        """Target of a reference, merged with the keywords beside it, and the trail that now holds the
+        reference. Falls back to `allOf` where no single schema says both.
+        """
         target = self.tree.target(named)
-        found: Schema = {} if target is True else {"not": {}} if target is False else target
+        target_schema: Schema = {} if target is True else {"not": {}} if target is False else target
         own = {key: value for key, value in schema.items() if key not in REFERENCES}
         if target is self.tree.root:
-            found = {key: value for key, value in found.items() if key not in ("$defs", "definitions")}
+            target_schema = {
+                key: value for key, value in target_schema.items() if key not in ("$defs", "definitions")
+            }
         try:
-            return merged(own, found), trail | {named}
+            return merged(own, target_schema), trail | {named}
         except Unmergeable:
-            return own | {"allOf": [*own.get("allOf", ()), found]}, trail | {named}
+            return own | {"allOf": [*own.get("allOf", ()), target_schema]}, trail | {named}
 
     def _joined(self, schema: Schema, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
-        """allOf as one schema; what cannot be said so is left to the words."""
+        """Schema with its `allOf` merged into it; unchanged where that cannot be said in one schema, which is
+        then left to the description.
+        """
         joined = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in schema["allOf"]:
-            found: Schema = {} if part is True else {"not": {}} if part is False else part
-            while (named := reference(found)) is not None:
+        for conjunct in schema["allOf"]:
+            branch: Schema = {} if conjunct is True else {"not": {}} if conjunct is False else conjunct
+            while (named := reference(branch)) is not None:
                 if named in trail or (self._is_lone(schema) and self._recurs(named)):
                     self._check_recursion(named)
                     return self._lone_reference(schema, named), trail
-                found, trail = self.written_out(found, named, trail)
-            found, trail = self.flat(found, trail)
+                branch, trail = self.written_out(branch, named, trail)
+            branch, trail = self.flat(branch, trail)
             try:
-                joined = merged(joined, found)
+                joined = merged(joined, branch)
             except Unmergeable:
                 return schema, trail
         return joined, trail
 
     def _is_lone(self, schema: Schema) -> bool:
-        """{"allOf": [{"$ref": ...}]}, as older generators wrap a reference to put a note beside it."""
+        """Whether the schema only wraps one reference: {"allOf": [{"$ref": ...}]}, as older generators put a
+        note beside it.
+        """
         return len(schema["allOf"]) == 1 and set(schema) <= {"allOf", *NOTES}
 
     def _lone_reference(self, schema: Schema, named: str) -> Schema:
@@ -112,7 +134,9 @@ class Flattener:
         )
 
     def _spread(self, schema: Schema, trail: frozenset[str]) -> tuple[Schema, frozenset[str]]:
-        """What stands beside anyOf goes into each alternative, because each must be closed by itself."""
+        """Alternatives that hold the keywords beside `anyOf` or `oneOf` themselves, because each must be
+        closed by itself. An alternative that nothing fits is left out.
+        """
         keyword = "anyOf" if "anyOf" in schema else "oneOf"
         beside = (keyword, *NOTES, *SILENT, "$defs", "definitions")
         shared = {key: value for key, value in schema.items() if key not in beside}
@@ -121,12 +145,12 @@ class Flattener:
         branches = []
         for branch in schema[keyword]:
             try:
-                part = {} if branch is True else branch
-                while part and (named := reference(part)) is not None:
+                alternative = {} if branch is True else branch
+                while alternative and (named := reference(alternative)) is not None:
                     if named in trail:
                         return schema, trail
-                    part, trail = self.written_out(part, named, trail)
-                branches.append(merged(shared, part) if part is not False else False)
+                    alternative, trail = self.written_out(alternative, named, trail)
+                branches.append(merged(shared, alternative) if alternative is not False else False)
             except Impossible:
                 continue
             except Unmergeable:
@@ -136,13 +160,13 @@ class Flattener:
 
 
 def references(*schemas: Any) -> list[str]:
-    """Of schemas and of all below them, definitions apart."""
-    found: list[str] = []
+    """References named in the schemas and in all below them, definitions apart."""
+    names: list[str] = []
     waiting = list(schemas)
     while waiting:
         inner = waiting.pop()
         if isinstance(inner, dict):
             if (named := reference(inner)) is not None:
-                found.append(named)
+                names.append(named)
             waiting += [below for step, below in children(inner) if step[0] not in ("$defs", "definitions")]
-    return found
+    return names

@@ -1,7 +1,8 @@
-"""JSON Schemas of the protos, in the JSON form that the edge reads and writes.
+"""JSON Schemas of the proto messages, in the JSON form that REST reads and writes.
 
-That form is proto3's JSON (https://protobuf.dev/programming-guides/json, 2026-11-21) with the edge's
-print options: names as in the proto, enums by name, fields without presence always printed.
+That form is proto3's JSON (https://protobuf.dev/programming-guides/json, 2026-11-21) with Envoy's print
+options: names as in the proto, enums by name, fields without presence always printed. Numbers of 64 bits are
+strings there, bytes are base64.
 """
 
 import json
@@ -82,7 +83,7 @@ class ProtoSchemas:
                     self._note_request(method.input_type)
 
     def reference(self, descriptor: Descriptor | EnumDescriptor) -> Schema:
-        """A $ref to the component of a message or enum, which is made when it is not there yet."""
+        """Reference ($ref) to the component of a message or enum, which is made when it is not there yet."""
         name = descriptor.full_name.removeprefix(f"{descriptor.file.package}.")
         if name not in self.components:
             self.components[name] = {}  # a message that holds itself ends here
@@ -93,7 +94,7 @@ class ProtoSchemas:
         return {"$ref": f"#/components/schemas/{name}"}
 
     def message(self, descriptor: Descriptor, without: Collection[str] = ()) -> Schema:
-        """The schema of a message, less the fields that travel elsewhere, as in the path."""
+        """Schema of a message, less the fields that travel elsewhere, as in the path."""
         fields = [field for field in descriptor.fields if field.name not in without]
         # A caller must set what its rules say; what only the server sends is printed unless it has presence.
         is_answer = descriptor.full_name not in self._requests
@@ -105,7 +106,7 @@ class ProtoSchemas:
         return schema
 
     def field(self, field: FieldDescriptor) -> Schema:
-        """The schema of a field with its comment and its rules."""
+        """Schema of a field with its comment and its rules: a map is an object, a repeated field an array."""
         entry = field.message_type
         if entry is not None and entry.GetOptions().map_entry:
             keys, values = entry.fields
@@ -121,12 +122,14 @@ class ProtoSchemas:
         return schema
 
     def describe_message(self, descriptor: Descriptor) -> str:
-        parts = [self.comments.get(descriptor.full_name, "")]
+        """Description of a message: its comment, and the fields of each oneof."""
+        paragraphs = [self.comments.get(descriptor.full_name, "")]
         for oneof in filter(_is_real, descriptor.oneofs):
-            parts.append(f"One of {_names(oneof.fields)}. {self.comments.get(oneof.full_name, '')}")
-        return "\n\n".join(parts).strip()
+            paragraphs.append(f"One of {_names(oneof.fields)}. {self.comments.get(oneof.full_name, '')}")
+        return "\n\n".join(paragraphs).strip()
 
     def describe_field(self, field: FieldDescriptor) -> str:
+        """Description of a field: its comment, and the fields that it excludes."""
         comment = self.comments.get(field.full_name, "")
         oneof = field.containing_oneof
         if oneof is None or not _is_real(oneof):
@@ -134,7 +137,7 @@ class ProtoSchemas:
         return f"{comment} Excludes {_names(other for other in oneof.fields if other is not field)}.".strip()
 
     def _value(self, field: FieldDescriptor) -> Schema:
-        """The schema of one value of the field: of an element, when it is a list."""
+        """Schema of one value of the field: of an element, when it is a list."""
         message = field.message_type
         if message is not None:
             known = WELL_KNOWN.get(message.full_name)
@@ -157,13 +160,14 @@ class ProtoSchemas:
 
 
 def rules_of(field: FieldDescriptor) -> field_rules_pb2.FieldRules:
+    """Field rules (genai_spine.v1.rules) of a field; the default message where it has none."""
     extensions: Any = field.GetOptions().Extensions  # the generated stubs do not type an extension's key
     rules: field_rules_pb2.FieldRules = extensions[field_rules_pb2.rules]
     return rules
 
 
 def is_needed(field: FieldDescriptor) -> bool:
-    """The caller must set the field: it is required, or an empty list would have too few entries."""
+    """Whether the caller must set the field: it is required, or an empty list would have too few entries."""
     rules = rules_of(field)
     return bool(rules.required or rules.min_items)
 
@@ -207,10 +211,10 @@ def _names(fields: Collection[FieldDescriptor] | Iterator[FieldDescriptor]) -> s
 
 
 def _comments(file: FileDescriptorProto) -> dict[str, str]:
-    """Full name to comment for everything in the file that has one; lines of a paragraph are joined.
+    """Comments by full name, for everything in the file that has one; lines of a paragraph are joined.
 
-    A location's path is pairs of field number and index, from the file down
-    (descriptor.proto, SourceCodeInfo.Location.path).
+    A location's path is pairs of field number and index, from the file down (descriptor.proto,
+    SourceCodeInfo.Location.path).
     """
     comments: dict[str, str] = {}
     for location in file.source_code_info.location:
@@ -229,4 +233,4 @@ def _comments(file: FileDescriptorProto) -> dict[str, str]:
 
 
 def _paragraphs(comment: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", comment.strip()))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", comment.strip()))

@@ -1,4 +1,8 @@
-"""JSON read and written without losing the order of keys or the digits of numbers."""
+"""JSON parser and writer that keep the order of keys and the digits of numbers.
+
+An answer that is validated and passed on is the text that the model wrote: 1.10 stays 1.10, and a number of
+thirty digits loses none. Nesting is limited, so that recursion over a parsed value is safe.
+"""
 
 import json
 from typing import Any, NoReturn
@@ -7,7 +11,10 @@ MAX_LEVELS = 200  # of nesting; recursion over what was read stays far from the 
 
 
 class Number(float):
-    """A number that is no plain integer, with the text that it was read from."""
+    """Number that is no plain integer, with the text that it was read from.
+
+    As a float it compares and computes; `text` is what is written again.
+    """
 
     __slots__ = ("text",)
 
@@ -20,7 +27,10 @@ class Number(float):
 
 
 def parse(text: str) -> Any:
-    """Dicts, lists, str, int, Number, bool and None. Raises ValueError, with what is wrong."""
+    """Parsed value: dicts, lists, str, int, Number, bool and None. Raises ValueError, with what is wrong.
+
+    NaN and Infinity, which Python's parser takes, are no JSON and are refused.
+    """
     try:
         value = DECODER.decode(text)
     except RecursionError:
@@ -46,7 +56,7 @@ def check_levels(value: Any) -> None:
 
 
 def write(value: Any) -> str:
-    """The JSON text of what parse() returned, without spaces."""
+    """JSON text of a value that parse() returned, without spaces."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_string(key)}:{write(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
@@ -57,7 +67,7 @@ def write(value: Any) -> str:
 
 
 def key(value: Any) -> Any:
-    """Equal for values that JSON Schema calls equal: 1 and 1.0 are, 1 and true are not; hashable."""
+    """Hashable key, equal for values that JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, dict):
         return ("{", frozenset((name, key(inner)) for name, inner in value.items()))
     if isinstance(value, list):
@@ -66,6 +76,7 @@ def key(value: Any) -> Any:
 
 
 def _string(text: str) -> str:
+    """JSON text of a string, with non-ASCII characters as they are where they can be encoded."""
     written = json.dumps(text, ensure_ascii=False)
     # Half of a surrogate pair can stand in JSON as an escape, and in no other way.
     return written if written.isprintable() or _encodes(written) else json.dumps(text)

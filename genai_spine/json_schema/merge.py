@@ -1,4 +1,8 @@
-"""Two JSON Schemas that hold together, written as one, as far as that can be said in one."""
+"""Intersection of two JSON Schemas as one schema, as far as one schema can say it.
+
+A value fits the result when it fits both. Used where an upstream takes neither `allOf` nor keywords beside a
+reference; what cannot be merged stays apart and is said in words.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +14,18 @@ NOTES = ("title", "description", "default", "examples", "deprecated", "readOnly"
 
 
 class Unmergeable(Exception):
-    """No one schema says both."""
+    """No single schema says both; the caller keeps them apart."""
 
 
 class Impossible(Unmergeable):
-    """No value fits both."""
+    """No value fits both, so an alternative made of them can be left out."""
 
 
 def merged(first: Schema, second: Schema) -> Schema:
-    """One schema for what fits both; keys in the order of first, then of second. Raises Unmergeable."""
+    """Merged schema for what fits both; keys in the order of first, then of second.
+
+    Raises Unmergeable, or Impossible where nothing fits both.
+    """
     _check_apart(first, second)
     out = dict(first)
     for keyword, value in second.items():
@@ -32,7 +39,11 @@ def merged(first: Schema, second: Schema) -> Schema:
 
 
 def _check_apart(first: Schema, second: Schema) -> None:
-    """additionalProperties and items mean what their neighbours leave over, so these must be equal."""
+    """Raises Unmergeable where a keyword means what its neighbours leave over.
+
+    additionalProperties and items are such, and if/then/else and contains belong together: these must be
+    equal on both sides.
+    """
     for rest, neighbours in (
         ("additionalProperties", ("patternProperties",)),
         ("items", ("prefixItems",)),
@@ -50,6 +61,7 @@ def _check_apart(first: Schema, second: Schema) -> None:
 
 
 def _both(keyword: str, first: Any, second: Any) -> Any:
+    """Merged value of one keyword that the two schemas give differently; of notes the first counts."""
     if keyword in NOTES:
         return first
     if keyword in HOLD:
@@ -58,7 +70,7 @@ def _both(keyword: str, first: Any, second: Any) -> Any:
 
 
 def all_of(first: Any, second: Any) -> Any:
-    """Schemas that both hold; whoever reads the result merges them."""
+    """Schema in which both hold; whoever reads the result merges them."""
     if first is False or second is False:
         return False
     if first is True or second is True:
@@ -67,20 +79,21 @@ def all_of(first: Any, second: Any) -> Any:
 
 
 def _types(first: Any, second: Any) -> Any:
+    """Types that both allow; an integer is a number."""
     left, right = (value if isinstance(value, list) else [value] for value in (first, second))
-    found = [name for name in left if name in right or (name == "integer" and "number" in right)]
-    found += [name for name in right if name == "integer" and "number" in left and name not in found]
-    if not found:
+    types = [name for name in left if name in right or (name == "integer" and "number" in right)]
+    types += [name for name in right if name == "integer" and "number" in left and name not in types]
+    if not types:
         raise Impossible
-    return found[0] if len(found) == 1 else found
+    return types[0] if len(types) == 1 else types
 
 
 def _values(first: list[Any], second: list[Any]) -> list[Any]:
     known = set(map(key, second))
-    found = [value for value in first if key(value) in known]
-    if not found:
+    shared = [value for value in first if key(value) in known]
+    if not shared:
         raise Impossible
-    return found
+    return shared
 
 
 def _same(first: Any, second: Any) -> Any:
@@ -99,14 +112,14 @@ def _union(first: list[str], second: list[str]) -> list[str]:
 
 
 def _properties(first: Schema, second: Schema) -> Schema:
-    """Each by its name; what only one side names must fit what the other says of further ones."""
+    """Properties by name; a name of one side must also fit what the other says of further ones."""
     out = {}
     sides = (first, second)
     for name in dict.fromkeys(name for side in sides for name in side.get("properties", ())):
-        said = [
+        schemas = [
             side.get("properties", {}).get(name, side.get("additionalProperties", True)) for side in sides
         ]
-        both = all_of(*said)
+        both = all_of(*schemas)
         if both is False and False not in [side.get("properties", {}).get(name) for side in sides]:
             if any(name in side.get("required", ()) for side in sides):
                 raise Impossible

@@ -1,9 +1,9 @@
 """JSON Schema's regular expressions (ECMA-262), searched for in time linear in the length of the text.
 
 They run in Rust's `regex` crate, which comes with pydantic and never backtracks: the time of a search is
-bounded by the size of the pattern times that of the text, and the size is limited
-(https://docs.rs/regex, 2026-11-28). In exchange it knows no look-around and no back-references. Look-aheads
-at the very start, `^(?!...)...`, are searched for as patterns of their own; all others are refused.
+bounded by the size of the pattern times that of the text, and the size is limited (https://docs.rs/regex,
+2026-11-28). In exchange it knows no look-around and no back-references. Look-aheads at the very start,
+`^(?!...)...`, are searched for as patterns of their own; all others are refused.
 """
 
 import re
@@ -21,32 +21,38 @@ LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 
 class Pattern:
-    """One pattern; raises ValueError, with what is wrong, when it cannot be searched for."""
+    """Compiled pattern. Raises ValueError, with what is wrong, when it cannot be searched for: a pattern that
+    is too long, has look-arounds elsewhere, or is no regular expression.
+    """
 
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_CHARS:
             raise ValueError(f"is longer than {MAX_CHARS} characters")
-        self.parts = [(_compiled(part), wanted) for part, wanted in _parts(pattern)]
+        self.subpatterns = [
+            (_compiled(subpattern), must_match) for subpattern, must_match in _subpatterns(pattern)
+        ]
 
     def found_in(self, text: str) -> bool:
-        return all(_finds(part, text) == wanted for part, wanted in self.parts)
+        """Whether the text matches: every subpattern is found, or is not where it must not be."""
+        return all(_finds(subpattern, text) == must_match for subpattern, must_match in self.subpatterns)
 
 
 @lru_cache(512)
 def compiled(pattern: str) -> Pattern:
+    """Compiled pattern, kept for the next answer; ECMA-262 syntax. Raises ValueError."""
     return Pattern(pattern)
 
 
-def _finds(part: SchemaValidator, text: str) -> bool:
+def _finds(validator: SchemaValidator, text: str) -> bool:
     try:
-        part.validate_python(text)
+        validator.validate_python(text)
     except ValidationError:
         return False
     return True
 
 
-def _parts(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Patterns and whether each must be found."""
+def _subpatterns(pattern: str) -> Iterator[tuple[str, bool]]:
+    """Subpatterns, and whether each must match: one for each leading look-ahead, one for the rest."""
     rest = pattern.removeprefix("^")
     if rest == pattern or not LOOK_AHEAD.match(rest):
         yield pattern, True
@@ -76,7 +82,7 @@ def _tokens(pattern: str) -> Iterator[tuple[int, str, int, bool]]:
 
 
 def _outside(pattern: str) -> str:
-    """Text of a pattern that stands in no group and no class, without escapes."""
+    """Characters outside of groups and classes, without escapes."""
     plain = (
         token for _, token, level, of_class in _tokens(pattern) if not (level or of_class or token == ")")
     )
@@ -84,7 +90,7 @@ def _outside(pattern: str) -> str:
 
 
 def _closing(pattern: str) -> int:
-    """Position where the group ends that the pattern begins with."""
+    """Position where the group ends that the pattern begins with. Raises ValueError."""
     for at, token, level, of_class in _tokens(pattern):
         if token == ")" and not (level or of_class):
             return at
@@ -92,6 +98,7 @@ def _closing(pattern: str) -> int:
 
 
 def _compiled(pattern: str) -> SchemaValidator:
+    """Validator of pydantic's core that searches for one subpattern. Raises ValueError."""
     if LOOK_AROUND.search(re.sub(r"\\.", "", pattern)):
         raise ValueError("has a look-around that is not at its start")
     rust = _rust(pattern)
@@ -103,7 +110,7 @@ def _compiled(pattern: str) -> SchemaValidator:
 
 
 def _rust(pattern: str) -> str:
-    """The pattern in the words of Rust's crate."""
+    """Pattern in the syntax of Rust's crate: classes in ASCII, escapes that it knows."""
     out: list[str] = []
     in_class = False
     for token in TOKEN.findall(pattern):
@@ -122,6 +129,7 @@ def _rust(pattern: str) -> str:
 
 
 def _escape(token: str, in_class: bool) -> str:
+    """Escape sequence in Rust's syntax; in_class: within [...], where some mean another thing."""
     letter = token[1]
     if letter in CLASSES:
         return CLASSES[letter] if in_class else f"[{CLASSES[letter]}]"

@@ -1,8 +1,12 @@
-"""A JSON Schema rewritten to what an upstream accepts; the answer is checked against the original.
+"""JSON Schema rewritten to what an upstream accepts; the answer is validated against the original.
 
-What an upstream refuses is said in the `description` instead, where the model reads it. Objects whose
-names are not known beforehand, which no closed schema can say, become lists of {"key", "value"} entries.
-An answer is turned back by answer_schema.restored().
+Keywords that an upstream refuses are said in the `description` instead, where the model reads them. Objects
+whose names are not known beforehand, which no closed schema can say, become lists of {"key", "value"}
+entries. An answer is turned back by AnswerSchema.restored().
+
+The rules of each upstream are a SchemaRules beside its adapter. In their order, a schema is flattened
+(`flatten`), keywords are translated, objects closed, optional properties made nullable, and the top wrapped
+in an object where the upstream wants one.
 """
 
 from functools import lru_cache
@@ -42,7 +46,7 @@ PLAIN_PATTERN_MISSES = ("(?=", "(?!", "(?<", r"\b", r"\B", *(rf"\{digit}" for di
 
 
 def portable(schema_json: str, rules: SchemaRules, field: str = FIELD) -> str:
-    """The schema as the upstream takes it; key order and numbers are kept.
+    """JSON text of the schema as the upstream takes it; key order and numbers are kept.
 
     Raises InvalidFields for the field when it is no valid schema, or one that cannot be rewritten.
     """
@@ -51,27 +55,32 @@ def portable(schema_json: str, rules: SchemaRules, field: str = FIELD) -> str:
 
 @lru_cache(256)
 def is_wrapped(schema_json: str, rules: SchemaRules) -> bool:
-    """The upstream's answer is an object with the one property WRAPPED, which is the caller's."""
+    """Whether the upstream's answer is an object with the one property WRAPPED, which is the caller's
+    value.
+    """
     if not rules.object_only:
         return False
-    writer = _Writer(tree(schema_json, FIELD), rules)
+    writer = _SchemaRewriter(tree(schema_json, FIELD), rules)
     return not writer.is_object(writer.top()[0])
 
 
 @lru_cache(256)
 def tree(schema_json: str, field: str = FIELD) -> SchemaTree:
-    """Raises InvalidFields for the field."""
+    """Parsed and checked schema. Raises InvalidFields for the field."""
     return SchemaTree(schema_json, field)
 
 
 @lru_cache(256)
 def _portable(schema_json: str, rules: SchemaRules, field: str) -> str:
     checked = tree(schema_json, field)
-    return schema_json if rules == SchemaRules() else json_text.write(_Writer(checked, rules).whole())
+    return schema_json if rules == SchemaRules() else json_text.write(_SchemaRewriter(checked, rules).whole())
 
 
-class _Writer:
-    """Rewrites one schema. A trail is the references that were written out around a schema."""
+class _SchemaRewriter:
+    """Rewriter of one schema. A trail is the references that were written out around a schema.
+
+    At most MAX_SCHEMAS schemas are written, since references that are written out can multiply.
+    """
 
     def __init__(self, tree: SchemaTree, rules: SchemaRules) -> None:
         self.tree = tree
@@ -80,6 +89,7 @@ class _Writer:
         self.flattener = Flattener(tree, rules)
 
     def whole(self) -> Schema:
+        """Rewritten schema, with its dialect first where the upstream takes `$schema`."""
         dialect = None if "$schema" in self.rules.refused else self.tree.dialect
         return self._whole() if dialect is None else {"$schema": dialect} | self._whole()
 
@@ -87,7 +97,7 @@ class _Writer:
         try:
             schema, trail = self.top()
             definitions = {name: self._definitions(name) for name in ("$defs", "definitions")}
-            definitions = {name: found for name, found in definitions.items() if found}
+            definitions = {name: schemas for name, schemas in definitions.items() if schemas}
             schema = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
             if not self.rules.object_only or self.is_object(schema):
                 top: Schema = self._schema(schema, trail)
@@ -97,6 +107,7 @@ class _Writer:
             self.tree.refuse((), "is nested too deeply once its references are written out")
 
     def top(self) -> tuple[Schema, frozenset[str]]:
+        """Top schema and its trail; where the upstream takes objects only, no reference stands there."""
         schema, trail = self.flattener.flat(self.tree.root, frozenset())
         named = reference(schema)
         while self.rules.object_only and named is not None and named not in trail:
@@ -105,11 +116,15 @@ class _Writer:
         return schema, trail
 
     def is_object(self, schema: Schema) -> bool:
+        """Whether the schema describes an object as it is: no alternatives, and known names."""
         alternatives = {*COMBINED, "not", "if", *REFERENCES} & set(schema)
         kind = schema.get("type", "object" if "properties" in schema else None)
         return kind == "object" and not alternatives and not self._is_map(schema)
 
     def _wrapped(self, schema: Schema, trail: frozenset[str], definitions: Schema) -> Schema:
+        """Object around a schema that is none, its definitions beside it. References to the top point to a
+        definition of it then.
+        """
         inner = self._schema(schema, trail)
         if "#" in references(inner, *definitions.values()):
             places = definitions.setdefault("$defs", {})
@@ -123,11 +138,11 @@ class _Writer:
         return outer | {"additionalProperties": False} | definitions
 
     def _definitions(self, name: str) -> Schema:
-        found = self.tree.root.get(name, {}) if self.rules.references else {}
-        return {key: self._schema(schema, frozenset()) for key, schema in found.items()}
+        definitions = self.tree.root.get(name, {}) if self.rules.references else {}
+        return {key: self._schema(schema, frozenset()) for key, schema in definitions.items()}
 
     def _schema(self, schema: Any, trail: frozenset[str]) -> Any:
-        """Everything of a schema: itself and what is below."""
+        """Rewritten schema with everything below it. Raises InvalidFields when there are too many."""
         self.written += 1
         if self.written > MAX_SCHEMAS:
             self.tree.refuse((), "is too large once its references are written out")
@@ -142,6 +157,7 @@ class _Writer:
         return self._finished(schema, trail)
 
     def _finished(self, schema: Schema, trail: frozenset[str]) -> Schema:
+        """Schema of the keywords that the upstream takes; the others are appended to its description."""
         words: list[str] = []
         out: Schema = {}
         for keyword, value in schema.items():
@@ -154,8 +170,8 @@ class _Writer:
         if self.rules.typed and not {"type", *COMBINED, *REFERENCES} & set(out):
             out = self._with_type(out)
         if words:
-            said = out.get("description")
-            out["description"] = f"{said} ({', '.join(words)})" if said else ", ".join(words)
+            description = out.get("description")
+            out["description"] = f"{description} ({', '.join(words)})" if description else ", ".join(words)
         return out
 
     def _value(self, keyword: str, value: Any, trail: frozenset[str]) -> Any:
@@ -173,7 +189,9 @@ class _Writer:
         return value
 
     def _translated(self, schema: Schema) -> Schema:
-        """Refused keywords that can be said by another one."""
+        """Schema in which refused keywords are said by others that are not: const by enum, oneOf by anyOf,
+        prefixItems by items.
+        """
         refused = self.rules.refused
         out: Schema = {}
         for keyword, value in schema.items():
@@ -194,13 +212,14 @@ class _Writer:
         return out
 
     def _splits(self, schema: Schema) -> bool:
+        """Whether a list of types must become alternatives of one type each."""
         names = schema.get("type")
         if not isinstance(names, list):
             return False
         return not self.rules.type_lists or ("object" in names and self._is_map(schema | {"type": "object"}))
 
     def _is_map(self, schema: Schema) -> bool:
-        """An object whose names are the model's to choose, where a closed object could have none."""
+        """Whether an object's names are the model's to choose, where a closed object could have none."""
         if not self.rules.closed or schema.get("properties"):
             return False
         patterns, further = schema.get("patternProperties"), schema.get("additionalProperties", True)
@@ -211,6 +230,7 @@ class _Writer:
         return schema["type"] == "object" and (further is not False or bool(patterns))
 
     def _entries(self, schema: Schema) -> Schema:
+        """Array of {"key", "value"} entries in place of an object with free names."""
         patterns, further = schema.get("patternProperties", {}), schema.get("additionalProperties", True)
         kinds = [*patterns.values(), *([further] if isinstance(further, dict) else [])]
         if not kinds:
@@ -226,27 +246,31 @@ class _Writer:
         if patterns:
             entry["properties"]["key"]["description"] = "matches " + " or ".join(patterns)
         out: Schema = {"type": "array"}
-        said = ["the entries of an object", *(_words(k, schema[k]) for k in ENTRY_WORDS if k in schema)]
+        notes = ["the entries of an object", *(_words(k, schema[k]) for k in ENTRY_WORDS if k in schema)]
         note = schema.get("description")
         out |= {
             key: value for key, value in schema.items() if key in (*NOTES, *SILENT) and key != "description"
         }
-        out["description"] = f"{note} ({', '.join(said)})" if note else ", ".join(said)
+        out["description"] = f"{note} ({', '.join(notes)})" if note else ", ".join(notes)
         return out | {"items": entry}
 
     def _is_refused(self, keyword: str, value: Any) -> bool:
+        """Whether the upstream refuses the keyword, or this value of it."""
         rules = self.rules
         if keyword in rules.refused or (keyword == "allOf" and rules.closed):
             return True
         if keyword == "format":
             return rules.formats is not None and value not in rules.formats
         if keyword == "pattern" and rules.plain_patterns:
-            return any(piece in value for piece in PLAIN_PATTERN_MISSES)
-        if keyword == "minItems" and rules.most_min_items is not None:
-            return bool(value > rules.most_min_items)
+            return any(construct in value for construct in PLAIN_PATTERN_MISSES)
+        if keyword == "minItems" and rules.max_min_items is not None:
+            return bool(value > rules.max_min_items)
         return rules.closed and keyword in ("patternProperties", "unevaluatedProperties")
 
     def _closed(self, schema: Schema) -> Schema:
+        """Object schema with `additionalProperties: false`, and every property required, as the rules
+        demand.
+        """
         rules = self.rules
         needs_type = "type" not in schema and (rules.closed or rules.object_only)
         out: Schema = {"type": "object"} | schema if needs_type else schema
@@ -267,6 +291,7 @@ class _Writer:
         return out
 
     def _nullable(self, schema: Schema) -> Schema:
+        """Schema that also takes null, which stands for a property that is left out."""
         kind = schema.get("type")
         if _takes_null(schema):
             return schema
@@ -275,9 +300,12 @@ class _Writer:
         return {"anyOf": [schema, {"type": "null"}]}
 
     def _with_type(self, out: Schema) -> Schema:
+        """Schema with a type: of its values, of its keywords, or any scalar."""
         values = [out["const"]] if "const" in out else out.get("enum")
-        told = next((TYPE_OF[keyword] for keyword in out if keyword in TYPE_OF), None)
-        names = list(dict.fromkeys(map(_type_of, values))) if values else [told] if told else list(SCALARS)
+        implied = next((TYPE_OF[keyword] for keyword in out if keyword in TYPE_OF), None)
+        names = (
+            list(dict.fromkeys(map(_type_of, values))) if values else [implied] if implied else list(SCALARS)
+        )
         if len(names) == 1:
             return {"type": names[0]} | out
         if self.rules.type_lists:
@@ -294,6 +322,7 @@ class _Writer:
 
 
 def _alternatives_by_type(schema: Schema) -> Schema:
+    """Alternatives (anyOf) of one type each, in place of a list of types."""
     rest = {key: value for key, value in schema.items() if key not in (*NOTES, *SILENT, "type")}
     kinds = [
         {"type": "null"} if name == "null" and "enum" not in rest else {"type": name} | rest
@@ -304,6 +333,7 @@ def _alternatives_by_type(schema: Schema) -> Schema:
 
 
 def _takes_null(schema: Schema) -> bool:
+    """Whether null is valid as far as the schema's own keywords tell."""
     if not {"type", "enum", "const", *COMBINED, "not", "if", *REFERENCES} & set(schema):
         return True
     kind = schema.get("type")
@@ -328,7 +358,7 @@ def _words(keyword: str, value: Any) -> str:
 
 
 def _point(schema: Any, to: str) -> None:
-    """Turns every reference to the top into one to another place."""
+    """Turns every reference to the top into one to another place. Changes the schema."""
     if not isinstance(schema, dict):
         return
     for _, inner in children(schema):

@@ -1,11 +1,15 @@
-"""What upstreams demand of a JSON Schema."""
+"""Schema rules: the subset of JSON Schema that an upstream accepts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaRules:
-    """What an upstream demands of a schema."""
+    """Rules of one upstream for the schemas that it is sent; the default accepts every schema as it is.
+
+    Each adapter has its own, with the page that they were taken from. `rewrite.portable` applies them, and
+    the validation of answers uses the caller's schema in any case.
+    """
 
     # Keywords that it refuses or ignores; they are taken out, and said in the description instead.
     refused: frozenset[str] = frozenset()
@@ -19,7 +23,7 @@ class SchemaRules:
     typed: bool = False  # every schema needs a "type", an anyOf or a $ref
     formats: frozenset[str] | None = None  # values of "format" that it takes; None: all
     plain_patterns: bool = False  # no look-around, back-reference or word boundary in "pattern"
-    most_min_items: int | None = None  # the largest "minItems" that it takes; None: any
+    max_min_items: int | None = None  # the largest "minItems" that it takes; None: any
 
 
 ANYTHING = SchemaRules()

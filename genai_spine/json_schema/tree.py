@@ -1,6 +1,8 @@
-"""A caller's JSON Schema, read once and checked: valid by its metaschema, of bounded size, self-contained.
+"""JSON Schema tree, read once and checked: valid by its metaschema, of bounded size, self-contained.
 
-What is wrong with it is the caller's to mend: InvalidFields names the field, the place and the problem.
+Problems are the caller's to mend: InvalidFields names the field, the place and the problem. The drafts are
+those of the `jsonschema` package, 4 to 2020-12; without `$schema` it is 2020-12. References lead to places in
+the same schema only, so that nothing is ever fetched.
 """
 
 from collections.abc import Iterator
@@ -46,7 +48,7 @@ Schema = dict[str, Any]
 
 
 def children(schema: Schema) -> Iterator[tuple[Path, Any]]:
-    """The schemas right below, with the keys that lead there."""
+    """Subschemas right below a schema, with the keys that lead to each."""
     for keyword, value in schema.items():
         if keyword in MAPS and isinstance(value, dict):
             for name, inner in value.items():
@@ -60,11 +62,16 @@ def children(schema: Schema) -> Iterator[tuple[Path, Any]]:
 
 
 def reference(schema: Schema) -> str | None:
+    """Reference that the schema names ($ref, $dynamicRef or $recursiveRef); None where it has none."""
     return next((schema[keyword] for keyword in REFERENCES if keyword in schema), None)
 
 
 class SchemaTree:
-    """root: as json_text.parse() returns it, without its $schema, which is the dialect."""
+    """Checked schema. root: as json_text.parse() returns it, without its $schema, which is the dialect.
+
+    Limits: MAX_BYTES of text, MAX_LEVELS of nested schemas, MAX_WEIGHT schemas for one value; a schema within
+    them is validated in bounded time.
+    """
 
     def __init__(self, text: str, field: str) -> None:
         """Raises InvalidFields for the field that the text stands in."""
@@ -89,10 +96,13 @@ class SchemaTree:
             self.refuse((), "is nested too deeply")
 
     def refuse(self, path: Path, problem: str) -> NoReturn:
+        """Raises InvalidFields for the field, with the JSON path of the place."""
         raise InvalidFields([(self.field, f"{json_path(path)}: {problem}")])
 
     def target(self, reference: str) -> Any:
-        """The schema that a reference names. Raises LookupError."""
+        """Schema that a reference names: by JSON pointer, anchor, or the schema's own id. Raises
+        LookupError.
+        """
         url, _, fragment = reference.partition("#")
         if url and url != self._id:
             raise LookupError(reference)
@@ -101,11 +111,11 @@ class SchemaTree:
             return self.root
         if not fragment.startswith("/"):
             return self._anchors[fragment]
-        found: Any = self.root
-        for piece in fragment[1:].split("/"):
-            name = piece.replace("~1", "/").replace("~0", "~")
-            found = found[int(name)] if isinstance(found, list) and name.isdigit() else found[name]
-        return found
+        node: Any = self.root
+        for step in fragment[1:].split("/"):
+            name = step.replace("~1", "/").replace("~0", "~")
+            node = node[int(name)] if isinstance(node, list) and name.isdigit() else node[name]
+        return node
 
     @cached_property
     def _id(self) -> str:
@@ -113,17 +123,18 @@ class SchemaTree:
 
     @cached_property
     def weight(self) -> int:
-        """The most schemas that look at one and the same value."""
+        """Largest number of schemas that look at one and the same value, which is what one value costs."""
         return max(self._weights.values())
 
     def _draft(self) -> Any:
-        wanted = self.root.get("$schema")
-        if wanted is None:
+        """Validator class of the dialect that the schema names."""
+        named = self.root.get("$schema")
+        if named is None:
             return drafts.Draft202012Validator
-        found = DRAFTS.get(str(wanted).rstrip("#"))
-        if found is None:
+        draft = DRAFTS.get(str(named).rstrip("#"))
+        if draft is None:
             self.refuse(("$schema",), f"must be one of {', '.join(DRAFTS)}")
-        return found
+        return draft
 
     def _check_metaschema(self) -> None:
         try:
@@ -134,7 +145,7 @@ class SchemaTree:
             self.refuse((), "is nested too deeply")
 
     def _check_schemas(self) -> None:
-        """Every schema that can be reached, also through references to odd places."""
+        """Checks every schema that can be reached, also through references to odd places."""
         waiting: list[tuple[Path, Any]] = [((), self.root)]
         known: set[int] = set()
         references: list[tuple[Path, str]] = []
@@ -157,13 +168,14 @@ class SchemaTree:
             self.refuse((), "has both patternProperties and unevaluatedProperties, which is not supported")
 
     def _followed(self, path: Path, named: str) -> tuple[Path, Any]:
+        """Schema that a reference leads to, refused where there is none."""
         try:
-            found = self.target(named)
+            target = self.target(named)
         except (LookupError, TypeError, ValueError):
             self.refuse(path, f"refers to {named[:200]!r}, which is not in the schema")
-        if not isinstance(found, dict | bool):
+        if not isinstance(target, dict | bool):
             self.refuse(path, f"refers to {named[:200]!r}, which is no schema")
-        return (named,), found
+        return (named,), target
 
     def _check_schema(self, path: Path, schema: Schema) -> None:
         own_id = schema.get("$id", "#") if path else "#"
@@ -189,6 +201,7 @@ class SchemaTree:
             self.refuse(path, f"{pattern[:100]!r} {error}")
 
     def _weigh(self) -> None:
+        """Weighs every schema, so that one that refers to itself for the same value is refused."""
         waiting: list[tuple[Path, Any]] = [((), self.root)]
         while waiting:
             path, schema = waiting.pop()
@@ -197,7 +210,7 @@ class SchemaTree:
                 waiting += [((*path, *step), inner) for step, inner in children(schema)]
 
     def _weight(self, path: Path, schema: Any) -> int:
-        """1, and the weight of every schema that looks at the same value."""
+        """Weight of a schema: 1, and the weight of every schema that looks at the same value."""
         if not isinstance(schema, dict):
             return 1
         known = self._weights.get(id(schema))
@@ -213,6 +226,7 @@ class SchemaTree:
         return weight
 
     def _in_place(self, schema: Schema) -> Iterator[Any]:
+        """Schemas that look at the same value: the reference's target, and combinations."""
         named = reference(schema)
         if named is not None:
             yield self.target(named)
@@ -220,7 +234,7 @@ class SchemaTree:
 
 
 def json_path(path: Path) -> str:
-    """`$.name[2]`, or `$['odd name']`."""
+    """JSON path of a place, as in `$.name[2]` or `$['odd name']`."""
     out = "$"
     for step in path:
         if isinstance(step, int):

@@ -1,4 +1,4 @@
-"""OpenAI's paths of files and batches: what the typed services do, in OpenAI's JSON.
+"""Files and Batches API of OpenAI: the typed services' answers in OpenAI's JSON.
 
 Shapes: https://platform.openai.com/docs/api-reference/files and .../batch, 2026-11-28.
 """
@@ -27,12 +27,13 @@ DEFAULT_PROVIDER = "openai"
 
 @dataclass(frozen=True, slots=True)
 class FilesFacade:
-    """The provider is that of the header x-genai-provider."""
+    """Handlers of files and batches; the provider is that of the header x-genai-provider."""
 
     files: ProviderFileService
     batches: ProviderBatchService
 
     async def upload(self, body: bytes, content_type: str, call: Call) -> bytes:
+        """Upload of one file from a multipart form. Errors: InvalidRequest."""
         form = multipart.parse(body, content_type)
         file = form.file("file")
         request = files.UploadFileRequest(
@@ -43,9 +44,10 @@ class FilesFacade:
             expires_after_s=_expires_after_s(form),
         )
         validation.check(request)
-        return _told(call, _file(await self.files.UploadFile(request, call)))
+        return _json_answer(call, _file(await self.files.UploadFile(request, call)))
 
     async def list_files(self, query: openai.ListFileObjectsRequest, call: Call) -> bytes:
+        """Page of the provider's files."""
         page = await self.files.ListFiles(
             files.ListFilesRequest(
                 provider=_provider(call),
@@ -56,22 +58,26 @@ class FilesFacade:
             ),
             call,
         )
-        return _told(call, _list([_file(file) for file in page.files], page.next_page_token))
+        return _json_answer(call, _list([_file(file) for file in page.files], page.next_page_token))
 
     async def file(self, id: str, call: Call) -> bytes:
+        """Metadata of one file."""
         request = files.GetFileRequest(provider=_provider(call), file_id=id)
-        return _told(call, _file(await self.files.GetFile(request, call)))
+        return _json_answer(call, _file(await self.files.GetFile(request, call)))
 
     async def delete(self, id: str, call: Call) -> bytes:
+        """Deletion of one file at the provider."""
         request = files.DeleteFileRequest(provider=_provider(call), file_id=id)
         gone = await self.files.DeleteFile(request, call)
-        return _told(call, {"id": gone.id, "object": "file", "deleted": gone.deleted})
+        return _json_answer(call, {"id": gone.id, "object": "file", "deleted": gone.deleted})
 
     def content(self, id: str, call: Call) -> AsyncGenerator[HttpBody]:
+        """Bytes of one file, streamed."""
         request = files.DownloadFileRequest(provider=_provider(call), file_id=id)
         return self.files.DownloadFile(request, call)
 
     async def create_batch(self, body: bytes, call: Call) -> bytes:
+        """New batch over an uploaded file. Errors: InvalidRequest."""
         batch = requests.decode(body, Batch)
         request = batches.CreateBatchRequest(
             provider=_provider(call),
@@ -82,9 +88,10 @@ class FilesFacade:
             provider_options_json=requests.extras(body, Batch),
         )
         validation.check(request)
-        return _told(call, _batch(await self.batches.CreateBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.CreateBatch(request, call)))
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:
+        """Page of the provider's batches."""
         page = await self.batches.ListBatches(
             batches.ListBatchesRequest(
                 provider=_provider(call),
@@ -93,40 +100,44 @@ class FilesFacade:
             ),
             call,
         )
-        return _told(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
+        return _json_answer(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
 
     async def batch(self, id: str, call: Call) -> bytes:
+        """State of one batch; its cost is booked once it has ended."""
         request = batches.GetBatchRequest(provider=_provider(call), batch_id=id)
-        return _told(call, _batch(await self.batches.GetBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.GetBatch(request, call)))
 
     async def cancel(self, id: str, call: Call) -> bytes:
+        """Cancellation of one batch."""
         request = batches.CancelBatchRequest(provider=_provider(call), batch_id=id)
-        return _told(call, _batch(await self.batches.CancelBatch(request, call)))
+        return _json_answer(call, _batch(await self.batches.CancelBatch(request, call)))
 
 
 def _provider(call: Call) -> str:
     return call.provider or DEFAULT_PROVIDER
 
 
-def _told(call: Call, body: dict[str, Any]) -> bytes:
+def _json_answer(call: Call, body: dict[str, Any]) -> bytes:
+    """JSON body with content type and provider header set on the call."""
     call.content_type = JSON
     call.headers["x-genai-provider"] = _provider(call)
     return msgspec.json.encode(body)
 
 
 def _expires_after_s(form: multipart.Form) -> int | None:
-    """OpenAI's SDK sends expires_after[anchor] and expires_after[seconds]."""
-    given, anchor = form.text("expires_after[seconds]"), form.text("expires_after[anchor]")
+    """Expiry in seconds from the form fields expires_after[anchor] and expires_after[seconds]."""
+    seconds, anchor = form.text("expires_after[seconds]"), form.text("expires_after[anchor]")
     if anchor not in (None, "created_at"):
         raise InvalidRequest(field="expires_after.anchor", problem="must be created_at")
-    if given is None:
+    if seconds is None:
         return None
-    if not given.isascii() or not given.isdigit():
+    if not seconds.isascii() or not seconds.isdigit():
         raise InvalidRequest(field="expires_after.seconds", problem="must be a whole number of seconds")
-    return requests.count("expires_after.seconds", int(given[:12]))
+    return requests.count("expires_after.seconds", int(seconds[:12]))
 
 
 def _list(data: list[dict[str, Any]], next_page_token: str) -> dict[str, Any]:
+    """List object of OpenAI's paging."""
     first_id, last_id = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {
         "object": "list",
@@ -138,6 +149,7 @@ def _list(data: list[dict[str, Any]], next_page_token: str) -> dict[str, Any]:
 
 
 def _file(file: files.ProviderFile) -> dict[str, Any]:
+    """File object of OpenAI."""
     return {
         "id": file.id,
         "object": "file",
@@ -152,6 +164,7 @@ def _file(file: files.ProviderFile) -> dict[str, Any]:
 
 
 def _batch(batch: batches.ProviderBatch) -> dict[str, Any]:
+    """Batch object of OpenAI, times as Unix seconds."""
     state = batches.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
     times = {
         f"{field.name}_at": getattr(batch.times, field.name) or None
@@ -186,6 +199,7 @@ def _batch(batch: batches.ProviderBatch) -> dict[str, Any]:
 
 
 def _errors(batch: batches.ProviderBatch) -> dict[str, Any] | None:
+    """Error list of a failed batch."""
     data = [
         {
             "code": fault.code,
@@ -199,6 +213,7 @@ def _errors(batch: batches.ProviderBatch) -> dict[str, Any] | None:
 
 
 def _usage(batch: batches.ProviderBatch) -> dict[str, Any]:
+    """Token usage of a batch, in OpenAI's names."""
     counts = batch.usage
     return {
         "input_tokens": counts.input_tokens,

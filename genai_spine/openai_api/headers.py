@@ -1,4 +1,4 @@
-"""Media type and headers of the answers on OpenAI's paths."""
+"""Content type and response headers of OpenAI's paths: provider, execution id, cost, timing."""
 
 from typing import Protocol
 
@@ -12,8 +12,8 @@ JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 
 
-class Answered(Protocol):
-    """What a provider's answer says of itself."""
+class BilledAnswer(Protocol):
+    """Protocol of answers with provider, execution id and cost."""
 
     @property
     def execution_id(self) -> str: ...
@@ -23,8 +23,11 @@ class Answered(Protocol):
     def cost(self) -> usage_pb2.Cost: ...
 
 
-def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True) -> None:
-    """whole: the answer is complete, so its cost is known before the body."""
+def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: bool = True) -> None:
+    """Response headers set on the call.
+
+    whole: the answer is complete, so its cost is known before the body.
+    """
     call.content_type = content_type
     call.headers["x-genai-execution-id"] = answer.execution_id
     call.headers["x-genai-provider"] = answer.provider
@@ -37,7 +40,7 @@ def head(call: Call, content_type: str, answer: Answered, *, whole: bool = True)
         call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / 10**10:.10f}"
 
 
-def first(data: bytes, call: Call) -> HttpBody:
-    """The first message of an answer, which carries its headers."""
+def first_message(data: bytes, call: Call) -> HttpBody:
+    """First HttpBody of an answer, which carries its headers."""
     headers, call.headers = call.headers, {}
     return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))

@@ -1,4 +1,4 @@
-"""OpenAI's paths of images and sound: JSON or a form in, JSON, text or sound out.
+"""Images and Audio API of OpenAI: JSON or multipart forms in, JSON, text or sound out.
 
 Shapes: https://platform.openai.com/docs/api-reference/images and .../audio, 2026-11-28.
 """
@@ -13,9 +13,8 @@ from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.inference.inference import Inference
-from genai_spine.openai_api import media_responses as replies
-from genai_spine.openai_api import multipart, requests
-from genai_spine.openai_api.headers import JSON, head
+from genai_spine.openai_api import media_responses, multipart, requests
+from genai_spine.openai_api.headers import JSON, set_headers
 from genai_spine.openai_api.schemas import Image, Speech, Voice
 from genai_spine.v1 import media_service_pb2 as pb
 
@@ -37,9 +36,12 @@ TIMED = ("srt", "vtt", "verbose_json")  # forms that say when something was spok
 
 @dataclass(frozen=True, slots=True)
 class MediaFacade:
+    """Handlers of images, transcription, translation and speech."""
+
     inference: Inference
 
     async def image(self, body: bytes, call: Call) -> bytes:
+        """Image generation. Errors: InvalidRequest naming the field."""
         image = requests.decode(body, Image)
         if image.stream:
             raise InvalidRequest(field="stream", problem="images are not streamed here")
@@ -57,30 +59,34 @@ class MediaFacade:
             request.image_count = requests.count("n", image.n)
         validation.check(request)
         response = await self.inference.draw(request, call)
-        head(call, JSON, response)
-        return replies.images(response)
+        set_headers(call, JSON, response)
+        return media_responses.images(response)
 
     async def transcription(self, body: bytes, content_type: str, call: Call) -> bytes:
+        """Transcription of a sound file, in its own language."""
         return await self._heard(multipart.parse(body, content_type), call)
 
     async def translation(self, body: bytes, content_type: str, call: Call) -> bytes:
+        """Transcription of a sound file in English."""
         return await self._heard(multipart.parse(body, content_type), call, translate=True)
 
     async def _heard(self, form: multipart.Form, call: Call, *, translate: bool = False) -> bytes:
+        """Transcription or translation in the response format of the form."""
         wanted = form.text("response_format") or "json"
-        if wanted not in replies.TRANSCRIPTIONS:
-            known = ", ".join(replies.TRANSCRIPTIONS)
+        if wanted not in media_responses.TRANSCRIPTIONS:
+            known = ", ".join(media_responses.TRANSCRIPTIONS)
             raise InvalidRequest(field="response_format", problem=f"must be one of {known}")
         request = transcription_request(form, timed=wanted in TIMED)
         if translate:
             request.translate = True
         validation.check(request)
         answer = await self.inference.transcribe(request, call)
-        form_of_answer = replies.TRANSCRIPTIONS[wanted]
-        head(call, form_of_answer.content_type, answer)
+        form_of_answer = media_responses.TRANSCRIPTIONS[wanted]
+        set_headers(call, form_of_answer.content_type, answer)
         return form_of_answer.write(answer, "translate" if translate else "transcribe")
 
     async def speech(self, body: bytes, call: Call) -> AsyncGenerator[bytes]:
+        """Text to speech: bytes of sound as they come."""
         speech = requests.decode(body, Speech)
         if speech.stream_format == "sse":
             raise InvalidRequest(field="stream_format", problem="sound is streamed as it is: audio")
@@ -101,13 +107,13 @@ class MediaFacade:
         async with aclosing(self.inference.speak(request, call)) as chunks:
             async for chunk in chunks:
                 if chunk.media_type:
-                    head(call, chunk.media_type, chunk, whole=False)
+                    set_headers(call, chunk.media_type, chunk, whole=False)
                 if chunk.data:
                     yield chunk.data
 
 
 def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTranscriptionRequest:
-    """timed: the answer says when something was spoken. Errors: InvalidRequest naming the field."""
+    """Typed request of a form. timed: the format has timestamps. Errors: InvalidRequest naming the field."""
     if form.text("stream") not in (None, "false", "False"):
         raise InvalidRequest(field="stream", problem="transcriptions are not streamed here")
     file = form.file("file")
@@ -135,17 +141,19 @@ def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTran
 
 
 def _granularities(form: multipart.Form, timed: bool) -> list[str]:
+    """Timestamp granularities of a form. Errors: InvalidRequest."""
     names = ("timestamp_granularities[]", "timestamp_granularities")
-    asked = [text for name in names for text in form.texts.get(name, ())]
-    if wrong := [text for text in asked if text not in ("segment", "word")]:
+    granularities = [text for name in names for text in form.texts.get(name, ())]
+    if wrong := [text for text in granularities if text not in ("segment", "word")]:
         problem = f"must be segment or word, got {wrong[0][:50]!r}"
         raise InvalidRequest(field="timestamp_granularities", problem=problem)
-    if asked and not timed:
+    if granularities and not timed:
         raise InvalidRequest(field="timestamp_granularities", problem="needs response_format verbose_json")
-    return asked or (["segment"] if timed else [])
+    return granularities or (["segment"] if timed else [])
 
 
 def _number(field: str, text: str) -> float:
+    """Number of a form field. Errors: InvalidRequest."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Images and transcriptions of the contract, in OpenAI's forms.
+"""Image and audio responses in OpenAI's formats: JSON, verbose JSON, text, SubRip, WebVTT.
 
 Shapes: the types of the official package, 2026-11-28. Beside OpenAI's fields stand provider, request_id,
 execution_id and cost_usd, which its SDKs pass through.
@@ -20,6 +20,7 @@ encode = msgspec.json.encode
 
 
 def images(response: pb.CreateImagesResponse) -> bytes:
+    """JSON of an image response."""
     body: dict[str, Any] = {"created": response.created, "data": [_image(one) for one in response.images]}
     kinds = {one.media_type.removeprefix("image/") for one in response.images if one.media_type}
     if kinds:
@@ -35,21 +36,23 @@ def images(response: pb.CreateImagesResponse) -> bytes:
                 "text_tokens": counts.input_tokens - counts.image_input_tokens,
             },
         }
-    return encode(body | _marks(response))
+    return encode(body | _provenance(response))
 
 
 def _image(image: pb.Image) -> dict[str, Any]:
-    kept = (
+    fields = (
         {"url": image.url} if image.HasField("url") else {"b64_json": base64.b64encode(image.data).decode()}
     )
-    return kept | ({"revised_prompt": image.revised_prompt} if image.HasField("revised_prompt") else {})
+    return fields | ({"revised_prompt": image.revised_prompt} if image.HasField("revised_prompt") else {})
 
 
 def _json(answer: pb.Transcription, task: str) -> bytes:
-    return encode({"text": answer.text, **_usage(answer), **_marks(answer)})
+    """JSON with the text alone."""
+    return encode({"text": answer.text, **_usage(answer), **_provenance(answer)})
 
 
 def _verbose(answer: pb.Transcription, task: str) -> bytes:
+    """Verbose JSON: language, duration, segments and words with timestamps (seconds)."""
     body: dict[str, Any] = {
         "task": task,
         "language": answer.language,
@@ -58,19 +61,21 @@ def _verbose(answer: pb.Transcription, task: str) -> bytes:
     }
     if answer.segments:
         body["segments"] = [
-            {"id": number, **_piece(segment, "text")} for number, segment in enumerate(answer.segments)
+            {"id": number, **_segment(segment, "text")} for number, segment in enumerate(answer.segments)
         ]
     if answer.words:
-        body["words"] = [_piece(word, "word") for word in answer.words]
-    return encode({**body, **_usage(answer), **_marks(answer)})
+        body["words"] = [_segment(word, "word") for word in answer.words]
+    return encode({**body, **_usage(answer), **_provenance(answer)})
 
 
-def _piece(piece: pb.Segment, name: str) -> dict[str, Any]:
-    details: dict[str, Any] = msgspec.json.decode(piece.details_json) if piece.details_json else {}
-    return {"start": piece.start_ms / 1000, "end": piece.end_ms / 1000, name: piece.text, **details}
+def _segment(segment: pb.Segment, name: str) -> dict[str, Any]:
+    """Segment or word with its start and end in seconds."""
+    details: dict[str, Any] = msgspec.json.decode(segment.details_json) if segment.details_json else {}
+    return {"start": segment.start_ms / 1000, "end": segment.end_ms / 1000, name: segment.text, **details}
 
 
 def _text(answer: pb.Transcription, task: str) -> bytes:
+    """Plain text."""
     return f"{answer.text}\n".encode()
 
 
@@ -96,11 +101,13 @@ def _cue(segment: pb.Segment) -> str:
 
 
 def _clock(ms: int, point: str) -> str:
+    """Timestamp HH:MM:SS and milliseconds, behind a point or comma."""
     seconds, ms = divmod(ms, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{ms:03}"
 
 
 def _usage(answer: pb.Transcription) -> dict[str, Any]:
+    """Usage of a transcription: tokens, or seconds of sound."""
     counts = answer.usage
     if counts.total_tokens:
         details = {
@@ -120,7 +127,8 @@ def _usage(answer: pb.Transcription) -> dict[str, Any]:
     return {}
 
 
-def _marks(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]:
+def _provenance(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]:
+    """Fields of ours beside OpenAI's: provider, ids, cost."""
     return {
         "provider": answer.provider,
         "request_id": answer.request_id,
@@ -130,16 +138,18 @@ def _marks(answer: pb.CreateImagesResponse | pb.Transcription) -> dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class TranscriptFormat:
+    """Response format of a transcription: content type and writer."""
+
     content_type: str
     write: Callable[[pb.Transcription, str], bytes]  # of the answer, and what was done: the task
 
 
 # By response_format.
 TRANSCRIPTIONS = {
-    "json": Written(JSON, _json),
-    "text": Written(PLAIN, _text),
-    "srt": Written(PLAIN, _srt),
-    "verbose_json": Written(JSON, _verbose),
-    "vtt": Written(PLAIN, _vtt),
+    "json": TranscriptFormat(JSON, _json),
+    "text": TranscriptFormat(PLAIN, _text),
+    "srt": TranscriptFormat(PLAIN, _srt),
+    "verbose_json": TranscriptFormat(JSON, _verbose),
+    "vtt": TranscriptFormat(PLAIN, _vtt),
 }

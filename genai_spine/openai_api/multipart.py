@@ -1,4 +1,4 @@
-"""Bodies of the type multipart/form-data (RFC 7578), which the edge passes as they came."""
+"""Parser of multipart/form-data bodies (RFC 7578), which Envoy passes on as they came."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -8,29 +8,31 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from genai_spine.errors import InvalidRequest
 
-MOST_PARTS = 200
-LONGEST_TEXT = 1 << 20  # bytes, of a part that is no file
+MAX_PARTS = 200
+MAX_TEXT_BYTES = 1 << 20  # bytes, of a part that is no file
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FormFile:
+    """Uploaded file of a form."""
+
     name: str  # of the file; may be empty
     data: bytes
 
 
 @dataclass(slots=True)
 class Form:
-    """The parts of a body, by the names of their fields."""
+    """Parts of a body by field name."""
 
     texts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, FormFile] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
         """The last text of the field; None when it has none, or an empty one."""
         return self.texts[name][-1] or None if name in self.texts else None
 
-    def file(self, name: str) -> File:
-        """Errors: InvalidRequest (no such file, or an empty one)."""
+    def file(self, name: str) -> FormFile:
+        """File of a field. Errors: InvalidRequest (no such file, or an empty one)."""
         if name not in self.files:
             problem = "must be a file, with a filename" if name in self.texts else "is required"
             raise InvalidRequest(field=name, problem=problem)
@@ -40,14 +42,14 @@ class Form:
 
 
 def parse(body: bytes, content_type: str) -> Form:
-    """Errors: InvalidRequest, naming the body or the part that cannot be read."""
+    """Form of a body. Errors: InvalidRequest, naming the body or the part that cannot be read."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         shown = kind.decode("latin-1") or "none"
         raise _unreadable(f"must be multipart/form-data, got content-type {shown}")
     if not options.get(b"boundary"):
         raise _unreadable("its content-type names no boundary")
-    reader = _Reader()
+    reader = _FormReader()
     try:
         parser = MultipartParser(
             options[b"boundary"],
@@ -69,8 +71,8 @@ def parse(body: bytes, content_type: str) -> Form:
     return reader.form
 
 
-class _Reader:
-    """What the parser's calls add up to."""
+class _FormReader:
+    """Callbacks of the parser, which collect the parts into a Form."""
 
     def __init__(self) -> None:
         self.form = Form()
@@ -83,8 +85,8 @@ class _Reader:
 
     def begin(self) -> None:
         self._parts += 1
-        if self._parts > MOST_PARTS:
-            raise _unreadable(f"has more than {MOST_PARTS} parts")
+        if self._parts > MAX_PARTS:
+            raise _unreadable(f"has more than {MAX_PARTS} parts")
         self._headers, self._data = {}, bytearray()
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
@@ -106,10 +108,12 @@ class _Reader:
         if not name:
             raise _unreadable(f"part {self._parts} has no name")
         if b"filename" in options:
-            self.form.files[name] = File(options[b"filename"].decode("utf-8", "replace"), bytes(self._data))
+            self.form.files[name] = FormFile(
+                options[b"filename"].decode("utf-8", "replace"), bytes(self._data)
+            )
             return
-        if len(self._data) > LONGEST_TEXT:
-            raise InvalidRequest(field=name, problem=f"must have at most {LONGEST_TEXT} bytes")
+        if len(self._data) > MAX_TEXT_BYTES:
+            raise InvalidRequest(field=name, problem=f"must have at most {MAX_TEXT_BYTES} bytes")
         try:
             self.form.texts[name].append(self._data.decode())
         except UnicodeDecodeError:
@@ -120,4 +124,5 @@ class _Reader:
 
 
 def _unreadable(problem: str) -> InvalidRequest:
+    """Error of a body that is no form."""
     return InvalidRequest(field="body", problem=problem)

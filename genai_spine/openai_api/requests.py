@@ -1,7 +1,7 @@
-"""OpenAI's JSON, read into the contract's messages: its unions, nulls and names end here.
+"""Request decoding of OpenAI's JSON: its unions, nulls and names become messages of the contract.
 
-Fields that the contract does not have are kept as they were sent, byte by byte, and go to the provider
-as provider_options_json. Errors: InvalidRequest naming the field (broken JSON, wrong types).
+Fields that the contract lacks are kept byte by byte and go to the provider as provider_options_json.
+Errors: InvalidRequest naming the field (broken JSON, wrong types).
 """
 
 import re
@@ -80,6 +80,7 @@ DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
 
 
 def decode(body: bytes, kind: type[T]) -> T:
+    """Typed struct of a body. Errors: InvalidRequest naming the field."""
     parsed: T = _decoded(body, DECODERS[kind])
     return parsed
 
@@ -100,17 +101,19 @@ def _decoded(body: bytes, decoder: "msgspec.json.Decoder[S]") -> S:
 
 
 def is_native(body: bytes) -> bool:
+    """Whether a body has the older service's own shape."""
     return "messages" in _decoded(body, FIELDS)
 
 
 def extras(body: bytes, kind: type[Struct], **more: object) -> str | None:
-    """The fields of the body that `kind` does not have, and more; a JSON object, None when it is empty."""
+    """Unknown fields of a body, and `more`, as a JSON object; None when it is empty."""
     known = kind.__struct_fields__
     unknown = {name: value for name, value in _decoded(body, FIELDS).items() if name not in known} | more
     return msgspec.json.encode(unknown).decode() if unknown else None
 
 
 def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
+    """Completion request of a chat body."""
     request = _sampling(chat)
     before_tools = ""  # id of the last call in that style; its result goes out as the tool's
     for number, message in enumerate(chat.messages or ()):
@@ -139,7 +142,7 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
 
 
 def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
-    """One request for each prompt."""
+    """Completion requests of a text body, one for each prompt."""
     prompts = _texts(text.prompt, "prompt")
     extra = extras(body, Text)
     # Only the provider can turn token ids into text.
@@ -161,6 +164,7 @@ def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
 
 
 def native_request(native: Native) -> pb.CreateCompletionRequest:
+    """Completion request of the older service's own body."""
     request = pb.CreateCompletionRequest(provider=native.provider, model=native.model, user=native.user)
     request.temperature = 0.7 if native.temperature is None else native.temperature
     if native.max_tokens is not None:
@@ -173,6 +177,7 @@ def native_request(native: Native) -> pb.CreateCompletionRequest:
 
 
 def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsRequest:
+    """Embeddings request of a body; inputs are texts or token ids."""
     request = pb.CreateEmbeddingsRequest(
         provider=embedding.provider, model=embedding.model, user=embedding.user
     )
@@ -186,6 +191,7 @@ def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsR
 
 
 def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
+    """Sampling options in the contract's names."""
     if not given.model:
         raise InvalidRequest(field="model", problem="is required")
     request = pb.CreateCompletionRequest(model=given.model, provider=given.provider or None)
@@ -207,14 +213,14 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
 
 
 def count(field: str, value: int, low: int = 0, high: int = 2**32 - 1) -> int:
-    """A number that fits the contract's field; its own rules are checked later."""
+    """Integer that fits the contract's field; its own rules are checked later. Errors: InvalidRequest."""
     if not low <= value <= high:
         raise InvalidRequest(field=field, problem=f"must be between {low} and {high}, got {value}")
     return value
 
 
 def _texts(given: Texts | None, field: str) -> Sequence[str | list[int]]:
-    """Each text, or list of token ids, of the four forms that `prompt` and `input` have."""
+    """Texts, or lists of token ids, of the four forms that `prompt` and `input` have."""
     if given is None or given == []:
         raise InvalidRequest(field=field, problem="is required")
     if isinstance(given, str):
@@ -234,6 +240,7 @@ def _source(into: pb.TextPrompt | pb.EmbeddingInput, text: str | list[int]) -> N
 
 
 def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> None:
+    """Chat message with its role, content parts and tool calls."""
     into.role = ROLES[message.role]
     if isinstance(message.content, str):
         into.content.add(text=message.content)
@@ -261,6 +268,7 @@ def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> No
 
 
 def _part(into: message_pb2.ContentPart, part: Part) -> None:
+    """Content part: text, image, audio, file or refusal."""
     if isinstance(part, TextPart):
         into.text = part.text
     elif isinstance(part, ImagePart):
@@ -279,6 +287,7 @@ def _part(into: message_pb2.ContentPart, part: Part) -> None:
 
 
 def _tools(request: pb.CreateCompletionRequest, chat: Chat) -> None:
+    """Tools of a chat body, `functions` included."""
     for tool in chat.tools or ():
         if isinstance(tool, CustomTool):
             custom = request.tools.add().custom
@@ -307,6 +316,7 @@ def _function(into: message_pb2.FunctionTool, function: Function) -> None:
 
 
 def _tool_choice(into: message_pb2.ToolChoice, choice: object) -> None:
+    """Tool choice: a mode, or one tool by name."""
     if isinstance(choice, str):
         into.mode = MODES[choice]
     elif isinstance(choice, AllowedChoice):
@@ -320,6 +330,7 @@ def _tool_choice(into: message_pb2.ToolChoice, choice: object) -> None:
 
 
 def _response_format(into: pb.ResponseFormat, form: TextFormat | JsonFormat | SchemaFormat) -> None:
+    """Response format: text, JSON object or JSON Schema."""
     if isinstance(form, TextFormat):
         into.kind = pb.ResponseFormat.KIND_TEXT
     elif isinstance(form, JsonFormat):

@@ -1,7 +1,7 @@
-"""The contract's answers, written as OpenAI's JSON: whole objects, and frames of a stream.
+"""Response encoding into OpenAI's JSON: completion objects and the parts that frames share.
 
-Shapes: spec of OpenAI's API reference, 2026-11-21. Beside OpenAI's fields stand request_id,
-execution_id, and usage.cost_usd, which its SDKs pass through.
+Shapes: spec of OpenAI's API reference, 2026-11-21. Beside OpenAI's fields stand request_id, execution_id
+and usage.cost_usd, which its SDKs pass through.
 """
 
 import base64
@@ -30,17 +30,22 @@ encode = msgspec.json.encode
 
 
 def answer_id(own: str, prefix: str) -> str:
+    """Id with OpenAI's prefix; a provider's own id stays."""
     return prefix + own.removeprefix("comp_")
 
 
 def finish(reason: pb.FinishReason, *, before_tools: bool = False) -> str:
+    """Finish reason in OpenAI's words. before_tools: `function_call` in the place of `tool_calls`."""
     if before_tools and reason == pb.FINISH_REASON_TOOL_CALLS:
         return "function_call"
     return FINISH_REASONS.get(reason, "stop")
 
 
 def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
-    """before_tools: the caller declared `functions`, so calls go back as `function_call`."""
+    """Chat completion object.
+
+    before_tools: the caller declared `functions`, so calls go back as `function_call`.
+    """
     choices = [
         {
             "index": choice.index,
@@ -58,20 +63,23 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
             "model": completion.model,
             "choices": choices,
             "usage": usage(completion.usage, completion.cost),
-            **_marks(completion),
+            **_provenance(completion),
         }
     )
 
 
 def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes:
-    """One object for all prompts; prefixes: what `echo` puts before each prompt's answers."""
+    """Text completion object of all prompts.
+
+    prefixes: texts that `echo` puts before each prompt's answers.
+    """
     first = completions[0]
     choices: list[dict[str, Any]] = []
     for prefix, completion in zip(prefixes, completions, strict=True):
         for choice in completion.choices:
             choices.append(
                 {
-                    "text": prefix + said(choice.message),
+                    "text": prefix + text_of(choice.message),
                     "index": len(choices),
                     "logprobs": text_logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
                     "finish_reason": finish(choice.finish_reason),
@@ -86,19 +94,19 @@ def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes
             "model": first.model,
             "choices": choices,
             "usage": usage(total, cost),
-            **_marks(first),
+            **_provenance(first),
         }
     )
 
 
 def native(completion: pb.Completion) -> bytes:
-    """The older service's own shape."""
+    """Completion in the older service's own shape."""
     message = completion.choices[0].message
     counts = completion.usage
     return encode(
         {
             "id": completion.id,
-            "content": said(message),
+            "content": text_of(message),
             "model": completion.model,
             "provider": completion.provider,
             "usage": {
@@ -115,6 +123,7 @@ def native(completion: pb.Completion) -> bytes:
 
 
 def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> bytes:
+    """Embedding list, as floats or base64 of float32."""
     data = [
         {
             "object": "embedding",
@@ -138,7 +147,7 @@ def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> byt
 
 
 def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
-    """prompt_tokens hold the cached ones, completion_tokens the reasoning, as OpenAI counts."""
+    """Usage: prompt_tokens include cached ones, completion_tokens include reasoning, as OpenAI counts."""
     return {
         "prompt_tokens": counts.input_tokens,
         "completion_tokens": counts.output_tokens,
@@ -162,13 +171,14 @@ def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
     }
 
 
-def said(message: message_pb2.Message) -> str:
+def text_of(message: message_pb2.Message) -> str:
+    """Text of a message."""
     return "".join(part.text for part in message.content)
 
 
 def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
     refusal = "".join(part.refusal for part in message.content) or None
-    words = said(message)
+    words = text_of(message)
     body: dict[str, Any] = {
         "role": "assistant",
         "content": None if not words and (message.tool_calls or refusal) else words,
@@ -197,6 +207,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
 
 
 def logprobs(given: pb.Logprobs) -> dict[str, Any]:
+    """Log probabilities of a chat choice."""
     return {
         "content": [_token(token) for token in given.content],
         "refusal": [_token(token) for token in given.refusal] or None,
@@ -204,6 +215,7 @@ def logprobs(given: pb.Logprobs) -> dict[str, Any]:
 
 
 def text_logprobs(given: pb.Logprobs) -> dict[str, Any]:
+    """Log probabilities of a text choice, in the older parallel lists."""
     return {
         "tokens": [token.token for token in given.content],
         "token_logprobs": [token.logprob for token in given.content],
@@ -226,7 +238,8 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
     }
 
 
-def _marks(completion: pb.Completion) -> dict[str, Any]:
+def _provenance(completion: pb.Completion) -> dict[str, Any]:
+    """Fields of ours beside OpenAI's: ids."""
     fingerprint, tier = completion.system_fingerprint, completion.service_tier
     return {
         "system_fingerprint": fingerprint or None,
@@ -238,6 +251,7 @@ def _marks(completion: pb.Completion) -> dict[str, Any]:
 
 
 def _float32_le(values: Sequence[float]) -> str:
+    """Little-endian float32 bytes."""
     vector = array("f", values)
     if sys.byteorder == "big":
         vector.byteswap()

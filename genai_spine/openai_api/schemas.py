@@ -155,7 +155,7 @@ class StreamOptions(Struct):
 
 
 class Sampling(Struct):
-    """What chat and text completions share."""
+    """Options that chat and text completions share."""
 
     model: str | None = None
     provider: str | None = None

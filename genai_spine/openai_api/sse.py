@@ -1,7 +1,7 @@
-"""Frames of a streamed answer in OpenAI's form: `data: {...}` lines, one chunk of ours at a time.
+"""SSE frames of a streamed completion: `data: {...}` lines in OpenAI's form, one chunk of ours at a time.
 
-The rules are openai.md section 1.1: every frame of an answer has the same id, created and model; the
-first delta of a choice has the role; the last is empty and has the finish_reason.
+Rules of openai.md section 1.1: every frame of an answer has the same id, created and model; the first delta
+of a choice has the role; the last is empty and has the finish_reason.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from genai_spine.v1 import usage_pb2
 
 
 class Frames(ABC):
-    """State of one stream: what was said before decides what a delta must hold."""
+    """Encoder of one stream, with the state that a delta depends on."""
 
     def __init__(self, include_usage: bool) -> None:
         self.include_usage = include_usage
@@ -26,12 +26,14 @@ class Frames(ABC):
 
     @abstractmethod
     def write(self, chunk: pb.CompletionChunk) -> bytes:
-        """The frames that say what the chunk says."""
+        """Frames of a chunk."""
 
     def end(self) -> bytes:
+        """Last frames: usage where it was asked for, and [DONE]."""
         return DONE
 
     def _open(self, chunk: pb.CompletionChunk, prefix: str, kind: str) -> None:
+        """Common fields of all frames, from the first chunk."""
         self.begun = True
         head = {
             "id": answer_id(chunk.id, prefix),
@@ -44,7 +46,7 @@ class Frames(ABC):
         self._head = b"data: " + encode(head)[:-1] + b',"choices":['
 
     def _frame(self, index: int, body: bytes, finish_reason: str | None = None) -> bytes:
-        """body: the choice's own part, delta or text, with logprobs."""
+        """Frame of one choice. body: its delta or text, with logprobs."""
         reason = encode(finish_reason)
         return b'%b{"index":%d,%b,"finish_reason":%b}]%b' % (self._head, index, body, reason, self._tail)
 
@@ -53,6 +55,8 @@ class Frames(ABC):
 
 
 class ChatFrames(Frames):
+    """Frames of a chat completion."""
+
     def __init__(self, include_usage: bool, *, before_tools: bool) -> None:
         super().__init__(include_usage)
         self.before_tools = before_tools
@@ -94,21 +98,24 @@ class ChatFrames(Frames):
         return frames
 
     def _calls(self, delta: pb.ChoiceDelta) -> dict[str, object]:
+        """Tool calls of a delta."""
         if self.before_tools:  # one call only, as in replies.chat
-            called = [self._call(delta.index, piece) for piece in delta.tool_calls if piece.index == 0]
+            called = [
+                self._call(delta.index, fragment) for fragment in delta.tool_calls if fragment.index == 0
+            ]
             return {"function_call": called[0]["function"]} if called else {}
-        return {"tool_calls": [self._call(delta.index, piece) for piece in delta.tool_calls]}
+        return {"tool_calls": [self._call(delta.index, fragment) for fragment in delta.tool_calls]}
 
-    def _call(self, index: int, piece: pb.ToolCallDelta) -> dict[str, object]:
+    def _call(self, index: int, fragment: pb.ToolCallDelta) -> dict[str, object]:
         """Id, type and name come once for each call; the fragments after it have the index only."""
-        first = (index, piece.index) not in self._called
-        is_custom = self._called.setdefault((index, piece.index), piece.is_custom)
-        kind, fragment = ("custom", "input") if is_custom else ("function", "arguments")
-        called: dict[str, object] = {"name": piece.name} if first else {}
-        called[fragment] = piece.arguments
-        body: dict[str, object] = {"index": piece.index}
+        first = (index, fragment.index) not in self._called
+        is_custom = self._called.setdefault((index, fragment.index), fragment.is_custom)
+        kind, field = ("custom", "input") if is_custom else ("function", "arguments")
+        called: dict[str, object] = {"name": fragment.name} if first else {}
+        called[field] = fragment.arguments
+        body: dict[str, object] = {"index": fragment.index}
         if first:
-            body |= {"id": piece.id, "type": kind}
+            body |= {"id": fragment.id, "type": kind}
         return body | {kind: called}
 
 
@@ -116,7 +123,10 @@ class TextFrames(Frames):
     """Text completions of one or more prompts in one stream; usage covers all of them."""
 
     def __init__(self, include_usage: bool, prefixes: Sequence[str], per_prompt: int) -> None:
-        """prefixes: what `echo` puts before each prompt's answers. per_prompt: answers to each."""
+        """Encoder of text frames. prefixes: texts that `echo` puts before a prompt.
+
+        Per_prompt: answers to each.
+        """
         super().__init__(include_usage)
         self._prefixes = prefixes
         self._per_prompt = per_prompt
@@ -125,6 +135,7 @@ class TextFrames(Frames):
         self._ended: list[pb.CompletionChunk] = []  # the last chunk of each prompt, which has its usage
 
     def begin(self, prompt: int, *, last: bool) -> None:
+        """Start of the next prompt's answers; last: no prompt follows."""
         self._prompt, self._last = prompt, last
 
     def write(self, chunk: pb.CompletionChunk) -> bytes:
@@ -151,6 +162,6 @@ class TextFrames(Frames):
         return self._frame(index, b'"text":%b,"logprobs":%b' % (encode(text), encode(spoken)), reason)
 
 
-def failed(body: dict[str, object]) -> bytes:
-    """The event that ends a stream in which something went wrong; no [DONE] follows."""
+def error_event(body: dict[str, object]) -> bytes:
+    """Error event that ends a stream; no [DONE] follows."""
     return b"data: " + encode(body) + b"\n\n"

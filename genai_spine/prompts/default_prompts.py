@@ -1,4 +1,4 @@
-"""The prompts that come with the service: YAML files, put into the database when a server starts."""
+"""Default prompts of the service: YAML files, seeded into the database when a server starts."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -9,7 +9,7 @@ import structlog
 from genai_spine.errors import PromptNotFound
 from genai_spine.prompts import yaml_format
 from genai_spine.prompts.editor import EDITABLE, PromptEditor
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.store.prompts import Changes
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 @lru_cache(maxsize=1)
 def texts() -> list[str]:
-    """The files, in the order of their names."""
+    """YAML texts of the files, in the order of their names."""
     folder = files("genai_spine.prompts") / "defaults"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda f: f.name)
     return [file.read_text("utf-8") for file in found]
 
 
 def drafts(editor: PromptEditor) -> list[pb.Prompt]:
-    """Whole prompts, checked; the id follows from the slug, so that all servers give the same."""
+    """Drafts of all default prompts, checked; ids are derived from slugs, so all servers agree."""
     found = [editor.drafted(prompt) for text in texts() for prompt in yaml_format.read(text)]
     for prompt in found:
         prompt.id = str(uuid5(NAMESPACE_URL, f"genai-spine:prompt:{prompt.slug}"))
@@ -35,10 +35,10 @@ def drafts(editor: PromptEditor) -> list[pb.Prompt]:
     return sorted(found, key=lambda prompt: prompt.id)  # every server locks in the same order
 
 
-async def seed(prompts: Prompts) -> None:
-    """Adds what is missing and changes what is old, in one transaction; servers may start at once.
+async def seed(prompts: PromptLibrary) -> None:
+    """Seeding of missing or outdated default prompts in one transaction; servers may do it at once.
 
-    A prompt of somebody else that has the slug of a shipped one stays, and the shipped one waits.
+    Another prompt with the slug of a default one stays, and the default one waits.
     """
     editor = PromptEditor(prompts)
     wanted = drafts(editor)
@@ -53,6 +53,7 @@ async def seed(prompts: Prompts) -> None:
 
 
 async def _put(editor: PromptEditor, changes: Changes, prompt: pb.Prompt) -> None:
+    """Insert or update of one default prompt; a slug that is taken is logged."""
     if await changes.insert(prompt, or_leave=True):
         return
     try:

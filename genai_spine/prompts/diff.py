@@ -1,18 +1,18 @@
-"""What differs between two versions of a prompt."""
+"""Diff of two prompt versions, field by field, with a unified diff of long texts."""
 
 from difflib import unified_diff
 
-from genai_spine.prompts.editor import VERSIONED, shown
+from genai_spine.prompts.editor import VERSIONED, field_text
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-MOST_LINES = 1000  # of one text; with more, the comparison of hostile texts takes minutes
+MAX_LINES = 1000  # of one text; with more, the comparison of hostile texts takes minutes
 
 
 def compared(old: pb.PromptVersion, late: pb.PromptVersion) -> pb.DiffPromptVersionsResponse:
-    """late: the newer of the two."""
+    """Changed fields from old to late, the newer version."""
     response = pb.DiffPromptVersionsResponse(from_version=old.version, to_version=late.version)
     for name in VERSIONED:
-        before, after = shown(old, name), shown(late, name)
+        before, after = field_text(old, name), field_text(late, name)
         if before != after:
             unified = _unified(before or "", after or "")
             response.fields.add(field=name, before=before, after=after, unified=unified)
@@ -20,8 +20,8 @@ def compared(old: pb.PromptVersion, late: pb.PromptVersion) -> pb.DiffPromptVers
 
 
 def _unified(before: str, after: str) -> str | None:
-    """None: one of the two is no text of several lines, or has too many."""
+    """Unified diff. None: neither text has several lines, or one has more than MAX_LINES."""
     old, late = before.splitlines(), after.splitlines()
-    if not 1 < max(len(old), len(late)) <= MOST_LINES:
+    if not 1 < max(len(old), len(late)) <= MAX_LINES:
         return None
     return "\n".join(unified_diff(old, late, "before", "after", lineterm=""))

@@ -1,4 +1,7 @@
-"""How a prompt may be changed: aliases and defaults, masks, protection, and when a version is made."""
+"""Prompt editor: create, update, delete, roll back and label, with defaults, field masks and protection.
+
+A change of content makes a version; other changes do not. Prompts that come with the service are protected.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,69 +11,73 @@ from google.protobuf.message import Message
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
+from genai_spine.prompts.rest_aliases import field_of, resolve_aliases
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-ALIASES = {
-    "template": "user_prompt_template",
-    "default_model": "preferred_model",
-    "default_temperature": "temperature",
-}
 VERSIONED = (*CONTENT, "variables", "output_schema")
 EDITABLE = ("name", "slug", "description", "category", "tags", "is_public", *VERSIONED)
-NEEDED = ("name", "slug", "user_prompt_template")
+REQUIRED = ("name", "slug", "user_prompt_template")
 EMPTY_IS_UNSET = ("description", "category", "system_prompt", "preferred_provider", "preferred_model")
 DEFAULT_CATEGORY, DEFAULT_TEMPERATURE = "custom", 0.7
 
 
 class PromptEditor:
-    def __init__(self, prompts: Prompts) -> None:
+    """Write operations on prompts, each one transaction with an optional etag check."""
+
+    def __init__(self, prompts: PromptLibrary) -> None:
         self.prompts = prompts
 
-    async def create(self, given: pb.Prompt, created_by: str | None) -> pb.Prompt:
-        """Raises InvalidFields, InvalidTemplate, Conflict."""
-        draft = self.drafted(given)
+    async def create(self, patch: pb.Prompt, created_by: str | None) -> pb.Prompt:
+        """New prompt with version 1. Raises InvalidFields, InvalidTemplate, Conflict (slug taken)."""
+        draft = self.drafted(patch)
         if created_by:
             draft.created_by = created_by
         async with self.prompts.changing() as changes:
             await changes.insert(draft)
         return draft
 
-    def drafted(self, given: pb.Prompt) -> pb.Prompt:
-        """A whole prompt, with the defaults for what is not given, and checked."""
-        given = settled(given)
-        draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=given.change_notes or None)
-        _merge(draft, given, _set_fields(given))
+    def drafted(self, patch: pb.Prompt) -> pb.Prompt:
+        """Draft of a prompt: aliases resolved, defaults filled in, checked.
+
+        Raises InvalidFields, InvalidTemplate.
+        """
+        patch = resolve_aliases(patch)
+        draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
+        _merge(draft, patch, _set_fields(patch))
         self._check(draft)
         return draft
 
     async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
-        """Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch."""
-        given = settled(request.prompt)
-        fields = _masked(request.update_mask.paths) or _set_fields(given)
+        """Update by field mask, or without one of the fields that are set.
+
+        Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch.
+        """
+        patch = resolve_aliases(request.prompt)
+        fields = _masked(request.update_mask.paths) or _set_fields(patch)
         async with self.prompts.changing() as changes:
-            prompt = await self._locked(changes, request.prompt_id, given.etag)
-            return await self.changed(changes, prompt, given, fields)
+            prompt = await self._locked(changes, request.prompt_id, patch.etag)
+            return await self.changed(changes, prompt, patch, fields)
 
     async def changed(
-        self, changes: Changes, prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]
+        self, changes: Changes, prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]
     ) -> pb.Prompt:
-        """Takes fields over into a locked prompt, and writes it when that makes a difference."""
+        """Fields copied into a locked prompt, which is written when that makes a difference."""
         before = _copy(prompt)
-        _merge(prompt, given, fields)
+        _merge(prompt, patch, fields)
         if prompt == before:
             return await changes.unlocked(prompt)
         self._check(prompt)
-        if given.change_notes:
-            prompt.change_notes = given.change_notes
+        if patch.change_notes:
+            prompt.change_notes = patch.change_notes
         await changes.save(prompt, new_version=not same_content(before, prompt))
         prompt.ClearField("change_notes")
         return prompt
 
-    async def put(self, changes: Changes, given: pb.Prompt, created_by: str | None) -> str:
-        """Makes the active prompt of given's slug equal to given: created, updated or unchanged."""
-        draft = self.drafted(given)
+    async def put(self, changes: Changes, patch: pb.Prompt, created_by: str | None) -> str:
+        """Upsert by slug: the active prompt becomes equal to patch. Returns created, updated or unchanged."""
+        draft = self.drafted(patch)
         try:
             stored = await changes.locked(draft.slug)
         except PromptNotFound:
@@ -78,9 +85,9 @@ class PromptEditor:
                 draft.created_by = created_by
             await changes.insert(draft)
             return "created"
-        wanted = _copy(stored)
-        _merge(wanted, draft, EDITABLE)
-        if wanted == stored:
+        target = _copy(stored)
+        _merge(target, draft, EDITABLE)
+        if target == stored:
             await changes.unlocked(stored)
             return "unchanged"
         if stored.is_system:
@@ -89,7 +96,10 @@ class PromptEditor:
         return "updated"
 
     async def delete(self, request: pb.DeletePromptRequest) -> None:
-        """Raises PromptNotFound, PromptProtected, EtagMismatch."""
+        """Soft deletion, or with request.hard for good.
+
+        Raises PromptNotFound, PromptProtected, EtagMismatch.
+        """
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, request.etag, deleted=request.hard)
             if request.hard:
@@ -99,17 +109,20 @@ class PromptEditor:
                 await changes.save(prompt, new_version=False)
 
     async def rollback(self, request: pb.RollbackPromptRequest) -> pb.Prompt:
-        """Raises PromptNotFound, PromptProtected, EtagMismatch."""
+        """New version with the content of an old one.
+
+        Raises PromptNotFound, PromptProtected, EtagMismatch.
+        """
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, request.etag)
             old = await _version(changes, prompt, request.version)
-            given = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
+            patch = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
             for name in VERSIONED:
-                _take(given, old, name)
-            return await self.changed(changes, prompt, given, VERSIONED)
+                _copy_field(patch, old, name)
+            return await self.changed(changes, prompt, patch, VERSIONED)
 
     async def set_label(self, request: pb.SetPromptLabelRequest) -> pb.Prompt:
-        """Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
+        """Label pointed at a version. Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
         if request.label == LATEST:
             raise InvalidFields([("label", f"{LATEST} moves by itself")])
         async with self.prompts.changing() as changes:
@@ -123,7 +136,7 @@ class PromptEditor:
         return prompt
 
     async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
-        """Raises PromptNotFound."""
+        """Removal of a label. Raises PromptNotFound."""
         async with self.prompts.changing() as changes:
             prompt = await changes.locked(request.prompt_id)
             if request.label == LATEST or request.label not in prompt.labels:
@@ -143,7 +156,8 @@ class PromptEditor:
         return prompt
 
     def _check(self, prompt: pb.Prompt) -> None:
-        problems = [(name, "is required") for name in NEEDED if not getattr(prompt, name)]
+        """Required fields, NUL characters, templates and schema. Raises InvalidFields, InvalidTemplate."""
+        problems = [(name, "is required") for name in REQUIRED if not getattr(prompt, name)]
         problems += [(name, "must not hold a NUL character") for name in EDITABLE if _has_nul(prompt, name)]
         if problems:
             raise InvalidFields(problems)
@@ -153,6 +167,7 @@ class PromptEditor:
 
 
 def _check_schema(prompt: pb.Prompt) -> None:
+    """Check of the output schema. Raises InvalidFields (output_schema)."""
     try:
         answer_schema(json.dumps(variables.mapping(prompt.output_schema)))
     except InvalidFields as error:
@@ -160,45 +175,24 @@ def _check_schema(prompt: pb.Prompt) -> None:
         raise InvalidFields(problems) from error
 
 
-def settled(given: pb.Prompt) -> pb.Prompt:
-    """A copy in which each value stands under its own name. Raises InvalidFields when both say different."""
-    prompt = _copy(given)
-    for alias, name in ALIASES.items():
-        if not given.HasField(alias):
-            continue
-        if given.HasField(name) and getattr(given, name) != getattr(given, alias):
-            raise InvalidFields([(alias, f"differs from {name}, which means the same")])
-        setattr(prompt, name, getattr(given, alias))
-        prompt.ClearField(alias)
-    return prompt
-
-
-def with_aliases(prompt: pb.Prompt) -> pb.Prompt:
-    """The same prompt, with each value under all of its names."""
-    for alias, name in ALIASES.items():
-        if prompt.HasField(name):
-            setattr(prompt, alias, getattr(prompt, name))
-    return prompt
-
-
 def _masked(paths: Sequence[str]) -> list[str]:
     """The fields of a mask by their own names. Raises InvalidFields for one that cannot be changed."""
     if "*" in paths:
         return list(EDITABLE)
-    names = [ALIASES.get(path, path) for path in paths if path not in ("etag", "change_notes")]
+    names = [field_of(path) for path in paths if path not in ("etag", "change_notes")]
     if unknown := [name for name in names if name not in EDITABLE]:
         raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
     return names
 
 
-def _set_fields(given: pb.Prompt) -> list[str]:
-    return [field.name for field, _ in given.ListFields() if field.name in EDITABLE]
+def _set_fields(patch: pb.Prompt) -> list[str]:
+    return [field.name for field, _ in patch.ListFields() if field.name in EDITABLE]
 
 
-def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
+def _merge(prompt: pb.Prompt, patch: pb.Prompt, fields: Iterable[str]) -> None:
     """Takes fields over, also where given has none, and completes what has a default."""
     for name in fields:
-        _take(prompt, given, name)
+        _copy_field(prompt, patch, name)
     for name in EMPTY_IS_UNSET:
         if not getattr(prompt, name):
             prompt.ClearField(name)
@@ -211,16 +205,16 @@ def _merge(prompt: pb.Prompt, given: pb.Prompt, fields: Iterable[str]) -> None:
             variable.required = True
 
 
-def _take(prompt: pb.Prompt, given: Message, name: str) -> None:
-    """One field, unset where it is unset."""
+def _copy_field(prompt: pb.Prompt, patch: Message, name: str) -> None:
+    """Copy of one field, unset where it is unset."""
     prompt.ClearField(name)
-    value = getattr(given, name)
-    if given.DESCRIPTOR.fields_by_name[name].is_repeated:
+    value = getattr(patch, name)
+    if patch.DESCRIPTOR.fields_by_name[name].is_repeated:
         getattr(prompt, name).extend(value)
     elif isinstance(value, Message):
-        if given.HasField(name):
+        if patch.HasField(name):
             getattr(prompt, name).CopyFrom(value)
-    elif name == "user_prompt_template" or given.HasField(name):
+    elif name == "user_prompt_template" or patch.HasField(name):
         setattr(prompt, name, value)
 
 
@@ -248,7 +242,7 @@ def _copy(prompt: pb.Prompt) -> pb.Prompt:
     return copy
 
 
-def shown(message: pb.Prompt | pb.PromptVersion, name: str) -> str | None:
+def field_text(message: pb.Prompt | pb.PromptVersion, name: str) -> str | None:
     """A field as text, JSON where it is none; None: unset."""
     value = getattr(message, name)
     if name == "variables":

@@ -1,4 +1,4 @@
-"""A prompt filled in and asked: what ExecutePrompt and StreamPrompt do."""
+"""Prompt execution: a prompt version filled in and sent to a model (ExecutePrompt, StreamPrompt)."""
 
 import json
 import re
@@ -12,22 +12,22 @@ from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.errors import InvalidFields, InvalidRequest, SpineError
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
-from genai_spine.prompts.library import Filled, Prompts
-from genai_spine.refused_fields import drop_refused, retry_without_refused, stream_without_refused
+from genai_spine.prompts.library import FilledPrompt, PromptLibrary
+from genai_spine.refused_fields import REFUSALS, drop_refused, stream_without_refused
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-LONGEST_METADATA = 16_000  # characters of JSON
+MAX_METADATA_CHARS = 16_000  # characters of JSON
 NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything that is known before a model is asked."""
+class PreparedExecution:
+    """Execution that is ready to send: filled prompt, completion request and attributed call."""
 
-    filled: Filled
+    filled: FilledPrompt
     completion: completion_service_pb2.CreateCompletionRequest
     call: Call
     own_temperature: bool = False  # the caller's; otherwise it is the prompt's wish, which can be left out
@@ -46,8 +46,8 @@ class Prepared:
         drop_refused(self.completion, error, () if self.own_temperature else ("temperature",))
 
     def result(self, answer: completion_service_pb2.Completion) -> pb.ExecutePromptResponse:
-        """The response to the caller, of a whole answer."""
-        prompt, version = self.filled.pinned.prompt, self.filled.pinned.version
+        """Response to the caller, of a whole answer."""
+        prompt, version = self.filled.resolved.prompt, self.filled.resolved.version
         choice = first_choice(answer)
         text = text_of(choice)
         response = pb.ExecutePromptResponse(
@@ -75,18 +75,23 @@ class Prepared:
 
 
 class PromptExecution:
-    def __init__(self, prompts: Prompts, inference: Inference) -> None:
+    """Executor of prompts, unary and streamed; a temperature that the model rejects is dropped once."""
+
+    def __init__(self, prompts: PromptLibrary, inference: Inference) -> None:
         self.prompts = prompts
         self.inference = inference
 
     async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
+        """Answer to a filled prompt. Errors: those of the library and of inference, InvalidRequest."""
         prepared = await self._prepared(request, call)
-        completion = await retry_without_refused(
-            lambda: self.inference.complete(prepared.fresh(), prepared.call), prepared.drop_refused
-        )
-        return prepared.result(completion)
+        while True:
+            try:
+                return prepared.result(await self.inference.complete(prepared.fresh(), prepared.call))
+            except REFUSALS as error:
+                prepared.drop_refused(error)
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
+        """Streamed answer: text deltas, then one result event. Errors: as complete()."""
         prepared = await self._prepared(request, call)
         answer = ChunkBuilder()
         streamed = stream_without_refused(
@@ -100,12 +105,16 @@ class PromptExecution:
                         yield pb.PromptEvent(text=delta.content)
         yield pb.PromptEvent(result=prepared.result(answer.completion()))
 
-    async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> Prepared:
+    async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> PreparedExecution:
+        """Filled prompt and request of an execution.
+
+        Errors: InvalidRequest, PromptNotFound, InvalidPromptVariables.
+        """
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
-        pinned = await self.prompts.version(name, request.version or None)
-        filled = await self.prompts.fill(pinned, variables.mapping(request.variables))
+        resolved = await self.prompts.version(name, request.version or None)
+        filled = await self.prompts.fill(resolved, variables.mapping(request.variables))
         options = _options(request)
         completion = filled.request(**options)
         _set_format(completion, request, filled)
@@ -113,10 +122,11 @@ class PromptExecution:
         if request.HasField("metadata"):
             purpose.metadata_json = _metadata(request)
         own = options["temperature"] is not None
-        return Prepared(filled, completion, replace(call, purpose=purpose), own)
+        return PreparedExecution(filled, completion, replace(call, attribution=purpose), own)
 
 
 def _named(request: pb.ExecutePromptRequest) -> str:
+    """Slug or id in a request. Errors: InvalidRequest (none, or both)."""
     both = bool(request.prompt_id) and bool(request.prompt_slug)
     if both or not (request.prompt_id or request.prompt_slug):
         problem = "give prompt_slug or prompt_id" + (", not both" if both else "")
@@ -126,31 +136,32 @@ def _named(request: pb.ExecutePromptRequest) -> str:
 
 def _options(request: pb.ExecutePromptRequest) -> dict[str, Any]:
     """The caller's options, under the names of a completion; None where he has none."""
-    given: dict[str, Any] = {"user": request.user if request.HasField("user") else None}
+    options: dict[str, Any] = {"user": request.user if request.HasField("user") else None}
     for name in ("provider", "model", "temperature", "max_tokens"):
-        given[name] = getattr(request.options, name) if request.options.HasField(name) else None
+        options[name] = getattr(request.options, name) if request.options.HasField(name) else None
     for name in ("model", "temperature"):
         if not request.HasField(name):
             continue
         value = getattr(request, name)
-        if given[name] not in (None, value):
+        if options[name] not in (None, value):
             raise InvalidFields([(name, f"differs from options.{name}, which means the same")])
-        given[name] = value
-    return given
+        options[name] = value
+    return options
 
 
 def _set_format(
     completion: completion_service_pb2.CreateCompletionRequest,
     request: pb.ExecutePromptRequest,
-    filled: Filled,
+    filled: FilledPrompt,
 ) -> None:
-    pinned = filled.pinned
+    """Response format: the version's schema, else JSON mode where the caller wants it."""
+    resolved = filled.resolved
     if request.response_format == "text":
         return
-    if pinned.version.HasField("output_schema"):
+    if resolved.version.HasField("output_schema"):
         schema = completion.response_format.json_schema
-        schema.name = SCHEMA_NAME.sub("_", pinned.prompt.slug)[:64]
-        schema.schema_json = json.dumps(variables.mapping(pinned.version.output_schema), sort_keys=True)
+        schema.name = SCHEMA_NAME.sub("_", resolved.prompt.slug)[:64]
+        schema.schema_json = json.dumps(variables.mapping(resolved.version.output_schema), sort_keys=True)
     elif request.response_format == "json":
         completion.response_format.kind = completion_service_pb2.ResponseFormat.KIND_JSON_OBJECT
         said = (part.text for message in completion.messages for part in message.content)
@@ -161,16 +172,17 @@ def _set_format(
 
 
 def _metadata(request: pb.ExecutePromptRequest) -> str:
+    """Metadata as JSON for the ledger. Errors: InvalidFields above MAX_METADATA_CHARS."""
     text = json.dumps(variables.mapping(request.metadata), sort_keys=True, ensure_ascii=False)
-    if len(text) > LONGEST_METADATA:
-        raise InvalidFields([("metadata", f"must have at most {LONGEST_METADATA} characters as JSON")])
+    if len(text) > MAX_METADATA_CHARS:
+        raise InvalidFields([("metadata", f"must have at most {MAX_METADATA_CHARS} characters as JSON")])
     return text
 
 
 def _ended(
     response: pb.ExecutePromptResponse, choice: completion_service_pb2.Choice
 ) -> pb.ExecutePromptResponse:
-    """With why it ended; an answer in JSON is the JSON alone, also where the model wrote words around it."""
+    """Response with its finish reason; of an answer in JSON the JSON alone, without prose around it."""
     response.finish_reason = choice.finish_reason
     if choice.HasField("parsed_json"):
         response.output = response.content = choice.parsed_json

@@ -2,7 +2,7 @@
 
 pinned = await prompts.version("summarize-article")
 filled = await prompts.fill(pinned, {"content": text})
-call = replace(call, purpose=filled.purpose)
+call = replace(call, attribution=filled.purpose)
 completion = await inference.complete(filled.request(model="gpt-4o"), call)
 """
 
@@ -14,39 +14,42 @@ from typing import Any
 from cachetools import TTLCache
 
 from genai_spine.errors import InvalidPromptVariables, PromptNotFound
-from genai_spine.prompts import variables as values_of
 from genai_spine.prompts.templates import Templates
+from genai_spine.prompts.variables import completed, digest
 from genai_spine.store.prompts import LATEST, Changes, PromptRows
 from genai_spine.v1 import completion_service_pb2, message_pb2, prompt_service_pb2
 from genai_spine.v1.execution_pb2 import Execution
 
-PRODUCTION = "production"  # the label that is used, where it is set, when a caller names no version
-KEPT_S = 2.0  # for so long another process's change may go unseen here
-MOST_KEPT = 2000  # versions
+PRODUCTION_LABEL = "production"  # the label that is used, where it is set, when a caller names no version
+CACHE_TTL_S = 2.0  # for so long another process's change may go unseen here
+MAX_CACHED_VERSIONS = 2000  # versions
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
-    """One version of a prompt. Shared between callers: do not change the messages."""
+class ResolvedPrompt:
+    """Prompt version that a name and a label, number or default resolved to.
+
+    Shared between callers: do not change the messages.
+    """
 
     prompt: prompt_service_pb2.Prompt
     version: prompt_service_pb2.PromptVersion
 
     def purpose(self, values: Mapping[str, Any], capability: str | None = None) -> Execution:
-        """What the rows of the ledger say of calls that are made with it (Call.purpose)."""
+        """Attribution of calls made with this version (Call.attribution), for the ledger's rows."""
         return Execution(
             capability=capability,
             prompt_id=self.prompt.id,
             prompt_version=self.version.version,
-            variables_hash=values_of.digest(values),
+            variables_hash=digest(values),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """A version with its variables filled in."""
+class FilledPrompt:
+    """Prompt version with its variables filled in."""
 
-    pinned: Pinned
+    resolved: ResolvedPrompt
     system_prompt: str | None
     user_prompt: str
     values: dict[str, Any]  # of every declared variable; None: an optional one that has none
@@ -54,87 +57,105 @@ class Filled:
 
     @property
     def messages(self) -> list[message_pb2.Message]:
-        """Raises InvalidPromptVariables when nothing is said."""
+        """Chat messages: system prompt, if any, and user prompt.
+
+        Raises InvalidPromptVariables (empty user prompt).
+        """
         if not self.user_prompt.strip():
             raise InvalidPromptVariables(field="variables", problem="with these, the user message is empty")
-        said = [_said(message_pb2.ROLE_USER, self.user_prompt)]
+        messages = [_message(message_pb2.ROLE_USER, self.user_prompt)]
         if self.system_prompt:
-            said.insert(0, _said(message_pb2.ROLE_SYSTEM, self.system_prompt))
-        return said
+            messages.insert(0, _message(message_pb2.ROLE_SYSTEM, self.system_prompt))
+        return messages
 
     @property
     def used(self) -> dict[str, Any]:
-        """The values as they stand in the text: empty where there is none."""
+        """Values as they stand in the text: empty where a variable has none."""
         return {name: "" if value is None else value for name, value in self.values.items()}
 
     @property
     def purpose(self) -> Execution:
-        return self.pinned.purpose(self.values)
+        """Attribution of calls with these values."""
+        return self.resolved.purpose(self.values)
 
     def request(self, **options: Any) -> completion_service_pb2.CreateCompletionRequest:
-        """Options that are not None go before what the version prefers."""
-        version = self.pinned.version
+        """Completion request; options that are not None win over what the version prefers."""
+        version = self.resolved.version
         preferred = {
             "provider": version.preferred_provider or None,
             "model": version.preferred_model or None,
             "temperature": version.temperature if version.HasField("temperature") else None,
             "max_tokens": version.max_tokens if version.HasField("max_tokens") else None,
         }
-        given = {name: value for name, value in options.items() if value is not None}
+        overrides = {name: value for name, value in options.items() if value is not None}
         # A provider and a model that were not chosen together need not fit.
-        if "model" in given and "provider" not in given:
+        if "model" in overrides and "provider" not in overrides:
             preferred["provider"] = None
-        if "model" not in given and given.get("provider", preferred["provider"]) != preferred["provider"]:
+        if (
+            "model" not in overrides
+            and overrides.get("provider", preferred["provider"]) != preferred["provider"]
+        ):
             preferred["model"] = None if preferred["provider"] else preferred["model"]
-        return completion_service_pb2.CreateCompletionRequest(messages=self.messages, **(preferred | given))
+        return completion_service_pb2.CreateCompletionRequest(
+            messages=self.messages, **(preferred | overrides)
+        )
 
 
-class Prompts:
+class PromptLibrary:
+    """Prompt registry: cached reads, rendering of versions, and transactions of changes."""
+
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows
         self.templates = templates or Templates()
-        self._kept: TTLCache[tuple[str, str | None], Pinned] = TTLCache(MOST_KEPT, KEPT_S)
+        self._cache: TTLCache[tuple[str, str | None], ResolvedPrompt] = TTLCache(
+            MAX_CACHED_VERSIONS, CACHE_TTL_S
+        )
 
-    async def version(self, name: str, which: str | int | None = None) -> Pinned:
-        """name: slug or id. which: number or label; None: production where that is set, else the newest.
+    async def version(self, name: str, which: str | int | None = None) -> ResolvedPrompt:
+        """Version of a prompt. name: slug or id. which: number or label.
 
-        Raises PromptNotFound, also for a deleted prompt.
+        None: the production label where it is set, else the newest. Raises PromptNotFound, also when deleted.
         """
         key = (name, None if which is None else str(which))
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             prompt = await self.prompt(name)
             if not prompt.is_active:
                 raise PromptNotFound(prompt=name)
             number = self.number(prompt, key[1])
-            found = self._kept[key] = Pinned(prompt, await self.one_version(prompt, number))
+            found = self._cache[key] = ResolvedPrompt(prompt, await self.one_version(prompt, number))
         return found
 
-    async def fill(self, pinned: Pinned, variables: Mapping[str, Any]) -> Filled:
-        """Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much."""
-        version = pinned.version
-        values, defaulted = values_of.completed(version.variables, variables)
+    async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
+        """Rendering of a version with values.
+
+        Raises InvalidPromptVariables; InvalidTemplate where rendering fails or takes too much.
+        """
+        version = resolved.version
+        values, defaulted = completed(version.variables, variables)
         system = None
         if version.HasField("system_prompt"):
             system = await self.templates.rendered("system_prompt", version, values)
         user = await self.templates.rendered("user_prompt_template", version, values)
-        return Filled(pinned, system, user, values, defaulted)
+        return FilledPrompt(resolved, system, user, values, defaulted)
 
-    async def messages(self, pinned: Pinned, variables: Mapping[str, Any]) -> list[message_pb2.Message]:
+    async def messages(
+        self, resolved: ResolvedPrompt, variables: Mapping[str, Any]
+    ) -> list[message_pb2.Message]:
         """The messages of fill(), with its errors."""
-        return (await self.fill(pinned, variables)).messages
+        return (await self.fill(resolved, variables)).messages
 
     async def prompt(self, name: str) -> prompt_service_pb2.Prompt:
-        """By id, also a deleted one, or by slug. Raises PromptNotFound."""
+        """Prompt by id, also a deleted one, or by slug. Raises PromptNotFound."""
         found = await self.rows.get(name)
         if found is None:
             raise PromptNotFound(prompt=name)
         return found
 
     def number(self, prompt: prompt_service_pb2.Prompt, which: str | None) -> int:
-        """The number that a number or a label means. Raises PromptNotFound."""
+        """Version number that a number or a label stands for. Raises PromptNotFound."""
         if which is None:
-            which = PRODUCTION if PRODUCTION in prompt.labels else LATEST
+            which = PRODUCTION_LABEL if PRODUCTION_LABEL in prompt.labels else LATEST
         if which in prompt.labels:
             return prompt.labels[which]
         if not (which.isdecimal() and len(which) < 10):
@@ -144,6 +165,7 @@ class Prompts:
     async def one_version(
         self, prompt: prompt_service_pb2.Prompt, number: int
     ) -> prompt_service_pb2.PromptVersion:
+        """Version by its number. Raises PromptNotFound."""
         found = await self.rows.version(prompt.id, number)
         if found is None:
             raise PromptNotFound(prompt=f"{prompt.slug}, version {number}")
@@ -151,17 +173,21 @@ class Prompts:
 
     @asynccontextmanager
     async def changing(self, *, keep: bool = True) -> AsyncIterator[Changes]:
-        """One transaction, undone at its end unless keep; afterwards this process knows what it changed."""
+        """Transaction of changes, rolled back at its end unless keep.
+
+        Then the cache of this process is cleared.
+        """
         try:
             async with self.rows.changing(keep=keep) as changes:
                 yield changes
         finally:
-            self._kept.clear()
+            self._cache.clear()
 
     async def close(self) -> None:
+        """End of the sandbox's processes."""
         await self.templates.close()
 
 
-def _said(role: message_pb2.Role, text: str) -> message_pb2.Message:
+def _message(role: message_pb2.Role, text: str) -> message_pb2.Message:
     content = [message_pb2.ContentPart(text=text)]
     return message_pb2.Message(role=role, content=content)

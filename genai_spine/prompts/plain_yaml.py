@@ -10,51 +10,55 @@ from typing import Any
 
 import yaml
 
-from genai_spine.prompts.sandbox import Refused
+from genai_spine.prompts.sandbox import TextRefused
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Lists and mappings within each other. Deeper structures of a prompt could not be told: protobuf reads 100
 # messages within each other, and a level of a Struct is three.
-DEEPEST = 35
-MOST_NODES = 50_000  # values, keys, lists and mappings; checking so many as prompts takes 0.5 s
-LARGEST_BITS = 1000  # of a whole number; a double has 1023
+MAX_DEPTH = 35
+MAX_NODES = 50_000  # values, keys, lists and mappings; checking so many as prompts takes 0.5 s
+MAX_INT_BITS = 1000  # of a whole number; a double has 1023
 OPENING = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
 def load(text: str) -> Any:
-    """Raises Refused, also for aliases: a few lines of anchors can stand for gigabytes."""
+    """Plain data of a YAML text. Raises TextRefused, also for aliases: anchors can expand to gigabytes."""
     try:
         _check_shape(text)
         value = yaml.load(text, LOADER)
     except (yaml.YAMLError, ValueError) as error:
-        raise Refused(None, f"is no YAML: {' '.join(str(error).split())[:300]}") from error
+        raise TextRefused(None, f"is no YAML: {' '.join(str(error).split())[:300]}") from error
     _check_plain(value, "")
     return value
 
 
 def _check_shape(text: str) -> None:
+    """Depth and number of nodes, event by event. Raises TextRefused."""
     depth = nodes = 0
     event: Any  # its marks are there always, which the types do not know
     for event in yaml.parse(text, LOADER):
         if isinstance(event, yaml.AliasEvent):
-            raise Refused(None, "must not use aliases")
+            raise TextRefused(None, "must not use aliases")
         if isinstance(event, CLOSING):
             depth -= 1
         nodes += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, OPENING)
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             line = event.start_mark.line + 1
-            raise Refused(None, f"must be nested at most {DEEPEST} levels deep, is deeper on line {line}")
-        if nodes > MOST_NODES:
-            raise Refused(None, f"must hold at most {MOST_NODES} values, lists and mappings")
+            raise TextRefused(
+                None, f"must be nested at most {MAX_DEPTH} levels deep, is deeper on line {line}"
+            )
+        if nodes > MAX_NODES:
+            raise TextRefused(None, f"must hold at most {MAX_NODES} values, lists and mappings")
 
 
 def _check_plain(value: Any, place: str) -> None:
+    """Types that JSON has, and no others. Raises TextRefused."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise Refused(
+                raise TextRefused(
                     None, f"has the key {str(key)[:60]} at {place or 'its top'}, which is no text: quote it"
                 )
             _check_plain(item, f"{place}.{key[:60]}")
@@ -62,9 +66,9 @@ def _check_plain(value: Any, place: str) -> None:
         for number, item in enumerate(value):
             _check_plain(item, f"{place}[{number}]")
     elif isinstance(value, int):
-        if value.bit_length() > LARGEST_BITS:
-            raise Refused(None, f"has too large a number at {place or 'its top'}")
+        if value.bit_length() > MAX_INT_BITS:
+            raise TextRefused(None, f"has too large a number at {place or 'its top'}")
     elif not isinstance(value, str | float | None):
-        raise Refused(
+        raise TextRefused(
             None, f"has a {type(value).__name__} at {place or 'its top'}, which JSON lacks: quote it"
         )

@@ -1,10 +1,8 @@
-"""The language of prompts: sandboxed Jinja2, and `{name}` for the names that a prompt declares.
+"""Template language of prompts: sandboxed Jinja2, and `{name}` for the variables that a prompt declares.
 
-Every other brace text stays as it is. Nothing is evaluated while a template is compiled. A template whose
-work is bounded by the size of its values (Template.cost) may be rendered in this process; any other one
-belongs into a process of its own, see sandbox_process.py.
-
-This module is also loaded by that process, so it imports nothing but Jinja2.
+Other braces stay as they are. Nothing is evaluated while a template is compiled. A template whose work is
+bounded by the size of its values (Template.cost) may be rendered in this process; any other one belongs
+into a process of its own, see sandbox_process.py, which loads this module: it imports only Jinja2.
 """
 
 import json
@@ -20,9 +18,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.lexer import TokenStream
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-LONGEST_OUTPUT = 10_000_000  # characters of one rendered template
-DEEPEST = 60  # nodes within nodes
-MOST_TOKENS = 10_000  # of the parts of a template that are no plain text; so many compile in 0.3 s
+MAX_OUTPUT_CHARS = 10_000_000  # characters of one rendered template
+MAX_DEPTH = 60  # nodes within nodes
+MAX_TOKENS = 10_000  # of the parts of a template that are no plain text; so many compile in 0.3 s
 # Words that cannot name a variable, because the language gives them a meaning.
 RESERVED = frozenset(
     (
@@ -46,8 +44,8 @@ RESERVED = frozenset(
         "super",
     )
 )
-LEFT_OUT_FILTERS = ("attr", "pprint", "random", "xmlattr", "urlize")
-LEFT_OUT_GLOBALS = ("lipsum", "cycler", "joiner")
+REMOVED_FILTERS = ("attr", "pprint", "random", "xmlattr", "urlize")
+REMOVED_GLOBALS = ("lipsum", "cycler", "joiner")
 # What one piece of a bounded template may do. GROWING ones must not stand within each other.
 BOUNDED_NODES = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.CondExpr),
@@ -64,8 +62,8 @@ BOUNDED_NODES = (
     *(nodes.Test, nodes.Filter, nodes.For, nodes.Add, nodes.Sub, nodes.Neg, nodes.Concat, nodes.List),
     *(nodes.Tuple, nodes.Keyword),
 )
-GROWING = frozenset(("join", "tojson", "escape", "e"))
-BOUNDED_FILTERS = GROWING | {
+GROWING_FILTERS = frozenset(("join", "tojson", "escape", "e"))
+BOUNDED_FILTERS = GROWING_FILTERS | {
     *("upper", "lower", "trim", "capitalize", "default", "d", "length", "count"),
     *("first", "last", "int", "float", "abs", "string"),
 }
@@ -88,7 +86,7 @@ BOUNDED_TESTS = frozenset(
         "in",
     )
 )
-WHOLE = (
+WHOLE_VALUE_NODES = (
     nodes.Compare,
     nodes.Filter,
     nodes.Test,
@@ -101,24 +99,26 @@ NODE_COST = 100  # of a node, in characters that could be read meanwhile
 Loops = tuple[str | None, ...]
 
 
-class Refused(Exception):
-    """A text that cannot be used: "line N: what is wrong"."""
+class TextRefused(Exception):
+    """Refusal of a text that cannot be used: "line N: what is wrong"."""
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(f"line {line}: {problem}" if line else problem)
 
 
-class Language(ImmutableSandboxedEnvironment):
+class PromptEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja environment of prompts: immutable sandbox without costly filters, plus single braces."""
+
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
     def __init__(self, names: Sequence[str]) -> None:
-        """names: that stand for a value in single braces."""
+        """Environment for a prompt. names: variables that may stand in single braces."""
         # optimized, and a finalize that needs a context: constant parts would be computed while compiling.
-        super().__init__(optimized=False, finalize=_shown, keep_trailing_newline=True, cache_size=0)
+        super().__init__(optimized=False, finalize=_finalize, keep_trailing_newline=True, cache_size=0)
         self._single = re.compile("{(" + "|".join(map(re.escape, names)) + ")}") if names else None
-        for name in LEFT_OUT_FILTERS:
+        for name in REMOVED_FILTERS:
             del self.filters[name]
-        for name in LEFT_OUT_GLOBALS:
+        for name in REMOVED_GLOBALS:
             del self.globals[name]
 
     def _tokenize(
@@ -126,9 +126,10 @@ class Language(ImmutableSandboxedEnvironment):
     ) -> TokenStream:
         """Jinja's tokens, with `{name}` in plain text as if it were `{{ name }}`."""
         lexed = self._doubled(self.lexer.tokeniter(source, name, filename, state))
-        return TokenStream(self.lexer.wrap(_counted(lexed), name, filename), name, filename)
+        return TokenStream(self.lexer.wrap(_limited(lexed), name, filename), name, filename)
 
     def _doubled(self, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+        """Tokens in which `{name}` of plain text has become a Jinja expression."""
         raw = False
         for line, kind, text in tokens:
             raw = kind == "raw_begin" or (raw and kind != "raw_end")
@@ -145,104 +146,109 @@ class Language(ImmutableSandboxedEnvironment):
                 line += part.count("\n")
 
 
-def _counted(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+def _limited(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+    """Tokens, up to MAX_TOKENS within braces. Raises TextRefused."""
     count = 0
     for token in tokens:
         count += token[1] not in ("data", "whitespace")
-        if count > MOST_TOKENS:
-            raise Refused(token[0], f"it has more than {MOST_TOKENS} words and signs in its braces")
+        if count > MAX_TOKENS:
+            raise TextRefused(token[0], f"it has more than {MAX_TOKENS} words and signs in its braces")
         yield token
 
 
 class Template:
-    """One compiled text. Refused: what is wrong with it."""
+    """Compiled template. Raises TextRefused where the source is wrong."""
 
     def __init__(self, source: str, names: Sequence[str]) -> None:
         self.source, self.names = source, tuple(names)
-        language = Language(self.names)
+        language = PromptEnvironment(self.names)
         try:
             tree = language.parse(source)
             _check(tree, language, frozenset(names))
             self._costs = _costs(tree)
-            self._shown = sum(1 for _ in tree.find_all(nodes.Name))
+            self._name_count = sum(1 for _ in tree.find_all(nodes.Name))
             code = language.compile(tree, filename="<template>")
         except TemplateSyntaxError as error:
-            raise Refused(error.lineno, error.message or "is no template") from error
+            raise TextRefused(error.lineno, error.message or "is no template") from error
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
-            raise Refused(None, "it is nested too deeply") from error
+            raise TextRefused(None, "it is nested too deeply") from error
         self._template = JinjaTemplate.from_code(language, code, dict(language.globals))
 
     def cost(self, values: Mapping[str, Any]) -> float:
-        """How much work it can be at most, in characters read; infinity when nothing bounds it."""
+        """Upper bound of the work to render it, in characters read; infinity when nothing bounds it."""
         if self._costs is None:
             return float("inf")
         structures = sum(_size(value) for value in values.values() if not isinstance(value, str))
         if not self._costs:
-            return float(structures * self._shown)
+            return float(structures * self._name_count)
         size = sum(_size(value) for value in values.values())
 
         def times(loop: str | None) -> int:
             value = values.get(loop) if loop else None
             return len(value) if isinstance(value, list) else size
 
-        return structures * self._shown + sum(
+        return structures * self._name_count + sum(
             count * (NODE_COST + size * whole) * prod(map(times, loops))
             for (loops, whole), count in self._costs.items()
         )
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Raises Refused when it makes too much, or cannot be done with these values."""
+        """Rendered text.
+
+        Raises TextRefused above MAX_OUTPUT_CHARS, or where rendering fails with these values.
+        """
         parts, length = [], 0
         try:
             for part in self._template.generate(values):
                 length += len(part)
-                if length > LONGEST_OUTPUT:
-                    raise Refused(None, f"it makes more than {LONGEST_OUTPUT} characters")
+                if length > MAX_OUTPUT_CHARS:
+                    raise TextRefused(None, f"it makes more than {MAX_OUTPUT_CHARS} characters")
                 parts.append(part)
             return "".join(parts)
-        except Refused:
+        except TextRefused:
             raise
         except MemoryError:
-            raise Refused(None, "it needs too much memory") from None
+            raise TextRefused(None, "it needs too much memory") from None
         except Exception as error:  # whatever a template's own expressions raise
-            raise Refused(_line(error), _words(error)) from error
+            raise TextRefused(_line(error), _error_text(error)) from error
 
 
-def _check(tree: nodes.Template, language: Language, names: frozenset[str]) -> None:
-    """Raises Refused for what would fail, or must not be done, when the template is rendered."""
-    if _depth(tree) > DEEPEST:
-        raise Refused(None, "it is nested too deeply")
+def _check(tree: nodes.Template, language: PromptEnvironment, names: frozenset[str]) -> None:
+    """Static check of a template: names, filters, tests, depth. Raises TextRefused."""
+    if _depth(tree) > MAX_DEPTH:
+        raise TextRefused(None, "it is nested too deeply")
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
-        raise Refused(node.lineno, f"{type(node).__name__.lower()} is not offered: a prompt stands alone")
+        raise TextRefused(node.lineno, f"{type(node).__name__.lower()} is not offered: a prompt stands alone")
     for filter_ in tree.find_all(nodes.Filter):
         if filter_.name not in language.filters:
-            raise Refused(filter_.lineno, f"there is no filter '{filter_.name}'")
+            raise TextRefused(filter_.lineno, f"there is no filter '{filter_.name}'")
     for test in tree.find_all(nodes.Test):
         if test.name not in language.tests:
-            raise Refused(test.lineno, f"there is no test '{test.name}'")
+            raise TextRefused(test.lineno, f"there is no test '{test.name}'")
     for attribute in tree.find_all(nodes.Getattr):
         if attribute.attr.startswith("_"):
-            raise Refused(attribute.lineno, f"attribute '{attribute.attr}' is not accessible")
+            raise TextRefused(attribute.lineno, f"attribute '{attribute.attr}' is not accessible")
     unknown = meta.find_undeclared_variables(tree) - names - set(language.globals)
     if unknown:
         used = [node for node in tree.find_all(nodes.Name) if node.name in unknown]
         first = min(used, key=lambda node: node.lineno) if used else None
         name = first.name if first else sorted(unknown)[0]
-        raise Refused(first.lineno if first else None, f"variable '{name}' is not declared")
+        raise TextRefused(first.lineno if first else None, f"variable '{name}' is not declared")
 
 
 def _depth(tree: nodes.Node) -> int:
+    """Depth of the syntax tree."""
     depth, level = 0, [tree]
-    while level and depth <= DEEPEST:
+    while level and depth <= MAX_DEPTH:
         depth += 1
         level = [child for node in level for child in node.iter_child_nodes()]
     return depth
 
 
 def _costs(tree: nodes.Template) -> "Counter[tuple[Loops, bool]] | None":
-    """How many nodes run within which loops, and read a whole value; None: nothing bounds the work.
+    """Number of nodes by the loops that they run in, and of those that read a whole value.
 
-    A loop is the name of the variable that it goes over, None when it goes over something else.
+    A loop is the name of the variable that it iterates over, None for anything else. None: nothing bounds it.
     """
     costs: Counter[tuple[Loops, bool]] = Counter()
     free = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const)
@@ -252,7 +258,7 @@ def _costs(tree: nodes.Template) -> "Counter[tuple[Loops, bool]] | None":
         if not _is_bounded(node):
             return None
         if loops or not isinstance(node, free):
-            costs[loops, isinstance(node, WHOLE)] += 1
+            costs[loops, isinstance(node, WHOLE_VALUE_NODES)] += 1
         inner = loops
         if isinstance(node, nodes.For):
             inner = (*loops, node.iter.name if isinstance(node.iter, nodes.Name) else None)
@@ -261,6 +267,7 @@ def _costs(tree: nodes.Template) -> "Counter[tuple[Loops, bool]] | None":
 
 
 def _is_bounded(node: nodes.Node) -> bool:
+    """Whether the work of a node is bounded by the size of its values."""
     if type(node) not in BOUNDED_NODES:
         return False
     if isinstance(node, nodes.For):
@@ -271,7 +278,9 @@ def _is_bounded(node: nodes.Node) -> bool:
         return node.name in BOUNDED_TESTS
     if isinstance(node, nodes.Filter):
         fixed = all(isinstance(given, nodes.Const) and _size(given.value) < 20 for given in node.args)
-        grown = node.name in GROWING and any(inner.name in GROWING for inner in node.find_all(nodes.Filter))
+        grown = node.name in GROWING_FILTERS and any(
+            inner.name in GROWING_FILTERS for inner in node.find_all(nodes.Filter)
+        )
         no_more = node.node is not None and not (node.kwargs or node.dyn_args or node.dyn_kwargs)
         return node.name in BOUNDED_FILTERS and fixed and no_more and not grown
     return True
@@ -289,8 +298,8 @@ def _size(value: Any) -> int:
 
 
 @pass_context
-def _shown(context: Any, value: Any) -> str:
-    """What stands in the text for a value: a list of plain values with commas, other structures as JSON."""
+def _finalize(context: Any, value: Any) -> str:
+    """Text of a value: a list of plain values with commas, other structures as JSON."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -303,7 +312,7 @@ def _shown(context: Any, value: Any) -> str:
         return ""
     if isinstance(value, list | tuple):
         if all(isinstance(item, str | int | float | None) for item in value):
-            return ", ".join(_shown(context, item) for item in value)
+            return ", ".join(_finalize(context, item) for item in value)
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
@@ -318,7 +327,8 @@ def _line(error: Exception) -> int | None:
     return line
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
+    """Message of an error of Jinja, without its internals."""
     if isinstance(error, RecursionError):
         return "it calls itself without an end"
     return str(error)[:300] or type(error).__name__

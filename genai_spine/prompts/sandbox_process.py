@@ -1,10 +1,10 @@
-"""Templates whose work nothing bounds, and YAML of callers, are worked on in a process that the kernel stops.
+"""Sandbox processes: unbounded templates and YAML of callers run where the kernel limits them.
 
-The process gets CPU_S of processor time for each text and MEMORY bytes of address space in all; whatever a
-text does, it cannot do more. It starts with the first such text and stays.
+A process gets CPU_LIMIT_S of processor time a text and MEMORY_LIMIT_BYTES of address space (setrlimit).
+It starts with the first such text and is reused.
 
-Both sides send a length (4 bytes, big-endian) and so much JSON: [task, what it needs ...] goes there,
-[result, null] or [null, problem] comes back.
+Protocol, both ways: a length (4 bytes, big-endian), then JSON. Request: [task, arguments ...]; answer:
+[result, null] or [null, problem].
 """
 
 import asyncio
@@ -19,36 +19,40 @@ from functools import lru_cache
 from typing import IO, Any
 
 from genai_spine.prompts.plain_yaml import load
-from genai_spine.prompts.sandbox import Refused, Template
+from genai_spine.prompts.sandbox import Template, TextRefused
 
-CPU_S = 2.0  # for one text
-WALL_S = 20.0  # likewise, on a machine that is busy with other things
-WAIT_S = 10.0  # until one of the processes is free
-MEMORY = 1 << 29
-PROCESSES = 2  # of each server process
+CPU_LIMIT_S = 2.0  # for one text
+WALL_LIMIT_S = 20.0  # likewise, on a machine that is busy with other things
+QUEUE_TIMEOUT_S = 10.0  # until one of the processes is free
+MEMORY_LIMIT_BYTES = 1 << 29
+MAX_PROCESSES = 2  # of each server process
 # All that the process is told of the server's environment, which holds keys.
 ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG")
 
 
-class Busy(Exception):
-    """Every process of the sandbox was taken for too long."""
+class SandboxBusy(Exception):
+    """Timeout while waiting for a free process of the sandbox."""
 
 
 class Sandbox:
-    """The processes that work for this one. close() at the end."""
+    """Pool of at most MAX_PROCESSES sandbox processes. close() at the end."""
 
-    def __init__(self, cpu_s: float = CPU_S, wait_s: float = WAIT_S) -> None:
+    def __init__(self, cpu_s: float = CPU_LIMIT_S, wait_s: float = QUEUE_TIMEOUT_S) -> None:
+        """Pool with limits. cpu_s: processor time a text; wait_s: time to wait for a free process."""
         self._cpu_s = cpu_s
         self._wait_s = wait_s
-        self._free = asyncio.Semaphore(PROCESSES)
+        self._free = asyncio.Semaphore(MAX_PROCESSES)
         self._idle: list[asyncio.subprocess.Process] = []
 
     async def render(self, source: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
-        """Raises Refused as Template does, and for what takes too long or too much memory; or Busy."""
+        """Rendered template. Raises TextRefused, also for time and memory; SandboxBusy."""
         return str(await self._result("render", source, list(names), dict(values)))
 
     async def load_yaml(self, text: str) -> Any:
-        """Raises Refused as plain_yaml.load does, and for what takes too long or too much memory; or Busy."""
+        """Data of a YAML text.
+
+        Raises TextRefused as plain_yaml.load, also for time and memory; SandboxBusy.
+        """
         return await self._result("load_yaml", text)
 
     async def _result(self, *task: Any) -> Any:
@@ -56,31 +60,33 @@ class Sandbox:
         async with self._place():
             process = self._idle.pop() if self._idle else await self._started()
             try:
-                async with asyncio.timeout(WALL_S):
+                async with asyncio.timeout(WALL_LIMIT_S):
                     result, problem = await _exchanged(process, request)
             except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-                raise Refused(None, await self._cause(process)) from None
+                raise TextRefused(None, await self._cause(process)) from None
             except BaseException:
                 await _killed(process)  # its answer would be taken for the next one's
                 raise
             self._idle.append(process)
         if problem is not None:
-            raise Refused(None, problem)
+            raise TextRefused(None, problem)
         return result
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
+        """Free slot of the pool. Raises SandboxBusy after wait_s."""
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
         except TimeoutError:
-            raise Busy(f"the sandbox of templates and YAML was busy for {self._wait_s:g} s") from None
+            raise SandboxBusy(f"the sandbox of templates and YAML was busy for {self._wait_s:g} s") from None
         try:
             yield
         finally:
             self._free.release()
 
     async def close(self) -> None:
+        """End of all processes."""
         while self._idle:
             await _killed(self._idle.pop())
 
@@ -93,12 +99,14 @@ class Sandbox:
         )
 
     async def _cause(self, process: asyncio.subprocess.Process) -> str:
+        """Reason why a process died: time, memory, or something else."""
         if await _killed(process) in (-signal.SIGPROF, -signal.SIGKILL):
             return f"it takes more than {self._cpu_s:g} s"
         return "it needs too much memory"
 
 
 async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> list[Any]:
+    """Answer of a process to one request."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(len(request).to_bytes(4, "big") + request)
@@ -109,7 +117,7 @@ async def _exchanged(process: asyncio.subprocess.Process, request: bytes) -> lis
 
 
 async def _killed(process: asyncio.subprocess.Process) -> int:
-    """Its exit code; the one that it had, where it ended by itself."""
+    """Exit code of a process that is killed here; its own one where it ended by itself."""
     try:
         async with asyncio.timeout(0.2):
             if process.stdin is not None:
@@ -121,8 +129,8 @@ async def _killed(process: asyncio.subprocess.Process) -> int:
 
 
 def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
-    """Works until the other side goes away."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    """Worker loop: answers requests until its standard input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server
     while head := asked.read(4):
@@ -137,7 +145,7 @@ def main(cpu_s: float, asked: IO[bytes], answered: IO[bytes]) -> None:
 def _answer(work: Callable[..., Any], given: list[Any]) -> list[Any]:
     try:
         return [work(*given), None]
-    except Refused as error:
+    except TextRefused as error:
         return [None, str(error)]
 
 

@@ -1,4 +1,4 @@
-"""The values of a prompt: checked against what it declares, completed with its defaults."""
+"""Prompt variables: declarations checked, values checked against them and completed with defaults."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from genai_spine.prompts.sandbox import RESERVED
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 DEFAULT_TYPE = "string"
-KINDS = {
+TYPE_CHECKS = {
     "string": "a text",
     "text": "a text",
     "integer": "an integer",
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def plain(value: Value) -> Any:
-    """As Python has it; JSON's 3.0 is the integer 3."""
+    """Python value of a JSON value; JSON's 3.0 is the integer 3."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return mapping(value.struct_value)
@@ -39,32 +39,33 @@ def plain(value: Value) -> Any:
 
 
 def mapping(struct: Struct) -> dict[str, Any]:
+    """Python dict of a Struct."""
     return {name: plain(value) for name, value in struct.fields.items()}
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """By the names of the contract; JSON's 3.0 is the integer 3 also within Structs."""
-    found: dict[str, Any] = _whole(MessageToDict(message, preserving_proto_field_name=True))
+    """Python dict of a message by field names; JSON's 3.0 is the integer 3, also within Structs."""
+    found: dict[str, Any] = _integers(MessageToDict(message, preserving_proto_field_name=True))
     return found
 
 
-def _whole(value: Any) -> Any:
+def _integers(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
+        return {name: _integers(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_integers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 def value(found: Any) -> Value:
-    """A JSON value as a message."""
+    """JSON value as a message."""
     holder = Struct()
     holder.update({"value": found})
     return holder.fields["value"]
 
 
 def check(variables: Iterable[pb.PromptVariable]) -> None:
-    """Raises InvalidFields for declarations that contradict themselves or each other."""
+    """Consistency of declarations: names, types, defaults, options. Raises InvalidFields."""
     problems: list[tuple[str, str]] = []
     seen: set[str] = set()
     for number, variable in enumerate(variables):
@@ -83,14 +84,16 @@ def check(variables: Iterable[pb.PromptVariable]) -> None:
 
 
 def completed(
-    variables: Iterable[pb.PromptVariable], given: Mapping[str, Any]
+    variables: Iterable[pb.PromptVariable], supplied: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Every declared variable with its value (None: it has none), and the names of those that had their
-    default. What is given and not declared is left out. Raises InvalidPromptVariables."""
+    """Values of all declared variables (None: no value), and the names of those that had their default.
+
+    Undeclared values are dropped. Raises InvalidPromptVariables.
+    """
     values: dict[str, Any] = {}
     defaulted = []
     for variable in variables:
-        value = given.get(variable.name)
+        value = supplied.get(variable.name)
         if value is None and _has_default(variable):
             value = plain(variable.default)
             defaulted.append(variable.name)
@@ -104,6 +107,7 @@ def completed(
 
 
 def is_required(variable: pb.PromptVariable) -> bool:
+    """Whether a caller has to give the variable."""
     return variable.required if variable.HasField("required") else True
 
 
@@ -118,7 +122,7 @@ def _has_default(variable: pb.PromptVariable) -> bool:
 
 
 def _problem(variable: pb.PromptVariable, value: Any) -> str | None:
-    """Why a value is not of the variable's type; a number may stand for a text."""
+    """Reason why a value does not have the variable's type; a number may stand for a text. None: it fits."""
     kind = variable.type or DEFAULT_TYPE
     if kind == "enum":
         return None if value in variable.options else f"must be one of {', '.join(variable.options)}"
@@ -129,4 +133,4 @@ def _problem(variable: pb.PromptVariable, value: Any) -> str | None:
         "boolean": isinstance(value, bool),
         "array": isinstance(value, list),
     }.get(kind, isinstance(value, str) or is_number)
-    return None if fits else f"must be {KINDS[kind]}, got {json.dumps(value)[:60]}"
+    return None if fits else f"must be {TYPE_CHECKS[kind]}, got {json.dumps(value)[:60]}"

@@ -1,4 +1,4 @@
-"""Prompts as YAML: a list, each with the fields of Prompt that a caller can set."""
+"""YAML format of prompts: a list, each with the fields of Prompt that a caller can set."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,9 +10,10 @@ from google.protobuf.json_format import ParseDict, ParseError
 from genai_spine import validation
 from genai_spine.errors import InvalidFields, ServiceUnavailable
 from genai_spine.prompts import plain_yaml, variables
-from genai_spine.prompts.editor import ALIASES, EDITABLE, settled
-from genai_spine.prompts.sandbox import Refused
-from genai_spine.prompts.sandbox_process import Busy, Sandbox
+from genai_spine.prompts.editor import EDITABLE
+from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases
+from genai_spine.prompts.sandbox import TextRefused
+from genai_spine.prompts.sandbox_process import Sandbox, SandboxBusy
 from genai_spine.v1 import prompt_service_pb2 as pb
 
 KEYS = frozenset((*EDITABLE, *ALIASES, "change_notes"))
@@ -21,7 +22,7 @@ ORDER = (
     *("preferred_provider", "preferred_model", "temperature", "max_tokens"),
     *("variables", "system_prompt", "user_prompt_template", "output_schema"),
 )
-MOST = 1000  # prompts of one text
+MAX_PROMPTS = 1000  # prompts of one text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,52 +40,56 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def written(prompts: Iterable[pb.Prompt]) -> str:
+    """YAML text of prompts."""
     return dumped([entry(prompt) for prompt in prompts])
 
 
 def dumped(value: Any) -> str:
+    """YAML text of a value, long texts as blocks."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def entry(prompt: pb.Prompt) -> dict[str, Any]:
-    """One prompt; what is unset is left out."""
-    given = variables.as_dict(settled(prompt))
-    return {name: given[name] for name in ORDER if name in given}
+    """Mapping of one prompt; unset fields are left out."""
+    fields = variables.as_dict(resolve_aliases(prompt))
+    return {name: fields[name] for name in ORDER if name in fields}
 
 
 def read(text: str) -> list[pb.Prompt]:
-    """For texts of our own. Raises InvalidFields; the path begins with the prompt's place and slug:
-    `yaml[2] (greet).name`."""
+    """Prompts of a YAML text of our own.
+
+    Raises InvalidFields; a path begins with the prompt's place and slug: `yaml[2] (greet).name`.
+    """
     try:
         return _prompts(plain_yaml.load(text))
-    except Refused as error:
+    except TextRefused as error:
         raise InvalidFields([("yaml", str(error))]) from error
 
 
 async def read_apart(text: str, sandbox: Sandbox) -> list[pb.Prompt]:
-    """For texts of callers: read() beside the event loop, and within the limits of the sandbox.
+    """Prompts of a caller's YAML text: read() in the sandbox, off the event loop.
 
-    Raises ServiceUnavailable as well, where the sandbox has no place.
+    Raises InvalidFields; ServiceUnavailable where the sandbox is busy.
     """
     try:
         listed = await sandbox.load_yaml(text)
-    except Refused as error:
+    except TextRefused as error:
         raise InvalidFields([("yaml", str(error))]) from error
-    except Busy as error:
+    except SandboxBusy as error:
         raise ServiceUnavailable(cause=str(error)) from error
     return await asyncio.to_thread(_prompts, listed)
 
 
 def _prompts(listed: Any) -> list[pb.Prompt]:
     entries = [listed] if isinstance(listed, dict) else listed
-    if not isinstance(entries, list) or not all(isinstance(given, dict) for given in entries):
+    if not isinstance(entries, list) or not all(isinstance(fields, dict) for fields in entries):
         raise InvalidFields([("yaml", "must be a list of prompts")])
-    if len(entries) > MOST:
-        raise InvalidFields([("yaml", f"must hold at most {MOST} prompts, got {len(entries)}")])
+    if len(entries) > MAX_PROMPTS:
+        raise InvalidFields([("yaml", f"must hold at most {MAX_PROMPTS} prompts, got {len(entries)}")])
     prompts, seen = [], set()
-    for number, given in enumerate(entries):
-        place = f"yaml[{number}] ({str(given.get('slug', 'no slug'))[:60]})"
-        prompt = _prompt(given, place)
+    for number, fields in enumerate(entries):
+        place = f"yaml[{number}] ({str(fields.get('slug', 'no slug'))[:60]})"
+        prompt = _prompt(fields, place)
         if prompt.slug in seen:
             raise InvalidFields([(f"{place}.slug", "stands there twice")])
         seen.add(prompt.slug)
@@ -92,15 +97,15 @@ def _prompts(listed: Any) -> list[pb.Prompt]:
     return prompts
 
 
-def _prompt(given: dict[str, Any], place: str) -> pb.Prompt:
-    unknown = [str(name) for name in given if name not in KEYS]
+def _prompt(fields: dict[str, Any], place: str) -> pb.Prompt:
+    unknown = [str(name) for name in fields if name not in KEYS]
     if unknown:
         raise InvalidFields([(f"{place}.{unknown[0][:60]}", "is no field of a prompt")])
     prompt = pb.Prompt()
     try:
-        ParseDict(given, prompt)
+        ParseDict(fields, prompt)
         validation.check(prompt)
-        return settled(prompt)
+        return resolve_aliases(prompt)
     except (ParseError, TypeError, ValueError) as error:
         raise InvalidFields([(place, str(error)[:300])]) from error
     except InvalidFields as error:

@@ -22,7 +22,13 @@ from genai_spine.providers.replay.adapter import Replay
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProviderRow:
+    """Registry row of one provider: its adapter, title, defaults and settings.
+
+    A row is data. What differs in behaviour is a Dialect or an adapter, and `make` builds it from the
+    endpoint that the settings filled in.
+    """
+
     make: Callable[[Endpoint], Provider]
     title: str
     base_url: str | None = None  # None: configured by its URL
@@ -42,6 +48,7 @@ class Row:
 
 
 def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
+    """Factory of an OpenAI-compatible provider; dialect: keywords of Dialect."""
     return partial(OpenAI, dialect=Dialect(**dialect))  # type: ignore[arg-type]  # keywords of Dialect
 
 
@@ -81,6 +88,7 @@ RESPONSES_ONLY_GPT = re.compile(r"gpt-\d+(\.\d+)?-(pro|codex)\b")
 
 @lru_cache(1024)  # asked several times for each call
 def _responses_only(model: str) -> bool:
+    """Whether OpenAI serves the model by its Responses API alone."""
     return model.startswith(RESPONSES_ONLY) or RESPONSES_ONLY_GPT.match(model) is not None
 
 
@@ -94,6 +102,7 @@ AWS_CREDENTIALS = (
 
 
 def _instruct(model: str) -> bool:
+    """Whether OpenAI serves the model by /v1/completions, with the text as it is."""
     return model.startswith(("gpt-3.5-turbo-instruct", "davinci-", "babbage-"))
 
 
@@ -109,8 +118,8 @@ OFFICIAL = {
     "schema": STRICT,
 }
 
-PROVIDERS: dict[str, Row] = {
-    "openai": Row(
+PROVIDERS: dict[str, ProviderRow] = {
+    "openai": ProviderRow(
         _gateway(**OFFICIAL),
         "OpenAI",
         "https://api.openai.com/v1",
@@ -122,43 +131,47 @@ PROVIDERS: dict[str, Row] = {
             "speech": "gpt-4o-mini-tts",
         },
     ),
-    "anthropic": Row(Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"),
+    "anthropic": ProviderRow(
+        Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"
+    ),
     # Base URL https://NAME.openai.azure.com. The v1 API of 2025-08 needs no api-version; with one, a model is
     # the name of a deployment.
-    "azure": Row(
+    "azure": ProviderRow(
         _gateway(key_header="api-key", azure=True, **OFFICIAL),
         "Azure OpenAI",
         further=("api_version", *entra.SETTINGS),
         credential_settings=entra.CREDENTIALS,
     ),
     # Strict schemas: https://console.groq.com/docs/structured-outputs, 2026-11-28.
-    "groq": Row(
+    "groq": ProviderRow(
         _gateway(schema=SchemaRules(closed=True, all_required=True)),
         "Groq",
         "https://api.groq.com/openai/v1",
         model="llama-3.3-70b-versatile",
     ),
-    "together": Row(_gateway(options=TOP_K), "Together", "https://api.together.xyz/v1"),
-    "deepinfra": Row(_gateway(options=TOP_K), "DeepInfra", "https://api.deepinfra.com/v1/openai"),
-    "openrouter": Row(_gateway(options=TOP_K), "OpenRouter", "https://openrouter.ai/api/v1"),
-    "mistral": Row(
+    "together": ProviderRow(_gateway(options=TOP_K), "Together", "https://api.together.xyz/v1"),
+    "deepinfra": ProviderRow(_gateway(options=TOP_K), "DeepInfra", "https://api.deepinfra.com/v1/openai"),
+    "openrouter": ProviderRow(_gateway(options=TOP_K), "OpenRouter", "https://openrouter.ai/api/v1"),
+    "mistral": ProviderRow(
         _gateway(),
         "Mistral",
         "https://api.mistral.ai/v1",
         model="mistral-small-latest",
         embedding_model="mistral-embed",
     ),
-    "xai": Row(_gateway(), "xAI", "https://api.x.ai/v1"),
-    "gemini": Row(
+    "xai": ProviderRow(_gateway(), "xAI", "https://api.x.ai/v1"),
+    "gemini": ProviderRow(
         _gateway(),
         "Gemini, by its OpenAI-compatible endpoint",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         embedding_model="gemini-embedding-001",
     ),
-    "vllm": Row(_gateway(options=TOP_K, text_models=_every, local=True), "vLLM", key=False),
-    "llamacpp": Row(_gateway(options=TOP_K, text_models=_every, local=True), "llama.cpp server", key=False),
-    "lmstudio": Row(_gateway(options=TOP_K, text_models=_every, local=True), "LM Studio", key=False),
-    "ollama": Row(
+    "vllm": ProviderRow(_gateway(options=TOP_K, text_models=_every, local=True), "vLLM", key=False),
+    "llamacpp": ProviderRow(
+        _gateway(options=TOP_K, text_models=_every, local=True), "llama.cpp server", key=False
+    ),
+    "lmstudio": ProviderRow(_gateway(options=TOP_K, text_models=_every, local=True), "LM Studio", key=False),
+    "ollama": ProviderRow(
         Ollama,
         "Ollama",
         "http://localhost:11434",
@@ -167,7 +180,7 @@ PROVIDERS: dict[str, Row] = {
         embedding_model="nomic-embed-text:latest",
         timeout_s=120.0,
     ),
-    "bedrock": Row(
+    "bedrock": ProviderRow(
         Bedrock,
         "Amazon Bedrock",
         "https://bedrock-runtime.{region}.amazonaws.com",
@@ -177,8 +190,8 @@ PROVIDERS: dict[str, Row] = {
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
         credential_variables=AWS_CREDENTIALS,
     ),
-    "replay": Row(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
-    "builtin": Row(
+    "replay": ProviderRow(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
+    "builtin": ProviderRow(
         Builtin,
         "Built-in extractive processor: no model, no key, no network",
         "builtin:",

@@ -1,4 +1,9 @@
-"""What a provider is: an adapter between the contract's messages and one upstream API."""
+"""Provider: an adapter between the contract's messages and one upstream API.
+
+An adapter subclasses Provider in a folder of its own (`providers/<protocol>/adapter.py`) and is named by a
+row of PROVIDERS; docs/adding-a-provider.md shows one. Retries, failover, prices and the ledger are above it:
+an adapter makes one call, and says truthfully how it ended.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +24,7 @@ from genai_spine.v1 import provider_file_service_pb2 as files
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How an upstream takes one of our fields: its name there, and bounds narrower than ours."""
+    """Upstream's form of one field of ours: its name there, and bounds narrower than ours (inclusive)."""
 
     upstream: str
     min: float | None = None
@@ -28,7 +33,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. None: no limit."""
+    """Time limits of one call, in seconds. None: no limit."""
 
     connect_s: float = 5.0
     first_token_s: float = 60.0  # from sending the request to the first byte of the answer's body
@@ -38,7 +43,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how one provider is reached: a registry row filled in by the settings."""
+    """Address, credentials and defaults of one provider: a registry row filled in by the settings."""
 
     name: str
     base_url: str = ""
@@ -60,19 +65,19 @@ class Endpoint:
 def further_fields(
     request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest,
 ) -> dict[str, Any]:
-    """The fields for the upstream that our contract does not have, byte by byte as they were sent."""
-    given = request.provider_options_json
-    return dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
+    """Fields for the upstream that our contract does not have, byte by byte as they were sent."""
+    options_json = request.provider_options_json
+    return dict(msgspec.json.decode(options_json, type=dict[str, msgspec.Raw])) if options_json else {}
 
 
-def reported_usage(given: int, made: int) -> usage_pb2.Usage:
-    """Usage of an upstream that counts text in and text out, and nothing apart."""
+def reported_usage(input_tokens: int, output_tokens: int) -> usage_pb2.Usage:
+    """Usage of an upstream that counts input and output tokens, and no bucket apart."""
     return usage_pb2.Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
-        uncached_input_tokens=given,
-        visible_output_tokens=made,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        uncached_input_tokens=input_tokens,
+        visible_output_tokens=output_tokens,
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
@@ -131,7 +136,7 @@ class Provider:
         raise UnsupportedOperation(provider=self.name, operation="files")
 
     async def get_file(self, id: str, call: Call) -> files.ProviderFile:
-        """Errors of this and all that take an id: NotFound."""
+        """Errors of this and all that take an id: ProviderObjectNotFound."""
         raise UnsupportedOperation(provider=self.name, operation="files")
 
     async def delete_file(self, id: str, call: Call) -> files.DeleteFileResponse:
@@ -158,7 +163,7 @@ class Provider:
     def batch_lines(
         self, batch: batches.ProviderBatch, call: Call
     ) -> AsyncGenerator[tuple[str, execution_pb2.Execution]]:
-        """Each answer of a batch that has ended: the caller's id of it, and model, outcome and usage."""
+        """Answers of a batch that has ended: the caller's id of each, and model, outcome and usage."""
         raise UnsupportedOperation(provider=self.name, operation="batches")
 
     def pull(self, model: str, call: Call) -> AsyncIterator[provider_service_pb2.PullModelResponse]:
@@ -177,7 +182,7 @@ class Provider:
         """Frees what the adapter holds; called once, at the end."""
 
     def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
-        """The table for this request, where an upstream offers less to some models."""
+        """Options that hold for this request, where an upstream offers less to some models."""
         return self.options
 
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
@@ -189,7 +194,7 @@ class Provider:
                 continue
             option = options.get(name)
             if option is None:
-                if not self._is_made_up(name, value):
+                if not self._is_emulated(name, value):
                     self._refuse(name)
             elif option.max is not None and value > option.max:
                 raise InvalidFields([(name, f"must be at most {option.max} for {self.name}")])
@@ -197,8 +202,10 @@ class Provider:
                 raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
         self._check_parts(request, options)
 
-    def _is_made_up(self, name: str, value: Any) -> bool:
-        """inference.py does above the adapters what this upstream cannot."""
+    def _is_emulated(self, name: str, value: Any) -> bool:
+        """Whether inference.py does above the adapters what this upstream cannot: several choices by several
+        calls, and a schema by an instruction and validation.
+        """
         return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
 
     def _check_parts(self, request: pb.CreateCompletionRequest, options: Mapping[str, Option]) -> None:

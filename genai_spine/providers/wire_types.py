@@ -1,4 +1,7 @@
-"""Wire types of several protocols: names of roles and finish reasons, log probabilities, token counts."""
+"""Wire types of several protocols: names of roles and finish reasons, log probabilities, token counts.
+
+Upstreams that imitate OpenAI or each other share these; what only one has stands beside its adapter.
+"""
 
 from msgspec import Struct
 
@@ -32,6 +35,8 @@ FINISH_REASONS = {
 
 
 class Token(Struct):
+    """Log probability (natural logarithm) of one token, with its UTF-8 bytes, and of its alternatives."""
+
     token: str
     logprob: float
     bytes: list[int] | None = None
@@ -39,6 +44,7 @@ class Token(Struct):
 
 
 def token_logprob(token: Token) -> pb.TokenLogprob:
+    """Contract's message of a token; a token that is half of a character keeps its bytes."""
     result = pb.TokenLogprob(token=token.token, logprob=token.logprob)
     if token.bytes is not None:
         result.token_bytes = bytes(token.bytes)

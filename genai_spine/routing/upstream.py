@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic
 
 from genai_spine import errors
-from genai_spine.errors import ProviderResting, SpineError
+from genai_spine.errors import CircuitOpen, ProviderBusy, SpineError
 from genai_spine.providers.base import Provider
 from genai_spine.routing.circuit_breaker import DEFAULTS, Circuit, Limits
 from genai_spine.v1 import provider_service_pb2 as pb
@@ -118,14 +118,14 @@ class Upstream:
         """Of streams where there were any, otherwise of whole answers. None: not measured."""
         return self.first_ms.get(model, self.whole_ms.get(model))
 
-    def resting(self) -> ProviderResting:
+    def resting(self) -> CircuitOpen | ProviderBusy:
         """The error of an upstream that take() gave no seat of."""
         if self.full:
-            cause = f"{self.running} calls are running, which is its limit"
-            return ProviderResting(provider=self.name, rest_s=1, cause=cause, retry_after_s=1.0)
-        cause = f"{self.limits.failures} calls in a row failed"
-        rest_s = max(self.rest_s, 1.0)
-        return ProviderResting(provider=self.name, rest_s=f"{rest_s:.0f}", cause=cause, retry_after_s=rest_s)
+            return ProviderBusy(provider=self.name, running=self.running, retry_after_s=1.0)
+        failures, open_s = self.limits.failures, max(self.rest_s, 1.0)
+        return CircuitOpen(
+            provider=self.name, open_s=f"{open_s:.0f}", failures=failures, retry_after_s=open_s
+        )
 
     def _rested(self) -> Seat | None:
         """In turn; a resting key only when all of them rest."""
@@ -148,7 +148,7 @@ class Upstream:
         )
 
     def _rest(self, seat: Seat, error: SpineError) -> None:
-        if isinstance(error, errors.RateLimited):
+        if isinstance(error, errors.ProviderRateLimited):
             seat.rest_until = monotonic() + (error.retry_after_s or LIMITED_REST_S)
-        elif isinstance(error, errors.ProviderAuthentication | errors.ProviderQuota):
+        elif isinstance(error, errors.ProviderAuthentication | errors.ProviderQuotaExceeded):
             seat.rest_until = monotonic() + KEY_REST_S

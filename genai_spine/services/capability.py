@@ -1,4 +1,4 @@
-"""Capabilities over gRPC: each method is a row of CAPABILITIES."""
+"""CapabilityService: one RPC for each row of CAPABILITIES, a stream of any of them, and their list."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -7,59 +7,69 @@ from google.protobuf.message import Message
 
 from genai_spine.call import Call
 from genai_spine.capabilities import CAPABILITIES, base
-from genai_spine.capabilities.context import Context, Limits, Services
+from genai_spine.capabilities.context import CapabilityDependencies, Context, ModelLimits
 from genai_spine.capabilities.listing import CapabilityList
 from genai_spine.catalog.models import Catalog
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
-LARGE = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
+LOOKUP_THRESHOLD_BYTES = 8_000  # bytes; for a smaller request no provider is asked how much its model takes
 
 
 class CatalogModels:
-    """What capabilities need to know of models."""
+    """Model limits from the catalog, as capabilities need them."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
-        """size: bytes of the request. Errors: those of routing."""
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
+        """Limits of a model; size: bytes of the request. Errors: those of routing."""
         route = self._catalog.router.resolve(provider, model)
         name = route.provider.name
         length = self._catalog.context_length(name, route.model)
-        if length is None and size > LARGE:
+        if length is None and size > LOOKUP_THRESHOLD_BYTES:
             await self._catalog.page(model_service_pb2.ListModelsRequest(provider=name))
             length = self._catalog.context_length(name, route.model)
-        return Limits(name, route.model, length)
+        return ModelLimits(name, route.model, length)
 
 
 class CapabilityService:
-    def __init__(self, services: Services) -> None:
+    """RPCs of capabilities."""
+
+    def __init__(self, services: CapabilityDependencies) -> None:
         self._services = services
         self._list = CapabilityList(CAPABILITIES)
 
     async def Summarize(self, request: pb.SummarizeRequest, call: Call) -> Message:
+        """Summary of a text."""
         return await self._run("summarize", request, call)
 
     async def Extract(self, request: pb.ExtractRequest, call: Call) -> Message:
+        """Named entities in a text."""
         return await self._run("extract", request, call)
 
     async def Classify(self, request: pb.ClassifyRequest, call: Call) -> Message:
+        """Categories of a text."""
         return await self._run("classify", request, call)
 
     async def Compare(self, request: pb.CompareRequest, call: Call) -> Message:
+        """Changes between two documents."""
         return await self._run("compare", request, call)
 
     async def Rewrite(self, request: pb.RewriteRequest, call: Call) -> Message:
+        """Text in another form or tone."""
         return await self._run("rewrite", request, call)
 
     async def InferTitle(self, request: pb.InferTitleRequest, call: Call) -> Message:
+        """Title of a text."""
         return await self._run("infer-title", request, call)
 
     async def GenerateCommit(self, request: pb.GenerateCommitRequest, call: Call) -> Message:
+        """Commit message for changed files."""
         return await self._run("generate-commit", request, call)
 
     async def AnalyzeSentiment(self, request: pb.AnalyzeSentimentRequest, call: Call) -> Message:
+        """Sentiment of a text."""
         return await self._run("analyze-sentiment", request, call)
 
     async def AnswerQuestion(self, request: pb.AnswerQuestionRequest, call: Call) -> Message:

@@ -15,7 +15,7 @@ from genai_spine.version import VERSION
 # under /docs, /api/docs and any prefix of a proxy. The bundled Swagger UI 4 reads OpenAPI 3.0 only
 # (https://github.com/swagger-api/swagger-ui#compatibility, 2026-11-21), so the page rewrites the few
 # 3.1 forms that the document uses; what /openapi.json serves stays 3.1.
-START = """
+STARTUP = """
 const base = location.pathname.replace(/\\/(docs|redoc)\\/?$/, "");
 const asOpenApi30 = (key, value) => {
   if (value && Array.isArray(value.type)) {
@@ -55,7 +55,7 @@ fetch(base + "/openapi.json")
 
 
 class DocumentService:
-    """Both answers are made once; a call only hands them out."""
+    """RPCs of the OpenAPI document and its page; both are built once."""
 
     def __init__(self) -> None:
         text = json.dumps(openapi.document(VERSION), ensure_ascii=False, separators=(",", ":"))
@@ -78,7 +78,7 @@ def page() -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>GenAI Spine API</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n<style>body {{margin: 0}} {style}</style>\n</head>\n'
-        f'<body>\n<div id="page"></div>\n<script>{licence}\n{script}</script>\n<script>{START}</script>\n'
+        f'<body>\n<div id="page"></div>\n<script>{licence}\n{script}</script>\n<script>{STARTUP}</script>\n'
         "</body>\n</html>\n"
     )
 

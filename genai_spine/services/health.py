@@ -1,4 +1,4 @@
-"""Health for people and load balancers over REST; gRPC clients ask grpc.health.v1."""
+"""HealthService: liveness and readiness over REST; gRPC clients ask grpc.health.v1."""
 
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
@@ -8,14 +8,18 @@ from genai_spine.version import VERSION
 
 
 class HealthService:
+    """RPCs of health."""
+
     def __init__(self, catalog: Catalog, database: Database) -> None:
         self.catalog = catalog
         self.database = database
 
     async def GetHealth(self, request: pb.GetHealthRequest, call: Call) -> pb.GetHealthResponse:
+        """Liveness: the process answers."""
         return pb.GetHealthResponse(status="healthy", version=VERSION)
 
     async def GetReadiness(self, request: pb.GetReadinessRequest, call: Call) -> pb.GetReadinessResponse:
+        """Readiness: database and providers answer."""
         providers = await self.catalog.health()
         database = await self._database()
         works = all(state in ("healthy", "not_configured") for state in (*providers.values(), database))

@@ -1,4 +1,4 @@
-"""Typed images, transcriptions and speech."""
+"""MediaService: images, transcriptions and speech, typed."""
 
 from collections.abc import AsyncGenerator
 
@@ -8,6 +8,8 @@ from genai_spine.v1 import media_service_pb2 as pb
 
 
 class MediaService:
+    """RPCs of media; all of them are inference's work."""
+
     def __init__(self, inference: Inference) -> None:
         self.inference = inference
 

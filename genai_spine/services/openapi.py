@@ -1,8 +1,7 @@
-"""The OpenAPI 3.1 document of the REST surface, made from the protos and their comments.
+"""OpenAPI 3.1 document of the REST surface, generated from the protos and their comments.
 
-Nothing is written twice: paths come from google.api.http, fields and limits from the messages. Only
-bodies that travel as google.api.HttpBody, the error body and the examples are kept by hand, in
-openai_schemas.yaml.
+Paths come from google.api.http, fields and limits from the messages. Bodies that travel as
+google.api.HttpBody, the error body and the examples are kept by hand, in openai_schemas.yaml.
 """
 
 import re
@@ -76,7 +75,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 class Paths:
-    """The path items of services. `bodies` and `examples` are by operation id, as in the file by hand."""
+    """Path items of services. `bodies` and `examples` are by operation id, as in the YAML file."""
 
     def __init__(self, schemas: ProtoSchemas, bodies: dict[str, Any], examples: dict[str, Any]) -> None:
         self.items: dict[str, Schema] = {}
@@ -97,7 +96,7 @@ class Paths:
             self.tags.append({"name": service.name, "description": self._schemas.comments[service.full_name]})
 
     def _operation(self, method: MethodDescriptor, number: int) -> Schema:
-        """number: 1 for the method's own path, more for its additional bindings."""
+        """Operation of a binding. number: 1 for the method's own path, more for additional bindings."""
         comment = self._schemas.comments[method.full_name]
         first = comment.removeprefix(f"{method.name} ").partition(". ")[0].removesuffix(".")
         text = re.sub(r"\s+(?=Errors: )", "\n\n", comment)
@@ -179,7 +178,7 @@ def _operation_id(method: MethodDescriptor) -> str:
 
 
 def _reasons(schemas: ProtoSchemas) -> str:
-    """Every ErrorReason with its comment; the example in a comment starts at its brace."""
+    """Schema of ErrorReason with its comments; the example in a comment starts at its brace."""
     enum = schemas.pool.FindEnumTypeByName("genai_spine.v1.ErrorReason")
     lines = []
     for value in enum.values[1:]:

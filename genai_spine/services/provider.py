@@ -1,4 +1,4 @@
-"""Providers: what they offer, how they are doing, and models that are fetched onto their disks."""
+"""ProviderService: what providers offer, their state (circuit, keys, load), and models pulled onto disks."""
 
 import base64
 from collections.abc import AsyncIterator, Mapping
@@ -9,10 +9,12 @@ from genai_spine.catalog.providers import CapabilityRegistry
 from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import provider_service_pb2 as pb
 
-PAGE = 100
+DEFAULT_PAGE_SIZE = 100
 
 
 class ProviderService:
+    """RPCs of providers."""
+
     def __init__(
         self, registry: CapabilityRegistry, upstreams: Mapping[str, Upstream], catalog: Catalog
     ) -> None:
@@ -21,19 +23,21 @@ class ProviderService:
         self.catalog = catalog
 
     async def ListProviders(self, request: pb.ListProvidersRequest, call: Call) -> pb.ListProvidersResponse:
+        """Page of providers, narrowed by capability or quality tier."""
         found = [self._now(info) for info in self.registry.all()]
         if request.capability or request.quality_tier:
             found = _narrowed(found, request)
         names = [info.provider_name for info in found]
         after = token_id(request.page_token)
         start = names.index(after) + 1 if after in names else 0
-        size = request.page_size or PAGE
+        size = request.page_size or DEFAULT_PAGE_SIZE
         response = pb.ListProvidersResponse(providers=found[start : start + size])
         if start + size < len(found):
             response.next_page_token = base64.urlsafe_b64encode(names[start + size - 1].encode()).decode()
         return response
 
     def PullModel(self, request: pb.PullModelRequest, call: Call) -> AsyncIterator[pb.PullModelResponse]:
+        """Download of a model by a provider that keeps models on its disk, with progress."""
         return self.catalog.pull(request, call)
 
     def _now(self, info: pb.ProviderInfo) -> pb.ProviderInfo:

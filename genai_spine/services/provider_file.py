@@ -1,4 +1,4 @@
-"""Files that providers keep."""
+"""ProviderFileService: files stored at providers, streamed through."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,22 +12,29 @@ from genai_spine.v1 import provider_file_service_pb2 as pb
 
 
 class ProviderFileService:
+    """RPCs of files."""
+
     def __init__(self, router: Router) -> None:
         self.router = router
 
     async def UploadFile(self, request: pb.UploadFileRequest, call: Call) -> pb.ProviderFile:
+        """Upload of a file to a provider."""
         return await self._provider(request.provider).upload_file(request, call)
 
     async def ListFiles(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
+        """Page of a provider's files."""
         return await self._provider(request.provider).list_files(request, call)
 
     async def GetFile(self, request: pb.GetFileRequest, call: Call) -> pb.ProviderFile:
+        """Metadata of a file."""
         return await self._provider(request.provider).get_file(request.file_id, call)
 
     async def DeleteFile(self, request: pb.DeleteFileRequest, call: Call) -> pb.DeleteFileResponse:
+        """Deletion of a file."""
         return await self._provider(request.provider).delete_file(request.file_id, call)
 
     async def DownloadFile(self, request: pb.DownloadFileRequest, call: Call) -> AsyncGenerator[HttpBody]:
+        """Bytes of a file, streamed."""
         pieces = self._provider(request.provider).read_file(request.file_id, call)
         begun = False
         async with aclosing(pieces):
@@ -38,7 +45,7 @@ class ProviderFileService:
             yield HttpBody(content_type=OCTETS)
 
     def _provider(self, name: str) -> Provider:
-        """Errors: InvalidRequest (unknown, or not configured)."""
+        """Adapter of a provider by name. Errors: InvalidRequest (unknown, or not configured)."""
         return self.router.resolve(name, "any").provider
 
 

@@ -1,4 +1,4 @@
-"""Symbol documentation over gRPC: batches, their events, what they would take, and whether they are taken."""
+"""SymbolService: documentation of code symbols in batches, their events, estimates and health."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
 from genai_spine.routing.router import Route
-from genai_spine.symbols.job import TICKS_PER_USD, Job, Means, prompts
+from genai_spine.symbols.job import TICKS_PER_USD, Job, JobDependencies, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
@@ -17,12 +17,14 @@ from genai_spine.v1 import usage_pb2
 from genai_spine.version import VERSION
 
 ENCODING = "cl100k_base"  # by which prompts are counted, whatever the model
-PATIENCE_S = 1.0  # of a health check, for the encoding
+ENCODING_TIMEOUT_S = 1.0  # of a health check, for the encoding
 
 
 class SymbolService:
+    """RPCs of symbol documentation."""
+
     def __init__(self, inference: Inference, rules: JobRules) -> None:
-        """inference: repeats nothing; calls about a symbol are repeated as the rules say."""
+        """Service over an inference without retries: calls about a symbol are repeated as the rules say."""
         self._inference = inference
         self._rules = rules
         self._jobs: set[Job] = set()
@@ -94,7 +96,7 @@ class SymbolService:
 
     async def _status(self) -> str:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(ENCODING_TIMEOUT_S):
                 await _measure()
         except TimeoutError:
             return "initializing"
@@ -107,13 +109,13 @@ class SymbolService:
         return "healthy"
 
     async def _job(self, request: pb.DocumentSymbolsRequest, call: Call) -> Job:
-        """Errors: ServiceUnavailable."""
+        """Job of a request. Errors: ServiceUnavailable."""
         model = self._route().model
-        means = Means(self._inference.complete, self._rules, model, await _measure(), VERSION)
+        means = JobDependencies(self._inference.complete, self._rules, model, await _measure(), VERSION)
         return Job(request, call, means)
 
     def _route(self) -> Route:
-        """Errors: ServiceUnavailable when no provider is configured for the model."""
+        """Route of the model. Errors: ServiceUnavailable when no provider is configured for it."""
         try:
             return self._inference.router.resolve("", self._rules.model)
         except (InvalidRequest, ModelNotFound) as error:
@@ -121,7 +123,7 @@ class SymbolService:
 
 
 async def _measure() -> Measure:
-    """Errors: ServiceUnavailable when the encoding is not on this machine."""
+    """Tokenizer of the encoding. Errors: ServiceUnavailable when it is not on this machine."""
     encoding = await encodings.ready(ENCODING)
     if encoding is None:
         raise ServiceUnavailable(cause=f"the encoding {ENCODING} cannot be loaded")
@@ -129,4 +131,4 @@ async def _measure() -> Measure:
 
 
 def _unheard(event: pb.SymbolEvent) -> None:
-    """Nobody listens to the events of a job that is not streamed."""
+    """Sink for events of a job that is not streamed."""

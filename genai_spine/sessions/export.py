@@ -1,4 +1,4 @@
-"""Sessions as text: JSON that can be imported again, and Markdown for people."""
+"""Export and import of sessions: JSON that can be imported again, and Markdown for people."""
 
 import asyncio
 from uuid import uuid4
@@ -8,48 +8,57 @@ from google.protobuf import json_format
 from genai_spine import validation
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.sessions.history import check_attachments
-from genai_spine.sessions.sessions import WINDOW, Conversations, begun, check_metadata
+from genai_spine.sessions.sessions import DEFAULT_WINDOW, SessionLibrary, check_metadata, new_session
 from genai_spine.v1 import session_service_pb2 as pb
 
 VERSION = 1
-MOST_FILE_BYTES = 24 << 20  # of a JSON export: base64 makes 32 MiB of them
-MOST_TOKENS = 1 << 31  # of a message, and of a session
-MOST_TICKS = 1 << 53
+MAX_FILE_BYTES = 24 << 20  # of a JSON export: base64 makes 32 MiB of them
+MAX_TOKENS = 1 << 31  # of a message, and of a session
+MAX_TICKS = 1 << 53
 
 
-class Texts:
-    def __init__(self, conversations: Conversations) -> None:
-        self.conversations = conversations
+class SessionExporter:
+    """Exporter and importer over one SessionLibrary."""
+
+    def __init__(self, library: SessionLibrary) -> None:
+        self.library = library
 
     async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
-        """Errors: SessionNotFound, InvalidRequest."""
-        session = await self.conversations.get(request.session_id)
-        messages = self.conversations.messages
+        """Session as JSON (with files unless switched off) or Markdown.
+
+        Errors: SessionNotFound, InvalidRequest (files of more than MAX_FILE_BYTES).
+        """
+        session = await self.library.get(request.session_id)
+        messages = self.library.messages
         with_files = request.include_attachments or not request.HasField("include_attachments")
         is_json = request.format != "markdown"
-        if is_json and with_files and await messages.file_bytes(session.id) > MOST_FILE_BYTES:
-            problem = f"the files of this session have more than {MOST_FILE_BYTES} bytes; export without them"
+        if is_json and with_files and await messages.file_bytes(session.id) > MAX_FILE_BYTES:
+            problem = f"the files of this session have more than {MAX_FILE_BYTES} bytes; export without them"
             raise InvalidRequest(field="include_attachments", problem=problem)
-        said = await messages.between(session.id, 0, session.message_count, with_files=is_json and with_files)
+        entries = await messages.between(
+            session.id, 0, session.message_count, with_files=is_json and with_files
+        )
         if is_json:
-            export = pb.SessionExport(version=VERSION, session=session, messages=said)
+            export = pb.SessionExport(version=VERSION, session=session, messages=entries)
             text = await asyncio.to_thread(_json, export)
             return pb.ExportSessionResponse(text=text, media_type="application/json")
-        return pb.ExportSessionResponse(text=_markdown(session, said), media_type="text/markdown")
+        return pb.ExportSessionResponse(text=_markdown(session, entries), media_type="text/markdown")
 
     async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
-        """Errors: InvalidFields."""
+        """Import of an exported JSON as a new session. Errors: InvalidFields naming the path in the JSON."""
         export = await asyncio.to_thread(_parsed, request.json)
         session = _session(export)
-        await self.conversations.sessions.add(session, export.messages)
+        await self.library.sessions.add(session, export.messages)
         return session
 
 
 def _json(export: pb.SessionExport) -> str:
+    """JSON of an export, by the field names of the contract."""
     return json_format.MessageToJson(export, preserving_proto_field_name=True, ensure_ascii=False)
 
 
 def _parsed(text: str) -> pb.SessionExport:
+    """Parsed and checked export; unknown fields are ignored. Errors: InvalidFields (json)."""
     try:
         export = json_format.Parse(text, pb.SessionExport(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError, ValueError) as error:
@@ -59,19 +68,19 @@ def _parsed(text: str) -> pb.SessionExport:
 
 
 def _session(export: pb.SessionExport) -> pb.Session:
-    """The session that the export makes, and its messages, with ids of their own and exact sums."""
-    given = export.session
-    if not given.model:
+    """Session of an export, and its messages, with new ids and recomputed sums."""
+    imported = export.session
+    if not imported.model:
         raise InvalidFields([("session.model", "is required")])
-    check_metadata(given.metadata, "session.metadata")
-    session = begun()
-    if given.HasField("created_at"):
-        session.created_at.CopyFrom(given.created_at)
+    check_metadata(imported.metadata, "session.metadata")
+    session = new_session()
+    if imported.HasField("created_at"):
+        session.created_at.CopyFrom(imported.created_at)
     for name in ("id", "created_at", "updated_at"):
-        given.ClearField(name)
-    session.MergeFrom(given)
-    session.history_policy = given.history_policy or pb.HISTORY_POLICY_ALL
-    session.history_window = min(given.history_window, 1000) or WINDOW
+        imported.ClearField(name)
+    session.MergeFrom(imported)
+    session.history_policy = imported.history_policy or pb.HISTORY_POLICY_ALL
+    session.history_window = min(imported.history_window, 1000) or DEFAULT_WINDOW
     if not 0 < session.summary.message_count <= len(export.messages):
         session.ClearField("summary")
     for number, entry in enumerate(export.messages):
@@ -81,6 +90,7 @@ def _session(export: pb.SessionExport) -> pb.Session:
 
 
 def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
+    """Message of an export made the session's own: new id, sequence, checked role, content and files."""
     message, place = entry.message, f"messages[{number}]"
     if message.role not in ("user", "assistant"):
         raise InvalidFields([(f"{place}.message.role", "must be user or assistant")])
@@ -96,17 +106,19 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
 
 
 def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
+    """Sums of the session (tokens, ticks) from its messages and summary. Errors: InvalidFields (overflow)."""
     summary = session.summary
     tokens = [entry.message.tokens for entry in export.messages] + [summary.tokens]
     ticks = [entry.message.cost_ticks for entry in export.messages] + [summary.cost_ticks]
-    if sum(tokens) >= MOST_TOKENS or min(ticks) < 0 or sum(ticks) >= MOST_TICKS:
+    if sum(tokens) >= MAX_TOKENS or min(ticks) < 0 or sum(ticks) >= MAX_TICKS:
         raise InvalidFields([("messages", "must have tokens and costs that a session can have")])
     session.message_count = len(export.messages)
     session.total_tokens, session.total_cost_ticks = sum(tokens), sum(ticks)
     session.total_cost_usd = session.total_cost_ticks / 10**10
 
 
-def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
+def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
+    """Markdown of a session: title, model, totals, then each message under its role."""
     began = session.created_at.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     total = f"{session.message_count} messages, {session.total_tokens} tokens"
     parts = [
@@ -115,7 +127,7 @@ def _markdown(session: pb.Session, said: list[pb.ExportedMessage]) -> str:
     ]
     if session.system_prompt:
         parts += ["## System", session.system_prompt]
-    for entry in said:
+    for entry in entries:
         message = entry.message
         parts += [f"## {message.role.capitalize()}", message.content]
         parts += [

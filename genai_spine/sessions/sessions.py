@@ -1,7 +1,7 @@
-"""Chat sessions: what is kept of them, and everything that is done with them but saying something.
+"""Chat sessions: created, listed, changed, branched and deleted; their metadata is checked here.
 
-Sends are in session_sends.py, what a model gets to see of a session is in session_history.py, and
-session_texts.py writes and reads sessions as text.
+A session is a conversation that is stored: model, system prompt, history policy and messages. Related:
+send.py sends messages, history.py builds the request of a send, export.py exports and imports.
 """
 
 import json
@@ -16,51 +16,73 @@ from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
-WINDOW = 20  # messages
-SESSIONS, MESSAGES = 50, 100  # on a page
-LONGEST_METADATA = 65_536  # characters, as JSON
+DEFAULT_WINDOW = 20  # messages
+DEFAULT_SESSION_LIMIT, DEFAULT_MESSAGE_LIMIT = 50, 100  # on a page
+MAX_METADATA_CHARS = 65_536  # characters, as JSON
 
 
-class Conversations:
+class SessionLibrary:
+    """CRUD of sessions and the list of their messages, over the two stores.
+
+    Every method that takes an id raises SessionNotFound for a session that does not exist.
+    """
+
     def __init__(self, sessions: Sessions, messages: SessionMessages) -> None:
         self.sessions = sessions
         self.messages = messages
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
+        """New session with defaults for history policy and window (in messages).
+
+        Errors: InvalidFields (metadata).
+        """
         check_metadata(request.metadata)
-        session = begun(
+        session = new_session(
             title=request.title or None,
             model=request.model,
             provider=request.provider or None,
             system_prompt=request.system_prompt,
             history_policy=request.history_policy or pb.HISTORY_POLICY_ALL,
-            history_window=request.history_window or WINDOW,
+            history_window=request.history_window or DEFAULT_WINDOW,
         )
         session.metadata.CopyFrom(request.metadata)
         await self.sessions.add(session)
         return session
 
     async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        limit = request.limit or SESSIONS
+        """Page of sessions, last change first, with the total of all that match.
+
+        limit and offset count sessions; without a limit a page has DEFAULT_SESSION_LIMIT.
+        """
+        limit = request.limit or DEFAULT_SESSION_LIMIT
         found, total = await self.sessions.page(request, limit)
         return pb.ListSessionsResponse(sessions=found, total=total, limit=limit, offset=request.offset)
 
     async def get(self, id: str) -> pb.Session:
-        """Errors: SessionNotFound, as of every method that takes an id."""
-        return _there(await self.sessions.get(id), id)
+        """Session by its id. Errors: SessionNotFound."""
+        return _existing(await self.sessions.get(id), id)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
+        """Update of the fields that the request has set; others stay.
+
+        Errors: SessionNotFound, InvalidFields.
+        """
         check_metadata(request.metadata)
-        return _there(await self.sessions.change(request), request.session_id)
+        return _existing(await self.sessions.change(request), request.session_id)
 
     async def remove(self, id: str) -> None:
+        """Deletion of a session with its messages and files. Errors: SessionNotFound."""
         if not await self.sessions.remove(id):
             raise SessionNotFound(session=id)
 
-    async def said(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+    async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+        """Page of messages, oldest first; the system prompt is shown as the first one.
+
+        limit and offset count messages. Errors: SessionNotFound.
+        """
         session = await self.get(request.session_id)
         first = [_system_message(session)] if session.system_prompt else []
-        limit, offset = request.limit or MESSAGES, request.offset
+        limit, offset = request.limit or DEFAULT_MESSAGE_LIMIT, request.offset
         shown = first[offset:limit]
         rest = max(0, offset - len(first))
         if limit > len(shown):
@@ -68,7 +90,10 @@ class Conversations:
         return pb.ListMessagesResponse(messages=shown, total=session.message_count + len(first))
 
     async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
-        """Errors also: MessageNotFound."""
+        """Copy of a session up to a message, or of all of it, as a session of its own.
+
+        A summary that covers more than was copied is left behind. Errors: SessionNotFound, MessageNotFound.
+        """
         parent = await self.get(request.session_id)
         count = parent.message_count
         if request.HasField("message_id"):
@@ -76,7 +101,7 @@ class Conversations:
             if number is None:
                 raise MessageNotFound(session=parent.id, message=request.message_id)
             count = number + 1
-        child = begun(parent_session_id=parent.id)
+        child = new_session(parent_session_id=parent.id)
         for name in ("id", "created_at", "updated_at", "parent_session_id"):
             parent.ClearField(name)
         child.MergeFrom(parent)
@@ -88,8 +113,8 @@ class Conversations:
         return await self.get(child.id)
 
 
-def begun(**fields: object) -> pb.Session:
-    """A session of now, with an id of its own."""
+def new_session(**fields: object) -> pb.Session:
+    """Session message with an id of its own and the time of now; fields: further fields of pb.Session."""
     session = pb.Session(id=str(uuid4()), **fields)  # type: ignore[arg-type]
     session.created_at.FromDatetime(datetime.now(UTC))
     session.updated_at.CopyFrom(session.created_at)
@@ -98,21 +123,22 @@ def begun(**fields: object) -> pb.Session:
 
 
 def check_metadata(metadata: Struct, field: str = "metadata") -> None:
-    """Errors: InvalidFields."""
+    """Size limit of metadata: MAX_METADATA_CHARS as JSON. Errors: InvalidFields naming `field`."""
     text = json.dumps(json_format.MessageToDict(metadata))
-    if len(text) > LONGEST_METADATA:
-        problem = f"must have at most {LONGEST_METADATA} characters as JSON, got {len(text)}"
+    if len(text) > MAX_METADATA_CHARS:
+        problem = f"must have at most {MAX_METADATA_CHARS} characters as JSON, got {len(text)}"
         raise InvalidFields([(field, problem)])
 
 
-def _there(session: pb.Session | None, id: str) -> pb.Session:
+def _existing(session: pb.Session | None, id: str) -> pb.Session:
+    """The session, or SessionNotFound where there is none."""
     if session is None:
         raise SessionNotFound(session=id)
     return session
 
 
 def _system_message(session: pb.Session) -> pb.SessionMessage:
-    """It has no row of its own: it is the session's system_prompt."""
+    """System prompt as a message: a view of session.system_prompt without a row of its own."""
     message = pb.SessionMessage(
         id=str(uuid5(UUID(session.id), "system")),
         session_id=session.id,

@@ -1,4 +1,4 @@
-"""Completions that are kept for callers who went away: the only SQL of completions."""
+"""Background completions, stored for callers who went away: the only SQL of completions."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ LOST = "LOST"  # never in the table: RUNNING by a server without a live lease
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The error that a call ended with."""
+class CompletionFailure:
+    """Error that a background call ended with."""
 
     reason: str  # ErrorReason without its prefix
     message: str
@@ -23,10 +23,13 @@ class Failed:
 
 
 class Completions:
+    """Table of background completions, with their expiry."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def begin(self, id: str, request_id: str, server_id: str, ttl_s: float) -> None:
+        """Row of a running call; ttl_s: seconds until it expires."""
         row = {
             "id": id,
             "request_id": request_id,
@@ -38,10 +41,10 @@ class Completions:
         async with self._database.engine.begin() as connection:
             await connection.execute(completions.insert().values(row))
 
-    async def finish(self, id: str, outcome: pb.Completion | Failed, ttl_s: float) -> None:
-        """It is kept for ttl_s from now on."""
+    async def finish(self, id: str, outcome: pb.Completion | CompletionFailure, ttl_s: float) -> None:
+        """Outcome of a call, stored for ttl_s seconds from now on."""
         row: dict[str, object] = {"expires_at": Now(ttl_s)}
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, CompletionFailure):
             error = outcome.message.replace("\0", "\ufffd")  # PostgreSQL holds no NUL
             row |= {"state": "FAILED", "error_reason": outcome.reason, "error": error}
             row["error_metadata"] = msgspec.json.encode(outcome.metadata).decode()
@@ -51,8 +54,8 @@ class Completions:
         async with self._database.engine.begin() as connection:
             await connection.execute(update(completions).where(completions.c.id == id).values(row))
 
-    async def find(self, id: str) -> pb.Completion | Failed | str | None:
-        """Of the id, otherwise the newest of the request id; the state when there is no outcome."""
+    async def find(self, id: str) -> pb.Completion | CompletionFailure | str | None:
+        """Outcome by id, otherwise the newest of the request id; its state while there is no outcome."""
         columns = completions.c
         lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
         query = select(completions, lives.label("lives")).where(columns.expires_at > Now())
@@ -67,14 +70,14 @@ class Completions:
         return None
 
     async def sweep(self) -> int:
-        """Number of rows that had run out and are deleted now; call it again while it is expiry.ROWS."""
+        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
         return await expiry.sweep(self._database, completions)
 
 
-def _outcome(row: RowMapping) -> pb.Completion | Failed | str:
+def _outcome(row: RowMapping) -> pb.Completion | CompletionFailure | str:
     if row["state"] == "DONE":
         return pb.Completion.FromString(row["body"])
     if row["state"] == "FAILED":
         metadata = msgspec.json.decode(row["error_metadata"], type=dict[str, str])
-        return Failed(row["error_reason"], row["error"], metadata)
+        return CompletionFailure(row["error_reason"], row["error"], metadata)
     return "RUNNING" if row["lives"] else LOST

@@ -1,4 +1,4 @@
-"""One database behind the store: SQLite or PostgreSQL. Every difference between the two lives here.
+"""Database connection: SQLite or PostgreSQL, and every difference between the two.
 
 SQLite runs with a write-ahead log and synchronous=NORMAL: what was committed survives a killed process;
 a power failure may take the last commits, but never leaves a broken file. PostgreSQL keeps every commit.
@@ -70,7 +70,9 @@ def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
-class _Writer(Protocol):
+class _RowWriter(Protocol):
+    """Protocol of the bulk writers of both databases."""
+
     async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
     async def close(self) -> None: ...
 
@@ -105,7 +107,7 @@ class Database:
 
     @property
     def is_scratch(self) -> bool:
-        """It is empty at first and gone when it is closed."""
+        """Whether the database is in memory: empty at first and gone when it is closed."""
         return self._scratch is not None
 
     @property
@@ -113,11 +115,12 @@ class Database:
         return self.engine.dialect.name
 
     async def ping(self) -> None:
-        """Returns when the database answers; raises what the driver raises otherwise."""
+        """Round trip to the database; raises what the driver raises."""
         async with self.engine.connect() as connection:
             await connection.execute(sa.text("SELECT 1"))
 
     async def close(self) -> None:
+        """End of all connections."""
         await self._writer.close()
         await self.engine.dispose()
         if self._scratch:
@@ -160,7 +163,7 @@ class Database:
         self.engine = create_async_engine(url, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
         self.time = _sqlite_time
-        self._writer: _Writer = _SqliteWriter(path)
+        self._writer: _RowWriter = _SqliteWriter(path)
 
     def _open_postgresql(self, dsn: str) -> None:
         named = {} if "application_name=" in dsn else {"application_name": "genai_spine"}
@@ -213,7 +216,7 @@ class _SqliteWriter:
     REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
     SWITCH_INTERVAL_S = 0.0001
     ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
-    AT_ONCE = 16  # rows that are written on the event loop's thread
+    MAX_LOOP_ROWS = 16  # rows that are written on the event loop's thread
     CHECKPOINT_ROWS = 1000  # after so many rows of that kind the log is copied into the database
 
     def __init__(self, path: str) -> None:
@@ -224,7 +227,7 @@ class _SqliteWriter:
         self._since_checkpoint = 0
 
     async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        if len(rows) <= self.AT_ONCE and self._written_at_once(statement, rows):
+        if len(rows) <= self.MAX_LOOP_ROWS and self._write_on_loop(statement, rows):
             self._since_checkpoint += len(rows)
             if self._since_checkpoint >= self.CHECKPOINT_ROWS:
                 self._since_checkpoint = 0
@@ -233,21 +236,24 @@ class _SqliteWriter:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, statement, rows)
 
     async def close(self) -> None:
-        self._drop(at_once=True)
+        self._drop(on_loop=True)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown()
 
-    def _written_at_once(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
-        """False when another process writes: then the thread waits for it."""
+    def _write_on_loop(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
+        """Write on the event loop's thread.
+
+        False when another process writes: then the thread waits for it.
+        """
         try:
-            self._write(statement, rows, at_once=True)
+            self._write(statement, rows, on_loop=True)
         except sqlite3.OperationalError:
             return False  # whatever else is wrong, the thread will meet it, too, and say so
         return True
 
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, at_once: bool = False) -> None:
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, on_loop: bool = False) -> None:
         try:
-            connection = self._connection(at_once)
+            connection = self._connection(on_loop)
             if len(rows) == 1:  # one statement is its own transaction
                 connection.execute(_sqlite_insert(statement, len(rows[0]), 1), rows[0])
                 return
@@ -260,17 +266,17 @@ class _SqliteWriter:
                     start += size
             connection.execute("COMMIT")
         except Exception as error:
-            self._drop(at_once=at_once)  # which rolls back
+            self._drop(on_loop=on_loop)  # which rolls back
             if isinstance(error, self.REFUSED):
                 raise RowsRefused(str(error)) from error
             raise
 
-    def _connection(self, at_once: bool) -> sqlite3.Connection:
-        connection = self._connections.get(at_once)
+    def _connection(self, on_loop: bool) -> sqlite3.Connection:
+        connection = self._connections.get(on_loop)
         if connection is None:
-            connection = self._connections[at_once] = sqlite3.connect(self._path, isolation_level=None)
+            connection = self._connections[on_loop] = sqlite3.connect(self._path, isolation_level=None)
             _set_pragmas(connection)
-            if at_once:
+            if on_loop:
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
@@ -279,8 +285,8 @@ class _SqliteWriter:
         with suppress(sqlite3.OperationalError):  # another process does it
             self._connection(False).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _drop(self, *, at_once: bool = False) -> None:
-        connection = self._connections.pop(at_once, None)
+    def _drop(self, *, on_loop: bool = False) -> None:
+        connection = self._connections.pop(on_loop, None)
         if connection is not None:
             connection.close()
 
@@ -292,7 +298,10 @@ def _sqlite_insert(statement: str, columns: int, rows: int) -> str:
 
 
 class _PostgresqlWriter:
-    """One connection; asyncpg's executemany is one transaction, and the rows travel in one flight."""
+    """Writer over one connection.
+
+    Asyncpg's executemany is one transaction, and the rows travel in one flight.
+    """
 
     REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 

@@ -1,7 +1,7 @@
-"""The history of executions in pages, the newest first.
+"""Execution history in pages, the newest first.
 
-Every page is bounded: one filter that has an index of its own chooses the rows, and the other filters look
-at the newest SCANNED of those. What lies further back is on later pages.
+Every page is bounded: one filter with an index of its own chooses the rows, and the other filters look at
+the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
 """
 
 from datetime import UTC, datetime
@@ -16,29 +16,31 @@ from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
-SCANNED = 10_000  # rows
-OTHERS = ("provider", "model", "capability")  # filters without an index
+MAX_SCANNED_ROWS = 10_000  # rows
+UNINDEXED_FILTERS = ("provider", "model", "capability")  # filters without an index
 UNSUCCESSFUL = ("FAILED", "CANCELLED", "LOST")
 
 
-class Place(NamedTuple):
-    """Where a page ends: the rows after it are older, or as old with a smaller id."""
+class PageEnd(NamedTuple):
+    """Keyset of a page's end: the rows after it are older, or as old with a smaller id."""
 
     created_at: datetime
     id: str
 
 
 class Page(NamedTuple):
+    """Page of executions. end: None on the last one."""
+
     executions: list[Execution]
-    end: Place | None  # None: it was the last one
+    end: PageEnd | None  # None: it was the last one
 
 
 class ExecutionHistory:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
 
-    async def page(self, request: ListExecutionsRequest, limit: int, after: Place | None) -> Page:
-        """after: end of the page before; None: from the newest row on."""
+    async def page(self, request: ListExecutionsRequest, limit: int, after: PageEnd | None) -> Page:
+        """Page of a request's filters. after: end of the page before; None: from the newest row on."""
         chosen, others = _filters(request)
         chosen += _times(request, after)
         newest = (executions.c.created_at.desc(), executions.c.id.desc())
@@ -46,19 +48,21 @@ class ExecutionHistory:
         async with self._engine.connect() as connection:
             if others:
                 reach = select(executions.c.created_at).where(*chosen).order_by(newest[0])
-                bound = (await connection.execute(reach.offset(SCANNED - 1).limit(1))).scalar_one_or_none()
+                bound = (
+                    await connection.execute(reach.offset(MAX_SCANNED_ROWS - 1).limit(1))
+                ).scalar_one_or_none()
                 if bound is not None:
                     others.append(executions.c.created_at >= bound)
             query = select(executions).where(*chosen, *others).order_by(*newest).limit(limit + 1)
             rows = (await connection.execute(query)).mappings().all()
         found = [execution_of(row) for row in rows[:limit]]
         if len(rows) > limit:
-            return Page(found, Place(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
-        return Page(found, None if bound is None else Place(bound, ""))
+            return Page(found, PageEnd(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
+        return Page(found, None if bound is None else PageEnd(bound, ""))
 
 
 def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """Those that choose rows by an index, at most one, and the others."""
+    """Filters that choose rows by an index, at most one, and the others."""
     by_index = [
         column == value.replace("\0", "")
         for column, value in (
@@ -71,7 +75,9 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
     ]
     columns: Any = executions.c
     others = [
-        columns[name] == getattr(request, name).replace("\0", "") for name in OTHERS if getattr(request, name)
+        columns[name] == getattr(request, name).replace("\0", "")
+        for name in UNINDEXED_FILTERS
+        if getattr(request, name)
     ]
     state = execution_pb2.ExecutionState.Name(request.state).removeprefix("EXECUTION_STATE_")
     if request.state:
@@ -84,7 +90,7 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
     return by_index[:1], [*by_index[1:], *others]
 
 
-def _times(request: ListExecutionsRequest, after: Place | None) -> list[ColumnElement[bool]]:
+def _times(request: ListExecutionsRequest, after: PageEnd | None) -> list[ColumnElement[bool]]:
     created_at, id = executions.c.created_at, executions.c.id
     found: list[ColumnElement[bool]] = []
     if request.HasField("start_time"):

@@ -1,4 +1,4 @@
-"""Executions: the only SQL of the ledger's rows, and the only place that turns one into a message."""
+"""Executions: the only SQL of the ledger's rows, and the only mapping of a row to a message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution, ExecutionState
 
 TICKS_PER_USD = 10**10
-LONGEST_NAME = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
-LONGEST_TEXT = 20_000
+MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
+MAX_TEXT_CHARS = 20_000
 LOST_ERROR = "the server process ended during the call; what was used is not known"
 
 # Column -> field of Execution.
@@ -129,6 +129,7 @@ class Executions:
         await self._database.write_many(self._upsert, values)
 
     async def get(self, id: str) -> Execution | None:
+        """Execution by id; None: no such row."""
         query = select(executions).where(executions.c.id == id)
         async with self._database.engine.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
@@ -146,6 +147,7 @@ class Executions:
         return [execution_of(row) for row in rows]
 
     async def count(self, scope: Scope) -> int:
+        """Number of rows in a scope."""
         query = select(func.count()).select_from(executions).where(*_within(scope))
         async with self._database.engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
@@ -183,7 +185,7 @@ class Executions:
             await connection.execute(change, values)
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
-        """How many lines of a provider's batch are on the books, and what all of them cost together."""
+        """Number of booked lines of a provider's batch, and their cost together."""
         row = executions.c
         unknown = func.sum(case((row.price_known, 0), else_=1))
         query = select(func.count(), func.sum(row.cost_ticks), unknown, func.max(row.price_book)).where(
@@ -226,8 +228,8 @@ class Executions:
         has, usage, cost, time = execution.HasField, execution.usage, execution.cost, self._database.time
         state = _STATES[execution.state]
         return (
-            *_storable(_texts(execution), LONGEST_NAME),
-            *_storable([text or None for text in _optional_texts(execution)], LONGEST_TEXT),
+            *_storable(_texts(execution), MAX_NAME_CHARS),
+            *_storable([text or None for text in _optional_texts(execution)], MAX_TEXT_CHARS),
             *_numbers(execution),
             *_cost(cost),
             *_usage(usage),
@@ -289,7 +291,7 @@ def execution_of(row: RowMapping) -> Execution:
 
 
 def _datetime(time: Timestamp) -> datetime:
-    """To the microsecond, which is what both databases keep."""
+    """Datetime of a Timestamp, to the microsecond, which is what both databases keep."""
     return _EPOCH + timedelta(0, time.seconds, time.nanos // 1000)
 
 

@@ -1,4 +1,4 @@
-"""Leases: which server processes are alive. Only the database's clock counts."""
+"""Leases of server processes: which of them are alive, by the database's clock."""
 
 from sqlalchemy import delete, insert, select, update
 
@@ -11,25 +11,26 @@ class Leases:
         self._engine = database.engine
 
     async def take(self, server_id: str, lane: str, ttl_s: float) -> None:
-        """Starts the lease of a process that never had one, and forgets those that ran out."""
+        """First lease of a process; expired ones of others are deleted."""
         row = {"server_id": server_id, "lane": lane, "lease_until": Now(ttl_s), "started_at": Now()}
         async with self._engine.begin() as connection:
             await connection.execute(delete(leases).where(leases.c.lease_until <= Now()))
             await connection.execute(insert(leases).values(row))
 
     async def renew(self, server_id: str, ttl_s: float) -> bool:
-        """False when the lease ran out before: others may have acted on that, so it stays lost."""
+        """Renewal; False when the lease expired before: others may have acted on that, so it stays lost."""
         lives = (leases.c.server_id == server_id) & (leases.c.lease_until > Now())
         async with self._engine.begin() as connection:
             result = await connection.execute(update(leases).where(lives).values(lease_until=Now(ttl_s)))
         return result.rowcount == 1
 
     async def release(self, server_id: str) -> None:
+        """End of a lease, before a process stops."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(leases).where(leases.c.server_id == server_id))
 
     async def live(self) -> dict[str, str]:
-        """Lane by server id."""
+        """Lane of each living process, by server id."""
         query = select(leases.c.server_id, leases.c.lane).where(leases.c.lease_until > Now())
         async with self._engine.connect() as connection:
             return {row.server_id: row.lane for row in await connection.execute(query)}

@@ -1,4 +1,4 @@
-"""Prompts, their versions and labels: all their SQL, and the only place that turns a row into a message.
+"""Prompts, versions and labels: all their SQL, and the only mapping of a row to a message.
 
 A change is one transaction that first locks the prompt's row by counting its revision up, then reads it,
 so two changes at once come one after the other on both databases, and neither overwrites the other.
@@ -32,7 +32,7 @@ CONTENT = (
 )
 _TEXTS = ("name", "slug", "description", "category", "created_by")
 _FLAGS = ("is_system", "is_public", "is_active")
-LIMIT = 50
+DEFAULT_LIMIT = 50
 
 
 class PromptRows:
@@ -40,7 +40,7 @@ class PromptRows:
         self._engine = database.engine
 
     async def get(self, key: str) -> Prompt | None:
-        """By id, active or not, or by the slug of an active one."""
+        """Prompt by id, active or not, or by the slug of an active one. None: no such prompt."""
         if (where := _where(key)) is None:
             return None
         async with self._engine.connect() as connection:
@@ -52,9 +52,9 @@ class PromptRows:
         return prompt
 
     async def page(self, request: ListPromptsRequest) -> tuple[list[Prompt], int]:
-        """The prompts that were asked for, and how many there are in all."""
-        found = _found(request)
-        limit = request.limit if request.HasField("limit") else LIMIT
+        """Page of prompts that match a request, and the total."""
+        found = _filters(request)
+        limit = request.limit if request.HasField("limit") else DEFAULT_LIMIT
         query = sa.select(prompts).where(*found).order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
         async with self._engine.connect() as connection:
@@ -65,7 +65,7 @@ class PromptRows:
         return page, total
 
     async def versions(self, prompt_id: str, limit: int, offset: int) -> list[PromptVersion]:
-        """Newest first."""
+        """Versions of a prompt, newest first."""
         query = sa.select(prompt_versions).where(prompt_versions.c.prompt_id == prompt_id)
         query = query.order_by(prompt_versions.c.version.desc()).limit(limit).offset(offset)
         async with self._engine.connect() as connection:
@@ -77,8 +77,10 @@ class PromptRows:
 
     @asynccontextmanager
     async def changing(self, *, keep: bool = True) -> AsyncIterator["Changes"]:
-        """One transaction, undone at its end unless keep. Raises Conflict when it would give two active
-        prompts one slug."""
+        """Transaction of changes, rolled back at its end unless keep.
+
+        Raises Conflict when it would give two active prompts one slug.
+        """
         try:
             async with self._engine.begin() as connection:
                 yield Changes(connection)
@@ -89,7 +91,7 @@ class PromptRows:
 
 
 class Changes:
-    """What one transaction does. The prompts that it locks stay locked until its end."""
+    """Operations of one transaction. Prompts that it locks stay locked until its end."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -113,7 +115,7 @@ class Changes:
         return prompt
 
     async def unlocked(self, prompt: Prompt) -> Prompt:
-        """Nothing was changed after all: the prompt with the etag that it had."""
+        """Prompt that was not changed after all, with the etag that it had."""
         prompt.etag = str(int(prompt.etag) - 1)
         await self._connection.execute(
             sa.update(prompts).where(prompts.c.id == prompt.id).values(revision=int(prompt.etag))
@@ -152,7 +154,7 @@ class Changes:
         await self._connection.execute(sa.update(prompts).where(prompts.c.id == prompt.id).values(row))
 
     async def remove(self, prompt: Prompt) -> None:
-        """For good, with versions and labels."""
+        """Deletion for good, with versions and labels."""
         await self._connection.execute(sa.delete(prompts).where(prompts.c.id == prompt.id))
 
     async def version(self, prompt_id: str, number: int) -> PromptVersion | None:
@@ -181,7 +183,7 @@ class Changes:
 
 
 def same_content(one: Prompt | PromptVersion, other: Prompt | PromptVersion) -> bool:
-    """Whether both would be the same version."""
+    """Whether two prompts or versions have the same content."""
     return _content(one) == _content(other)
 
 
@@ -197,7 +199,7 @@ def _insert_or_leave(dialect: str) -> Any:
 
 
 def _where(key: str) -> "sa.ColumnElement[bool] | None":
-    """None: it can be nobody's id or slug."""
+    """Condition of a key; None: it can be nobody's id or slug."""
     if UUID.fullmatch(key):
         return prompts.c.id == key.lower()
     if SLUG.fullmatch(key):
@@ -205,7 +207,7 @@ def _where(key: str) -> "sa.ColumnElement[bool] | None":
     return None
 
 
-def _found(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:
+def _filters(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:
     conditions: list[Any] = []
     if not request.include_inactive:
         conditions.append(prompts.c.is_active)
@@ -236,7 +238,7 @@ def _clean(text: str) -> str:
 
 
 def _row(prompt: Prompt) -> dict[str, Any]:
-    """All columns of a prompt but id and times."""
+    """Columns of a prompt except id and times."""
     row = {name: getattr(prompt, name) if prompt.HasField(name) else None for name in _TEXTS}
     row |= {name: getattr(prompt, name) for name in _FLAGS}
     words = "\n".join((prompt.name, prompt.slug, prompt.description))

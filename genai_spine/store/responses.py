@@ -1,4 +1,4 @@
-"""The response cache's rows: the only SQL of response_cache."""
+"""Response cache rows: the only SQL of response_cache."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from genai_spine.store.tables import response_cache
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """An answer as it is stored: body is the serialised message."""
+class CachedResponse:
+    """Stored answer: body is the serialised message."""
 
     operation: str
     provider: str
@@ -23,7 +23,8 @@ class Responses:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, key: str, response: Response, ttl_s: float) -> None:
+    async def save(self, key: str, response: CachedResponse, ttl_s: float) -> None:
+        """Upsert of an answer; ttl_s: seconds until it expires."""
         row = {
             "key": key,
             "operation": response.operation,
@@ -38,7 +39,7 @@ class Responses:
             await connection.execute(self._database.upsert(response_cache, row))
 
     async def find(self, key: str, max_age_s: float) -> tuple[bytes, float] | None:
-        """Body and age in seconds of an answer that is young enough and has not run out."""
+        """Body and age (seconds) of an answer that is young enough and has not expired."""
         columns = response_cache.c
         query = select(columns.body, columns.created_at, Now().label("now")).where(
             columns.key == key, columns.expires_at > Now(), columns.created_at > Now(-max_age_s)
@@ -48,5 +49,5 @@ class Responses:
         return None if row is None else (row.body, max(0.0, (row.now - row.created_at).total_seconds()))
 
     async def sweep(self) -> int:
-        """Number of rows that had run out and are deleted now; call it again while it is expiry.ROWS."""
+        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
         return await expiry.sweep(self._database, response_cache)

@@ -1,4 +1,4 @@
-"""The version of the tables, and the way up to the newest one."""
+"""Schema migrations: the version of the tables, and the upgrade to the newest one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ def head() -> str:
 
 
 async def check(database: Database) -> None:
-    """Raises ValueError when the tables are not those of this version."""
+    """Schema version check. Raises ValueError when the tables are not those of this version."""
     if (revision := await current(database)) != head():
         raise ValueError(f"the database is at revision {revision}; run `genai-spine migrate`")
 

@@ -1,22 +1,21 @@
-"""What was said in sessions: messages and their files, changed together with the sums of their session."""
+"""Session messages and their files, changed together with the sums of their session."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import RowMapping, func, insert, literal, select, update
-from sqlalchemy import delete as delete_from
+from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database
 from genai_spine.store.sessions import (
-    FREE,
+    NO_LEASE,
     TICKS_PER_USD,
     add_messages,
     clean,
     moment,
     read_json,
-    row_of,
+    session_row,
 )
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
@@ -29,7 +28,7 @@ class SessionMessages:
         self._engine = database.engine
 
     async def page(self, session_id: str, limit: int, offset: int) -> list[pb.SessionMessage]:
-        """The oldest first."""
+        """Page of messages, oldest first."""
         query = _of(session_id).where(session_messages.c.sequence >= offset).limit(limit)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
@@ -65,7 +64,7 @@ class SessionMessages:
         return list(found.values())
 
     async def number_of(self, session_id: str, message_id: str) -> int | None:
-        """None: the session has no such message."""
+        """Sequence number of a message. None: the session has no such message."""
         messages = session_messages.c
         query = select(messages.sequence).where(
             messages.id == clean(message_id), messages.session_id == session_id
@@ -81,14 +80,14 @@ class SessionMessages:
             return int((await connection.execute(query)).scalar_one())
 
     async def end_send(
-        self, token: str, said: Sequence[pb.ExportedMessage], replaced: pb.SessionMessage | None = None
+        self, token: str, entries: Sequence[pb.ExportedMessage], replaced: pb.SessionMessage | None = None
     ) -> bool:
         """Stores what a send said, takes `replaced` away, and ends the lease of the send, all or nothing.
 
         False: the send has lost its lease, or the session is gone; nothing is stored then.
         """
-        answer = said[-1].message
-        messages = [entry.message for entry in said]
+        answer = entries[-1].message
+        messages = [entry.message for entry in entries]
         tokens = sum(message.tokens for message in messages) - (replaced.tokens if replaced else 0)
         ticks = sum(message.cost_ticks for message in messages) - (replaced.cost_ticks if replaced else 0)
         values = {
@@ -99,19 +98,19 @@ class SessionMessages:
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
         async with self._engine.begin() as connection:
-            if (await connection.execute(update(sessions).where(*mine).values(values | FREE))).rowcount != 1:
+            if (
+                await connection.execute(update(sessions).where(*mine).values(values | NO_LEASE))
+            ).rowcount != 1:
                 return False
             if replaced:
-                await connection.execute(
-                    delete_from(session_messages).where(session_messages.c.id == replaced.id)
-                )
-            await add_messages(connection, said)
+                await connection.execute(delete(session_messages).where(session_messages.c.id == replaced.id))
+            await add_messages(connection, entries)
         return True
 
     async def branch(self, session: pb.Session, count: int) -> None:
         """Adds a session with copies of the first `count` messages of its parent; the sums are theirs."""
         async with self._engine.begin() as connection:
-            await connection.execute(insert(sessions).values(row_of(session)))
+            await connection.execute(insert(sessions).values(session_row(session)))
             query = _of(session.parent_session_id).where(session_messages.c.sequence < count)
             rows = [dict(row) for row in (await connection.execute(query)).mappings()]
             ids = {row["id"]: str(uuid4()) for row in rows}
@@ -130,7 +129,7 @@ class SessionMessages:
 
 
 async def _copy_files(connection: AsyncConnection, source_id: str, ids: Mapping[str, str]) -> None:
-    """ids: of the message that has the files -> of its copy."""
+    """Files of a branch. ids: of the message with the files -> of its copy."""
     files = session_attachments.c
     having = select(files.message_id).distinct().join(session_messages)
     having = having.where(session_messages.c.session_id == source_id)

@@ -1,4 +1,4 @@
-"""Sessions: the rows of chat sessions, and the lease that lets one send at a time run in each.
+"""Chat session rows, and the lease that lets one send at a time run in each.
 
 The lease is two columns of the row, by the database's clock: it holds between processes, and a process
 that died holds none for longer than its time to live.
@@ -20,7 +20,7 @@ from genai_spine.store.tables import session_attachments, session_messages, sess
 from genai_spine.v1 import session_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
-FREE = {"send_token": None, "send_until": None}
+NO_LEASE = {"send_token": None, "send_until": None}
 
 
 class Sessions:
@@ -28,6 +28,7 @@ class Sessions:
         self._engine = database.engine
 
     async def get(self, id: str) -> pb.Session | None:
+        """Session by id; None: no such session."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
@@ -43,11 +44,11 @@ class Sessions:
             rows = (await connection.execute(newest.limit(limit).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
-    async def add(self, session: pb.Session, said: Iterable[pb.ExportedMessage] = ()) -> None:
+    async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
         """A session with its messages, in one transaction; its sums are the caller's to set."""
         async with self._engine.begin() as connection:
-            await connection.execute(insert(sessions).values(row_of(session)))
-            await add_messages(connection, said)
+            await connection.execute(insert(sessions).values(session_row(session)))
+            await add_messages(connection, entries)
 
     async def change(self, request: pb.UpdateSessionRequest) -> pb.Session | None:
         """Sets the fields that the request has; None: no such session."""
@@ -58,7 +59,7 @@ class Sessions:
         return None if row is None else session_of(row)
 
     async def remove(self, id: str) -> bool:
-        """With everything that was said in it; false: no such session."""
+        """Deletion of a session with all its messages; False: no such session."""
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(sessions).where(_is(id)))).rowcount == 1
 
@@ -72,11 +73,11 @@ class Sessions:
         return None if row is None else session_of(row)
 
     async def renew(self, id: str, token: str, ttl_s: float) -> bool:
-        """False: the send has lost its lease."""
+        """Renewal of a lease; False: the send has lost it."""
         return await self._held(id, token, {"send_until": Now(ttl_s)})
 
     async def release(self, id: str, token: str) -> None:
-        await self._held(id, token, FREE)
+        await self._held(id, token, NO_LEASE)
 
     async def keep_summary(self, id: str, token: str, summary: pb.HistorySummary) -> bool:
         """Puts a summary in the place of the one before, and adds what it took; false as renew().
@@ -99,9 +100,9 @@ class Sessions:
             return (await connection.execute(mine)).rowcount == 1
 
 
-async def add_messages(connection: AsyncConnection, said: Iterable[pb.ExportedMessage]) -> None:
+async def add_messages(connection: AsyncConnection, entries: Iterable[pb.ExportedMessage]) -> None:
     rows, files = [], []
-    for entry in said:
+    for entry in entries:
         rows.append(_message_row(entry.message))
         for position, file in enumerate(entry.attachments):
             files.append(
@@ -120,7 +121,7 @@ async def add_messages(connection: AsyncConnection, said: Iterable[pb.ExportedMe
         await connection.execute(insert(session_attachments), files)
 
 
-def row_of(session: pb.Session) -> dict[str, Any]:
+def session_row(session: pb.Session) -> dict[str, Any]:
     has, summary = session.HasField, session.summary
     return {
         "id": session.id,
@@ -192,7 +193,7 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
 
 
 def clean(text: str) -> str:
-    """PostgreSQL keeps no NUL in a text."""
+    """Text without NUL, which PostgreSQL does not keep."""
     return text.replace("\0", "\ufffd")
 
 
@@ -228,8 +229,8 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
         found.append(sessions.c.model == clean(request.model))
     if request.search:
         text = clean(request.search).casefold()
-        said = session_messages.c.content_folded.contains(text, autoescape=True)
-        in_message = exists().where(session_messages.c.session_id == sessions.c.id, said)
+        entries = session_messages.c.content_folded.contains(text, autoescape=True)
+        in_message = exists().where(session_messages.c.session_id == sessions.c.id, entries)
         found.append(or_(sessions.c.title_folded.contains(text, autoescape=True), in_message))
     return found
 

@@ -1,11 +1,11 @@
-"""Deletes rows that have run out, in the background."""
+"""Sweeper: expired rows are deleted in the background, every PERIOD_S seconds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from genai_spine.store.expiry import ROWS
+from genai_spine.store.expiry import BATCH_SIZE
 
 PERIOD_S = 60.0
 PAUSE_S = 0.1  # between two statements, so that other writers get their turn
@@ -14,10 +14,15 @@ log = structlog.get_logger()
 
 
 class Sweeper:
+    """Periodic task over the tables that expire."""
+
     def __init__(
         self, sweeps: Mapping[str, Callable[[], Awaitable[int]]], period_s: float = PERIOD_S
     ) -> None:
-        """sweeps: by the name of the table; each returns how many rows it deleted, at most ROWS."""
+        """Sweeper of tables. sweeps: by table name.
+
+        Each returns the rows it deleted, at most expiry.BATCH_SIZE.
+        """
         self._sweeps = sweeps
         self._period_s = period_s
         self._task: asyncio.Task[None] | None = None
@@ -41,7 +46,7 @@ class Sweeper:
 
 
 async def _sweep_all(sweep: Callable[[], Awaitable[int]]) -> None:
-    deleted = ROWS
-    while deleted >= ROWS:
+    deleted = BATCH_SIZE
+    while deleted >= BATCH_SIZE:
         deleted = await sweep()
         await asyncio.sleep(PAUSE_S)

@@ -1,4 +1,4 @@
-"""Every table. Operators query them, so a name that is here stays.
+"""Tables of the database. Operators query them, so names stay.
 
 A table holds real columns for what is filtered on, summed or joined. Times are UTC.
 """
@@ -19,7 +19,7 @@ def _number(name: str) -> sa.Column[int]:
 
 
 def _added_number(name: str) -> sa.Column[int]:
-    """Of a table that had rows before it had this column."""
+    """Column of a table that had rows before it had this column."""
     return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
 
 

@@ -1,4 +1,4 @@
-"""`genai-spine doctor`: what is configured, and what of it works."""
+"""`genai-spine doctor`: checks of settings, database, prices, providers and Envoy."""
 
 import asyncio
 from typing import NamedTuple
@@ -14,10 +14,12 @@ from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.supervisor import envoy
 
-ASK_S = 3.0
+PROVIDER_TIMEOUT_S = 3.0
 
 
 class Finding(NamedTuple):
+    """Result of one check."""
+
     part: str
     state: str  # ok, warning or broken
     text: str
@@ -57,7 +59,7 @@ def _prices(settings: Settings) -> Finding:
 
 async def _provider(endpoint: Endpoint) -> Finding:
     part = f"provider {endpoint.name}"
-    reached = await answers(endpoint)
+    reached = await connection_problem(endpoint)
     if reached is None:
         return Finding(part, "ok", endpoint.base_url)
     if endpoint.implicit:
@@ -65,13 +67,13 @@ async def _provider(endpoint: Endpoint) -> Finding:
     return Finding(part, "warning", f"{endpoint.base_url}: {reached}")
 
 
-async def answers(endpoint: Endpoint) -> str | None:
-    """None when the provider answers, otherwise why not."""
+async def connection_problem(endpoint: Endpoint) -> str | None:
+    """Reason why a provider cannot be reached; None when it answers."""
     provider = PROVIDERS[endpoint.name].make(endpoint)
     try:
-        await asyncio.wait_for(provider.health(), ASK_S)
+        await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
     except TimeoutError:
-        return f"no answer within {ASK_S:g} s"
+        return f"no answer within {PROVIDER_TIMEOUT_S:g} s"
     except SpineError as error:
         return str(error)
     finally:

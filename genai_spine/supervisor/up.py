@@ -26,7 +26,10 @@ log = structlog.get_logger()
 
 
 async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
-    """Runs until SIGTERM or SIGINT. Raises Failed when a part does not start; later it is restarted."""
+    """Run of servers and Envoy until SIGTERM or SIGINT.
+
+    Raises StartFailed when a process does not start; later it is restarted.
+    """
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
@@ -50,12 +53,12 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
                         "symbols": _symbols(settings, edge),
                         "servers": [f"{server.host}:{server.port}" for server in servers],
                         "pid": os.getpid(),
-                        "default_model": _called(settings, defaults),
+                        "default_model": _default_route(settings, defaults),
                         "notice": notice,
                     },
                     as_json=as_json,
                 )
-                await _keep([*servers, edge], settings, stopping)
+                await _watch([*servers, edge], settings, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
 
@@ -70,7 +73,7 @@ async def serve(settings: Settings) -> None:
     try:
         await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
         typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-        await _keep(servers, settings, stopping)
+        await _watch(servers, settings, stopping)
     finally:
         await _stop(servers, None, settings.drain_timeout)
 
@@ -111,7 +114,7 @@ async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
     """
     name = settings.default_provider
     endpoint = settings.endpoints.get(name)
-    reached = "is not configured" if endpoint is None else await doctor.answers(endpoint)
+    reached = "is not configured" if endpoint is None else await doctor.connection_problem(endpoint)
     if reached is None:
         return {}, None
     keyed = next((one for one in settings.endpoints.values() if one.api_key and one.default_model), None)
@@ -142,7 +145,7 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
     )
 
 
-async def _keep(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
+async def _watch(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
     """Replaces what exits or hangs, until stopping is set."""
     drain_s = settings.drain_delay + settings.drain_timeout + STOP_MARGIN_S
     watchdogs = [Watchdog(child, settings.health_timeout, drain_s) for child in children]
@@ -171,29 +174,29 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
         await edge.stop()
 
 
-def _called(settings: Settings, defaults: dict[str, str]) -> str:
-    """provider:model of a request that names neither."""
+def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
+    """Default route, as provider:model, of a request that names neither."""
     name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
     own = settings.endpoints[name].default_model
     return f"{name}:{defaults.get('GENAI_DEFAULT_MODEL') or settings.default_model or own}"
 
 
-def _announce(said: dict[str, object], *, as_json: bool) -> None:
+def _announce(fields: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps(fields))
         return
-    base, model = said["url"], said["default_model"]
-    asked = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    base, model = fields["url"], fields["default_model"]
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
     program = "genai-spine" if shutil.which("genai-spine") else os.path.relpath(sys.argv[0])
     lines = [
         f"GenAI Spine is up: {base} (REST, OpenAI JSON, gRPC, gRPC-Web)   docs: {base}/docs",
-        *([f"Symbol documentation: {said['symbols']}/generate"] if said["symbols"] else []),
-        *([f"note: {said['notice']}"] if said["notice"] else []),
+        *([f"Symbol documentation: {fields['symbols']}/generate"] if fields["symbols"] else []),
+        *([f"note: {fields['notice']}"] if fields["notice"] else []),
         "",
         "Try:",
         f"  curl -N {base}/v1/chat/completions -H 'content-type: application/json' "
-        f"-d '{json.dumps(asked | {'stream': True})}'",
-        f"  {program} chat --address {said['grpc']} 'Say hello.'",
+        f"-d '{json.dumps(body | {'stream': True})}'",
+        f"  {program} chat --address {fields['grpc']} 'Say hello.'",
         f"  curl {base}/v1/models",
         "",
         "Ctrl-C stops it; calls that run are finished first.",

@@ -18,20 +18,22 @@ from typing import Protocol
 
 import structlog
 
-LONGEST_PERIOD_S = 5.0
-LEAST_CHECKS = 6  # that fail in a row before a process counts as hung
-STACK_S = 2.0  # to write where it hangs, before SIGKILL
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+MAX_PERIOD_S = 5.0
+MIN_FAILED_CHECKS = 6  # that fail in a row before a process counts as hung
+STACK_DUMP_S = 2.0  # to write where it hangs, before SIGKILL
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
 STEADY_S = 60.0  # a process that ran for this long starts with a clean record
 
 log = structlog.get_logger()
 
 
-class Failed(Exception):
-    """A part could not be started; says which and why."""
+class StartFailed(Exception):
+    """Start of a child process failed; says which one and why."""
 
 
 class Health(Enum):
+    """Outcome of a health check."""
+
     ANSWERS = "answers"
     SILENT = "silent"  # it takes the connection, or seems to, and says nothing
     CLOSED = "closed"  # it takes no connections: so does a server that lets its last calls finish
@@ -41,21 +43,24 @@ class Child(Protocol):
     """A process that a watchdog keeps running."""
 
     @property
-    def part(self) -> str:
-        """What it is: server or envoy. Log events begin with it."""
+    def kind(self) -> str:
+        """Kind of process: server or envoy. Log events begin with it."""
 
     @property
-    def named(self) -> Mapping[str, object]:
-        """What tells it from others in the log."""
+    def labels(self) -> Mapping[str, object]:
+        """Log fields that tell the process from others of its kind."""
 
     async def restart(self) -> None:
-        """Returns when it answers on its old port. Raises Failed or OSError, and then leaves no process."""
+        """Restart on the old port; returns when it answers.
+
+        Raises StartFailed or OSError, and then leaves no process.
+        """
 
     async def wait(self) -> int:
-        """Until it exits; its status."""
+        """Exit status, once the process ends."""
 
     async def check(self, limit_s: float) -> Health:
-        """Its health, asked within limit_s."""
+        """Health, asked within limit_s."""
 
     async def abort(self) -> None:
         """Ends it when it hangs."""
@@ -72,12 +77,12 @@ class Backoff:
         if self.deaths == 1:
             return 0.0
         doublings = min(self.deaths - 2, 10)
-        return uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**doublings)
+        return uniform(0.5, 1.0) * min(MAX_BACKOFF_S, MIN_BACKOFF_S * 2.0**doublings)
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Of one child that has been started."""
+    """Watchdog of one child that has been started."""
 
     child: Child
     timeout_s: float  # of silence
@@ -111,15 +116,15 @@ class Watchdog:
             await asyncio.sleep(pause_s)
             try:
                 await self.child.restart()
-            except (Failed, OSError) as error:
+            except (StartFailed, OSError) as error:
                 pause_s = self.backoff.next_s()
                 self._error("not_restarted", error=str(error), restart_in_s=round(pause_s, 2))
             else:
-                log.info(f"{self.child.part}_restarted", **self.child.named)
+                log.info(f"{self.child.kind}_restarted", **self.child.labels)
                 return
 
     async def _abort_when_hung(self) -> None:
-        most_silent = max(LEAST_CHECKS, ceil(self.timeout_s / LONGEST_PERIOD_S))
+        most_silent = max(MIN_FAILED_CHECKS, ceil(self.timeout_s / MAX_PERIOD_S))
         period_s = self.timeout_s / most_silent
         most_closed = ceil(self.closed_s / period_s)
         silent = closed = 0
@@ -134,20 +139,20 @@ class Watchdog:
         try:
             return await self.child.check(limit_s)
         except Exception:  # a fault of ours: the process is left alone
-            log.exception("health_check_failed", **self.child.named)
+            log.exception("health_check_failed", **self.child.labels)
             return Health.ANSWERS
 
     def _error(self, what: str, **details: object) -> None:
-        log.error(f"{self.child.part}_{what}", **self.child.named, **details)
+        log.error(f"{self.child.kind}_{what}", **self.child.labels, **details)
 
 
 async def abort(process: Process) -> None:
-    """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_S."""
+    """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_DUMP_S."""
     with contextlib.suppress(ProcessLookupError):  # it ended in between
         process.send_signal(signal.SIGABRT)
         process.send_signal(signal.SIGCONT)  # a stopped process would not see SIGABRT
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STACK_S):
+            async with asyncio.timeout(STACK_DUMP_S):
                 await process.wait()
                 return
         process.kill()

@@ -1,1 +1,1 @@
-"""Short descriptions of the symbols of a code base, a batch at a time."""
+"""Symbol documentation: short descriptions of the symbols of a code base, a batch at a time."""

@@ -1,4 +1,4 @@
-"""Events of a job in their envelope. A payload's type, status and fields are a contract with callers."""
+"""Event envelopes of a job. A payload's type, status and fields are a contract with callers."""
 
 import re
 from hashlib import sha256
@@ -18,17 +18,17 @@ JOB_ID = re.compile(r"job_[a-zA-Z0-9]+")
 
 
 def normalised(job_id: str) -> str:
-    """The id as job_ and letters and digits; a checksum tells ids apart of which something was left out."""
+    """Job id as job_ and letters and digits; a checksum stands for characters that were dropped."""
     if JOB_ID.fullmatch(job_id):
         return job_id
-    kept = re.sub(r"[^a-zA-Z0-9]", "", job_id.removeprefix("job_"))
-    if kept == job_id:
-        return f"job_{kept}"
-    return f"job_{kept}{sha256(job_id.encode()).hexdigest()[:12]}"
+    digits_and_letters = re.sub(r"[^a-zA-Z0-9]", "", job_id.removeprefix("job_"))
+    if digits_and_letters == job_id:
+        return f"job_{digits_and_letters}"
+    return f"job_{digits_and_letters}{sha256(job_id.encode()).hexdigest()[:12]}"
 
 
 class Envelopes:
-    """Numbers the events of one job and puts into each what all of them share."""
+    """Factory of a job's events: sequence numbers, parent ids and shared fields."""
 
     def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, producer_version: str) -> None:
         self._job_id = normalised(request.job_id)
@@ -43,7 +43,7 @@ class Envelopes:
         )
 
     def event(self, type: str, payload: pb.SymbolEventPayload, status: str | None = None) -> pb.SymbolEvent:
-        """status: of the last event only."""
+        """Event with the next sequence number. status: of the last event only."""
         event = pb.SymbolEvent(
             envelope_version=VERSION,
             job_id=self._job_id,

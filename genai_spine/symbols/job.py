@@ -1,4 +1,7 @@
-"""One batch from its first prompt to its last event. It is done when every symbol has its outcome."""
+"""Symbol documentation job: one batch from its first prompt to its last event.
+
+A job is done when every symbol has its outcome; failures of single symbols do not fail it.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,15 +22,15 @@ from genai_spine.v1 import symbol_service_pb2 as pb
 
 TICKS_PER_USD = 10**10
 CANCELLED = "CANCELLED"
-LARGE = 20_000  # bytes; prompts of a larger batch are made in a thread
+THREAD_THRESHOLD_BYTES = 20_000  # bytes; prompts of a larger batch are made in a thread
 
-Tell = Callable[[pb.SymbolEvent], None]
+EventSink = Callable[[pb.SymbolEvent], None]
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What a job works with."""
+class JobDependencies:
+    """Dependencies of a job."""
 
     complete: Complete  # asks each candidate once
     rules: JobRules
@@ -37,8 +40,8 @@ class Means:
 
 
 @dataclass(slots=True)
-class Spent:
-    """What all calls of a job have consumed."""
+class JobUsage:
+    """Usage (tokens) and cost (ticks) of all calls of a job."""
 
     tokens: int = 0
     ticks: int = 0
@@ -46,67 +49,72 @@ class Spent:
 
 
 async def prompts(request: pb.DocumentSymbolsRequest, limit: int, measure: Measure) -> list[Prompt]:
-    """Of every symbol, in their order."""
+    """Prompts of all symbols, in their order, each of at most `limit` tokens."""
 
     def make() -> list[Prompt]:
         return [built(symbol.context, limit, measure) for symbol in request.symbols]
 
-    return make() if request.ByteSize() < LARGE else await asyncio.to_thread(make)
+    return make() if request.ByteSize() < THREAD_THRESHOLD_BYTES else await asyncio.to_thread(make)
 
 
 class Job:
-    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, means: Means) -> None:
-        self._request, self._call, self._means = request, call, means
-        self._envelopes = Envelopes(request, call, means.version)
+    """Job of one batch; its calls run concurrently up to the rules' limit."""
+
+    def __init__(self, request: pb.DocumentSymbolsRequest, call: Call, dependencies: JobDependencies) -> None:
+        self._request, self._call, self._dependencies = request, call, dependencies
+        self._envelopes = Envelopes(request, call, dependencies.version)
         self._stopped = asyncio.Event()
         self._why = ""
-        self._spent = Spent()
+        self._spent = JobUsage()
         self._outcomes: list[pb.DocumentedSymbol | None] = [None] * len(request.symbols)
         self._done = 0
 
     def stop(self, why: str) -> None:
-        """No call is begun any more; those that run are finished, and the job ends with what there is.
+        """Cancellation: no call is begun any more, running ones finish, and the job ends with what there is.
 
-        A job that is through already is as it is.
+        A job that is through already stays as it is.
         """
         if self._done < len(self._outcomes):
             self._why = self._why or why
             self._stopped.set()
 
-    async def run(self, tell: Tell) -> pb.DocumentSymbolsResponse:
-        """tell: gets every event, in order. Errors: none of a single symbol's."""
+    async def run(self, emit: EventSink) -> pb.DocumentSymbolsResponse:
+        """Response with all outcomes. emit: gets every event, in order. Errors: none of a single symbol's."""
         started = monotonic()
-        asked = await prompts(self._request, self._means.rules.prompt_tokens, self._means.measure)
-        tell(self._started(asked))
-        waiting = iter(range(len(asked)))
+        symbol_prompts = await prompts(
+            self._request, self._dependencies.rules.prompt_tokens, self._dependencies.measure
+        )
+        emit(self._started(symbol_prompts))
+        waiting = iter(range(len(symbol_prompts)))
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._means.rules.concurrency, len(asked))):
-                group.create_task(self._work(waiting, asked, tell))
+            for _ in range(min(self._dependencies.rules.concurrency, len(symbol_prompts))):
+                group.create_task(self._work(waiting, symbol_prompts, emit))
         response = self._response()
-        tell(self._completed(response, int((monotonic() - started) * 1000)))
+        emit(self._completed(response, int((monotonic() - started) * 1000)))
         return response
 
-    async def _work(self, waiting: Iterator[int], asked: list[Prompt], tell: Tell) -> None:
-        """One symbol after the other, until none waits or the job is stopped."""
+    async def _work(self, waiting: Iterator[int], symbol_prompts: list[Prompt], emit: EventSink) -> None:
+        """Worker: one symbol after the other, until none waits or the job is stopped."""
         while not self._stopped.is_set() and (index := next(waiting, None)) is not None:
-            outcome = await self._document(self._request.symbols[index].symbol_id, asked[index])
+            outcome = await self._document(self._request.symbols[index].symbol_id, symbol_prompts[index])
             self._outcomes[index] = outcome
             self._done += 1
             if not outcome.HasField("error"):
                 payload = pb.SymbolEventPayload(symbol_id=outcome.symbol_id, token_count=outcome.tokens_used)
-                tell(self._envelopes.event(events.DOCUMENTED, payload))
+                emit(self._envelopes.event(events.DOCUMENTED, payload))
             if self._request.report_progress:
                 payload = pb.SymbolEventPayload(done=self._done, total=len(self._outcomes))
-                tell(self._envelopes.event(events.PROGRESS, payload))
+                emit(self._envelopes.event(events.PROGRESS, payload))
 
     async def _document(self, symbol_id: str, prompt: Prompt) -> pb.DocumentedSymbol:
+        """Outcome of one symbol, with the usage of all its calls."""
         outcome = pb.DocumentedSymbol(symbol_id=symbol_id)
-        question = Question(prompt, self._means.upstream_model)
+        question = Question(prompt, self._dependencies.upstream_model)
         call = on_behalf(self._call, self._request.job_id, symbol_id)
         with watched() as rows:
             try:
                 outcome.summary = await question.answer(
-                    self._means.complete, self._means.rules, call, self._stopped
+                    self._dependencies.complete, self._dependencies.rules, call, self._stopped
                 )
             except SpineError as error:
                 if isinstance(error, InternalError):
@@ -122,15 +130,15 @@ class Job:
             self._spent.price_known &= row.cost.price_known or not tokens
         return outcome
 
-    def _started(self, asked: list[Prompt]) -> pb.SymbolEvent:
+    def _started(self, symbol_prompts: list[Prompt]) -> pb.SymbolEvent:
         payload = pb.SymbolEventPayload(
-            symbol_count=len(asked), estimated_tokens=sum(prompt.tokens for prompt in asked)
+            symbol_count=len(symbol_prompts), estimated_tokens=sum(prompt.tokens for prompt in symbol_prompts)
         )
         return self._envelopes.event(events.STARTED, payload)
 
     def _response(self) -> pb.DocumentSymbolsResponse:
         outcomes = [
-            outcome or self._left_out(symbol.symbol_id)
+            outcome or self._unprocessed(symbol.symbol_id)
             for symbol, outcome in zip(self._request.symbols, self._outcomes, strict=True)
         ]
         failed = [outcome for outcome in outcomes if outcome.HasField("error")]
@@ -149,7 +157,8 @@ class Job:
             request_id=self._call.request_id,
         )
 
-    def _left_out(self, symbol_id: str) -> pb.DocumentedSymbol:
+    def _unprocessed(self, symbol_id: str) -> pb.DocumentedSymbol:
+        """Outcome of a symbol that was cancelled before its call."""
         error = pb.SymbolError(code=CANCELLED, message=f"the job was cancelled: {self._why}")
         return pb.DocumentedSymbol(symbol_id=symbol_id, error=error)
 

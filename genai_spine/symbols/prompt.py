@@ -1,4 +1,4 @@
-"""The prompt about one symbol: its parts in their order, and never more tokens than allowed.
+"""Symbol prompt: its parts in their order, and never more tokens than allowed.
 
 The order of the parts and the rules of shortening are a contract with callers, and the size is exact, so
 the prompt is made here and not by a template that can be edited.
@@ -20,8 +20,8 @@ SYSTEM = (
 OPENING = "Part of a codebase in {language} is being documented."
 INSTRUCTION = "Say in one or two sentences, short and exact, what this symbol is for, not how it works."
 SCALE = " (on a scale from 0 to 1)"
-MOST_CALLS = 10  # of each list
-MOST_CALLS_SHORT = 5  # in a prompt that had to be shortened
+MAX_CALLS = 10  # of each list
+MAX_CALLS_SHORTENED = 5  # in a prompt that had to be shortened
 SLACK = 10  # tokens that stay free beside a shortened signature
 ELLIPSIS = "..."
 PER_MESSAGE, PER_NAME, PER_REPLY = 3, 1, 3  # tokens
@@ -32,7 +32,7 @@ BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked about one symbol."""
+    """User prompt about one symbol, with its size in tokens."""
 
     text: str
     tokens: int  # of the text, without its frame and the system message
@@ -40,16 +40,16 @@ class Prompt:
 
     @property
     def messages(self) -> list[message_pb2.Message]:
-        said = {message_pb2.ROLE_SYSTEM: SYSTEM, message_pb2.ROLE_USER: self.text}
+        texts = {message_pb2.ROLE_SYSTEM: SYSTEM, message_pb2.ROLE_USER: self.text}
         return [
             message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
-            for role, text in said.items()
+            for role, text in texts.items()
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """The values of the prompt's parts, each in one line."""
+class PromptFields:
+    """Fields of the prompt, each in one line."""
 
     language: str
     name: str
@@ -63,21 +63,21 @@ class Facts:
     scale: str = SCALE
 
     @classmethod
-    def of(cls, context: pb.SymbolContext) -> "Facts":
+    def of(cls, context: pb.SymbolContext) -> "PromptFields":
         return cls(
             language=_line(context.language),
             name=_line(context.name),
             kind=_line(context.kind),
             file_path=_line(context.file_path),
             signature=_line(context.signature),
-            calls=tuple(map(_line, context.calls[:MOST_CALLS])),
-            called_by=tuple(map(_line, context.called_by[:MOST_CALLS])),
+            calls=tuple(map(_line, context.calls[:MAX_CALLS])),
+            called_by=tuple(map(_line, context.called_by[:MAX_CALLS])),
             cluster_label=_line(context.cluster_label),
             centrality=context.centrality,
         )
 
     def text(self, *, signature: bool = True) -> str:
-        """signature: with its line; without it, it is everything else."""
+        """Text of the prompt. signature: with its line; False: everything else."""
         lines = [OPENING.format(language=self.language), ""]
         lines += [f"Symbol: {self.name}", f"Kind: {self.kind}", f"File: {self.file_path}"]
         if signature:
@@ -91,14 +91,14 @@ class Facts:
         lines += [f"Importance: {self.centrality:.2f}{self.scale}", "", INSTRUCTION]
         return "\n".join(lines)
 
-    def without_last_entry(self) -> "Facts":
-        """One entry less in the longer one of the two lists."""
+    def without_last_entry(self) -> "PromptFields":
+        """Fields with one entry less in the longer one of the two lists."""
         if len(self.calls) > len(self.called_by):
             return replace(self, calls=self.calls[:-1])
         return replace(self, called_by=self.called_by[:-1])
 
-    def cut(self, limit: int, measure: Measure) -> "Facts":
-        """Every value cut to so many tokens."""
+    def cut(self, limit: int, measure: Measure) -> "PromptFields":
+        """Fields whose values are cut to so many tokens."""
         return replace(
             self,
             language=measure.cut(self.language, limit, ELLIPSIS),
@@ -112,7 +112,7 @@ class Facts:
 
 def built(context: pb.SymbolContext, limit: int, measure: Measure) -> Prompt:
     """The prompt about a symbol, of at most `limit` tokens."""
-    whole = Facts.of(context)
+    whole = PromptFields.of(context)
     text = whole.text()
     tokens = measure.count(text)
     if tokens <= limit:
@@ -134,9 +134,12 @@ def count_frame(measure: Measure) -> int:
     return count_messages([{"role": "system", "content": SYSTEM}, {"role": "user"}], measure)
 
 
-def _shortened(whole: Facts, limit: int, measure: Measure) -> str:
+def _shortened(whole: PromptFields, limit: int, measure: Measure) -> str:
     facts = replace(
-        whole, calls=whole.calls[:MOST_CALLS_SHORT], called_by=whole.called_by[:MOST_CALLS_SHORT], scale=""
+        whole,
+        calls=whole.calls[:MAX_CALLS_SHORTENED],
+        called_by=whole.called_by[:MAX_CALLS_SHORTENED],
+        scale="",
     )
     else_tokens = measure.count(facts.text(signature=False)) + measure.count("Signature: ")
     room = limit - else_tokens - SLACK
@@ -156,5 +159,5 @@ def _shortened(whole: Facts, limit: int, measure: Measure) -> str:
 
 
 def _line(text: str) -> str:
-    """In one line: each part of the prompt has its own."""
+    """Text in one line: each part of the prompt has its own."""
     return BREAK.sub(" ", text.strip("\r\n"))

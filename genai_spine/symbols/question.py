@@ -1,7 +1,6 @@
-"""The question about one symbol: what is asked, how often, and what is read from the answer.
+"""Question about one symbol: request, retries with exponential backoff, and the parser of the answer.
 
-This is the only layer that repeats a call about a symbol: the inference that it is given asks each of its
-candidates once and repeats nothing.
+No other layer repeats a call about a symbol: the inference it gets asks each candidate once.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from genai_spine.v1.execution_pb2 import Execution
 CAPABILITY = "document-symbols"  # what the ledger calls it
 TEMPERATURE = 0.3
 MAX_TOKENS = 150  # of an answer
-SHAPE = {
+ANSWER_SCHEMA = {
     "type": "object",
     "properties": {"summary": {"type": "string"}},
     "required": ["summary"],
@@ -41,19 +40,19 @@ EFFORTS = (
 
 @dataclass(frozen=True, slots=True)
 class JobRules:
-    """How a job is worked on, as the operator set it."""
+    """Rules of a job, as the operator set them."""
 
     model: str = "gpt-5-nano"
     concurrency: int = 10  # provider calls of one job at a time
     attempts: int = 3  # at one symbol, the first one included
     first_wait_s: float = 1.0  # after the first attempt; doubled after each one that follows
-    longest_wait_s: float = 60.0
+    max_wait_s: float = 60.0
     prompt_tokens: int = 2000
 
     def wait_s(self, attempt: int, error: SpineError) -> float:
-        """Until the next attempt; attempt: of the one that failed, from 1."""
+        """Backoff in seconds until the next attempt. attempt: number of the failed one, from 1."""
         wait_s = max(self.first_wait_s * 2.0 ** (attempt - 1), error.retry_after_s or 0.0)
-        return min(wait_s, self.longest_wait_s)
+        return min(wait_s, self.max_wait_s)
 
 
 Complete = Callable[[completions.CreateCompletionRequest, Call], Awaitable[completions.Completion]]
@@ -61,33 +60,42 @@ Complete = Callable[[completions.CreateCompletionRequest, Call], Awaitable[compl
 
 @dataclass(frozen=True, slots=True)
 class Question:
+    """Question about one symbol to one model."""
+
     prompt: Prompt
     upstream_model: str  # by the provider's own name, which decides what it takes
 
     def request(self, model: str) -> completions.CreateCompletionRequest:
-        asked = completions.CreateCompletionRequest(
+        """Completion request with schema, temperature and reasoning effort as the model takes them."""
+        request = completions.CreateCompletionRequest(
             model=model, messages=self.prompt.messages, max_tokens=MAX_TOKENS
         )
-        form = asked.response_format.json_schema
+        form = request.response_format.json_schema
         # Read here, because a model's words about the answer around it do no harm.
-        form.name, form.schema_json, form.strict, form.unchecked = "symbol", json.dumps(SHAPE), True, True
+        form.name, form.schema_json, form.strict, form.unchecked = (
+            "symbol",
+            json.dumps(ANSWER_SCHEMA),
+            True,
+            True,
+        )
         if not REASONING.match(self.upstream_model):
-            asked.temperature = TEMPERATURE
+            request.temperature = TEMPERATURE
         for names, effort in EFFORTS:
             if names.fullmatch(self.upstream_model):
-                asked.reasoning_effort = effort
-        return asked
+                request.reasoning_effort = effort
+        return request
 
     async def answer(self, complete: Complete, rules: JobRules, call: Call, stopped: asyncio.Event) -> str:
-        """The summary. Errors: those of inference once attempts are used up; ContentFiltered, ProviderError.
+        """Summary of the symbol.
 
-        stopped: when it is set, nothing is asked any more.
+        stopped: when it is set, nothing is asked any more. Errors: those of inference once attempts are used
+        up; ContentFiltered, ProviderError.
         """
         attempt = 1
         while True:
             try:
                 return summary(await complete(self.request(rules.model), call))
-            except Unusable as unusable:
+            except UnusableAnswer as unusable:
                 raise unusable.error from None
             except SpineError as error:
                 wait_s = rules.wait_s(attempt, error)
@@ -97,7 +105,7 @@ class Question:
             attempt += 1
 
 
-class Unusable(Exception):
+class UnusableAnswer(Exception):
     """An answer that came and was paid for, and that another attempt would not better."""
 
     def __init__(self, error: SpineError) -> None:
@@ -106,29 +114,29 @@ class Unusable(Exception):
 
 
 def summary(completion: completions.Completion) -> str:
-    """What the answer says of the symbol. Raises Unusable."""
+    """Summary in an answer. Raises UnusableAnswer."""
     choice = first_choice(completion)
     provider = completion.provider
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
-        said = refusal or "the answer was filtered"
-        raise Unusable(ContentFiltered(provider=provider, provider_message=said))
+        reason = refusal or "the answer was filtered"
+        raise UnusableAnswer(ContentFiltered(provider=provider, provider_message=reason))
     for value in objects(text_of(choice)):
         if isinstance(found := value.get("summary"), str) and found.strip():
             return found.strip()
     was_cut = choice.finish_reason == completions.FINISH_REASON_LENGTH
     problem = f"it was cut at {MAX_TOKENS} tokens" if was_cut else "it has no summary"
-    raise Unusable(ProviderError(provider=provider, provider_message=problem))
+    raise UnusableAnswer(ProviderError(provider=provider, provider_message=problem))
 
 
 def on_behalf(call: Call, job_id: str, symbol_id: str) -> Call:
-    """The call whose ledger rows say of which job and symbol they are."""
+    """Call whose ledger rows carry the job's and the symbol's id."""
     about = json.dumps({"job_id": job_id, "symbol_id": symbol_id})
-    return replace(call, purpose=Execution(capability=CAPABILITY, metadata_json=about))
+    return replace(call, attribution=Execution(capability=CAPABILITY, metadata_json=about))
 
 
 async def _set(event: asyncio.Event, within_s: float) -> bool:
-    """Whether the event is set by then."""
+    """Whether the event is set within within_s."""
     try:
         async with asyncio.timeout(within_s):
             return await event.wait()

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, or a readable line in a terminal."""
+"""Structured logs: one JSON object a line on standard error, or a readable line in a terminal."""
 
 import asyncio
 import atexit
@@ -10,11 +10,14 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
-HOLD_S = 0.05
+BUFFER_S = 0.05
 
 
 def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
-    """level: DEBUG, INFO, WARNING or ERROR. readable: for people; default: when stderr is a terminal."""
+    """Configuration of structlog. level: DEBUG, INFO, WARNING or ERROR.
+
+    readable: for people; default: when standard error is a terminal.
+    """
     readable = sys.stderr.isatty() if readable is None else readable
     # Tracebacks without the frames' variables: those hold prompts and keys.
     renderers: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -25,7 +28,7 @@ def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
             structlog.processors.ExceptionRenderer(tracebacks),
             structlog.processors.JSONRenderer(_json),
         ]
-        factory = structlog.BytesLoggerFactory(_Lines(sys.stderr.buffer))  # type: ignore[arg-type]
+        factory = structlog.BytesLoggerFactory(_BufferedLines(sys.stderr.buffer))  # type: ignore[arg-type]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,9 +50,12 @@ def write_stack_when_aborted() -> None:
     faulthandler.enable()
 
 
-class _Lines:
-    """A file that writes what a busy server logs within 50 ms at once: a write per line costs as much as
-    the rest of the line. What a killed process had not written yet is lost; its ledger is not."""
+class _BufferedLines:
+    """Line buffer of BUFFER_S: a busy server's lines are written together.
+
+    A write per line costs as much as the rest of the line. Lines that a killed process had not written yet
+    are lost; its ledger is not.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -62,7 +68,7 @@ class _Lines:
         if len(self.lines) > 1:
             return  # the first of these lines has set the timer
         try:
-            asyncio.get_running_loop().call_later(HOLD_S, self.drain)
+            asyncio.get_running_loop().call_later(BUFFER_S, self.drain)
         except RuntimeError:
             self.drain()
 

@@ -1,6 +1,6 @@
-"""What models write, read as far as it can be: JSON in fences, in prose, or of a simpler shape than asked.
+"""Answer parsing, lenient: JSON in code fences, in prose, or of a simpler shape than requested.
 
-The forms that are accepted are those of rest-v1.md, section 7; what fits none of them is Unreadable.
+Accepted forms are those of rest-v1.md, section 7; anything else raises UnreadableAnswer.
 """
 
 import math
@@ -12,18 +12,18 @@ from typing import Any
 from genai_spine.chunks import without_thinking
 from genai_spine.json_schema import embedded
 
-UNSURE = 0.8  # confidence where the model gave none
+DEFAULT_CONFIDENCE = 0.8  # confidence where the model gave none
 WHOLE_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
 JSON_BEGINS = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"]")
 BULLET = re.compile(r"^[ \t]*(?:[-*+•‣◦–—]|\d{1,2}[.)])[ \t]+")
 
 
-class Unreadable(Exception):
-    """The answer has none of the forms that are accepted; says what was looked for."""
+class UnreadableAnswer(Exception):
+    """Parse error of an answer; says what was looked for."""
 
 
 def plain(text: str) -> str:
-    """The text without what a model thought aloud before it."""
+    """Answer without the reasoning (<think>) before it."""
     return without_thinking(text)
 
 
@@ -36,21 +36,22 @@ def unfenced(text: str) -> str:
 def values(text: str) -> Iterator[Any]:
     """JSON values of an answer, up to the first that is cut or broken for good."""
     with suppress(ValueError):
-        yield from (found.value for found in embedded.values(text))
+        yield from (found.value for found in embedded.json_values(text))
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
+    """JSON objects of an answer."""
     return (value for value in values(text) if isinstance(value, dict))
 
 
 def items(text: str, key: str) -> list[Any]:
-    """The list under a key, or a bare list of objects or texts. Raises Unreadable."""
+    """The list under a key, or a bare list of objects or texts. Raises UnreadableAnswer."""
     for value in values(text):
         if isinstance(value, dict):
             value = value.get(key)
         if isinstance(value, list) and all(isinstance(item, dict | str) for item in value):
             return value
-    raise Unreadable(f"the answer holds no JSON list of {key}")
+    raise UnreadableAnswer(f"the answer holds no JSON list of {key}")
 
 
 def text_of(item: dict[str, Any], *keys: str) -> str:
@@ -64,7 +65,7 @@ def text_of(item: dict[str, Any], *keys: str) -> str:
     return ""
 
 
-def share(value: Any, otherwise: float = UNSURE) -> float:
+def share(value: Any, otherwise: float = DEFAULT_CONFIDENCE) -> float:
     """A number from 0 to 1; 85 and "85%" are 0.85."""
     if isinstance(value, str):
         percent = value.strip().endswith("%")
@@ -91,7 +92,7 @@ def texts(value: Any) -> list[str]:
 
 
 def known(name: Any, names: Iterable[str]) -> str | None:
-    """The one of the names that is meant, whatever its case and the marks around it."""
+    """Name of a list that is meant, whatever its case and the marks around it. None: no such name."""
     wanted = _bare(name) if isinstance(name, str) else None
     return next((given for given in names if _bare(given) == wanted), None) if wanted else None
 
@@ -101,7 +102,7 @@ def _bare(name: str) -> str:
 
 
 def classifications(text: str, categories: Sequence[str]) -> list[tuple[str, float]]:
-    """(category, confidence) pairs, the surest first, each category once. Raises Unreadable."""
+    """(category, confidence) pairs, the surest first, each category once. Raises UnreadableAnswer."""
     for value in values(text):
         found: dict[str, float] = {}
         for entry in _entries(value):
@@ -115,8 +116,8 @@ def classifications(text: str, categories: Sequence[str]) -> list[tuple[str, flo
             return sorted(found.items(), key=lambda pair: -pair[1])
     named = first_named(plain(text), categories)
     if named is None:
-        raise Unreadable("the answer names none of the categories")
-    return [(named, UNSURE)]
+        raise UnreadableAnswer("the answer names none of the categories")
+    return [(named, DEFAULT_CONFIDENCE)]
 
 
 def _entries(value: Any) -> list[Any]:
@@ -145,8 +146,8 @@ def first_object(text: str, *keys: str) -> dict[str, Any] | None:
 
 
 def prose(text: str) -> str:
-    """The words of an answer that is no JSON. Raises Unreadable when it is some, cut or broken or unfit."""
+    """The words of an answer without JSON. Raises UnreadableAnswer for JSON, also cut, broken or unfit."""
     words = unfenced(plain(text)).strip()
     if not words or JSON_BEGINS.match(words):
-        raise Unreadable("the answer is JSON that is broken or has none of the wanted fields")
+        raise UnreadableAnswer("the answer is JSON that is broken or has none of the wanted fields")
     return words

@@ -1,7 +1,7 @@
-"""Content that a model's context has no room for: cut in the middle, or worked on in pieces.
+"""Chunking of content that does not fit a context: truncated in the middle, or split into chunks.
 
-Texts are cut between paragraphs, else lines, else sentences, else words, and not within code fences
-where that can be helped. Sizes are tokens; positions are characters (Unicode code points).
+Boundaries are paragraphs, else lines, sentences, words, and outside of code fences where possible. Sizes
+are tokens; positions are characters (Unicode code points).
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from genai_spine.tokens.tokenizer import Measure
 
 HEAD_SHARE = 0.6  # of a shortened text; its end often has the conclusion
-MARK = "\n\n[... {count} characters left out here ...]\n\n"
-LEAST_ROOM = 32  # tokens; a model with less room for the content cannot work on it
-MOST_PIECES = 256
-AT_A_TIME = 4  # pieces of one request that are worked on at a time
+OMISSION_MARK = "\n\n[... {count} characters left out here ...]\n\n"
+MIN_BUDGET_TOKENS = 32  # tokens; a model with less room for the content cannot work on it
+MAX_CHUNKS = 256
+MAX_CONCURRENT_CHUNKS = 4  # of one request at a time
 # Ends of something, the best first.
-BORDERS = (
+BOUNDARIES = (
     re.compile(r"\n[ \t]*\n\s*"),
     re.compile(r"\n"),
     re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]"),
@@ -27,8 +27,8 @@ FENCE = re.compile(r"^```.*?^```[^\n]*\n?", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What of a content goes to the model at a time."""
+class TextChunk:
+    """Chunk of a content, with its offset (characters) and what was omitted within it."""
 
     text: str
     start: int = 0  # characters of the content before it
@@ -39,91 +39,91 @@ class Piece:
     other: str = ""  # of a second document, what goes with it
 
     def origin(self, at: int) -> int:
-        """The place in the content of a place in the text; within the mark: where it stands."""
+        """Offset in the content of an offset in the text; within the omission mark: where the mark stands."""
         if self.gap is None or at <= self.gap:
             return self.start + at
-        mark = len(MARK.format(count=self.omitted))
+        mark = len(OMISSION_MARK.format(count=self.omitted))
         return self.start + self.gap + max(0, at - self.gap - mark) + self.omitted
 
     def stretches(self) -> list[tuple[int, int]]:
-        """The parts of the text that stand in the content in one."""
+        """Spans of the text that are contiguous in the content."""
         if self.gap is None:
             return [(0, len(self.text))]
-        return [(0, self.gap), (self.gap + len(MARK.format(count=self.omitted)), len(self.text))]
+        return [(0, self.gap), (self.gap + len(OMISSION_MARK.format(count=self.omitted)), len(self.text))]
 
 
-class Room(NamedTuple):
-    """What a model has for a content."""
+class TokenBudget(NamedTuple):
+    """Token budget for a content, by one model's tokenizer."""
 
     tokens: int
     measure: Measure
 
     def has(self, text: str) -> bool:
+        """Whether a text fits."""
         # A token is at least one byte, and a character at most four.
         return len(text) * 4 <= self.tokens or self.measure.count(text) <= self.tokens
 
 
-def shortened(text: str, room: Room) -> Piece:
-    """Beginning and end of a text, with a mark between them; the text as it is where it has room."""
-    if room.has(text):
-        return Piece(text)
-    kept = len(text)
-    while kept > 1:
-        kept = _fewer(text, kept, room)
-        head = _border(text, int(kept * HEAD_SHARE) // 2, int(kept * HEAD_SHARE))
-        least = len(text) - kept + head
-        tail = _border(text, least, (least + len(text)) // 2)
-        mark = MARK.format(count=tail - head)
+def shortened(text: str, budget: TokenBudget) -> TextChunk:
+    """Truncation: beginning and end with a mark between them; a text that fits stays as it is."""
+    if budget.has(text):
+        return TextChunk(text)
+    size = len(text)
+    while size > 1:
+        size = _next_size(text, size, budget)
+        head = _boundary(text, int(size * HEAD_SHARE) // 2, int(size * HEAD_SHARE))
+        low = len(text) - size + head
+        tail = _boundary(text, low, (low + len(text)) // 2)
+        mark = OMISSION_MARK.format(count=tail - head)
         short = text[:head] + mark + text[tail:]
-        if room.has(short):
-            return Piece(short, gap=head, omitted=tail - head)
-    return Piece("", gap=0, omitted=len(text))
+        if budget.has(short):
+            return TextChunk(short, gap=head, omitted=tail - head)
+    return TextChunk("", gap=0, omitted=len(text))
 
 
-def _fewer(text: str, kept: int, room: Room) -> int:
+def _next_size(text: str, size: int, budget: TokenBudget) -> int:
     """Characters to try next: in proportion, and always some fewer."""
-    share = room.tokens / max(1, room.measure.count(text))
-    return min(int(len(text) * share), int(kept * 0.9))
+    share = budget.tokens / max(1, budget.measure.count(text))
+    return min(int(len(text) * share), int(size * 0.9))
 
 
-def pieces(text: str, room: Room) -> list[Piece]:
-    """The text in pieces that have room; put together, they are the text. Raises ValueError when it would
-    be too many."""
-    cuts = list(_cuts(text, room))
+def split(text: str, budget: TokenBudget) -> list[TextChunk]:
+    """Chunks that fit the budget; concatenated they are the text. Raises ValueError above MAX_CHUNKS."""
+    cuts = list(_cuts(text, budget))
     spans = [(start, end) for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if end > start]
     return [
-        Piece(text[start:end], start, number=number, total=len(spans))
+        TextChunk(text[start:end], start, number=number, total=len(spans))
         for number, (start, end) in enumerate(spans, 1)
     ]
 
 
-def _cuts(text: str, room: Room) -> Iterator[int]:
+def _cuts(text: str, budget: TokenBudget) -> Iterator[int]:
     fences = [found.span() for found in FENCE.finditer(text)]
-    share = room.tokens / max(1, room.measure.count(text))
+    share = budget.tokens / max(1, budget.measure.count(text))
     size = max(1, int(len(text) * share * 0.95))
     at = 0
-    for _ in range(MOST_PIECES):
+    for _ in range(MAX_CHUNKS):
         length = min(size, len(text) - at)
-        while length > 1 and not room.has(text[at : at + length]):
+        while length > 1 and not budget.has(text[at : at + length]):
             length = length * 4 // 5
         end = at + length
         if end == len(text):
             return
-        border = _border(text, at + length // 2, end, fences)
+        border = _boundary(text, at + length // 2, end, fences)
         # A beginning can have more tokens than the longer text that it was cut from.
-        at = border if room.has(text[at:border]) else end
+        at = border if budget.has(text[at:border]) else end
         yield at
-    raise ValueError(f"it would take more than {MOST_PIECES} pieces")
+    raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
 
 
-def _border(text: str, least: int, most: int, fences: "list[tuple[int, int]] | None" = None) -> int:
-    """The last good place to cut in [least, most]; most, where there is none."""
-    for pattern in BORDERS:
-        ends = [found.end() for found in pattern.finditer(text, least, most) if found.end() > least]
+def _boundary(text: str, low: int, high: int, fences: "list[tuple[int, int]] | None" = None) -> int:
+    """Last good place to cut in [low, high]; high, where there is none."""
+    for pattern in BOUNDARIES:
+        ends = [found.end() for found in pattern.finditer(text, low, high) if found.end() > low]
         free = [end for end in ends if not any(start < end < stop for start, stop in fences or ())]
         if free:
             return free[-1]
-    return most
+    return high
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

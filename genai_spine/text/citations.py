@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genai_spine.text import answer_parsing
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.text.quotes import Quotes
 from genai_spine.v1.capability_service_pb2 import Citation, SourceDocument
 
@@ -38,16 +38,16 @@ def resolved(text: str, quotes: Mapping[str, str], documents: Documents) -> tupl
 
 
 def quotes(listed: list[Any], documents: Documents) -> dict[str, str]:
-    """Of each document the first passage that the model names and that stands in it, as it stands there."""
+    """First passage of each document that the model names and that stands in it, verbatim."""
     by_id = {document.id: document for document in documents}
     found: dict[str, str] = {}
     for item in (item for item in listed if isinstance(item, dict)):
         named = answer_parsing.text_of(item, "id", "document_id", "document", "source")
         document = by_id.get(_id(named, by_id) or "")
-        said = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
-        if document is None or not said or document.id in found:
+        cited = answer_parsing.text_of(item, "quote", "passage", "text", "evidence")
+        if document is None or not cited or document.id in found:
             continue
-        place = Quotes(Piece(document.content)).find(said)
+        place = Quotes(TextChunk(document.content)).find(cited)
         if place:
             found[document.id] = place.text
     return found
@@ -67,10 +67,10 @@ def _cited(text: str, ids: Mapping[str, Any]) -> Iterator[str]:
                 yield known_id or part
 
 
-def _id(said: str, ids: Mapping[str, Any]) -> str | None:
+def _id(cited: str, ids: Mapping[str, Any]) -> str | None:
     """The id that is meant, whatever its case, and also as in [document 2]."""
-    said = said.strip()
-    for name in (said, PREFIX.sub("", said)):
+    cited = cited.strip()
+    for name in (cited, PREFIX.sub("", cited)):
         if name in ids:
             return name
         if close := answer_parsing.known(name, ids):

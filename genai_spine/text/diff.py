@@ -1,4 +1,4 @@
-"""What changed from one text to another, in bounded time: line by line, then by sentences, then by words."""
+"""Diff of two texts in bounded time: by lines, then by sentences, then by words."""
 
 import re
 from collections import Counter
@@ -12,11 +12,11 @@ LEVELS = (
     re.compile(r"\S+\s*|\s+"),
 )
 # Pairs of equal parts, one of each text, that are weighed; texts that have more count as one change.
-MOST_PAIRS = 200_000
+MAX_PAIRS = 200_000
 
 
 class Change(NamedTuple):
-    """Positions are characters (Unicode code points) of the old text."""
+    """Change of one span. Positions are characters (Unicode code points) of the old text."""
 
     start: int
     end: int
@@ -24,18 +24,19 @@ class Change(NamedTuple):
     new: str
 
     def touches(self, start: int, end: int) -> bool:
+        """Whether the change and the span [start, end] meet."""
         return self.start <= end and start <= self.end
 
 
 def changes(old: str, new: str) -> list[Change]:
-    """In the order of the old text; blanks at the ends of a change belong to none."""
+    """Changes in the order of the old text; blanks at the ends of a change belong to none."""
     return [_bare(change) for change in _between(Change(0, len(old), old, new), LEVELS)]
 
 
 def _between(whole: Change, levels: "tuple[re.Pattern[str], ...]") -> Iterator[Change]:
     before, after = levels[0].findall(whole.old), levels[0].findall(whole.new)
     counts = Counter(before), Counter(after)
-    if sum(count * counts[1][part] for part, count in counts[0].items()) > MOST_PAIRS:
+    if sum(count * counts[1][part] for part, count in counts[0].items()) > MAX_PAIRS:
         yield whole
         return
     starts = [whole.start]

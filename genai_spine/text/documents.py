@@ -1,11 +1,11 @@
-"""Several documents as one content: each with its id, shortened in fair shares, or a few at a time."""
+"""Multiple documents as one content: each with its id, truncated in fair shares, or a few per chunk."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genai_spine.text import chunking
-from genai_spine.text.chunking import MOST_PIECES, Piece, Room
-from genai_spine.text.packing import BETWEEN, PER_JOINT, grouped
+from genai_spine.text.chunking import MAX_CHUNKS, TextChunk, TokenBudget
+from genai_spine.text.packing import SEPARATOR, SEPARATOR_TOKENS, grouped
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 
 RESERVED = '[]"\n'  # in ids: they end an id where it is shown or cited
@@ -14,18 +14,19 @@ Documents = Sequence[SourceDocument]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(Piece):
-    """All documents as one text, which is cut between them and within each."""
+class DocumentsText(TextChunk):
+    """Concatenation of documents, which is cut between them and within each."""
 
     documents: Documents = ()
 
 
-def whole(documents: Documents) -> Shown:
-    return Shown(BETWEEN.join(map(shown, documents)), documents=documents)
+def joined(documents: Documents) -> DocumentsText:
+    """Full text of all documents."""
+    return DocumentsText(SEPARATOR.join(map(formatted, documents)), documents=documents)
 
 
-def settle(documents: Documents) -> list[tuple[str, str]]:
-    """Gives ids to documents that have none. Returns what is wrong with them, as (path, problem)."""
+def assign_ids(documents: Documents) -> list[tuple[str, str]]:
+    """Ids for documents that have none, in place. Returns problems as (path, problem)."""
     problems: list[tuple[str, str]] = []
     ids: set[str] = set()
     for number, document in enumerate(documents):
@@ -41,26 +42,26 @@ def settle(documents: Documents) -> list[tuple[str, str]]:
     return problems
 
 
-def shown(document: SourceDocument, content: str | None = None) -> str:
-    """As the model gets it. content: what of it; None: all."""
+def formatted(document: SourceDocument, content: str | None = None) -> str:
+    """Document as the model gets it, in a tag with id and title. content: part of it; None: all."""
     title = " ".join(document.title.replace('"', "'").split())
     head = f'<document id="{document.id}"' + (f' title="{title}"' if title else "") + ">"
     return f"{head}\n{document.content if content is None else content}\n</document>"
 
 
-def shortened(documents: Documents, room: Room) -> Piece:
-    """All of them, the long ones with a gap; short ones stay as they are."""
-    heads = [room.measure.count(shown(document, "")) + PER_JOINT for document in documents]
-    sizes = [room.measure.count(document.content) for document in documents]
-    share = _share(sizes, room.tokens - sum(heads))
+def shortened(documents: Documents, budget: TokenBudget) -> TextChunk:
+    """Concatenation in which long documents are truncated to a fair share; short ones stay as they are."""
+    heads = [budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS for document in documents]
+    sizes = [budget.measure.count(document.content) for document in documents]
+    share = _share(sizes, budget.tokens - sum(heads))
     texts, omitted = [], 0
     for document, size in zip(documents, sizes, strict=True):
-        part = Piece(document.content)
+        part = TextChunk(document.content)
         if size > share:
-            part = chunking.shortened(document.content, Room(share, room.measure))
-        texts.append(shown(document, part.text))
+            part = chunking.shortened(document.content, TokenBudget(share, budget.measure))
+        texts.append(formatted(document, part.text))
         omitted += part.omitted
-    return Piece(BETWEEN.join(texts), omitted=omitted)
+    return TextChunk(SEPARATOR.join(texts), omitted=omitted)
 
 
 def _share(sizes: Iterable[int], tokens: int) -> int:
@@ -71,24 +72,25 @@ def _share(sizes: Iterable[int], tokens: int) -> int:
     return max(0, tokens) // len(left) if left else tokens
 
 
-def split(documents: Documents, room: Room) -> list[Piece]:
-    """As many documents at a time as there is room for; one that is too long in pieces of its own.
+def split(documents: Documents, budget: TokenBudget) -> list[TextChunk]:
+    """Chunks with as many documents as fit; a document that is too long is split by itself.
 
-    Raises ValueError when it would be too many pieces.
+    Raises ValueError above MAX_CHUNKS.
     """
-    texts = [text for document in documents for text in _parts(document, room)]
-    groups = grouped(texts, room)
-    if len(groups) > MOST_PIECES:
-        raise ValueError(f"it would take more than {MOST_PIECES} pieces")
+    texts = [text for document in documents for text in _texts(document, budget)]
+    groups = grouped(texts, budget)
+    if len(groups) > MAX_CHUNKS:
+        raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
     return [
-        Piece(BETWEEN.join(group), number=number, total=len(groups)) for number, group in enumerate(groups, 1)
+        TextChunk(SEPARATOR.join(group), number=number, total=len(groups))
+        for number, group in enumerate(groups, 1)
     ]
 
 
-def _parts(document: SourceDocument, room: Room) -> list[str]:
-    whole = shown(document)
-    if room.has(whole):
-        return [whole]
-    head = room.measure.count(shown(document, "")) + PER_JOINT
-    inner = Room(max(1, room.tokens - head), room.measure)
-    return [shown(document, part.text) for part in chunking.pieces(document.content, inner)]
+def _texts(document: SourceDocument, budget: TokenBudget) -> list[str]:
+    joined = formatted(document)
+    if budget.has(joined):
+        return [joined]
+    head = budget.measure.count(formatted(document, "")) + SEPARATOR_TOKENS
+    inner = TokenBudget(max(1, budget.tokens - head), budget.measure)
+    return [formatted(document, part.text) for part in chunking.split(document.content, inner)]

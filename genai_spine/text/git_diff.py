@@ -1,11 +1,11 @@
-"""The files of a change: read from a diff, grouped by scope, and what they are about."""
+"""Git diff: changed files of a diff, grouped by scope, and tags for what they are about."""
 
 import re
 from collections.abc import Iterable, Iterator
 
 from genai_spine.v1 import capability_service_pb2 as pb
 
-MOST_TAGS = 5
+MAX_TAGS = 5
 TRANSPARENT = frozenset(("src", "app", "lib"))
 ROOT = "root"
 HEADER = re.compile(r'^diff --git "?a/(?P<old>.+?)"? "?b/(?P<new>.+?)"?$')
@@ -85,7 +85,7 @@ def _file(lines: list[str]) -> pb.ChangedFile | None:
 
 
 def scope(path: str) -> str:
-    """Its first part, or the second behind src, app or lib."""
+    """Scope of a path: its first part, or the second behind src, app or lib."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if len(parts) < 2:
         return ROOT
@@ -107,18 +107,18 @@ def _described(files: list[pb.ChangedFile]) -> str:
     counts: dict[str, int] = {}
     for file in files:
         counts[file.status] = counts.get(file.status, 0) + 1
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{said} file{'s' if len(files) > 1 else ''}"
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{counted} file{'s' if len(files) > 1 else ''}"
 
 
 def tags(paths: Iterable[str], message: str) -> list[str]:
-    """At most MOST_TAGS, sorted."""
+    """Tags of paths and a commit message, sorted, at most MAX_TAGS."""
     found = set(_suggested(message, OF_MESSAGES))
     for path in paths:
         found |= set(_suggested(path, OF_PATHS))
         if path.lower().endswith(".md"):
             found.add("documentation")
-    return sorted(found)[:MOST_TAGS]
+    return sorted(found)[:MAX_TAGS]
 
 
 def _suggested(text: str, table: dict[str, tuple[frozenset[str], tuple[str, ...]]]) -> Iterator[str]:

@@ -212,9 +212,9 @@ _BY_CODE = {code: LANGUAGES[codes[0]] for codes, _ in _lines() for code in codes
 _BY_NAME = {name.casefold(): LANGUAGES[codes[0]] for codes, names in _lines() for name in names}
 
 
-def language(said: str) -> Language | None:
-    """The language of a code, of a tag such as pt-BR, or of an English name. None: not of ISO 639-1."""
-    bare = " ".join(ASIDE.sub("", said).strip(" .,;:'\"`*").split())
+def language(name: str) -> Language | None:
+    """Language of a code, a tag such as pt-BR, or an English name. None: not of ISO 639-1."""
+    bare = " ".join(ASIDE.sub("", name).strip(" .,;:'\"`*").split())
     tag = TAG.fullmatch(bare)
     by_name = _BY_NAME.get(bare.casefold())
     if by_name or not tag:
@@ -222,7 +222,7 @@ def language(said: str) -> Language | None:
     return _BY_CODE.get(tag[1].lower())
 
 
-def is_unknown_code(said: str) -> bool:
-    """It has the form of an ISO 639-1 code or of a tag that begins with one, and there is no such code."""
-    tag = TAG.fullmatch(said.strip())
-    return tag is not None and len(tag[1]) == 2 and language(said) is None
+def is_unknown_code(name: str) -> bool:
+    """Whether a text has the form of an ISO 639-1 code, or of a tag with one, that does not exist."""
+    tag = TAG.fullmatch(name.strip())
+    return tag is not None and len(tag[1]) == 2 and language(name) is None

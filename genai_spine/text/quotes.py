@@ -1,15 +1,15 @@
-"""What a model quotes from a piece of a content, at its place in the content, which is checked."""
+"""Quotations of a model, located in the content and checked."""
 
 from typing import NamedTuple
 
-from genai_spine.text.chunking import Piece
-from genai_spine.text.spans import Places
+from genai_spine.text.chunking import TextChunk
+from genai_spine.text.spans import SpanFinder
 
-MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
+QUOTATION_MARKS = "\"'“”„‘’«»` "  # that models put around a quotation
 
 
 class Quote(NamedTuple):
-    """Positions are characters (Unicode code points) of the content."""
+    """Verbatim quotation. Positions are characters (Unicode code points) of the content."""
 
     text: str  # as it stands there
     start: int
@@ -17,21 +17,21 @@ class Quote(NamedTuple):
 
 
 class Quotes:
-    """Quotations in the order of the text: of equal passages, the one nearest behind the last is taken."""
+    """Locator of quotations in text order: of equal passages, the nearest behind the last one is taken."""
 
-    def __init__(self, piece: Piece) -> None:
-        self._piece = piece
-        self._places = Places(piece.text, piece.stretches())
+    def __init__(self, chunk: TextChunk) -> None:
+        self._chunk = chunk
+        self._places = SpanFinder(chunk.text, chunk.stretches())
         self._at = 0
 
-    def find(self, said: str) -> Quote | None:
-        """None: it does not stand there."""
-        for text in dict.fromkeys((said, said.strip(MARKS))):
+    def find(self, quoted: str) -> Quote | None:
+        """Quotation at its place, also without the marks around it. None: it is not in the content."""
+        for text in dict.fromkeys((quoted, quoted.strip(QUOTATION_MARKS))):
             span = self._places.find(text, self._at)
             if span is not None:
                 self._at = span[1]
-                piece = self._piece
+                chunk = self._chunk
                 return Quote(
-                    piece.text[span[0] : span[1]], piece.origin(span[0]), piece.origin(span[1] - 1) + 1
+                    chunk.text[span[0] : span[1]], chunk.origin(span[0]), chunk.origin(span[1] - 1) + 1
                 )
         return None

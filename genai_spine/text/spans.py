@@ -1,4 +1,4 @@
-"""Where a quoted text stands in a content: checked, because models count characters badly.
+"""Spans of quoted texts in a content, searched: models count characters badly.
 
 Positions are characters (Unicode code points) of the content.
 """
@@ -10,30 +10,30 @@ Span = tuple[int, int]
 CURLY = str.maketrans("‘’“”–—\u00a0", "''\"\"-- ")  # what models write in the place of another, one for one
 
 
-class Places:
-    """The content, and which places in it are taken by quotations that were found before."""
+class SpanFinder:
+    """Finder of spans; a span is found once for each text and kind."""
 
     def __init__(self, content: str, within: Iterable[Span] | None = None) -> None:
-        """within: the stretches that may be searched; None: all of it."""
+        """Finder over a content. within: spans that may be searched; None: all of it."""
         self.content = content
         self._stretches = list(within) if within is not None else [(0, len(content))]
         self._loose = content.translate(CURLY)
-        self._taken: dict[tuple[str, str], set[Span]] = {}
+        self._used: dict[tuple[str, str], set[Span]] = {}
 
     def find(self, quoted: str, near: int | None = None, kind: str = "") -> Span | None:
-        """The place of a quotation, not one that the same quotation of the same kind has already.
+        """Span of a quotation that the same quotation of the same kind has not had already.
 
-        As it stands, before other cases of letters, quotation marks and blanks. near: where the model says
-        that it begins; otherwise it is the first free place. None: it stands in no other place.
+        Verbatim matches win over those that ignore case, quotation marks and blanks. near: offset that the
+        model claims; otherwise the first free span. None: there is no other.
         """
         if not quoted.strip():
             return None
-        taken = self._taken.setdefault((" ".join(quoted.casefold().split()), kind), set())
+        used = self._used.setdefault((" ".join(quoted.casefold().split()), kind), set())
         for pattern, text in self._patterns(quoted):
-            spans = [span for span in self._spans(pattern, text) if span not in taken]
+            spans = [span for span in self._spans(pattern, text) if span not in used]
             if spans:
                 span = spans[0] if near is None else min(spans, key=lambda span: abs(span[0] - near))
-                taken.add(span)
+                used.add(span)
                 return span
         return None
 
@@ -51,7 +51,7 @@ class Places:
 
 
 def around(content: str, span: Span, width: int = 60) -> str:
-    """The words around a place, with blanks made single."""
+    """Context of a span, about `width` characters each side, blanks collapsed."""
     start, end = max(0, span[0] - width), min(len(content), span[1] + width)
     if start:
         start = content.find(" ", start, span[0]) + 1 or start

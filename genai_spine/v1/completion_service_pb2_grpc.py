@@ -70,8 +70,8 @@ class CompletionServiceServicer:
 
     def CreateCompletion(self, request, context):
         """CreateCompletion generates the whole answer and returns it in one message.
-        Errors: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR (unknown provider),
-        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, RATE_LIMITED,
+        Errors: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST (unknown provider),
+        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, PROVIDER_RATE_LIMITED,
         CONTEXT_LENGTH_EXCEEDED, CONTENT_FILTERED, PROVIDER_ERROR, PROVIDER_AUTHENTICATION,
         PROVIDER_UNAVAILABLE, PROVIDER_TIMEOUT.
         """
@@ -108,7 +108,7 @@ class CompletionServiceServicer:
     def CountTokens(self, request, context):
         """CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

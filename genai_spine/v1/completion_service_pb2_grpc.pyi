@@ -37,8 +37,8 @@ class CompletionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CompletionServiceAsyncStub: ...
     CreateCompletion: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.CreateCompletionRequest, _completion_service_pb2.Completion]
     """CreateCompletion generates the whole answer and returns it in one message.
-    Errors: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR (unknown provider),
-    UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, RATE_LIMITED,
+    Errors: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST (unknown provider),
+    UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, PROVIDER_RATE_LIMITED,
     CONTEXT_LENGTH_EXCEEDED, CONTENT_FILTERED, PROVIDER_ERROR, PROVIDER_AUTHENTICATION,
     PROVIDER_UNAVAILABLE, PROVIDER_TIMEOUT.
     """
@@ -59,7 +59,7 @@ class CompletionServiceStub:
     CountTokens: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]
     """CountTokens counts the input tokens of a completion request without making it: exactly where the
     encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-    Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
     """
 
 @_typing.type_check_only
@@ -71,8 +71,8 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCompletion: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.CreateCompletionRequest, _completion_service_pb2.Completion]  # type: ignore[assignment]
     """CreateCompletion generates the whole answer and returns it in one message.
-    Errors: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR (unknown provider),
-    UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, RATE_LIMITED,
+    Errors: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST (unknown provider),
+    UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, PROVIDER_RATE_LIMITED,
     CONTEXT_LENGTH_EXCEEDED, CONTENT_FILTERED, PROVIDER_ERROR, PROVIDER_AUTHENTICATION,
     PROVIDER_UNAVAILABLE, PROVIDER_TIMEOUT.
     """
@@ -93,7 +93,7 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     CountTokens: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]  # type: ignore[assignment]
     """CountTokens counts the input tokens of a completion request without making it: exactly where the
     encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-    Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
     """
 
 class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -108,8 +108,8 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_completion_service_pb2.Completion, _abc.Awaitable[_completion_service_pb2.Completion]]:
         """CreateCompletion generates the whole answer and returns it in one message.
-        Errors: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR (unknown provider),
-        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, RATE_LIMITED,
+        Errors: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST (unknown provider),
+        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, PROVIDER_RATE_LIMITED,
         CONTEXT_LENGTH_EXCEEDED, CONTENT_FILTERED, PROVIDER_ERROR, PROVIDER_AUTHENTICATION,
         PROVIDER_UNAVAILABLE, PROVIDER_TIMEOUT.
         """
@@ -154,7 +154,7 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_completion_service_pb2.CountTokensResponse, _abc.Awaitable[_completion_service_pb2.CountTokensResponse]]:
         """CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
         """
 
 def add_CompletionServiceServicer_to_server(servicer: CompletionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -54,7 +54,7 @@ class ExecutionServiceServicer:
     def ListExecutions(self, request, context):
         """ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
         that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

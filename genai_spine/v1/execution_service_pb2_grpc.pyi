@@ -36,7 +36,7 @@ class ExecutionServiceStub:
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
     that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-    Errors: UNPROCESSABLE_ENTITY.
+    Errors: INVALID_FIELDS.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.ExecutionEntry]
     """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
@@ -49,7 +49,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
     that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-    Errors: UNPROCESSABLE_ENTITY.
+    Errors: INVALID_FIELDS.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.ExecutionEntry]  # type: ignore[assignment]
     """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
@@ -65,7 +65,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_execution_service_pb2.ListExecutionsResponse, _abc.Awaitable[_execution_service_pb2.ListExecutionsResponse]]:
         """ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
         that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
 
     @_abc_1.abstractmethod

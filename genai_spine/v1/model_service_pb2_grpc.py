@@ -54,7 +54,7 @@ class ModelServiceServicer:
     def ListModels(self, request, context):
         """ListModels lists the models of every configured provider, sorted by id. A provider that does
         not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
+        Errors: INVALID_REQUEST (unknown provider, bad page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class ModelServiceStub:
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """ListModels lists the models of every configured provider, sorted by id. A provider that does
     not answer is named in unreachable_providers, and the others are listed all the same.
-    Errors: VALIDATION_ERROR (unknown provider, bad page token).
+    Errors: INVALID_REQUEST (unknown provider, bad page token).
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
@@ -49,7 +49,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the models of every configured provider, sorted by id. A provider that does
     not answer is named in unreachable_providers, and the others are listed all the same.
-    Errors: VALIDATION_ERROR (unknown provider, bad page token).
+    Errors: INVALID_REQUEST (unknown provider, bad page token).
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
@@ -65,7 +65,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
         """ListModels lists the models of every configured provider, sorted by id. A provider that does
         not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
+        Errors: INVALID_REQUEST (unknown provider, bad page token).
         """
 
     @_abc_1.abstractmethod

@@ -64,7 +64,7 @@ class PricingServiceServicer:
 
     def ListPrices(self, request, context):
         """ListPrices lists every model of the price book that has a price, sorted by model.
-        Errors: VALIDATION_ERROR (page token).
+        Errors: INVALID_REQUEST (page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +88,7 @@ class PricingServiceServicer:
 
     def EstimateCost(self, request, context):
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: UNPROCESSABLE_ENTITY.
+        price_known false. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

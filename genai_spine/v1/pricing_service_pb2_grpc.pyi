@@ -36,7 +36,7 @@ class PricingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PricingServiceAsyncStub: ...
     ListPrices: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesRequest, _pricing_service_pb2.ListPricesResponse]
     """ListPrices lists every model of the price book that has a price, sorted by model.
-    Errors: VALIDATION_ERROR (page token).
+    Errors: INVALID_REQUEST (page token).
     """
     ListPricesArray: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]
     """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
@@ -48,7 +48,7 @@ class PricingServiceStub:
     """
     EstimateCost: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-    price_known false. Errors: UNPROCESSABLE_ENTITY.
+    price_known false. Errors: INVALID_FIELDS.
     """
 
 @_typing.type_check_only
@@ -58,7 +58,7 @@ class PricingServiceAsyncStub(PricingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPrices: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesRequest, _pricing_service_pb2.ListPricesResponse]  # type: ignore[assignment]
     """ListPrices lists every model of the price book that has a price, sorted by model.
-    Errors: VALIDATION_ERROR (page token).
+    Errors: INVALID_REQUEST (page token).
     """
     ListPricesArray: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """ListPricesArray returns the same prices all at once, as a bare JSON array of ModelPrice, for REST
@@ -70,7 +70,7 @@ class PricingServiceAsyncStub(PricingServiceStub):
     """
     EstimateCost: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.EstimateCostRequest, _pricing_service_pb2.EstimateCostResponse]  # type: ignore[assignment]
     """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-    price_known false. Errors: UNPROCESSABLE_ENTITY.
+    price_known false. Errors: INVALID_FIELDS.
     """
 
 class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,7 +83,7 @@ class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pricing_service_pb2.ListPricesResponse, _abc.Awaitable[_pricing_service_pb2.ListPricesResponse]]:
         """ListPrices lists every model of the price book that has a price, sorted by model.
-        Errors: VALIDATION_ERROR (page token).
+        Errors: INVALID_REQUEST (page token).
         """
 
     @_abc_1.abstractmethod
@@ -113,7 +113,7 @@ class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pricing_service_pb2.EstimateCostResponse, _abc.Awaitable[_pricing_service_pb2.EstimateCostResponse]]:
         """EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: UNPROCESSABLE_ENTITY.
+        price_known false. Errors: INVALID_FIELDS.
         """
 
 def add_PricingServiceServicer_to_server(servicer: PricingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

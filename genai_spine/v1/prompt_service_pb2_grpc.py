@@ -130,7 +130,7 @@ class PromptServiceServicer:
     """
 
     def ListPrompts(self, request, context):
-        """ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+        """ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ class PromptServiceServicer:
 
     def CreatePrompt(self, request, context):
         """CreatePrompt makes a prompt and its version 1. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ class PromptServiceServicer:
         """UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
         version is made if and only if something of the version changes (see PromptVersion). Two editors
         cannot overwrite each other when they send the etag that they read.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
         CONFLICT (slug taken), ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -209,7 +209,7 @@ class PromptServiceServicer:
 
     def SetPromptLabel(self, request, context):
         """SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-        Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+        Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,7 +233,7 @@ class PromptServiceServicer:
     def ExecutePrompt(self, request, context):
         """ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
         version, and a hash of the variables.
-        Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+        Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
         INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -256,7 +256,7 @@ class PromptServiceServicer:
 
     def ImportPrompts(self, request, context):
         """ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-        refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+        refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

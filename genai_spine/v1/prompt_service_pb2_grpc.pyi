@@ -37,10 +37,10 @@ class PromptServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PromptServiceAsyncStub: ...
     ListPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]
-    """ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+    """ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS."""
     CreatePrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.CreatePromptRequest, _prompt_service_pb2.Prompt]
     """CreatePrompt makes a prompt and its version 1. REST answers 201.
-    Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+    Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
     """
     GetPrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptRequest, _prompt_service_pb2.Prompt]
     """GetPrompt returns one prompt. Errors: PROMPT_NOT_FOUND."""
@@ -48,7 +48,7 @@ class PromptServiceStub:
     """UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
     version is made if and only if something of the version changes (see PromptVersion). Two editors
     cannot overwrite each other when they send the etag that they read.
-    Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+    Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
     CONFLICT (slug taken), ETAG_MISMATCH.
     """
     DeletePrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptRequest, _prompt_service_pb2.DeletePromptResponse]
@@ -71,7 +71,7 @@ class PromptServiceStub:
     """DiffPromptVersions says what differs between two versions. Errors: PROMPT_NOT_FOUND."""
     SetPromptLabel: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.SetPromptLabelRequest, _prompt_service_pb2.Prompt]
     """SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-    Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+    Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]
     """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
@@ -82,7 +82,7 @@ class PromptServiceStub:
     ExecutePrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.ExecutePromptResponse]
     """ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
     version, and a hash of the variables.
-    Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+    Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
     INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
     """
     StreamPrompt: _grpc.UnaryStreamMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.PromptEvent]
@@ -91,7 +91,7 @@ class PromptServiceStub:
     """ExportPrompts writes prompts as YAML. Errors: PROMPT_NOT_FOUND."""
     ImportPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ImportPromptsRequest, _prompt_service_pb2.ImportPromptsResponse]
     """ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-    refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+    refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
     """
 
 @_typing.type_check_only
@@ -102,10 +102,10 @@ class PromptServiceAsyncStub(PromptServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]  # type: ignore[assignment]
-    """ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+    """ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS."""
     CreatePrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.CreatePromptRequest, _prompt_service_pb2.Prompt]  # type: ignore[assignment]
     """CreatePrompt makes a prompt and its version 1. REST answers 201.
-    Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+    Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
     """
     GetPrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptRequest, _prompt_service_pb2.Prompt]  # type: ignore[assignment]
     """GetPrompt returns one prompt. Errors: PROMPT_NOT_FOUND."""
@@ -113,7 +113,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
     version is made if and only if something of the version changes (see PromptVersion). Two editors
     cannot overwrite each other when they send the etag that they read.
-    Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+    Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
     CONFLICT (slug taken), ETAG_MISMATCH.
     """
     DeletePrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptRequest, _prompt_service_pb2.DeletePromptResponse]  # type: ignore[assignment]
@@ -136,7 +136,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """DiffPromptVersions says what differs between two versions. Errors: PROMPT_NOT_FOUND."""
     SetPromptLabel: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.SetPromptLabelRequest, _prompt_service_pb2.Prompt]  # type: ignore[assignment]
     """SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-    Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+    Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
     """
     DeletePromptLabel: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.DeletePromptLabelRequest, _prompt_service_pb2.DeletePromptLabelResponse]  # type: ignore[assignment]
     """DeletePromptLabel takes a label away. REST answers 204. Errors: PROMPT_NOT_FOUND."""
@@ -147,7 +147,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     ExecutePrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.ExecutePromptResponse]  # type: ignore[assignment]
     """ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
     version, and a hash of the variables.
-    Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+    Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
     INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
     """
     StreamPrompt: _aio.UnaryStreamMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.PromptEvent]  # type: ignore[assignment]
@@ -156,7 +156,7 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """ExportPrompts writes prompts as YAML. Errors: PROMPT_NOT_FOUND."""
     ImportPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ImportPromptsRequest, _prompt_service_pb2.ImportPromptsResponse]  # type: ignore[assignment]
     """ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-    refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+    refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
     """
 
 class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,7 +170,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ListPromptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.ListPromptsResponse, _abc.Awaitable[_prompt_service_pb2.ListPromptsResponse]]:
-        """ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+        """ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS."""
 
     @_abc_1.abstractmethod
     def CreatePrompt(
@@ -179,7 +179,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.Prompt, _abc.Awaitable[_prompt_service_pb2.Prompt]]:
         """CreatePrompt makes a prompt and its version 1. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
         """
 
     @_abc_1.abstractmethod
@@ -199,7 +199,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
         version is made if and only if something of the version changes (see PromptVersion). Two editors
         cannot overwrite each other when they send the etag that they read.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
         CONFLICT (slug taken), ETAG_MISMATCH.
         """
 
@@ -264,7 +264,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.Prompt, _abc.Awaitable[_prompt_service_pb2.Prompt]]:
         """SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-        Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+        Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -293,7 +293,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_prompt_service_pb2.ExecutePromptResponse, _abc.Awaitable[_prompt_service_pb2.ExecutePromptResponse]]:
         """ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
         version, and a hash of the variables.
-        Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+        Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
         INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
         """
 
@@ -320,7 +320,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.ImportPromptsResponse, _abc.Awaitable[_prompt_service_pb2.ImportPromptsResponse]]:
         """ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-        refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+        refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
         """
 
 def add_PromptServiceServicer_to_server(servicer: PromptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -67,7 +67,7 @@ class ProviderBatchServiceServicer:
 
     def CreateBatch(self, request, context):
         """CreateBatch starts a batch.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class ProviderBatchServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ProviderBatchServiceAsyncStub: ...
     CreateBatch: _grpc.UnaryUnaryMultiCallable[_provider_batch_service_pb2.CreateBatchRequest, _provider_batch_service_pb2.ProviderBatch]
     """CreateBatch starts a batch.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_provider_batch_service_pb2.GetBatchRequest, _provider_batch_service_pb2.ProviderBatch]
     """GetBatch says how far a batch is. When it has ended, each line of its output is put on the books once,
@@ -62,7 +62,7 @@ class ProviderBatchServiceAsyncStub(ProviderBatchServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateBatch: _aio.UnaryUnaryMultiCallable[_provider_batch_service_pb2.CreateBatchRequest, _provider_batch_service_pb2.ProviderBatch]  # type: ignore[assignment]
     """CreateBatch starts a batch.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_provider_batch_service_pb2.GetBatchRequest, _provider_batch_service_pb2.ProviderBatch]  # type: ignore[assignment]
     """GetBatch says how far a batch is. When it has ended, each line of its output is put on the books once,
@@ -89,7 +89,7 @@ class ProviderBatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provider_batch_service_pb2.ProviderBatch, _abc.Awaitable[_provider_batch_service_pb2.ProviderBatch]]:
         """CreateBatch starts a batch.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
         """
 
     @_abc_1.abstractmethod

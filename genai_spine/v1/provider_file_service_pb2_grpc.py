@@ -71,7 +71,7 @@ class ProviderFileServiceServicer:
 
     def UploadFile(self, request, context):
         """UploadFile sends a file of up to 32 MiB to the provider.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +85,7 @@ class ProviderFileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFile(self, request, context):
-        """GetFile describes one file. Errors: as UploadFile; NOT_FOUND.
+        """GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

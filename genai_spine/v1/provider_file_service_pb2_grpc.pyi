@@ -38,12 +38,12 @@ class ProviderFileServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ProviderFileServiceAsyncStub: ...
     UploadFile: _grpc.UnaryUnaryMultiCallable[_provider_file_service_pb2.UploadFileRequest, _provider_file_service_pb2.ProviderFile]
     """UploadFile sends a file of up to 32 MiB to the provider.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
     """
     ListFiles: _grpc.UnaryUnaryMultiCallable[_provider_file_service_pb2.ListFilesRequest, _provider_file_service_pb2.ListFilesResponse]
     """ListFiles lists the files, the newest first. Errors: as UploadFile."""
     GetFile: _grpc.UnaryUnaryMultiCallable[_provider_file_service_pb2.GetFileRequest, _provider_file_service_pb2.ProviderFile]
-    """GetFile describes one file. Errors: as UploadFile; NOT_FOUND."""
+    """GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND."""
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_provider_file_service_pb2.DeleteFileRequest, _provider_file_service_pb2.DeleteFileResponse]
     """DeleteFile deletes a file at the provider. Errors: as GetFile."""
     DownloadFile: _grpc.UnaryStreamMultiCallable[_provider_file_service_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
@@ -60,12 +60,12 @@ class ProviderFileServiceAsyncStub(ProviderFileServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadFile: _aio.UnaryUnaryMultiCallable[_provider_file_service_pb2.UploadFileRequest, _provider_file_service_pb2.ProviderFile]  # type: ignore[assignment]
     """UploadFile sends a file of up to 32 MiB to the provider.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
     """
     ListFiles: _aio.UnaryUnaryMultiCallable[_provider_file_service_pb2.ListFilesRequest, _provider_file_service_pb2.ListFilesResponse]  # type: ignore[assignment]
     """ListFiles lists the files, the newest first. Errors: as UploadFile."""
     GetFile: _aio.UnaryUnaryMultiCallable[_provider_file_service_pb2.GetFileRequest, _provider_file_service_pb2.ProviderFile]  # type: ignore[assignment]
-    """GetFile describes one file. Errors: as UploadFile; NOT_FOUND."""
+    """GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND."""
     DeleteFile: _aio.UnaryUnaryMultiCallable[_provider_file_service_pb2.DeleteFileRequest, _provider_file_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """DeleteFile deletes a file at the provider. Errors: as GetFile."""
     DownloadFile: _aio.UnaryStreamMultiCallable[_provider_file_service_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class ProviderFileServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provider_file_service_pb2.ProviderFile, _abc.Awaitable[_provider_file_service_pb2.ProviderFile]]:
         """UploadFile sends a file of up to 32 MiB to the provider.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
         """
 
     @_abc_1.abstractmethod
@@ -102,7 +102,7 @@ class ProviderFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_file_service_pb2.GetFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_file_service_pb2.ProviderFile, _abc.Awaitable[_provider_file_service_pb2.ProviderFile]]:
-        """GetFile describes one file. Errors: as UploadFile; NOT_FOUND."""
+        """GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def DeleteFile(

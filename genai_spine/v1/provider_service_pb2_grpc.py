@@ -62,7 +62,7 @@ class ProviderServiceServicer:
     def PullModel(self, request, context):
         """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
         the progress. A caller that goes away ends it; what was fetched is kept there.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class ProviderServiceStub:
     PullModel: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.PullModelRequest, _provider_service_pb2.PullModelResponse]
     """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
     the progress. A caller that goes away ends it; what was fetched is kept there.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -55,7 +55,7 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     PullModel: _aio.UnaryStreamMultiCallable[_provider_service_pb2.PullModelRequest, _provider_service_pb2.PullModelResponse]  # type: ignore[assignment]
     """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
     the progress. A caller that goes away ends it; what was fetched is kept there.
-    Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+    Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
     """
 
 class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -79,7 +79,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.PullModelResponse], _abc.AsyncIterator[_provider_service_pb2.PullModelResponse]]:
         """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
         the progress. A caller that goes away ends it; what was fetched is kept there.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
         """
 
 def add_ProviderServiceServicer_to_server(servicer: ProviderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

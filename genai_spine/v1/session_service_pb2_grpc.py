@@ -109,14 +109,14 @@ class SessionServiceServicer:
 
     def CreateSession(self, request, context):
         """CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+        """ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,7 +185,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportSession(self, request, context):
-        """ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+        """ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
         too large with its attachments).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -194,7 +194,7 @@ class SessionServiceServicer:
 
     def ImportSession(self, request, context):
         """ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-        201. Errors: UNPROCESSABLE_ENTITY.
+        201. Errors: INVALID_FIELDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

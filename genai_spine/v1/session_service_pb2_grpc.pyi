@@ -39,10 +39,10 @@ class SessionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     CreateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.Session]
     """CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-    Errors: UNPROCESSABLE_ENTITY.
+    Errors: INVALID_FIELDS.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
-    """ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+    """ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.Session]
     """GetSession returns one session."""
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.Session]
@@ -70,12 +70,12 @@ class SessionServiceStub:
     its parent. REST answers 201. Errors also: MESSAGE_NOT_FOUND.
     """
     ExportSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ExportSessionRequest, _session_service_pb2.ExportSessionResponse]
-    """ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+    """ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
     too large with its attachments).
     """
     ImportSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ImportSessionRequest, _session_service_pb2.Session]
     """ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-    201. Errors: UNPROCESSABLE_ENTITY.
+    201. Errors: INVALID_FIELDS.
     """
 
 @_typing.type_check_only
@@ -89,10 +89,10 @@ class SessionServiceAsyncStub(SessionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
     """CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-    Errors: UNPROCESSABLE_ENTITY.
+    Errors: INVALID_FIELDS.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+    """ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS."""
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
     """GetSession returns one session."""
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
@@ -120,12 +120,12 @@ class SessionServiceAsyncStub(SessionServiceStub):
     its parent. REST answers 201. Errors also: MESSAGE_NOT_FOUND.
     """
     ExportSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ExportSessionRequest, _session_service_pb2.ExportSessionResponse]  # type: ignore[assignment]
-    """ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+    """ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
     too large with its attachments).
     """
     ImportSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ImportSessionRequest, _session_service_pb2.Session]  # type: ignore[assignment]
     """ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-    201. Errors: UNPROCESSABLE_ENTITY.
+    201. Errors: INVALID_FIELDS.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -142,7 +142,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.Session, _abc.Awaitable[_session_service_pb2.Session]]:
         """CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
 
     @_abc_1.abstractmethod
@@ -151,7 +151,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
-        """ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY."""
+        """ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS."""
 
     @_abc_1.abstractmethod
     def GetSession(
@@ -233,7 +233,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ExportSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ExportSessionResponse, _abc.Awaitable[_session_service_pb2.ExportSessionResponse]]:
-        """ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+        """ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
         too large with its attachments).
         """
 
@@ -244,7 +244,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.Session, _abc.Awaitable[_session_service_pb2.Session]]:
         """ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-        201. Errors: UNPROCESSABLE_ENTITY.
+        201. Errors: INVALID_FIELDS.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

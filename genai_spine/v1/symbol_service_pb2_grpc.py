@@ -28,7 +28,7 @@ if _version_not_supported:
 class SymbolServiceStub:
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 
@@ -63,7 +63,7 @@ class SymbolServiceStub:
 class SymbolServiceServicer:
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 
@@ -131,7 +131,7 @@ def add_SymbolServiceServicer_to_server(servicer, server):
 class SymbolService:
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 

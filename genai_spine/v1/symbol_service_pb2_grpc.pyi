@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class SymbolServiceStub:
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 
@@ -54,7 +54,7 @@ class SymbolServiceStub:
 class SymbolServiceAsyncStub(SymbolServiceStub):
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 
@@ -75,7 +75,7 @@ class SymbolServiceAsyncStub(SymbolServiceStub):
 class SymbolServiceServicer(metaclass=_abc_1.ABCMeta):
     """SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 

@@ -43,7 +43,7 @@ class EdgeServer:
         self.calls: list[str] = []  # full method of every call that reached a method of ours
         self.cancelled = 0  # held calls whose caller went away
         self.held = 0  # held calls right now
-        self.draining = False  # refuse every call at the door, as a server that stops does
+        self.draining = False  # refuse every call, as a server that stops does
         self.release = asyncio.Event()  # lets held calls go on
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(options=options)

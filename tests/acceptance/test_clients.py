@@ -222,7 +222,7 @@ async def test_grpcio_error_is_a_status_with_details(stub: Any) -> None:
         status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
         assert status.details[0].Unpack(info)
-        assert (info.reason, info.domain) == ("UNPROCESSABLE_ENTITY", "genai_spine")
+        assert (info.reason, info.domain) == ("INVALID_FIELDS", "genai-spine.internal")
         assert status.details[2].Unpack(bad)
         assert bad.field_violations[0].field == "temperature"
 

@@ -95,7 +95,7 @@ async def test_words_between_edge_and_server_cannot_be_said_by_a_client(edge: Ed
         "x-envoy-retry-on": "5xx",
         "x-genai-http-status": "200",
         "x-genai-error": "forged",
-        "x-genai-door": "forged",
+        "x-genai-transport": "forged",
         "x-genai-client-request-id": "forged",
     }
     answer = await edge.call("POST", CHAT, data=b"{}", headers=forged)

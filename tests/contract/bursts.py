@@ -31,14 +31,14 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Events of one read: one for each piece, between those that begin and end the answer."""
+    """Events of one read: one for each text, between those that begin and end the answer."""
 
-    piece: Callable[[str], Event]
+    event_of: Callable[[str], Event]
     before: Sequence[Event] = ()
     after: Sequence[Event] = ()
 
-    def payloads(self, pieces: Sequence[str]) -> list[bytes]:
-        events = chain(self.before, map(self.piece, pieces), self.after)  # no list: it would hide a peak
+    def payloads(self, texts: Sequence[str]) -> list[bytes]:
+        events = chain(self.before, map(self.event_of, texts), self.after)  # no list: it would hide a peak
         return [msgspec.json.encode(event) for event in events]
 
 
@@ -46,20 +46,20 @@ def _chat(**delta: Any) -> Event:
     return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta}]}
 
 
-def _chat_arguments(piece: str) -> Event:
-    return _chat(tool_calls=[{"index": 0, "id": "t1", "function": {"name": "f", "arguments": piece}}])
+def _chat_arguments(text: str) -> Event:
+    return _chat(tool_calls=[{"index": 0, "id": "t1", "function": {"name": "f", "arguments": text}}])
 
 
 def _responses(kind: str) -> Callable[[str], Event]:
-    return lambda piece: {"type": f"response.{kind}.delta", "output_index": 0, "delta": piece}
+    return lambda text: {"type": f"response.{kind}.delta", "output_index": 0, "delta": text}
 
 
 def _anthropic(kind: str, name: str) -> Callable[[str], Event]:
-    return lambda piece: {"type": "content_block_delta", "index": 0, "delta": {"type": kind, name: piece}}
+    return lambda text: {"type": "content_block_delta", "index": 0, "delta": {"type": kind, name: text}}
 
 
 def _bedrock(form: Callable[[str], Event]) -> Callable[[str], Event]:
-    return lambda piece: {"contentBlockDelta": {"contentBlockIndex": 0, "delta": form(piece)}}
+    return lambda text: {"contentBlockDelta": {"contentBlockIndex": 0, "delta": form(text)}}
 
 
 def _anthropic_block(**block: Any) -> list[Event]:
@@ -82,9 +82,9 @@ _BEDROCK_CALL = {"toolUse": {"toolUseId": "t1", "name": "f"}}
 
 # By the adapter's form and the field of the chunk that gets the text.
 BURSTS: dict[tuple[str, str], Burst] = {
-    ("openai", "content"): Burst(lambda piece: _chat(content=piece), after=_CHAT_END),
-    ("openai", "reasoning"): Burst(lambda piece: _chat(reasoning_content=piece), after=_CHAT_END),
-    ("openai", "refusal"): Burst(lambda piece: _chat(refusal=piece), after=_CHAT_END),
+    ("openai", "content"): Burst(lambda text: _chat(content=text), after=_CHAT_END),
+    ("openai", "reasoning"): Burst(lambda text: _chat(reasoning_content=text), after=_CHAT_END),
+    ("openai", "refusal"): Burst(lambda text: _chat(refusal=text), after=_CHAT_END),
     ("openai", "arguments"): Burst(_chat_arguments, after=_CHAT_END),
     ("responses", "content"): Burst(_responses("output_text"), after=_RESPONSE_END),
     ("responses", "reasoning"): Burst(_responses("reasoning_summary_text"), after=_RESPONSE_END),
@@ -108,25 +108,25 @@ BURSTS: dict[tuple[str, str], Burst] = {
         _ANTHROPIC_END,
     ),
     ("ollama", "content"): Burst(
-        lambda piece: {"model": "m", "message": {"role": "assistant", "content": piece}}, after=_OLLAMA_END
+        lambda text: {"model": "m", "message": {"role": "assistant", "content": text}}, after=_OLLAMA_END
     ),
     ("ollama", "reasoning"): Burst(
-        lambda piece: {"model": "m", "message": {"role": "assistant", "content": "", "thinking": piece}},
+        lambda text: {"model": "m", "message": {"role": "assistant", "content": "", "thinking": text}},
         after=_OLLAMA_END,
     ),
-    ("bedrock", "content"): Burst(_bedrock(lambda piece: {"text": piece}), after=_BEDROCK_END),
+    ("bedrock", "content"): Burst(_bedrock(lambda text: {"text": text}), after=_BEDROCK_END),
     ("bedrock", "reasoning"): Burst(
-        _bedrock(lambda piece: {"reasoningContent": {"text": piece}}), after=_BEDROCK_END
+        _bedrock(lambda text: {"reasoningContent": {"text": text}}), after=_BEDROCK_END
     ),
     ("bedrock", "arguments"): Burst(
-        _bedrock(lambda piece: {"toolUse": {"input": piece}}),
+        _bedrock(lambda text: {"toolUse": {"input": text}}),
         before=[{"contentBlockStart": {"contentBlockIndex": 0, "start": _BEDROCK_CALL}}],
         after=_BEDROCK_END,
     ),
 }
 
 
-def pieces(length: int, size: int = SIZE) -> list[str]:
+def text_parts(length: int, size: int = SIZE) -> list[str]:
     """Texts of the length that are size characters together and all differ."""
     return [f"{number:0{length}d}"[-length:] for number in range(size // length)]
 
@@ -141,7 +141,7 @@ async def read(form: str, reads: list[list[bytes]]) -> list[pb.CompletionChunk]:
         for payloads in reads:
             yield payloads
 
-    adapter.wire.stream = stream
+    adapter.http.stream = stream
     request = pb.CreateCompletionRequest(model=MODELS.get(form, "anthropic.m"))
     request.messages.add(role=message_pb2.ROLE_USER).content.add(text="Hi")
     try:
@@ -160,16 +160,16 @@ def text_of(chunks: Sequence[pb.CompletionChunk], field: str) -> str:
 
 def measured(form: str, field: str, length: int, size: int = SIZE) -> dict[str, Any]:
     """What one burst adds to this process: the peak of its memory above what it had, and its CPU."""
-    said = pieces(length, size)
-    reads = [BURSTS[form, field].payloads(said)]
-    asyncio.run(read(form, [BURSTS[form, field].payloads(said[:2])]))  # imports and decoders
+    texts = text_parts(length, size)
+    reads = [BURSTS[form, field].payloads(texts)]
+    asyncio.run(read(form, [BURSTS[form, field].payloads(texts[:2])]))  # imports and decoders
     before_kib, begun_s = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, process_time()
     chunks = asyncio.run(read(form, reads))
     cpu_s = process_time() - begun_s
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     return {
         "chunks": len(chunks),
-        "same": text_of(chunks, field) == "".join(said),
+        "same": text_of(chunks, field) == "".join(texts),
         "grown_mib": round(grown_kib / 1024, 1),
         "cpu_s": round(cpu_s, 3),
     }

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from genai_spine.call import Call
-from genai_spine.capabilities.context import Limits, Services
+from genai_spine.capabilities.context import CapabilityDependencies, ModelLimits
 from genai_spine.errors import UnsupportedOption
 from genai_spine.prompts import default_prompts, yaml_format
 from genai_spine.prompts import variables as values_of
-from genai_spine.prompts.library import Filled, Pinned
+from genai_spine.prompts.library import FilledPrompt, ResolvedPrompt
 from genai_spine.prompts.templates import Templates
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -69,18 +69,18 @@ class ShippedPrompts:
         read = [prompt for text in default_prompts.texts() for prompt in yaml_format.read(text)]
         self._prompts = {prompt.slug: prompt for prompt in read}
 
-    async def version(self, name: str) -> Pinned:
+    async def version(self, name: str) -> ResolvedPrompt:
         prompt = self._prompts[name]
         version = prompts_pb.PromptVersion(version=1, variables=prompt.variables)
         version.system_prompt = prompt.system_prompt
         version.user_prompt_template = prompt.user_prompt_template
-        return Pinned(prompts_pb.Prompt(id=f"id-of-{name}", slug=name), version)
+        return ResolvedPrompt(prompts_pb.Prompt(id=f"id-of-{name}", slug=name), version)
 
-    async def fill(self, pinned: Pinned, variables: Mapping[str, Any]) -> Filled:
-        values, defaulted = values_of.completed(pinned.version.variables, variables)
-        system = await self._templates.rendered("system_prompt", pinned.version, values)
-        user = await self._templates.rendered("user_prompt_template", pinned.version, values)
-        return Filled(pinned, system, user, values, defaulted)
+    async def fill(self, resolved: ResolvedPrompt, variables: Mapping[str, Any]) -> FilledPrompt:
+        values, defaulted = values_of.completed(resolved.version.variables, variables)
+        system = await self._templates.rendered("system_prompt", resolved.version, values)
+        user = await self._templates.rendered("user_prompt_template", resolved.version, values)
+        return FilledPrompt(resolved, system, user, values, defaulted)
 
 
 PROMPTS = ShippedPrompts()
@@ -90,10 +90,10 @@ class FixedModels:
     def __init__(self, context_length: int | None) -> None:
         self.context_length = context_length
 
-    async def limits(self, provider: str, model: str, size: int) -> Limits:
-        return Limits(provider or "scripted", model or "scripted-1", self.context_length)
+    async def limits(self, provider: str, model: str, size: int) -> ModelLimits:
+        return ModelLimits(provider or "scripted", model or "scripted-1", self.context_length)
 
 
-def services(model: Scripted, context_length: int | None = None) -> Services:
+def services(model: Scripted, context_length: int | None = None) -> CapabilityDependencies:
     """context_length: tokens that the model takes; None: nobody knows."""
-    return Services(model, PROMPTS, FixedModels(context_length))
+    return CapabilityDependencies(model, PROMPTS, FixedModels(context_length))

@@ -121,7 +121,7 @@ class TestErrors:
         [
             (openai_errors.content_filter(), errors.ContentFiltered, "content_filter", None),
             (Reply(status=400, body=OTHER_CODE), errors.ContentFiltered, "BadRequest", None),
-            (azure.rate_limited(250), errors.RateLimited, "429", 0.25),
+            (azure.rate_limited(250), errors.ProviderRateLimited, "429", 0.25),
             (azure.access_denied(), errors.ProviderAuthentication, "401", None),
             (Reply(status=401, body=DENIED), errors.ProviderAuthentication, "PermissionDenied", None),
         ],
@@ -199,7 +199,7 @@ class TestTokens:
 class TestFiles:
     async def test_a_token_stands_in_for_the_key_of_the_official_package_too(self, up: AzureUpstream) -> None:
         made = provider(up, **entra(up))
-        with pytest.raises(errors.NotFound):  # this upstream keeps no files
+        with pytest.raises(errors.ProviderObjectNotFound):  # this upstream keeps no files
             await made.get_file("file-1", Call())
         await made.close()
         login, asked_for = up.bill

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.contract.bursts import ADAPTERS, BURSTS, SIZE, pieces, read, text_of
+from tests.contract.bursts import ADAPTERS, BURSTS, SIZE, read, text_of, text_parts
 
 MOST_GROWN_MIB = 80  # of 1 MiB in pieces of 5 characters; copied for each piece it would be 100 GiB
 PLENTY_S = 120.0
@@ -38,8 +38,8 @@ async def test_text_does_not_depend_on_how_it_was_cut_into_reads(form: str, fiel
         assert text_of(await read(form, reads), field) == "".join(said)
 
 
-def test_every_form_and_field_is_tried() -> None:
+def test_bursts_try_every_form_and_field() -> None:
     fields = {form: {field for known, field in BURSTS if known == form} for form, _ in BURSTS}
     assert all({"content", "reasoning"} <= found for found in fields.values())
     assert set(ADAPTERS) < set(fields) == {"openai", "responses", "anthropic", "ollama", "bedrock"}
-    assert len("".join(pieces(5))) > SIZE - 5
+    assert len("".join(text_parts(5))) > SIZE - 5

@@ -41,7 +41,7 @@ async def test_sample_is_answered(name: str) -> None:
 async def test_rows_carry_the_tag_and_the_prompt(name: str) -> None:
     model = Scripted(SAMPLES[name].answer)
     await CAPABILITIES[name].run(SAMPLES[name].request, context_of(model))
-    purpose = model.calls[0].purpose
+    purpose = model.calls[0].attribution
     assert purpose is not None
     assert purpose.capability.startswith(name)
     assert purpose.prompt_version == 1

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from genai_spine.store import execution_history
 from genai_spine.store.database import Database
-from genai_spine.store.execution_history import ExecutionHistory, Place
+from genai_spine.store.execution_history import ExecutionHistory, PageEnd
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -113,7 +113,7 @@ async def test_times_are_from_and_before(executions, history):
 
 
 async def test_rare_rows_are_found_over_bounded_pages(executions, history, monkeypatch):
-    monkeypatch.setattr(execution_history, "SCANNED", 10)
+    monkeypatch.setattr(execution_history, "MAX_SCANNED_ROWS", 10)
     await executions.save(
         [call(number, provider="rare" if number in (3, 27) else "openai") for number in range(40)]
     )
@@ -122,7 +122,7 @@ async def test_rare_rows_are_found_over_bounded_pages(executions, history, monke
 
 
 async def test_moment_of_many_rows_is_no_trap_for_a_bounded_page(executions, history, monkeypatch):
-    monkeypatch.setattr(execution_history, "SCANNED", 10)
+    monkeypatch.setattr(execution_history, "MAX_SCANNED_ROWS", 10)
     rows = [call(0, provider="rare" if number == 5 else "openai") for number in range(25)]
     await executions.save([*rows, call(-1, provider="rare")])
     assert await listed(history, provider="rare") == ["r0", "r-1"]
@@ -153,7 +153,7 @@ async def fill(database: Database) -> None:
 
 @pytest.mark.parametrize("index", INDEXES)
 async def test_list_reads_by_index(database, history, index, monkeypatch):
-    monkeypatch.setattr(execution_history, "SCANNED", 100)
+    monkeypatch.setattr(execution_history, "MAX_SCANNED_ROWS", 100)
     await fill(database)
     asked: list[tuple[str, object]] = []
 
@@ -161,7 +161,7 @@ async def test_list_reads_by_index(database, history, index, monkeypatch):
         asked.append((statement, parameters))
 
     sa.event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    after = Place(START + timedelta(seconds=4000), "x")
+    after = PageEnd(START + timedelta(seconds=4000), "x")
     page = await history.page(ListExecutionsRequest(**INDEXES[index]), 50, after)
     assert bool(page.executions) == (index != "ix_executions_created_at")
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"

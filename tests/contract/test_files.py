@@ -127,10 +127,12 @@ async def test_ids_that_are_not_there_are_not_found(spoken: Spoken) -> None:
         ("batch", provider.get_batch("batch_x", Call())),
         ("batch", provider.cancel_batch("batch_x", Call())),
     ):
-        with pytest.raises(errors.NotFound, match=f"provider openai has no {kind} '{kind}") as failed:
+        with pytest.raises(
+            errors.ProviderObjectNotFound, match=f"provider openai has no {kind} '{kind}"
+        ) as failed:
             await ask
         assert failed.value.metadata["provider"] == "openai"
-    with pytest.raises(errors.NotFound):
+    with pytest.raises(errors.ProviderObjectNotFound):
         await anext(provider.read_file("file-x", Call()))
 
 
@@ -138,7 +140,7 @@ async def test_ids_that_are_not_there_are_not_found(spoken: Spoken) -> None:
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (openai_errors.rate_limited(1), errors.RateLimited),
+        (openai_errors.rate_limited(1), errors.ProviderRateLimited),
         (openai_errors.invalid_key("sk-test"), errors.ProviderAuthentication),
         (openai_errors.server_error(), errors.ProviderUnavailable),
         (Reply(body="{"), errors.ProviderError),

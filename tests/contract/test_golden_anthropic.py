@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion
-from genai_spine.providers.anthropic.response import EVENT, Reader
+from genai_spine.providers.anthropic.response import EVENT, MessageReader
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
@@ -34,7 +34,7 @@ def shown(found: pb.Completion) -> Any:
 
 def read_in(*reads: bytes) -> Any:
     """The completion that comes of a stream which arrived in these reads."""
-    splitter, reader, whole = ServerSentEvents(), Reader(), ChunkBuilder()
+    splitter, reader, whole = ServerSentEvents(), MessageReader(), ChunkBuilder()
     for read in reads:
         for payload in splitter.feed(read):
             reader.take(EVENT.decode(payload))

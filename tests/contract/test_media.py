@@ -186,8 +186,12 @@ def test_names_that_only_openai_uses_have_defaults() -> None:
 
 
 FAULTS: dict[str, tuple[Reply, type[errors.SpineError], dict[str, Any]]] = {
-    "rate": (openai_errors.rate_limited(3), errors.RateLimited, {"provider_code": "rate_limit_exceeded"}),
-    "quota": (openai_errors.insufficient_quota(), errors.ProviderQuota, {}),
+    "rate": (
+        openai_errors.rate_limited(3),
+        errors.ProviderRateLimited,
+        {"provider_code": "rate_limit_exceeded"},
+    ),
+    "quota": (openai_errors.insufficient_quota(), errors.ProviderQuotaExceeded, {}),
     "key": (openai_errors.invalid_key("sk-test"), errors.ProviderAuthentication, {}),
     "server": (openai_errors.server_error(), errors.ProviderUnavailable, {}),
     "proxy": (openai_errors.bad_gateway(), errors.ProviderUnavailable, {}),
@@ -315,7 +319,7 @@ async def test_deployments_of_azure_have_paths_of_their_own() -> None:
             await provider.draw(image(model="my images"), Call())
         with pytest.raises(errors.ModelNotFound):
             await provider.transcribe(sound(model="ears"), Call())
-        with pytest.raises(errors.NotFound):
+        with pytest.raises(errors.ProviderObjectNotFound):
             await provider.get_file("file-1", Call())
         await provider.close()
         below = "/openai/deployments"

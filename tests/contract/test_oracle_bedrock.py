@@ -19,7 +19,7 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.providers.bedrock.aws import EventStream
 from genai_spine.providers.bedrock.request import SCHEMA as RULES
-from genai_spine.providers.bedrock.response import EVENT, STOP_REASONS, Reader
+from genai_spine.providers.bedrock.response import EVENT, STOP_REASONS, ConverseReader
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.bedrock_options import PARAMETERS
@@ -451,7 +451,7 @@ class TestGolden:
             assert [json.loads(payload) for payload in payloads] == expected, at
         splitter = EventStream()
         payloads = [payload for at in range(len(stream)) for payload in splitter.feed(stream[at : at + 1])]
-        reader, builder = Reader(), ChunkBuilder()
+        reader, builder = ConverseReader(), ChunkBuilder()
         for payload in payloads:
             reader.event(EVENT.decode(payload), builder.choice())
         [delta] = builder.build().choices

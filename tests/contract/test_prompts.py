@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from genai_spine.errors import Conflict, EtagMismatch, InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.editor import VERSIONED, PromptEditor
-from genai_spine.prompts.library import Prompts
+from genai_spine.prompts.library import PromptLibrary
 from genai_spine.store.database import Database
 from genai_spine.store.prompts import PromptRows
 from genai_spine.v1 import message_pb2
@@ -21,7 +21,7 @@ from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, Prompt
 
 @pytest.fixture
 async def prompts(database: Database):
-    library = Prompts(PromptRows(database))
+    library = PromptLibrary(PromptRows(database))
     yield library
     await library.close()
 
@@ -53,8 +53,8 @@ async def test_a_new_prompt_is_read_back_by_slug_and_by_id_as_it_was_written(pro
 
 async def test_messages_are_the_filled_templates(prompts, editor):
     await editor.create(draft(system_prompt="Be {name}."), None)
-    pinned = await prompts.version("greet")
-    system, user = await prompts.messages(pinned, {"name": "{name} {{ name }}"})
+    resolved = await prompts.version("greet")
+    system, user = await prompts.messages(resolved, {"name": "{name} {{ name }}"})
     assert (system.role, user.role) == (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER)
     assert system.content[0].text == "Be {name} {{ name }}."
     assert user.content[0].text == "Hello {name} {{ name }}"
@@ -87,7 +87,7 @@ async def test_a_deleted_slug_is_free_and_the_deleted_prompt_is_found_by_id_only
     assert await prompts.rows.versions(first.id, 9, 0) == []
 
 
-async def append(prompts: Prompts, word: str, etag: str | None = None) -> None:
+async def append(prompts: PromptLibrary, word: str, etag: str | None = None) -> None:
     async with prompts.changing() as changes:
         prompt = await changes.locked("greet", etag)
         prompt.user_prompt_template += f" {word}"
@@ -124,7 +124,7 @@ async def test_of_50_parallel_editors_with_one_etag_one_wins(prompts, editor):
 async def test_two_processes_lose_no_change(database_url):
     """Each with connections, caches and locks of its own."""
     databases = [Database(database_url) for _ in range(2)]
-    libraries = [Prompts(PromptRows(database)) for database in databases]
+    libraries = [PromptLibrary(PromptRows(database)) for database in databases]
     await PromptEditor(libraries[0]).create(draft(), None)
     await asyncio.gather(*(append(libraries[number % 2], f"w{number}") for number in range(20)))
     prompt = await libraries[0].prompt("greet")
@@ -260,7 +260,7 @@ async def test_a_change_of_this_process_is_seen_at_once(prompts, editor):
 
 async def test_servers_that_start_together_ship_every_prompt_once(database_url):
     databases = [Database(database_url) for _ in range(3)]
-    libraries = [Prompts(PromptRows(database)) for database in databases]
+    libraries = [PromptLibrary(PromptRows(database)) for database in databases]
     await asyncio.gather(*(default_prompts.seed(library) for library in libraries))
     page, total = await libraries[0].rows.page(ListPromptsRequest(limit=200))
     assert total == len(default_prompts.drafts(PromptEditor(libraries[0]))) > 30
@@ -314,10 +314,10 @@ async def test_every_shipped_prompt_says_something_with_what_it_requires(prompts
     await default_prompts.seed(prompts)
     page, _ = await prompts.rows.page(ListPromptsRequest(limit=200))
     for prompt in page:
-        pinned = await prompts.version(prompt.slug)
+        resolved = await prompts.version(prompt.slug)
         required = [variable for variable in prompt.variables if variable.required]
         values = {variable.name: 3 if variable.type == "integer" else "Words." for variable in required}
-        filled = await prompts.fill(pinned, values)
+        filled = await prompts.fill(resolved, values)
         assert "Words." in filled.user_prompt
         assert filled.system_prompt
         assert "{{" not in filled.user_prompt + filled.system_prompt

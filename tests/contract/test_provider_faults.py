@@ -68,9 +68,14 @@ def ollama_error(status: int, message: str = "no") -> Reply:
 
 
 OPENAI_ERRORS = [
-    (openai_errors.rate_limited(2), errors.RateLimited, "rate_limit_exceeded", 2.0),
-    (openai_errors.insufficient_quota(), errors.ProviderQuota, "insufficient_quota", None),
-    (openai_errors.error(402, "Insufficient Balance"), errors.ProviderQuota, "invalid_request_error", None),
+    (openai_errors.rate_limited(2), errors.ProviderRateLimited, "rate_limit_exceeded", 2.0),
+    (openai_errors.insufficient_quota(), errors.ProviderQuotaExceeded, "insufficient_quota", None),
+    (
+        openai_errors.error(402, "Insufficient Balance"),
+        errors.ProviderQuotaExceeded,
+        "invalid_request_error",
+        None,
+    ),
     (openai_errors.server_error(), errors.ProviderUnavailable, "server_error", None),
     (openai_errors.bad_gateway(500), errors.ProviderUnavailable, "500", None),
     (openai_errors.bad_gateway(503), errors.ProviderUnavailable, "503", None),
@@ -90,7 +95,12 @@ OPENAI_ERRORS = [
         "400",
         None,
     ),
-    (Reply(status=429, body={"message": "Requests rate limit exceeded"}), errors.RateLimited, "429", None),
+    (
+        Reply(status=429, body={"message": "Requests rate limit exceeded"}),
+        errors.ProviderRateLimited,
+        "429",
+        None,
+    ),
     (
         Reply(
             status=400,
@@ -111,7 +121,7 @@ OPENAI_ERRORS = [
     (Reply(status=500, body="[" * 100_000), errors.ProviderUnavailable, "500", None),
 ]
 OLLAMA_ERRORS = [
-    (Reply(status=429, headers={"retry-after": "3"}), errors.RateLimited, "429", 3.0),
+    (Reply(status=429, headers={"retry-after": "3"}), errors.ProviderRateLimited, "429", 3.0),
     (ollama_error(500, "llama runner terminated"), errors.ProviderUnavailable, "500", None),
     (Reply(status=502, body=HTML, content_type="text/html"), errors.ProviderUnavailable, "502", None),
     (ollama_error(401), errors.ProviderAuthentication, "401", None),
@@ -126,11 +136,11 @@ OLLAMA_ERRORS = [
 ]
 
 ANTHROPIC_ERRORS = [
-    (anthropic_errors.rate_limited(7), errors.RateLimited, "rate_limit_error", 7.0),
-    (anthropic_errors.spend_limit(), errors.ProviderQuota, "rate_limit_error", None),
-    (anthropic_errors.credit_too_low(), errors.ProviderQuota, "invalid_request_error", None),
-    (anthropic_errors.usage_limit(), errors.ProviderQuota, "invalid_request_error", None),
-    (anthropic_errors.error("billing_error", "no card"), errors.ProviderQuota, "billing_error", None),
+    (anthropic_errors.rate_limited(7), errors.ProviderRateLimited, "rate_limit_error", 7.0),
+    (anthropic_errors.spend_limit(), errors.ProviderQuotaExceeded, "rate_limit_error", None),
+    (anthropic_errors.credit_too_low(), errors.ProviderQuotaExceeded, "invalid_request_error", None),
+    (anthropic_errors.usage_limit(), errors.ProviderQuotaExceeded, "invalid_request_error", None),
+    (anthropic_errors.error("billing_error", "no card"), errors.ProviderQuotaExceeded, "billing_error", None),
     (anthropic_errors.invalid_key(), errors.ProviderAuthentication, "authentication_error", None),
     (anthropic_errors.permission(), errors.ProviderAuthentication, "permission_error", None),
     (anthropic_errors.prompt_too_long(), errors.ContextLengthExceeded, "invalid_request_error", None),
@@ -143,7 +153,7 @@ ANTHROPIC_ERRORS = [
     (anthropic_errors.timed_out(), errors.ProviderUnavailable, "timeout_error", None),
     # Of what stands before the API.
     (Reply(status=413, body=HTML), errors.ContextLengthExceeded, "413", None),
-    (Reply(status=429, headers={"retry-after": "3"}), errors.RateLimited, "429", 3.0),
+    (Reply(status=429, headers={"retry-after": "3"}), errors.ProviderRateLimited, "429", 3.0),
     (Reply(status=502, body=HTML), errors.ProviderUnavailable, "502", None),
     (Reply(status=529), errors.ProviderUnavailable, "529", None),
     (Reply(status=403, body={"error": "Forbidden"}), errors.ProviderAuthentication, "403", None),
@@ -297,7 +307,7 @@ class TestBrokenAnswers:
     @pytest.mark.parametrize(
         ("code", "kind"),
         [
-            (429, errors.RateLimited),
+            (429, errors.ProviderRateLimited),
             (502, errors.ProviderUnavailable),
             ("content_filter", errors.ContentFiltered),
         ],
@@ -312,7 +322,7 @@ class TestBrokenAnswers:
     async def test_an_error_within_a_stream_is_known_by_its_code(self, spoken: Spoken) -> None:
         body = openai_errors.rate_limited().body
         spoken.up.script(Reply(["one ", "two"], fault="error", after=2, body=body))
-        assert type((await _until_error(spoken))[1]) is errors.RateLimited
+        assert type((await _until_error(spoken))[1]) is errors.ProviderRateLimited
 
     @asked_in_every_way
     @pytest.mark.parametrize(

@@ -387,11 +387,11 @@ def failed(code: str, message: str = "no") -> dict[str, Any]:
 FAILURES = [
     (
         {"type": "error", "code": "rate_limit_exceeded", "message": "no", "sequence_number": 3},
-        errors.RateLimited,
+        errors.ProviderRateLimited,
     ),
     ({"type": "error", "error": {"code": "server_error", "message": "no"}}, errors.ProviderUnavailable),
     (failed("server_error"), errors.ProviderUnavailable),
-    (failed("rate_limit_exceeded"), errors.RateLimited),
+    (failed("rate_limit_exceeded"), errors.ProviderRateLimited),
     (failed("invalid_prompt"), errors.ContentFiltered),
     (failed("image_too_large"), errors.ProviderRejected),
     (failed("context_length_exceeded"), errors.ContextLengthExceeded),
@@ -409,7 +409,7 @@ class TestFaults:
 
     async def test_a_whole_answer_that_failed(self, spoken: Spoken) -> None:
         spoken.up.script(Reply(body=failed("rate_limit_exceeded")["response"]))
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await spoken.whole(spoken.request())
 
     @pytest.mark.parametrize("fault", ["reset", "close", "truncate"])

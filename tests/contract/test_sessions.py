@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from genai_spine.sessions.sessions import Conversations
+from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.store.database import Database
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
@@ -23,19 +23,19 @@ SUMS = """
 
 
 @pytest.fixture
-async def chats(database: Database) -> Conversations:
-    return Conversations(Sessions(database), SessionMessages(database))
+async def chats(database: Database) -> SessionLibrary:
+    return SessionLibrary(Sessions(database), SessionMessages(database))
 
 
 @pytest.fixture
-async def other_process(database_url: str) -> AsyncIterator[Conversations]:
+async def other_process(database_url: str) -> AsyncIterator[SessionLibrary]:
     """The same database through connections of its own."""
     database = Database(database_url)
-    yield Conversations(Sessions(database), SessionMessages(database))
+    yield SessionLibrary(Sessions(database), SessionMessages(database))
     await database.close()
 
 
-async def begun(chats: Conversations, **fields: object) -> pb.Session:
+async def begun(chats: SessionLibrary, **fields: object) -> pb.Session:
     return await chats.create(pb.CreateSessionRequest(**({"model": "m"} | fields)))
 
 
@@ -54,7 +54,7 @@ def turn(session: pb.Session, tokens: int = 7, text: str = "Hello") -> list[pb.E
     return entries
 
 
-async def send(chats: Conversations, id: str, tokens: int = 7, text: str = "Hello") -> None:
+async def send(chats: SessionLibrary, id: str, tokens: int = 7, text: str = "Hello") -> None:
     token = str(uuid4())
     session = None
     while session is None:
@@ -235,12 +235,14 @@ async def test_messages_come_in_pages_with_the_system_message_first(chats):
         await send(chats, session.id, text=str(number))
     seen = []
     for offset in range(0, 8, 2):
-        page = await chats.said(pb.ListMessagesRequest(session_id=session.id, limit=2, offset=offset))
+        page = await chats.list_messages(
+            pb.ListMessagesRequest(session_id=session.id, limit=2, offset=offset)
+        )
         assert page.total == 7
         seen += [(message.role, message.content) for message in page.messages]
     expected = [(role, str(number)) for number in range(3) for role in ("user", "assistant")]
     assert seen == [("system", "S"), *expected]
-    assert (await chats.said(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
+    assert (await chats.list_messages(pb.ListMessagesRequest(session_id=session.id, offset=100))).total == 7
 
 
 async def test_sends_and_lists_read_by_index(sqlite_url):

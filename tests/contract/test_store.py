@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genai_spine.store.database import Database, RowsRefused
-from genai_spine.store.executions import LONGEST_NAME, LOST_ERROR, Executions
+from genai_spine.store.executions import LOST_ERROR, MAX_NAME_CHARS, Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import leases as lease_table
 from genai_spine.v1 import execution_pb2, usage_pb2
@@ -161,7 +161,7 @@ async def test_texts_that_postgresql_cannot_hold_are_made_to_fit(executions):
     await executions.save([execution])
     stored = await executions.get(execution.id)
     assert stored.error == "a\ufffdb"
-    assert stored.request_id == "ü" * LONGEST_NAME
+    assert stored.request_id == "ü" * MAX_NAME_CHARS
 
 
 @pytest.mark.timeout(60)

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from genai_spine.store.completions import LOST, Completions, Failed
+from genai_spine.store.completions import LOST, CompletionFailure, Completions
 from genai_spine.store.database import Database, Now
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import completions as table
@@ -51,11 +51,11 @@ async def test_row_says_which_call_was_paid_for(completions, database):
 
 
 async def test_failure_comes_back_with_its_reason(completions, database):
-    failed = Failed("PROVIDER_ERROR", "it broke: a\0b", {"provider": "openai", "code": "ü\0"})
+    failed = CompletionFailure("PROVIDER_ERROR", "it broke: a\0b", {"provider": "openai", "code": "ü\0"})
     await completions.begin("comp_1", "request-1", "server-1", 60)
     await completions.finish("comp_1", failed, 60)
     found = await completions.find("comp_1")
-    assert found == Failed("PROVIDER_ERROR", "it broke: a\ufffdb", failed.metadata)
+    assert found == CompletionFailure("PROVIDER_ERROR", "it broke: a\ufffdb", failed.metadata)
     row = await row_of(database, "comp_1")
     assert (row["state"], row["error_reason"], row["body"]) == ("FAILED", "PROVIDER_ERROR", None)
 

@@ -6,12 +6,12 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.expiry import ROWS
-from genai_spine.store.responses import Response, Responses
+from genai_spine.store.expiry import BATCH_SIZE
+from genai_spine.store.responses import CachedResponse, Responses
 from genai_spine.store.tables import response_cache
 
-ANSWER = Response("completion", "openai", "gpt-4o", b"\x00\xff\x0a answer")
-NEWER = Response("completion", "openai", "gpt-4o", b"newer")
+ANSWER = CachedResponse("completion", "openai", "gpt-4o", b"\x00\xff\x0a answer")
+NEWER = CachedResponse("completion", "openai", "gpt-4o", b"newer")
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ async def test_processes_that_save_one_key_together_leave_one_row(responses, dat
 
 
 async def test_sweep_deletes_what_ran_out_few_rows_at_a_time(responses, database):
-    await fill(database, ROWS + 7, -1)
+    await fill(database, BATCH_SIZE + 7, -1)
     await fill(database, 3, 60)
-    assert await responses.sweep() == ROWS
+    assert await responses.sweep() == BATCH_SIZE
     assert await responses.sweep() == 7
     assert await responses.sweep() == 0
     assert len(await keys(database)) == 3

@@ -141,7 +141,7 @@ class Running:
 
     async def idle(self) -> None:
         """Returns when no call runs any more; the last line of a call's log may come after its answer."""
-        await until(lambda: not self.server.door.running)
+        await until(lambda: not self.server.interceptor.running)
 
     async def post(self, path: str, body: Any, **metadata: str) -> "Posted":
         """A body by OpenAI's path, through the RPC that the edge calls; never raises RpcError."""
@@ -249,7 +249,7 @@ def failure_of(error: grpc.aio.AioRpcError) -> Failure:
         if any(detail.Unpack(message) for detail in status.details):
             found[kind] = message
     info, bad, retry = found["ErrorInfo"], found.get("BadRequest"), found.get("RetryInfo")
-    assert info.domain == "genai_spine"
+    assert info.domain == "genai-spine.internal"
     return Failure(
         code=error.code(),
         message=error.details() or "",

@@ -81,13 +81,13 @@ async def test_a_call_is_one_row_at_the_price_of_its_buckets(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (anthropic_errors.rate_limited(), "RATE_LIMITED"),
+        (anthropic_errors.rate_limited(), "PROVIDER_RATE_LIMITED"),
         (anthropic_errors.api_error(), "PROVIDER_UNAVAILABLE"),
         (anthropic_errors.overloaded(), "PROVIDER_UNAVAILABLE"),
         (anthropic_errors.content_filter(), "CONTENT_FILTERED"),
         (anthropic_errors.prompt_too_long(), "CONTEXT_LENGTH_EXCEEDED"),
         (anthropic_errors.invalid_key(), "PROVIDER_AUTHENTICATION"),
-        (anthropic_errors.credit_too_low(), "PROVIDER_QUOTA"),
+        (anthropic_errors.credit_too_low(), "PROVIDER_QUOTA_EXCEEDED"),
         (anthropic_errors.model_not_found(MODEL), "MODEL_NOT_FOUND"),
         (Reply(["one", "two"], fault="malformed"), "PROVIDER_ERROR"),
         (Reply(["one", "two"], fault="close", after=0), "PROVIDER_ERROR"),

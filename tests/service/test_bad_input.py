@@ -95,7 +95,7 @@ class TestFields:
         self, service: Running, request_: pb.CreateCompletionRequest, field: str, method: str
     ) -> None:
         found = await failure(getattr(service.completions, method)(request_))
-        assert (found.code, found.reason) == (INVALID, "UNPROCESSABLE_ENTITY")
+        assert (found.code, found.reason) == (INVALID, "INVALID_FIELDS")
         assert field in found.fields
         assert found.metadata["field"] == found.fields[0]
         assert field in found.message
@@ -120,14 +120,14 @@ class TestFields:
     )
     async def test_bad_embeddings(self, service: Running, request_: Any, field: str) -> None:
         found = await failure(service.completions.CreateEmbeddings(request_))
-        assert (found.reason, found.fields) == ("UNPROCESSABLE_ENTITY", [field])
+        assert (found.reason, found.fields) == ("INVALID_FIELDS", [field])
 
     @pytest.mark.parametrize(
         ("request_", "reason", "field"),
         [
-            (model_service_pb2.ListModelsRequest(page_size=1001), "UNPROCESSABLE_ENTITY", "page_size"),
-            (model_service_pb2.ListModelsRequest(page_token="a"), "VALIDATION_ERROR", "page_token"),
-            (model_service_pb2.ListModelsRequest(provider="opnai"), "VALIDATION_ERROR", "provider"),
+            (model_service_pb2.ListModelsRequest(page_size=1001), "INVALID_FIELDS", "page_size"),
+            (model_service_pb2.ListModelsRequest(page_token="a"), "INVALID_REQUEST", "page_token"),
+            (model_service_pb2.ListModelsRequest(provider="opnai"), "INVALID_REQUEST", "provider"),
         ],
     )
     async def test_bad_lists(self, service: Running, request_: Any, reason: str, field: str) -> None:
@@ -140,7 +140,7 @@ class TestNames:
         found = await failure(service.completions.CreateCompletion(asked(provider="opnai")))
         assert (found.code, found.reason, found.metadata["field"]) == (
             INVALID,
-            "VALIDATION_ERROR",
+            "INVALID_REQUEST",
             "provider",
         )
         assert found.message.endswith("configured: builtin, groq, ollama, openai, together, vllm")
@@ -166,7 +166,7 @@ class TestNames:
 
     async def test_a_provider_without_a_default_model_needs_one(self, service: Running) -> None:
         found = await failure(service.completions.CreateCompletion(asked(model="", provider="vllm")))
-        assert (found.reason, found.metadata["field"]) == ("VALIDATION_ERROR", "model")
+        assert (found.reason, found.metadata["field"]) == ("INVALID_REQUEST", "model")
 
 
 class TestSizes:
@@ -217,7 +217,7 @@ class TestSizes:
             found = await failure(method(broken))
             assert (found.code, found.reason, found.metadata["field"]) == (
                 INVALID,
-                "VALIDATION_ERROR",
+                "INVALID_REQUEST",
                 "body",
             )
         assert (await service.completions.CreateCompletion(asked())).choices
@@ -249,7 +249,7 @@ class TestOurOwnFaults:
         def broken(*_: object, **__: object) -> bytes:
             raise RuntimeError("a secret of the service")
 
-        monkeypatch.setattr("genai_spine.providers.openai.adapter.wire_json.write_request", broken)
+        monkeypatch.setattr("genai_spine.providers.openai.adapter.chat.write_request", broken)
         call = getattr(service.completions, method)(asked(), metadata=(("x-envoy-original-path", "/v1/x"),))
         found = await failure(call)
         assert (found.code, found.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")

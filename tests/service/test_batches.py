@@ -163,13 +163,13 @@ async def test_unknown_ids_are_not_found(service: Running) -> None:
     ]
     for ask in asks:
         found = await failure(ask)
-        assert (found.reason, found.metadata["provider"]) == ("NOT_FOUND", "openai")
+        assert (found.reason, found.metadata["provider"]) == ("PROVIDER_OBJECT_NOT_FOUND", "openai")
 
 
 @pytest.mark.parametrize("id", ["..", ".", "a/b", "a?b", "", "a b"])
 async def test_id_that_would_be_another_path_is_refused(service: Running, id: str) -> None:
     found = await failure(service.files.GetFile(files.GetFileRequest(provider="openai", file_id=id)))
-    assert (found.reason, found.fields) == ("UNPROCESSABLE_ENTITY", ["file_id"])
+    assert (found.reason, found.fields) == ("INVALID_FIELDS", ["file_id"])
     assert len(service.openai.bill) == 0
 
 

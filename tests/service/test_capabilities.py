@@ -96,7 +96,7 @@ async def test_answer_of_another_form_is_read_and_costs_one_call(service: Runnin
 async def test_unreadable_answer_is_a_provider_error_and_is_booked(service: Running) -> None:
     service.openai.script(Reply(text="Hm."))
     failed = await failure(stub(service).Extract(pb.ExtractRequest(content=OSLO, model=GPT)))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "PROVIDER_ERROR")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, "PROVIDER_ERROR")
     assert failed.metadata["provider"] == "openai"
     assert "holds no JSON list of entities" in failed.message
     (row,) = await service.rows(failed.request_id)
@@ -138,7 +138,7 @@ async def test_bad_fields_are_named_and_nothing_is_asked(
     service: Running, method: str, request_: Any, fields: list[str]
 ) -> None:
     failed = await failure(getattr(stub(service), method)(request_))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert failed.fields == fields
     assert list(service.openai.bill) == []
 
@@ -154,7 +154,7 @@ async def test_bad_option_is_named(service: Running) -> None:
 async def test_unknown_provider_is_refused(service: Running, provider: str) -> None:
     request = pb.SummarizeRequest(content="x", provider=provider)
     failed = await failure(stub(service).Summarize(request))
-    assert (failed.reason, failed.metadata["field"]) == ("VALIDATION_ERROR", "provider")
+    assert (failed.reason, failed.metadata["field"]) == ("INVALID_REQUEST", "provider")
 
 
 async def test_content_that_cannot_fit_is_refused_before_it_costs_anything(service: Running) -> None:
@@ -215,7 +215,7 @@ async def test_fault_within_a_stream_is_typed(service: Running) -> None:
 
 async def test_stream_without_a_request_is_refused(service: Running) -> None:
     failed = await failure(stub(service).StreamCapability(pb.StreamCapabilityRequest()))
-    assert failed.reason == "UNPROCESSABLE_ENTITY"
+    assert failed.reason == "INVALID_FIELDS"
     nested = pb.StreamCapabilityRequest(summarize=pb.SummarizeRequest(max_sentences=11))
     failed = await failure(stub(service).StreamCapability(nested))
     assert sorted(failed.fields) == ["summarize.content", "summarize.max_sentences"]
@@ -272,7 +272,7 @@ async def test_list_of_capabilities_has_pages(service: Running) -> None:
             break
     assert seen == sorted(CAPABILITIES)
     failed = await failure(stub(service).ListCapabilities(pb.ListCapabilitiesRequest(page_token="_w==")))
-    assert failed.reason == "VALIDATION_ERROR"
+    assert failed.reason == "INVALID_REQUEST"
 
 
 async def test_builtin_summarizes_without_a_key(service: Running) -> None:

@@ -89,7 +89,7 @@ async def test_answer_that_cannot_be_read_is_a_typed_error_and_is_booked(service
     service.openai.default = Reply('{"unheard_of": [')
     failed = await failure(called(service, name))
     reason = "SCHEMA_MISMATCH" if name == "extract-structured" else "PROVIDER_ERROR"
-    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, reason)
     assert failed.metadata["provider"] == "openai"
     rows = await service.rows(failed.request_id)
     assert all(row.usage.output_tokens > 0 for row in rows)
@@ -169,7 +169,7 @@ async def test_bad_fields_are_named_and_nothing_is_asked(
     service: Running, method: str, request_: Any, fields: list[str]
 ) -> None:
     failed = await failure(getattr(stub(service), method)(request_))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert sorted(failed.fields) == fields
     assert not service.openai.bill.calls
 

@@ -116,8 +116,8 @@ class TestSuccess:
 
 
 REFUSALS = [
-    (openai_errors.rate_limited(1), "RATE_LIMITED"),
-    (openai_errors.insufficient_quota(), "PROVIDER_QUOTA"),
+    (openai_errors.rate_limited(1), "PROVIDER_RATE_LIMITED"),
+    (openai_errors.insufficient_quota(), "PROVIDER_QUOTA_EXCEEDED"),
     (openai_errors.invalid_key(), "PROVIDER_AUTHENTICATION"),
     (openai_errors.context_length_exceeded(), "CONTEXT_LENGTH_EXCEEDED"),
     (openai_errors.content_filter(), "CONTENT_FILTERED"),

@@ -82,7 +82,7 @@ async def test_provider_alone_means_its_default_model(
     row = await only_row(service, answers[0].request_id)
     assert (row.model, row.requested_model) == (model, "")
     found = await failure(getattr(service.media, method)(request_of(model=None)))
-    assert (found.reason, found.fields) == ("VALIDATION_ERROR", ["model"])
+    assert (found.reason, found.fields) == ("INVALID_REQUEST", ["model"])
     assert "provider ollama has no default model" in found.message
 
 
@@ -168,7 +168,7 @@ async def test_refused_call_has_used_nothing(service: Running) -> None:
     found = await failure(service.media.CreateImages(image()))
     assert (found.code, found.reason, found.retry_after_s) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "RATE_LIMITED",
+        "PROVIDER_RATE_LIMITED",
         7,
     )
     row = await only_row(service, found.request_id)
@@ -203,7 +203,7 @@ async def test_bad_field_is_named_before_any_call(
     service: Running, method: str, request_: Any, field: str
 ) -> None:
     found = await failure(getattr(service.media, method)(request_))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert found.fields == [field]
     assert len(service.openai.bill) == 0
 

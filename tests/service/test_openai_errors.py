@@ -79,7 +79,7 @@ class TestProviders:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await call
         found = failure_of(raised.value)
-        assert (found.reason, found.metadata["field"]) == ("VALIDATION_ERROR", "input")
+        assert (found.reason, found.metadata["field"]) == ("INVALID_REQUEST", "input")
         assert not [key for key, _ in await call.trailing_metadata() if key.startswith("x-genai")]
 
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from genai_spine.openai_api import service as facade
+from genai_spine.openai_api import facade
 from tests.service.running import IMPATIENT, Posted, Running
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage
@@ -244,7 +244,7 @@ class TestSilence:
     async def test_comments_keep_a_silent_stream_alive(
         self, service: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(facade, "PING_S", 0.03)
+        monkeypatch.setattr(facade, "PING_INTERVAL_S", 0.03)
         service.openai.script(Reply(["one ", "two"], interval_s=0.1))
         posted = await service.chat(stream=True)
         assert posted.data.count(b": ping\n\n") >= 4
@@ -254,7 +254,7 @@ class TestSilence:
     async def test_leaving_while_a_ping_is_due_stops_the_upstream(
         self, service: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(facade, "PING_S", 0.02)
+        monkeypatch.setattr(facade, "PING_INTERVAL_S", 0.02)
         service.openai.script(Reply(["one ", "two"], fault="stall", after=2))
         body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
         call = service.facade.CreateChatCompletion(HttpBody(data=body))

@@ -48,7 +48,7 @@ async def test_errors_have_their_reasons_and_name_the_field(stub: Any) -> None:
     for call, code, reason in (
         (stub.GetPrompt(pb.GetPromptRequest(slug="nobody")), "NOT_FOUND", "PROMPT_NOT_FOUND"),
         (stub.GetPrompt(pb.GetPromptRequest(prompt_id="x\0y")), "NOT_FOUND", "PROMPT_NOT_FOUND"),
-        (stub.GetPrompt(pb.GetPromptRequest()), "INVALID_ARGUMENT", "UNPROCESSABLE_ENTITY"),
+        (stub.GetPrompt(pb.GetPromptRequest()), "INVALID_ARGUMENT", "INVALID_FIELDS"),
         (stub.UpdatePrompt(update), "ABORTED", "ETAG_MISMATCH"),
         (
             stub.CreatePrompt(
@@ -73,7 +73,7 @@ async def test_errors_have_their_reasons_and_name_the_field(stub: Any) -> None:
     given = pb.Prompt(name="x", slug="x", template="x")
     given.output_schema.update({"type": "strange"})
     failed = await failure(stub.CreatePrompt(pb.CreatePromptRequest(prompt=given)))
-    assert (failed.reason, failed.fields) == ("UNPROCESSABLE_ENTITY", ["output_schema"])
+    assert (failed.reason, failed.fields) == ("INVALID_FIELDS", ["output_schema"])
 
 
 async def test_an_execution_pins_prompt_version_and_variables_in_its_row(booked: Running, stub: Any) -> None:
@@ -226,7 +226,7 @@ HOSTILE_YAML = {
 @pytest.mark.parametrize("what", HOSTILE_YAML)
 async def test_hostile_yaml_is_refused_and_the_field_is_named(stub: Any, what: str) -> None:
     failed = await failure(stub.ImportPrompts(pb.ImportPromptsRequest(yaml=HOSTILE_YAML[what])))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert failed.fields == ["yaml"]
 
 

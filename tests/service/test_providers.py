@@ -46,4 +46,4 @@ async def test_a_model_can_only_be_pulled_where_models_lie(service: Running) -> 
     found = await failure(stub(service).PullModel(pb.PullModelRequest(provider="openai", model="x")))
     assert (found.reason, found.metadata["operation"]) == ("UNSUPPORTED_OPERATION", "pulling of models")
     found = await failure(stub(service).PullModel(pb.PullModelRequest(provider="nobody", model="x")))
-    assert (found.reason, found.metadata["field"]) == ("VALIDATION_ERROR", "provider")
+    assert (found.reason, found.metadata["field"]) == ("INVALID_REQUEST", "provider")

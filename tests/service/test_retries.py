@@ -66,7 +66,11 @@ class TestAttempts:
             (3, FAILED),
             (4, SUCCEEDED),
         ]
-        assert [row.error_reason for row in rows] == ["RATE_LIMITED", *["PROVIDER_UNAVAILABLE"] * 2, ""]
+        assert [row.error_reason for row in rows] == [
+            "PROVIDER_RATE_LIMITED",
+            *["PROVIDER_UNAVAILABLE"] * 2,
+            "",
+        ]
         assert len({row.id for row in rows}) == 4
         assert len(retrying.openai.bill.calls) == 4
         assert rows[-1].usage.output_tokens == retrying.openai.bill.completion_tokens
@@ -164,7 +168,7 @@ class TestWaiting:
     async def test_a_provider_that_asks_for_long_is_left_to_the_caller(self, retrying: Running) -> None:
         retrying.openai.default = openai_errors.rate_limited(30)
         found = await failure(retrying.completions.CreateCompletion(asked()))
-        assert (found.reason, found.retry_after_s) == ("RATE_LIMITED", 30.0)
+        assert (found.reason, found.retry_after_s) == ("PROVIDER_RATE_LIMITED", 30.0)
         assert len(retrying.openai.bill.calls) == 1
         posted = await retrying.chat()
         assert posted.problem["status"] == 429
@@ -182,5 +186,5 @@ class TestWaiting:
         assert waiting.cancelled()
         await retrying.idle()
         assert await retrying.rows("left-1") == [row]
-        assert (row.state, row.error_reason) == (FAILED, "RATE_LIMITED")
+        assert (row.state, row.error_reason) == (FAILED, "PROVIDER_RATE_LIMITED")
         assert len(retrying.openai.bill.calls) == 1

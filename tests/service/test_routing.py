@@ -255,7 +255,7 @@ class TestCircuit:
         for _ in range(5):
             assert (await failure(unary(service, asked()))).reason == "PROVIDER_UNAVAILABLE"
         found = await failure(unary(service, asked()))
-        assert (found.reason, found.metadata["provider"]) == ("PROVIDER_RESTING", "openai")
+        assert (found.reason, found.metadata["provider"]) == ("PROVIDER_CIRCUIT_OPEN", "openai")
         assert found.retry_after_s
         assert len(service.openai.bill.calls) == 5
         service.openai.default = Reply("well again")

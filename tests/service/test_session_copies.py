@@ -48,7 +48,7 @@ class TestAttachments:
     ) -> None:
         chat = await begun(service)
         failed = await failure(chat.stub.SendMessage(chat.said("Look", attachments=[file])))
-        assert (failed.reason, failed.fields) == ("UNPROCESSABLE_ENTITY", [field])
+        assert (failed.reason, failed.fields) == ("INVALID_FIELDS", [field])
         assert service.openai.bill.calls == []
 
     async def test_model_that_takes_no_images_refuses_and_nothing_is_stored(self, service: Running) -> None:
@@ -189,7 +189,7 @@ class TestTexts:
     ) -> None:
         stub: Any = SessionServiceStub(service.channel)
         failed = await failure(stub.ImportSession(pb.ImportSessionRequest(json=text)))
-        assert (failed.reason, failed.fields[0]) == ("UNPROCESSABLE_ENTITY", field)
+        assert (failed.reason, failed.fields[0]) == ("INVALID_FIELDS", field)
 
 
 def without_ids(value: Any) -> Any:

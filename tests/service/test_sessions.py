@@ -138,7 +138,7 @@ class TestFailures:
         ("reply", "reason"),
         [
             (openai_errors.server_error(), "PROVIDER_UNAVAILABLE"),
-            (openai_errors.rate_limited(), "RATE_LIMITED"),
+            (openai_errors.rate_limited(), "PROVIDER_RATE_LIMITED"),
             (openai_errors.context_length_exceeded(), "CONTEXT_LENGTH_EXCEEDED"),
             (Reply(""), "PROVIDER_ERROR"),
             (Reply("half an answer", fault="close"), "PROVIDER_UNAVAILABLE"),
@@ -306,7 +306,7 @@ async def test_metadata_must_be_small_and_finite(service: Running) -> None:
     for bad, field in (({"n": float("nan")}, number), ({"t": "x" * 70_000}, "metadata")):
         request = pb.CreateSessionRequest(model="m", metadata=bad)
         failed = await failure(stub.CreateSession(request))
-        assert (failed.reason, failed.fields) == ("UNPROCESSABLE_ENTITY", [field])
+        assert (failed.reason, failed.fields) == ("INVALID_FIELDS", [field])
 
 
 async def test_change_sets_what_is_given_and_clears_what_is_empty(service: Running) -> None:

@@ -53,14 +53,14 @@ class TestHealth:
 
         monkeypatch.setattr(encodings, "_loaded", {})
         monkeypatch.setattr(encodings, "load", slow)
-        monkeypatch.setattr(symbol_service, "PATIENCE_S", 0.01)
+        monkeypatch.setattr(symbol_service, "ENCODING_TIMEOUT_S", 0.01)
         call = asyncio.ensure_future(symbols.DocumentSymbols(batch(1)))
         health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
         assert (health.status, health.ready) == ("initializing", False)
         assert len(service.openai.bill) == 0
         loaded.set()
         assert (await call).documented_symbols[0].summary
-        monkeypatch.setattr(symbol_service, "PATIENCE_S", 10)
+        monkeypatch.setattr(symbol_service, "ENCODING_TIMEOUT_S", 10)
         health = await symbols.GetSymbolHealth(pb.GetSymbolHealthRequest())
         assert (health.status, health.ready) == ("healthy", True)
 
@@ -91,7 +91,7 @@ class TestBadInput:
         request.symbols[1].context.ClearField(missing)
         found = await failure(symbols.DocumentSymbols(request))
         assert (found.reason, found.fields) == (
-            "UNPROCESSABLE_ENTITY",
+            "INVALID_FIELDS",
             [f"symbols[1].context.{missing}"],
         )
         assert len(service.openai.bill) == 0

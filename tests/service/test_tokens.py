@@ -1,4 +1,4 @@
-"""Tokens are counted through the door: exactly, by the provider, or as an estimate, and it is said which."""
+"""Tokens are counted through the service: exactly, by the provider, or as an estimate; answers say which."""
 
 from typing import Any
 
@@ -118,10 +118,10 @@ async def test_a_request_without_a_model_is_counted_for_the_default_model(servic
 @pytest.mark.parametrize(
     ("request_", "reason", "field"),
     [
-        (None, "UNPROCESSABLE_ENTITY", "request"),
-        (pb.CreateCompletionRequest(), "UNPROCESSABLE_ENTITY", "request.messages"),
-        (asked(temperature=9), "UNPROCESSABLE_ENTITY", "request.temperature"),
-        (asked(provider="nobody"), "VALIDATION_ERROR", "provider"),
+        (None, "INVALID_FIELDS", "request"),
+        (pb.CreateCompletionRequest(), "INVALID_FIELDS", "request.messages"),
+        (asked(temperature=9), "INVALID_FIELDS", "request.temperature"),
+        (asked(provider="nobody"), "INVALID_REQUEST", "provider"),
         (asked(model="claude-3-haiku"), "MODEL_NOT_FOUND", None),
     ],
     ids=["empty", "no messages", "temperature", "provider", "model"],

@@ -54,7 +54,7 @@ async def test_prices_of_one_provider(usage: Any) -> None:
 @pytest.mark.parametrize("token", ["no token", "bm90IGpzb24="])
 async def test_page_token_of_somebody_else_is_refused(usage: Any, token: str) -> None:
     found = await failure(usage.ListPrices(pb.ListPricesRequest(page_token=token)))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_ERROR")
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert found.fields == ["page_token"]
 
 
@@ -182,7 +182,7 @@ async def test_estimate_by_token_of_a_model_that_is_sold_by_the_second_is_not_kn
 async def test_wrong_estimate_names_the_field(usage: Any, fields: dict[str, Any], field: str) -> None:
     request = pb.EstimateCostRequest(**({"model": "gpt-4o"} | fields))
     found = await failure(usage.EstimateCost(request))
-    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNPROCESSABLE_ENTITY")
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert found.fields == [field]
 
 

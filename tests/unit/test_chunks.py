@@ -137,7 +137,7 @@ async def test_fold_puts_choices_and_tool_calls_in_order_and_spells_them_out() -
     assert (whole.id, whole.model, whole.usage.input_tokens, whole.latency_ms) == ("x", "m", 3, 5)
 
 
-def test_what_the_stream_left_out_stays_unset() -> None:
+def test_fields_that_the_stream_left_out_stay_unset() -> None:
     whole = completion(pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0)]))
     assert not whole.HasField("usage")
     assert not whole.HasField("service_tier")

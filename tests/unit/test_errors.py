@@ -53,7 +53,7 @@ def test_a_providers_message_is_shortened_and_never_empty() -> None:
 
 
 def test_when_to_try_again_is_kept_apart_from_the_metadata() -> None:
-    error = errors.RateLimited(**PROVIDER, retry_after_s=2.5)
+    error = errors.ProviderRateLimited(**PROVIDER, retry_after_s=2.5)
     assert error.retry_after_s == 2.5
     assert "retry_after_s" not in error.metadata
 

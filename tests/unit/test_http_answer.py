@@ -21,7 +21,9 @@ ERRORS = st.one_of(
     st.builds(errors.InvalidFields, st.lists(st.tuples(FIELDS, TEXT), min_size=1, max_size=5)),
     st.builds(errors.UnsupportedOption, field=FIELDS, provider=TEXT, option=TEXT),
     st.builds(errors.ModelNotFound, model=TEXT, hint=TEXT),
-    st.builds(errors.RateLimited, provider=FIELDS, provider_message=TEXT, retry_after_s=st.floats(0, 10**9)),
+    st.builds(
+        errors.ProviderRateLimited, provider=FIELDS, provider_message=TEXT, retry_after_s=st.floats(0, 10**9)
+    ),
     st.builds(errors.ProviderRejected, provider=FIELDS, provider_message=TEXT, provider_code=TEXT),
     st.builds(errors.ProviderTimeout, provider=FIELDS, phase=TEXT, timeout_s=st.just("1")),
     st.builds(errors.ServiceUnavailable, cause=TEXT),
@@ -72,8 +74,8 @@ class TestHeaders:
         [
             (errors.InternalError(), "500", "false"),
             (errors.ServiceUnavailable(cause="x"), "503", None),
-            (errors.RateLimited(provider="p", provider_message="m"), "429", None),
-            (errors.ProviderQuota(provider="p", provider_message="m"), "502", "false"),
+            (errors.ProviderRateLimited(provider="p", provider_message="m"), "429", None),
+            (errors.ProviderQuotaExceeded(provider="p", provider_message="m"), "502", "false"),
             (errors.ProviderAuthentication(provider="p", provider_message="m"), "502", "false"),
             (errors.ProviderUnavailable(provider="p", provider_message="m"), "502", None),
             (errors.ContextLengthExceeded(provider="p", provider_message="m"), "502", "false"),
@@ -93,7 +95,7 @@ class TestHeaders:
         ("seconds", "header"), [(None, None), (0.0, "0"), (0.2, "1"), (7, "7"), (7.01, "8")]
     )
     def test_retry_after_is_an_integer(self, seconds: float | None, header: str | None) -> None:
-        error = errors.RateLimited(provider="p", provider_message="m", retry_after_s=seconds)
+        error = errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
         assert dict(http_answer.error_headers(error, CHAT)).get("retry-after") == header
 
 
@@ -146,7 +148,7 @@ class TestBodies:
                 400,
             ),
             (
-                errors.RateLimited(provider="p", provider_message="m"),
+                errors.ProviderRateLimited(provider="p", provider_message="m"),
                 "rate_limit_exceeded",
                 "rate_limit_error",
                 None,

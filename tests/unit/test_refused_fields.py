@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from genai_spine.errors import ProviderRejected, SpineError, UnsupportedOption
-from genai_spine.refused_fields import drop_refused, retry_without_refused, stream_without_refused
+from genai_spine.refused_fields import drop_refused, stream_without_refused
 from genai_spine.v1 import completion_service_pb2 as pb
 
 NO_TEMPERATURE = UnsupportedOption(field="temperature", provider="p", option="temperature")
@@ -65,12 +65,6 @@ class Model:
         if self.says_first:
             yield "begun"
         yield await self.complete()
-
-
-async def test_refused_request_is_asked_again_without_the_field() -> None:
-    model = Model()
-    assert await retry_without_refused(model.complete, model.drop) == "answer"
-    assert model.calls == 2
 
 
 async def test_refused_stream_is_asked_again_without_the_field() -> None:

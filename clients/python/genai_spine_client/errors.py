@@ -19,7 +19,7 @@ class SpineError(Exception):
         details = details or Details()
         super().__init__(message)
         self.reason = reason
-        self.code = code  # the gRPC status
+        self.code = code  # the gRPC status; only UNAVAILABLE is safe to repeat at once: nothing was paid
         self.metadata = (
             details.metadata
         )  # what the reason is about: model, field, provider, provider_code, ...
@@ -56,21 +56,21 @@ class TimedOut(SpineError):
 
 
 class Unavailable(SpineError):
-    """No server can take the request now: it was not reached, or it is stopping."""
+    """No server or provider can take the request now: not reached, stopping, circuit open, or busy."""
 
 
 CLASSES: dict[ErrorReason, type[SpineError]] = {
-    ErrorReason.UNPROCESSABLE_ENTITY: InvalidRequest,
-    ErrorReason.VALIDATION_ERROR: InvalidRequest,
+    ErrorReason.INVALID_FIELDS: InvalidRequest,
+    ErrorReason.INVALID_REQUEST: InvalidRequest,
     ErrorReason.UNSUPPORTED_OPTION: InvalidRequest,
     ErrorReason.UNSUPPORTED_OPERATION: InvalidRequest,
     ErrorReason.CONTEXT_LENGTH_EXCEEDED: InvalidRequest,
     ErrorReason.CONTENT_FILTERED: InvalidRequest,
     ErrorReason.PROVIDER_REJECTED: InvalidRequest,
     ErrorReason.MODEL_NOT_FOUND: NotFound,
-    ErrorReason.RATE_LIMITED: RateLimited,
+    ErrorReason.PROVIDER_RATE_LIMITED: RateLimited,
     ErrorReason.PROVIDER_AUTHENTICATION: ProviderFailed,
-    ErrorReason.PROVIDER_QUOTA: ProviderFailed,
+    ErrorReason.PROVIDER_QUOTA_EXCEEDED: ProviderFailed,
     ErrorReason.PROVIDER_UNAVAILABLE: ProviderFailed,
     ErrorReason.PROVIDER_ERROR: ProviderFailed,
     ErrorReason.PROVIDER_TIMEOUT: TimedOut,
@@ -80,9 +80,10 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.SCHEMA_MISMATCH: ProviderFailed,
     ErrorReason.COMPLETION_NOT_FOUND: NotFound,
     ErrorReason.NO_CANDIDATES: InvalidRequest,
-    ErrorReason.PROVIDER_RESTING: Unavailable,
+    ErrorReason.PROVIDER_CIRCUIT_OPEN: Unavailable,
+    ErrorReason.PROVIDER_BUSY: Unavailable,
     ErrorReason.PRICE_NOT_FOUND: NotFound,
-    ErrorReason.NOT_FOUND: NotFound,
+    ErrorReason.PROVIDER_OBJECT_NOT_FOUND: NotFound,
     ErrorReason.INVALID_PROMPT_VARIABLES: InvalidRequest,
     ErrorReason.INVALID_TEMPLATE: InvalidRequest,
     ErrorReason.PROMPT_NOT_FOUND: NotFound,

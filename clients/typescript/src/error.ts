@@ -18,7 +18,7 @@ export class SpineError extends Error {
   override readonly name = "SpineError";
   /** What went wrong, to branch on. */
   readonly reason: Reason;
-  /** The gRPC code. */
+  /** The gRPC code. Only Unavailable is safe to repeat at once: nothing was paid. */
   readonly code: Code;
   /** What the reason is about, such as `model`, `field`, `provider`, `provider_code`. */
   readonly metadata: Readonly<Record<string, string>>;

@@ -1,7 +1,10 @@
-"""Anthropic's JSON: our request written as the Messages API takes it.
+"""Messages API request: the contract's request written as Anthropic's JSON.
 
 Shapes: https://platform.claude.com/docs/en/api/messages and the types of the official SDK 2.11, 2026-11-28.
-What depends on the model is told by its version, because the API has no other way to tell it in advance.
+What depends on the model is known by its version, because the API has no other way to tell it in advance.
+
+System and developer messages become the `system` blocks, wherever they stand; messages of one role that
+follow each other become one turn; tool results are part of a user's turn.
 """
 
 import re
@@ -37,12 +40,12 @@ SCHEMA = SchemaRules(
     formats=frozenset(
         {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
     ),
-    most_min_items=1,
+    max_min_items=1,
 )
 
 MAX_TOKENS = 4096  # of an answer, when the caller names no limit; the API demands one
-LEAST_BUDGET = 1024  # tokens of thinking
-MOST_MARKS = 4  # cache_control in one request
+MIN_BUDGET_TOKENS = 1024  # tokens of thinking
+MAX_CACHE_MARKS = 4  # cache_control in one request
 
 # Versions of models, from which on something is so.
 ADAPTIVE = (4, 6)  # they measure their thinking themselves, by effort
@@ -77,9 +80,12 @@ JSON_SCHEMA = "Answer with JSON that matches this JSON Schema and with nothing b
 
 @lru_cache(maxsize=1024)
 def version(model: str) -> tuple[int, int]:
-    """claude-sonnet-4-20250514 is (4, 0), claude-3-5-haiku-latest (3, 5), claude-opus-4-7 (4, 7)."""
-    found = VERSION.match(model)
-    return (int(found[1]), int(found[2] or 0)) if found else NEWEST
+    """Version of a Claude model, (major, minor), from its name.
+
+    claude-sonnet-4-20250514 is (4, 0), claude-3-5-haiku-latest (3, 5), claude-opus-4-7 (4, 7).
+    """
+    match = VERSION.match(model)
+    return (int(match[1]), int(match[2] or 0)) if match else NEWEST
 
 
 def neutral(name: str, request: pb.CreateCompletionRequest) -> bool:
@@ -120,11 +126,16 @@ def countable(request: pb.CreateCompletionRequest) -> dict[str, Any]:
 
 
 def names_files(request: pb.CreateCompletionRequest) -> bool:
+    """Whether a message refers to a file that was uploaded, which needs a beta header."""
     return any(part.file.file_id for message in request.messages for part in message.content)
 
 
 def _conversation(request: pb.CreateCompletionRequest) -> tuple[list[Block], list[dict[str, Any]]]:
-    """The system blocks, and the turns; consecutive messages of one role are one turn."""
+    """System blocks, and the turns; consecutive messages of one role are one turn.
+
+    Cache marks go on the last block of each marked message; the API takes MAX_CACHE_MARKS, so the latest
+    count.
+    """
     if request.HasField("prompt"):
         return [], [{"role": "user", "content": [{"type": "text", "text": request.prompt.text}]}]
     system: list[Block] = []
@@ -144,7 +155,7 @@ def _conversation(request: pb.CreateCompletionRequest) -> tuple[list[Block], lis
                 turns[-1]["content"] += blocks
             else:
                 turns.append({"role": role, "content": blocks})
-    for block, ttl in marked[-MOST_MARKS:]:
+    for block, ttl in marked[-MAX_CACHE_MARKS:]:
         block["cache_control"] = {"type": "ephemeral", "ttl": ttl}
     return system, turns
 
@@ -157,6 +168,7 @@ class CallIds:
         self._unnamed: dict[str, str] = {}  # name of a function to the id that its last call got here
 
     def of_call(self, call: message_pb2.ToolCall) -> str:
+        """Id of a tool call; a call without one gets a number, which its result finds by name."""
         if call.id:
             return self.of_result(call.id)
         self._count += 1
@@ -164,22 +176,28 @@ class CallIds:
         return self._unnamed[call.function.name]
 
     def of_result(self, id: str) -> str:
+        """Id in the letters that the API takes: [a-zA-Z0-9_-]."""
         return re.sub(r"[^a-zA-Z0-9_-]", "_", id)
 
     def of_function(self, name: str) -> str:
+        """Id for a result that knows only its function's name."""
         return self._unnamed.get(name) or self.of_result(name)
 
 
 def _blocks(message: message_pb2.Message, path: str, ids: CallIds) -> list[Block]:
-    said = [block for place, part in _parts(message, path) for block in _part(part, place)]
-    if message.role in SYSTEM and any(block["type"] != "text" for block in said):
+    """Content blocks of one message, in the order that the API demands: thinking, content, calls.
+
+    Errors: InvalidFields, where an instruction holds anything but text.
+    """
+    content = [block for place, part in _parts(message, path) for block in _part(part, place)]
+    if message.role in SYSTEM and any(block["type"] != "text" for block in content):
         raise InvalidFields([(f"{path}.content", "must be text in a system message for anthropic")])
     if message.role == message_pb2.ROLE_TOOL:
-        return [_tool_result(ids.of_result(message.tool_call_id), said)]
+        return [_tool_result(ids.of_result(message.tool_call_id), content)]
     if message.role == message_pb2.ROLE_FUNCTION:
-        return [_tool_result(ids.of_function(message.name), said)]
+        return [_tool_result(ids.of_function(message.name), content)]
     calls = [_tool_use(call, f"{path}.tool_calls[{at}]", ids) for at, call in enumerate(message.tool_calls)]
-    return [*_thoughts(message, path), *said, *calls]
+    return [*_thoughts(message, path), *content, *calls]
 
 
 def _parts(message: message_pb2.Message, path: str) -> Iterable[tuple[str, message_pb2.ContentPart]]:
@@ -200,6 +218,8 @@ def _thoughts(message: message_pb2.Message, path: str) -> list[Block]:
 
 
 class _Kind(Struct):
+    """Type of a content block, whatever else it holds."""
+
     type: Any = None
 
 
@@ -207,12 +227,14 @@ THOUGHTS = ("thinking", "redacted_thinking")
 _KIND = msgspec.json.Decoder(_Kind)
 
 
-def _tool_result(id: str, said: list[dict[str, Any]]) -> Block:
+def _tool_result(id: str, content: list[dict[str, Any]]) -> Block:
+    """Block with a tool's result; one without content is a result without output."""
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
-    return result | {"content": said} if said else result
+    return result | {"content": content} if content else result
 
 
 def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
+    """Block of a tool call. Errors: InvalidFields, where the arguments are no JSON object."""
     if call.HasField("custom"):  # which another provider made; this API knows objects only
         text = {"input": call.custom.input}
         return {"type": "tool_use", "id": ids.of_call(call), "name": call.custom.name, "input": text}
@@ -222,11 +244,12 @@ def _tool_use(call: message_pb2.ToolCall, path: str, ids: CallIds) -> Block:
     except (msgspec.DecodeError, RecursionError) as error:
         problem = f"must be a JSON object for anthropic: {error}"
         raise InvalidFields([(f"{path}.function.arguments", problem)]) from error
-    name, given = call.function.name, Raw(arguments.encode())
-    return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": given}
+    name, input_json = call.function.name, Raw(arguments.encode())
+    return {"type": "tool_use", "id": ids.of_call(call), "name": name, "input": input_json}
 
 
 def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
+    """Blocks of one content part; none for white space, which the API refuses."""
     kind = part.WhichOneof("part")
     if kind == "image":
         return [_image(part.image, f"{path}.image")]
@@ -237,6 +260,7 @@ def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
 
 
 def _image(image: message_pb2.ImagePart, path: str) -> dict[str, Any]:
+    """Image block of bytes, a URL, or a data: URL."""
     if image.data:
         return _image_block(image.media_type, msgspec.to_builtins(image.data))
     if image.url[:5].lower() != "data:":
@@ -250,7 +274,7 @@ def _image_block(media_type: str, data: str) -> dict[str, Any]:
 
 
 def _data_url(url: str, path: str) -> tuple[str, str]:
-    """Media type and base64 text."""
+    """Media type and base64 text of a data: URL. Errors: InvalidFields."""
     head, _, data = url.partition(",")
     if not (head[:5].lower() == "data:" and head.endswith(";base64")):
         raise InvalidFields([(path, "must be a data: URL with base64 content")])
@@ -258,6 +282,10 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
 
 
 def _document(file: message_pb2.FilePart, path: str) -> dict[str, Any]:
+    """Document block of a file: uploaded, PDF or text; an image becomes an image block.
+
+    Errors: InvalidFields, for other media types.
+    """
     if file.file_id:
         source = {"type": "file", "file_id": file.file_id}
     else:
@@ -298,6 +326,7 @@ def _write_tools(body: dict[str, Any], request: pb.CreateCompletionRequest) -> N
 
 
 def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
+    """Tool declaration; a function without parameters takes an empty object."""
     tool: dict[str, Any] = {"name": function.name}
     if function.HasField("description"):
         tool["description"] = function.description
@@ -327,7 +356,7 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
     elif effort:
         room = BUDGETS[effort]
         if request.HasField("max_tokens"):  # an effort is no number: it yields to the limit
-            room = min(room, max(LEAST_BUDGET, request.max_tokens * 3 // 4))
+            room = min(room, max(MIN_BUDGET_TOKENS, request.max_tokens * 3 // 4))
         body["thinking"] = {"type": "enabled", "budget_tokens": room}
     if request.HasField("max_tokens"):
         body["max_tokens"] = request.max_tokens
@@ -339,15 +368,15 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest) -
 
 
 def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> list[Block]:
-    """What the model must be told in words, as system blocks."""
+    """System blocks that tell the model in words what the API has no field for."""
     form = request.response_format
     if not form.HasField("json_schema"):
-        asked = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
-        return [{"type": "text", "text": JSON_OBJECT}] if asked else []
+        wants_object = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+        return [{"type": "text", "text": JSON_OBJECT}] if wants_object else []
     schema, words = form.json_schema, []
     if version(request.model) >= STRUCTURED:
-        given = Raw(portable(schema.schema_json, SCHEMA).encode())
-        _configure_output(body, format={"type": "json_schema", "schema": given})
+        schema_json = Raw(portable(schema.schema_json, SCHEMA).encode())
+        _configure_output(body, format={"type": "json_schema", "schema": schema_json})
     else:
         words.append(JSON_SCHEMA + schema.schema_json)
     if schema.description:
@@ -356,11 +385,12 @@ def _write_format(body: dict[str, Any], request: pb.CreateCompletionRequest) -> 
 
 
 def _configure_output(body: dict[str, Any], **fields: Any) -> None:
+    """Sets fields of output_config beside those that are there."""
     body["output_config"] = {**_own(body, "output_config", dict[str, Raw]), **fields}
 
 
 def _own(body: dict[str, Any], name: str, kind: type[T]) -> T:
-    """A field as the caller's own fields have it, or as it was written since; empty when it is not there."""
+    """Field as the caller's own fields have it, or as it was written since; empty when it is not there."""
     own = body.get(name)
     if not isinstance(own, Raw):
         return own or kind()

@@ -1,7 +1,10 @@
-"""Anthropic's answers read: the events of a stream, and the whole message as if it had been one.
+"""Messages API response: the events of a stream, and the whole message as if it had been one.
 
 Events: https://platform.claude.com/docs/en/build-with-claude/streaming, 2026-11-28. Unknown events, blocks
 and deltas are passed over, as that page demands.
+
+A stream is message_start, then for each block content_block_start, its deltas and content_block_stop, then
+message_delta with the stop reason and the usage, then message_stop.
 """
 
 from dataclasses import dataclass, field
@@ -27,16 +30,20 @@ FINISH_REASONS = {
 
 
 class CacheCreation(Struct):
+    """Tokens written to the cache, by how long they are kept."""
+
     ephemeral_5m_input_tokens: int = 0
     ephemeral_1h_input_tokens: int = 0
 
 
 class OutputDetails(Struct):
+    """Output tokens by kind; thinking_tokens are part of output_tokens."""
+
     thinking_tokens: int = 0
 
 
 class Usage(Struct):
-    """In a message_delta the counts are totals so far, and what did not change may be left out."""
+    """Token counts. In a message_delta they are totals so far, and may leave out what did not change."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -47,6 +54,7 @@ class Usage(Struct):
     service_tier: str | None = None
 
     def update(self, later: "Usage") -> None:
+        """Takes over the counts of a later event, as far as it has them."""
         for name in self.__struct_fields__:
             value = getattr(later, name)
             if value is not None:
@@ -54,11 +62,13 @@ class Usage(Struct):
 
 
 class StopDetails(Struct):
+    """Details of a stop, such as why the model refused."""
+
     explanation: str | None = None
 
 
 class Delta(Struct):
-    """Of a content block, or of the message."""
+    """Delta of a content block, or of the message; `type` says which fields it has."""
 
     type: str | None = None
     text: str | None = None
@@ -71,6 +81,8 @@ class Delta(Struct):
 
 
 class Block(Struct):
+    """Content block: text, thinking, redacted_thinking or tool_use."""
+
     type: str = ""
     text: str | None = None
     citations: list[Raw] | None = None
@@ -83,6 +95,8 @@ class Block(Struct):
 
 
 class Message(Struct):
+    """Message as a whole answer, or as message_start has it, without content."""
+
     type: str = ""
     id: str = ""
     model: str = ""
@@ -93,16 +107,22 @@ class Message(Struct):
 
 
 class Details(Struct):
+    """Details of an error, with a code that is finer than its type."""
+
     error_code: str | None = None
 
 
 class Fault(Struct):
+    """Error of an answer, or of an event within a stream."""
+
     type: str | None = None
     message: str | None = None
     details: Details | None = None
 
 
 class Event(Struct):
+    """Event of a stream; `type` says which fields it has."""
+
     type: str
     index: int = 0
     message: Message | None = None
@@ -117,8 +137,10 @@ MESSAGE = msgspec.json.Decoder(Message)
 
 
 @dataclass(slots=True)
-class Thought:
-    """One block of thinking while it comes."""
+class ThinkingBlock:
+    """Thinking block while it arrives. It goes back unchanged with the next request, and the signature proves
+    it.
+    """
 
     text: list[str] = field(default_factory=list)
     signature: list[str] = field(default_factory=list)
@@ -126,6 +148,7 @@ class Thought:
 
     @property
     def block(self) -> dict[str, str]:
+        """Block as the API takes it back."""
         if self.redacted is not None:
             return {"type": "redacted_thinking", "data": self.redacted}
         return {
@@ -135,16 +158,19 @@ class Thought:
         }
 
 
-class Reader:
-    """What an answer has said so far; chunk() gives what was added since the last one."""
+class MessageReader:
+    """Reader of one answer; chunk() gives what was added since the last one.
+
+    begun: a message was there. done: message_stop has come, so a broken connection cuts nothing.
+    """
 
     def __init__(self) -> None:
         self.begun = self.done = False
         self._id = self._model = ""
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
-        self._given: dict[int, str] = {}  # arguments that came with the start of the block
-        self._thoughts: dict[int, Thought] = {}
+        self._initial_arguments: dict[int, str] = {}  # arguments that came with the start of the block
+        self._thoughts: dict[int, ThinkingBlock] = {}
         self._citations: list[Raw] = []
         self._clear()
 
@@ -154,6 +180,7 @@ class Reader:
         self._counted = False
 
     def take(self, event: Event) -> None:
+        """Adds one event of a stream."""
         kind, delta = event.type, event.delta
         if kind == "content_block_delta" and delta:
             if delta.text:
@@ -175,6 +202,7 @@ class Reader:
             self.done = True
 
     def take_whole(self, message: Message) -> None:
+        """Adds an answer that is no stream."""
         self._begin(message)
         for index, block in enumerate(message.content):
             self._begin_block(index, block)
@@ -201,23 +229,23 @@ class Reader:
                 self._builder.choice().content.append(block.text)
             self._citations += block.citations or ()
         elif block.type == "thinking":
-            self._thoughts[index] = Thought()
+            self._thoughts[index] = ThinkingBlock()
             self._add(index, Delta(thinking=block.thinking, signature=block.signature))
         elif block.type == "redacted_thinking":
-            self._thoughts[index] = Thought(redacted=block.data or "")
+            self._thoughts[index] = ThinkingBlock(redacted=block.data or "")
         elif block.type == "tool_use":
             self._calls[index] = len(self._calls)
             self._call(index).add(block.id, block.name)
-            self._given[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
+            self._initial_arguments[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
 
     def _end_block(self, index: int) -> None:
-        arguments = self._given.pop(index, "")
+        arguments = self._initial_arguments.pop(index, "")
         if arguments:  # no piece of them has come
             self._call(index).arguments.append(arguments)
 
     def _add(self, index: int, delta: Delta) -> None:
         if delta.partial_json and index in self._calls:
-            self._given.pop(index, None)
+            self._initial_arguments.pop(index, None)
             self._call(index).arguments.append(delta.partial_json)
         elif delta.citation is not UNSET:
             self._citations.append(delta.citation)
@@ -232,7 +260,7 @@ class Reader:
         return self._builder.choice().tool_call(self._calls[index])
 
     def chunk(self) -> pb.CompletionChunk:
-        """Empty (of no bytes) when nothing was added."""
+        """Chunk of what was added since the last one; empty (of no bytes) when nothing was."""
         if self._ended:
             self._finish(self._builder.choice(), *self._ended)
         chunk = self._builder.build()
@@ -269,10 +297,10 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
     # A message_delta tells the new sum only; and the sum alone means 5 minutes.
     written = reported.cache_creation_input_tokens
     for_5m = _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h)
-    given = uncached + cached + for_1h + for_5m
+    input_tokens = uncached + cached + for_1h + for_5m
     counts = usage_pb2.Usage(
-        input_tokens=given,
-        total_tokens=given,
+        input_tokens=input_tokens,
+        total_tokens=input_tokens,
         uncached_input_tokens=uncached,
         cache_read_tokens=cached,
         cache_write_5m_tokens=for_5m,
@@ -280,15 +308,15 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
     if whole:
-        made = _tokens(reported.output_tokens)
+        output_tokens = _tokens(reported.output_tokens)
         details = reported.output_tokens_details
-        counts.reasoning_tokens = min(made, _tokens(details.thinking_tokens)) if details else 0
-        counts.visible_output_tokens = made - counts.reasoning_tokens
-        counts.output_tokens, counts.total_tokens = made, given + made
+        counts.reasoning_tokens = min(output_tokens, _tokens(details.thinking_tokens)) if details else 0
+        counts.visible_output_tokens = output_tokens - counts.reasoning_tokens
+        counts.output_tokens, counts.total_tokens = output_tokens, input_tokens + output_tokens
         counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     return counts
 
 
 def _tokens(reported: int | None) -> int:
-    """A count that the contract can hold; what is out of every bound is taken as none."""
+    """Token count that the contract can hold; what is out of every bound is taken as none."""
     return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0

@@ -18,16 +18,15 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, reported_usage
-from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options
-from genai_spine.providers.bedrock import response as bedrock_answers
+from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
-from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
 REGION = "us-east-1"
 CONTROL_URL = "https://bedrock.{region}.amazonaws.com"
-MOST_PAGES = 50  # of a list; more is a list without an end
+MAX_PAGES = 50  # of a list; more is a list without an end
 
 OPTIONS = {
     "temperature": Option("inferenceConfig.temperature", max=1.0),
@@ -48,9 +47,9 @@ OPTIONS = {
 
 # By the exception's name; a stream writes it with a small first letter.
 EXCEPTIONS: dict[str, type[errors.ProviderFailure]] = {
-    "ThrottlingException": errors.RateLimited,
-    "TooManyRequestsException": errors.RateLimited,
-    "ServiceQuotaExceededException": errors.ProviderQuota,
+    "ThrottlingException": errors.ProviderRateLimited,
+    "TooManyRequestsException": errors.ProviderRateLimited,
+    "ServiceQuotaExceededException": errors.ProviderQuotaExceeded,
     "ModelTimeoutException": errors.ProviderUnavailable,
     "ModelNotReadyException": errors.ProviderUnavailable,
     "ServiceUnavailableException": errors.ProviderUnavailable,
@@ -73,10 +72,10 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
     403: errors.ProviderAuthentication,
     413: errors.ContextLengthExceeded,
     424: errors.ProviderError,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }
 # What a ValidationException means beyond a bad request, by what it says.
-MESSAGES: dict[str, type[errors.ProviderFailure]] = {
+ERROR_TEXTS: dict[str, type[errors.ProviderFailure]] = {
     "too long": errors.ContextLengthExceeded,  # "Input is", "prompt is"
     "too many input tokens": errors.ContextLengthExceeded,
     "maximum context length": errors.ContextLengthExceeded,
@@ -90,6 +89,12 @@ NOT_ALLOWED = "is not authorized to perform"
 
 
 class Bedrock(Provider):
+    """Adapter of Amazon Bedrock, in one region, which is part of the address.
+
+    Runtime calls and the lists of models go to two hosts. With an API key requests carry it; otherwise they
+    are signed with the AWS credentials that botocore finds.
+    """
+
     OPTIONS = OPTIONS
     SCHEMA = SCHEMA
 
@@ -100,10 +105,10 @@ class Bedrock(Provider):
         super().__init__(endpoint)
         bearer = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self._signer = None if endpoint.api_key else aws.Signer(endpoint, "bedrock", region)
-        self.wire = Wire(endpoint, bearer)
+        self.http = HttpClient(endpoint, bearer)
         control_url = endpoint.further.get("control_url", CONTROL_URL.replace("{region}", region))
         self._control = replace(endpoint, base_url=control_url)
-        self._control_wire = Wire(self._control, bearer)
+        self._control_http = HttpClient(self._control, bearer)
 
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
         super().check_options(request)
@@ -125,9 +130,9 @@ class Bedrock(Provider):
         body = msgspec.json.encode(write_request(request, self.name))
         path = f"/model/{aws.segment(request.model)}/converse-stream"
         headers = await self._headers(self.endpoint, ("POST", path), body, call)
-        reader = bedrock_answers.Reader()
+        reader = response.ConverseReader()
         try:
-            async with aclosing(self.wire.stream(path, body, call, aws.EventStream(), headers)) as reads:
+            async with aclosing(self.http.stream(path, body, call, aws.EventStream(), headers)) as reads:
                 async for payloads in reads:
                     builder = self._begun(request)
                     try:
@@ -142,21 +147,21 @@ class Bedrock(Provider):
                     # That a message begins is no answer yet: until it says something, another may be asked.
                     if has_output(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
                         yield chunk
-        except Refused as refused:
-            self._fail(refused.reply, request.model)
+        except StatusError as error:
+            self._fail(error.reply, request.model)
         except errors.ProviderError as error:
             # A connection that breaks after the message's end cuts nothing of it.
             if reader.stop_reason is None or error.metadata["provider_code"] != "cut_stream":
                 raise
         if reader.stop_reason is None:
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
         self._check_end(reader)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         body = msgspec.json.encode(write_request(request, self.name))
         reply = await self._post(request.model, "converse", body, call)
-        answer = self.wire.decode(reply.body, bedrock_answers.ANSWER)
-        builder, reader = self._begun(request), bedrock_answers.Reader()
+        answer = self.http.decode(reply.body, response.ANSWER)
+        builder, reader = self._begun(request), response.ConverseReader()
         builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
         reader.whole(answer, builder.choice())
         self._add(answer, builder.chunk)
@@ -165,7 +170,7 @@ class Bedrock(Provider):
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         batches = embeddings.batches(request, self.name)
-        turns = asyncio.Semaphore(embeddings.AT_ONCE)
+        turns = asyncio.Semaphore(embeddings.MAX_CONCURRENT_CALLS)
 
         async def one(texts: list[str]) -> tuple[list[list[float]], int | None]:
             async with turns:
@@ -176,20 +181,23 @@ class Bedrock(Provider):
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(list(texts))) for texts in batches]
-        except BaseExceptionGroup as failed:  # the others were cancelled
-            raise failed.exceptions[0] from None
-        response, counts = pb.CreateEmbeddingsResponse(model=request.model), [t.result()[1] for t in tasks]
+        except BaseExceptionGroup as group_error:  # the others were cancelled
+            raise group_error.exceptions[0] from None
+        answer, counts = (
+            pb.CreateEmbeddingsResponse(model=request.model),
+            [t.result()[1] for t in tasks],
+        )
         for values in (values for task in tasks for values in task.result()[0]):
-            response.embeddings.add(index=len(response.embeddings), values=values)
+            answer.embeddings.add(index=len(answer.embeddings), values=values)
         if None not in counts:
-            response.usage.CopyFrom(reported_usage(sum(count or 0 for count in counts), 0))
-        return response
+            answer.usage.CopyFrom(reported_usage(sum(count or 0 for count in counts), 0))
+        return answer
 
     async def count_tokens(self, request: pb.CreateCompletionRequest, call: Call) -> int:
         written = write_request(request, self.name)
         names = ("messages", "system", "toolConfig", "additionalModelRequestFields")
-        asked = {name: written[name] for name in names if name in written}
-        body = msgspec.json.encode({"input": {"converse": asked}})
+        converse = {name: written[name] for name in names if name in written}
+        body = msgspec.json.encode({"input": {"converse": converse}})
         # It knows models, and not the profiles that spread their calls over regions.
         model = model_options.base_model(request.model)
         try:
@@ -199,23 +207,23 @@ class Bedrock(Provider):
                 operation = f"counting of tokens for the model {model}"
                 raise errors.UnsupportedOperation(provider=self.name, operation=operation) from error
             raise
-        return self.wire.decode(reply.body, bedrock_answers.COUNTED).input_tokens
+        return self.http.decode(reply.body, response.TOKEN_COUNT).input_tokens
 
     async def list_models(self) -> list[model_service_pb2.Model]:
         """Models that can be called by their own id, then the profiles by which the others are."""
-        known = self.wire.decode(await self._get("/foundation-models"), model_list.MODELS).model_summaries
+        known = self.http.decode(await self._get("/foundation-models"), model_list.MODELS).model_summaries
         models = [model.described(model.model_id) for model in known if "ON_DEMAND" in model.inference_types]
         by_id = {model.model_id: model for model in known}
         token: str | None = ""
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             more = f"&nextToken={aws.segment(token)}" if token else ""
             page = await self._get(f"/inference-profiles?maxResults=1000{more}")
-            profiles = self.wire.decode(page, model_list.PROFILES)
+            profiles = self.http.decode(page, model_list.PROFILES)
             models += [profile.described(by_id) for profile in profiles.inference_profile_summaries]
             token = profiles.next_token
             if not token:
                 return models
-        raise self.wire.unusable("endless_list", f"more than {MOST_PAGES} pages of inference profiles")
+        raise self.http.unusable("endless_list", f"more than {MAX_PAGES} pages of inference profiles")
 
     async def health(self) -> None:
         try:
@@ -226,8 +234,8 @@ class Bedrock(Provider):
                 raise
 
     async def close(self) -> None:
-        await self.wire.close()
-        await self._control_wire.close()
+        await self.http.close()
+        await self._control_http.close()
 
     async def _headers(
         self, endpoint: Endpoint, request: tuple[str, str], body: bytes, call: Call
@@ -241,7 +249,7 @@ class Bedrock(Provider):
     async def _post(self, model: str, operation: str, body: bytes, call: Call) -> Reply:
         path = f"/model/{aws.segment(model)}/{operation}"
         headers = await self._headers(self.endpoint, ("POST", path), body, call)
-        reply = await self.wire.post(path, body, call, headers)
+        reply = await self.http.post(path, body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, model)
         return reply
@@ -249,7 +257,7 @@ class Bedrock(Provider):
     async def _get(self, path: str) -> bytes:
         call = Call()
         headers = await self._headers(self._control, ("GET", path), b"", call)
-        reply = await self._control_wire.request("GET", path, b"", call, headers)
+        reply = await self._control_http.request("GET", path, b"", call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
         return reply.body
@@ -261,42 +269,41 @@ class Bedrock(Provider):
         builder.choice()
         return builder
 
-    def _read(self, payload: bytes, reader: bedrock_answers.Reader, builder: ChunkBuilder) -> None:
-        event = self.wire.decode(payload, bedrock_answers.EVENT)
+    def _read(self, payload: bytes, reader: response.ConverseReader, builder: ChunkBuilder) -> None:
+        event = self.http.decode(payload, response.EVENT)
         if event.exception is not None:
             name = event.exception.name
             raise self._failure(name[:1].upper() + name[1:], event.exception.message, Reply(0, {}, b""), "")
         if event.broken is not None:
-            raise self.wire.unusable("broken_event", event.broken)
+            raise self.http.unusable("broken_event", event.broken)
         reader.event(event, builder.choice())
         if event.metadata is not None:
             self._add(event.metadata, builder.chunk)
 
-    def _add(
-        self, told: bedrock_answers.Answer | bedrock_answers.Metadata, chunk: pb.CompletionChunk
-    ) -> None:
-        if told.usage is not None:
-            chunk.usage.CopyFrom(bedrock_answers.usage(told.usage))
-        if told.service_tier and told.service_tier.type:
-            chunk.service_tier = told.service_tier.type
+    def _add(self, answer: response.Answer | response.Metadata, chunk: pb.CompletionChunk) -> None:
+        if answer.usage is not None:
+            chunk.usage.CopyFrom(response.usage(answer.usage))
+        if answer.service_tier and answer.service_tier.type:
+            chunk.service_tier = answer.service_tier.type
 
-    def _check_end(self, reader: bedrock_answers.Reader) -> None:
-        if reader.stop_reason in bedrock_answers.MALFORMED:
-            raise self.wire.unusable(str(reader.stop_reason), "the model wrote no well-formed answer")
+    def _check_end(self, reader: response.ConverseReader) -> None:
+        """Raises ProviderError where the model ended without a well-formed answer, which was billed."""
+        if reader.stop_reason in response.MALFORMED:
+            raise self.http.unusable(str(reader.stop_reason), "the model wrote no well-formed answer")
 
-    def _vectors(self, reply: Reply, model: str, wanted: int) -> tuple[list[list[float]], int | None]:
+    def _vectors(self, reply: Reply, model: str, input_count: int) -> tuple[list[list[float]], int | None]:
         """Vectors of one call, and its count of tokens where it has one."""
         if embeddings.is_cohere(model):
-            found = self.wire.decode(reply.body, embeddings.COHERE).embeddings
-            vectors = found if isinstance(found, list) else found.float
+            embedded = self.http.decode(reply.body, embeddings.COHERE).embeddings
+            vectors = embedded if isinstance(embedded, list) else embedded.float
             count = embeddings.tokens(reply.headers)
         else:
-            titan = self.wire.decode(reply.body, embeddings.TITAN)
+            titan = self.http.decode(reply.body, embeddings.TITAN)
             vectors = [titan.embedding]
             count = embeddings.tokens(reply.headers, titan.input_text_token_count)
-        if len(vectors) != wanted:
-            message = f"{len(vectors)} embeddings for {wanted} inputs"
-            raise self.wire.unusable("missing_embeddings", message)
+        if len(vectors) != input_count:
+            message = f"{len(vectors)} embeddings for {input_count} inputs"
+            raise self.http.unusable("missing_embeddings", message)
         return vectors, count
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
@@ -305,8 +312,8 @@ class Bedrock(Provider):
         raise self._failure(name, message, reply, model)
 
     def _failure(self, name: str, message: str, reply: Reply, model: str) -> errors.SpineError:
-        """What the exception means, or, where it has no name that is known, the status."""
-        message = self.wire.public(message)
+        """Error that the exception means, or, where it has no name that is known, the status."""
+        message = self.http.public(message)
         if name == "ExpiredTokenException" and self._signer is not None:
             self._signer.forget()
         no_model = name == "ResourceNotFoundException" or (not name and reply.status == HTTPStatus.NOT_FOUND)
@@ -315,8 +322,8 @@ class Bedrock(Provider):
             return errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         kind = EXCEPTIONS.get(name) or STATUSES.get(reply.status, errors.ProviderUnavailable)
         if kind is errors.ProviderRejected:
-            said = message.lower()
-            kind = next((meant for text, meant in MESSAGES.items() if text in said), kind)
+            lowered = message.lower()
+            kind = next((mapped for text, mapped in ERROR_TEXTS.items() if text in lowered), kind)
         return kind(
             provider=self.name,
             provider_code=name or str(reply.status),

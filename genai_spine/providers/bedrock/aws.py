@@ -1,4 +1,4 @@
-"""What Amazon's HTTP APIs have of their own: signed requests, and streams of binary events.
+"""AWS protocol: requests signed with Signature Version 4, and event streams of binary messages.
 
 Signature Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html; event streams:
 https://smithy.io/2.0/aws/amazon-eventstream.html, both 2026-11-28. botocore is imported when it is first
@@ -23,22 +23,23 @@ from genai_spine.providers.base import Endpoint
 
 JSON_TYPE = "application/json"
 PRELUDE = struct.Struct("!III")  # of a message: its length, that of its headers, a checksum of the two
-LARGEST_MESSAGE = 24 << 20  # bytes; botocore takes none that is larger
-KEPT = "-_.~"  # characters that a path segment keeps; the service signs what it gets, so all others go as %XX
+MAX_MESSAGE_BYTES = 24 << 20  # bytes; botocore takes none that is larger
+# Characters that a path segment keeps; the service signs what it gets, so all others go as %XX.
+UNRESERVED = "-_.~"
 
 
 @lru_cache(256)
 def segment(name: str) -> str:
     """A name as one segment of a path: `amazon.nova-lite-v1:0` is `amazon.nova-lite-v1%3A0`."""
-    return quote(name, safe=KEPT)
+    return quote(name, safe=UNRESERVED)
 
 
-class _Broken(Exception):
-    """Bytes that are no event."""
+class _BrokenFrame(Exception):
+    """The bytes are no event: a checksum, a length or a header is wrong."""
 
 
 class EventStream:
-    """Events as JSON: {"<event type>": payload}, as boto3 shows them.
+    """Frame decoder of AWS event streams. Events become JSON, {"<event type>": payload}, as boto3 shows them.
 
     An exception within the stream is {"exception": {"name", "message"}}, and bytes that are no event are
     {"broken": why}; both come in their place after the events before them. botocore's own buffer does the
@@ -49,37 +50,40 @@ class EventStream:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
+        """Payloads that are complete now; the rest waits for more."""
         data = self._buffer + data if self._buffer else data
         payloads, at = [], 0
         try:
             while end := _end(data, at):
                 payloads.append(_payload(data[at:end]))
                 at = end
-        except _Broken as broken:
+        except _BrokenFrame as broken:
             payloads.append(msgspec.json.encode({"broken": str(broken)}))
             at = len(data)  # where the next event begins, nobody can say
         self._buffer = data[at:]
         return payloads
 
     def rest(self) -> list[bytes]:
+        """Always empty: half an event says nothing."""
         return []  # half an event says nothing; the reader knows from the events whether one is missing
 
 
 def _end(data: bytes, at: int) -> int:
-    """Where the message ends that begins there; 0: not all of it is here."""
+    """End of the message that begins at the position; 0: not all of it is here. Raises _BrokenFrame."""
     if len(data) - at < PRELUDE.size:
         return 0
     length, headers, checksum = PRELUDE.unpack_from(data, at)
     if crc32(data[at : at + 8]) != checksum:
-        raise _Broken("the checksum of an event's lengths is wrong")
-    if not PRELUDE.size + headers + 4 <= length <= LARGEST_MESSAGE:
-        raise _Broken(f"an event cannot have {length} bytes with {headers} of headers")
+        raise _BrokenFrame("the checksum of an event's lengths is wrong")
+    if not PRELUDE.size + headers + 4 <= length <= MAX_MESSAGE_BYTES:
+        raise _BrokenFrame(f"an event cannot have {length} bytes with {headers} of headers")
     return at + length if at + length <= len(data) else 0
 
 
 def _payload(message: bytes) -> bytes:
+    """Payload of one message as JSON. Raises _BrokenFrame."""
     if crc32(message[:-4]) != int.from_bytes(message[-4:], "big"):
-        raise _Broken("the checksum of an event is wrong")
+        raise _BrokenFrame("the checksum of an event is wrong")
     split = PRELUDE.size + int.from_bytes(message[4:8], "big")
     headers, payload = _headers(message[PRELUDE.size : split]), message[split:-4]
     kind = headers.get(":message-type")
@@ -87,24 +91,27 @@ def _payload(message: bytes) -> bytes:
         return b'{"%b":%b}' % (str(headers.get(":event-type")).encode(), payload or b"{}")
     # An exception is one that the API describes, an error one that it does not.
     name = headers.get(":exception-type") or headers.get(":error-code") or str(kind)
-    said = headers.get(":error-message") or _fault(payload)[1] or payload.decode("utf-8", "replace")
-    return msgspec.json.encode({"exception": {"name": name, "message": said}})
+    message_text = headers.get(":error-message") or _fault(payload)[1] or payload.decode("utf-8", "replace")
+    return msgspec.json.encode({"exception": {"name": name, "message": message_text}})
 
 
 @lru_cache(64)  # all events of a kind have the same
 def _headers(head: bytes) -> dict[str, Any]:
+    """Headers of a message, parsed by botocore. Raises _BrokenFrame."""
     from botocore.eventstream import EventStreamHeaderParser, ParserError
 
     try:
-        found: dict[str, Any] = EventStreamHeaderParser().parse(head)
+        headers: dict[str, Any] = EventStreamHeaderParser().parse(head)
     except (ParserError, KeyError, IndexError, struct.error, UnicodeDecodeError) as error:
-        raise _Broken(f"the headers of an event are wrong: {type(error).__name__}: {error}") from error
-    return found
+        raise _BrokenFrame(f"the headers of an event are wrong: {type(error).__name__}: {error}") from error
+    return headers
 
 
 class _Fault(msgspec.Struct):
+    """Body of an error answer; the service and what stands before it write it differently."""
+
     message: str | None = None
-    Message: str | None = None  # of the door in front of the service
+    Message: str | None = None  # of the gateway in front of the service
     type: str | None = msgspec.field(default=None, name="__type")
 
 
@@ -121,29 +128,30 @@ def fault(headers: dict[str, str], body: bytes) -> tuple[str, str]:
 
 def _fault(body: bytes) -> tuple[str, str]:
     try:
-        found = _FAULT.decode(body)
+        fault_body = _FAULT.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "", ""
-    return found.type or "", found.message or found.Message or ""
+    return fault_body.type or "", fault_body.message or fault_body.Message or ""
 
 
 @lru_cache(256)  # there are as many as models
 def _canonical(url: str) -> tuple[str, str, str]:
     """Host, path and query of a URL as they are signed."""
-    parts = urlsplit(url)
-    path = quote(parts.path or "/", safe="/" + KEPT)  # what came encoded is encoded once more
-    pairs = sorted(pair.partition("=") for pair in parts.query.split("&") if pair)
+    address = urlsplit(url)
+    path = quote(address.path or "/", safe="/" + UNRESERVED)  # what came encoded is encoded once more
+    pairs = sorted(pair.partition("=") for pair in address.query.split("&") if pair)
     query = "&".join(f"{name}={value}" for name, _, value in pairs)
-    return parts.netloc.rpartition("@")[2], path, query
+    return address.netloc.rpartition("@")[2], path, query
 
 
 @lru_cache(2)
 def _stamp(second: int) -> str:
+    """Time as the signature has it, in UTC to the second."""
     return strftime("%Y%m%dT%H%M%SZ", gmtime(second))
 
 
 def _keyed(secret: str, scope: str) -> hmac.HMAC:
-    """What signs; a copy of it costs half of what a new one does."""
+    """Signing key of a day, region and service; a copy of it costs half of what a new one does."""
     key = f"AWS4{secret}".encode()
     for step in scope.split("/"):
         key = hmac.digest(key, step.encode(), "sha256")
@@ -199,7 +207,7 @@ class Signer:
         return needed is not None and bool(needed())
 
     async def _load(self, call: Call) -> None:
-        """Waits for one load that all callers share, and that goes on when this one leaves."""
+        """Waits for one load of credentials that all callers share, and that goes on when this one leaves."""
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(self._find))
             self._loading.add_done_callback(self._loaded)

@@ -1,7 +1,8 @@
 """Embeddings by Bedrock's InvokeModel: each maker has a body of its own, and a count in a header.
 
-Shapes, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html
-and .../model-parameters-embed.html, model-parameters-embed-v4.html (Cohere).
+Shapes, 2026-11-28:
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html and
+.../model-parameters-embed.html, model-parameters-embed-v4.html (Cohere).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,23 +16,29 @@ from genai_spine.providers.base import further_fields
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
 from genai_spine.v1 import completion_service_pb2 as pb
 
-AT_ONCE = 8  # calls for one request, where each takes one text
-COHERE_TEXTS = 96  # in one call
+MAX_CONCURRENT_CALLS = 8  # calls for one request, where each takes one text
+MAX_COHERE_TEXTS = 96  # in one call
 COUNT_HEADER = "x-amzn-bedrock-input-token-count"
 
 Count = Annotated[int, Meta(ge=0, le=MAX_TOKEN_COUNT)]
 
 
 class Titan(Struct, rename="camel"):
+    """Answer of Amazon's models: one vector, and the count of input tokens."""
+
     embedding: list[float]
     input_text_token_count: Count | None = None
 
 
 class ByType(Struct):
+    """Vectors by their type; `float` is the one that is asked for."""
+
     float: list[list[float]]
 
 
 class Cohere(Struct):
+    """Answer of Cohere's models: one vector for each text."""
+
     embeddings: list[list[float]] | ByType  # by type when embedding_types were asked for
 
 
@@ -40,6 +47,7 @@ COHERE = msgspec.json.Decoder(Cohere)
 
 
 def is_cohere(model: str) -> bool:
+    """Whether the model takes Cohere's body, which holds several texts."""
     return "cohere." in model
 
 
@@ -52,7 +60,7 @@ def batches(request: pb.CreateEmbeddingsRequest, provider: str) -> list[Sequence
         option = f"dimensions with the model {request.model}"
         raise UnsupportedOption(field="dimensions", provider=provider, option=option)
     texts = [entry.text for entry in request.inputs]
-    size = COHERE_TEXTS if is_cohere(request.model) else 1
+    size = MAX_COHERE_TEXTS if is_cohere(request.model) else 1
     return [texts[at : at + size] for at in range(0, len(texts), size)]
 
 
@@ -67,9 +75,9 @@ def write(request: pb.CreateEmbeddingsRequest, texts: Sequence[str]) -> bytes:
     return msgspec.json.encode(body)
 
 
-def tokens(headers: Mapping[str, str], told: int | None = None) -> int | None:
-    """What a call counted; None: it does not say."""
-    counted = headers.get(COUNT_HEADER, "")
-    if told is None and counted.isascii() and counted.isdigit():
-        return min(int(counted), MAX_TOKEN_COUNT)
-    return told
+def tokens(headers: Mapping[str, str], in_body: int | None = None) -> int | None:
+    """Input tokens of one call, of the body or else of a header; None: it does not say."""
+    in_header = headers.get(COUNT_HEADER, "")
+    if in_body is None and in_header.isascii() and in_header.isdigit():
+        return min(int(in_header), MAX_TOKEN_COUNT)
+    return in_body

@@ -1,7 +1,7 @@
-"""Lists of Bedrock's control plane: foundation models, and profiles that spread calls over regions.
+"""Model lists of Bedrock's control plane: foundation models, and profiles that spread calls over regions.
 
-Shapes, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html
-and .../API_ListInferenceProfiles.html.
+Shapes, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html and
+.../API_ListInferenceProfiles.html.
 """
 
 from datetime import datetime
@@ -13,10 +13,14 @@ from genai_spine.v1 import model_service_pb2
 
 
 class Lifecycle(Struct, rename="camel"):
+    """Lifecycle of a model; the start is RFC 3339."""
+
     start_of_life_time: str = ""
 
 
 class FoundationModel(Struct, rename="camel"):
+    """Model of the list; inference_types tells whether it can be called by its own id."""
+
     model_id: str
     model_name: str = ""
     provider_name: str = ""
@@ -27,16 +31,16 @@ class FoundationModel(Struct, rename="camel"):
     model_lifecycle: Lifecycle = msgspec.field(default_factory=Lifecycle)
 
     def described(self, name: str) -> model_service_pb2.Model:
-        """name: by which it is called, its own or that of a profile."""
+        """Contract's model. name: by which it is called, its own or that of a profile."""
         abilities = {"chat": "TEXT", "embeddings": "EMBEDDING", "images": "IMAGE"}
-        found = [ability for ability, kind in abilities.items() if kind in self.output_modalities]
+        capabilities = [ability for ability, kind in abilities.items() if kind in self.output_modalities]
         sees = "IMAGE" in self.input_modalities and "TEXT" in self.output_modalities
         return model_service_pb2.Model(
             id=name,
             created=_seconds(self.model_lifecycle.start_of_life_time),
             owned_by=self.provider_name,
             display_name=self.model_name,
-            capabilities=found + (["vision"] if sees else []),
+            capabilities=capabilities + (["vision"] if sees else []),
             supports_vision=sees,
             supports_streaming=self.response_streaming_supported,
         )
@@ -47,6 +51,8 @@ class Arn(Struct, rename="camel"):
 
 
 class Profile(Struct, rename="camel"):
+    """Inference profile: a name under which calls are spread over regions."""
+
     inference_profile_id: str
     inference_profile_arn: str
     inference_profile_name: str = ""
@@ -55,6 +61,7 @@ class Profile(Struct, rename="camel"):
     models: list[Arn] = []
 
     def described(self, known: dict[str, FoundationModel]) -> model_service_pb2.Model:
+        """Contract's model of the profile, with the abilities of the first model that is known."""
         # An account's own profile is called by its ARN.
         name = self.inference_profile_arn if self.type == "APPLICATION" else self.inference_profile_id
         ids = (arn.model_arn.rpartition("/")[2] for arn in self.models)
@@ -79,6 +86,7 @@ PROFILES = msgspec.json.Decoder(Profiles)
 
 
 def _seconds(rfc3339: str) -> int:
+    """Unix time of an RFC 3339 text; 0: not known."""
     try:
         return max(0, int(datetime.fromisoformat(rfc3339).timestamp()))
     except ValueError:

@@ -1,9 +1,9 @@
-"""What the models behind Bedrock's Converse take each in its own way.
+"""Model-specific options behind Bedrock's Converse: schemas, tools, caching and reasoning.
 
 Sources, 2026-11-28: https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html,
 .../model-parameters-anthropic-claude-messages.html, .../prompt-caching.html, and
-https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html. A model is known by its
-id, with or without a region in front; an ARN of an application's own profile says nothing about its model.
+https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html. A model is known by its id,
+with or without a region in front; an ARN of an application's own profile says nothing about its model.
 """
 
 import re
@@ -22,9 +22,9 @@ NATIVE_SCHEMA = re.compile(
 ADAPTIVE = re.compile(r"anthropic\.claude-[a-z]+-(?:4-[6-9]|[5-9])")
 NO_REGION = re.compile(r"^(?:us-gov|us|eu|apac|jp|au|ca|sa|me|af|global)\.(?=[a-z0-9-]+\.)")
 
-LEAST_BUDGET = 1024  # tokens of thinking
+MIN_BUDGET_TOKENS = 1024  # tokens of thinking
 BUDGETS = {
-    pb.REASONING_EFFORT_MINIMAL: LEAST_BUDGET,
+    pb.REASONING_EFFORT_MINIMAL: MIN_BUDGET_TOKENS,
     pb.REASONING_EFFORT_LOW: 4096,
     pb.REASONING_EFFORT_MEDIUM: 8192,
     pb.REASONING_EFFORT_HIGH: 16384,
@@ -40,19 +40,22 @@ EFFORTS = {
 
 
 def takes_schema(model: str) -> bool:
+    """Whether the model takes a JSON Schema for its answer, and strict tools."""
     return NATIVE_SCHEMA.search(model) is not None
 
 
 def takes_named_tool(model: str) -> bool:
-    """It can be told which tool to call; others only that they must call one."""
+    """Whether the model can be told which tool to call; others only that they must call one."""
     return ANTHROPIC in model or NOVA in model
 
 
 def takes_cache_points(model: str) -> bool:
+    """Whether the model caches prompts up to a marked block."""
     return ANTHROPIC in model or NOVA in model
 
 
 def takes_cache_ttl(model: str) -> bool:
+    """Whether a cache mark can be kept for an hour instead of five minutes."""
     return ANTHROPIC in model
 
 
@@ -63,12 +66,14 @@ def base_model(model: str) -> str:
 
 def thinks(request: pb.CreateCompletionRequest) -> bool:
     """A Claude that was told to think, and can then not be made to call a tool."""
-    asked = request.HasField("reasoning_max_tokens") or request.reasoning_effort > pb.REASONING_EFFORT_NONE
-    return asked and ANTHROPIC in request.model
+    requested = (
+        request.HasField("reasoning_max_tokens") or request.reasoning_effort > pb.REASONING_EFFORT_NONE
+    )
+    return requested and ANTHROPIC in request.model
 
 
 def fields(request: pb.CreateCompletionRequest, provider: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """For additionalModelRequestFields, and for outputConfig.
+    """Fields for additionalModelRequestFields, and for outputConfig.
 
     Errors: UnsupportedOption (the model has no such option), InvalidFields (no room for the thinking).
     """
@@ -114,8 +119,10 @@ def _budget(request: pb.CreateCompletionRequest, tokens: int, field: str | None)
     """field: names the tokens when the caller chose them; otherwise they shrink to what max_tokens leaves."""
     if request.HasField("max_tokens") and field is None:
         tokens = min(tokens, request.max_tokens - 1)
-    if tokens < LEAST_BUDGET:
-        problem = f"must be at least {LEAST_BUDGET if field else LEAST_BUDGET + 1} for the model to think"
+    if tokens < MIN_BUDGET_TOKENS:
+        problem = (
+            f"must be at least {MIN_BUDGET_TOKENS if field else MIN_BUDGET_TOKENS + 1} for the model to think"
+        )
         raise InvalidFields([(field or "max_tokens", problem)])
     return {"type": "enabled", "budget_tokens": tokens}
 

@@ -1,7 +1,10 @@
-"""Our request as Bedrock's Converse takes it.
+"""Converse request: the contract's request written as Bedrock's JSON.
 
 Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, 2026-11-28, and
 botocore's model of the service `bedrock-runtime`.
+
+A model without schemas of its own gives an answer of a given form by calling ANSWER_TOOL, whose arguments are
+the answer; `response` turns the call back into text.
 """
 
 import re
@@ -14,7 +17,7 @@ from msgspec import Raw
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers.base import further_fields
-from genai_spine.providers.bedrock import model_options as models
+from genai_spine.providers.bedrock import model_options
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -46,10 +49,10 @@ DOCUMENTS = {
 }
 NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z()\[\]-]+")  # of documents
 NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")  # of tool calls
-LONGEST_ID, LONGEST_NAME = 64, 180
+MAX_ID_CHARS, MAX_NAME_CHARS = 64, 180
 
 
-# For models that take a schema (bedrock_models.NATIVE_SCHEMA has the source); the others get the same one as
+# For models that take a schema (model_options.NATIVE_SCHEMA has the source); the others get the same one as
 # a tool's.
 SCHEMA = SchemaRules(
     refused=frozenset(
@@ -60,48 +63,48 @@ SCHEMA = SchemaRules(
     closed=True,
     object_only=True,
     recursion=False,
-    most_min_items=1,
+    max_min_items=1,
 )
 
 
 def write_request(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     """The body of Converse and ConverseStream, which are the same."""
     body = further_fields(request)
-    body |= Writer(request, provider).conversation()
+    body |= ConversationWriter(request, provider).conversation()
     inference = own(body, "inferenceConfig")
     for field, value in request.ListFields():
         if field.name in INFERENCE:
             inference[INFERENCE[field.name]] = list(value) if field.is_repeated else value
-    more, output = models.fields(request, provider)
+    more, output = model_options.fields(request, provider)
     output = own(body, "outputConfig") | output
-    if request.HasField("response_format") and models.takes_schema(request.model):
+    if request.HasField("response_format") and model_options.takes_schema(request.model):
         output |= _text_format(request.response_format)
-    given = {"inferenceConfig": inference, "outputConfig": output, "toolConfig": tools(request, provider)}
-    given["additionalModelRequestFields"] = own(body, "additionalModelRequestFields") | more
-    return body | {name: value for name, value in given.items() if value}
+    fields = {"inferenceConfig": inference, "outputConfig": output, "toolConfig": tools(request, provider)}
+    fields["additionalModelRequestFields"] = own(body, "additionalModelRequestFields") | more
+    return body | {name: value for name, value in fields.items() if value}
 
 
 def own(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An object among the caller's own fields; ours go beside what it holds."""
+    """Object among the caller's own fields; ours go beside what it holds. Errors: InvalidFields."""
     if name not in body:
         return {}
     try:
-        found: dict[str, Any] = msgspec.json.decode(body[name], type=dict[str, Raw])
+        own_fields: dict[str, Any] = msgspec.json.decode(body[name], type=dict[str, Raw])
     except msgspec.DecodeError as error:
         raise InvalidFields([("provider_options_json", f"{name}: {error}")]) from error
-    return found
+    return own_fields
 
 
 def answers_by_tool(request: pb.CreateCompletionRequest) -> bool:
     """The answer's form is made known as a tool that the model must call."""
     form = request.response_format
     if form.HasField("json_schema"):
-        wanted = not models.takes_schema(request.model)
+        needs_tool = not model_options.takes_schema(request.model)
     else:
-        wanted = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+        needs_tool = form.kind == pb.ResponseFormat.KIND_JSON_OBJECT
     choice = request.tool_choice
     named = choice.HasField("function_name") or choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
-    return wanted and not named  # who must call another tool gives no answer
+    return needs_tool and not named  # who must call another tool gives no answer
 
 
 def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
@@ -117,11 +120,11 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
     ]
     how = _tool_choice(choice) if offered else {}
     if answers_by_tool(request):
-        wanted = form.HasField("json_schema")
-        schema = portable(form.json_schema.schema_json, SCHEMA).encode() if wanted else ANY_OBJECT
+        has_schema = form.HasField("json_schema")
+        schema = portable(form.json_schema.schema_json, SCHEMA).encode() if has_schema else ANY_OBJECT
         described = form.json_schema.description or "Gives the whole answer."
         spec = {"name": ANSWER_TOOL, "description": described, "inputSchema": {"json": Raw(schema)}}
-        alone = not offered and models.takes_named_tool(request.model)
+        alone = not offered and model_options.takes_named_tool(request.model)
         how = {"toolChoice": {"tool": {"name": ANSWER_TOOL}} if alone else {"any": {}}}
         offered.append({"toolSpec": spec})
     elif none and any(message.tool_calls or message.tool_call_id for message in request.messages):
@@ -132,6 +135,7 @@ def tools(request: pb.CreateCompletionRequest, provider: str) -> dict[str, Any]:
 
 
 def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
+    """Tool declaration; a function without parameters takes any object."""
     spec: dict[str, Any] = {"name": function.name}
     if function.description:
         spec["description"] = function.description
@@ -142,6 +146,7 @@ def _tool(function: message_pb2.FunctionTool) -> dict[str, Any]:
 
 
 def _tool_choice(choice: message_pb2.ToolChoice) -> dict[str, Any]:
+    """toolChoice of the caller's choice; empty leaves it to the model."""
     if choice.HasField("function_name"):
         return {"toolChoice": {"tool": {"name": choice.function_name}}}
     if choice.mode == message_pb2.ToolChoice.MODE_REQUIRED:
@@ -150,6 +155,7 @@ def _tool_choice(choice: message_pb2.ToolChoice) -> dict[str, Any]:
 
 
 def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
+    """textFormat with the schema, which stands there as text."""
     if not form.HasField("json_schema"):
         return {}
     # The schema stands there as text.
@@ -160,8 +166,12 @@ def _text_format(form: pb.ResponseFormat) -> dict[str, Any]:
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
 
 
-class Writer:
-    """Writes one conversation; names of documents must differ within it."""
+class ConversationWriter:
+    """Writer of one conversation; names of documents must differ within it.
+
+    Errors: UnsupportedOption (content that Converse has no place for), InvalidFields (arguments or reasoning
+    state that are no JSON of the right shape).
+    """
 
     def __init__(self, request: pb.CreateCompletionRequest, provider: str) -> None:
         self._request, self._provider = request, provider
@@ -177,7 +187,7 @@ class Writer:
             messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=[text])]
         for index, message in enumerate(messages):
             blocks = list(self._blocks(message, f"messages[{index}]"))
-            if blocks and message.prompt_cache and models.takes_cache_points(self._request.model):
+            if blocks and message.prompt_cache and model_options.takes_cache_points(self._request.model):
                 blocks.append(self._cache_point(message.prompt_cache))
             if message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER):
                 system += blocks
@@ -190,7 +200,7 @@ class Writer:
         return {"messages": turns} | ({"system": system} if system else {})
 
     def _blocks(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
-        """field: path of the message in the request."""
+        """Content blocks of one message. field: path of the message in the request."""
         content = list(self._parts(message, field))
         if message.role in (message_pb2.ROLE_TOOL, message_pb2.ROLE_FUNCTION):
             used = tool_use_id(message.tool_call_id, message.name)
@@ -206,6 +216,7 @@ class Writer:
             yield {"toolUse": {"toolUseId": used, "name": function.name, "input": input_}}
 
     def _parts(self, message: message_pb2.Message, field: str) -> Iterator[dict[str, Any]]:
+        """Content blocks of the message's parts, without empty texts."""
         for index, part in enumerate(message.content):
             kind, place = part.WhichOneof("part"), f"{field}.content[{index}]"
             if kind in ("text", "refusal"):
@@ -241,7 +252,10 @@ class Writer:
         return {"format": form, "name": self._name(file.filename), "source": {"bytes": data}}
 
     def _name(self, filename: str) -> str:
-        stem = NOT_IN_NAMES.sub(" ", filename.rpartition(".")[0] or filename).strip()[:LONGEST_NAME]
+        """Name of a document, in the letters that Converse takes, and with a number where it was used
+        before.
+        """
+        stem = NOT_IN_NAMES.sub(" ", filename.rpartition(".")[0] or filename).strip()[:MAX_NAME_CHARS]
         name, count = stem or "document", 2
         while name in self._documents:
             name, count = f"{stem or 'document'} ({count})", count + 1
@@ -256,7 +270,8 @@ class Writer:
         return match[1], match[2]
 
     def _cache_point(self, cache: message_pb2.PromptCache) -> dict[str, Any]:
-        hour = cache == message_pb2.PROMPT_CACHE_1H and models.takes_cache_ttl(self._request.model)
+        """Cache mark behind a message; an hour where the model takes it."""
+        hour = cache == message_pb2.PROMPT_CACHE_1H and model_options.takes_cache_ttl(self._request.model)
         return {"cachePoint": {"type": "default"} | ({"ttl": "1h"} if hour else {})}
 
     def _refuse(self, field: str, option: str) -> NoReturn:
@@ -264,12 +279,12 @@ class Writer:
 
 
 def tool_use_id(call_id: str, name: str) -> str:
-    """The id of a call, which other providers write with other characters, or without (functions)."""
-    return NOT_IN_IDS.sub("_", call_id or f"call_{name}")[:LONGEST_ID]
+    """Id of a call, which other providers write with other characters, or without (functions)."""
+    return NOT_IN_IDS.sub("_", call_id or f"call_{name}")[:MAX_ID_CHARS]
 
 
 def _arguments(arguments: str, field: str) -> Raw:
-    """Converse takes arguments as an object, so text that is not one cannot be sent."""
+    """JSON object of a call's arguments: text that is not one cannot be sent. Errors: InvalidFields."""
     try:
         msgspec.json.decode(arguments or "{}", type=dict[str, Raw])
     except msgspec.DecodeError as error:
@@ -278,7 +293,7 @@ def _arguments(arguments: str, field: str) -> Raw:
 
 
 def reasoning_blocks(state_json: str) -> list[dict[str, Raw]]:
-    """The blocks of Message.reasoning_state_json that are Bedrock's; those of other providers have no use."""
+    """Blocks of Message.reasoning_state_json that are Bedrock's; those of other providers have no use."""
     try:
         blocks = msgspec.json.decode(state_json or "[]", type=list[dict[str, Raw]])
     except msgspec.DecodeError as error:

@@ -1,6 +1,7 @@
-"""What Bedrock's Converse and ConverseStream answer, read into our messages.
+"""Converse responses: whole answers and the events of ConverseStream, read into the contract's messages.
 
 Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, 2026-11-28.
+Token counts out of every bound make an answer unreadable; unknown events are passed over.
 """
 
 from base64 import b64encode
@@ -33,11 +34,15 @@ Index = Annotated[int, Meta(ge=0, le=10_000)]
 
 
 class CacheDetail(Struct, rename="camel"):
+    """Tokens written to the cache for one time to live ("5m", "1h")."""
+
     ttl: str
     input_tokens: Count
 
 
 class Usage(Struct, rename="camel"):
+    """Token counts of one call; input_tokens leave the cache out."""
+
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_input_tokens: Count | None = None
@@ -46,35 +51,47 @@ class Usage(Struct, rename="camel"):
 
 
 class Tier(Struct):
+    """Service tier that the call got."""
+
     type: str | None = None
 
 
 class ReasoningText(Struct):
+    """Reasoning in words, with the signature that proves it."""
+
     text: str = ""
     signature: str | None = None
 
 
 class Reasoning(Struct, rename="camel"):
+    """Reasoning block: readable, or redacted bytes."""
+
     reasoning_text: ReasoningText | None = None
     redacted_content: bytes | None = None  # base64 on the wire
 
 
 class ToolUse(Struct, rename="camel"):
+    """Tool call, in a stream its beginning."""
+
     tool_use_id: str
     name: str
     input: Raw = Raw(b"{}")
 
 
-class Cited(Struct):
+class CitedText(Struct):
     text: str | None = None
 
 
 class Citations(Struct):
-    content: list[Cited] = []
+    """Text with the sources that it cites."""
+
+    content: list[CitedText] = []
     citations: list[Raw] = []
 
 
 class Block(Struct, rename="camel"):
+    """Content block of a whole answer: one of the fields is set."""
+
     text: str | None = None
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
@@ -90,6 +107,8 @@ class Output(Struct):
 
 
 class Answer(Struct, rename="camel"):
+    """Whole answer of Converse."""
+
     output: Output
     stop_reason: str
     usage: Usage | None = None
@@ -97,16 +116,22 @@ class Answer(Struct, rename="camel"):
 
 
 class ReasoningDelta(Struct, rename="camel"):
+    """Addition to a reasoning block."""
+
     text: str | None = None
     signature: str | None = None
     redacted_content: bytes | None = None
 
 
 class ToolUseDelta(Struct):
+    """Addition to the arguments of a tool call, as JSON text."""
+
     input: str = ""
 
 
 class Delta(Struct, rename="camel"):
+    """Addition to a content block: one of the fields is set."""
+
     text: str | None = None
     tool_use: ToolUseDelta | None = None
     reasoning_content: ReasoningDelta | None = None
@@ -114,6 +139,8 @@ class Delta(Struct, rename="camel"):
 
 
 class Start(Struct, rename="camel"):
+    """Beginning of a content block; only tool calls have one that says anything."""
+
     tool_use: ToolUse | None = None
 
 
@@ -132,65 +159,73 @@ class BlockStop(Struct, rename="camel"):
 
 
 class MessageStop(Struct, rename="camel"):
+    """End of the message; only metadata follows."""
+
     stop_reason: str
 
 
 class Metadata(Struct, rename="camel"):
+    """Usage and service tier, after the message's end."""
+
     usage: Usage | None = None
     service_tier: Tier | None = None
 
 
-class Exceptional(Struct):
+class StreamException(Struct):
+    """Exception within a stream, after the status 200."""
+
     name: str
     message: str
 
 
 class Event(Struct, rename="camel"):
-    """One event of a stream, as aws.EventStream shows it; unknown ones are all None."""
+    """Event of a stream, as aws.EventStream shows it; unknown ones are all None."""
 
     content_block_start: BlockStart | None = None
     content_block_delta: BlockDelta | None = None
     content_block_stop: BlockStop | None = None
     message_stop: MessageStop | None = None
     metadata: Metadata | None = None
-    exception: Exceptional | None = None
+    exception: StreamException | None = None
     broken: str | None = None
 
 
-class Counted(Struct, rename="camel"):
+class TokenCount(Struct, rename="camel"):
+    """Answer of CountTokens."""
+
     input_tokens: Count
 
 
 ANSWER = msgspec.json.Decoder(Answer)
 EVENT = msgspec.json.Decoder(Event)
-COUNTED = msgspec.json.Decoder(Counted)
+TOKEN_COUNT = msgspec.json.Decoder(TokenCount)
 
 
 def usage(reported: Usage) -> usage_pb2.Usage:
     """Disjoint buckets: inputTokens leaves out what the cache gave and what was written to it."""
-    fresh, made = reported.input_tokens, reported.output_tokens
+    fresh, output_tokens = reported.input_tokens, reported.output_tokens
     read, written = reported.cache_read_input_tokens or 0, reported.cache_write_input_tokens or 0
     details = reported.cache_details or ()
     hour = sum(detail.input_tokens for detail in details if detail.ttl == "1h")
     written = max(written, sum(detail.input_tokens for detail in details))
-    given = fresh + read + written
+    input_tokens = fresh + read + written
     return usage_pb2.Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
         uncached_input_tokens=fresh,
         cache_read_tokens=read,
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
-        visible_output_tokens=made,  # thinking is among it, and not counted apart
+        visible_output_tokens=output_tokens,  # thinking is among it, and not counted apart
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
 
 
 @dataclass(slots=True)
-class Thought:
-    """One block of thinking while it comes."""
+class ReasoningBlock:
+    """Reasoning block while it arrives."""
 
     text: list[str] = field(default_factory=list)
     signature: str | None = None
@@ -198,6 +233,7 @@ class Thought:
 
     @property
     def block(self) -> dict[str, Any]:
+        """Block as Converse takes it back in a later request."""
         if self.redacted:
             return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
         signed = {"signature": self.signature} if self.signature else {}
@@ -205,43 +241,48 @@ class Thought:
 
 
 @dataclass(slots=True)
-class Reader:
-    """Reads the pieces of one answer into the choice of a chunk, by the index of their block."""
+class ConverseReader:
+    """Reader of one answer: adds its parts to the choice of a chunk, by the index of their block.
+
+    stop_reason is None until the message has ended.
+    """
 
     tools: dict[int, int] = field(default_factory=dict)  # block to tool call
     empty: set[int] = field(default_factory=set)  # tool calls that have no arguments yet
     answers: set[int] = field(default_factory=set)  # blocks that give the answer by ANSWER_TOOL
-    thoughts: dict[int, Thought] = field(default_factory=dict)
+    thoughts: dict[int, ReasoningBlock] = field(default_factory=dict)
     citations: list[Raw] = field(default_factory=list)
     stop_reason: str | None = None
 
     def whole(self, answer: Answer, choice: ChoiceBuilder) -> None:
+        """Adds an answer that is no stream."""
         for index, block in enumerate(answer.output.message.content):
             if block.tool_use:
                 self.start(index, block.tool_use, choice)
                 self.tool_input(index, bytes(block.tool_use.input).decode(), choice)
             elif reasoning := block.reasoning_content:
-                said = reasoning.reasoning_text or ReasoningText()
-                piece = ReasoningDelta(said.text, said.signature, reasoning.redacted_content)
-                self.thought(index, piece, choice)
+                text = reasoning.reasoning_text or ReasoningText()
+                delta = ReasoningDelta(text.text, text.signature, reasoning.redacted_content)
+                self.thought(index, delta, choice)
             elif cited := block.citations_content:
-                choice.content.extend(part.text or "" for part in cited.content)
+                choice.content.extend(passage.text or "" for passage in cited.content)
                 self.citations += cited.citations
             else:
                 choice.content.append(block.text or "")
         self.stop(answer.stop_reason, choice)
 
     def event(self, event: Event, choice: ChoiceBuilder) -> None:
+        """Adds one event of a stream; exceptions and broken events are the adapter's."""
         if (change := event.content_block_delta) is not None:
-            index, piece = change.content_block_index, change.delta
-            if piece.text:
-                choice.content.append(piece.text)
-            if piece.tool_use:
-                self.tool_input(index, piece.tool_use.input, choice)
-            if piece.reasoning_content:
-                self.thought(index, piece.reasoning_content, choice)
-            if isinstance(piece.citation, Raw):
-                self.citations.append(piece.citation.copy())
+            index, delta = change.content_block_index, change.delta
+            if delta.text:
+                choice.content.append(delta.text)
+            if delta.tool_use:
+                self.tool_input(index, delta.tool_use.input, choice)
+            if delta.reasoning_content:
+                self.thought(index, delta.reasoning_content, choice)
+            if isinstance(delta.citation, Raw):
+                self.citations.append(delta.citation.copy())
         elif (begun := event.content_block_start) is not None:
             if begun.start.tool_use:
                 self.start(begun.content_block_index, begun.start.tool_use, choice)
@@ -252,6 +293,7 @@ class Reader:
             self.stop(event.message_stop.stop_reason, choice)
 
     def start(self, index: int, use: ToolUse, choice: ChoiceBuilder) -> None:
+        """Begins a tool call, or the answer that is given by ANSWER_TOOL."""
         self.empty.add(index)
         if use.name == ANSWER_TOOL:
             self.answers.add(index)
@@ -260,6 +302,7 @@ class Reader:
         choice.tool_call(self.tools[index]).add(use.tool_use_id, use.name)
 
     def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:
+        """Appends arguments to the call of the block, or text to the answer."""
         if not text:
             return
         self.empty.discard(index)
@@ -268,16 +311,18 @@ class Reader:
         elif index in self.tools:
             choice.tool_call(self.tools[index]).arguments.append(text)
 
-    def thought(self, index: int, piece: ReasoningDelta, choice: ChoiceBuilder) -> None:
-        thought = self.thoughts.setdefault(index, Thought())
-        thought.signature = piece.signature or thought.signature
-        if piece.redacted_content:
-            thought.redacted.append(piece.redacted_content)
-        if piece.text:
-            thought.text.append(piece.text)
-            choice.reasoning.append(piece.text)
+    def thought(self, index: int, delta: ReasoningDelta, choice: ChoiceBuilder) -> None:
+        """Appends to the reasoning block."""
+        thought = self.thoughts.setdefault(index, ReasoningBlock())
+        thought.signature = delta.signature or thought.signature
+        if delta.redacted_content:
+            thought.redacted.append(delta.redacted_content)
+        if delta.text:
+            thought.text.append(delta.text)
+            choice.reasoning.append(delta.text)
 
     def stop(self, reason: str, choice: ChoiceBuilder) -> None:
+        """Sets the finish reason, reasoning state and citations of the choice."""
         delta, self.stop_reason = choice.delta, reason
         delta.finish_reason = STOP_REASONS.get(reason, pb.FINISH_REASON_STOP)
         if reason == "tool_use" and self.answers and not self.tools:

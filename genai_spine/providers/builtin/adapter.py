@@ -1,7 +1,8 @@
-"""The built-in provider: always there, with no key, no network and no model file.
+"""Built-in provider: always there, with no key, no network and no model file.
 
-`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words.
-The same request always gets the same answer.
+`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words. The same
+request always gets the same answer, which suits tests and first steps; it is no language model, and says so
+in its answers and its list of models.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ CHAT, EMBEDDING = "extractive", "hashing"
 MAX_CHARS = 200_000  # of one text; the rest is not read
 CONTEXT_TOKENS = MAX_CHARS // 5  # of text with words of four letters and a space
 INLINE_BYTES = 300  # of a request; up to here the work takes a few ms and needs no thread
-MOST_SENTENCES, MOST_PHRASES = 3, 10
-PIECE_TOKENS = 5  # of one streamed chunk: about four words and a mark
+MAX_SENTENCES, MAX_PHRASES = 3, 10
+CHUNK_TOKENS = 5  # of one streamed chunk: about four words and a mark
 DIMENSIONS, MAX_DIMENSIONS = 256, 4096
 
 # What often stands before the text itself.
@@ -77,10 +78,12 @@ EMBEDDING_CARD = (
     f"{MAX_CHARS} characters. Always the same vector, no key, no network."
 )
 
-Result = TypeVar("Result")
+ResultT = TypeVar("ResultT")
 
 
 class Builtin(Provider):
+    """Adapter without an upstream: answers are computed in this process, long texts in a thread."""
+
     OPTIONS = OPTIONS
     LOCAL = True
 
@@ -110,8 +113,8 @@ class Builtin(Provider):
     ) -> AsyncGenerator[pb.CompletionChunk]:
         text, reason, usage = await self._answer(request, call)
         start = pb.CompletionChunk(id=_id(), created=int(time()), model=request.model)
-        for piece in extractive.pieces(text, PIECE_TOKENS):
-            yield _chunk(start, [pb.ChoiceDelta(index=i, content=piece) for i in _choices(request)])
+        for text_chunk in extractive.token_chunks(text, CHUNK_TOKENS):
+            yield _chunk(start, [pb.ChoiceDelta(index=i, content=text_chunk) for i in _choices(request)])
             await asyncio.sleep(0)
         last = _chunk(start, [pb.ChoiceDelta(index=i, finish_reason=reason) for i in _choices(request)])
         last.usage.CopyFrom(usage)
@@ -141,14 +144,14 @@ class Builtin(Provider):
             hint = f"{self.name} has {CHAT} for completions and {EMBEDDING} for embeddings"
             raise ModelNotFound(model=model, hint=hint)
 
-    async def _answer(self, request: pb.CreateCompletionRequest, call: Call) -> "Answer":
+    async def _answer(self, request: pb.CreateCompletionRequest, call: Call) -> "ExtractiveAnswer":
         self._check_model(request.model, CHAT)
-        work = call.purpose.capability if call.purpose else ""
+        work = call.attribution.capability if call.attribution else ""
         if work in NEED_A_MODEL or (work.startswith("rewrite-") and work != "rewrite-summarize"):
             raise UnsupportedOperation(provider=self.name, operation=f"{work}: it is no language model")
-        return await self._work(request.ByteSize(), partial(_answer, request, told=not work))
+        return await self._work(request.ByteSize(), partial(_answer, request, explain=not work))
 
-    async def _work(self, size: int, work: Callable[[], Result]) -> Result:
+    async def _work(self, size: int, work: Callable[[], ResultT]) -> ResultT:
         """The result of work, done in a thread where the size says that it would hold up the event loop."""
         if size <= INLINE_BYTES:
             return work()
@@ -157,45 +160,47 @@ class Builtin(Provider):
 
 
 # The text, why it ends, what was consumed.
-Answer = tuple[str, pb.FinishReason, usage_pb2.Usage]
+ExtractiveAnswer = tuple[str, pb.FinishReason, usage_pb2.Usage]
 
 
-def _answer(request: pb.CreateCompletionRequest, *, told: bool) -> Answer:
+def _answer(request: pb.CreateCompletionRequest, *, explain: bool) -> ExtractiveAnswer:
     """told: a text that is too short to choose from gets the notice, and of one that is too long the
     beginning is read; otherwise the one is its own answer, and the other is refused."""
     texts = [_text(message) for message in request.messages] or [request.prompt.text]
-    said = [_text(message) for message in request.messages if message.role == message_pb2.ROLE_USER] or texts
-    if not told and len(said[-1]) > MAX_CHARS:
+    user_texts = [
+        _text(message) for message in request.messages if message.role == message_pb2.ROLE_USER
+    ] or texts
+    if not explain and len(user_texts[-1]) > MAX_CHARS:
         raise ContextLengthExceeded(
             provider=request.provider,
             provider_code="context_length_exceeded",
-            provider_message=f"it reads {MAX_CHARS} characters, got {len(said[-1])}",
+            provider_message=f"it reads {MAX_CHARS} characters, got {len(user_texts[-1])}",
         )
-    text, reason = _reply(said[-1][:MAX_CHARS], request, told)
-    given = sum(map(extractive.count_tokens, texts))
-    return text, reason, reported_usage(given, extractive.count_tokens(text) * len(_choices(request)))
+    text, reason = _reply(user_texts[-1][:MAX_CHARS], request, explain)
+    input_tokens = sum(map(extractive.count_tokens, texts))
+    return text, reason, reported_usage(input_tokens, extractive.count_tokens(text) * len(_choices(request)))
 
 
 def _text(message: message_pb2.Message) -> str:
     return "\n\n".join(part.text or part.refusal for part in message.content)
 
 
-def _reply(text: str, request: pb.CreateCompletionRequest, told: bool) -> tuple[str, pb.FinishReason]:
+def _reply(text: str, request: pb.CreateCompletionRequest, explain: bool) -> tuple[str, pb.FinishReason]:
     """The most sentences that max_tokens has room for, at least one, and whether that one was cut."""
     instruction = INSTRUCTION.match(text)
     sentences = extractive.sentences(text[instruction.end() :] if instruction else text)
     phrases = extractive.keywords(sentences)
     ranked = extractive.ranked(sentences, phrases)
-    shown = list(islice(extractive.distinct(phrases), MOST_PHRASES))
+    keywords = list(islice(extractive.distinct(phrases), MAX_PHRASES))
     reply = ""
-    for count in range(MOST_SENTENCES, 0, -1):
+    for count in range(MAX_SENTENCES, 0, -1):
         chosen = extractive.joined(sentences[index] for index in sorted(ranked[:count]))
         if request.response_format.kind == pb.ResponseFormat.KIND_JSON_OBJECT:
-            reply = msgspec.json.encode({"summary": chosen, "keywords": shown}).decode()
-        elif sentences and (len(sentences) >= MOST_SENTENCES or not told):
+            reply = msgspec.json.encode({"summary": chosen, "keywords": keywords}).decode()
+        elif sentences and (len(sentences) >= MAX_SENTENCES or not explain):
             reply = chosen
         else:
-            seen = f" Key phrases seen: {', '.join(shown)}." if shown else ""
+            seen = f" Key phrases seen: {', '.join(keywords)}." if keywords else ""
             reply = NOTICE.format(seen=seen)
         reply = _before_stop(reply, request.stop_sequences)
         if not request.max_tokens or extractive.count_tokens(reply) <= request.max_tokens:
@@ -204,6 +209,7 @@ def _reply(text: str, request: pb.CreateCompletionRequest, told: bool) -> tuple[
 
 
 def _before_stop(text: str, stops: Iterable[str]) -> str:
+    """Text before the first of the stop sequences."""
     return text[: min((at for at in map(text.find, stops) if at >= 0), default=len(text))]
 
 

@@ -1,4 +1,4 @@
-"""What a text tells without a model: its tokens, sentences, keywords, most telling sentences, a vector.
+"""Extractive text analysis without a model: tokens, sentences, keywords, ranking, and hashed vectors.
 
 The same text always gives the same result, in every process. Keywords are YAKE's (github.com/INESCTEC/yake),
 sentence ends segtok's (github.com/fnl/segtok); both bring their word lists with them and use no network.
@@ -44,6 +44,7 @@ logging.getLogger("yake").setLevel(logging.CRITICAL)
 
 
 def count_tokens(text: str) -> int:
+    """Number of tokens, as defined above: words, marks, and characters of dense scripts."""
     # A pattern that crosses a long gap holds the interpreter, and with it the event loop, all the way.
     return sum(1 for _ in _TOKEN.finditer(" ".join(text.split())))
 
@@ -54,8 +55,8 @@ def first_tokens(text: str, count: int) -> str:
     return text[: ends[-1]] if ends else ""
 
 
-def pieces(text: str, count: int) -> Iterator[str]:
-    """The text in pieces of count tokens; together they are the text."""
+def token_chunks(text: str, count: int) -> Iterator[str]:
+    """Text cut into chunks of count tokens; together they are the text."""
     start = 0
     for number, token in enumerate(_TOKEN.finditer(text), 1):
         if number % count == 0:
@@ -72,11 +73,11 @@ def sentences(text: str) -> list[str]:
     """
     prose = _FENCED.sub("\n\n", text)
     text = prose if _WORD.search(prose) else text
-    found: list[str] = []
+    found_sentences: list[str] = []
     for block in _blocks(_LIST_ITEM.sub("\n\n", _DENSE_STOP.sub("\\1\n\n", text))):
         for sentence in split_multi(block):
-            found += filter(_WORD.search, _cut(_GAP.sub(" ", sentence).strip()))
-    return found
+            found_sentences += filter(_WORD.search, _cut(_GAP.sub(" ", sentence).strip()))
+    return found_sentences
 
 
 def joined(chosen: Iterable[str]) -> str:
@@ -105,10 +106,10 @@ def _cut(sentence: str) -> Iterator[str]:
     yield sentence
 
 
-def keywords(found: Sequence[str]) -> list[str]:
-    """The key phrases of these sentences, the most telling first; none in scripts without spaces."""
-    step = 1 + sum(map(len, found)) // KEYWORD_CHARS
-    words = [_WORD.findall(sentence) for sentence in found[::step]]
+def keywords(in_text: Sequence[str]) -> list[str]:
+    """Key phrases of the sentences, the most telling first; none in scripts without spaces."""
+    step = 1 + sum(map(len, in_text)) // KEYWORD_CHARS
+    words = [_WORD.findall(sentence) for sentence in in_text[::step]]
     words = [sentence for sentence in words if sentence]
     text = " ".join(" ".join(sentence) + "." for sentence in words)
     language = _language([word for sentence in words for word in sentence][:LANGUAGE_WORDS])
@@ -117,7 +118,7 @@ def keywords(found: Sequence[str]) -> list[str]:
 
 
 def distinct(phrases: Iterable[str]) -> Iterator[str]:
-    """Those of which at least half of the words were not in the ones before."""
+    """Phrases of which at least half of the words were not in the ones before."""
     known: set[str] = set()
     for phrase in phrases:
         words = set(phrase.lower().split())
@@ -149,26 +150,26 @@ def _stopwords() -> dict[str, frozenset[str]]:
     return lists
 
 
-def ranked(found: Sequence[str], phrases: Sequence[str]) -> list[int]:
+def ranked(in_text: Sequence[str], phrases: Sequence[str]) -> list[int]:
     """Indexes of the sentences that state something, the most telling first.
 
     A sentence counts for the key phrases in it, good and frequent ones more, against its length. The
     first sentences count a little more, lines that do not end like a sentence half. Questions and
     announcements ("The facts are:") come only when there is nothing else; of equal ones the first counts.
     """
-    lines = [f" {' '.join(_WORD.findall(sentence.lower()))} " for sentence in found]
-    told = [0.1] * len(found)
+    lines = [f" {' '.join(_WORD.findall(sentence.lower()))} " for sentence in in_text]
+    weights = [0.1] * len(in_text)
     for place, phrase in enumerate(phrases, 1):
-        part = f" {' '.join(_WORD.findall(phrase.lower()))} "
-        holders = [index for index, line in enumerate(lines) if part in line]
+        phrase_words = f" {' '.join(_WORD.findall(phrase.lower()))} "
+        holders = [index for index, line in enumerate(lines) if phrase_words in line]
         for index in holders:
-            told[index] += log(1 + len(holders)) / sqrt(place)
+            weights[index] += log(1 + len(holders)) / sqrt(place)
 
     def score(index: int) -> float:
-        shape = 0.5 if found[index][-1].isalnum() else 1.0
-        return shape * told[index] / sqrt(max(lines[index].count(" "), 8)) * (1 + 0.3 / (1 + index))
+        shape = 0.5 if in_text[index][-1].isalnum() else 1.0
+        return shape * weights[index] / sqrt(max(lines[index].count(" "), 8)) * (1 + 0.3 / (1 + index))
 
-    first = {sentence: index for index, sentence in reversed(list(enumerate(found)))}
+    first = {sentence: index for index, sentence in reversed(list(enumerate(in_text)))}
     statements = [index for sentence, index in first.items() if not sentence.endswith(_NO_STATEMENT)]
     return sorted(statements or first.values(), key=lambda index: (-score(index), index))
 
@@ -186,9 +187,9 @@ def vector(text: str, dimensions: int) -> list[float]:
         weight = (1 + log(count)) * (STOPWORD_WEIGHT if is_plain else 1.0)
         _add(values, run, weight)
         padded = f"<{run}>"
-        parts = [padded[i : i + 3] for i in range(len(padded) - 2)]
-        for part in parts:
-            _add(values, part, weight / sqrt(len(parts)))
+        trigrams = [padded[i : i + 3] for i in range(len(padded) - 2)]
+        for trigram in trigrams:
+            _add(values, trigram, weight / sqrt(len(trigrams)))
     length = sqrt(sum(value * value for value in values))
     if length == 0:
         return [1.0] + [0.0] * (dimensions - 1)  # an empty text, or features that cancel out

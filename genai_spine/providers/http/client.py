@@ -1,8 +1,9 @@
-"""The HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
+"""HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
 
 Errors: ProviderUnavailable (no connection, or lost before any answer), ProviderError (cut or unreadable
-answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes
-back in the Reply, and from a stream as Refused. HTTP proxies of the environment are not used.
+answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes back
+in the Reply, and from a stream as StatusError. Redirects are not followed, and HTTP proxies of the
+environment are not used.
 """
 
 import asyncio
@@ -27,34 +28,40 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, Stalled
-from genai_spine.providers.http.event_stream import EventTooLarge, Splitter
+from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, ReadTimeout
+from genai_spine.providers.http.event_stream import EventTooLarge, FrameDecoder
 
 T = TypeVar("T")
 Headers = Mapping[str, str]  # names in lower case
 
 NO_HEADERS: Headers = {}
-IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
-LARGEST_ERROR = 64 << 10  # bytes of an error body that are read
-LONGEST_WAIT_S = 10.0**10  # a longer one in Retry-After is no time
+MAX_IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
+MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
+MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """Complete HTTP response: status, headers, body."""
+
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
 
 
-class Refused(Exception):
+class StatusError(Exception):
     """The upstream answered a stream request with a status other than 200."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
 
 
-class Clock:
-    """How long one call may still take: the phase it is in, and the whole of it."""
+class CallTimer:
+    """Timer of one call: the limit of the phase that it is in, and of the whole of it.
+
+    Phases are connecting, the first token, the next token; each begins its own limit. The caller's deadline
+    and `total_s` run from the start. All in seconds.
+    """
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
@@ -64,15 +71,18 @@ class Clock:
         self.begin("connecting", endpoint.timeouts.connect_s)
 
     def begin(self, phase: str, limit_s: float) -> None:
+        """Begins a phase; its name appears in the error when its limit passes."""
         self.phase, self.limit_s = phase, limit_s
         self.phase_end = monotonic() + limit_s
 
     @property
     def left_s(self) -> float:
+        """Seconds until the first of all limits, at least 0."""
         return max(0.0, min(self.phase_end, self.end, self.deadline) - monotonic())
 
     @property
     def phase_ends_first(self) -> bool:
+        """Whether the phase's limit comes before the deadline and `total_s`."""
         return self.phase_end < min(self.end, self.deadline)
 
     def expired(self) -> SpineError:
@@ -85,7 +95,13 @@ class Clock:
         return ProviderTimeout(provider=self.endpoint.name, phase=phase, timeout_s=f"{limit_s:g}")
 
 
-class Wire:
+class HttpClient:
+    """HTTP/1.1 client of one endpoint, with a pool of idle connections.
+
+    One per adapter, for its whole life; `close()` aborts what is open. Nothing is retried: a request that may
+    have reached the upstream is sent once.
+    """
+
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> None:
         """headers: sent with every request, authentication among them."""
         try:
@@ -101,7 +117,7 @@ class Wire:
         self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
         self._ssl = ssl.create_default_context() if self._tls else None
         fixed = {"host": url.netloc.rpartition("@")[2], "accept": "*/*", "user-agent": "genai-spine"}
-        self._head = _lines({**fixed, **(headers or {})})
+        self._head = _header_lines({**fixed, **(headers or {})})
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
 
@@ -118,14 +134,14 @@ class Wire:
 
         headers: of this request alone, such as its signature.
         """
-        clock = Clock(self.endpoint, call)
-        exchange = await self._send(f"{method} {self._prefix}{path}", headers, body, clock)
-        clock.begin("the answer", self.endpoint.timeouts.first_token_s)
+        timer = CallTimer(self.endpoint, call)
+        exchange = await self._send(f"{method} {self._prefix}{path}", headers, body, timer)
+        timer.begin("the answer", self.endpoint.timeouts.first_token_s)
         try:
-            status = await exchange.head(clock.left_s)
-            answer = await exchange.all(clock.left_s)
-        except Stalled:
-            raise clock.expired() from None
+            status = await exchange.head(timer.left_s)
+            answer = await exchange.all(timer.left_s)
+        except ReadTimeout:
+            raise timer.expired() from None
         except ConnectionLost as error:
             raise self._lost(exchange, error) from error
         finally:
@@ -133,26 +149,26 @@ class Wire:
         return Reply(status, exchange.headers, answer)
 
     async def stream(
-        self, path: str, body: bytes, call: Call, splitter: Splitter, headers: Headers = NO_HEADERS
+        self, path: str, body: bytes, call: Call, decoder: FrameDecoder, headers: Headers = NO_HEADERS
     ) -> AsyncGenerator[list[bytes]]:
         """Event payloads; what one read of the socket brought is one list. Closing it hangs up."""
-        clock = Clock(self.endpoint, call)
-        exchange = await self._send(f"POST {self._prefix}{path}", headers, body, clock)
+        timer = CallTimer(self.endpoint, call)
+        exchange = await self._send(f"POST {self._prefix}{path}", headers, body, timer)
         timeouts = self.endpoint.timeouts
-        clock.begin("the first token", timeouts.first_token_s)
+        timer.begin("the first token", timeouts.first_token_s)
         try:
-            if await exchange.head(clock.left_s) != 200:
-                refusal = (await exchange.all(clock.left_s))[:LARGEST_ERROR]
-                raise Refused(Reply(exchange.status, exchange.headers, refusal))
-            while data := await exchange.some(clock.left_s):
-                if payloads := splitter.feed(data):
+            if await exchange.head(timer.left_s) != 200:
+                refusal = (await exchange.all(timer.left_s))[:MAX_ERROR_BYTES]
+                raise StatusError(Reply(exchange.status, exchange.headers, refusal))
+            while data := await exchange.some(timer.left_s):
+                if payloads := decoder.feed(data):
                     yield payloads
                 # A comment counts as well: the upstream says that it is still at work.
-                clock.begin("the next token", timeouts.between_tokens_s)
-            if payloads := splitter.rest():
+                timer.begin("the next token", timeouts.between_tokens_s)
+            if payloads := decoder.rest():
                 yield payloads
-        except Stalled:
-            raise clock.expired() from None
+        except ReadTimeout:
+            raise timer.expired() from None
         except ConnectionLost as error:
             raise self._lost(exchange, error) from error
         except EventTooLarge as error:
@@ -161,17 +177,19 @@ class Wire:
             self._release(exchange)
 
     def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+        """Decoded body. Raises ProviderError (invalid_json) with the beginning of what came."""
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            shown = self.public(body[:200].decode("utf-8", "replace"))
-            raise self.unusable("invalid_json", f"{error}; it began: {shown}") from error
+            excerpt = self.public(body[:200].decode("utf-8", "replace"))
+            raise self.unusable("invalid_json", f"{error}; it began: {excerpt}") from error
 
     def public(self, text: str) -> str:
-        """What an upstream said, without our key: some repeat it when they refuse it."""
+        """Upstream's text without our key: some repeat it when they refuse it."""
         return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
 
     def unusable(self, code: str, message: str) -> ProviderError:
+        """ProviderError for an answer that cannot be used, with a code of our own."""
         return ProviderError(provider=self.endpoint.name, provider_code=code, provider_message=message)
 
     async def close(self) -> None:
@@ -180,41 +198,42 @@ class Wire:
         self._open.clear()
         self._idle.clear()
 
-    async def _send(self, what: str, headers: Headers, body: bytes, clock: Clock) -> Exchange:
-        """what: method and path."""
-        connection = self._rested() or await self._connect(clock)
-        head = f"{what}{self._query} HTTP/1.1\r\n".encode("ascii")
+    async def _send(self, target: str, headers: Headers, body: bytes, timer: CallTimer) -> Exchange:
+        """Exchange of a request that was sent. target: method and path."""
+        connection = self._idle_connection() or await self._connect(timer)
+        head = f"{target}{self._query} HTTP/1.1\r\n".encode("ascii")
         if body:
             head += b"content-length: %d\r\n" % len(body)
             if "content-type" not in headers:
                 head += b"content-type: application/json\r\n"
         if headers:
-            head += _lines(headers)[:-2]
+            head += _header_lines(headers)[:-2]
         try:
             return connection.send(head + self._head + body)
         except ConnectionLost as error:
             raise self._unreachable("connection_lost", error) from error
 
-    def _rested(self) -> Connection | None:
+    def _idle_connection(self) -> Connection | None:
+        """Connection of the pool that is still usable, the latest first; None to open one."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and monotonic() - connection.idle_since < IDLE_S:
+            if not connection.closed and monotonic() - connection.idle_since < MAX_IDLE_S:
                 return connection
             connection.abort()
             self._open.discard(connection)
         return None
 
-    async def _connect(self, clock: Clock) -> Connection:
+    async def _connect(self, timer: CallTimer) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(clock.left_s):
+            async with asyncio.timeout(timer.left_s):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop), self._host, self._port, ssl=self._ssl
                 )
         except TimeoutError as error:
-            if not clock.phase_ends_first:
-                raise clock.expired() from None
-            cause = TimeoutError(f"no connection in {clock.limit_s:g} s")
+            if not timer.phase_ends_first:
+                raise timer.expired() from None
+            cause = TimeoutError(f"no connection in {timer.limit_s:g} s")
             raise self._unreachable("connect_timeout", cause) from error
         except OSError as error:
             raise self._unreachable("connect", error) from error
@@ -232,6 +251,9 @@ class Wire:
             self._open.discard(connection)
 
     def _lost(self, exchange: Exchange, error: Exception) -> SpineError:
+        """Error of a lost connection: before the status nothing was answered, after it the answer was cut,
+        and may be billed.
+        """
         if not exchange.status:
             return self._unreachable("connection_lost", error)
         return self.unusable("cut_stream", f"the answer was cut: {error}")
@@ -241,7 +263,8 @@ class Wire:
         return ProviderUnavailable(provider=self.endpoint.name, provider_code=code, provider_message=reason)
 
 
-def _lines(headers: Mapping[str, str]) -> bytes:
+def _header_lines(headers: Mapping[str, str]) -> bytes:
+    """Header lines and the empty line. Raises InvalidRequest for what could end a line early."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not text.isascii() or "\0" in text or text.count("\r") + text.count("\n") != 2 * len(headers):
         for name, value in headers.items():
@@ -253,16 +276,17 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date.
 
-    None where it asks for nothing, or for something that is no time.
+    None where it asks for nothing, or for something that is no time (RFC 9110, section 10.2.3; the header in
+    milliseconds is OpenAI's).
     """
     try:
-        seconds = _asked_s(headers)
+        seconds = _retry_after_s(headers)
     except (ValueError, OverflowError):
         return None
-    return max(0.0, seconds) if seconds is not None and abs(seconds) < LONGEST_WAIT_S else None
+    return max(0.0, seconds) if seconds is not None and abs(seconds) < MAX_RETRY_AFTER_S else None
 
 
-def _asked_s(headers: Mapping[str, str]) -> float | None:
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     if "retry-after-ms" in headers:
         return float(headers["retry-after-ms"]) / 1000
     value = headers.get("retry-after", "")

@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: an asyncio protocol around llhttp's parser.
+"""HTTP/1.1 connection to an upstream: an asyncio protocol around llhttp's parser.
 
-Written for the hot path: about a third of the time of a general client per call, and everything that
-one read of the socket brought stays together. Each exchange has its own buffer, so a connection that
-goes back to the pool never carries bytes of the exchange before.
+Written for the hot path: about a third of the time of a general client per call, and everything that one read
+of the socket brought stays together. Each exchange has its own buffer, so a connection that goes back to the
+pool never carries bytes of the exchange before.
 """
 
 import asyncio
@@ -11,39 +11,40 @@ from typing import Any, cast
 
 import httptools
 
-PAUSE_ABOVE = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
+PAUSE_ABOVE_BYTES = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
 
 
 class ConnectionLost(Exception):
     """The peer closed the connection before the response was complete."""
 
 
-class Stalled(Exception):
-    """Nothing arrived within the time allowed."""
+class ReadTimeout(Exception):
+    """The time allowed passed without the arrival of anything."""
 
 
 class Exchange:
-    """One response while it arrives."""
+    """Response while it arrives; one consumer waits for it at a time."""
 
-    __slots__ = ("connection", "done", "error", "headers", "pieces", "size", "status", "waiter")
+    __slots__ = ("chunks", "connection", "done", "error", "headers", "size", "status", "waiter")
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
         self.status = 0  # 0 until the response's head is complete
         self.headers: dict[str, str] = {}
-        self.pieces: list[bytes] = []
+        self.chunks: list[bytes] = []
         self.size = 0
         self.done = False
         self.error: Exception | None = None
         self.waiter: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
+        """Wakes the consumer, after anything has changed."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def _expire(self) -> None:
         if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(Stalled())
+            self.waiter.set_exception(ReadTimeout())
 
     async def _wait(self, timeout_s: float | None) -> None:
         loop = self.connection.loop
@@ -57,7 +58,7 @@ class Exchange:
                 timer.cancel()
 
     async def head(self, timeout_s: float | None) -> int:
-        """The status. Raises Stalled, ConnectionLost."""
+        """Status, once the response's head is complete. Raises ReadTimeout, ConnectionLost."""
         while not self.status:
             if self.error:
                 raise self.error
@@ -65,8 +66,11 @@ class Exchange:
         return self.status
 
     async def some(self, timeout_s: float | None) -> bytes:
-        """What has arrived since the last call, at least one byte; b"" at the end of the body."""
-        while not self.pieces:
+        """Bytes that have arrived since the last call, at least one; b"" at the end of the body.
+
+        Raises ReadTimeout, ConnectionLost.
+        """
+        while not self.chunks:
             if self.done:
                 return b""
             if self.error:
@@ -75,20 +79,20 @@ class Exchange:
         return self._take()
 
     async def all(self, timeout_s: float | None) -> bytes:
-        """The whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
+        """Whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
         end = None if timeout_s is None else monotonic() + timeout_s
-        parts = [self._take()]
+        chunks = [self._take()]
         while not self.done:
             if self.error:
                 raise self.error
             await self._wait(None if end is None else end - monotonic())
-            parts.append(self._take())
-        return b"".join(parts)
+            chunks.append(self._take())
+        return b"".join(chunks)
 
     def _take(self) -> bytes:
-        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        self.pieces.clear()
-        if self.size > PAUSE_ABOVE:
+        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
+        if self.size > PAUSE_ABOVE_BYTES:
             self.connection.resume()
         self.size = 0
         return data
@@ -109,9 +113,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
         return self.transport is None or self.transport.is_closing()
 
     def send(self, request: bytes) -> Exchange:
+        """Exchange of a request that was written to the socket. Raises ConnectionLost."""
         if self.closed:
             raise ConnectionLost("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
@@ -127,6 +133,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def resume(self) -> None:
+        """Reads from the socket again, when it was paused for a slow consumer."""
         if self._paused and self.transport is not None and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()
@@ -145,7 +152,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             exchange.error = ConnectionLost(f"not HTTP: {error}")
             self.abort()
-        if exchange.size > PAUSE_ABOVE and not self._paused and not self.closed:
+        if exchange.size > PAUSE_ABOVE_BYTES and not self._paused and not self.closed:
             self._paused = True
             cast(asyncio.Transport, self.transport).pause_reading()
         exchange.wake()
@@ -178,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = cast(Exchange, self.exchange)
-        exchange.pieces.append(body)
+        exchange.chunks.append(body)
         exchange.size += len(body)
 
     def on_message_complete(self) -> None:

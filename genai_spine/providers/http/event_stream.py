@@ -1,27 +1,32 @@
-"""Cutting a byte stream into events: server-sent events, and JSON lines."""
+"""Frame decoders that cut a byte stream into events: server-sent events, and JSON lines.
+
+Fed with whatever one read of the socket brought, they return the payloads that are complete.
+"""
 
 from typing import Protocol
 
-LARGEST_EVENT = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
+MAX_EVENT_BYTES = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
 
 
 class EventTooLarge(Exception):
     """The upstream sent 64 MiB without the end of an event."""
 
 
-class Splitter(Protocol):
+class FrameDecoder(Protocol):
+    """Decoder of one stream's frames; a decoder belongs to one stream."""
+
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that are complete now; the rest waits for more."""
+        """Payloads that are complete now; the rest waits for more. Raises EventTooLarge."""
 
     def rest(self) -> list[bytes]:
-        """What is left at the end of the stream and was not ended."""
+        """Payloads left at the end of the stream that no separator ended."""
 
 
 class ServerSentEvents:
     """Payloads of `data:` fields; comments, event names, ids and retry times are left out.
 
-    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11-21. A lone CR as
-    the end of a line is not read as one: no upstream sends it, and looking for it costs a pass.
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11-21. A lone CR as the end
+    of a line is not read as one: no upstream sends it, and looking for it costs a pass.
     """
 
     def __init__(self) -> None:
@@ -37,7 +42,7 @@ class ServerSentEvents:
         data = self._buffer + data if self._buffer else data
         block, separator, rest = data.rpartition(b"\n\n")
         self._buffer = rest if separator else data
-        if len(self._buffer) > LARGEST_EVENT:
+        if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLarge()
         if not separator:
             return []
@@ -56,7 +61,7 @@ def _payload(event: bytes) -> bytes | None:
 
 
 class JsonLines:
-    """One JSON value a line."""
+    """Payloads of newline-delimited JSON, one value a line; empty lines are left out."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -65,7 +70,7 @@ class JsonLines:
         data = self._buffer + data if self._buffer else data
         block, separator, rest = data.rpartition(b"\n")
         self._buffer = rest if separator else data
-        if len(self._buffer) > LARGEST_EVENT:
+        if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLarge()
         return [line for line in block.split(b"\n") if line.strip()] if separator else []
 

@@ -1,4 +1,4 @@
-"""Ollama by its native API, which has what its OpenAI-compatible one lacks: load times, keep_alive, tags.
+"""Ollama adapter, by its native API, which has what its OpenAI-compatible one lacks: pulls, keep_alive, tags.
 
 Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
 2026-11-28. keep_alive is one of the caller's own fields: {"keep_alive": "10m"} in provider_options_json.
@@ -20,19 +20,19 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, further_fields, reported_usage
-from genai_spine.providers.http.client import Refused, Reply, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
     EMBEDDINGS,
     FAULT,
-    PULLED,
+    MODEL_DETAILS,
+    PULL_PROGRESS,
     SCHEMA,
-    SHOWN,
     TAGS,
     Chat,
-    Pulled,
-    Shown,
+    ModelDetails,
+    PullProgress,
     Tag,
     format_of,
     own_options,
@@ -66,9 +66,9 @@ OPTIONS = {
 OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
 IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
 DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
-SHOWN_AT_ONCE = 4  # descriptions of models that are asked for at a time
-SHOW_S = 2.0  # all of them together get so long
-PULL_SILENCE_S = 1800.0  # while it checks what it has loaded, nothing comes
+MAX_CONCURRENT_SHOWS = 4  # descriptions of models that are asked for at a time
+SHOW_TIMEOUT_S = 2.0  # all of them together get so long
+PULL_SILENCE_TIMEOUT_S = 1800.0  # while it checks what it has loaded, nothing comes
 # What Ollama calls a capability, and what we call it.
 CAPABILITIES = {
     "completion": "chat",
@@ -81,6 +81,12 @@ NOT_THERE = ("file does not exist", "not found")  # what a registry says of a mo
 
 
 class Ollama(Provider):
+    """Adapter of one Ollama server.
+
+    Answers and pulls are streams of JSON lines; the last line of an answer is `done` and holds the counts. A
+    model's details are asked for once, by its digest, and kept while the server lists it.
+    """
+
     OPTIONS = OPTIONS
     LOCAL = True
     SCHEMA = SCHEMA
@@ -88,8 +94,8 @@ class Ollama(Provider):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        self.wire = Wire(endpoint, self.headers)
-        self.shown: dict[str, Shown] = {}  # by the model's digest
+        self.http = HttpClient(endpoint, self.headers)
+        self.details: dict[str, ModelDetails] = {}  # by the model's digest
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
@@ -97,12 +103,12 @@ class Ollama(Provider):
         body = self._write(request, stream=True)
         done, calls = False, 0
         try:
-            async with aclosing(self.wire.stream("/api/chat", body, call, JsonLines())) as reads:
+            async with aclosing(self.http.stream("/api/chat", body, call, JsonLines())) as reads:
                 async for lines in reads:
                     builder = ChunkBuilder()
                     try:
                         for line in lines:
-                            answer = self.wire.decode(line, CHAT)
+                            answer = self.http.decode(line, CHAT)
                             self._add(answer, builder, calls)
                             calls += len(answer.message.tool_calls or ()) if answer.message else 0
                             done = done or answer.done
@@ -112,18 +118,18 @@ class Ollama(Provider):
                             yield chunk
                         raise
                     yield builder.build()
-        except Refused as refused:
-            self._fail(refused.reply, request.model)
+        except StatusError as error:
+            self._fail(error.reply, request.model)
         if not done:
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        reply = await self.wire.post("/api/chat", self._write(request, stream=False), call)
+        reply = await self.http.post("/api/chat", self._write(request, stream=False), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        answer = self.wire.decode(reply.body, CHAT)
+        answer = self.http.decode(reply.body, CHAT)
         if answer.message is None or not answer.done:
-            raise self.wire.unusable("no_message", "the answer has no message or is not done")
+            raise self.http.unusable("no_message", "the answer has no message or is not done")
         builder = ChunkBuilder()
         self._add(answer, builder, 0)
         return completion(builder.build())
@@ -135,12 +141,12 @@ class Ollama(Provider):
         body |= {"model": request.model, "input": [entry.text for entry in request.inputs]}
         if request.HasField("dimensions"):
             body["dimensions"] = request.dimensions
-        reply = await self.wire.post("/api/embed", msgspec.json.encode(body), call)
+        reply = await self.http.post("/api/embed", msgspec.json.encode(body), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        answer = self.wire.decode(reply.body, EMBEDDINGS)
+        answer = self.http.decode(reply.body, EMBEDDINGS)
         if len(answer.embeddings) != len(request.inputs):
-            raise self.wire.unusable(
+            raise self.http.unusable(
                 "missing_embeddings",
                 f"{len(answer.embeddings)} embeddings for {len(request.inputs)} inputs",
             )
@@ -153,27 +159,31 @@ class Ollama(Provider):
 
     async def pull(self, model: str, call: Call) -> AsyncGenerator[PullModelResponse]:
         """Steps that came together and are about the same part are one step. Leaving it ends the pull."""
-        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_S, total_s=None)
-        wire = Wire(replace(self.endpoint, timeouts=timeouts), self.headers)
+        timeouts = replace(self.endpoint.timeouts, between_tokens_s=PULL_SILENCE_TIMEOUT_S, total_s=None)
+        http = HttpClient(replace(self.endpoint, timeouts=timeouts), self.headers)
         body, status = msgspec.json.encode({"model": model, "stream": True}), ""
         try:
-            async with aclosing(wire.stream("/api/pull", body, call, JsonLines())) as reads:
+            async with aclosing(http.stream("/api/pull", body, call, JsonLines())) as reads:
                 async for lines in reads:
                     for step in self._steps(lines, model):
                         status = step.status
                         yield step
-        except Refused as refused:
-            self._fail_pull(refused.reply, model)
+        except StatusError as error:
+            self._fail_pull(error.reply, model)
         finally:
-            await wire.close()
+            await http.close()
         if status != "success":
-            raise self.wire.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+            raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
-        steps: dict[tuple[str, str | None], Pulled] = {}
+        """Steps of a pull that one read brought, those about the same layer as one.
+
+        An error line ends them: ModelNotFound, where the registry does not have the model.
+        """
+        steps: dict[tuple[str, str | None], PullProgress] = {}
         failed: bytes | None = None
         for line in lines:
-            pulled = self.wire.decode(line, PULLED)
+            pulled = self.http.decode(line, PULL_PROGRESS)
             if pulled.error:
                 failed = line
                 break
@@ -189,14 +199,17 @@ class Ollama(Provider):
             self._fail_pull(Reply(500, {}, failed), model)
 
     def _fail_pull(self, reply: Reply, model: str) -> NoReturn:
-        message = self._said(reply)
+        """Raises the error of a pull: ModelNotFound, where the text says that the registry does not have the
+        model, whatever the status.
+        """
+        message = self._error_message(reply)
         if any(words in message for words in NOT_THERE):
             hint = f"{self.name} says: {message}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         self._fail(reply, model)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
-        """With what each can do, as far as Ollama tells within two seconds."""
+        """Models on the server's disk, with what each can do as far as Ollama tells within two seconds."""
         tags = await self._tags()
         await self._show_all(tags)
         return [self._model(tag) for tag in tags]
@@ -205,46 +218,53 @@ class Ollama(Provider):
         await self._tags()
 
     async def _tags(self) -> list[Tag]:
-        reply = await self.wire.get("/api/tags", Call())
+        """Models on the server's disk."""
+        reply = await self.http.get("/api/tags", Call())
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
-        return self.wire.decode(reply.body, TAGS).models
+        return self.http.decode(reply.body, TAGS).models
 
     async def _show_all(self, tags: list[Tag]) -> None:
+        """Asks for the details of models that are not known yet, for SHOW_TIMEOUT_S in all.
+
+        Models whose details do not come in time are listed without them.
+        """
         names = {tag.digest: tag.name for tag in tags}
-        self.shown = {digest: shown for digest, shown in self.shown.items() if digest in names}
-        free, call = asyncio.Semaphore(SHOWN_AT_ONCE), Call(deadline=monotonic() + SHOW_S)
+        self.details = {digest: details for digest, details in self.details.items() if digest in names}
+        free, call = asyncio.Semaphore(MAX_CONCURRENT_SHOWS), Call(deadline=monotonic() + SHOW_TIMEOUT_S)
 
         async def show(digest: str, name: str) -> None:
             # The list is worth having without it.
             with suppress(errors.SpineError):
                 async with free:
-                    self.shown[digest] = await self._show(name, call)
+                    self.details[digest] = await self._show(name, call)
 
-        unknown = [(digest, name) for digest, name in names.items() if digest not in self.shown]
+        unknown = [(digest, name) for digest, name in names.items() if digest not in self.details]
         await asyncio.gather(*(show(digest, name) for digest, name in unknown))
 
-    async def _show(self, name: str, call: Call) -> Shown:
+    async def _show(self, name: str, call: Call) -> ModelDetails:
+        """Details of one model."""
         body = msgspec.json.encode({"model": name})
-        reply = await self.wire.post("/api/show", body, call)
+        reply = await self.http.post("/api/show", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, name)
-        return self.wire.decode(reply.body, SHOWN)
+        return self.http.decode(reply.body, MODEL_DETAILS)
 
     def _model(self, tag: Tag) -> model_service_pb2.Model:
+        """Contract's model of a tag, with its abilities and context window where they are known."""
         model = model_service_pb2.Model(id=tag.name, created=seconds(tag.modified_at), owned_by="ollama")
-        shown = self.shown.get(tag.digest)
-        if shown is None:
+        details = self.details.get(tag.digest)
+        if details is None:
             return model
-        model.capabilities.extend(CAPABILITIES[name] for name in shown.capabilities if name in CAPABILITIES)
-        model.supports_vision = "vision" in shown.capabilities
-        model.supports_streaming = "completion" in shown.capabilities
-        if length := shown.context_length():
+        model.capabilities.extend(CAPABILITIES[name] for name in details.capabilities if name in CAPABILITIES)
+        model.supports_vision = "vision" in details.capabilities
+        model.supports_streaming = "completion" in details.capabilities
+        if length := details.context_length():
             model.context_length = length
         return model
 
     async def close(self) -> None:
-        await self.wire.close()
+        await self.http.close()
 
     def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> bytes:
         body = further_fields(request)
@@ -276,6 +296,7 @@ class Ollama(Provider):
         return [self._message(message, names) for message in request.messages]
 
     def _message(self, message: message_pb2.Message, names: dict[str, str]) -> dict[str, Any]:
+        """Message as Ollama has it: text apart from images. names: of the functions by call id."""
         role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
         text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
         body: dict[str, Any] = {"role": role, "content": text}
@@ -293,11 +314,12 @@ class Ollama(Provider):
         return body
 
     def _tool_call(self, call: message_pb2.ToolCall) -> dict[str, Any]:
+        """Tool call of an earlier answer, with its id where it has one."""
         function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
         return {"id": call.id, "function": function} if call.id else {"function": function}
 
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
-        """Ollama takes arguments as an object, so text that is not one cannot be sent."""
+        """JSON object of a call's arguments: text that is not one cannot be sent. Raises InvalidFields."""
         try:
             msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Raw])
         except msgspec.DecodeError as error:
@@ -305,6 +327,7 @@ class Ollama(Provider):
         return (call.function.arguments or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
+        """Base64 of an image; images by URL are refused."""
         if image.data:
             return image.data
         match = DATA_URL.match(image.url)
@@ -313,7 +336,7 @@ class Ollama(Provider):
         return match.group(1)
 
     def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
-        """Adds what one line says. calls: tool calls that this stream has brought before."""
+        """Adds one line to the chunk. calls: tool calls that this stream has brought before."""
         if answer.error:
             self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
         chunk = builder.chunk
@@ -321,12 +344,12 @@ class Ollama(Provider):
             chunk.model, chunk.created = answer.model, int(time())
         choice = builder.choice()
         delta = choice.delta
-        if (said := answer.message) is not None:
-            if said.content:
-                choice.content.append(said.content)
-            if said.thinking:
-                choice.reasoning.append(said.thinking)
-            for index, call in enumerate(said.tool_calls or (), calls):
+        if (message := answer.message) is not None:
+            if message.content:
+                choice.content.append(message.content)
+            if message.thinking:
+                choice.reasoning.append(message.thinking)
+            for index, call in enumerate(message.tool_calls or (), calls):
                 name, arguments = call.function.name, bytes(call.function.arguments).decode()
                 choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
         if answer.logprobs:
@@ -337,15 +360,19 @@ class Ollama(Provider):
                 delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
             _add_usage(answer, chunk)
 
-    def _said(self, reply: Reply) -> str:
+    def _error_message(self, reply: Reply) -> str:
+        """Message of an error body, or the body itself, without our key."""
         message = reply.body[:500].decode("utf-8", "replace")
         # What does not decode is not Ollama's own error but that of a proxy in between.
         with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             message = FAULT.decode(reply.body).error or message
-        return self.wire.public(message)
+        return self.http.public(message)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
-        message = self._said(reply)
+        """Raises what the status means; the table is STATUSES. Errors of a context that is too long are known
+        by their text.
+        """
+        message = self._error_message(reply)
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -361,6 +388,7 @@ class Ollama(Provider):
 
 
 def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
+    """Adds the counts of the last line; tokens read from the prompt cache are input tokens as well."""
     if answer.eval_count is None and answer.prompt_eval_count is None:
         return
     chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
@@ -376,5 +404,5 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
     400: errors.ProviderRejected,
     401: errors.ProviderAuthentication,
     403: errors.ProviderAuthentication,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }

@@ -1,7 +1,7 @@
-"""Ollama's JSON: pieces of a request written, its answers' shapes.
+"""Wire types of Ollama: parts of a request written, and the shapes of its answers.
 
 Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://docs.ollama.com/openapi.yaml,
-2026-11-28.
+2026-11-28. Durations are nanoseconds there and not read; times are RFC 3339.
 """
 
 import re
@@ -30,7 +30,7 @@ SCHEMA = SchemaRules(
 
 
 def own_options(body: dict[str, Any]) -> dict[str, Any]:
-    """The `options` among the caller's own fields."""
+    """Options (`options`) among the caller's own fields. Errors: InvalidFields."""
     try:
         options: dict[str, Any] = msgspec.json.decode(body.get("options", b"{}"), type=dict[str, Raw])
     except msgspec.DecodeError as error:
@@ -39,19 +39,21 @@ def own_options(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def tool_json(tool: message_pb2.Tool) -> dict[str, Any]:
+    """Tool declaration; a function without parameters takes any object."""
     function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description}
     function["parameters"] = Raw((tool.function.parameters_json or '{"type":"object"}').encode())
     return {"type": "function", "function": function}
 
 
 def format_of(form: pb.ResponseFormat) -> dict[str, Any]:
+    """Field `format`: a schema, "json", or none at all."""
     if form.HasField("json_schema"):
         return {"format": Raw(portable(form.json_schema.schema_json, SCHEMA).encode())}
     return {"format": "json"} if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else {}
 
 
 def think(effort: pb.ReasoningEffort) -> bool | str:
-    """Ollama knows false, low, medium, high and max; most models take every level as true."""
+    """Field `think`. Ollama knows false, low, medium, high and max; most models take every level as true."""
     if effort == pb.REASONING_EFFORT_NONE:
         return False
     return LEVELS[effort]
@@ -67,6 +69,7 @@ LEVELS = {
 
 
 def seconds(rfc3339: str) -> int:
+    """Unix time of an RFC 3339 text; 0: not known."""
     try:
         # Nanoseconds are more digits than fromisoformat takes.
         return int(datetime.fromisoformat(re.sub(r"\.\d+", "", rfc3339)).timestamp())
@@ -79,26 +82,32 @@ Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Function(Struct):
+    """Function of a tool call; the arguments are an object, not text."""
+
     name: str
     arguments: Raw = Raw(b"{}")
 
 
 class ToolCall(Struct):
+    """Tool call, always whole; older servers give it no id."""
+
     function: Function
     id: str | None = None
 
 
-class Said(Struct):
+class AssistantMessage(Struct):
+    """Message of an answer, or what a line of a stream adds to it."""
+
     content: str | None = None
     thinking: str | None = None
     tool_calls: list[ToolCall] | None = None
 
 
 class Chat(Struct):
-    """A whole answer, or one line of a stream."""
+    """Answer of /api/chat, whole or one line of a stream."""
 
     model: str = ""
-    message: Said | None = None
+    message: AssistantMessage | None = None
     done: bool = False
     done_reason: str | None = None
     prompt_eval_count: Count | None = None  # those that were cached among them
@@ -109,12 +118,16 @@ class Chat(Struct):
 
 
 class Embeddings(Struct):
+    """Answer of /api/embed."""
+
     embeddings: list[list[float]]
     model: str = ""
     prompt_eval_count: Count | None = None
 
 
 class Tag(Struct):
+    """Model on the server's disk, from /api/tags."""
+
     name: str
     modified_at: str = ""
     digest: str = ""
@@ -124,19 +137,23 @@ class Tags(Struct):
     models: list[Tag]
 
 
-class Shown(Struct):
+class ModelDetails(Struct):
+    """Answer of /api/show: abilities, and details under names that the architecture gives."""
+
     capabilities: list[str] = []
     model_info: dict[str, Any] = {}
 
     def context_length(self) -> int | None:
-        """It stands under a name that begins with the architecture's."""
+        """Context window in tokens, under a name that begins with the architecture's."""
         for name, value in self.model_info.items():
             if name.endswith(".context_length") and isinstance(value, int) and 0 < value < 2**32:
                 return value
         return None
 
 
-class Pulled(Struct):
+class PullProgress(Struct):
+    """Line of /api/pull: a step, and bytes where it loads a layer."""
+
     status: str = ""
     digest: str | None = None
     total: Bytes | None = None
@@ -145,12 +162,14 @@ class Pulled(Struct):
 
 
 class FaultBody(Struct):
+    """Body of an error answer."""
+
     error: str | None = None
 
 
 CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
 TAGS = msgspec.json.Decoder(Tags)
-SHOWN = msgspec.json.Decoder(Shown)
-PULLED = msgspec.json.Decoder(Pulled)
+MODEL_DETAILS = msgspec.json.Decoder(ModelDetails)
+PULL_PROGRESS = msgspec.json.Decoder(PullProgress)
 FAULT = msgspec.json.Decoder(FaultBody)

@@ -1,8 +1,12 @@
-"""Any endpoint that speaks OpenAI's chat completions: OpenAI itself, gateways, and local servers.
+"""OpenAI adapter: OpenAI itself, gateways, and local servers that speak its chat completions.
 
-Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. What differs between endpoints
-is a Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
-Responses API is asked there, with the same request and the same chunks (responses_json.py).
+Wire facts: https://platform.openai.com/docs/api-reference, 2026-11-28. Differences between endpoints are a
+Dialect in the registry row, so a new gateway is one line and no file. A model that exists only on the
+Responses API is asked there, with the same request and the same chunks (`responses_request`,
+`responses_response`).
+
+Chat, embeddings and models go through our own HTTP client, which is the hot path; images, sound, files and
+batches are rare, and go through the official SDK (`media`, `files`, `sdk`).
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -19,16 +23,15 @@ from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option
-from genai_spine.providers.http.client import NO_HEADERS, Headers, Refused, Reply, Wire
+from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply, StatusError
 from genai_spine.providers.http.event_stream import ServerSentEvents
-from genai_spine.providers.openai import azure, embeddings, responses_request
-from genai_spine.providers.openai import chat as wire_json
-from genai_spine.providers.openai.chat_response import ChatReading, Reading
+from genai_spine.providers.openai import azure, chat, embeddings, responses_request
+from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
 from genai_spine.providers.openai.entra import Entra
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.files import Files
 from genai_spine.providers.openai.media import Media
-from genai_spine.providers.openai.responses_response import ResponsesReading
+from genai_spine.providers.openai.responses_response import ResponsesReader
 from genai_spine.providers.openai.sdk import Sdk
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
@@ -37,12 +40,16 @@ AS_IT_IS = SchemaRules()
 
 
 def _no_model(model: str) -> bool:
+    """False for every model: the default of a dialect."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one endpoint departs from OpenAI."""
+    """Dialect of one endpoint: how it departs from OpenAI.
+
+    The defaults are those of a plain compatible server; OpenAI's own row sets more than a gateway's.
+    """
 
     key_header: str = "authorization"  # with "Bearer "; any other header takes the bare key
     max_tokens: str = "max_tokens"
@@ -87,13 +94,21 @@ OPTIONS = {
 CHAT_ONLY = ("tools", "tool_choice", "response_format")
 
 
-class Asked(NamedTuple):
+class PreparedRequest(NamedTuple):
+    """Request as it goes out: path below the base URL, JSON body, and the reader of its answer."""
+
     path: str
     body: bytes
-    reading: Reading
+    reading: ResponseReader
 
 
 class OpenAI(Media, Files):
+    """Adapter of one endpoint and its dialect.
+
+    A request goes to /chat/completions, /completions (bare text) or /responses, whichever the dialect says
+    for its model; what the chosen API cannot take is refused by check_options.
+    """
+
     OPTIONS = OPTIONS
 
     def __init__(self, endpoint: Endpoint, dialect: Dialect = Dialect()) -> None:
@@ -109,7 +124,7 @@ class OpenAI(Media, Files):
             bearer = dialect.key_header == "authorization"
             headers[dialect.key_header] = f"Bearer {endpoint.api_key}" if bearer else endpoint.api_key
         url = azure.address(endpoint) if dialect.azure else endpoint.base_url
-        self.wire = Wire(replace(endpoint, base_url=url), headers)
+        self.http = HttpClient(replace(endpoint, base_url=url), headers)
         self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
 
     async def stream(
@@ -118,7 +133,7 @@ class OpenAI(Media, Files):
         path, body, reading = self._write(request, stream=True)
         headers = await self._authorization(call)
         try:
-            async with aclosing(self.wire.stream(path, body, call, ServerSentEvents(), headers)) as reads:
+            async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
                 async for payloads in reads:
                     builder = ChunkBuilder()
                     try:
@@ -131,8 +146,8 @@ class OpenAI(Media, Files):
                         raise
                     if (chunk := builder.build()).ByteSize():
                         yield chunk
-        except Refused as refused:
-            self._fail(refused.reply, request.model)
+        except StatusError as error:
+            self._fail(error.reply, request.model)
         except errors.ProviderError:
             if not reading.done:  # a connection that breaks after the end cuts nothing
                 raise
@@ -140,7 +155,7 @@ class OpenAI(Media, Files):
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         path, body, reading = self._write(request, stream=False)
-        reply = await self.wire.post(path, body, call, await self._authorization(call))
+        reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
         builder = ChunkBuilder()
@@ -150,25 +165,27 @@ class OpenAI(Media, Files):
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         body = embeddings.write(request, base64=self.dialect.base64_embeddings)
         path = self._path("/embeddings", request.model)
-        reply = await self.wire.post(path, body, call, await self._authorization(call))
+        reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, request.model)
-        return embeddings.read(self.wire, reply.body, request)
+        return embeddings.read(self.http, reply.body, request)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
-        """Of Azure by deployment: the resource's models, after which deployments are usually named."""
+        """Models of the endpoint. Of Azure by deployment: the resource's models, after which deployments are
+        usually named.
+        """
         call = Call()
-        reply = await self.wire.request("GET", "/models", b"", call, await self._authorization(call))
+        reply = await self.http.request("GET", "/models", b"", call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, "")
         bare = reply.body.lstrip().startswith(b"[")  # Together answers a bare list
         entries = (
-            self.wire.decode(reply.body, MODEL_LIST) if bare else self.wire.decode(reply.body, MODELS).data
+            self.http.decode(reply.body, MODEL_LIST) if bare else self.http.decode(reply.body, MODELS).data
         )
         return [
             model_service_pb2.Model(
                 id=entry.id,
-                created=wire_json.seconds(entry.created or entry.created_at),
+                created=chat.seconds(entry.created or entry.created_at),
                 owned_by=entry.owned_by or self.name,
             )
             for entry in entries
@@ -177,7 +194,7 @@ class OpenAI(Media, Files):
     async def close(self) -> None:
         if self.entra:
             await self.entra.close()
-        await self.wire.close()
+        await self.http.close()
         await self.sdk.close()
 
     def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
@@ -210,48 +227,51 @@ class OpenAI(Media, Files):
         raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
         return request.HasField("prompt") and (raw or self.dialect.text_models(request.model))
 
-    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> Asked:
+    def _write(self, request: pb.CreateCompletionRequest, *, stream: bool) -> PreparedRequest:
         if self._bridged(request):
             if request.choice_count > 1:
                 self._refuse("choice_count")
             body = responses_request.write_request(request, self.dialect.schema, stream=stream)
-            return Asked("/responses", msgspec.json.encode(body), ResponsesReading(self.wire))
+            return PreparedRequest("/responses", msgspec.json.encode(body), ResponsesReader(self.http))
         if self._as_text(request):
             options = {**self.options, "max_tokens": Option("max_tokens")}  # whatever its name is in a chat
-            body = wire_json.write_request(request, options, stream=stream)
-            wire_json.write_prompt(body, request.prompt)
-            path, reading = "/completions", ChatReading(self.wire, TEXT)
+            body = chat.write_request(request, options, stream=stream)
+            chat.write_prompt(body, request.prompt)
+            path, reading = "/completions", ChatReader(self.http, TEXT)
         else:
-            body = wire_json.write_request(request, self.options, stream=stream)
-            wire_json.write_chat(body, request, self.dialect.schema)
+            body = chat.write_request(request, self.options, stream=stream)
+            chat.write_chat(body, request, self.dialect.schema)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
-            path, reading = "/chat/completions", ChatReading(self.wire, CHAT)
+            path, reading = "/chat/completions", ChatReader(self.http, CHAT)
         if self.dialect.responses:
             body.pop("api", None)
         path = self._path(path, request.model)
-        return Asked(path, msgspec.json.encode(body), reading)
+        return PreparedRequest(path, msgspec.json.encode(body), reading)
 
     def _path(self, path: str, model: str) -> str:
+        """Path below the base URL, which with Azure's deployments holds the model."""
         return azure.path_of(path, model) if self.deployments else path
 
     async def _authorization(self, call: Call) -> Headers:
-        """Of this request; a key stands in the headers of all requests."""
+        """Authorization header of one request; a key stands in the headers of all requests."""
         if self.entra is None:
             return NO_HEADERS
         return {"authorization": f"Bearer {await self.entra.token(call)}"}
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
-        """Raises what the upstream's error means."""
+        """Raises what the upstream's error means. A refused Entra token is forgotten, and never shown."""
         if self.entra:
             if reply.status == HTTPStatus.UNAUTHORIZED:
                 self.entra.forget()
-            shown = self.entra.public(reply.body.decode("utf-8", "replace"))
-            reply = replace(reply, body=shown.encode())
-        raise failure(self.wire, reply, model)
+            body = self.entra.public(reply.body.decode("utf-8", "replace"))
+            reply = replace(reply, body=body.encode())
+        raise failure(self.http, reply, model)
 
 
 class _Model(Struct):
+    """Model in the list of models; times are Unix seconds."""
+
     id: str
     created: int | float | None = None
     created_at: int | float | None = None  # Azure by deployment
@@ -259,10 +279,12 @@ class _Model(Struct):
 
 
 class _Models(Struct):
+    """List of models."""
+
     data: list[_Model]
 
 
-CHAT = msgspec.json.Decoder(wire_json.Answer)
-TEXT = msgspec.json.Decoder(wire_json.TextAnswer)
+CHAT = msgspec.json.Decoder(chat.Answer)
+TEXT = msgspec.json.Decoder(chat.TextAnswer)
 MODELS = msgspec.json.Decoder(_Models)
 MODEL_LIST = msgspec.json.Decoder(list[_Model])

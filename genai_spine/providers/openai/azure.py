@@ -1,4 +1,4 @@
-"""Where Azure OpenAI is reached: by its v1 API, or by deployment where an api-version is set.
+"""Azure OpenAI addresses: the v1 API, or paths by deployment where an api-version is set.
 
 Wire facts: https://learn.microsoft.com/azure/ai-foundry/openai/reference, 2026-11-28, and `AsyncAzureOpenAI`
 of the official SDK (openai 3.52.0), which knows the paths that are below a deployment.
@@ -12,11 +12,12 @@ BY_DEPLOYMENT = ("/chat/completions", "/completions", "/embeddings", "/audio/", 
 
 
 def by_deployment(endpoint: Endpoint) -> bool:
+    """Whether models are addressed as deployments, which an api-version asks for."""
     return "api_version" in endpoint.further
 
 
 def address(endpoint: Endpoint) -> str:
-    """The base URL of the API, from the resource's: with or without /openai or /openai/v1 at its end."""
+    """Base URL of the API, from the resource's: with or without /openai or /openai/v1 at its end."""
     url = urlsplit(endpoint.base_url)
     path = url.path.rstrip("/")
     if by_deployment(endpoint):
@@ -29,5 +30,5 @@ def address(endpoint: Endpoint) -> str:
 
 
 def path_of(path: str, deployment: str) -> str:
-    """A path of OpenAI's API below the deployment; those of the resource stay as they are."""
+    """Path of OpenAI's API below the deployment; those of the resource stay as they are."""
     return f"/deployments/{quote(deployment, safe='')}{path}" if path.startswith(BY_DEPLOYMENT) else path

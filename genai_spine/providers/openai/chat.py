@@ -1,7 +1,9 @@
-"""OpenAI's JSON as upstreams speak it: our request written, their answers read.
+"""Chat completions wire format: requests written as OpenAI's JSON, answers read from it.
 
 Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. Reading is lenient about what
 compatible upstreams leave out (index, usage, role), and strict about types.
+
+Schemas and arguments pass as raw JSON, so that the order of their keys and their numbers stay.
 """
 
 from collections.abc import Mapping
@@ -75,6 +77,7 @@ def write_chat(body: dict[str, Any], request: pb.CreateCompletionRequest, rules:
 
 
 def write_prompt(body: dict[str, Any], prompt: pb.TextPrompt) -> None:
+    """Writes the prompt of a text completion; `logprobs` is a number there, not a flag."""
     body["prompt"] = list(prompt.tokens.tokens) if prompt.HasField("tokens") else prompt.text
     if prompt.HasField("suffix"):
         body["suffix"] = prompt.suffix
@@ -89,10 +92,14 @@ def _number(value: float) -> float | int:
 
 
 def effort_name(effort: pb.ReasoningEffort) -> str:
+    """Effort in OpenAI's words: minimal, low, medium, high, xhigh, none."""
     return pb.ReasoningEffort.Name(effort).removeprefix("REASONING_EFFORT_").lower()
 
 
 def write_message(message: message_pb2.Message) -> dict[str, Any]:
+    """Message as JSON. Content of one text is a string, other content a list of parts, and the content of an
+    assistant that only called tools is null.
+    """
     body: dict[str, Any] = {"role": ROLES[message.role]}
     parts = message.content
     if len(parts) == 1 and parts[0].WhichOneof("part") == "text":
@@ -113,6 +120,7 @@ def write_message(message: message_pb2.Message) -> dict[str, Any]:
 
 
 def _part(part: message_pb2.ContentPart) -> dict[str, Any]:
+    """Content part as JSON: text, image, sound, file or refusal."""
     kind = part.WhichOneof("part")
     if kind == "text":
         return {"type": "text", "text": part.text}
@@ -136,10 +144,12 @@ def _part(part: message_pb2.ContentPart) -> dict[str, Any]:
 
 
 def data_url(media_type: str, data: bytes) -> str:
+    """Data: URL of bytes."""
     return f"data:{media_type};base64,{msgspec.to_builtins(data)}"
 
 
 def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
+    """Tool call of an earlier answer as JSON."""
     if call.WhichOneof("call") == "custom":
         custom = {"name": call.custom.name, "input": call.custom.input}
         return {"id": call.id, "type": "custom", "custom": custom}
@@ -148,6 +158,7 @@ def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
 
 
 def _tool(tool: message_pb2.Tool) -> dict[str, Any]:
+    """Tool declaration as JSON, of a function or a custom tool."""
     kind = tool.WhichOneof("tool") or "function"
     declared = tool.custom if kind == "custom" else tool.function
     body: dict[str, Any] = {"name": declared.name}
@@ -179,13 +190,14 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | dict[str, Any]:
 
 
 def _response_format(form: pb.ResponseFormat, rules: SchemaRules) -> dict[str, Any]:
+    """Response format as JSON; a schema is written by write_schema."""
     if not form.HasField("json_schema"):
         return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
     return {"type": "json_schema", "json_schema": write_schema(form.json_schema, rules)}
 
 
 def write_schema(schema: pb.JsonSchema, rules: SchemaRules) -> dict[str, Any]:
-    """name, schema, description, strict.
+    """Schema as JSON: name, schema, description, strict.
 
     Only a schema that the caller wants followed strictly is made portable, because that can change what it
     allows (an open object becomes a closed one). Otherwise it goes out as it is, and whether the upstream
@@ -204,12 +216,16 @@ Index = Annotated[int, Meta(ge=0, le=1000)]
 
 
 class Function(Struct):
+    """Function of a tool call, or a custom tool, whose `input` is free text."""
+
     name: str | None = None
     arguments: str | None = None
     input: str | None = None
 
 
 class ToolCall(Struct):
+    """Tool call of a message, or what a chunk adds to one; `index` tells them apart."""
+
     index: Index | None = None
     id: str | None = None
     type: str | None = None
@@ -217,8 +233,8 @@ class ToolCall(Struct):
     custom: Function | None = None
 
 
-class Said(Struct):
-    """A message, or what a chunk adds to one."""
+class ChatMessage(Struct):
+    """Message of an answer, or what a chunk adds to one."""
 
     content: str | None = None
     reasoning_content: str | None = None  # DeepSeek, vLLM, xAI
@@ -230,25 +246,33 @@ class Said(Struct):
 
 
 class ChatLogprobs(Struct):
+    """Log probabilities of a chat's choice, by token."""
+
     content: list[Token] | None = None
     refusal: list[Token] | None = None
 
 
 class TextLogprobs(Struct):
+    """Log probabilities of a text completion: parallel lists."""
+
     tokens: list[str] = []
     token_logprobs: list[float | None] = []
     top_logprobs: list[dict[str, float] | None] | None = None
 
 
 class ChatChoice(Struct):
+    """Choice of a chat: `message` when it is whole, `delta` in a stream."""
+
     index: Index = 0
-    message: Said | None = None
-    delta: Said | None = None
+    message: ChatMessage | None = None
+    delta: ChatMessage | None = None
     finish_reason: str | None = None
     logprobs: ChatLogprobs | None = None
 
 
 class TextChoice(Struct):
+    """Choice of a text completion, whole or in a stream."""
+
     index: Index = 0
     text: str = ""
     finish_reason: str | None = None
@@ -256,6 +280,8 @@ class TextChoice(Struct):
 
 
 class InputDetails(Struct):
+    """Input tokens by kind; all are part of prompt_tokens."""
+
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     audio_tokens: int | None = None
@@ -263,6 +289,8 @@ class InputDetails(Struct):
 
 
 class OutputDetails(Struct):
+    """Output tokens by kind; all are part of completion_tokens, except where `usage` says."""
+
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
     accepted_prediction_tokens: int | None = None
@@ -270,6 +298,8 @@ class OutputDetails(Struct):
 
 
 class Usage(Struct):
+    """Token counts of one call."""
+
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
@@ -279,7 +309,7 @@ class Usage(Struct):
 
 
 class Answer(Struct):
-    """A whole chat answer, or one chunk of it."""
+    """Chat completion, whole or one chunk of it."""
 
     id: str | None = None
     created: int | float | None = None
@@ -292,6 +322,8 @@ class Answer(Struct):
 
 
 class TextAnswer(Struct):
+    """Text completion, whole or one chunk of it."""
+
     id: str | None = None
     created: int | float | None = None
     model: str | None = None
@@ -302,14 +334,17 @@ class TextAnswer(Struct):
 
 
 def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
-    """Appends what the choice says to the chunk's delta of the same index."""
+    """Adds a choice to the chunk's delta of the same index.
+
+    An unknown finish reason is STOP: the answer is there.
+    """
     into = builder.choice(choice.index)
     delta = into.delta
     if isinstance(choice, TextChoice):
         into.content.append(choice.text)
         _add_text_logprobs(delta, choice.logprobs)
-    elif said := choice.delta or choice.message:
-        _add_said(into, said)
+    elif message := choice.delta or choice.message:
+        _add_message(into, message)
     if choice.finish_reason:
         delta.finish_reason = FINISH_REASONS.get(choice.finish_reason, pb.FINISH_REASON_STOP)
     if isinstance(choice, ChatChoice) and choice.logprobs:
@@ -317,24 +352,26 @@ def add_choice(builder: ChunkBuilder, choice: ChatChoice | TextChoice) -> None:
         delta.logprobs.refusal.extend(token_logprob(token) for token in choice.logprobs.refusal or ())
 
 
-def _add_said(into: ChoiceBuilder, said: Said) -> None:
-    if said.content:
-        into.content.append(said.content)
-    if reasoning := said.reasoning_content or said.reasoning:
+def _add_message(into: ChoiceBuilder, message: ChatMessage) -> None:
+    """Adds the texts and tool calls of a message; older servers send `function_call`."""
+    if message.content:
+        into.content.append(message.content)
+    if reasoning := message.reasoning_content or message.reasoning:
         into.reasoning.append(reasoning)
-    if said.refusal:
-        into.refusal.append(said.refusal)
-    if said.annotations is not UNSET and bytes(said.annotations) not in (b"null", b"[]"):
-        into.delta.annotations_json = bytes(said.annotations).decode()
-    if said.function_call:
-        _add_tool_call(into, ToolCall(index=0, function=said.function_call))
-    for position, call in enumerate(said.tool_calls or ()):
+    if message.refusal:
+        into.refusal.append(message.refusal)
+    if message.annotations is not UNSET and bytes(message.annotations) not in (b"null", b"[]"):
+        into.delta.annotations_json = bytes(message.annotations).decode()
+    if message.function_call:
+        _add_tool_call(into, ToolCall(index=0, function=message.function_call))
+    for position, call in enumerate(message.tool_calls or ()):
         if call.index is None:  # as in every whole message
             call.index = position
         _add_tool_call(into, call)
 
 
 def _add_tool_call(into: ChoiceBuilder, call: ToolCall) -> None:
+    """Adds a tool call, or what a chunk says of one."""
     builder = into.tool_call(call.index or 0)
     if call.type == "custom":
         builder.delta.is_custom = True
@@ -343,6 +380,7 @@ def _add_tool_call(into: ChoiceBuilder, call: ToolCall) -> None:
 
 
 def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> None:
+    """Adds parallel lists as entries by token."""
     if logprobs is None:
         return
     tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
@@ -353,16 +391,17 @@ def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> 
 
 
 def usage(reported: Usage) -> usage_pb2.Usage:
-    """Disjoint buckets. OpenAI's prompt_tokens hold the cached ones, completion_tokens the reasoning.
+    """Usage in disjoint buckets: OpenAI's prompt_tokens hold the cached ones, completion_tokens the
+    reasoning.
 
     xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
     """
-    given = reported.prompt_tokens_details or InputDetails()
-    made = reported.completion_tokens_details or OutputDetails()
-    cached = _tokens(given.cached_tokens or reported.prompt_cache_hit_tokens)
-    written, audio_in = _tokens(given.cache_write_tokens), _tokens(given.audio_tokens)
-    image = _tokens(given.image_tokens)
-    reasoning, audio_out = _tokens(made.reasoning_tokens), _tokens(made.audio_tokens)
+    input_details = reported.prompt_tokens_details or InputDetails()
+    output_details = reported.completion_tokens_details or OutputDetails()
+    cached = _tokens(input_details.cached_tokens or reported.prompt_cache_hit_tokens)
+    written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
+    image = _tokens(input_details.image_tokens)
+    reasoning, audio_out = _tokens(output_details.reasoning_tokens), _tokens(output_details.audio_tokens)
     prompt, output = _tokens(reported.prompt_tokens), _tokens(reported.completion_tokens)
     if reasoning and reported.total_tokens == prompt + output + reasoning:
         output += reasoning
@@ -384,16 +423,16 @@ def usage(reported: Usage) -> usage_pb2.Usage:
         audio_output_tokens=audio_out,
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-        accepted_prediction_tokens=_tokens(made.accepted_prediction_tokens),
-        rejected_prediction_tokens=_tokens(made.rejected_prediction_tokens),
+        accepted_prediction_tokens=_tokens(output_details.accepted_prediction_tokens),
+        rejected_prediction_tokens=_tokens(output_details.rejected_prediction_tokens),
     )
 
 
 def _tokens(reported: int | None) -> int:
-    """A count that the contract can hold; what is out of every bound is taken as none."""
+    """Token count that the contract can hold; what is out of every bound is taken as none."""
     return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0
 
 
 def seconds(unix_time: float | None) -> int:
-    """A time that the contract can hold; 0: not known."""
+    """Unix time that the contract can hold; 0: not known."""
     return int(unix_time) if unix_time and 0 < unix_time < 2**32 else 0

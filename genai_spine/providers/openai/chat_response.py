@@ -1,4 +1,4 @@
-"""Answers of chat completions and text completions, read into chunks."""
+"""Readers of chat and text completions: answers and stream events become chunks."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -7,13 +7,13 @@ import msgspec
 from msgspec import Raw
 
 from genai_spine.chunks import ChunkBuilder
-from genai_spine.providers.http.client import Reply, Wire
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.http.client import HttpClient, Reply
+from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.errors import failure
 
 
-class Reading(Protocol):
-    """One answer of one API while it is read. Errors: ProviderError, and what openai_faults knows."""
+class ResponseReader(Protocol):
+    """Reader of one answer of one API. Errors: ProviderError, and those of `errors.failure`."""
 
     done: bool  # a stream has said all; what its connection does now is of no interest
 
@@ -24,12 +24,18 @@ class Reading(Protocol):
         """Adds an answer that is no stream."""
 
     def end(self, choice_count: int) -> None:
-        """The stream is over; raises when it should not be."""
+        """Ends the stream; raises when it should not be over."""
 
 
-class ChatReading:
-    def __init__(self, wire: Wire, decoder: msgspec.json.Decoder[Any]) -> None:
-        self.wire, self.decoder = wire, decoder
+class ChatReader:
+    """Reader of /chat/completions and /completions; the decoder tells which.
+
+    A stream is complete with [DONE], or with a finish reason for every choice: some upstreams send no [DONE],
+    others no finish reason.
+    """
+
+    def __init__(self, http: HttpClient, decoder: msgspec.json.Decoder[Any]) -> None:
+        self.http, self.decoder = http, decoder
         self.done = False  # [DONE] has come; some upstreams send none
         self.begun: set[int] = set()  # by the index of the choice
         self.finished: set[int] = set()  # with a finish reason
@@ -39,55 +45,56 @@ class ChatReading:
         if payload == b"[DONE]":
             self.done = True
             for index in sorted(self.begun - self.finished):
-                wire_json.add_choice(builder, wire_json.ChatChoice(index=index, finish_reason="stop"))
+                chat.add_choice(builder, chat.ChatChoice(index=index, finish_reason="stop"))
             return
         answer = self._answer(payload)
         for choice in answer.choices:
             self.begun.add(choice.index)
             if choice.finish_reason:
                 self.finished.add(choice.index)
-            if isinstance(choice, wire_json.ChatChoice) and choice.delta:
+            if isinstance(choice, chat.ChatChoice) and choice.delta:
                 self._number(choice.index, choice.delta.tool_calls or ())
         _add(answer, builder)
 
     def whole(self, body: bytes, builder: ChunkBuilder) -> None:
         _add(self._answer(body), builder)
         if not builder.choices:
-            raise self.wire.unusable("no_choices", "the answer has no choices")
+            raise self.http.unusable("no_choices", "the answer has no choices")
 
     def end(self, choice_count: int) -> None:
         if not self.done and len(self.finished) < choice_count:
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
         if not self.begun:
-            raise self.wire.unusable("no_choices", "the answer has no choices")
+            raise self.http.unusable("no_choices", "the answer has no choices")
 
     def _answer(self, data: bytes) -> Any:
-        """Raises what the upstream says went wrong after its status 200."""
-        answer = self.wire.decode(data, self.decoder)
+        """Decoded answer. Raises what the upstream says went wrong after its status 200."""
+        answer = self.http.decode(data, self.decoder)
         if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-            raise failure(self.wire, Reply(200, {}, data), "")
+            raise failure(self.http, Reply(200, {}, data), "")
         return answer
 
-    def _number(self, choice: int, pieces: Sequence[wire_json.ToolCall]) -> None:
-        """Gives an index to pieces without one (Gemini, older Ollama): an id begins another call."""
-        for piece in pieces:
+    def _number(self, choice: int, deltas: Sequence[chat.ToolCall]) -> None:
+        """Numbers tool calls that have no index (Gemini, older Ollama): an id begins another call."""
+        for delta in deltas:
             begun = self.calls.get(choice, 0)
-            if piece.index is None:
-                piece.index = begun if piece.id or not begun else begun - 1
-            self.calls[choice] = max(begun, piece.index + 1)
+            if delta.index is None:
+                delta.index = begun if delta.id or not begun else begun - 1
+            self.calls[choice] = max(begun, delta.index + 1)
 
 
-def _add(answer: wire_json.Answer | wire_json.TextAnswer, builder: ChunkBuilder) -> None:
+def _add(answer: chat.Answer | chat.TextAnswer, builder: ChunkBuilder) -> None:
+    """Adds everything of an answer; id, model and time are those of the first chunk that has an id."""
     chunk = builder.chunk
     # Azure's first chunk holds what it found in the prompt, and no id.
     if answer.id and not chunk.id:
         chunk.id, chunk.model = answer.id, answer.model or ""
-        chunk.created = wire_json.seconds(answer.created)
+        chunk.created = chat.seconds(answer.created)
     if answer.system_fingerprint:
         chunk.system_fingerprint = answer.system_fingerprint
-    if isinstance(answer, wire_json.Answer) and answer.service_tier:
+    if isinstance(answer, chat.Answer) and answer.service_tier:
         chunk.service_tier = answer.service_tier
     for choice in answer.choices:
-        wire_json.add_choice(builder, choice)
-    if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
+        chat.add_choice(builder, choice)
+    if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
         chunk.usage.CopyFrom(counts)

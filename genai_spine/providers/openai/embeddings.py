@@ -1,4 +1,7 @@
-"""OpenAI's embeddings: the request written, the vectors read."""
+"""Embeddings wire format: the request written, the vectors read.
+
+Wire facts: as in `adapter`. Packed vectors are base64 of float32, little-endian.
+"""
 
 from array import array
 from base64 import b64decode
@@ -8,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from genai_spine.providers.base import further_fields
-from genai_spine.providers.http.client import Wire
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.openai import chat
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
@@ -26,43 +29,48 @@ def write(request: pb.CreateEmbeddingsRequest, *, base64: bool) -> bytes:
     return msgspec.json.encode(body)
 
 
-def read(wire: Wire, body: bytes, request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsResponse:
-    answer = wire.decode(body, EMBEDDINGS)
+def read(http: HttpClient, body: bytes, request: pb.CreateEmbeddingsRequest) -> pb.CreateEmbeddingsResponse:
+    answer = http.decode(body, EMBEDDINGS)
     if len(answer.data) != len(request.inputs):
-        raise wire.unusable(
+        raise http.unusable(
             "missing_embeddings", f"{len(answer.data)} embeddings for {len(request.inputs)} inputs"
         )
     response = pb.CreateEmbeddingsResponse(model=answer.model or request.model)
     # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
     for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
-        response.embeddings.add(index=index, values=_vector(wire, entry.embedding))
-    if answer.usage and (counts := wire_json.usage(answer.usage)).total_tokens:
+        response.embeddings.add(index=index, values=_vector(http, entry.embedding))
+    if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
         response.usage.CopyFrom(counts)
     return response
 
 
-def _vector(wire: Wire, embedding: list[float] | str) -> "list[float] | array[float]":
+def _vector(http: HttpClient, embedding: list[float] | str) -> "list[float] | array[float]":
+    """Vector of a list or of packed float32. Raises ProviderError."""
     if isinstance(embedding, list):
         return embedding
     vector = array("f")
     try:
         vector.frombytes(b64decode(embedding, validate=True))
     except ValueError as error:
-        raise wire.unusable("invalid_base64", f"an embedding is not base64: {error}") from error
+        raise http.unusable("invalid_base64", f"an embedding is not base64: {error}") from error
     if byteorder == "big":
         vector.byteswap()
     return vector
 
 
 class _Embedding(Struct):
+    """Vector of one input."""
+
     embedding: list[float] | str
     index: int = 0
 
 
 class _Embeddings(Struct):
+    """Answer of /embeddings."""
+
     data: list[_Embedding]
     model: str = ""
-    usage: wire_json.Usage | None = None
+    usage: chat.Usage | None = None
 
 
 EMBEDDINGS = msgspec.json.Decoder(_Embeddings)

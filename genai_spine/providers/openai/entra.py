@@ -1,4 +1,4 @@
-"""Tokens of Microsoft Entra ID in place of an API key.
+"""Microsoft Entra ID tokens in place of an API key.
 
 Shapes: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow and
 https://learn.microsoft.com/cli/azure/account#az-account-get-access-token, 2026-11-28. A token is kept until
@@ -22,20 +22,23 @@ from msgspec import Struct
 from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication, SpineError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import Wire
+from genai_spine.providers.http.client import HttpClient
 
 # What an Endpoint's further settings must hold, one of these, for a token to be had.
 CREDENTIALS = (("tenant_id", "client_id", "client_secret"), ("token_command",))
 SETTINGS = ("tenant_id", "client_id", "client_secret", "token_command", "token_url")
 TOKEN_URL = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
 SCOPE = "https://cognitiveservices.azure.com/.default"
-EARLY_S = 120.0  # before its end, or half of its life if that is less
-COMMAND_S = 60.0  # a command gets so long
-UNKNOWN_LIFE_S = 300.0  # of a token that does not say when it ends
+RENEW_BEFORE_S = 120.0  # before its end, or half of its life if that is less
+COMMAND_TIMEOUT_S = 60.0  # a command gets so long
+DEFAULT_LIFETIME_S = 300.0  # of a token that does not say when it ends
 
 
 class Entra:
-    """Errors: ProviderAuthentication, with what Entra or the command said."""
+    """Token source of one endpoint: client credentials, or a command that prints a token.
+
+    Errors: ProviderAuthentication, with what Entra or the command said; DeadlineExceeded.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -44,9 +47,9 @@ class Entra:
 
     @staticmethod
     def of(endpoint: Endpoint) -> "Entra | None":
-        """None: the endpoint has a key, which wins, or nothing that a token could be had with."""
-        given = any(all(name in endpoint.further for name in names) for names in CREDENTIALS)
-        return Entra(endpoint) if given and not endpoint.api_key else None
+        """Token source of the endpoint; None where it has a key, which wins, or no credentials."""
+        has_credentials = any(all(name in endpoint.further for name in names) for names in CREDENTIALS)
+        return Entra(endpoint) if has_credentials and not endpoint.api_key else None
 
     async def token(self, call: Call) -> str:
         if monotonic() < self._renew_at:
@@ -63,32 +66,36 @@ class Entra:
         return self._token
 
     def forget(self) -> None:
-        """The upstream refused the token: the next call gets another one."""
+        """Drops the token that the upstream refused: the next call gets another one."""
         self._renew_at = 0.0
 
     def public(self, text: str) -> str:
-        """What an upstream said, without the token."""
+        """Upstream's text without the token."""
         return text.replace(self._token, "***") if self._token else text
 
     async def close(self) -> None:
+        """Ends a fetch that is still running."""
         if self._fetch is not None:
             self._fetch.cancel()
             with suppress(asyncio.CancelledError, SpineError):
                 await self._fetch
 
     def _fetched(self, fetch: asyncio.Task[None]) -> None:
+        """Frees the place of a fetch that ended, whether anyone still waits for it or not."""
         self._fetch = None
         if not fetch.cancelled():
             fetch.exception()  # seen here as well: everyone who waited for it may be gone
 
     async def _renew(self) -> None:
+        """Fetches a token, and sets when to fetch the next one."""
         command = self.endpoint.further.get("token_command")
         granted = await (self._from_command(command) if command else self._from_login())
         life_s = granted.life_s()
         self._token = granted.token
-        self._renew_at = monotonic() + life_s - min(EARLY_S, life_s / 2)
+        self._renew_at = monotonic() + life_s - min(RENEW_BEFORE_S, life_s / 2)
 
-    async def _from_login(self) -> "Granted":
+    async def _from_login(self) -> "TokenResponse":
+        """Token from Entra's token endpoint, by client credentials."""
         further = self.endpoint.further
         url = further.get("token_url", TOKEN_URL).replace("{tenant}", further["tenant_id"])
         form = {
@@ -98,21 +105,22 @@ class Entra:
             "scope": SCOPE,
         }
         # The secret stands where a key does, so that the wire hides it when it is repeated in an error.
-        wire = Wire(replace(self.endpoint, base_url=url, api_key=further["client_secret"]))
+        http = HttpClient(replace(self.endpoint, base_url=url, api_key=further["client_secret"]))
         headers = {"content-type": "application/x-www-form-urlencoded"}
         try:
-            reply = await wire.post("", urlencode(form).encode(), Call(), headers)
+            reply = await http.post("", urlencode(form).encode(), Call(), headers)
         except SpineError as error:
             raise self._failed("entra_unreachable", f"no token: {error}") from error
         finally:
-            await wire.close()
-        said = _decoded(reply.body)
-        if reply.status != HTTPStatus.OK or not said.token:
-            problem = said.error_description or said.error or f"HTTP {reply.status} without a token"
-            raise self._failed(said.error or str(reply.status), f"Entra: {wire.public(problem)}")
-        return said
+            await http.close()
+        response = _decoded(reply.body)
+        if reply.status != HTTPStatus.OK or not response.token:
+            problem = response.error_description or response.error or f"HTTP {reply.status} without a token"
+            raise self._failed(response.error or str(reply.status), f"Entra: {http.public(problem)}")
+        return response
 
-    async def _from_command(self, command: str) -> "Granted":
+    async def _from_command(self, command: str) -> "TokenResponse":
+        """Token from the operator's command, as `az` prints it or bare, within COMMAND_TIMEOUT_S."""
         try:
             program, *arguments = shlex.split(command)
             process = await asyncio.create_subprocess_exec(
@@ -121,22 +129,24 @@ class Entra:
         except (OSError, ValueError) as error:  # not there; empty, or quotes that do not close
             raise self._failed("token_command", f"the token command did not start: {error}") from error
         try:
-            async with asyncio.timeout(COMMAND_S):
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 out, problem = await process.communicate()
         except TimeoutError:
-            raise self._failed("token_command", f"no token in {COMMAND_S:g} s from the command") from None
+            raise self._failed(
+                "token_command", f"no token in {COMMAND_TIMEOUT_S:g} s from the command"
+            ) from None
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            said = problem.decode("utf-8", "replace").strip()[-300:] or "nothing"
-            problem_line = f"the token command ended with {process.returncode} and said: {said}"
+            output = problem.decode("utf-8", "replace").strip()[-300:] or "nothing"
+            problem_line = f"the token command ended with {process.returncode} and said: {output}"
             raise self._failed("token_command", problem_line)
         granted = _decoded(out)
         bare = out.decode("utf-8", "replace").strip()
         if not granted.token and bare and not bare.startswith("{"):
-            granted = Granted(access_token=bare)
+            granted = TokenResponse(access_token=bare)
         if not granted.token or not granted.token.isascii() or len(granted.token.split()) != 1:
             raise self._failed("token_command", "the token command printed no token")
         return granted
@@ -147,8 +157,8 @@ class Entra:
         )
 
 
-class Granted(Struct):
-    """A token, or a refusal: Entra's answer, or what `az account get-access-token` prints."""
+class TokenResponse(Struct):
+    """Token, or a refusal: Entra's answer, or what `az account get-access-token` prints."""
 
     access_token: str = ""
     expires_in: float | None = None  # seconds
@@ -160,9 +170,11 @@ class Granted(Struct):
 
     @property
     def token(self) -> str:
+        """Token, by either name; "" where there is none."""
         return self.access_token or self.az_token
 
     def life_s(self) -> float:
+        """Seconds until the token ends: as stated, else by its own claim, else DEFAULT_LIFETIME_S."""
         if self.expires_in is not None:
             return max(0.0, self.expires_in)
         end = self.expires_on
@@ -171,27 +183,29 @@ class Granted(Struct):
                 end = datetime.fromisoformat(self.az_expires_on).timestamp()
         if end is None:
             end = _claimed_end(self.token)
-        return UNKNOWN_LIFE_S if end is None else max(0.0, end - time())
+        return DEFAULT_LIFETIME_S if end is None else max(0.0, end - time())
 
 
 class _Claims(Struct):
+    """Claims of a JWT that are read."""
+
     exp: float | None = None
 
 
-def _decoded(body: bytes) -> Granted:
+def _decoded(body: bytes) -> TokenResponse:
     try:
-        return msgspec.json.decode(body, type=Granted, strict=False)
+        return msgspec.json.decode(body, type=TokenResponse, strict=False)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Granted()
+        return TokenResponse()
 
 
 def _claimed_end(token: str) -> float | None:
-    """The unix time at which a JWT says that it ends; it is not verified, which is the upstream's to do."""
-    parts = token.split(".")
-    if len(parts) != 3:
+    """Unix time at which a JWT says that it ends; it is not verified, which is the upstream's to do."""
+    segments = token.split(".")
+    if len(segments) != 3:
         return None
     try:
-        claims = urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = urlsafe_b64decode(segments[1] + "=" * (-len(segments[1]) % 4))
         return msgspec.json.decode(claims, type=_Claims).exp
     except (ValueError, msgspec.DecodeError):
         return None

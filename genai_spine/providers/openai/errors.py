@@ -1,4 +1,4 @@
-"""What an error in OpenAI's shape means, from OpenAI, Azure and the servers that are compatible with them.
+"""Errors in OpenAI's shape, from OpenAI, Azure and the servers that are compatible with them.
 
 Sources: https://platform.openai.com/docs/guides/error-codes, and for Azure
 https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter, for OpenRouter
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from genai_spine import errors
-from genai_spine.providers.http.client import Reply, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, Reply, retry_after_s
 
 # Error codes, or types, that decide whatever the status says.
 CODES: dict[str, type[errors.ProviderFailure]] = {
@@ -28,9 +28,9 @@ CODES: dict[str, type[errors.ProviderFailure]] = {
     "invalid_prompt": errors.ContentFiltered,  # "flagged as potentially violating our usage policy"
     "bio_policy": errors.ContentFiltered,
     "misalignment_policy_violation": errors.ContentFiltered,
-    "insufficient_quota": errors.ProviderQuota,
-    "billing_hard_limit_reached": errors.ProviderQuota,
-    "rate_limit_exceeded": errors.RateLimited,
+    "insufficient_quota": errors.ProviderQuotaExceeded,
+    "billing_hard_limit_reached": errors.ProviderQuotaExceeded,
+    "rate_limit_exceeded": errors.ProviderRateLimited,
     "invalid_api_key": errors.ProviderAuthentication,
     "invalid_image": errors.ProviderRejected,
     "invalid_image_format": errors.ProviderRejected,
@@ -43,24 +43,27 @@ NO_MODEL = ("model_not_found", "DeploymentNotFound")
 STATUSES: dict[int, type[errors.ProviderFailure]] = {
     400: errors.ProviderRejected,
     401: errors.ProviderAuthentication,
-    402: errors.ProviderQuota,
+    402: errors.ProviderQuotaExceeded,
     403: errors.ProviderAuthentication,
     408: errors.ProviderUnavailable,
     409: errors.ProviderUnavailable,
     413: errors.ContextLengthExceeded,
     422: errors.ProviderRejected,
-    429: errors.RateLimited,
+    429: errors.ProviderRateLimited,
 }
 
 
-def failure(wire: Wire, reply: Reply, model: str) -> errors.SpineError:
-    """The error to raise; the table is CODES, then STATUSES."""
-    name, fault = wire.endpoint.name, _fault(reply)
+def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
+    """SpineError of an upstream's error: by CODES, then STATUSES, else ProviderUnavailable.
+
+    model: for the hint of ModelNotFound. The message goes to the caller without our key.
+    """
+    name, fault = http.endpoint.name, _fault(reply)
     # Gateways say the status in the body of an answer that had begun as a good one.
     status = fault.code if reply.status == HTTPStatus.OK and isinstance(fault.code, int) else reply.status
     code = str(fault.code or fault.type or reply.status)
     message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
-    message = wire.public(message)
+    message = http.public(message)
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     inner = fault.innererror.code if fault.innererror else None
@@ -91,6 +94,8 @@ class _Metadata(Struct):
 
 
 class Fault(Struct):
+    """Error object of a body."""
+
     message: str | None = None
     type: str | None = None
     code: str | int | None = None
@@ -99,12 +104,15 @@ class Fault(Struct):
 
 
 class _Faulty(Struct):
+    """Body of an error answer, in the forms that are met."""
+
     error: Fault | str | None = None
     message: str | None = None  # Mistral
     detail: Any = None  # vLLM before 0.5
 
 
 def _fault(reply: Reply) -> Fault:
+    """Error of a body; an empty one where the body is none of these forms, as of a proxy."""
     try:
         faulty = FAULTY.decode(reply.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

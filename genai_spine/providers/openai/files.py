@@ -14,9 +14,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
-from genai_spine.providers.http.client import Wire
-from genai_spine.providers.openai import chat as wire_json
-from genai_spine.providers.openai.media import Counted, counted
+from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.openai import chat
+from genai_spine.providers.openai.media import UsageReport, usage_of_report
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
@@ -29,8 +29,13 @@ TIMES = [field.name for field in batches.BatchTimes.DESCRIPTOR.fields]
 
 
 class Files(Provider):
+    """Files and batches of OpenAI's API, through the official SDK; a part of the OpenAI adapter.
+
+    A batch's lines come from its output file and its error file, read as streams, whatever their size.
+    """
+
     sdk: Sdk
-    wire: Wire
+    http: HttpClient
 
     async def upload_file(self, request: files.UploadFileRequest, call: Call) -> files.ProviderFile:
         further: dict[str, Any] = {}
@@ -41,16 +46,16 @@ class Files(Provider):
             raw = await client.files.with_raw_response.create(
                 file=(request.filename, request.data), purpose=purpose, **further
             )
-        return self._file(self.wire.decode(raw.content, FILE))
+        return self._file(self.http.decode(raw.content, FILE))
 
     async def list_files(self, request: files.ListFilesRequest, call: Call) -> files.ListFilesResponse:
-        asked: dict[str, Any] = {"order": "asc" if request.oldest_first else "desc"}
-        asked |= _paged(request)
+        query: dict[str, Any] = {"order": "asc" if request.oldest_first else "desc"}
+        query |= _paged(request)
         if request.HasField("purpose"):
-            asked["purpose"] = request.purpose
+            query["purpose"] = request.purpose
         async with self.sdk.asking(call, FILES) as client:
-            raw = await client.files.with_raw_response.list(**asked)
-        page = self.wire.decode(raw.content, FILE_PAGE)
+            raw = await client.files.with_raw_response.list(**query)
+        page = self.http.decode(raw.content, FILE_PAGE)
         return files.ListFilesResponse(
             files=[self._file(file) for file in page.data],
             next_page_token=page.data[-1].id if page.has_more and page.data else "",
@@ -59,12 +64,12 @@ class Files(Provider):
     async def get_file(self, id: str, call: Call) -> files.ProviderFile:
         async with self.sdk.asking(call, Subject("file", id)) as client:
             raw = await client.files.with_raw_response.retrieve(id)
-        return self._file(self.wire.decode(raw.content, FILE))
+        return self._file(self.http.decode(raw.content, FILE))
 
     async def delete_file(self, id: str, call: Call) -> files.DeleteFileResponse:
         async with self.sdk.asking(call, Subject("file", id)) as client:
             raw = await client.files.with_raw_response.delete(id)
-        deleted = self.wire.decode(raw.content, DELETED)
+        deleted = self.http.decode(raw.content, DELETED)
         return files.DeleteFileResponse(id=deleted.id, deleted=deleted.deleted)
 
     def read_file(self, id: str, call: Call) -> AsyncGenerator[tuple[str, bytes]]:
@@ -73,8 +78,8 @@ class Files(Provider):
         )
 
     async def create_batch(self, request: batches.CreateBatchRequest, call: Call) -> batches.ProviderBatch:
-        given = request.provider_options_json
-        asked: dict[str, Any] = {"metadata": dict(request.metadata)} if request.metadata else {}
+        options_json = request.provider_options_json
+        optional: dict[str, Any] = {"metadata": dict(request.metadata)} if request.metadata else {}
         window: Any = request.completion_window or "24h"
         endpoint: Any = request.endpoint
         async with self.sdk.asking(call, Subject("file", request.input_file_id)) as client:
@@ -82,22 +87,22 @@ class Files(Provider):
                 input_file_id=request.input_file_id,
                 endpoint=endpoint,
                 completion_window=window,
-                extra_body=msgspec.json.decode(given, type=dict[str, Any]) if given else {},
-                **asked,
+                extra_body=msgspec.json.decode(options_json, type=dict[str, Any]) if options_json else {},
+                **optional,
             )
-        return self._batch(self.wire.decode(raw.content, BATCH))
+        return self._batch(self.http.decode(raw.content, BATCH))
 
     async def get_batch(self, id: str, call: Call) -> batches.ProviderBatch:
         async with self.sdk.asking(call, Subject("batch", id)) as client:
             raw = await client.batches.with_raw_response.retrieve(id)
-        return self._batch(self.wire.decode(raw.content, BATCH))
+        return self._batch(self.http.decode(raw.content, BATCH))
 
     async def list_batches(
         self, request: batches.ListBatchesRequest, call: Call
     ) -> batches.ListBatchesResponse:
         async with self.sdk.asking(call, BATCHES) as client:
             raw = await client.batches.with_raw_response.list(**_paged(request))
-        page = self.wire.decode(raw.content, BATCH_PAGE)
+        page = self.http.decode(raw.content, BATCH_PAGE)
         return batches.ListBatchesResponse(
             batches=[self._batch(batch) for batch in page.data],
             next_page_token=page.data[-1].id if page.has_more and page.data else "",
@@ -106,7 +111,7 @@ class Files(Provider):
     async def cancel_batch(self, id: str, call: Call) -> batches.ProviderBatch:
         async with self.sdk.asking(call, Subject("batch", id)) as client:
             raw = await client.batches.with_raw_response.cancel(id)
-        return self._batch(self.wire.decode(raw.content, BATCH))
+        return self._batch(self.http.decode(raw.content, BATCH))
 
     async def batch_lines(
         self, batch: batches.ProviderBatch, call: Call
@@ -116,21 +121,23 @@ class Files(Provider):
                 continue
             async with aclosing(self._lines(id, call)) as lines:
                 async for data in lines:
-                    line = self.wire.decode(data, LINE)
+                    line = self.http.decode(data, LINE)
                     yield line.custom_id, self._execution(line, batch)
 
     async def _lines(self, file_id: str, call: Call) -> AsyncGenerator[bytes]:
-        begun = b""
-        async with aclosing(self.read_file(file_id, call)) as pieces:
-            async for _, data in pieces:
-                *whole, begun = (begun + data).split(b"\n")
+        """Lines of a file as its bytes arrive, empty ones left out."""
+        partial = b""
+        async with aclosing(self.read_file(file_id, call)) as chunks:
+            async for _, data in chunks:
+                *whole, partial = (partial + data).split(b"\n")
                 for line in whole:
                     if line.strip():
                         yield line
-        if begun.strip():
-            yield begun
+        if partial.strip():
+            yield partial
 
     def _execution(self, line: "_Line", batch: batches.ProviderBatch) -> execution_pb2.Execution:
+        """Ledger's row of one line: model, outcome and usage; a line that failed used nothing."""
         response = line.response or _Response()
         body = response.body or _Body()
         execution = execution_pb2.Execution(
@@ -144,59 +151,63 @@ class Files(Provider):
             execution.state = execution_pb2.EXECUTION_STATE_FAILED
             execution.error_reason = "PROVIDER_REJECTED"
             execution.error = fault.message or fault.code or f"HTTP {response.status_code}"
-            execution.usage.CopyFrom(wire_json.usage(wire_json.Usage()))
+            execution.usage.CopyFrom(chat.usage(chat.Usage()))
         return execution
 
-    def _line_usage(self, given: Raw | UnsetType) -> usage_pb2.Usage:
-        """Of chats, completions and embeddings in one form, of responses in the other."""
-        if given is UNSET or bytes(given) == b"null":
+    def _line_usage(self, reported: Raw | UnsetType) -> usage_pb2.Usage:
+        """Usage of a line: chats, completions and embeddings have one form, responses the other."""
+        if reported is UNSET or bytes(reported) == b"null":
             unknown = usage_pb2.PROVENANCE_UNKNOWN
             return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
-        younger = self.wire.decode(bytes(given), COUNTED)
+        younger = self.http.decode(bytes(reported), USAGE_REPORT)
         if younger.input_tokens is not None:
-            return counted(younger)
-        return wire_json.usage(self.wire.decode(bytes(given), USAGE))
+            return usage_of_report(younger)
+        return chat.usage(self.http.decode(bytes(reported), USAGE))
 
     def _file(self, file: "_File") -> files.ProviderFile:
+        """Contract's file; times are Unix seconds, size is bytes."""
         return files.ProviderFile(
             id=file.id,
             provider=self.name,
             filename=file.filename,
             purpose=file.purpose,
             size_bytes=file.bytes,
-            created=wire_json.seconds(file.created_at),
-            expires=wire_json.seconds(file.expires_at) or None,
+            created=chat.seconds(file.created_at),
+            expires=chat.seconds(file.expires_at) or None,
             status=file.status or "",
         )
 
-    def _batch(self, given: "_Batch") -> batches.ProviderBatch:
-        times = {name: wire_json.seconds(getattr(given, f"{name}_at")) or None for name in TIMES}
+    def _batch(self, reported: "_Batch") -> batches.ProviderBatch:
+        """Contract's batch; an unknown status is UNSPECIFIED."""
+        times = {name: chat.seconds(getattr(reported, f"{name}_at")) or None for name in TIMES}
         batch = batches.ProviderBatch(
-            id=given.id,
+            id=reported.id,
             provider=self.name,
-            endpoint=given.endpoint,
-            input_file_id=given.input_file_id,
-            completion_window=given.completion_window,
-            state=STATES.get(given.status, "BATCH_STATE_UNSPECIFIED"),
-            output_file_id=given.output_file_id,
-            error_file_id=given.error_file_id,
+            endpoint=reported.endpoint,
+            input_file_id=reported.input_file_id,
+            completion_window=reported.completion_window,
+            state=STATES.get(reported.status, "BATCH_STATE_UNSPECIFIED"),
+            output_file_id=reported.output_file_id,
+            error_file_id=reported.error_file_id,
             times=batches.BatchTimes(**times),
-            request_count=given.request_counts.total,
-            completed_count=given.request_counts.completed,
-            failed_count=given.request_counts.failed,
-            metadata=given.metadata or {},
-            model=given.model,
+            request_count=reported.request_counts.total,
+            completed_count=reported.request_counts.completed,
+            failed_count=reported.request_counts.failed,
+            metadata=reported.metadata or {},
+            model=reported.model,
         )
-        for fault in given.errors.data or () if given.errors else ():
+        for fault in reported.errors.data or () if reported.errors else ():
             batch.errors.add(
                 code=fault.code or "", message=fault.message or "", line=fault.line, param=fault.param
             )
-        if given.usage and given.usage.input_tokens is not None:
-            batch.usage.CopyFrom(counted(given.usage))
+        if reported.usage and reported.usage.input_tokens is not None:
+            batch.usage.CopyFrom(usage_of_report(reported.usage))
         return batch
 
 
 class _File(Struct):
+    """File object."""
+
     id: str
     bytes: int = 0
     created_at: int | float | None = None
@@ -207,6 +218,8 @@ class _File(Struct):
 
 
 class _FilePage(Struct):
+    """Page of the list of files."""
+
     data: list[_File]
     has_more: bool = False
 
@@ -217,6 +230,8 @@ class _Deleted(Struct):
 
 
 class _Fault(Struct):
+    """Error of a batch, of a line, or of a line's answer."""
+
     code: str | None = None
     message: str | None = None
     line: int | None = None
@@ -228,12 +243,16 @@ class _Faults(Struct):
 
 
 class _Counts(Struct):
+    """Requests of a batch by outcome."""
+
     total: int = 0
     completed: int = 0
     failed: int = 0
 
 
 class _Batch(Struct):
+    """Batch object; times are Unix seconds."""
+
     id: str
     status: str
     endpoint: str = ""
@@ -254,15 +273,19 @@ class _Batch(Struct):
     request_counts: _Counts = msgspec.field(default_factory=_Counts)
     metadata: dict[str, str] | None = None
     model: str | None = None
-    usage: Counted | None = None
+    usage: UsageReport | None = None
 
 
 class _BatchPage(Struct):
+    """Page of the list of batches."""
+
     data: list[_Batch]
     has_more: bool = False
 
 
 class _Body(Struct):
+    """Answer within a line, as far as the ledger needs it."""
+
     id: str | None = None
     model: str | None = None
     usage: Raw | UnsetType = UNSET
@@ -270,11 +293,15 @@ class _Body(Struct):
 
 
 class _Response(Struct):
+    """HTTP response of a line."""
+
     status_code: int = 0
     body: _Body | None = None
 
 
 class _Line(Struct):
+    """Line of an output or error file."""
+
     custom_id: str
     response: _Response | None = None
     error: _Fault | None = None
@@ -286,10 +313,10 @@ DELETED = msgspec.json.Decoder(_Deleted)
 BATCH = msgspec.json.Decoder(_Batch)
 BATCH_PAGE = msgspec.json.Decoder(_BatchPage)
 LINE = msgspec.json.Decoder(_Line)
-COUNTED = msgspec.json.Decoder(Counted)
-USAGE = msgspec.json.Decoder(wire_json.Usage)
+USAGE_REPORT = msgspec.json.Decoder(UsageReport)
+USAGE = msgspec.json.Decoder(chat.Usage)
 
 
 def _paged(request: files.ListFilesRequest | batches.ListBatchesRequest) -> dict[str, Any]:
-    asked: dict[str, Any] = {"limit": request.page_size} if request.page_size else {}
-    return asked | ({"after": request.page_token} if request.page_token else {})
+    query: dict[str, Any] = {"limit": request.page_size} if request.page_size else {}
+    return query | ({"after": request.page_token} if request.page_token else {})

@@ -1,9 +1,12 @@
-"""OpenAI's Responses API: our request written. Its answers are read in responses_reading.py.
+"""Responses API request: the contract's request written as OpenAI's JSON. `responses_response` reads answers.
 
 Wire facts: https://platform.openai.com/docs/api-reference/responses, 2026-11-28, and the types of the
-official SDK (openai 3.52.0). What differs from a chat: instructions and input items in place of messages,
+official SDK (openai 3.52.0). Differences from a chat: instructions and input items in place of messages,
 calls and their results are items of their own, functions are strict unless they say no, answers are stored
 unless the request says no.
+
+`reasoning_state_json` of an answer holds its reasoning items, and the places of the others, because the API
+wants them back in their order.
 """
 
 import re
@@ -16,7 +19,7 @@ from msgspec import Raw, Struct
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.openai import chat
 from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -44,11 +47,13 @@ Body = dict[str, Any]
 
 
 class _Choice(Struct):
+    """Caller's choice of an API, among the fields for the provider."""
+
     api: str | None = None
 
 
-class Kept(Struct):
-    """An item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
+class StateItem(Struct):
+    """Item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
 
     type: str
     call_id: str | None = None
@@ -85,7 +90,7 @@ def write_request(request: pb.CreateCompletionRequest, rules: SchemaRules, *, st
     if request.HasField("tool_choice"):
         body["tool_choice"] = _tool_choice(request)
     if request.reasoning_effort:
-        effort = wire_json.effort_name(request.reasoning_effort)
+        effort = chat.effort_name(request.reasoning_effort)
         body["reasoning"] = _own(body, "reasoning") | {"effort": effort}
     if request.HasField("response_format"):
         body["text"] = _own(body, "text") | {"format": _format(request.response_format, rules)}
@@ -107,15 +112,17 @@ def _included(request: pb.CreateCompletionRequest) -> Iterator[str]:
 
 
 def _own(body: Body, name: str) -> dict[str, Any]:
-    """An object among the caller's own fields, for ours to go beside it."""
+    """Object among the caller's own fields, for ours to go beside it. Errors: InvalidFields."""
     return _decoded(body, name, dict[str, Raw]) or {}
 
 
 def _own_list(body: Body, name: str) -> list[Any]:
+    """List among the caller's own fields, for ours to go behind it. Errors: InvalidFields."""
     return _decoded(body, name, list[Raw]) or []
 
 
 def _decoded(body: Body, name: str, kind: Any) -> Any:
+    """Field of the caller's own as the kind wants it; None where it is not there. Errors: InvalidFields."""
     try:
         return msgspec.json.decode(body.get(name, b"null"), type=kind | None)
     except msgspec.DecodeError as error:
@@ -136,12 +143,15 @@ def _messages(request: pb.CreateCompletionRequest) -> Body:
 
 
 def _instructs(message: message_pb2.Message) -> bool:
+    """Whether the message is an instruction in words."""
     texts = all(part.HasField("text") for part in message.content)
     return texts and message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER)
 
 
 def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Raw]:
-    """custom: the ids of calls of custom tools, whose results are items of their own kind."""
+    """Input items of one message. custom: the ids of calls of custom tools, whose results are items of their
+    own kind.
+    """
     if message.role == message_pb2.ROLE_ASSISTANT:
         return list(_assistant(message))
     if message.role == message_pb2.ROLE_TOOL:
@@ -157,6 +167,7 @@ def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Ra
 
 
 def _content(message: message_pb2.Message) -> str | list[Body]:
+    """Content of a message: a string where it is one text, else a list of parts."""
     parts = message.content
     if not parts or (len(parts) == 1 and parts[0].WhichOneof("part") == "text"):
         return parts[0].text if parts else ""
@@ -169,7 +180,7 @@ def _part(part: message_pb2.ContentPart) -> Body:
         detail = message_pb2.ImageDetail.Name(part.image.detail or message_pb2.IMAGE_DETAIL_AUTO)
         return {
             "type": "input_image",
-            "image_url": part.image.url or wire_json.data_url(part.image.media_type, part.image.data),
+            "image_url": part.image.url or chat.data_url(part.image.media_type, part.image.data),
             "detail": detail.removeprefix("IMAGE_DETAIL_").lower(),
         }
     if kind == "file":
@@ -183,23 +194,26 @@ def _part(part: message_pb2.ContentPart) -> Body:
 
 
 def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
-    """What was said, thought and called, in the order in which it came, as far as that was kept."""
-    said = _said(message)
+    """Items of an assistant's message: text, reasoning and calls in the order in which they came, as far as
+    that was kept.
+    """
+    message_item = _message_item(message)
     calls = {call.id: _call(call) for call in message.tool_calls}
-    for raw, kept in _state(message):
-        if kept.type == "reasoning":
+    for raw, item in _state(message):
+        if item.type == "reasoning":
             yield raw
-        elif kept.type == "message" and said:
-            yield said | ({"phase": kept.phase} if kept.phase else {})
-            said = {}
-        elif kept.call_id in calls:
-            yield calls.pop(kept.call_id)
-    if said:
-        yield said
+        elif item.type == "message" and message_item:
+            yield message_item | ({"phase": item.phase} if item.phase else {})
+            message_item = {}
+        elif item.call_id in calls:
+            yield calls.pop(item.call_id)
+    if message_item:
+        yield message_item
     yield from calls.values()
 
 
-def _said(message: message_pb2.Message) -> Body:
+def _message_item(message: message_pb2.Message) -> Body:
+    """Item of the text and the refusals; empty where the assistant said nothing."""
     if not message.content:
         return {}
     if not any(part.HasField("refusal") for part in message.content):
@@ -212,18 +226,19 @@ def _said(message: message_pb2.Message) -> Body:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def _state(message: message_pb2.Message) -> list[tuple[Raw, Kept]]:
+def _state(message: message_pb2.Message) -> list[tuple[Raw, StateItem]]:
     """Items that were kept; [] for the state of another provider."""
     if not message.reasoning_state_json:
         return []
     try:
         raws = msgspec.json.decode(message.reasoning_state_json, type=list[Raw])
-        return [(raw, msgspec.json.decode(raw, type=Kept)) for raw in raws]
+        return [(raw, msgspec.json.decode(raw, type=StateItem)) for raw in raws]
     except msgspec.DecodeError:
         return []
 
 
 def _call(call: message_pb2.ToolCall) -> Body:
+    """Item of a tool call."""
     if call.HasField("custom"):
         named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
         return named | {"input": call.custom.input}
@@ -232,6 +247,7 @@ def _call(call: message_pb2.ToolCall) -> Body:
 
 
 def _tool(tool: message_pb2.Tool) -> Body:
+    """Tool declaration; unlike in a chat, `strict` is always said."""
     kind = tool.WhichOneof("tool") or "function"
     declared = tool.custom if kind == "custom" else tool.function
     body: Body = {"type": kind, "name": declared.name}
@@ -241,8 +257,8 @@ def _tool(tool: message_pb2.Tool) -> Body:
         if declared.HasField("format_json"):
             body["format"] = Raw(declared.format_json.encode())
         return body
-    given = declared.HasField("parameters_json")
-    body["parameters"] = Raw(declared.parameters_json.encode()) if given else EMPTY_SCHEMA
+    has_parameters = declared.HasField("parameters_json")
+    body["parameters"] = Raw(declared.parameters_json.encode()) if has_parameters else EMPTY_SCHEMA
     return body | {"strict": declared.strict}
 
 
@@ -252,7 +268,7 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
         return {"type": "function", "name": choice.function_name}
     if choice.HasField("custom_name"):
         return {"type": "custom", "name": choice.custom_name}
-    mode = wire_json.TOOL_MODES.get(choice.mode, "auto")
+    mode = chat.TOOL_MODES.get(choice.mode, "auto")
     if not choice.allowed_tools:
         return mode
     kinds = {(tool.function.name or tool.custom.name): tool.WhichOneof("tool") for tool in request.tools}
@@ -261,6 +277,7 @@ def _tool_choice(request: pb.CreateCompletionRequest) -> str | Body:
 
 
 def _format(form: pb.ResponseFormat, rules: SchemaRules) -> Body:
+    """Field `text.format`: a schema, a JSON object, or text."""
     if not form.HasField("json_schema"):
         return {"type": "json_object" if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else "text"}
-    return {"type": "json_schema"} | wire_json.write_schema(form.json_schema, rules)
+    return {"type": "json_schema"} | chat.write_schema(form.json_schema, rules)

@@ -1,17 +1,20 @@
-"""Answers of OpenAI's Responses API, whole and streamed, read into the chunks that a chat gives.
+"""Responses API answers, whole and streamed, read into the chunks that a chat gives.
 
-Wire facts: as in responses_json.py. One response is one choice. Its items are messages, calls and reasoning;
-summaries of reasoning, of which there may be several, are paragraphs.
+Wire facts: as in `responses_request`. One response is one choice. Its items are messages, calls and
+reasoning; summaries of reasoning, of which there may be several, are paragraphs.
+
+A stream announces each item (output_item.added), adds to it by deltas, repeats it whole (output_item.done),
+and ends with the whole response; only deltas become chunks, so nothing comes twice.
 """
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.chunks import ChunkBuilder, ToolCallBuilder
-from genai_spine.providers.http.client import Reply, Wire
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.http.client import HttpClient, Reply
+from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.errors import failure
-from genai_spine.providers.openai.responses_request import Kept
+from genai_spine.providers.openai.responses_request import StateItem
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -24,9 +27,11 @@ CALLS = ("function_call", "custom_tool_call")
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
-class ResponsesReading:
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+class ResponsesReader:
+    """Reader of one response; a ResponseReader."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self.http = http
         self.done = False  # the event that ends the response has come
         self.calls: dict[int, int] = {}  # output_index of an item to the number of the call
         self.thought = False
@@ -38,7 +43,7 @@ class ResponsesReading:
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         if payload == b"[DONE]":  # of gateways; OpenAI's stream just ends
             return
-        event = self.wire.decode(payload, EVENT)
+        event = self.http.decode(payload, EVENT)
         if event.type.endswith(".delta") and not (event.delta or event.logprobs):
             return  # it says nothing to a caller
         self._add(event, payload, builder)
@@ -46,6 +51,7 @@ class ResponsesReading:
             _head(self.head, builder.chunk)
 
     def _add(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
+        """Adds one event; unknown events are passed over."""
         if event.type == "response.output_text.delta":
             choice = builder.choice()
             choice.content.append(event.delta)
@@ -65,17 +71,17 @@ class ResponsesReading:
         elif event.type == "response.output_text.annotation.added" and event.annotation is not UNSET:
             self.annotations.append(_compact(event.annotation))
         elif event.type == "response.output_item.added":
-            self._begin(builder, self.wire.decode(_given(event.item), ITEM), event.output_index)
+            self._begin(builder, self.http.decode(_raw_item(event.item), ITEM), event.output_index)
         elif event.type == "response.output_item.done":
-            self._keep(_given(event.item))
+            self._keep(_raw_item(event.item))
         else:
             self._of_the_whole(event, payload, builder)
 
     def whole(self, body: bytes, builder: ChunkBuilder) -> None:
-        response = self.wire.decode(body, RESPONSE)
+        response = self.http.decode(body, RESPONSE)
         choice = builder.choice()
         for number, raw in enumerate(response.output):
-            item = self.wire.decode(raw, ITEM)
+            item = self.http.decode(raw, ITEM)
             self._begin(builder, item, number)
             if item.type in CALLS:
                 self._call(builder, number).arguments.append(item.arguments or item.input)
@@ -93,15 +99,16 @@ class ResponsesReading:
 
     def end(self, choice_count: int) -> None:
         if not self.done:
-            raise self.wire.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
 
     def _of_the_whole(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
+        """Takes an event about the whole response: its head, its end, or an error."""
         if event.type == "error":
             nested = event.error is not UNSET
-            raise failure(self.wire, Reply(200, {}, payload if nested else b'{"error":%b}' % payload), "")
+            raise failure(self.http, Reply(200, {}, payload if nested else b'{"error":%b}' % payload), "")
         if event.response is UNSET:
             return
-        response = self.wire.decode(event.response, RESPONSE)
+        response = self.http.decode(event.response, RESPONSE)
         if event.type in ENDS:
             self.done = True
             self._finish(response, bytes(event.response), builder)
@@ -109,11 +116,11 @@ class ResponsesReading:
             self.head = response
 
     def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
-        """The end of the only choice, and what is known of the whole."""
+        """Adds the end of the only choice, and what is known of the whole."""
         if response.status == "failed" or response.error is not None:
-            raise failure(self.wire, Reply(200, {}, body), response.model)
+            raise failure(self.http, Reply(200, {}, body), response.model)
         if response.status not in ("completed", "incomplete"):
-            raise self.wire.unusable(
+            raise self.http.unusable(
                 "not_complete", f"the response is {response.status or 'without a status'}"
             )
         _head(response, builder.chunk)
@@ -129,6 +136,7 @@ class ResponsesReading:
             builder.chunk.usage.CopyFrom(counts)
 
     def _begin(self, builder: ChunkBuilder, item: "_Item", output_index: int) -> None:
+        """Begins a tool call, when the item is one."""
         if item.type not in CALLS:
             return
         number = self.calls[output_index] = len(self.calls)
@@ -137,71 +145,77 @@ class ResponsesReading:
         call.delta.is_custom = item.type == "custom_tool_call"
 
     def _call(self, builder: ChunkBuilder, output_index: int) -> ToolCallBuilder:
+        """Tool call of an item. Raises ProviderError for an item that is no call."""
         number = self.calls.get(output_index)
         if number is None:
-            raise self.wire.unusable("unknown_item", f"arguments of item {output_index}, which is no call")
+            raise self.http.unusable("unknown_item", f"arguments of item {output_index}, which is no call")
         return builder.choice().tool_call(number)
 
     def _paragraph(self, builder: ChunkBuilder) -> None:
+        """Separates one summary of reasoning from the one before."""
         if self.thought:
             builder.choice().reasoning.append(PARAGRAPH)
 
     def _keep(self, raw: bytes | Raw) -> None:
-        """What a later request must send back, and the order of the rest."""
-        kept = self.wire.decode(bytes(raw), KEPT)
-        if kept.type == "reasoning":
+        """Keeps what a later request must send back, and the order of the rest."""
+        item = self.http.decode(bytes(raw), STATE_ITEM)
+        if item.type == "reasoning":
             self.keep = True
             self.state.append(_compact(raw))
-        elif kept.type == "message" or kept.type in CALLS:
-            place = {"type": kept.type, "call_id": kept.call_id, "phase": kept.phase}
+        elif item.type == "message" or item.type in CALLS:
+            place = {"type": item.type, "call_id": item.call_id, "phase": item.phase}
             self.state.append(Raw(msgspec.json.encode({key: value for key, value in place.items() if value})))
 
 
 def _compact(raw: bytes | Raw) -> Raw:
-    """The same JSON without the spaces that a whole answer has."""
+    """JSON text without the spaces that a whole answer has."""
     return Raw(msgspec.json.format(bytes(raw), indent=-1))
 
 
-def _given(item: Raw | UnsetType) -> bytes:
+def _raw_item(item: Raw | UnsetType) -> bytes:
     return b"{}" if item is UNSET else bytes(item)
 
 
 def _head(response: "_Response", chunk: pb.CompletionChunk) -> None:
+    """Fills in id, model, time and tier, as far as they are known."""
     if not chunk.id:
         chunk.id, chunk.model = response.id, response.model
-        chunk.created = wire_json.seconds(response.created_at)
+        chunk.created = chat.seconds(response.created_at)
     if response.service_tier and response.service_tier != "auto":  # asked for, and not yet decided
         chunk.service_tier = response.service_tier
 
 
 def _add_logprobs(delta: pb.ChoiceDelta, logprobs: "list[_Logprob] | None") -> None:
     for entry in logprobs or ():
-        found = delta.logprobs.content.add()
-        found.CopyFrom(_logprob(entry))
-        found.top_logprobs.extend(_logprob(top) for top in entry.top_logprobs or ())
+        token_logprob = delta.logprobs.content.add()
+        token_logprob.CopyFrom(_logprob(entry))
+        token_logprob.top_logprobs.extend(_logprob(top) for top in entry.top_logprobs or ())
 
 
 def _logprob(entry: "_Logprob") -> pb.TokenLogprob:
-    found = pb.TokenLogprob(token=entry.token, logprob=entry.logprob)
+    """Contract's log probability of one token."""
+    token_logprob = pb.TokenLogprob(token=entry.token, logprob=entry.logprob)
     # A stream leaves the bytes out; they are those of the token, unless it is half of a character.
-    found.token_bytes = entry.token.encode() if entry.bytes is None else bytes(entry.bytes)
-    return found
+    token_logprob.token_bytes = entry.token.encode() if entry.bytes is None else bytes(entry.bytes)
+    return token_logprob
 
 
 def _usage(reported: "_Usage") -> usage_pb2.Usage:
-    given, made = reported.input_tokens_details, reported.output_tokens_details
-    return wire_json.usage(
-        wire_json.Usage(
+    input_details, output_details = reported.input_tokens_details, reported.output_tokens_details
+    return chat.usage(
+        chat.Usage(
             prompt_tokens=reported.input_tokens,
             completion_tokens=reported.output_tokens,
             total_tokens=reported.total_tokens,
-            prompt_tokens_details=given,
-            completion_tokens_details=made,
+            prompt_tokens_details=input_details,
+            completion_tokens_details=output_details,
         )
     )
 
 
 class _Logprob(Struct):
+    """Log probability of one token, and of its alternatives."""
+
     token: str = ""
     logprob: float = 0.0
     bytes: list[int] | None = None
@@ -209,7 +223,7 @@ class _Logprob(Struct):
 
 
 class _Part(Struct):
-    """Of a message, or of reasoning."""
+    """Part of a message, or of reasoning."""
 
     text: str = ""
     refusal: str = ""
@@ -218,6 +232,8 @@ class _Part(Struct):
 
 
 class _Item(Struct):
+    """Item of a response: message, call or reasoning."""
+
     type: str
     id: str | None = None
     call_id: str | None = None
@@ -229,22 +245,30 @@ class _Item(Struct):
 
 
 class _Usage(Struct):
+    """Token counts of a response."""
+
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
-    input_tokens_details: wire_json.InputDetails | None = None
-    output_tokens_details: wire_json.OutputDetails | None = None
+    input_tokens_details: chat.InputDetails | None = None
+    output_tokens_details: chat.OutputDetails | None = None
 
 
 class _Incomplete(Struct):
+    """Reason why a response is incomplete."""
+
     reason: str | None = None
 
 
 class _Error(Struct):
+    """Error of a failed response."""
+
     code: str | None = None
 
 
 class _Response(Struct):
+    """Response as a whole; `status` tells how it ended."""
+
     id: str
     output: list[Raw]
     created_at: float | None = None
@@ -257,6 +281,8 @@ class _Response(Struct):
 
 
 class _Event(Struct):
+    """Event of a stream; `type` says which fields it has."""
+
     type: str
     delta: str = ""
     output_index: int = 0
@@ -269,5 +295,5 @@ class _Event(Struct):
 
 EVENT = msgspec.json.Decoder(_Event)
 ITEM = msgspec.json.Decoder(_Item)
-KEPT = msgspec.json.Decoder(Kept)
+STATE_ITEM = msgspec.json.Decoder(StateItem)
 RESPONSE = msgspec.json.Decoder(_Response)

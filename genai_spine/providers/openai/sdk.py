@@ -1,8 +1,8 @@
-"""The official `openai` package for what is called rarely: images, sound, files and batches.
+"""OpenAI SDK client, for what is called rarely: images, sound, files and batches.
 
-It is imported with the first such call, because that takes most of a second. Its own retries are off, and
-neither its variables nor proxies of the environment count. Errors: as of wire.py; what a status means is
-the adapter's to say.
+The official `openai` package is imported with the first such call, because that takes most of a second. Its
+own retries are off, and neither its variables nor proxies of the environment count. Errors: those of
+http/client.py; what a status means is the adapter's to say.
 """
 
 import asyncio
@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from genai_spine.call import Call
-from genai_spine.errors import NotFound, ProviderError, ProviderFailure, ProviderUnavailable, SpineError
+from genai_spine.errors import (
+    ProviderError,
+    ProviderFailure,
+    ProviderObjectNotFound,
+    ProviderUnavailable,
+    SpineError,
+)
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import LARGEST_ERROR, Clock, Headers, Reply
+from genai_spine.providers.http.client import MAX_ERROR_BYTES, CallTimer, Headers, Reply
 from genai_spine.providers.openai import azure
 
 if TYPE_CHECKING:
@@ -28,13 +34,18 @@ Open = Callable[["AsyncOpenAI"], AbstractAsyncContextManager[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about; a 404 says that it is not there."""
+    """Subject of a call; a 404 says that it is not there."""
 
     kind: str  # model, file or batch
     id: str
 
 
 class Sdk:
+    """Official client of one endpoint, made with the first call.
+
+    Time limits are the CallTimer's, as for every other call.
+    """
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -48,19 +59,19 @@ class Sdk:
         self._authorize = authorize
         self._fail = fail
         self._module: Any = None
-        self._made: AsyncOpenAI | None = None
+        self._openai: AsyncOpenAI | None = None
 
     @asynccontextmanager
     async def asking(self, call: Call, subject: Subject) -> AsyncIterator["AsyncOpenAI"]:
         """The client, for one call within the time of an answer; its exceptions leave as ours."""
         client = await self._client(subject)
-        clock = Clock(self.endpoint, call)
-        clock.begin("the answer", self.endpoint.timeouts.first_token_s)
+        timer = CallTimer(self.endpoint, call)
+        timer.begin("the answer", self.endpoint.timeouts.first_token_s)
         try:
-            async with asyncio.timeout(clock.left_s):
+            async with asyncio.timeout(timer.left_s):
                 yield client
         except TimeoutError:
-            raise clock.expired() from None
+            raise timer.expired() from None
         except SpineError:
             raise
         except Exception as error:
@@ -69,7 +80,7 @@ class Sdk:
     async def post_form(
         self, client: "AsyncOpenAI", path: str, fields: Mapping[str, Any], file: tuple[str, bytes]
     ) -> bytes:
-        """For a path that upstreams offer, although the package calls its own method deprecated."""
+        """Body of a form's answer, for a path whose own method the package calls deprecated."""
         response: Any = await client.post(
             path,
             cast_to=import_module("httpx2").Response,
@@ -83,48 +94,49 @@ class Sdk:
     async def stream(self, open: Open, call: Call, subject: Subject) -> AsyncGenerator[tuple[str, bytes]]:
         """The answer's media type and bytes, piece by piece as they arrive. Closing it hangs up."""
         client = await self._client(subject)
-        clock = Clock(self.endpoint, call)
-        clock.begin("the first bytes", self.endpoint.timeouts.first_token_s)
+        timer = CallTimer(self.endpoint, call)
+        timer.begin("the first bytes", self.endpoint.timeouts.first_token_s)
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout(clock.left_s):
+                async with asyncio.timeout(timer.left_s):
                     response = await stack.enter_async_context(open(client))
                 media_type = response.headers.get("content-type", "")
-                pieces = response.iter_bytes()
+                parts = response.iter_bytes()
                 while True:
-                    async with asyncio.timeout(clock.left_s):
-                        data = await anext(pieces, None)
+                    async with asyncio.timeout(timer.left_s):
+                        data = await anext(parts, None)
                     if data is None:
                         return
                     yield media_type, data
-                    clock.begin("the next bytes", self.endpoint.timeouts.between_tokens_s)
+                    timer.begin("the next bytes", self.endpoint.timeouts.between_tokens_s)
         except TimeoutError:
-            raise clock.expired() from None
+            raise timer.expired() from None
         except SpineError:
             raise
         except Exception as error:
             raise self._meaning(error, subject) from error
 
     async def close(self) -> None:
-        if self._made is not None:
-            await self._made.close()
+        if self._openai is not None:
+            await self._openai.close()
 
     async def _client(self, subject: Subject) -> "AsyncOpenAI":
         if self._module is None:
             self._module = await asyncio.to_thread(import_module, "openai")
-        if self._made is None:
-            self._made = self._make()
+        if self._openai is None:
+            self._openai = self._make()
         if subject.kind == "model" and azure.by_deployment(self.endpoint):
-            below = f"{self._made.base_url}deployments/{quote(subject.id, safe='')}"
-            return self._made.with_options(base_url=below)
-        return self._made
+            below = f"{self._openai.base_url}deployments/{quote(subject.id, safe='')}"
+            return self._openai.with_options(base_url=below)
+        return self._openai
 
     def _make(self) -> "AsyncOpenAI":
+        """Client with our own HTTP settings. Its key is set for each request, by `_sign`."""
         sdk, url = self._module, urlsplit(self.endpoint.base_url)
         http = sdk.DefaultAsyncHttpxClient(
             trust_env=False,
             verify=url.scheme == "https",  # loading the certificates takes 50 ms
-            # All other limits are the Clock's.
+            # All other limits are the CallTimer's.
             timeout=sdk.Timeout(None, connect=self.endpoint.timeouts.connect_s),
             event_hooks={"request": [self._sign]},
         )
@@ -147,11 +159,12 @@ class Sdk:
         return client
 
     async def _sign(self, request: Any) -> None:
+        """Sets the headers that authorize one request."""
         request.headers.pop("authorization", None)
         request.headers.update({**self._headers, **await self._authorize(Call())})
 
     def _meaning(self, error: Exception, subject: Subject) -> Exception:
-        """The SDK's exception, or that of its HTTP client, as one of ours; any other as it is."""
+        """SpineError of the SDK's exception, or of its HTTP client's; any other as it is."""
         if isinstance(error, self._module.APIStatusError):
             return self._refusal(error.response, subject)
         if isinstance(error, self._module.APITimeoutError):
@@ -168,11 +181,12 @@ class Sdk:
         return self._failure(ProviderUnavailable, code, text)
 
     def _refusal(self, response: Any, subject: Subject) -> Exception:
+        """Error of a status other than 2xx: NotFound for a file or batch, else the adapter's."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 404 and subject.kind != "model":
-            return NotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
+            return ProviderObjectNotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
         try:
-            self._fail(Reply(response.status_code, headers, response.content[:LARGEST_ERROR]), subject.id)
+            self._fail(Reply(response.status_code, headers, response.content[:MAX_ERROR_BYTES]), subject.id)
         except SpineError as error:
             return error
 

@@ -1,4 +1,4 @@
-"""A provider that answers from recordings: no key, no network, no cost, the recorded timing.
+"""Replay provider: answers from recordings, with no key, no network, no cost, and the recorded timing.
 
 Its URL is `file:` and a file or folder. `openai/gpt-4o` is the recording of that provider's model, `gpt-4o`
 that of whoever's it is. The same request gets its recorded exchanges in turn, and then the last one again.
@@ -22,15 +22,15 @@ from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.providers.base import ALWAYS, Endpoint, Option, Provider
 from genai_spine.providers.replay import recording
-from genai_spine.providers.replay.recording import Exchange
+from genai_spine.providers.replay.recording import RecordedExchange
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
 PARTS = ("messages.image", "messages.audio", "messages.file", "tools.custom", "prompt.tokens")
-MOST_DIFFERENCES = 3  # that are told of the nearest recording
-SHOWN_CHARS = 60
+MAX_DIFFERENCES = 3  # that are told of the nearest recording
+MAX_EXCERPT_CHARS = 60
 
-Wanted = tuple[str, recording.Json]  # sha256 and normal form of a request
+RequestKey = tuple[str, recording.Json]  # sha256 and normal form of a request
 
 
 # What the recorded provider could not do is recorded as its error.
@@ -42,6 +42,12 @@ OPTIONS = {
 
 
 class Replay(Provider):
+    """Adapter that plays recordings; GENAI_REPLAY_SPEED scales all recorded times, 0 is at once.
+
+    Recordings are read with the first request. A request without a recording is a ProviderRejected that names
+    the differences from the nearest one.
+    """
+
     OPTIONS = OPTIONS
     LOCAL = True
     # An answer may have been recorded in the wrapper that its provider needed.
@@ -50,31 +56,31 @@ class Replay(Provider):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self._pace = _pace(endpoint.further.get("speed", "1"))
-        self._exchanges: list[Exchange] | None = None
+        self._exchanges: list[RecordedExchange] | None = None
         self._played: Counter[tuple[str, str]] = Counter()
 
     async def stream(
         self, request: pb.CreateCompletionRequest, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        exchange, started = await self._found("completion", request), monotonic()
+        exchange, started = await self._next_exchange("completion", request), monotonic()
         if exchange.answer is not None:
-            ms, told = exchange.answer
+            ms, recorded = exchange.answer
             await self._wait(ms, started, call)
-            yield as_chunk(ParseDict(told, pb.Completion(), ignore_unknown_fields=True))
-        for ms, told in exchange.chunks:
+            yield as_chunk(ParseDict(recorded, pb.Completion(), ignore_unknown_fields=True))
+        for ms, recorded in exchange.chunks:
             await self._wait(ms, started, call)
-            yield ParseDict(told, pb.CompletionChunk(), ignore_unknown_fields=True)
+            yield ParseDict(recorded, pb.CompletionChunk(), ignore_unknown_fields=True)
         await self._end(exchange, started, call)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         return await fold(self.stream(request, call))
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
-        exchange, started = await self._found("embeddings", request), monotonic()
+        exchange, started = await self._next_exchange("embeddings", request), monotonic()
         await self._end(exchange, started, call)
-        ms, told = exchange.answer or (0.0, {})
+        ms, recorded = exchange.answer or (0.0, {})
         await self._wait(ms, started, call)
-        return ParseDict(told, pb.CreateEmbeddingsResponse(), ignore_unknown_fields=True)
+        return ParseDict(recorded, pb.CreateEmbeddingsResponse(), ignore_unknown_fields=True)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
         names = sorted({f"{exchange.provider}/{exchange.model}" for exchange in await self._all()})
@@ -83,7 +89,8 @@ class Replay(Provider):
             for name in names
         ]
 
-    async def _all(self) -> list[Exchange]:
+    async def _all(self) -> list[RecordedExchange]:
+        """Recorded exchanges, read once. Errors: ProviderUnavailable, where they cannot be read."""
         if self._exchanges is None:
             try:
                 self._exchanges = await asyncio.to_thread(recording.read, self._place())
@@ -94,12 +101,13 @@ class Replay(Provider):
         return self._exchanges
 
     def _place(self) -> Path:
+        """File or folder of the URL. Raises ValueError."""
         scheme, _, path = self.endpoint.base_url.partition(":")
         if scheme != "file" or not path:
             raise ValueError(f"{self.endpoint.base_url} is no file: URL")
         return Path(unquote(path.removeprefix("//")))
 
-    async def _found(self, operation: str, request: recording.Request) -> Exchange:
+    async def _next_exchange(self, operation: str, request: recording.Request) -> RecordedExchange:
         """The next exchange of the request. Errors: ModelNotFound, ProviderRejected (nothing recorded)."""
         known = [exchange for exchange in await self._all() if exchange.operation == operation]
         exact = [one for one in known if request.model == f"{one.provider}/{one.model}"]
@@ -108,42 +116,44 @@ class Replay(Provider):
             names = sorted({f"{exchange.provider}/{exchange.model}" for exchange in known})
             hint = f"recorded {operation}: {', '.join(names[:20]) or 'none'}"
             raise ModelNotFound(model=request.model, hint=hint, provider=self.name)
-        wanted = list(_wanted(operation, request, of_model[0].model))
-        for sha256, _ in wanted:
-            found = [exchange for exchange in of_model if exchange.sha256 == sha256]
-            if found:
+        candidates = list(_request_keys(operation, request, of_model[0].model))
+        for sha256, _ in candidates:
+            matches = [exchange for exchange in of_model if exchange.sha256 == sha256]
+            if matches:
                 turn = (request.model, sha256)
                 self._played[turn] += 1
-                return found[min(self._played[turn], len(found)) - 1]
-        raise self._unknown(wanted[0], of_model)
+                return matches[min(self._played[turn], len(matches)) - 1]
+        raise self._unknown(candidates[0], of_model)
 
-    def _unknown(self, wanted: Wanted, known: list[Exchange]) -> ProviderRejected:
-        nearest = min((differences(exchange.request, wanted[1]) for exchange in known), key=len)
-        told = "; ".join(nearest[:MOST_DIFFERENCES])
-        more = f" and {len(nearest) - MOST_DIFFERENCES} more" if len(nearest) > MOST_DIFFERENCES else ""
+    def _unknown(self, key: RequestKey, known: list[RecordedExchange]) -> ProviderRejected:
+        """Error of a request that was not recorded, with the nearest one's differences."""
+        nearest = min((differences(exchange.request, key[1]) for exchange in known), key=len)
+        listed = "; ".join(nearest[:MAX_DIFFERENCES])
+        more = f" and {len(nearest) - MAX_DIFFERENCES} more" if len(nearest) > MAX_DIFFERENCES else ""
         return ProviderRejected(
             provider=self.name,
             provider_code="not_recorded",
-            provider_message=f"no recording has sha256 {wanted[0]}; the nearest one differs in {told}{more}",
-            sha256=wanted[0],
+            provider_message=f"no recording has sha256 {key[0]}; the nearest one differs in {listed}{more}",
+            sha256=key[0],
         )
 
     async def _wait(self, ms: float, started: float, call: Call) -> None:
-        """Until that many recorded milliseconds after the start."""
+        """Waits until so many recorded milliseconds after the start. Raises DeadlineExceeded."""
         left_s = max(0.0, started + ms * self._pace / 1000 - monotonic())
         if call.remaining_s is not None and left_s >= call.remaining_s:
             await asyncio.sleep(call.remaining_s)
             raise DeadlineExceeded()
         await asyncio.sleep(left_s)
 
-    async def _end(self, exchange: Exchange, started: float, call: Call) -> None:
+    async def _end(self, exchange: RecordedExchange, started: float, call: Call) -> None:
+        """Raises the recorded error, at its time, when the exchange ended with one."""
         if exchange.error is not None:
             await self._wait(exchange.error.ms, started, call)
             raise recording.error_of(exchange.error)
 
 
 def _pace(speed: str) -> float:
-    """The factor of all recorded times; 0: everything at once."""
+    """Factor of all recorded times; 0: everything at once."""
     try:
         pace = float(speed)
     except ValueError:
@@ -153,7 +163,7 @@ def _pace(speed: str) -> float:
     return pace
 
 
-def _wanted(operation: str, request: recording.Request, model: str) -> Iterator[Wanted]:
+def _request_keys(operation: str, request: recording.Request, model: str) -> Iterator[RequestKey]:
     """The request as it may have reached its provider: a schema as such, or in words."""
     forms: list[recording.Request] = [request]
     if isinstance(request, pb.CreateCompletionRequest):
@@ -161,30 +171,33 @@ def _wanted(operation: str, request: recording.Request, model: str) -> Iterator[
         if request.response_format.HasField("json_schema") and not tokens:
             forms += [with_instruction(request, options) for options in (("response_format",), ())]
     for form in forms:
-        wanted = recording.normal(form)
-        yield recording.digest(operation, model, wanted), wanted
+        normal_form = recording.normal(form)
+        yield recording.digest(operation, model, normal_form), normal_form
 
 
-def differences(recorded: Any, wanted: Any, path: str = "") -> list[str]:
-    """Where two requests in normal form differ, in words."""
-    if isinstance(recorded, dict) and isinstance(wanted, dict):
-        names = dict.fromkeys([*recorded, *wanted])
+def differences(recorded: Any, actual: Any, path: str = "") -> list[str]:
+    """Differences of two requests in normal form, in words, one for each place."""
+    if isinstance(recorded, dict) and isinstance(actual, dict):
+        names = dict.fromkeys([*recorded, *actual])
         return [
-            found
+            difference
             for name in names
-            for found in differences(recorded.get(name), wanted.get(name), f"{path}.{name}" if path else name)
+            for difference in differences(
+                recorded.get(name), actual.get(name), f"{path}.{name}" if path else name
+            )
         ]
-    if isinstance(recorded, list) and isinstance(wanted, list):
-        length = max(len(recorded), len(wanted))
-        pairs = [[*side, *[None] * (length - len(side))] for side in (recorded, wanted)]
+    if isinstance(recorded, list) and isinstance(actual, list):
+        length = max(len(recorded), len(actual))
+        pairs = [[*side, *[None] * (length - len(side))] for side in (recorded, actual)]
         return [
-            found
+            difference
             for index in range(length)
-            for found in differences(pairs[0][index], pairs[1][index], f"{path}[{index}]")
+            for difference in differences(pairs[0][index], pairs[1][index], f"{path}[{index}]")
         ]
-    return [] if recorded == wanted else [f"{path}: {_shown(wanted)} in place of {_shown(recorded)}"]
+    return [] if recorded == actual else [f"{path}: {_excerpt(actual)} in place of {_excerpt(recorded)}"]
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
+    """Value in at most MAX_EXCERPT_CHARS characters."""
     text = "nothing" if value is None else repr(value)
-    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
+    return text if len(text) <= MAX_EXCERPT_CHARS else text[:MAX_EXCERPT_CHARS] + "..."

@@ -1,4 +1,8 @@
-"""A provider whose exchanges are written to disk on their way through; replay.py plays them back."""
+"""Recorder: a provider around another one that writes its exchanges to disk; the replay adapter plays them.
+
+Switched on by GENAI_RECORD; the format is described in `recording`. Secrets of the endpoint are masked before
+anything is written.
+"""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -11,7 +15,7 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay import recording
-from genai_spine.providers.replay.recording import Exchange
+from genai_spine.providers.replay.recording import RecordedExchange
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import model_service_pb2, provider_service_pb2
@@ -21,12 +25,16 @@ UNRECORDED = ("replay",)  # it is a recording already
 
 
 def recorded(provider: Provider, folder: Path | None) -> Provider:
-    """The provider as it is, or with a recorder around it. folder: None for no recording."""
+    """Provider as it is, or with a recorder around it. folder: None for no recording."""
     return provider if folder is None or provider.name in UNRECORDED else Recorder(provider, folder)
 
 
 class Recorder(Provider):
-    """Records completions and embeddings, errors included, but no call whose caller went away."""
+    """Adapter that passes every call on, and records completions and embeddings.
+
+    Errors are recorded too, but no call whose caller went away: what came until then would be played as a
+    whole answer. Everything else goes to the provider as it is.
+    """
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         super().__init__(provider.endpoint)
@@ -43,8 +51,8 @@ class Recorder(Provider):
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    told = recording.redacted(chunk, self._secrets)
-                    exchange.chunks.append((_ms_since(started), told))
+                    redacted = recording.redacted(chunk, self._secrets)
+                    exchange.chunks.append((_ms_since(started), redacted))
                     yield chunk
         except SpineError as error:
             self._fail(exchange, error, started)
@@ -71,17 +79,17 @@ class Recorder(Provider):
         self._answered(exchange, answer, started)
         return answer
 
-    def _begun(self, operation: str, request: recording.Request) -> Exchange:
+    def _begun(self, operation: str, request: recording.Request) -> RecordedExchange:
         return recording.begun(self.name, operation, request, self._secrets)
 
     def _answered(
-        self, exchange: Exchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
+        self, exchange: RecordedExchange, answer: pb.Completion | pb.CreateEmbeddingsResponse, started: float
     ) -> None:
         exchange.answer = _ms_since(started), recording.redacted(answer, self._secrets)
         recording.append(self.folder, exchange)
 
-    def _fail(self, exchange: Exchange, error: SpineError, started: float) -> None:
-        exchange.error = recording.failure(error, _ms_since(started), self._secrets)
+    def _fail(self, exchange: RecordedExchange, error: SpineError, started: float) -> None:
+        exchange.error = recording.recorded_error(error, _ms_since(started), self._secrets)
         recording.append(self.folder, exchange)
 
     # Everything else goes to the provider as it is.
@@ -115,10 +123,11 @@ class Recorder(Provider):
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Keys and credentials of the endpoint."""
+    """Secrets to mask: keys and credentials of the endpoint."""
     named = [value for name, value in endpoint.further.items() if SECRET_NAME.search(name)]
     return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named)))
 
 
 def _ms_since(started: float) -> float:
+    """Milliseconds since a time of `monotonic()`, to a tenth."""
     return round((monotonic() - started) * 1000, 1)

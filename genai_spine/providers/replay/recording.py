@@ -1,8 +1,8 @@
-"""Exchanges with providers as lines of JSON: what is kept, what is left out, and how one is found again.
+"""Recording format: exchanges with providers as JSON lines, masked, and found again by their digest.
 
-A line is one Exchange. Its request is in normal form: without what differs from call to call (user, ids,
-routing), images and files as their sha256 and length, and whatever looks like a secret as ***. The sha256
-of an exchange is that of its normal form, so a request finds its recording without the secrets.
+A line is one RecordedExchange. Its request is in normal form: without what differs from call to call (user,
+ids, routing), images and files as their sha256 and length, and whatever looks like a secret as ***. The
+sha256 of an exchange is that of its normal form, so a request finds its recording without the secrets.
 """
 
 import hashlib
@@ -51,8 +51,8 @@ Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 Json = dict[str, Any]
 
 
-class Failure(msgspec.Struct, omit_defaults=True):
-    """A SpineError."""
+class RecordedError(msgspec.Struct, omit_defaults=True):
+    """SpineError as it is written: class, metadata, and when it came."""
 
     kind: str  # name of the class
     ms: float  # since the request
@@ -61,8 +61,8 @@ class Failure(msgspec.Struct, omit_defaults=True):
     retry_after_s: float | None = None
 
 
-class Exchange(msgspec.Struct, omit_defaults=True):
-    """A request and what came back. Times are milliseconds since the request."""
+class RecordedExchange(msgspec.Struct, omit_defaults=True):
+    """Request and what came back. Times are milliseconds since the request."""
 
     format: int
     provider: str
@@ -72,29 +72,29 @@ class Exchange(msgspec.Struct, omit_defaults=True):
     request: Json
     chunks: list[tuple[float, Json]] = []  # of a stream
     answer: tuple[float, Json] | None = None  # that came whole
-    error: Failure | None = None
+    error: RecordedError | None = None
 
 
 ENCODER = msgspec.json.Encoder()
-DECODER = msgspec.json.Decoder(Exchange)
+DECODER = msgspec.json.Decoder(RecordedExchange)
 
 
-def begun(provider: str, operation: str, request: Request, secrets: Iterable[str] = ()) -> Exchange:
-    """An exchange of which only the request is known. secrets: further texts to mask."""
-    wanted = normal(request, secrets)
-    return Exchange(
-        FORMAT, provider, request.model, operation, digest(operation, request.model, wanted), wanted
+def begun(provider: str, operation: str, request: Request, secrets: Iterable[str] = ()) -> RecordedExchange:
+    """Exchange of which only the request is known. secrets: further texts to mask."""
+    normal_form = normal(request, secrets)
+    return RecordedExchange(
+        FORMAT, provider, request.model, operation, digest(operation, request.model, normal_form), normal_form
     )
 
 
-def digest(operation: str, model: str, wanted: Json) -> str:
-    """wanted: a request in normal form; model: by its provider's name."""
-    text = json.dumps([operation, model, wanted], sort_keys=True, separators=(",", ":"))
+def digest(operation: str, model: str, normal_form: Json) -> str:
+    """SHA-256 of a request in normal form, in hex. model: by its provider's name."""
+    text = json.dumps([operation, model, normal_form], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def normal(request: Request, secrets: Iterable[str] = ()) -> Json:
-    """The request in normal form."""
+    """Normal form of a request, by which it is found again."""
     copy: Any = type(request)()
     copy.CopyFrom(request)
     for name in VOLATILE:
@@ -121,7 +121,7 @@ def redacted(message: Message, secrets: Iterable[str] = ()) -> Json:
 
 
 def _number_calls(request: pb.CreateCompletionRequest) -> None:
-    """Ids of tool calls are the provider's: they become numbers, in the order in which they appear."""
+    """Replaces ids of tool calls, which are the provider's, by numbers in their order."""
     numbers: dict[str, str] = {}
     for message in request.messages:
         message.ClearField("reasoning_state_json")
@@ -133,6 +133,7 @@ def _number_calls(request: pb.CreateCompletionRequest) -> None:
 
 
 def _digest_content(message: Message) -> None:
+    """Replaces the content of images, sound and files by digest and length, at any depth."""
     for name in CONTENT.get(message.DESCRIPTOR.full_name, ()):
         value = getattr(message, name)
         if isinstance(value, bytes) and value:
@@ -147,6 +148,7 @@ def _digest_content(message: Message) -> None:
 
 
 def _digest(data: bytes) -> str:
+    """Digest and length in bytes, as they stand in a recording."""
     return f"sha256:{hashlib.sha256(data).hexdigest()} length:{len(data)}"
 
 
@@ -159,6 +161,7 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """Text without secrets: those given, and whatever looks like one (SECRETS)."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return SECRETS.sub(MASK, text)
@@ -167,26 +170,28 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
 # Errors
 
 
-def failure(error: errors.SpineError, ms: float, secrets: Iterable[str] = ()) -> Failure:
-    found = tuple(filter(None, secrets))
+def recorded_error(error: errors.SpineError, ms: float, secrets: Iterable[str] = ()) -> RecordedError:
+    """Error as it is recorded, masked. ms: since the request."""
+    known_secrets = tuple(filter(None, secrets))
     broken = error.violations if isinstance(error, errors.InvalidFields) else []
-    return Failure(
+    return RecordedError(
         kind=type(error).__name__,
         ms=ms,
-        metadata={name: masked(value, found) for name, value in error.metadata.items()},
-        violations=[(field, masked(problem, found)) for field, problem in broken],
+        metadata={name: masked(value, known_secrets) for name, value in error.metadata.items()},
+        violations=[(field, masked(problem, known_secrets)) for field, problem in broken],
         retry_after_s=error.retry_after_s,
     )
 
 
 def _classes(kind: type[errors.SpineError]) -> Iterator[type[errors.SpineError]]:
+    """Error class and all below it."""
     yield kind
     for below in kind.__subclasses__():
         yield from _classes(below)
 
 
-def error_of(failure: Failure) -> errors.SpineError:
-    """The error as it was raised; one that this version does not know is a ProviderError."""
+def error_of(failure: RecordedError) -> errors.SpineError:
+    """Error as it was raised; one that this version does not know is a ProviderError."""
     if failure.violations:
         return errors.InvalidFields(failure.violations)
     kinds = {kind.__name__: kind for kind in _classes(errors.SpineError)}
@@ -201,8 +206,8 @@ def error_of(failure: Failure) -> errors.SpineError:
 # Files
 
 
-def append(folder: Path, exchange: Exchange) -> None:
-    """One line, in one write, to this process's own file."""
+def append(folder: Path, exchange: RecordedExchange) -> None:
+    """Writes one line, in one write, to this process's own file. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     line = ENCODER.encode(exchange) + b"\n"
     path = folder / f"exchanges-{os.getpid()}{SUFFIX}"
@@ -215,8 +220,8 @@ def append(folder: Path, exchange: Exchange) -> None:
         raise OSError(f"{path}: only {written} of {len(line)} bytes could be written")
 
 
-def read(place: Path) -> list[Exchange]:
-    """Of a file, or of all files of a folder by their names. Raises OSError and ValueError.
+def read(place: Path) -> list[RecordedExchange]:
+    """Exchanges of a file, or of all files of a folder by their names. Raises OSError and ValueError.
 
     A last line without its end was being written when its process was killed, and is left out.
     """

@@ -70,14 +70,14 @@ test("an error has its reason, metadata and request id", both(async (spine) => {
   assert.deepEqual([error.reason, error.code, error.requestId], ["MODEL_NOT_FOUND", Code.NotFound, "typescript-2"]);
   assert.equal(error.metadata.model, "claude-3");
   const wrong = await failure(spine.complete({ model, messages: "Hello", temperature: 3 }));
-  assert.deepEqual([wrong.reason, wrong.metadata.field], ["UNPROCESSABLE_ENTITY", "temperature"]);
+  assert.deepEqual([wrong.reason, wrong.metadata.field], ["INVALID_FIELDS", "temperature"]);
 }));
 
 test("a rate limit says how long to wait", both(async (spine) => {
   const body = { error: { message: "slow down", code: "rate_limit_exceeded" } };
   await upstream.script({ status: 429, headers: { "retry-after": "7" }, body });
   const error = await failure(spine.complete({ model, messages: "Hello" }));
-  assert.deepEqual([error.reason, error.retryAfterMs], ["RATE_LIMITED", 7000]);
+  assert.deepEqual([error.reason, error.retryAfterMs], ["PROVIDER_RATE_LIMITED", 7000]);
 }));
 
 test("an error within a stream is thrown after the pieces before it", both(async (spine) => {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.analyze_sentiment import together
+from genai_spine.capabilities.analyze_sentiment import mean_mood
 from genai_spine.errors import ProviderError
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.working import SMALL, Replying, said, scripted, work
@@ -152,7 +152,7 @@ moods = st.builds(
 
 @given(st.lists(st.tuples(st.integers(1, 10**6).map(float), moods), min_size=1, max_size=8))
 def test_a_mean_stays_within_its_parts(weighed: list[tuple[float, pb.Sentiment]]) -> None:
-    mean = together(weighed)
+    mean = mean_mood(weighed)
     scores = [mood.score for _, mood in weighed]
     assert min(scores) - 1e-6 <= mean.score <= max(scores) + 1e-6
     assert 0 <= mean.confidence <= 1

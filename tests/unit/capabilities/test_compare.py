@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genai_spine.capabilities.compare import Compare, literal
 from genai_spine.errors import InvalidFields, ProviderError
-from genai_spine.text.chunking import Piece, Room
+from genai_spine.text.chunking import TextChunk, TokenBudget
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.asked import asked, said, watched
@@ -111,11 +111,11 @@ LINES = st.lists(st.text(alphabet=st.sampled_from("ab .\n"), max_size=12), max_s
 @given(first=LINES, second=LINES, tokens=st.integers(8, 40))
 @settings(deadline=None)
 def test_parts_put_together_are_the_documents(first: str, second: str, tokens: int) -> None:
-    room = Room(tokens, Measure(None))
-    parts = Compare().split(Piece(first, other=second), room)
+    room = TokenBudget(tokens, Measure(None))
+    parts = Compare().split(TextChunk(first, other=second), room)
     assert "".join(part.text for part in parts) == first
     assert "".join(part.other for part in parts) == second
-    half = Room(tokens // 2, room.measure)
+    half = TokenBudget(tokens // 2, room.measure)
     assert all(half.has(part.text) and half.has(part.other) for part in parts)
 
 

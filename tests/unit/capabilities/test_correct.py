@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genai_spine.capabilities import CAPABILITIES
 from genai_spine.capabilities.context import Answer
 from genai_spine.errors import ProviderError
-from genai_spine.text.chunking import Piece
+from genai_spine.text.chunking import TextChunk
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.working import SMALL, Replying, said, scripted, work
 
@@ -108,7 +108,9 @@ words = st.text(st.sampled_from("ab 🚋é.\n“"), min_size=1, max_size=6)
 @given(words.map(lambda word: word * 3), st.lists(st.tuples(words, words), max_size=4))
 def test_what_has_a_position_stands_there(content: str, pairs: list[tuple[str, str]]) -> None:
     answer = Answer(json.dumps(mended(*pairs, text="mended")), "p", "m", was_cut=False)
-    response: Any = CAPABILITIES["correct"].read(answer, pb.CorrectRequest(content=content), Piece(content))
+    response: Any = CAPABILITIES["correct"].read(
+        answer, pb.CorrectRequest(content=content), TextChunk(content)
+    )
     for one in response.corrections:
         if one.HasField("position"):
             assert content[one.position :].startswith(one.original)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from genai_spine.capabilities.detect_language import READ_CHARS
+from genai_spine.capabilities.detect_language import MAX_READ_CHARS
 from genai_spine.errors import ProviderError
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.working import said, scripted, work
@@ -65,4 +65,4 @@ async def test_what_is_no_language_of_the_standard_is_a_provider_error(answer: A
 async def test_the_beginning_of_a_long_text_is_enough() -> None:
     model = scripted({"language": "en"})
     await work(pb.DetectLanguageRequest(content="word " * 100_000), model, 10_000)
-    assert READ_CHARS <= len(said(model.requests[0])[1]) < READ_CHARS + 100
+    assert MAX_READ_CHARS <= len(said(model.requests[0])[1]) < MAX_READ_CHARS + 100

@@ -22,7 +22,7 @@ CODE = "leave code blocks and inline code exactly"
 async def test_mode_has_a_role_a_temperature_and_a_tag(mode: str) -> None:
     response, model = await watched(pb.RewriteRequest(content="Text.", mode=mode), "Better.")
     assert model.requests[0].temperature == TEMPERATURES[mode]
-    purpose = model.calls[0].purpose
+    purpose = model.calls[0].attribution
     assert purpose is not None
     assert purpose.capability == f"rewrite-{mode}"
     assert response.mode == mode

@@ -28,7 +28,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def limited(retry_after_s: float | None) -> SpineError:
-    return errors.RateLimited(provider="x", provider_message="slow down", retry_after_s=retry_after_s)
+    return errors.ProviderRateLimited(provider="x", provider_message="slow down", retry_after_s=retry_after_s)
 
 
 async def asked(found: Pursuit, *outcomes: SpineError) -> tuple[list[str], SpineError | None]:
@@ -109,7 +109,7 @@ async def test_no_pause_outlasts_the_deadline() -> None:
 async def test_the_error_says_what_each_answered() -> None:
     _, error = await asked(over(ROUTES[:2], retries=0), limited(60), GARBAGE)
     assert error is not None
-    assert error.metadata["tried"] == "openai:m RATE_LIMITED; anthropic:m PROVIDER_ERROR"
+    assert error.metadata["tried"] == "openai:m PROVIDER_RATE_LIMITED; anthropic:m PROVIDER_ERROR"
 
 
 async def test_another_key_of_the_same_upstream_is_asked_first() -> None:
@@ -128,7 +128,7 @@ async def test_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None
     assert (await asked(Pursuit(ROUTES[:2], ups, Call(), 0)))[0] == ["anthropic"]
     names, error = await asked(Pursuit(ROUTES[:1], ups, Call(), 0))
     assert names == []
-    assert isinstance(error, errors.ProviderResting)
+    assert isinstance(error, errors.CircuitOpen)
     assert error.retry_after_s
 
 
@@ -143,5 +143,5 @@ async def test_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> No
     turn = await waiting
     assert turn.provider.name == "openai"
     late = Call(deadline=monotonic() + 0.02)
-    with pytest.raises(errors.ProviderResting, match="1 calls are running"):
+    with pytest.raises(errors.ProviderBusy, match="1 calls are running"):
         await Pursuit(ROUTES[:1], ups, late, 0).turn()

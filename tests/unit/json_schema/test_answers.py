@@ -8,7 +8,7 @@ import pytest
 
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.json_schema import answers
-from genai_spine.json_schema.answers import Collected, complete_choice, parsed
+from genai_spine.json_schema.answers import StreamedAnswer, complete_choice, parsed
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -41,7 +41,7 @@ def text_of(message: message_pb2.Message) -> str:
     return "".join(part.text for part in message.content)
 
 
-class TestReading:
+class TestJsonAnswerReading:
     @pytest.mark.parametrize(
         "around",
         [
@@ -92,12 +92,12 @@ class TestReading:
             ('{"name":' * 3000, "the JSON is nested too deeply"),
         ],
     )
-    def test_what_holds_no_json_is_said_to(self, text: str, problem: str) -> None:
+    def test_answer_without_json_is_said_to_hold_none(self, text: str, problem: str) -> None:
         path, found = mismatch(text, asking())
         assert path == "$"
         assert found.startswith(problem)
 
-    def test_the_problem_is_that_of_the_longest_json(self) -> None:
+    def test_problem_is_that_of_the_longest_json(self) -> None:
         assert mismatch('[1] {"name": 5, "why": "not"}', asking()) == ("$.name", "5 is not of type string")
 
     def test_scalars_are_answers_too(self) -> None:
@@ -114,8 +114,8 @@ class TestReading:
         assert time.process_time() - started < 3
 
 
-class TestShape:
-    def test_an_object_around_the_answer_is_taken_off(self) -> None:
+class TestJsonAnswerShape:
+    def test_object_around_the_answer_is_taken_off(self) -> None:
         asked = asking({"type": "array", "items": {"type": "integer"}})
         assert parsed('{"value": [1, 2]}', asked, STRICT) == "[1,2]"
         assert parsed("[1, 2]", asked, STRICT) == "[1, 2]"
@@ -127,17 +127,17 @@ class TestShape:
         text = '{"z":1.50,"b":null,"a":null,"big":123456789012345678901234567890}'
         assert parsed(text, asked, STRICT) == '{"z":1.50,"a":null,"big":123456789012345678901234567890}'
 
-    def test_the_original_schema_judges_and_not_the_portable_one(self) -> None:
+    def test_original_schema_judges_and_not_the_portable_one(self) -> None:
         asked = asking({"type": "object", "properties": {"age": {"type": "integer", "maximum": 130}}})
         assert mismatch('{"age": 131}', asked) == ("$.age", "131 is greater than the maximum of 130")
 
-    def test_a_json_object_without_a_schema_is_one_object(self) -> None:
+    def test_json_object_without_a_schema_is_one_object(self) -> None:
         asked = asking(response_format=JSON_OBJECT)
         assert parsed('```json\n{"any": 1}\n```', asked, None) == '{"any": 1}'
         assert mismatch("[1]", asked) == ("$", "must be a JSON object")
 
 
-class TestChoices:
+class TestJsonAnswerChoices:
     def test_parsed_json_is_set(self) -> None:
         message = message_pb2.Message(
             content=[message_pb2.ContentPart(text='{"name":'), message_pb2.ContentPart(text='"Ann"}')]
@@ -160,8 +160,8 @@ class TestChoices:
         complete_choice(choice, asking(), None)
         assert choice == before
 
-    def test_a_stream_is_checked_at_its_end(self) -> None:
-        collected = Collected(asking(), None)
+    def test_stream_is_checked_at_its_end(self) -> None:
+        collected = StreamedAnswer(asking(), None)
         for pieces_of in (['{"na', "{"], ['me":"Ann"}', '"name":"Bob"}']):
             deltas = [pb.ChoiceDelta(index=index, content=text) for index, text in enumerate(pieces_of)]
             collected.add(pb.CompletionChunk(choices=deltas))
@@ -170,8 +170,8 @@ class TestChoices:
             (1, '{"name":"Bob"}'),
         ]
 
-    def test_a_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
-        collected = Collected(asking(), None)
+    def test_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
+        collected = StreamedAnswer(asking(), None)
         chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
         collected.add(chunk)
         collected.add(chunk)
@@ -180,7 +180,7 @@ class TestChoices:
             collected.checked()
 
 
-class TestAsking:
+class TestJsonAnswerRequests:
     def test_bad_schemas_are_refused_before_anything_is_spent(self) -> None:
         with pytest.raises(InvalidFields) as refusal:
             answers.check(asking({"type": "persona"}))
@@ -188,7 +188,7 @@ class TestAsking:
         answers.check(asking())
         answers.check(pb.CreateCompletionRequest())
 
-    def test_only_json_is_read(self) -> None:
+    def test_json_alone_is_read(self) -> None:
         assert answers.wants_json(asking())
         assert answers.wants_json(asking(response_format=JSON_OBJECT))
         text = pb.ResponseFormat(kind=pb.ResponseFormat.KIND_TEXT)
@@ -198,7 +198,7 @@ class TestAsking:
         hint.response_format.json_schema.unchecked = True
         assert not answers.wants_json(hint)
 
-    def test_the_schema_is_said_in_the_system_message(self) -> None:
+    def test_schema_is_said_in_the_system_message(self) -> None:
         system = message_pb2.Message(
             role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text="Be nice")]
         )
@@ -210,23 +210,23 @@ class TestAsking:
         assert len(told.messages) == 2
         assert text_of(request.messages[0]) == "Be nice"
 
-    def test_a_system_message_is_made_where_there_is_none(self) -> None:
+    def test_system_message_is_made_where_there_is_none(self) -> None:
         told = with_instruction(asking(), set())
         assert [message.role for message in told.messages] == [message_pb2.ROLE_SYSTEM, message_pb2.ROLE_USER]
         assert not told.HasField("response_format")
 
-    def test_a_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
+    def test_provider_is_not_held_to_an_object_when_a_list_is_wanted(self) -> None:
         told = with_instruction(asking({"type": "array"}), {"response_format"})
         assert not told.HasField("response_format")
 
-    def test_a_bare_text_gets_the_schema_in_front(self) -> None:
+    def test_bare_text_gets_the_schema_in_front(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
         assert with_instruction(request, set()).prompt.text.endswith('["name"]}\n\nWho?')
         tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
         with pytest.raises(UnsupportedOption):
             with_instruction(asking(messages=[], prompt=tokens), set())
 
-    def test_a_repair_shows_the_answer_and_the_problem(self) -> None:
+    def test_repair_shows_the_answer_and_the_problem(self) -> None:
         request = asking(choice_count=2)
         again = answers.repair_request(request, '{"name": 5}', "$.name: 5 is not of type string")
         assert [message.role for message in again.messages] == [
@@ -240,17 +240,17 @@ class TestAsking:
         assert not again.HasField("choice_count")
         assert len(request.messages) == 1
 
-    def test_a_repair_of_an_empty_answer_has_no_empty_message(self) -> None:
+    def test_repair_of_an_empty_answer_has_no_empty_message(self) -> None:
         again = answers.repair_request(asking(), "", "$: the answer is empty")
         assert [message.role for message in again.messages] == [message_pb2.ROLE_USER, message_pb2.ROLE_USER]
 
-    def test_a_repair_of_a_bare_text_is_a_conversation(self) -> None:
+    def test_repair_of_a_bare_text_is_a_conversation(self) -> None:
         request = asking(messages=[], prompt=pb.TextPrompt(text="Who?"))
         again = answers.repair_request(request, "x", "$: the answer holds no JSON")
         assert not again.HasField("prompt")
         assert [text_of(message) for message in again.messages][:2] == ["Who?", "x"]
 
-    def test_what_a_limit_cut_is_not_tried_again(self) -> None:
+    def test_answer_that_a_limit_cut_is_not_tried_again(self) -> None:
         def error_of(text: str) -> SchemaMismatch:
             with pytest.raises(SchemaMismatch) as caught:
                 parsed(text, asking(), None, pb.FINISH_REASON_LENGTH)

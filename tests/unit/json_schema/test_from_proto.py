@@ -102,7 +102,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.DESCRIPTOR.name)
 @pytest.mark.parametrize("fill", [lambda message: message, filled], ids=["empty", "filled"])
-def test_what_protobuf_prints_fits_the_schema_and_nothing_is_undocumented(kind: Any, fill: Any) -> None:
+def test_proto_json_fits_the_schema_and_nothing_is_undocumented(kind: Any, fill: Any) -> None:
     printed = json_format.MessageToDict(
         fill(kind()), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -200,7 +200,7 @@ def test_fields_in_the_path_are_parameters_and_leave_the_body(shop: Paths) -> No
     assert put["description"].startswith("Sell sells a thing. Twice.\n\nErrors: NONE.")
 
 
-def test_a_body_field_is_the_body_and_the_rest_is_the_query(shop: Paths) -> None:
+def test_body_field_is_the_body_and_the_rest_is_the_query(shop: Paths) -> None:
     patch = shop.items["/v1/sales/{id}"]["patch"]
     body = patch["requestBody"]["content"]["application/json"]["schema"]
     assert body["$ref"].endswith("/Thing")
@@ -230,6 +230,6 @@ def test_maps_and_well_known_messages_have_their_json_form(shop: Paths) -> None:
     assert body["properties"]["earlier"]["description"] == "Earlier.\n\nStill earlier."
 
 
-def test_a_method_without_an_http_rule_has_no_path(shop: Paths) -> None:
+def test_method_without_an_http_rule_has_no_path(shop: Paths) -> None:
     assert sorted(shop.items) == ["/v1/sales", "/v1/sales/{id}", "/v1/shops/{shop}/sales/{id}"]
     assert shop.tags == [{"name": "ShopService", "description": "ShopService sells."}]

@@ -17,7 +17,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_is_written_reads_as_the_same(value: object) -> None:
+def test_text_that_is_written_reads_as_the_same(value: object) -> None:
     text = json.dumps(value)
     assert json.loads(write(parse(text))) == value
     assert write(parse(write(parse(text)))) == write(parse(text))
@@ -43,7 +43,7 @@ def test_half_a_surrogate_pair_stays_an_escape() -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "NaN", "[Infinity]", "9" * 5000, "[" * 100_000, "[" * 201 + "]" * 201, "1 2"]
 )
-def test_what_is_no_json_or_too_deep_raises_value_error(text: str) -> None:
+def test_text_that_is_no_json_or_too_deep_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(text)
 

@@ -60,7 +60,7 @@ def test_patterns_mean_what_ecma_says(pattern: str, fits: list[str], misses: lis
         ("a" * 3000, "longer than"),
     ],
 )
-def test_what_cannot_be_searched_for_in_bounded_time_is_refused(pattern: str, problem: str) -> None:
+def test_pattern_that_cannot_be_searched_for_in_bounded_time_is_refused(pattern: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Pattern(pattern)
 

@@ -29,7 +29,7 @@ NARROW = SchemaRules(
     type_lists=False,
     formats=frozenset({"date-time"}),
     plain_patterns=True,
-    most_min_items=1,
+    max_min_items=1,
 )
 
 
@@ -43,8 +43,8 @@ def one(schema: Any, **rules: Any) -> Any:
     return whole["properties"]["a"]
 
 
-class TestRefused:
-    def test_without_rules_not_a_byte_changes(self) -> None:
+class TestRewriteKeywords:
+    def test_schema_without_rules_does_not_change_by_a_byte(self) -> None:
         text = '{ "z": 1.0, "type":"object", "a": 12345678901234567890 }'
         assert portable(text, SchemaRules()) == text
 
@@ -58,7 +58,7 @@ class TestRefused:
             '"minimum":0}}}', '"description":"minimum 0"}},"additionalProperties":false}'
         )
 
-    def test_what_is_refused_is_said_in_the_description(self) -> None:
+    def test_keyword_that_is_refused_is_said_in_the_description(self) -> None:
         refused = frozenset({"minimum", "maximum", "not"})
         assert one({"type": "integer", "minimum": 0, "maximum": 130}, refused=refused) == {
             "type": "integer",
@@ -83,7 +83,7 @@ class TestRefused:
             "anyOf": [{"enum": [1]}, {"type": "null"}]
         }
 
-    def test_a_tuple_becomes_a_list_of_any_of_its_items(self) -> None:
+    def test_tuple_becomes_a_list_of_any_of_its_items(self) -> None:
         pair = [{"type": "string"}, {"type": "integer"}]
         for schema in (
             {"type": "array", "prefixItems": pair, "items": False},
@@ -104,19 +104,19 @@ class TestRefused:
         assert one({"pattern": "^(?!a)b"}, plain_patterns=True) == {"description": "pattern ^(?!a)b"}
         assert one({"pattern": "^b"}, plain_patterns=True) == {"pattern": "^b"}
 
-    def test_a_least_number_of_items_is_kept_as_far_as_it_is_taken(self) -> None:
-        assert one({"minItems": 1}, most_min_items=1) == {"minItems": 1}
-        assert one({"minItems": 2}, most_min_items=1) == {"description": "minItems 2"}
+    def test_least_number_of_items_is_kept_as_far_as_it_is_taken(self) -> None:
+        assert one({"minItems": 1}, max_min_items=1) == {"minItems": 1}
+        assert one({"minItems": 2}, max_min_items=1) == {"description": "minItems 2"}
 
-    def test_each_type_is_an_alternative_where_lists_are_refused(self) -> None:
+    def test_types_are_alternatives_where_lists_are_refused(self) -> None:
         assert one({"type": ["string", "null"], "maxLength": 3, "title": "T"}, type_lists=False) == {
             "anyOf": [{"type": "string", "maxLength": 3}, {"type": "null"}],
             "title": "T",
         }
 
 
-class TestObjects:
-    def test_every_object_is_closed(self) -> None:
+class TestRewriteObjects:
+    def test_objects_are_all_closed(self) -> None:
         schema = {"anyOf": [PERSON, {"type": "array", "items": PERSON}], "$defs": {"p": PERSON}}
         shut = PERSON | SHUT
         assert rewritten(schema, closed=True) == {
@@ -149,7 +149,7 @@ class TestObjects:
         }
         assert found["required"] == list(found["properties"])
 
-    def test_an_object_of_free_names_becomes_a_list_of_entries(self) -> None:
+    def test_object_of_free_names_becomes_a_list_of_entries(self) -> None:
         counts = {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1}
         found = one(counts | {"description": "Counts"}, closed=True)
         assert found == {
@@ -170,14 +170,14 @@ class TestObjects:
         named = one({"type": "object", "patternProperties": {"^x": {"type": "null"}}}, closed=True)
         assert named["items"]["properties"]["key"]["description"] == "matches ^x"
 
-    def test_a_closed_empty_object_stays_one(self) -> None:
+    def test_closed_empty_object_stays_one(self) -> None:
         assert one({"type": "object", **SHUT}, closed=True) == {"type": "object", "properties": {}, **SHUT}
 
     def test_required_names_without_a_property_get_one(self) -> None:
         found = one({"type": "object", "properties": {"x": {}}, "required": ["y"]}, closed=True)
         assert found["properties"] == {"x": {}, "y": {}}
 
-    def test_a_schema_without_a_type_gets_one(self) -> None:
+    def test_schema_without_a_type_gets_one(self) -> None:
         for schema, kind in (
             ({"const": 1}, "integer"),
             ({"enum": ["a", None, 1.5]}, ["string", "null", "number"]),
@@ -191,7 +191,7 @@ class TestObjects:
             "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]
         }
 
-    def test_what_stands_beside_alternatives_goes_into_each(self) -> None:
+    def test_keywords_beside_alternatives_go_into_each(self) -> None:
         schema = {
             "type": "object",
             "properties": {"kind": {"type": "string"}},
@@ -212,7 +212,7 @@ class TestObjects:
         }
         assert b["properties"] == {"kind": {"type": "string", "const": "b"}}
 
-    def test_an_answer_that_is_no_object_is_wrapped_in_one(self) -> None:
+    def test_answer_that_is_no_object_is_wrapped_in_one(self) -> None:
         strings = {"type": "array", "items": {"type": "string"}}
         assert rewritten(strings, object_only=True) == {
             "type": "object",
@@ -237,7 +237,7 @@ class TestObjects:
         ]
 
 
-class TestReferences:
+class TestRewriteReferences:
     def test_references_are_written_out_where_they_are_refused(self) -> None:
         schema = {
             "type": "object",
@@ -256,7 +256,7 @@ class TestReferences:
         }
         assert "$defs" not in found
 
-    def test_only_references_with_company_are_written_out_where_they_must_be_bare(self) -> None:
+    def test_references_with_company_are_written_out_where_they_must_be_bare(self) -> None:
         schema = {
             "type": "object",
             "properties": {"a": {"$ref": "#/$defs/p"}, "b": {"$ref": "#/$defs/p", "title": "B"}},
@@ -270,7 +270,7 @@ class TestReferences:
         found = rewritten(schema, closed=True, object_only=True, bare_references=True)
         assert found == TREE | SHUT | {"$defs": {"tree": TREE | SHUT}}
 
-    def test_a_note_beside_a_recursive_reference_gives_way(self) -> None:
+    def test_note_beside_a_recursive_reference_gives_way(self) -> None:
         noted = {"allOf": [{"$ref": "#/$defs/tree"}], "description": "More"}
         tree = TREE | {"properties": {"next": noted}}
         found = rewritten(tree | {"$defs": {"tree": tree}}, closed=True, bare_references=True)
@@ -302,7 +302,7 @@ class TestReferences:
         assert time.process_time() - started < 2
 
 
-class TestAllOf:
+class TestRewriteAllOf:
     def test_parts_are_merged_into_one(self) -> None:
         schema = {
             "type": "object",
@@ -321,7 +321,7 @@ class TestAllOf:
         }
         assert found["required"] == ["c"]
 
-    def test_what_one_part_forbids_is_gone(self) -> None:
+    def test_property_that_one_part_forbids_is_gone(self) -> None:
         parts = [PERSON | SHUT, {"properties": {"age": {}, "name": {"type": "string"}}}]
         assert one({"allOf": parts}, refused=frozenset({"allOf"})) == PERSON | SHUT
 
@@ -363,18 +363,18 @@ SCHEMAS = [
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("rules", [STRICT, NARROW])
-def test_a_schema_that_fits_already_is_left_as_it_is(schema: Any, rules: SchemaRules) -> None:
+def test_schema_that_fits_already_is_left_as_it_is(schema: Any, rules: SchemaRules) -> None:
     once = portable(json.dumps(schema), rules)
     assert portable(once, rules) == once
 
 
-def test_a_bad_schema_names_the_field_that_it_came_from() -> None:
+def test_bad_schema_names_the_field_that_it_came_from() -> None:
     with pytest.raises(InvalidFields) as refusal:
         portable('{"type": "thing"}', STRICT, "tools[0].function.parameters_json")
     assert refusal.value.metadata["field"] == "tools[0].function.parameters_json"
 
 
-def test_the_second_time_costs_nothing() -> None:
+def test_schema_rewritten_before_costs_nothing() -> None:
     text = json.dumps({"properties": {f"p{number}": {"minLength": number} for number in range(1500)}})
     portable(text, STRICT)
     started = time.process_time()

@@ -107,7 +107,7 @@ def test_usable_schemas_are_taken(schema: Any) -> None:
     tree(schema)
 
 
-def test_the_draft_is_the_one_that_the_schema_names() -> None:
+def test_draft_is_the_one_that_the_schema_names() -> None:
     assert tree({}).draft is Draft202012Validator
     assert tree({"$schema": "http://json-schema.org/draft-07/schema#"}).draft is Draft7Validator
 

@@ -25,8 +25,8 @@ def restored(schema: Any, answer: Any) -> Any:
     return answer_schema(json.dumps(schema)).restored(answer)
 
 
-class TestProblems:
-    def test_a_valid_answer_has_none(self) -> None:
+class TestValidatorProblems:
+    def test_valid_answer_has_none(self) -> None:
         assert problem({"type": "object", "required": ["a"]}, {"a": 1}) is None
 
     @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ class TestProblems:
             ({"items": False}, [1], ("$", "Expected at most 0 items but found 1 extra: 1")),
         ],
     )
-    def test_the_problem_names_the_place_and_the_rule(self, schema: Any, answer: Any, found: Any) -> None:
+    def test_problem_names_the_place_and_the_rule(self, schema: Any, answer: Any, found: Any) -> None:
         assert problem(schema, answer) == found
 
-    def test_a_long_value_is_shown_in_part(self) -> None:
+    def test_long_value_is_shown_in_part(self) -> None:
         assert len(problem({"type": "integer"}, "[" + "1," * 5000 + "1]")[1]) < 130
 
     @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ class TestProblems:
             ({"unevaluatedProperties": False, "allOf": [{"properties": {"a": {}}}]}, '{"a":1}'),
         ],
     )
-    def test_what_is_right_is_not_complained_about(self, schema: Any, answer: str) -> None:
+    def test_answer_that_is_right_is_not_complained_about(self, schema: Any, answer: str) -> None:
         assert problem(schema, answer) is None
 
     @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class TestProblems:
         assert problem({"format": name}, "5") is None
 
 
-class TestBounds:
+class TestValidatorBounds:
     @pytest.fixture(autouse=True)
     def _is_quick(self) -> Any:
         started = time.process_time()
@@ -127,7 +127,7 @@ class TestBounds:
         assert problem(schema, {"again": {"named": {text: 1}}}) is None
 
     @pytest.mark.parametrize("keyword", ["unevaluatedProperties", "additionalProperties"])
-    def test_a_schema_that_doubles_its_work_is_given_up(self, keyword: str) -> None:
+    def test_schema_that_doubles_its_work_is_given_up(self, keyword: str) -> None:
         links: Any = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(10)}
         links["a10"] = {"items": {"$ref": "#/$defs/a0"}, keyword: {"$ref": "#/$defs/a0"}}
         answer: Any = {}
@@ -147,7 +147,7 @@ class TestBounds:
         deep = problem(schema, '{"a":' * 190 + "{}" + "}" * 190)
         assert deep in (None, ("$", "the answer is nested too deeply to be checked"))
 
-    def test_nothing_is_fetched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_schema_fetches_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: Any, **__: Any) -> Any:
             raise AssertionError("the network was used")
 
@@ -157,14 +157,14 @@ class TestBounds:
         assert problem(schema | {"$defs": {"a": {"type": "null"}}}, [1]) == ("$[0]", "1 is not of type null")
 
 
-class TestRestoring:
+class TestValidatorRestoring:
     def test_nulls_stay_where_the_schema_allows_them(self) -> None:
         properties = {"gone": {"type": "string"}, "kept": {"type": ["string", "null"]}, "needed": {}}
         schema = {"properties": properties, "required": ["needed"]}
         answer = {"gone": None, "kept": None, "needed": None, "further": None}
         assert restored(schema, answer) == {"kept": None, "needed": None, "further": None}
 
-    def test_an_answer_that_needs_nothing_is_the_same_object(self) -> None:
+    def test_answer_that_needs_nothing_is_the_same_object(self) -> None:
         answer = {"a": [{"b": 1}]}
         schema = {"properties": {"a": {"items": {"properties": {"b": {}, "c": {"type": "null"}}}}}}
         assert restored(schema, answer) is answer
@@ -296,7 +296,7 @@ def of_type(kind: str, schema: Any, root: Any) -> Any:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(SCHEMAS, RULES, st.data())
-def test_what_fits_the_portable_schema_becomes_what_the_original_accepts(
+def test_answer_that_fits_the_portable_schema_becomes_one_that_the_original_accepts(
     schema: Any, rules: SchemaRules, data: Any
 ) -> None:
     original = schema | {"$defs": {"d": DEFINITION}}
@@ -313,7 +313,7 @@ def test_what_fits_the_portable_schema_becomes_what_the_original_accepts(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(SCHEMAS, st.data())
-def test_what_fits_already_is_not_changed(schema: Any, data: Any) -> None:
+def test_answer_that_fits_already_is_not_changed(schema: Any, data: Any) -> None:
     whole = schema | {"$defs": {"d": DEFINITION}}
     answer = data.draw(instances(schema, whole))
     judge = answer_schema(json.dumps(whole))

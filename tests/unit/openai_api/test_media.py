@@ -24,7 +24,7 @@ HEARD = pb.Transcription(
 
 def form(**texts: Any) -> multipart.Form:
     lists = {name: text if isinstance(text, list) else [text] for name, text in texts.items()}
-    return multipart.Form(texts=lists, files={"file": multipart.File("a.wav", b"x")})
+    return multipart.Form(texts=lists, files={"file": multipart.FormFile("a.wav", b"x")})
 
 
 def written(kind: str, answer: pb.Transcription = HEARD) -> str:

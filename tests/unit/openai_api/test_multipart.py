@@ -49,7 +49,7 @@ async def test_what_a_client_wrote_is_what_is_read(texts: list[tuple[str, str]],
     form.add_field("file", content, filename="a b.wav", content_type="audio/wav")
     body, kind = await encoded(form)
     found = multipart.parse(body, kind)
-    assert found.file("file") == multipart.File("a b.wav", content)
+    assert found.file("file") == multipart.FormFile("a b.wav", content)
     for name in {name for name, _ in texts if name != "file"}:
         assert found.texts[name] == [text for other, text in texts if other == name]
 
@@ -77,7 +77,7 @@ def test_the_standard_librarys_parser_finds_the_same() -> None:
     ours, theirs = multipart.parse(body + END, KIND), forms.read(KIND, body + END)
     assert theirs is not None
     assert (ours.text("a"), ours.texts["b[]"]) == (theirs["a"], theirs["b[]"])
-    assert ours.file("file") == multipart.File("x.wav", forms.data_of(theirs["file"]))
+    assert ours.file("file") == multipart.FormFile("x.wav", forms.data_of(theirs["file"]))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_standard_librarys_parser_finds_the_same() -> None:
         (field("file"), "file", "must be a file, with a filename"),
         (file("file", "a.wav", b""), "file", "the file is empty"),
         (field("model", b"\xff"), "model", "is not UTF-8"),
-        (field("model", b"x" * (multipart.LONGEST_TEXT + 1)), "model", "must have at most 1048576 bytes"),
+        (field("model", b"x" * (multipart.MAX_TEXT_BYTES + 1)), "model", "must have at most 1048576 bytes"),
         (field("x") * 201, "body", "has more than 200 parts"),
         (part("Content-Type: text/plain", b"x"), "body", "part 1 has no name"),
         (part("X-Long: " + "x" * 20_000, b"x"), "body", "Maximum header size exceeded"),

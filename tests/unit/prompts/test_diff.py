@@ -2,7 +2,7 @@
 
 import time
 
-from genai_spine.prompts.diff import MOST_LINES, compared
+from genai_spine.prompts.diff import MAX_LINES, compared
 from genai_spine.v1.prompt_service_pb2 import PromptVariable, PromptVersion
 
 
@@ -33,7 +33,7 @@ def test_the_same_versions_differ_in_nothing():
 
 
 def test_hostile_texts_are_compared_in_bounded_time():
-    lines = ["x", "y"] * (MOST_LINES // 2)
+    lines = ["x", "y"] * (MAX_LINES // 2)
     old = PromptVersion(user_prompt_template="\n".join(lines))
     late = PromptVersion(user_prompt_template="\n".join([*lines[1:], "z"]))
     longer = PromptVersion(user_prompt_template="\n".join(lines * 2))

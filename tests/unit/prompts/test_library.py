@@ -3,14 +3,14 @@
 import pytest
 
 from genai_spine.errors import InvalidPromptVariables
-from genai_spine.prompts.library import Filled, Pinned
+from genai_spine.prompts.library import FilledPrompt, ResolvedPrompt
 from genai_spine.v1 import message_pb2
 from genai_spine.v1.prompt_service_pb2 import Prompt, PromptVersion
 
 
-def filled(user: str = "Hello", **version) -> Filled:
-    pinned = Pinned(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
-    return Filled(pinned, None, user, {"a": "x", "b": None}, [])
+def filled(user: str = "Hello", **version) -> FilledPrompt:
+    resolved = ResolvedPrompt(Prompt(id="p", slug="greet"), PromptVersion(version=3, **version))
+    return FilledPrompt(resolved, None, user, {"a": "x", "b": None}, [])
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_purpose_pins_version_and_variables():
     assert (purpose.prompt_id, purpose.prompt_version, len(purpose.variables_hash)) == ("p", 3, 64)
     assert filled().used == {"a": "x", "b": ""}
     assert not purpose.HasField("capability")
-    assert filled().pinned.purpose({"a": "x"}, "summarize").capability == "summarize"
+    assert filled().resolved.purpose({"a": "x"}, "summarize").capability == "summarize"

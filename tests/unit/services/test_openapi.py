@@ -22,12 +22,10 @@ from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, ModelNotFound, RateLimited
+from genai_spine.errors import InvalidFields, ModelNotFound, ProviderRateLimited
 from genai_spine.http_answer import error_body
 from genai_spine.json_schema.from_proto import WELL_KNOWN
-from genai_spine.openai_api import responses as openai_replies
-from genai_spine.openai_api import schemas as openai_shapes
-from genai_spine.openai_api import sse
+from genai_spine.openai_api import responses, schemas, sse
 from genai_spine.services.openapi import document
 from genai_spine.v1 import (
     capability_service_pb2,
@@ -353,17 +351,17 @@ def test_streams_are_events_whose_data_is_a_chunk() -> None:
 @pytest.mark.parametrize(
     ("shape", "schema"),
     [
-        (openai_shapes.Chat, "ChatCompletionRequest"),
-        (openai_shapes.Text, "TextCompletionRequest"),
-        (openai_shapes.Native, "NativeCompletionRequest"),
-        (openai_shapes.Embedding, "EmbeddingRequest"),
-        (openai_shapes.ChatMessage, "ChatMessage"),
+        (schemas.Chat, "ChatCompletionRequest"),
+        (schemas.Text, "TextCompletionRequest"),
+        (schemas.Native, "NativeCompletionRequest"),
+        (schemas.Embedding, "EmbeddingRequest"),
+        (schemas.ChatMessage, "ChatMessage"),
     ],
 )
 def test_every_field_that_the_facade_reads_is_documented(shape: Any, schema: str) -> None:
     undocumented = set(shape.__struct_fields__) - set(SCHEMAS[schema]["properties"])
     # The native body streams nowhere, so its stream is read only to refuse it.
-    assert undocumented == ({"stream"} if shape is openai_shapes.Native else set())
+    assert undocumented == ({"stream"} if shape is schemas.Native else set())
 
 
 SAID = message_pb2.Message(
@@ -386,12 +384,12 @@ VECTORS = pb.CreateEmbeddingsResponse(embeddings=[pb.Embedding(values=[0.5, 1])]
 @pytest.mark.parametrize(
     ("answer", "schema"),
     [
-        (openai_replies.chat(COMPLETION, before_tools=False), "ChatCompletion"),
-        (openai_replies.chat(COMPLETION, before_tools=True), "ChatCompletion"),
-        (openai_replies.text([COMPLETION], [""]), "TextCompletion"),
-        (openai_replies.native(COMPLETION), "NativeCompletion"),
-        (openai_replies.embeddings(VECTORS, as_base64=False), "EmbeddingList"),
-        (openai_replies.embeddings(VECTORS, as_base64=True), "EmbeddingList"),
+        (responses.chat(COMPLETION, before_tools=False), "ChatCompletion"),
+        (responses.chat(COMPLETION, before_tools=True), "ChatCompletion"),
+        (responses.text([COMPLETION], [""]), "TextCompletion"),
+        (responses.native(COMPLETION), "NativeCompletion"),
+        (responses.embeddings(VECTORS, as_base64=False), "EmbeddingList"),
+        (responses.embeddings(VECTORS, as_base64=True), "EmbeddingList"),
     ],
 )
 def test_what_the_facade_answers_fits_its_schema_and_is_documented(answer: bytes, schema: str) -> None:
@@ -439,7 +437,7 @@ def test_error_schema_lists_every_reason_and_fits_what_the_edge_sends() -> None:
     errors = [
         ModelNotFound(model="m", hint="h"),
         InvalidFields([("messages", "is required")]),
-        RateLimited(provider="openai", provider_message="slow down"),
+        ProviderRateLimited(provider="openai", provider_message="slow down"),
     ]
     for error in errors:
         for openai in (True, False):

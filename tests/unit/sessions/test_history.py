@@ -18,11 +18,11 @@ def said(role: str, content: str = "x") -> pb.ExportedMessage:
 @given(st.lists(st.integers(0, 120_000), max_size=8))
 def test_pieces_hold_every_message_once_in_order_and_are_not_too_long(sizes):
     older = [said("user", "x" * size) for size in sizes]
-    pieces = session_history._pieces(older)
+    pieces = session_history._batches(older)
     assert [entry for piece in pieces for entry in piece] == older
     for piece in pieces:
         total = sum(len(entry.message.content) for entry in piece)
-        assert len(piece) == 1 or total <= session_history.LONGEST_PIECE
+        assert len(piece) == 1 or total <= session_history.MAX_SUMMARY_INPUT_CHARS
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_history_is_cut_where_the_user_speaks(roles, start, following, before):
 def test_summary_is_told_in_the_one_system_message_and_only_with_its_policy():
     session = pb.Session(system_prompt="S", history_policy=pb.HISTORY_POLICY_SUMMARY)
     session.summary.text = "They met."
-    assert session_history._instructions(session) == f"S\n\n{session_history.REMEMBERED}\nThey met."
+    assert session_history._instructions(session) == f"S\n\n{session_history.SUMMARY_HEADING}\nThey met."
     session.history_policy = pb.HISTORY_POLICY_ALL
     assert session_history._instructions(session) == "S"
 
@@ -54,7 +54,7 @@ def test_files_become_parts_of_the_message():
     entry.attachments.add(filename="a.csv", media_type="text/csv", data="\ufeffä;1".encode())
     entry.attachments.add(filename="b.png", media_type="image/png", data=b"png")
     entry.attachments.add(filename="c.pdf", media_type="application/pdf", data=b"%PDF")
-    message = session_history._spoken(entry)
+    message = session_history._message(entry)
     assert message.role == message_pb2.ROLE_USER
     text, table, image, file = message.content
     assert (text.text, table.text) == ("Look", "\n\nFile a.csv:\nä;1")

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from genai_spine.store import sweeper
-from genai_spine.store.expiry import ROWS
+from genai_spine.store.expiry import BATCH_SIZE
 from genai_spine.store.sweeper import Sweeper
 
 
@@ -44,7 +44,7 @@ async def swept(sweeps: dict[str, Table], period_s: float) -> list[str]:
 
 
 async def test_table_is_swept_until_nothing_is_left_before_the_next_one() -> None:
-    assert await swept({"a": Table(ROWS, ROWS, 3), "b": Table(0)}, period_s=60) == []
+    assert await swept({"a": Table(BATCH_SIZE, BATCH_SIZE, 3), "b": Table(0)}, period_s=60) == []
 
 
 async def test_sweeps_come_again_after_the_period() -> None:
@@ -52,7 +52,7 @@ async def test_sweeps_come_again_after_the_period() -> None:
 
 
 async def test_table_that_cannot_be_swept_is_logged_and_the_others_are_swept() -> None:
-    assert await swept({"a": Table(-1), "b": Table(ROWS, 0)}, period_s=60) == ["a"]
+    assert await swept({"a": Table(-1), "b": Table(BATCH_SIZE, 0)}, period_s=60) == ["a"]
 
 
 async def test_sweeper_that_was_not_started_can_be_stopped() -> None:

@@ -45,7 +45,9 @@ def resolved(value: Any) -> Any:
 
 
 def test_file_follows_the_compose_specification() -> None:
-    schema = json.loads((ROOT / "tests" / "unit" / "compose_spec" / "compose-spec.json").read_text("utf-8"))
+    schema = json.loads(
+        (ROOT / "tests" / "unit" / "supervisor" / "compose_spec" / "compose-spec.json").read_text("utf-8")
+    )
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(COMPOSE)
 

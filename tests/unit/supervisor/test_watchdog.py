@@ -9,7 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from genai_spine.supervisor import watchdog
-from genai_spine.supervisor.watchdog import LEAST_CHECKS, LONGEST_BACKOFF_S, Backoff, Failed, Health, Watchdog
+from genai_spine.supervisor.watchdog import (
+    MAX_BACKOFF_S,
+    MIN_FAILED_CHECKS,
+    Backoff,
+    Health,
+    StartFailed,
+    Watchdog,
+)
 
 TIMEOUT_S, CLOSED_S = 0.06, 0.2
 S, A, C = Health.SILENT, Health.ANSWERS, Health.CLOSED
@@ -18,7 +25,7 @@ S, A, C = Health.SILENT, Health.ANSWERS, Health.CLOSED
 class ScriptedChild:
     """Answers its health checks by a script, then always; exits when it is told to, or aborted."""
 
-    part, named = "server", dict[str, object]()
+    kind, labels = "server", dict[str, object]()
 
     def __init__(self, *script: Health | Exception, starts: tuple[bool, ...] = ()) -> None:
         self.script = list(script)
@@ -30,7 +37,7 @@ class ScriptedChild:
     async def restart(self) -> None:
         self.restarts += 1
         if self.starts and not self.starts.pop(0):
-            raise Failed("no")
+            raise StartFailed("no")
         self.restarted.set()
 
     async def wait(self) -> int:
@@ -65,10 +72,10 @@ async def kept(child: ScriptedChild, until: asyncio.Event) -> list[Mapping[str, 
 @pytest.mark.parametrize(
     "script",
     [
-        [S] * (LEAST_CHECKS - 1) + [A],
-        ([S] * (LEAST_CHECKS - 1) + [A]) * 3,
-        [C] * LEAST_CHECKS * 2 + [A],
-        [RuntimeError("a fault of ours")] * LEAST_CHECKS * 2,
+        [S] * (MIN_FAILED_CHECKS - 1) + [A],
+        ([S] * (MIN_FAILED_CHECKS - 1) + [A]) * 3,
+        [C] * MIN_FAILED_CHECKS * 2 + [A],
+        [RuntimeError("a fault of ours")] * MIN_FAILED_CHECKS * 2,
     ],
     ids=["busy", "busy again and again", "draining", "not asked"],
 )
@@ -80,7 +87,7 @@ async def test_process_that_answers_in_time_or_drains_is_left_alone(script: list
 
 @pytest.mark.parametrize(
     ("script", "seen"),
-    [([S] * LEAST_CHECKS, "silent"), ([C] * 40, "closed")],
+    [([S] * MIN_FAILED_CHECKS, "silent"), ([C] * 40, "closed")],
     ids=["silent", "closed for longer than a drain takes"],
 )
 async def test_process_that_answers_no_check_is_aborted_and_restarted(
@@ -116,8 +123,8 @@ async def test_machine_that_slept_has_missed_one_check(monkeypatch: pytest.Monke
 async def test_restart_that_fails_is_tried_again_for_ever_after_growing_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watchdog, "FIRST_BACKOFF_S", 0.001)
-    monkeypatch.setattr(watchdog, "LONGEST_BACKOFF_S", 0.004)
+    monkeypatch.setattr(watchdog, "MIN_BACKOFF_S", 0.001)
+    monkeypatch.setattr(watchdog, "MAX_BACKOFF_S", 0.004)
     child = ScriptedChild(starts=(False,) * 20 + (True,))
     child.exits.put_nowait(1)
     logs = await kept(child, child.restarted)
@@ -132,7 +139,7 @@ def test_backoff_is_none_at_first_then_doubles_up_to_its_cap(monkeypatch: pytest
     backoff = Backoff()
     pauses_s = [backoff.next_s() for _ in range(2000)]
     assert pauses_s[:5] == [0.0, 0.5, 1.0, 2.0, 4.0]
-    assert pauses_s[-1] == LONGEST_BACKOFF_S
+    assert pauses_s[-1] == MAX_BACKOFF_S
     assert all(one <= other for one, other in pairwise(pauses_s))
 
 

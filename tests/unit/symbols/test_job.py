@@ -3,7 +3,7 @@
 from typing import Any
 
 from genai_spine.call import Call
-from genai_spine.symbols.job import Job, Means
+from genai_spine.symbols.job import Job, JobDependencies
 from genai_spine.symbols.question import JobRules
 from genai_spine.tokens import encodings
 from genai_spine.tokens.tokenizer import Measure
@@ -32,7 +32,7 @@ class Asked:
 def job(count: int, asked: Asked) -> Job:
     symbols = [pb.Symbol(symbol_id=f"s{n}", context=pb.SymbolContext(name="n")) for n in range(count)]
     request = pb.DocumentSymbolsRequest(job_id="job_1", symbols=symbols)
-    return Job(request, Call(), Means(asked.complete, JobRules(), "gpt-4o-mini", MEASURE, "1"))
+    return Job(request, Call(), JobDependencies(asked.complete, JobRules(), "gpt-4o-mini", MEASURE, "1"))
 
 
 async def run(one: Job) -> tuple[pb.DocumentSymbolsResponse, list[Any]]:

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
-from genai_spine.errors import ContentFiltered, InvalidFields, ProviderError, RateLimited
+from genai_spine.errors import ContentFiltered, InvalidFields, ProviderError, ProviderRateLimited
 from genai_spine.symbols.prompt import Prompt
-from genai_spine.symbols.question import JobRules, Question, Unusable, summary
+from genai_spine.symbols.question import JobRules, Question, UnusableAnswer, summary
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -75,24 +75,24 @@ class TestSummary:
 
     @pytest.mark.parametrize("text", ["", "It parses.", "[]", '{"summary": ""}', '{"summary": 3}', "{}"])
     def test_without_the_field_there_is_none(self, text: str) -> None:
-        with pytest.raises(Unusable) as caught:
+        with pytest.raises(UnusableAnswer) as caught:
             summary(answered(text))
         assert isinstance(caught.value.error, ProviderError)
         assert "has no summary" in str(caught.value.error)
 
     def test_a_cut_answer_says_so(self) -> None:
-        with pytest.raises(Unusable, match="cut at 150 tokens"):
+        with pytest.raises(UnusableAnswer, match="cut at 150 tokens"):
             summary(answered('{"summary": "It pa', finish_reason=pb.FINISH_REASON_LENGTH))
 
     def test_a_refusal_is_told(self) -> None:
         refused = pb.Completion(choices=[pb.Choice()])
         refused.choices[0].message.content.add(refusal="I will not.")
-        with pytest.raises(Unusable) as caught:
+        with pytest.raises(UnusableAnswer) as caught:
             summary(refused)
         assert isinstance(caught.value.error, ContentFiltered)
 
     def test_an_answer_without_a_choice_is_unusable(self) -> None:
-        with pytest.raises(Unusable):
+        with pytest.raises(UnusableAnswer):
             summary(pb.Completion())
 
 
@@ -103,13 +103,13 @@ class TestWaits:
         assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
     def test_the_configured_waits_are_used(self) -> None:
-        rules = JobRules(first_wait_s=0.5, longest_wait_s=1.5)
+        rules = JobRules(first_wait_s=0.5, max_wait_s=1.5)
         error = InvalidFields([("a", "b")])
         assert [rules.wait_s(attempt, error) for attempt in (1, 2, 3)] == [0.5, 1.0, 1.5]
 
     def test_a_provider_may_ask_for_more_up_to_the_longest(self) -> None:
-        def limited(seconds: float) -> RateLimited:
-            return RateLimited(provider="p", provider_message="m", retry_after_s=seconds)
+        def limited(seconds: float) -> ProviderRateLimited:
+            return ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
 
         rules = JobRules()
         assert [rules.wait_s(1, limited(seconds)) for seconds in (0.1, 7, 900)] == [1, 7, 60]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from genai_spine.text import answer_parsing
-from genai_spine.text.answer_parsing import Unreadable
+from genai_spine.text.answer_parsing import UnreadableAnswer
 
 CATEGORIES = ["Finance", "Sport", "Local politics"]
 LIST = [{"text": "Oslo", "type": "LOCATION"}]
@@ -52,7 +52,7 @@ def test_empty_list_is_an_answer(answer: str) -> None:
     ],
 )
 def test_list_that_is_not_there_is_unreadable(answer: str) -> None:
-    with pytest.raises(Unreadable, match="no JSON list of entities"):
+    with pytest.raises(UnreadableAnswer, match="no JSON list of entities"):
         answer_parsing.items(answer, "entities")
 
 
@@ -89,7 +89,7 @@ def test_classification_is_read_in_every_tolerated_form(answer: str, expected: A
     "answer", ["I cannot say.", '{"category": "Weather"}', "[]", "{}", "transport", '{"category": 3}']
 )
 def test_classification_without_a_known_category_is_unreadable(answer: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         answer_parsing.classifications(answer, CATEGORIES)
 
 

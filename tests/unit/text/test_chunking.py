@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genai_spine.text import chunking
-from genai_spine.text.chunking import MARK, Piece, Room
+from genai_spine.text.chunking import OMISSION_MARK, TextChunk, TokenBudget
 from genai_spine.tokens.tokenizer import Measure
 
 BY_ESTIMATE = Measure(None)
@@ -16,8 +16,8 @@ TEXTS = st.text(
 )
 
 
-def room(tokens: int) -> Room:
-    return Room(tokens, BY_ESTIMATE)
+def room(tokens: int) -> TokenBudget:
+    return TokenBudget(tokens, BY_ESTIMATE)
 
 
 def paragraphs(count: int) -> str:
@@ -29,7 +29,7 @@ def paragraphs(count: int) -> str:
 @example(text="aa .\n🍎..", tokens=4)  # as has a beginning that ends at a border
 @settings(max_examples=150)
 def test_pieces_put_together_are_the_text(text: str, tokens: int) -> None:
-    pieces = chunking.pieces(text, room(tokens))
+    pieces = chunking.split(text, room(tokens))
     assert "".join(piece.text for piece in pieces) == text
     assert [text[piece.start : piece.start + len(piece.text)] for piece in pieces] == [p.text for p in pieces]
     assert all(room(tokens).has(piece.text) for piece in pieces)
@@ -51,13 +51,13 @@ def test_shortened_text_has_room_and_every_character_of_it_has_its_origin(text: 
 
 
 def test_pieces_end_between_paragraphs() -> None:
-    pieces = chunking.pieces(paragraphs(40), room(100))
+    pieces = chunking.split(paragraphs(40), room(100))
     assert len(pieces) > 3
     assert all(piece.text.endswith("sentences.\n\n") for piece in pieces[:-1])
 
 
 def test_text_without_paragraphs_is_cut_between_sentences() -> None:
-    pieces = chunking.pieces(" ".join(f"Sentence {number} ends here." for number in range(60)), room(60))
+    pieces = chunking.split(" ".join(f"Sentence {number} ends here." for number in range(60)), room(60))
     assert len(pieces) > 3
     assert all(piece.text.endswith("here. ") for piece in pieces[:-1])
 
@@ -65,7 +65,7 @@ def test_text_without_paragraphs_is_cut_between_sentences() -> None:
 def test_code_fence_stays_in_one_piece_where_it_fits() -> None:
     code = "```python\n" + "x = 1\n\n" * 6 + "```\n"
     text = paragraphs(4) + "\n\n" + code + paragraphs(4)
-    pieces = chunking.pieces(text, room(90))
+    pieces = chunking.split(text, room(90))
     assert len(pieces) > 1
     assert sum(code in piece.text for piece in pieces) == 1
 
@@ -73,7 +73,7 @@ def test_code_fence_stays_in_one_piece_where_it_fits() -> None:
 def test_head_and_tail_end_at_sentences_and_the_middle_is_marked() -> None:
     text = paragraphs(100)
     piece = chunking.shortened(text, room(300))
-    head, tail = piece.text.split(MARK.format(count=piece.omitted))
+    head, tail = piece.text.split(OMISSION_MARK.format(count=piece.omitted))
     assert head.rstrip().endswith(".")
     assert text.startswith(head)
     assert text.endswith(tail)
@@ -82,12 +82,12 @@ def test_head_and_tail_end_at_sentences_and_the_middle_is_marked() -> None:
 
 
 def test_text_that_has_room_is_left_alone() -> None:
-    assert chunking.shortened("short", room(50)) == Piece("short")
+    assert chunking.shortened("short", room(50)) == TextChunk("short")
 
 
 def test_too_many_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 256 pieces"):
-        chunking.pieces(paragraphs(5000), room(40))
+        chunking.split(paragraphs(5000), room(40))
 
 
 @given(text=TEXTS)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.text import documents
-from genai_spine.text.chunking import Room
+from genai_spine.text.chunking import TokenBudget
 from genai_spine.tokens.tokenizer import Measure
 from genai_spine.v1.capability_service_pb2 import SourceDocument
 
@@ -15,13 +15,13 @@ contents = st.lists(st.integers(1, 400).map(lambda count: "word " * count), min_
 
 def sources(texts: list[str]) -> list[SourceDocument]:
     found = [SourceDocument(content=text) for text in texts]
-    assert documents.settle(found) == []
+    assert documents.assign_ids(found) == []
     return found
 
 
 @given(contents, st.integers(200, 2000))
 def test_shortened_documents_have_room_and_none_is_missing(texts: list[str], tokens: int) -> None:
-    room = Room(tokens, MEASURE)
+    room = TokenBudget(tokens, MEASURE)
     short = documents.shortened(sources(texts), room)
     assert MEASURE.count(short.text) <= tokens
     assert all(f'<document id="{number + 1}">' in short.text for number in range(len(texts)))
@@ -29,7 +29,7 @@ def test_shortened_documents_have_room_and_none_is_missing(texts: list[str], tok
 
 @given(contents, st.integers(100, 1000))
 def test_pieces_have_room_and_hold_all_of_every_document(texts: list[str], tokens: int) -> None:
-    room = Room(tokens, MEASURE)
+    room = TokenBudget(tokens, MEASURE)
     pieces = documents.split(sources(texts), room)
     assert all(MEASURE.count(piece.text) <= tokens for piece in pieces)
     assert "".join(piece.text for piece in pieces).count("word") == "".join(texts).count("word")
@@ -40,4 +40,4 @@ def test_pieces_have_room_and_hold_all_of_every_document(texts: list[str], token
 
 def test_too_many_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 256 pieces"):
-        documents.split(sources(["word " * 30_000]), Room(60, MEASURE))
+        documents.split(sources(["word " * 30_000]), TokenBudget(60, MEASURE))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.text.spans import CURLY, Places, around
+from genai_spine.text.spans import CURLY, SpanFinder, around
 
 TEXT = "Apple sued Apple Records. Ångström’s\n  “Big  Apple” — 🍎 Apple."
 # Words, blanks, and characters outside of the BMP, which UTF-16 counts twice.
@@ -12,7 +12,7 @@ ANY = st.text(alphabet=st.sampled_from("ab .\n\t“”é🍎ß"), max_size=60)
 
 
 def test_repeated_mentions_get_distinct_places_in_order() -> None:
-    places = Places(TEXT)
+    places = SpanFinder(TEXT)
     spans = [places.find("Apple") for _ in range(5)]
     assert all(span is None or TEXT[span[0] : span[1]] == "Apple" for span in spans)
     starts = [span[0] for span in spans if span]
@@ -22,13 +22,13 @@ def test_repeated_mentions_get_distinct_places_in_order() -> None:
 
 
 def test_place_near_the_claimed_one_is_preferred() -> None:
-    places = Places(TEXT)
+    places = SpanFinder(TEXT)
     assert places.find("Apple", near=9) == (11, 16)
     assert places.find("Apple", near=9) == (0, 5)
 
 
 def test_kinds_do_not_take_places_from_each_other() -> None:
-    places = Places("Washington")
+    places = SpanFinder("Washington")
     assert places.find("Washington", kind="PERSON") == (0, 10)
     assert places.find("Washington", kind="LOCATION") == (0, 10)
     assert places.find("washington", kind="PERSON") is None
@@ -45,29 +45,29 @@ def test_kinds_do_not_take_places_from_each_other() -> None:
     ],
 )
 def test_blanks_quotation_marks_and_case_are_forgiven(quoted: str, words: str) -> None:
-    span = Places(TEXT).find(quoted)
+    span = SpanFinder(TEXT).find(quoted)
     assert span is not None
     assert TEXT[span[0] : span[1]] == words
 
 
 def test_exact_words_are_preferred_to_similar_ones() -> None:
-    assert Places("apple Apple").find("Apple") == (6, 11)
+    assert SpanFinder("apple Apple").find("Apple") == (6, 11)
 
 
 @pytest.mark.parametrize("quoted", ["Microsoft", "", "  ", "Apple  Music"])
 def test_what_does_not_stand_there_is_not_found(quoted: str) -> None:
-    assert Places(TEXT).find(quoted) is None
+    assert SpanFinder(TEXT).find(quoted) is None
 
 
 def test_only_the_given_stretches_are_searched() -> None:
-    assert Places("ab ab ab", [(2, 5), (5, 7)]).find("ab") == (3, 5)
-    assert Places("ab ab ab", [(0, 1), (1, 4)]).find("ab") is None
+    assert SpanFinder("ab ab ab", [(2, 5), (5, 7)]).find("ab") == (3, 5)
+    assert SpanFinder("ab ab ab", [(0, 1), (1, 4)]).find("ab") is None
 
 
 @given(content=ANY, start=st.integers(0, 60), length=st.integers(1, 20), near=st.integers(0, 10**6))
 def test_every_part_of_a_content_is_found(content: str, start: int, length: int, near: int) -> None:
     quoted = content[start : start + length]
-    span = Places(content).find(quoted, near)
+    span = SpanFinder(content).find(quoted, near)
     if not quoted.strip():
         assert span is None
         return
@@ -80,7 +80,7 @@ def test_a_span_always_holds_what_was_quoted(content: str, quoted: str, near: in
     def loose(text: str) -> list[str]:
         return text.translate(CURLY).casefold().split()
 
-    span = Places(content).find(quoted, near)
+    span = SpanFinder(content).find(quoted, near)
     if span is not None:
         start, end = span
         assert 0 <= start < end <= len(content)
@@ -89,7 +89,7 @@ def test_a_span_always_holds_what_was_quoted(content: str, quoted: str, near: in
 
 @given(content=ANY, times=st.integers(1, 8))
 def test_no_place_is_given_twice(content: str, times: int) -> None:
-    places = Places(content)
+    places = SpanFinder(content)
     found = [span for span in (places.find("a") for _ in range(times)) if span]
     assert len(found) == len(set(found)) == min(times, content.count("a"))
 

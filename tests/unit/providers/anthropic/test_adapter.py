@@ -53,7 +53,7 @@ async def spoken() -> AsyncIterator[Spoken]:
         ("messages[0].content", SAMPLES["messages.audio"].fields),
     ],
 )
-def test_what_a_model_cannot_honour_is_refused_by_name(field: str, fields: Any) -> None:
+def test_option_that_a_model_cannot_honour_is_refused_by_name(field: str, fields: Any) -> None:
     provider = PROVIDERS["anthropic"].make(ANYWHERE)
     request = pb.CreateCompletionRequest(**({"model": OLD, "messages": [said()]} | fields))
     with pytest.raises(UnsupportedOption) as refusal:
@@ -86,7 +86,7 @@ def test_values_beyond_its_bounds_are_refused(field: str, fields: Any) -> None:
         {"reasoning_max_tokens": 2000},
     ],
 )
-async def test_what_is_not_refused_here_is_taken_by_the_upstream(spoken: Spoken, fields: Any) -> None:
+async def test_option_that_is_not_refused_is_taken_by_the_upstream(spoken: Spoken, fields: Any) -> None:
     request = spoken.request(**fields)
     spoken.provider.check_options(request)
     await spoken.whole(request)
@@ -104,7 +104,7 @@ async def test_headers_are_the_key_the_version_and_a_beta_only_where_it_is_neede
     assert with_file["anthropic-beta"] == "files-api-2025-04-14"
 
 
-async def test_a_conversation_with_thoughts_and_tools_goes_to_and_fro(spoken: Spoken) -> None:
+async def test_conversation_with_thoughts_and_tools_goes_to_and_fro(spoken: Spoken) -> None:
     spoken.up.script(
         Reply("Let me see", reasoning=["hm, ", "well"], tool_calls=[ToolCall("weather", id="a")])
     )
@@ -124,7 +124,7 @@ async def test_a_conversation_with_thoughts_and_tools_goes_to_and_fro(spoken: Sp
     assert (thought["thinking"], bool(thought["signature"])) == ("hm, well", True)
 
 
-async def test_the_first_chunk_tells_the_input_and_the_last_one_everything(spoken: Spoken) -> None:
+async def test_first_chunk_tells_the_input_and_the_last_one_everything(spoken: Spoken) -> None:
     spoken.up.default = Reply(["a", "b", "c"])
     chunks = await spoken.chunks(spoken.request())
     assert chunks[0].usage.input_tokens == chunks[-1].usage.input_tokens == spoken.up.bill[-1].prompt_tokens
@@ -132,7 +132,7 @@ async def test_the_first_chunk_tells_the_input_and_the_last_one_everything(spoke
     assert {(chunk.id, chunk.model) for chunk in chunks} == {(chunks[0].id, spoken.model)}
 
 
-async def test_a_stream_that_ends_without_having_begun_is_unusable(spoken: Spoken) -> None:
+async def test_stream_that_ends_without_having_begun_is_unusable(spoken: Spoken) -> None:
     spoken.up.script(Reply(body='data: {"type":"message_stop"}\n\n', content_type="text/event-stream"))
     with pytest.raises(SpineError) as error:
         await spoken.chunks(spoken.request())
@@ -147,18 +147,18 @@ async def test_models_are_listed_with_what_they_can_do(spoken: Spoken) -> None:
     assert models[OLD].context_length == 200_000
 
 
-async def test_it_has_no_embeddings(spoken: Spoken) -> None:
+async def test_embeddings_are_not_offered(spoken: Spoken) -> None:
     with pytest.raises(UnsupportedOperation):
         await spoken.provider.embed(pb.CreateEmbeddingsRequest(model="e"), Call())
 
 
-async def test_a_count_for_an_unknown_model_is_an_error(spoken: Spoken) -> None:
+async def test_count_for_an_unknown_model_is_an_error(spoken: Spoken) -> None:
     spoken.up.unknown_models.add("claude-9")
     with pytest.raises(ModelNotFound):
         await spoken.provider.count_tokens(spoken.request(model="claude-9"), Call())
 
 
-async def test_a_key_that_the_upstream_repeats_is_not_shown(spoken: Spoken) -> None:
+async def test_key_that_the_upstream_repeats_is_not_shown(spoken: Spoken) -> None:
     spoken.up.script(
         Reply(status=401, body={"error": {"type": "authentication_error", "message": "bad sk-test"}})
     )

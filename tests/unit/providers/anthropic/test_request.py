@@ -40,7 +40,7 @@ def result(id: str, said: str, **fields: Any) -> message_pb2.Message:
     return text(said, message_pb2.ROLE_TOOL, tool_call_id=id, **fields)
 
 
-class TestVersions:
+class TestAnthropicVersions:
     @pytest.mark.parametrize(
         ("model", "expected"),
         [
@@ -56,12 +56,12 @@ class TestVersions:
             ("claude-mythos-preview", (99, 0)),
         ],
     )
-    def test_a_name_tells_its_version(self, model: str, expected: tuple[int, int]) -> None:
+    def test_name_tells_its_version(self, model: str, expected: tuple[int, int]) -> None:
         assert version(model) == expected
 
 
-class TestTurns:
-    def test_an_answer_has_4096_tokens_unless_the_caller_says_otherwise(self) -> None:
+class TestAnthropicTurns:
+    def test_answer_has_4096_tokens_unless_the_caller_says_otherwise(self) -> None:
         assert written() == {
             "model": OLD,
             "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
@@ -70,7 +70,7 @@ class TestTurns:
         assert written(provider_options_json='{"max_tokens": 7}')["max_tokens"] == 7
         assert written(provider_options_json='{"max_tokens": 7}', max_tokens=9)["max_tokens"] == 9
 
-    def test_every_instruction_is_hoisted_in_its_order_wherever_it_stood(self) -> None:
+    def test_instructions_are_hoisted_in_their_order_wherever_they_stood(self) -> None:
         body = written(
             text("one", message_pb2.ROLE_SYSTEM),
             text("Hi"),
@@ -129,7 +129,7 @@ class TestTurns:
         body = written(text("Hi"), text(" \n", message_pb2.ROLE_ASSISTANT), text(""), text("?"))
         assert [block["text"] for block in body["messages"][0]["content"]] == ["Hi", "?"]
 
-    def test_a_bare_text_is_what_the_user_says(self) -> None:
+    def test_bare_text_is_what_the_user_says(self) -> None:
         body = written(messages=[], prompt=pb.TextPrompt(text="Go on"))
         assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Go on"}]}]
 
@@ -137,12 +137,12 @@ class TestTurns:
         with pytest.raises(InvalidFields, match=r"messages\[1\]\.tool_calls\[0\]\.function\.arguments"):
             written(text("Hi"), calling(("a", "time", '{"cut')))
 
-    def test_a_system_message_holds_text_only(self) -> None:
+    def test_system_message_holds_text_only(self) -> None:
         image = message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png"))
         with pytest.raises(InvalidFields, match=r"messages\[0\]\.content"):
             written(message_pb2.Message(role=message_pb2.ROLE_SYSTEM, content=[image]), text("Hi"))
 
-    def test_a_call_with_free_text_that_another_provider_made_is_an_object_with_it(self) -> None:
+    def test_call_with_free_text_that_another_provider_made_is_an_object_with_it(self) -> None:
         call = message_pb2.ToolCall(id="a", custom=message_pb2.CustomCall(name="write", input="ls -l"))
         body = written(
             text("Hi"),
@@ -153,7 +153,7 @@ class TestTurns:
         assert (block["name"], block["input"]) == ("write", {"input": "ls -l"})
 
 
-class TestThoughts:
+class TestAnthropicThoughts:
     STATE = (
         '[{"type":"thinking","thinking":"hm","signature":"s","later":1.0},'
         '{"type":"redacted_thinking","data":"d"}]'
@@ -177,12 +177,12 @@ class TestThoughts:
         assert body["messages"][1]["content"] == [{"type": "text", "text": "yes"}]
 
     @pytest.mark.parametrize("state", ["{", "{}", "[1]"])
-    def test_what_is_no_array_of_objects_is_refused(self, state: str) -> None:
+    def test_reasoning_state_that_is_no_array_of_objects_is_refused(self, state: str) -> None:
         with pytest.raises(InvalidFields, match=r"messages\[1\]\.reasoning_state_json"):
             written(text("Hi"), text("yes", message_pb2.ROLE_ASSISTANT, reasoning_state_json=state))
 
 
-class TestParts:
+class TestAnthropicParts:
     @pytest.mark.parametrize(
         ("file", "expected"),
         [
@@ -211,7 +211,7 @@ class TestParts:
             ),
         ],
     )
-    def test_a_file_is_a_document_or_an_image(self, file: message_pb2.FilePart, expected: Any) -> None:
+    def test_file_is_a_document_or_an_image(self, file: message_pb2.FilePart, expected: Any) -> None:
         part = message_pb2.ContentPart(file=file)
         body = written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
         assert body["messages"][0]["content"] == [expected]
@@ -220,7 +220,7 @@ class TestParts:
         "data",
         ["data:application/zip;base64,UEs=", "JVBERg==", "data:text/plain,hi", "data:text/plain;base64,/w=="],
     )
-    def test_a_file_of_another_kind_is_refused_by_its_place(self, data: str) -> None:
+    def test_file_of_another_kind_is_refused_by_its_place(self, data: str) -> None:
         part = message_pb2.ContentPart(file=message_pb2.FilePart(file_data=data))
         with pytest.raises(InvalidFields, match=r"messages\[0\]\.content\[0\]\.file\.file_data"):
             written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
@@ -239,16 +239,14 @@ class TestParts:
             ),
         ],
     )
-    def test_an_image_is_sent_by_its_address_or_itself(
-        self, image: message_pb2.ImagePart, source: Any
-    ) -> None:
+    def test_image_is_sent_by_its_address_or_itself(self, image: message_pb2.ImagePart, source: Any) -> None:
         part = message_pb2.ContentPart(image=image)
         body = written(message_pb2.Message(role=message_pb2.ROLE_USER, content=[part]))
         assert body["messages"][0]["content"] == [{"type": "image", "source": source}]
 
 
-class TestCaching:
-    def test_a_mark_is_put_on_the_last_block_of_its_message(self) -> None:
+class TestAnthropicCaching:
+    def test_mark_is_put_on_the_last_block_of_its_message(self) -> None:
         body = written(
             text("rules", message_pb2.ROLE_SYSTEM, prompt_cache=message_pb2.PROMPT_CACHE_1H),
             text("more", message_pb2.ROLE_SYSTEM),
@@ -264,13 +262,13 @@ class TestCaching:
         marks = [block.get("cache_control") for block in body["messages"][0]["content"]]
         assert marks == [None, None, {"type": "ephemeral", "ttl": "5m"}]
 
-    def test_of_more_than_four_marks_the_last_four_count(self) -> None:
+    def test_cache_marks_beyond_four_leave_the_last_four(self) -> None:
         body = written(*(text(str(n), prompt_cache=message_pb2.PROMPT_CACHE_5M) for n in range(6)))
         marks = ["cache_control" in block for block in body["messages"][0]["content"]]
         assert marks == [False, False, True, True, True, True]
 
 
-class TestTools:
+class TestAnthropicTools:
     @pytest.mark.parametrize(
         ("choice", "expected"),
         [
@@ -286,12 +284,12 @@ class TestTools:
         one_at_most = {} if expected["type"] == "none" else {"disable_parallel_tool_use": True}
         assert alone == expected | one_at_most
 
-    def test_a_choice_without_tools_which_the_api_refuses_is_left_out(self) -> None:
+    def test_choice_without_tools_which_the_api_refuses_is_left_out(self) -> None:
         assert "tool_choice" not in written(
             tool_choice=message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
         )
 
-    def test_only_allowed_tools_are_shown_to_the_model(self) -> None:
+    def test_tools_are_shown_to_the_model_when_they_are_allowed(self) -> None:
         choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED, allowed_tools=["time"])
         body = written(tools=[WEATHER, TIME], tool_choice=choice)
         assert [tool["name"] for tool in body["tools"]] == ["time"]
@@ -312,7 +310,7 @@ class TestTools:
                 provider_options_json=own, model=LATEST, tools=[TIME], reasoning_effort="REASONING_EFFORT_LOW"
             )
 
-    def test_a_tool_without_parameters_takes_an_empty_object(self) -> None:
+    def test_tool_without_parameters_takes_an_empty_object(self) -> None:
         assert written(tools=[TIME])["tools"] == [
             {"name": "time", "input_schema": {"type": "object", "properties": {}}}
         ]
@@ -333,7 +331,7 @@ class TestTools:
         assert body["tools"] == [{"name": "t", "input_schema": msgspec.json.decode(schema), "strict": True}]
 
 
-class TestThinking:
+class TestAnthropicThinking:
     @pytest.mark.parametrize(
         ("fields", "thinking", "max_tokens"),
         [
@@ -345,7 +343,7 @@ class TestThinking:
             ({"reasoning_max_tokens": 5000, "max_tokens": 5001}, 5000, 5001),
         ],
     )
-    def test_a_budget_is_at_least_1024_and_below_max_tokens(
+    def test_budget_is_at_least_1024_and_below_max_tokens(
         self, fields: Any, thinking: int, max_tokens: int
     ) -> None:
         body = written(**fields)
@@ -359,7 +357,7 @@ class TestThinking:
             {"reasoning_max_tokens": 5000, "max_tokens": 5000},
         ],
     )
-    def test_a_limit_without_room_for_an_answer_is_refused(self, fields: Any) -> None:
+    def test_limit_without_room_for_an_answer_is_refused(self, fields: Any) -> None:
         with pytest.raises(InvalidFields, match="max_tokens: must be above"):
             written(**fields)
 
@@ -371,18 +369,18 @@ class TestThinking:
         assert body["max_tokens"] == 24576 + 4096
 
     @pytest.mark.parametrize("model", [OLD, LATEST])
-    def test_no_reasoning_is_said(self, model: str) -> None:
+    def test_reasoning_that_is_not_wanted_is_said(self, model: str) -> None:
         body = written(model=model, reasoning_effort="REASONING_EFFORT_NONE")
         assert body["thinking"] == {"type": "disabled"}
 
 
-class TestFormats:
+class TestAnthropicFormats:
     SCHEMA = '{"type":"object","properties":{"z":{"type":"integer"}},"additionalProperties":false}'
 
     def form(self, **fields: Any) -> pb.ResponseFormat:
         return pb.ResponseFormat(json_schema=pb.JsonSchema(name="n", schema_json=self.SCHEMA, **fields))
 
-    def test_a_schema_goes_out_in_the_apis_own_field_beside_what_the_caller_put_there(self) -> None:
+    def test_schema_goes_out_in_the_apis_own_field_beside_what_the_caller_put_there(self) -> None:
         body = written(
             model=MIDDLE,
             response_format=self.form(),
@@ -397,7 +395,7 @@ class TestFormats:
         }
         assert "system" not in body
 
-    def test_what_the_api_takes_of_a_schema_is_kept_and_the_rest_is_said_in_words(self) -> None:
+    def test_schema_keeps_what_the_api_takes_and_says_the_rest_in_words(self) -> None:
         form = self.form()
         day = '{"type":"string","format":"date","minLength":1}'
         form.json_schema.schema_json = f'{{"type":"array","minItems":1,"maxItems":3,"items":{day}}}'
@@ -409,7 +407,7 @@ class TestFormats:
             "description": "maxItems 3",
         }
 
-    def test_an_older_model_is_told_the_schema_in_words_after_the_instructions(self) -> None:
+    def test_older_model_is_told_the_schema_in_words_after_the_instructions(self) -> None:
         body = written(
             text("rules", message_pb2.ROLE_SYSTEM), text("Hi"), response_format=self.form(description="a z")
         )
@@ -437,11 +435,11 @@ def test_sampling_at_the_apis_default_is_not_said_because_newer_models_refuse_it
     )
 
 
-def test_the_caller_is_named_in_the_metadata() -> None:
+def test_caller_is_named_in_the_metadata() -> None:
     assert written(user="u1")["metadata"] == {"user_id": "u1"}
 
 
-def test_what_does_not_change_the_input_is_left_out_of_a_count() -> None:
+def test_count_leaves_out_what_does_not_change_the_input() -> None:
     request = pb.CreateCompletionRequest(
         model=OLD,
         messages=[text("rules", message_pb2.ROLE_SYSTEM), text("Hi")],

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Reader, Usage, usage
+from genai_spine.providers.anthropic.response import EVENT, MESSAGE, MessageReader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 
 def taken(*events: dict[str, Any]) -> pb.CompletionChunk:
-    reader = Reader()
+    reader = MessageReader()
     for event in events:
         reader.take(EVENT.decode(msgspec.json.encode(event)))
     return reader.chunk()
 
 
 def whole(**message: Any) -> pb.CompletionChunk:
-    reader = Reader()
+    reader = MessageReader()
     reader.take_whole(MESSAGE.decode(msgspec.json.encode({"type": "message"} | message)))
     return reader.chunk()
 
@@ -37,7 +37,7 @@ def delta(index: int, **delta: Any) -> dict[str, Any]:
     return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
-class TestEvents:
+class TestAnthropicEvents:
     def test_several_events_are_one_chunk_and_none_are_an_empty_one(self) -> None:
         said = [delta(0, type="text_delta", text=word) for word in ("a", "b", "c")]
         assert taken(begin(0, type="text", text=""), *said).choices[0].content == "abc"
@@ -83,13 +83,13 @@ class TestEvents:
         assert streamed.choices[0].finish_reason == expected
         assert whole(stop_reason=reason).choices[0].finish_reason == expected
 
-    def test_a_refusal_without_a_word_is_a_choice_all_the_same(self) -> None:
+    def test_refusal_without_a_word_is_a_choice_all_the_same(self) -> None:
         chunk = whole(
             content=[], stop_reason="refusal", stop_details={"type": "refusal", "explanation": "harm"}
         )
         assert chunk.choices[0].refusal == "harm"
 
-    def test_a_thought_without_text_keeps_its_signature(self) -> None:
+    def test_thought_without_text_keeps_its_signature(self) -> None:
         chunk = whole(
             content=[{"type": "thinking", "thinking": "", "signature": "s"}], stop_reason="end_turn"
         )
@@ -98,7 +98,7 @@ class TestEvents:
         assert state == [{"type": "thinking", "thinking": "", "signature": "s"}]
 
 
-class TestUsage:
+class TestAnthropicUsage:
     def test_buckets_are_disjoint_and_add_up(self) -> None:
         found = counted(
             input_tokens=10,
@@ -113,10 +113,10 @@ class TestUsage:
         assert (found.visible_output_tokens, found.reasoning_tokens) == (5, 4)
         assert (found.input_tokens, found.output_tokens, found.total_tokens) == (280, 9, 289)
 
-    def test_a_sum_alone_was_written_for_five_minutes(self) -> None:
+    def test_sum_alone_was_written_for_five_minutes(self) -> None:
         assert counted(input_tokens=1, cache_creation_input_tokens=70).cache_write_5m_tokens == 70
 
-    def test_a_later_sum_replaces_the_earlier_and_keeps_what_was_written_for_an_hour(self) -> None:
+    def test_later_sum_replaces_the_earlier_and_keeps_what_was_written_for_an_hour(self) -> None:
         first = msgspec.convert(
             {
                 "input_tokens": 5,
@@ -136,7 +136,7 @@ class TestUsage:
         assert {found.input_provenance, found.output_provenance} == {usage_pb2.PROVENANCE_PROVIDER_REPORTED}
 
     @given(*[st.none() | st.integers(-(2**40), 2**40)] * 5)
-    def test_whatever_is_reported_the_buckets_add_up(
+    def test_buckets_add_up_whatever_is_reported(
         self, given: Any, read: Any, written: Any, made: Any, thought: Any
     ) -> None:
         found = counted(

@@ -64,14 +64,14 @@ async def listen(bedrock: Bedrock, heard: list[pb.CompletionChunk]) -> None:
         heard.append(chunk)
 
 
-class TestAddresses:
-    def test_the_region_is_part_of_the_default_addresses(self) -> None:
+class TestBedrockAddresses:
+    def test_region_is_part_of_the_default_addresses(self) -> None:
         url = "https://bedrock-runtime.{region}.amazonaws.com"
         assert at(url).endpoint.base_url == "https://bedrock-runtime.us-east-1.amazonaws.com"
         found = at(url, further={"region": "eu-central-1"})
         assert found.endpoint.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
 
-    async def test_an_arn_is_one_segment_of_the_path(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_arn_is_one_segment_of_the_path(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
         await bedrock.complete(chat(model=arn), Call())
         encoded = (
@@ -81,7 +81,7 @@ class TestAddresses:
         assert up.bill[0].model == arn
 
     @pytest.mark.usefixtures("aws_credentials")
-    async def test_a_path_in_front_is_signed_with_it(self, up: BedrockUpstream) -> None:
+    async def test_path_in_front_is_signed_with_it(self, up: BedrockUpstream) -> None:
         """A proxy may serve Bedrock below a path: what is sent is what is signed."""
         up.session_token = aws_wire.SESSION_TOKEN
         proxied = at(f"{up.url}/model/below/", api_key=None)
@@ -92,7 +92,7 @@ class TestAddresses:
 
     @pytest.mark.usefixtures("aws_credentials")
     @pytest.mark.parametrize("secret", ["right", "wrong"])
-    async def test_a_signature_counts(self, up: BedrockUpstream, monkeypatch: Any, secret: str) -> None:
+    async def test_signature_counts(self, up: BedrockUpstream, monkeypatch: Any, secret: str) -> None:
         up.session_token = aws_wire.SESSION_TOKEN
         if secret == "wrong":
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -121,7 +121,7 @@ class TestAddresses:
         await signing.complete(chat(), Call())
         await signing.close()
 
-    async def test_a_wrong_key_is_not_repeated_in_the_error(self, up: BedrockUpstream) -> None:
+    async def test_wrong_key_is_not_repeated_in_the_error(self, up: BedrockUpstream) -> None:
         wrong = at(up.url, api_key="bedrock-wrong")
         up.script(aws_wire.error(403, "AccessDeniedException", "no such key: bedrock-wrong"))
         assert "bedrock-wrong" not in str(await failure(wrong))
@@ -129,8 +129,8 @@ class TestAddresses:
 
 
 ERRORS = [
-    (429, "ThrottlingException", "Too many requests", errors.RateLimited),
-    (400, "ServiceQuotaExceededException", "exceeds the service quota", errors.ProviderQuota),
+    (429, "ThrottlingException", "Too many requests", errors.ProviderRateLimited),
+    (400, "ServiceQuotaExceededException", "exceeds the service quota", errors.ProviderQuotaExceeded),
     (408, "ModelTimeoutException", "timed out", errors.ProviderUnavailable),
     (429, "ModelNotReadyException", "not ready", errors.ProviderUnavailable),
     (503, "ServiceUnavailableException", "down", errors.ProviderUnavailable),
@@ -155,16 +155,16 @@ BARE = [
     (403, errors.ProviderAuthentication),
     (404, errors.ModelNotFound),
     (413, errors.ContextLengthExceeded),
-    (429, errors.RateLimited),
+    (429, errors.ProviderRateLimited),
     (502, errors.ProviderUnavailable),
     (301, errors.ProviderUnavailable),
 ]
 
 
-class TestErrors:
+class TestBedrockErrors:
     @pytest.mark.parametrize("way", ["whole", "streamed"])
     @pytest.mark.parametrize(("status", "name", "message", "kind"), ERRORS)
-    async def test_an_exception_is_known_by_its_name(
+    async def test_exception_is_known_by_its_name(
         self, up: BedrockUpstream, bedrock: Bedrock, status: int, name: str, message: str, kind: Any, way: str
     ) -> None:
         up.script(aws_wire.error(status, name, message, **{"retry-after": "2"}))
@@ -180,30 +180,28 @@ class TestErrors:
         assert len(up.bill) == 1, "only inference tries again"
 
     @pytest.mark.parametrize(("status", "kind"), BARE)
-    async def test_without_a_name_the_status_decides(
+    async def test_error_without_a_name_is_decided_by_the_status(
         self, up: BedrockUpstream, bedrock: Bedrock, status: int, kind: Any
     ) -> None:
         up.script(Reply(status=status, body="<html>no</html>", content_type="text/html"))
         assert type(await failure(bedrock)) is kind
 
-    async def test_an_exception_before_the_first_word_leaves_no_chunk_behind(
+    async def test_exception_before_the_first_word_leaves_no_chunk_behind(
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
         body = {"throttlingException": {"message": "slow"}}
         up.script(Reply("one", fault="error", after=1, body=body))
         heard: list[pb.CompletionChunk] = []
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await listen(bedrock, heard)
         assert heard == []
 
-    async def test_an_unknown_exception_can_be_tried_again(
-        self, up: BedrockUpstream, bedrock: Bedrock
-    ) -> None:
+    async def test_unknown_exception_can_be_tried_again(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(Reply("one", fault="error", after=1, body={"brandNewException": {"message": "what"}}))
         with pytest.raises(errors.ProviderUnavailable, match="what"):
             await listen(bedrock, [])
 
-    async def test_a_broken_event_is_an_error_after_what_came_before(
+    async def test_broken_event_is_an_error_after_what_came_before(
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
         up.script(Reply(["one ", "two", "three"], fault="malformed", after=2))
@@ -214,7 +212,7 @@ class TestErrors:
         assert "".join(chunk.choices[0].content for chunk in heard) == "one "
 
     @pytest.mark.parametrize("payload", [b'{"contentBlockIndex":0,', b"[]", b'{"contentBlockIndex":"x"}'])
-    async def test_an_event_that_is_no_json_is_an_error(self, payload: bytes) -> None:
+    async def test_event_that_is_no_json_is_an_error(self, payload: bytes) -> None:
         body = aws_wire.event("messageStart", {}) + aws_wire.event("contentBlockDelta", payload)
         async with RawServer(response(body)) as server:
             broken = at(server.url)
@@ -224,7 +222,7 @@ class TestErrors:
         assert raised.value.metadata["provider_code"] == "invalid_json"
 
     @pytest.mark.parametrize("reason", ["malformed_tool_use", "malformed_model_output"])
-    async def test_an_answer_that_the_model_spoilt_is_an_error_and_counted(
+    async def test_answer_that_the_model_spoilt_is_an_error_and_counted(
         self, up: BedrockUpstream, bedrock: Bedrock, reason: str
     ) -> None:
         up.default = Reply("{", finish_reason=reason)
@@ -246,11 +244,11 @@ class TestErrors:
         assert not any(chunk.HasField("usage") for chunk in heard)
 
 
-class TestForms:
+class TestBedrockForms:
     """Answers of a given form from a model that takes no schema: a tool that it must call."""
 
     @pytest.mark.parametrize("form", [PERSON, OBJECT])
-    async def test_the_tools_input_is_the_answer(
+    async def test_tools_input_is_the_answer(
         self, up: BedrockUpstream, bedrock: Bedrock, form: pb.ResponseFormat
     ) -> None:
         asked = chat(response_format=form)
@@ -288,14 +286,14 @@ class TestForms:
         ):
             assert completion.choices[0].message.content[0].text == exact
 
-    async def test_a_call_that_is_demanded_needs_no_form(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_call_that_is_demanded_needs_no_form(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         choice = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_REQUIRED)
         asked = chat(response_format=PERSON, tools=[message_pb2.Tool(function=FUNCTION)], tool_choice=choice)
         await bedrock.complete(asked, Call())
         assert [tool["toolSpec"]["name"] for tool in up.bill[0].body["toolConfig"]["tools"]] == ["weather"]
 
 
-class TestRefusals:
+class TestBedrockRefusals:
     @pytest.mark.parametrize(
         ("fields", "field"),
         [
@@ -318,17 +316,19 @@ class TestRefusals:
             ),
         ],
     )
-    def test_what_a_model_cannot_do_is_refused_by_name(self, fields: dict[str, Any], field: str) -> None:
+    def test_option_that_a_model_cannot_honour_is_refused_by_name(
+        self, fields: dict[str, Any], field: str
+    ) -> None:
         with pytest.raises(errors.UnsupportedOption) as raised:
             at("http://x").check_options(chat(**fields))
         assert raised.value.metadata["field"] == field
 
-    def test_a_temperature_above_bedrocks_is_a_bad_field(self) -> None:
+    def test_temperature_above_bedrocks_is_a_bad_field(self) -> None:
         with pytest.raises(errors.InvalidFields, match=r"temperature: must be at most 1\.0"):
             at("http://x").check_options(chat(temperature=1.5))
 
 
-class TestEmbeddings:
+class TestBedrockEmbeddings:
     async def test_titan_is_asked_for_each_text_and_a_few_at_once(
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
@@ -348,9 +348,9 @@ class TestEmbeddings:
         up.default = Reply(omit_usage=True)
         assert not (await bedrock.embed(embedding(TITAN, "a"), Call())).HasField("usage")
 
-    async def test_one_failure_ends_them_all(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_embeddings_end_with_the_first_failure(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(*[Reply(fault="stall")] * 3, aws_wire.error(429, "ThrottlingException", "slow"))
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await bedrock.embed(embedding(TITAN, "a", "b", "c", "d"), Call())
         await up.bill.until(lambda bill: sum(entry.disconnected for entry in bill) == 3)
 
@@ -364,7 +364,7 @@ class TestEmbeddings:
         again = await bedrock.embed(embedding(model, texts[98]), Call())
         assert list(found.embeddings[98].values) == list(again.embeddings[0].values)
 
-    async def test_the_callers_own_fields_reach_it(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_callers_own_fields_reach_it(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         own = '{"input_type":"search_query","embedding_types":["float"],"texts":["not this"]}'
         asked = embedding("cohere.embed-v4:0", "one", dimensions=512, provider_options_json=own)
         found = await bedrock.embed(asked, Call())
@@ -391,13 +391,13 @@ class TestEmbeddings:
         with pytest.raises(errors.UnsupportedOption, match="token ids"):
             await bedrock.embed(asked, Call())
 
-    async def test_a_missing_vector_is_an_error(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_missing_vector_is_an_error(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.script(Reply(body={"embeddings": [[1.0]]}))
         with pytest.raises(errors.ProviderError, match="1 embeddings for 2 inputs"):
             await bedrock.embed(embedding("cohere.embed-v4:0", "a", "b"), Call())
 
 
-class TestModels:
+class TestBedrockModels:
     async def test_models_and_profiles_say_what_they_can(self, bedrock: Bedrock) -> None:
         models = {model.id: model for model in await bedrock.list_models()}
         assert list(models[NOVA].capabilities) == ["chat", "vision"]
@@ -407,7 +407,7 @@ class TestModels:
         assert (profile.owned_by, list(profile.capabilities)) == ("Anthropic", ["chat", "vision"])
         assert CLAUDE.removeprefix("us.") not in models, "it is called by its profile only"
 
-    async def test_an_accounts_own_profile_is_called_by_its_arn(
+    async def test_accounts_own_profile_is_called_by_its_arn(
         self, up: BedrockUpstream, bedrock: Bedrock
     ) -> None:
         arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/x"
@@ -415,7 +415,7 @@ class TestModels:
         up.script(Reply(body={"inferenceProfileSummaries": [own]}), on="/inference-profiles")
         assert [model.id for model in await bedrock.list_models()] == [NOVA, TITAN, arn]
 
-    async def test_a_list_without_an_end_is_an_error(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_list_without_an_end_is_an_error(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.defaults["/inference-profiles"] = Reply(body={"inferenceProfileSummaries": [], "nextToken": "="})
         with pytest.raises(errors.ProviderError, match="pages"):
             await bedrock.list_models()
@@ -441,12 +441,12 @@ class TestModels:
         assert up.bill[0].body == {"input": {"converse": {"messages": up.bill[1].body["messages"]}}}
         assert len(up.bill.calls) == 1, "a count is no billed call"
 
-    async def test_a_model_that_is_not_counted_for_is_told_apart(self, bedrock: Bedrock) -> None:
+    async def test_model_that_is_not_counted_for_is_told_apart(self, bedrock: Bedrock) -> None:
         with pytest.raises(errors.UnsupportedOperation, match="counting of tokens"):
             await bedrock.count_tokens(chat(), Call())
 
 
-class TestMany:
+class TestBedrockMany:
     async def test_many_streams_run_side_by_side(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         """None of them ends before all have begun to speak, so one that blocks would block them all."""
         up.default = Reply(["one ", "two"], fault="stall", after=2)
@@ -458,7 +458,7 @@ class TestMany:
             await stream.aclose()
         await up.bill.until(lambda bill: all(entry.disconnected for entry in bill))
 
-    async def test_a_caller_that_leaves_hangs_up(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
+    async def test_caller_that_leaves_hangs_up(self, up: BedrockUpstream, bedrock: Bedrock) -> None:
         up.default = Reply(["one ", "two"], fault="stall", after=2)
         stream = bedrock.stream(chat(), Call())
         await anext(stream)

@@ -39,22 +39,22 @@ async def key_of(found: aws.Signer, call: Call | None = None) -> str:
     return headers["authorization"].partition("Credential=")[2].partition("/")[0]
 
 
-class TestEventStream:
-    def test_the_specifications_own_message_is_read_and_written(self) -> None:
+class TestAwsEventStream:
+    def test_specifications_own_message_is_read_and_written(self) -> None:
         """Vectors of the reference implementations: github.com/awslabs/aws-c-event-stream."""
         empty = bytes.fromhex("000000100000000005c248eb7d98c8ff")
         payload = bytes.fromhex("0000001d00000000fd528c5a7b27666f6f273a27626172277dc3653936")
         assert aws_wire.frame({}, b"") == empty
         assert aws_wire.frame({}, b"{'foo':'bar'}") == payload
 
-    def test_an_event_is_named_and_keeps_its_bytes(self) -> None:
+    def test_event_is_named_and_keeps_its_bytes(self) -> None:
         payload = b'{"z":1.0,"a":12345678901234567890}'
         assert aws.EventStream().feed(aws_wire.event("metadata", payload)) == [
             b'{"metadata":{"z":1.0,"a":12345678901234567890}}'
         ]
         assert aws.EventStream().feed(aws_wire.event("ping", b"")) == [b'{"ping":{}}']
 
-    def test_an_exception_and_an_error_have_name_and_message(self) -> None:
+    def test_exception_and_an_error_have_name_and_message(self) -> None:
         error = {":message-type": "error", ":error-code": "Gone", ":error-message": "no more"}
         bare = {":message-type": "exception", ":exception-type": "throttlingException"}
         frames = [
@@ -69,7 +69,7 @@ class TestEventStream:
             {"name": "throttlingException", "message": "not JSON"},
         ]
 
-    def test_what_came_before_broken_bytes_is_kept(self) -> None:
+    def test_events_before_broken_bytes_are_kept(self) -> None:
         good = aws_wire.event("messageStart", {"role": "assistant"})
         first, broken = aws.EventStream().feed(good + b"<html>no event</html>")
         assert first == b'{"messageStart":{"role":"assistant"}}'
@@ -79,7 +79,7 @@ class TestEventStream:
         st.lists(st.tuples(st.sampled_from(["messageStart", "ping", "x" * 200]), st.binary(max_size=300))),
         st.lists(st.integers(1, 40)),
     )
-    def test_it_finds_what_botocore_finds_however_the_bytes_are_cut(
+    def test_event_stream_finds_what_botocore_finds_however_the_bytes_are_cut(
         self, events: list[tuple[str, bytes]], sizes: list[int]
     ) -> None:
         stream = b"".join(aws_wire.event(kind, payload) for kind, payload in events)
@@ -89,9 +89,9 @@ class TestEventStream:
             b'{"%b":%b}' % (message.headers[":event-type"].encode(), message.payload or b"{}")
             for message in theirs
         ]
-        splitter, found, at = aws.EventStream(), [], 0
+        decoder, found, at = aws.EventStream(), [], 0
         for size in [*sizes, len(stream)]:
-            found += splitter.feed(stream[at : at + size])
+            found += decoder.feed(stream[at : at + size])
             at += size
         assert found == expected
         assert len(found) == len(events)
@@ -99,7 +99,7 @@ class TestEventStream:
     @pytest.mark.parametrize(
         "length", [bytes.fromhex("00000000"), bytes.fromhex("0000000f"), bytes.fromhex("7fffffff")]
     )
-    def test_a_length_that_cannot_be_is_broken_and_never_waited_for(self, length: bytes) -> None:
+    def test_length_that_cannot_be_is_broken_and_never_waited_for(self, length: bytes) -> None:
         prelude = length + bytes(4)
         crc = aws_wire.crc32(prelude).to_bytes(4, "big")
         [payload] = aws.EventStream().feed(prelude + crc)
@@ -113,7 +113,7 @@ class TestEventStream:
         assert "broken" in json.loads(payload) or "exception" in json.loads(payload)
 
 
-class TestFaults:
+class TestAwsErrors:
     @pytest.mark.parametrize(
         ("headers", "body", "name", "message"),
         [
@@ -124,13 +124,13 @@ class TestFaults:
             ({}, b"", "", ""),
         ],
     )
-    def test_the_name_comes_from_the_header_or_the_body(
+    def test_name_comes_from_the_header_or_the_body(
         self, headers: dict[str, str], body: bytes, name: str, message: str
     ) -> None:
         assert aws.fault(headers, body) == (name, message)
 
 
-class TestSignatures:
+class TestAwsSignatures:
     @pytest.mark.usefixtures("no_aws_credentials")
     @pytest.mark.parametrize("token", [None, "session/token=="])
     @pytest.mark.parametrize("body", [b"", b'{"messages": "\xc3\xa9"}'])
@@ -143,7 +143,7 @@ class TestSignatures:
             "https://host",
         ],
     )
-    async def test_they_are_botocores(
+    async def test_signatures_are_botocores(
         self, monkeypatch: Any, url: str, body: bytes, token: str | None
     ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
@@ -159,7 +159,7 @@ class TestSignatures:
         assert ours == {name.lower(): value for name, value in asked.headers.items()}
 
     @pytest.mark.usefixtures("aws_credentials")
-    async def test_a_new_day_has_a_key_of_its_own(self, monkeypatch: Any) -> None:
+    async def test_new_day_has_a_key_of_its_own(self, monkeypatch: Any) -> None:
         found, signed = signer(), []
         for day in (28, 29, 28):
             monkeypatch.setattr(aws, "time", datetime(2026, 11, day, 12, tzinfo=UTC).timestamp)
@@ -171,16 +171,16 @@ class TestSignatures:
         assert signatures[0] != signatures[1]
 
 
-class TestCredentials:
+class TestAwsCredentials:
     @pytest.mark.usefixtures("aws_credentials")
-    async def test_they_come_from_the_environment_with_their_token(self) -> None:
+    async def test_credentials_come_from_the_environment_with_their_token(self) -> None:
         headers = await signer().headers(REQUEST, b"{}", Call())
         assert aws_wire.ACCESS_KEY in headers["authorization"]
         assert headers["x-amz-security-token"] == aws_wire.SESSION_TOKEN
         assert "host" not in headers, "the connection sends its own"
 
     @pytest.mark.usefixtures("no_aws_credentials")
-    async def test_they_come_from_a_profile(self, monkeypatch: Any, tmp_path: Path) -> None:
+    async def test_credentials_come_from_a_profile(self, monkeypatch: Any, tmp_path: Path) -> None:
         (tmp_path / "credentials").write_text(
             "[work]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = s\n"
         )
@@ -191,7 +191,9 @@ class TestCredentials:
             await key_of(signer())
 
     @pytest.mark.usefixtures("no_aws_credentials")
-    async def test_none_is_an_error_that_says_so_and_they_may_come_later(self, monkeypatch: Any) -> None:
+    async def test_credentials_that_are_missing_are_an_error_and_may_come_later(
+        self, monkeypatch: Any
+    ) -> None:
         found = signer()
         with pytest.raises(errors.ProviderAuthentication, match="no AWS credentials") as failure:
             await key_of(found)
@@ -227,7 +229,7 @@ class TestCredentials:
         found.forget()
         assert await key_of(found) == "AKIDROTATED"
 
-    async def test_they_are_refreshed_before_they_expire(self, monkeypatch: Any) -> None:
+    async def test_credentials_are_refreshed_before_they_expire(self, monkeypatch: Any) -> None:
         ends = iter(["2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
         fetched: list[int] = []
 
@@ -244,7 +246,7 @@ class TestCredentials:
         assert fetched[1] != threading.get_ident(), "the event loop fetches nothing"
 
 
-class TestLoading:
+class TestAwsCredentialLoading:
     """A source of credentials that takes its time."""
 
     @pytest.fixture
@@ -262,7 +264,7 @@ class TestLoading:
         yield opened, asked, begun
         opened.set()
 
-    async def test_the_loop_goes_on_and_all_wait_for_one_load(self, gate: Any) -> None:
+    async def test_loop_goes_on_and_all_wait_for_one_load(self, gate: Any) -> None:
         opened, asked, begun = gate
         found = signer()
         waiting = [asyncio.create_task(key_of(found)) for _ in range(20)]
@@ -276,11 +278,11 @@ class TestLoading:
         assert len(asked) == 1
         assert asked[0] != threading.get_ident()
 
-    async def test_it_is_waited_for_no_longer_than_for_a_connection(self, gate: Any) -> None:
+    async def test_loading_is_waited_for_no_longer_than_a_connection(self, gate: Any) -> None:
         with pytest.raises(errors.ProviderTimeout) as failure:
             await key_of(signer(connect_s=0.05))
         assert failure.value.metadata["phase"] == "finding credentials"
 
-    async def test_the_callers_deadline_counts(self, gate: Any) -> None:
+    async def test_callers_deadline_counts(self, gate: Any) -> None:
         with pytest.raises(errors.DeadlineExceeded):
             await key_of(signer(), Call(deadline=monotonic() + 0.05))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
-from genai_spine.providers.bedrock import model_options as models
+from genai_spine.providers.bedrock import model_options
 from genai_spine.v1 import completion_service_pb2 as pb
 
 SONNET_4, SONNET_45 = "anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -19,7 +19,7 @@ HIGH, XHIGH = pb.REASONING_EFFORT_HIGH, pb.REASONING_EFFORT_XHIGH
 
 
 def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return models.fields(pb.CreateCompletionRequest(model=model, **given), "bedrock")
+    return model_options.fields(pb.CreateCompletionRequest(model=model, **given), "bedrock")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     ],
 )
 def test_who_takes_a_schema(model: str, takes: bool) -> None:
-    assert models.takes_schema(model) is takes
+    assert model_options.takes_schema(model) is takes
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_who_takes_a_schema(model: str, takes: bool) -> None:
         ("us.model", "us.model"),
     ],
 )
-def test_a_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -> None:
-    assert models.base_model(profile) == model
+def test_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -> None:
+    assert model_options.base_model(profile) == model
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_effort(model: str, effort: Any, more: dict[str, Any], output: dict[str,
         ("openai.gpt-oss-20b-1:0", {"top_k": 1}, "top_k"),
     ],
 )
-def test_what_a_model_has_not_is_refused(model: str, given: dict[str, Any], field: str) -> None:
+def test_option_that_a_model_has_not_is_refused(model: str, given: dict[str, Any], field: str) -> None:
     with pytest.raises(UnsupportedOption) as raised:
         fields(model, **given)
     assert raised.value.metadata["field"] == field
@@ -99,7 +99,7 @@ def test_thinking_leaves_room_for_an_answer() -> None:
         fields(SONNET_4, reasoning_effort=HIGH, max_tokens=1024)
 
 
-def test_a_budget_of_the_callers_own_is_kept_or_refused() -> None:
+def test_budget_of_the_callers_own_is_kept_or_refused() -> None:
     more, _ = fields(SONNET_4, reasoning_max_tokens=3000, max_tokens=2000)
     assert more["thinking"]["budget_tokens"] == 3000
     with pytest.raises(InvalidFields, match="reasoning_max_tokens: must be at least 1024"):

@@ -56,7 +56,7 @@ def file(**fields: Any) -> message_pb2.ContentPart:
     return message_pb2.ContentPart(file=message_pb2.FilePart(**fields))
 
 
-class TestTurns:
+class TestConverseTurns:
     def test_who_speaks_twice_speaks_once_and_results_share_a_turn(self) -> None:
         body = written(
             user(text("a")),
@@ -87,26 +87,26 @@ class TestTurns:
         with pytest.raises(UnsupportedOption, match=r"messages\[0\].content\[0\]"):
             raw(message(message_pb2.ROLE_SYSTEM, picture), user(text("a")))
 
-    def test_what_says_nothing_is_left_out(self) -> None:
+    def test_content_that_says_nothing_is_left_out(self) -> None:
         body = written(
             user(text("")), user(text("a"), text("")), message(message_pb2.ROLE_ASSISTANT, text(""))
         )
         assert body["messages"] == [{"role": "user", "content": [{"text": "a"}]}]
 
-    def test_a_refusal_is_what_the_model_said(self) -> None:
+    def test_refusal_is_what_the_model_said(self) -> None:
         body = written(
             user(text("a")),
             message(message_pb2.ROLE_ASSISTANT, message_pb2.ContentPart(refusal="I will not")),
         )
         assert body["messages"][1] == {"role": "assistant", "content": [{"text": "I will not"}]}
 
-    def test_a_prompt_becomes_a_users_message(self) -> None:
+    def test_prompt_becomes_a_users_message(self) -> None:
         assert written(prompt=pb.TextPrompt(text="Go on"))["messages"] == [
             {"role": "user", "content": [{"text": "Go on"}]}
         ]
 
 
-class TestTools:
+class TestConverseTools:
     def test_arguments_go_back_to_the_digit(self) -> None:
         exact = '{"z": 12345678901234567890, "a": 1.0}'
         assert f'"input":{exact}' in raw(user(text("a")), calling(exact))
@@ -131,7 +131,7 @@ class TestTools:
         assert used == body["messages"][2]["content"][0]["toolResult"]["toolUseId"]
         assert used == "call_" + "x" * 59
 
-    def test_a_function_of_the_older_style_is_known_by_its_name(self) -> None:
+    def test_function_of_the_older_style_is_known_by_its_name(self) -> None:
         body = written(
             user(text("a")),
             calling("{}", ""),
@@ -167,19 +167,19 @@ class TestTools:
         assert [tool["toolSpec"]["name"] for tool in config["tools"]] == names
         assert config.get("toolChoice") == sent
 
-    def test_the_choice_of_none_shows_no_tools(self) -> None:
+    def test_choice_of_none_shows_no_tools(self) -> None:
         none = message_pb2.ToolChoice(mode=message_pb2.ToolChoice.MODE_NONE)
         assert "toolConfig" not in written(user(text("a")), tools=TOOLS, tool_choice=none)
         with pytest.raises(UnsupportedOption, match="tool_choice"):
             raw(user(text("a")), calling("{}"), tools=TOOLS, tool_choice=none)
 
-    def test_a_strict_tool_says_so(self) -> None:
+    def test_strict_tool_says_so(self) -> None:
         strict = message_pb2.Tool(function=message_pb2.FunctionTool(name="f", description="", strict=True))
         [tool] = written(user(text("a")), tools=[strict])["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "f", "inputSchema": {"json": {"type": "object"}}, "strict": True}
 
 
-class TestContent:
+class TestConverseContent:
     @pytest.mark.parametrize(
         ("fields", "form"),
         [
@@ -238,7 +238,7 @@ class TestContent:
             raw(user(file(**fields)))
         assert raised.value.metadata["field"] == f"messages[0].content[0].{place}"
 
-    def test_a_tool_may_answer_with_an_image(self) -> None:
+    def test_tool_may_answer_with_an_image(self) -> None:
         picture = message_pb2.ContentPart(image=message_pb2.ImagePart(data=PNG, media_type="image/png"))
         body = written(
             user(text("a")), calling("{}"), message(message_pb2.ROLE_TOOL, picture, tool_call_id="c1")
@@ -246,7 +246,7 @@ class TestContent:
         assert list(body["messages"][2]["content"][0]["toolResult"]["content"][0]) == ["image"]
 
 
-class TestCaching:
+class TestConverseCaching:
     @pytest.mark.parametrize(
         ("model", "cache", "point"),
         [
@@ -256,14 +256,14 @@ class TestCaching:
             ("meta.llama3-70b-instruct-v1:0", message_pb2.PROMPT_CACHE_5M, None),
         ],
     )
-    def test_a_mark_is_a_point_after_the_message(self, model: str, cache: Any, point: Any) -> None:
+    def test_mark_is_a_point_after_the_message(self, model: str, cache: Any, point: Any) -> None:
         body = written(user(text("a"), prompt_cache=cache), model=model)
         points = [block["cachePoint"] for block in body["messages"][0]["content"][1:]]
         assert points == ([point] if point else [])
 
 
-class TestThinking:
-    def test_only_bedrocks_own_thinking_goes_back(self) -> None:
+class TestConverseThinking:
+    def test_thinking_goes_back_only_where_it_is_bedrocks(self) -> None:
         own = '[{"reasoningContent":{"reasoningText":{"text":"hm","signature":"s"}}}]'
         others = '[{"type":"thinking","thinking":"hm","signature":"s"}]'
         for state, expected in ((own, json.loads(own)), (others, [])):
@@ -271,13 +271,13 @@ class TestThinking:
             blocks = written(user(text("a")), said)["messages"][1]["content"]
             assert blocks == [*expected, {"text": "b"}]
 
-    def test_a_state_that_is_no_array_is_a_bad_field(self) -> None:
+    def test_state_that_is_no_array_is_a_bad_field(self) -> None:
         with pytest.raises(InvalidFields, match="reasoning_state_json"):
             raw(user(text("a")), message(message_pb2.ROLE_ASSISTANT, text("b"), reasoning_state_json="{}"))
 
 
-class TestOwnFields:
-    def test_they_stand_beside_ours(self) -> None:
+class TestConverseOwnFields:
+    def test_own_fields_stand_beside_ours(self) -> None:
         own = (
             '{"guardrailConfig":{"guardrailIdentifier":"g"},"inferenceConfig":{"maxTokens":5,"temperature":1},'
             '"additionalModelRequestFields":{"anthropic_beta":["x"]}}'
@@ -287,6 +287,6 @@ class TestOwnFields:
         assert body["inferenceConfig"] == {"maxTokens": 5, "temperature": 0.5}
         assert body["additionalModelRequestFields"] == {"anthropic_beta": ["x"], "top_k": 3}
 
-    def test_one_of_the_wrong_kind_is_a_bad_field(self) -> None:
+    def test_own_field_of_the_wrong_kind_is_a_bad_field(self) -> None:
         with pytest.raises(InvalidFields, match="inferenceConfig"):
             raw(user(text("a")), provider_options_json='{"inferenceConfig":3}')

@@ -8,29 +8,29 @@ import msgspec
 import pytest
 
 from genai_spine.chunks import ChunkBuilder
-from genai_spine.providers.bedrock.response import ANSWER, EVENT, Reader, Usage, usage
+from genai_spine.providers.bedrock.response import ANSWER, EVENT, ConverseReader, Usage, usage
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
 def whole(*blocks: Any, stop: str = "end_turn") -> pb.ChoiceDelta:
     body = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": stop}
     builder = ChunkBuilder()
-    Reader().whole(ANSWER.decode(msgspec.json.encode(body)), builder.choice())
+    ConverseReader().whole(ANSWER.decode(msgspec.json.encode(body)), builder.choice())
     return builder.build().choices[0]
 
 
 def streamed(*events: dict[str, Any]) -> pb.ChoiceDelta:
-    reader, builder = Reader(), ChunkBuilder()
+    reader, builder = ConverseReader(), ChunkBuilder()
     for event in events:
         reader.event(EVENT.decode(msgspec.json.encode(event)), builder.choice())
     return builder.build().choices[0]
 
 
-def piece(block: int, **delta: Any) -> dict[str, Any]:
+def block_delta(block: int, **delta: Any) -> dict[str, Any]:
     return {"contentBlockDelta": {"contentBlockIndex": block, "delta": delta}}
 
 
-class TestUsage:
+class TestConverseUsage:
     @pytest.mark.parametrize(
         ("reported", "buckets"),
         [
@@ -56,7 +56,7 @@ class TestUsage:
             ({"cacheDetails": [{"ttl": "1h", "inputTokens": 20}]}, (0, 0, 0, 20, 0)),
         ],
     )
-    def test_the_buckets_are_disjoint_and_add_up(self, reported: Any, buckets: Any) -> None:
+    def test_buckets_are_disjoint_and_add_up(self, reported: Any, buckets: Any) -> None:
         found = usage(msgspec.convert(reported, Usage))
         assert buckets == (
             found.uncached_input_tokens,
@@ -69,13 +69,13 @@ class TestUsage:
         assert found.total_tokens == sum(buckets)
 
     @pytest.mark.parametrize("count", ["-1", "1e30", '"3"', "99999999999"])
-    def test_a_count_that_cannot_be_is_no_answer(self, count: str) -> None:
+    def test_count_that_cannot_be_is_no_answer(self, count: str) -> None:
         body = f'{{"metadata":{{"usage":{{"inputTokens":{count}}}}}}}'
         with pytest.raises(msgspec.ValidationError):
             EVENT.decode(body.encode())
 
 
-class TestReasons:
+class TestConverseReasons:
     @pytest.mark.parametrize(
         ("reason", "meant"),
         [
@@ -89,19 +89,19 @@ class TestReasons:
             ("something_else", pb.FINISH_REASON_STOP),
         ],
     )
-    def test_each_means_one_of_ours(self, reason: str, meant: Any) -> None:
+    def test_stop_reasons_each_mean_one_of_ours(self, reason: str, meant: Any) -> None:
         assert whole({"text": "x"}, stop=reason).finish_reason == meant
         assert streamed({"messageStop": {"stopReason": reason}}).finish_reason == meant
 
 
-class TestThinking:
+class TestConverseThinking:
     def test_hidden_thinking_is_kept_to_be_sent_back(self) -> None:
         hidden = base64.b64encode(b"\x00\xff secret").decode()
         delta = streamed(
-            piece(0, reasoningContent={"redactedContent": base64.b64encode(b"\x00\xff").decode()}),
-            piece(0, reasoningContent={"redactedContent": base64.b64encode(b" secret").decode()}),
-            piece(1, reasoningContent={"text": "hm"}),
-            piece(1, reasoningContent={"signature": "s"}),
+            block_delta(0, reasoningContent={"redactedContent": base64.b64encode(b"\x00\xff").decode()}),
+            block_delta(0, reasoningContent={"redactedContent": base64.b64encode(b" secret").decode()}),
+            block_delta(1, reasoningContent={"text": "hm"}),
+            block_delta(1, reasoningContent={"signature": "s"}),
             {"messageStop": {"stopReason": "end_turn"}},
         )
         expected = [
@@ -118,15 +118,15 @@ class TestThinking:
         assert not delta.HasField("reasoning_state_json")
 
 
-class TestSources:
+class TestConverseSources:
     def test_citations_are_kept_as_they_are(self) -> None:
         cited = {"title": "t", "location": {"web": {"url": "https://x"}}}
         blocks = {"citationsContent": {"content": [{"text": "said"}], "citations": [cited]}}
         for delta in (
             whole({"text": "He "}, blocks),
             streamed(
-                piece(0, text="He said"),
-                piece(0, citation=cited),
+                block_delta(0, text="He said"),
+                block_delta(0, citation=cited),
                 {"messageStop": {"stopReason": "end_turn"}},
             ),
         ):
@@ -138,8 +138,8 @@ def test_unknown_events_blocks_and_deltas_are_passed_over() -> None:
     delta = streamed(
         {"somethingNew": {"a": 1}},
         {"contentBlockStart": {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}},
-        piece(0, image={"source": {"bytes": "eA=="}}),
-        piece(1, toolUse={"input": "{}"}),
+        block_delta(0, image={"source": {"bytes": "eA=="}}),
+        block_delta(1, toolUse={"input": "{}"}),
         {"contentBlockStop": {"contentBlockIndex": 0}},
     )
     assert delta == pb.ChoiceDelta()

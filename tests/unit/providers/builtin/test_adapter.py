@@ -36,12 +36,12 @@ def builtin() -> Builtin:
     return Builtin(Endpoint(name="builtin"))
 
 
-def said(text: str, role: message_pb2.Role = message_pb2.ROLE_USER) -> message_pb2.Message:
+def message_of(text: str, role: message_pb2.Role = message_pb2.ROLE_USER) -> message_pb2.Message:
     return message_pb2.Message(role=role, content=[message_pb2.ContentPart(text=text)])
 
 
 def asking(text: str, **fields: Any) -> pb.CreateCompletionRequest:
-    return pb.CreateCompletionRequest(model="extractive", messages=[said(text)], **fields)
+    return pb.CreateCompletionRequest(model="extractive", messages=[message_of(text)], **fields)
 
 
 def embedding(*texts: str, **fields: Any) -> pb.CreateEmbeddingsRequest:
@@ -89,9 +89,9 @@ async def test_instruction_before_the_text_is_not_part_of_the_summary(builtin: B
 
 async def test_last_user_message_is_read(builtin: Builtin) -> None:
     request = asking("One. Two. Three.")
-    request.messages.insert(0, said("Be brief.", message_pb2.ROLE_SYSTEM))
-    request.messages.extend([said("An answer.", message_pb2.ROLE_ASSISTANT), said(ARTICLE)])
-    request.messages.append(said("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
+    request.messages.insert(0, message_of("Be brief.", message_pb2.ROLE_SYSTEM))
+    request.messages.extend([message_of("An answer.", message_pb2.ROLE_ASSISTANT), message_of(ARTICLE)])
+    request.messages.append(message_of("Result. Of a. Tool.", message_pb2.ROLE_TOOL))
     completion = await builtin.complete(request, Call())
     assert completion.choices[0].message.content[0].text == await reply(builtin, ARTICLE)
 
@@ -191,7 +191,7 @@ async def test_stream_lets_others_run_between_its_pieces(builtin: Builtin) -> No
 
 async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     request = asking("Hello, world!")
-    request.messages.insert(0, said("Be kind.", message_pb2.ROLE_SYSTEM))
+    request.messages.insert(0, message_of("Be kind.", message_pb2.ROLE_SYSTEM))
     usage = (await builtin.complete(request, Call())).usage
     assert usage.input_tokens == usage.uncached_input_tokens == 4 + 3
     assert usage.output_tokens == usage.visible_output_tokens > 0
@@ -199,7 +199,7 @@ async def test_usage_adds_up_and_counts_every_message(builtin: Builtin) -> None:
     assert usage.input_provenance == usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
 
 
-async def test_only_the_first_characters_are_read(builtin: Builtin) -> None:
+async def test_text_is_read_up_to_its_limit(builtin: Builtin) -> None:
     start = f"{ARTICLE} " * (MAX_CHARS // (len(ARTICLE) + 1) + 1)
     tail = " The zebra escaped. The zebra ate. The zebra slept. Zebra, zebra, zebra."
     assert await reply(builtin, start[:MAX_CHARS] + tail) == await reply(builtin, start[:MAX_CHARS])
@@ -241,7 +241,7 @@ async def test_long_texts_are_read_one_at_a_time(builtin: Builtin, monkeypatch: 
             group.create_task(builtin.complete(asking(ARTICLE * 4), Call()))
 
 
-async def test_no_network_is_used(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_network_is_not_used(builtin: Builtin, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network was used")
 
@@ -285,7 +285,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("field", "request_"), REFUSED.items(), ids=REFUSED.keys())
-def test_what_cannot_be_honoured_is_refused(
+def test_option_that_cannot_be_honoured_is_refused(
     builtin: Builtin, field: str, request_: pb.CreateCompletionRequest
 ) -> None:
     check(request_)
@@ -301,7 +301,7 @@ def test_options_are_fields_of_the_request() -> None:
 
 @pytest.mark.parametrize("model", ["", "gpt-4o", "hashing"])
 async def test_unknown_model_is_not_found_and_the_known_ones_are_named(builtin: Builtin, model: str) -> None:
-    request = pb.CreateCompletionRequest(model=model, messages=[said("Hi")])
+    request = pb.CreateCompletionRequest(model=model, messages=[message_of("Hi")])
     with pytest.raises(
         ModelNotFound, match="builtin has extractive for completions and hashing for embeddings"
     ):
@@ -354,18 +354,18 @@ async def test_model_cards_say_what_the_models_are_not(builtin: Builtin) -> None
 
 @pytest.mark.parametrize("work", ["extract", "classify", "compare", "rewrite-casual", "translate"])
 async def test_work_that_needs_a_language_model_is_refused(builtin: Builtin, work: str) -> None:
-    call = Call(purpose=Execution(capability=work))
+    call = Call(attribution=Execution(capability=work))
     with pytest.raises(UnsupportedOperation, match=f"does not offer {work}: it is no language model"):
         await builtin.complete(asking(ARTICLE), call)
 
 
 @pytest.mark.parametrize("work", ["summarize", "infer-title", "rewrite-summarize"])
 async def test_short_text_is_its_own_summary_where_work_is_asked_for(builtin: Builtin, work: str) -> None:
-    call = Call(purpose=Execution(capability=work))
+    call = Call(attribution=Execution(capability=work))
     completion = await builtin.complete(asking("Summarize this text:\n\nOslo votes. June."), call)
     assert completion.choices[0].message.content[0].text == "Oslo votes. June."
 
 
 async def test_prompt_without_a_capability_is_answered_as_ever(builtin: Builtin) -> None:
-    completion = await builtin.complete(asking("Hello."), Call(purpose=Execution(prompt_id="p")))
+    completion = await builtin.complete(asking("Hello."), Call(attribution=Execution(prompt_id="p")))
     assert "no language model answered" in completion.choices[0].message.content[0].text

@@ -54,14 +54,14 @@ def test_odd_text_is_read_without_error(text: str, times: int) -> None:
     found = extractive.sentences(text)
     phrases = extractive.keywords(found)
     assert set(extractive.ranked(found, phrases)) <= set(range(len(found)))
-    assert "".join(extractive.pieces(text, 5)) == text
+    assert "".join(extractive.token_chunks(text, 5)) == text
     assert math.isclose(math.hypot(*extractive.vector(text, 16)), 1)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(text=st.text(max_size=300))
 def test_any_text_keeps_its_words(text: str) -> None:
-    assert "".join(extractive.pieces(text, 3)) == text
+    assert "".join(extractive.token_chunks(text, 3)) == text
     assert extractive.first_tokens(text, 10**6).split() == text.split()
     found = extractive.sentences(text)
     extractive.ranked(found, extractive.keywords(found))
@@ -191,7 +191,7 @@ print(json.dumps([found, phrases, extractive.ranked(found, phrases), extractive.
 """
 
 
-def test_every_process_gets_the_same_result_without_network() -> None:
+def test_result_is_the_same_in_every_process_without_network() -> None:
     found = extractive.sentences(ARTICLE)
     phrases = extractive.keywords(found)
     here = [found, phrases, extractive.ranked(found, phrases), extractive.vector(ARTICLE, 8)]

@@ -1,4 +1,4 @@
-"""The shared client: pooled connections, one clock for each call, typed failures, no hanging."""
+"""The shared client: pooled connections, one timer for each call, typed failures, no hanging."""
 
 import asyncio
 import ssl
@@ -21,9 +21,9 @@ from genai_spine.errors import (
     ProviderUnavailable,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.http import client as wire
+from genai_spine.providers.http import client as http_client
 from genai_spine.providers.http import connection
-from genai_spine.providers.http.client import Refused, Wire, retry_after_s
+from genai_spine.providers.http.client import HttpClient, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.waiting import until
@@ -37,18 +37,18 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-WireTo = Callable[..., Wire]
+ClientOf = Callable[..., HttpClient]
 
 
 @pytest.fixture
-async def wire_to() -> AsyncIterator[WireTo]:
+async def client_of() -> AsyncIterator[ClientOf]:
     """Makes clients of a server, and closes them."""
-    made: list[Wire] = []
+    made: list[HttpClient] = []
 
-    def make(server: RawServer, path: str = "/v1", **timeouts: float) -> Wire:
+    def make(server: RawServer, path: str = "/v1", **timeouts: float) -> HttpClient:
         limits = replace(TIMEOUTS, **timeouts)
         endpoint = Endpoint("up", server.url + path, timeouts=limits)
-        made.append(Wire(endpoint, {"authorization": "Bearer k"}))
+        made.append(HttpClient(endpoint, {"authorization": "Bearer k"}))
         return made[-1]
 
     yield make
@@ -57,19 +57,19 @@ async def wire_to() -> AsyncIterator[WireTo]:
     await asyncio.sleep(0.001)  # the transports close their sockets
 
 
-async def events(wire: Wire, call: Call | None = None) -> AsyncIterator[list[bytes]]:
-    async for payloads in wire.stream("/chat", b"{}", call or Call(), ServerSentEvents()):
+async def events(client: HttpClient, call: Call | None = None) -> AsyncIterator[list[bytes]]:
+    async for payloads in client.stream("/chat", b"{}", call or Call(), ServerSentEvents()):
         yield payloads
 
 
-async def drained(wire: Wire, call: Call | None = None) -> list[bytes]:
-    return [payload async for payloads in events(wire, call) for payload in payloads]
+async def drained(client: HttpClient, call: Call | None = None) -> list[bytes]:
+    return [payload async for payloads in events(client, call) for payload in payloads]
 
 
-class TestRequests:
-    async def test_what_goes_out_is_a_plain_request(self, wire_to: WireTo) -> None:
+class TestHttpClientRequests:
+    async def test_request_goes_out_plain(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
-            client = wire_to(server, "/v1/?api-version=7")
+            client = client_of(server, "/v1/?api-version=7")
             assert (await client.post("/chat", b'{"a":1}', Call())).body == b"{}"
             await client.get("/models", Call())
         posted, got = server.requests
@@ -87,46 +87,46 @@ class TestRequests:
         assert got.startswith(b"GET /v1/models?api-version=7 HTTP/1.1\r\n")
         assert b"content-length" not in got
 
-    async def test_a_status_other_than_200_comes_back_as_it_is(self, wire_to: WireTo) -> None:
+    async def test_status_other_than_200_comes_back_as_it_is(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"no", status="429 Too Many", headers="Retry-After: 3\r\n")) as server:
-            client = wire_to(server)
+            client = client_of(server)
             reply = await client.post("/chat", b"{}", Call())
             assert (reply.status, reply.headers["retry-after"], reply.body) == (429, "3", b"no")
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(StatusError) as refused:
                 await drained(client)
             assert refused.value.reply == reply
 
-    async def test_over_tls_the_certificate_is_checked(
-        self, wire_to: WireTo, monkeypatch: pytest.MonkeyPatch
+    async def test_certificate_is_checked_over_tls(
+        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pem = Path(__file__).parent / "localhost.pem"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem)
         async with RawServer(response(b"safe"), tls=context) as server:
-            stranger = wire_to(server)
+            stranger = client_of(server)
             with pytest.raises(ProviderUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
                 await stranger.get("/", Call())
             monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-            client = wire_to(server)
+            client = client_of(server)
             assert (await client.get("/", Call())).body == b"safe"
 
     @pytest.mark.parametrize("headers", [{"x-key": "a\r\nx-admin: 1"}, {"x-key": "schlüssel"}, {"a\nb": "c"}])
-    def test_a_header_that_is_not_printable_ascii_is_refused(self, headers: Mapping[str, str]) -> None:
+    def test_header_that_is_not_printable_ascii_is_refused(self, headers: Mapping[str, str]) -> None:
         with pytest.raises(InvalidRequest):
-            Wire(Endpoint("up", "http://127.0.0.1:1"), headers)
+            HttpClient(Endpoint("up", "http://127.0.0.1:1"), headers)
 
     @pytest.mark.parametrize(
         "url", ["", "127.0.0.1:80", "ftp://host", "http://", "//host/v1", "http://host:port"]
     )
-    def test_a_base_url_that_is_none_is_refused(self, url: str) -> None:
+    def test_base_url_that_is_none_is_refused(self, url: str) -> None:
         with pytest.raises(InvalidRequest, match="base_url"):
-            Wire(Endpoint("up", url))
+            HttpClient(Endpoint("up", url))
 
 
-class TestPool:
-    async def test_connections_are_used_again_and_grow_with_need(self, wire_to: WireTo) -> None:
+class TestHttpClientPool:
+    async def test_connections_are_used_again_and_grow_with_need(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
-            client = wire_to(server)
+            client = client_of(server)
             for _ in range(5):
                 await client.post("/chat", b"{}", Call())
             assert server.connections == 1
@@ -136,48 +136,48 @@ class TestPool:
             await asyncio.gather(*(client.post("/chat", b"{}", Call()) for _ in range(before)))
             assert server.connections == before
 
-    async def test_a_stream_that_was_read_to_its_end_leaves_its_connection_to_the_next(
-        self, wire_to: WireTo
+    async def test_stream_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+        self, client_of: ClientOf
     ) -> None:
         stream = [CHUNKED_HEAD, chunk(b"data: 1\n\n"), END]
         async with RawServer(stream) as server:
-            client = wire_to(server)
+            client = client_of(server)
             for _ in range(2):
                 assert await drained(client) == [b"1"]
             assert server.connections == 1
 
-    async def test_a_stream_that_is_left_hangs_up(self, wire_to: WireTo) -> None:
+    async def test_stream_that_is_left_hangs_up(self, client_of: ClientOf) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]) as server:
-            client = wire_to(server)
+            client = client_of(server)
             stream = client.stream("/chat", b"{}", Call(), ServerSentEvents())
             assert await anext(stream) == [b"1"]
             await stream.aclose()
             await asyncio.wait_for(server.closed.wait(), 20)
 
-    async def test_a_connection_that_rested_long_is_not_used_again(
-        self, wire_to: WireTo, monkeypatch: pytest.MonkeyPatch
+    async def test_connection_that_rested_long_is_not_used_again(
+        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(wire, "IDLE_S", 0.0)
+        monkeypatch.setattr(http_client, "MAX_IDLE_S", 0.0)
         async with RawServer(response(b"{}")) as server:
-            client = wire_to(server)
+            client = client_of(server)
             for _ in range(3):
                 await client.post("/chat", b"{}", Call())
             assert server.connections == 3
 
-    async def test_a_connection_that_the_peer_closed_is_not_used_again(self, wire_to: WireTo) -> None:
+    async def test_connection_that_the_peer_closed_is_not_used_again(self, client_of: ClientOf) -> None:
         async with RawServer([response(b"one"), Then.CLOSE], response(b"two")) as server:
-            client = wire_to(server)
+            client = client_of(server)
             assert (await client.get("/", Call())).body == b"one"
             await until(lambda: all(connection.closed for connection in client._idle))
             assert (await client.get("/", Call())).body == b"two"
 
-    async def test_a_connection_that_was_paused_reads_again_for_the_next_call(
-        self, wire_to: WireTo, monkeypatch: pytest.MonkeyPatch
+    async def test_connection_that_was_paused_reads_again_for_the_next_call(
+        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "PAUSE_ABOVE", 1000)
+        monkeypatch.setattr(connection, "PAUSE_ABOVE_BYTES", 1000)
         long = chunk(b"data: " + b"x" * 5000 + b"\n\n") + END
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), long], response(b"next")) as server:
-            client = wire_to(server)
+            client = client_of(server)
             stream = client.stream("/chat", b"{}", Call(), ServerSentEvents())
             assert await anext(stream) == [b"1"]
             await asyncio.sleep(0.02)  # the rest arrives, and nobody takes it
@@ -185,52 +185,52 @@ class TestPool:
             assert (await client.get("/", Call())).body == b"next"
 
 
-class TestFailures:
-    async def test_nobody_listens(self) -> None:
-        client = Wire(Endpoint("up", "http://127.0.0.1:9/v1", timeouts=TIMEOUTS))
+class TestHttpClientFailures:
+    async def test_connection_that_nobody_accepts_is_unavailable(self) -> None:
+        client = HttpClient(Endpoint("up", "http://127.0.0.1:9/v1", timeouts=TIMEOUTS))
         with pytest.raises(ProviderUnavailable, match=r"127\.0\.0\.1:9") as failure:
             await client.post("/chat", b"{}", Call())
         assert failure.value.metadata["provider_code"] == "connect"
 
-    async def test_a_name_that_nobody_knows(self) -> None:
-        client = Wire(Endpoint("up", "http://no-such-host.invalid/v1", timeouts=TIMEOUTS))
+    async def test_host_name_that_nobody_knows_is_unavailable(self) -> None:
+        client = HttpClient(Endpoint("up", "http://no-such-host.invalid/v1", timeouts=TIMEOUTS))
         with pytest.raises(ProviderUnavailable, match=r"no-such-host\.invalid"):
             await client.post("/chat", b"{}", Call())
 
-    async def test_a_connection_that_is_never_accepted_times_out(self) -> None:
+    async def test_connection_that_is_never_accepted_times_out(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         async with RawServer([Then.STALL]) as server:
             # Nobody answers the TLS handshake.
             limits = replace(TIMEOUTS, connect_s=0.3)
-            client = Wire(Endpoint("up", server.url.replace("http:", "https:"), timeouts=limits))
+            client = HttpClient(Endpoint("up", server.url.replace("http:", "https:"), timeouts=limits))
             with pytest.raises(ProviderUnavailable, match=r"no connection in 0\.3 s") as failure:
                 await client.post("/chat", b"{}", Call())
             assert failure.value.metadata["provider_code"] == "connect_timeout"
         del context
 
     @pytest.mark.parametrize("answer", [[Then.CLOSE], [b"HTTP/1.1 200", Then.CLOSE], [b"SSH-2.0-x\r\n"]])
-    async def test_a_connection_that_ends_before_the_status_is_unavailable(
-        self, wire_to: WireTo, answer: Any
+    async def test_connection_that_ends_before_the_status_is_unavailable(
+        self, client_of: ClientOf, answer: Any
     ) -> None:
         async with RawServer(answer) as server:
-            for ask in (wire_to(server).post("/chat", b"{}", Call()), drained(wire_to(server))):
+            for ask in (client_of(server).post("/chat", b"{}", Call()), drained(client_of(server))):
                 with pytest.raises(ProviderUnavailable) as failure:
                     await ask
                 assert failure.value.metadata["provider_code"] == "connection_lost"
 
-    async def test_a_connection_that_ends_within_the_answer_is_a_cut(self, wire_to: WireTo) -> None:
+    async def test_connection_that_ends_within_the_answer_is_a_cut(self, client_of: ClientOf) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.CLOSE]) as server:
-            stream = events(wire_to(server))
+            stream = events(client_of(server))
             seen = await anext(stream)
             with pytest.raises(ProviderError) as failure:
                 await anext(stream)
             assert failure.value.metadata["provider_code"] == "cut_stream"
             assert seen == [b"1"]
             with pytest.raises(ProviderError, match="cut"):
-                await wire_to(server).post("/chat", b"{}", Call())
+                await client_of(server).post("/chat", b"{}", Call())
 
-    async def test_an_answer_that_is_no_json_shows_how_it_began(self) -> None:
-        client = Wire(Endpoint("up", "http://127.0.0.1:9"))
+    async def test_answer_that_is_no_json_shows_how_it_began(self) -> None:
+        client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
         for body in (b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1e999}', b""):
             with pytest.raises(ProviderError) as failure:
                 client.decode(body, msgspec.json.Decoder(dict[str, Any]))
@@ -238,8 +238,8 @@ class TestFailures:
             assert len(str(failure.value)) < 1200
 
 
-class TestClock:
-    async def test_slow_headers_and_a_slow_first_byte_share_one_limit(self, wire_to: WireTo) -> None:
+class TestCallTimer:
+    async def test_slow_headers_and_a_slow_first_byte_share_one_limit(self, client_of: ClientOf) -> None:
         class Slow(RawServer):
             async def _answer(self, writer: asyncio.StreamWriter) -> bool:
                 await asyncio.sleep(0.1)
@@ -249,43 +249,43 @@ class TestClock:
                 return True
 
         async with Slow(b"") as server:
-            hasty = wire_to(server, first_token_s=0.15)
+            hasty = client_of(server, first_token_s=0.15)
             for ask in (drained(hasty), hasty.post("/chat", b"{}", Call())):
                 with pytest.raises(ProviderTimeout, match=r"took more than 0\.15 s"):
                     await ask
-            assert await drained(wire_to(server)) == [b"1"]
+            assert await drained(client_of(server)) == [b"1"]
 
-    async def test_silence_within_a_stream_has_its_own_limit(self, wire_to: WireTo) -> None:
+    async def test_silence_within_a_stream_has_its_own_limit(self, client_of: ClientOf) -> None:
         async with RawServer([CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]) as server:
             with pytest.raises(ProviderTimeout, match=r"the next token took more than 0\.1 s") as failure:
-                await drained(wire_to(server, between_tokens_s=0.1))
+                await drained(client_of(server, between_tokens_s=0.1))
             assert failure.value.metadata == {"provider": "up", "phase": "the next token", "timeout_s": "0.1"}
             await asyncio.wait_for(server.closed.wait(), 20)
 
-    async def test_a_stream_may_go_on_for_longer_than_any_single_limit(self, wire_to: WireTo) -> None:
+    async def test_stream_may_go_on_for_longer_than_any_single_limit(self, client_of: ClientOf) -> None:
         pieces = [chunk(b"data: %d\n\n" % number) for number in range(40)]
         async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
-            client = wire_to(server, first_token_s=1.0, between_tokens_s=1.0)
+            client = client_of(server, first_token_s=1.0, between_tokens_s=1.0)
             assert len(await drained(client)) == 40
 
-    async def test_the_whole_call_can_have_a_limit(self, wire_to: WireTo) -> None:
+    async def test_whole_call_can_have_a_limit(self, client_of: ClientOf) -> None:
         endless = [chunk(b"data: 1\n\n")] * 1000
         async with RawServer([CHUNKED_HEAD, *endless]) as server:
             with pytest.raises(ProviderTimeout, match=r"the whole call took more than 0\.1 s"):
-                await drained(wire_to(server, total_s=0.1))
+                await drained(client_of(server, total_s=0.1))
 
     @pytest.mark.parametrize("answer", [[Then.STALL], [CHUNKED_HEAD, chunk(b"data: 1\n\n"), Then.STALL]])
-    async def test_the_callers_deadline_ends_a_call_as_such(self, wire_to: WireTo, answer: Any) -> None:
+    async def test_callers_deadline_ends_a_call_as_such(self, client_of: ClientOf, answer: Any) -> None:
         async with RawServer(answer) as server:
             for attempt in range(10):  # a timer may fire a little before the deadline
                 call = Call(deadline=time.monotonic() + 0.02 + attempt / 1000)
                 with pytest.raises(DeadlineExceeded):
-                    await drained(wire_to(server), call)
+                    await drained(client_of(server), call)
 
-    async def test_a_call_whose_deadline_has_passed_is_not_begun(self, wire_to: WireTo) -> None:
+    async def test_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
             with pytest.raises(DeadlineExceeded):
-                await wire_to(server).post("/chat", b"{}", Call(deadline=time.monotonic() - 1))
+                await client_of(server).post("/chat", b"{}", Call(deadline=time.monotonic() - 1))
         assert server.requests == []
 
 

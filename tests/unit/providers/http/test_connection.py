@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from genai_spine.providers.http import connection as http1
-from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, Stalled
+from genai_spine.providers.http import connection as connection_module
+from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, ReadTimeout
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.waiting import until
 
@@ -20,7 +20,7 @@ INFORMED = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 100 Continue
 OLD = b"HTTP/1.0 200 OK\r\nserver: old\r\n\r\nhello world"
 
 
-class Wires(asyncio.Transport):
+class RecordingTransport(asyncio.Transport):
     """The socket's place, for tests that decide what each read brings."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Wires(asyncio.Transport):
 @pytest.fixture
 async def connection() -> Connection:
     made = Connection(asyncio.get_running_loop())
-    made.connection_made(Wires())
+    made.connection_made(RecordingTransport())
     return made
 
 
@@ -57,9 +57,9 @@ async def body(exchange: Exchange) -> bytes:
     return b"".join(parts)
 
 
-class TestParsing:
+class TestConnectionParsing:
     @pytest.mark.parametrize("message", [CHUNKED, SIZED, INFORMED], ids=["chunked", "sized", "informed"])
-    async def test_every_cut_of_the_bytes_gives_the_same(
+    async def test_response_is_the_same_at_every_cut_of_the_bytes(
         self, message: bytes, connection: Connection
     ) -> None:
         for place in range(1, len(message)):
@@ -70,7 +70,7 @@ class TestParsing:
             assert exchange.done
         assert connection.reusable
 
-    async def test_byte_by_byte_gives_the_same(self, connection: Connection) -> None:
+    async def test_response_is_the_same_byte_by_byte(self, connection: Connection) -> None:
         exchange = connection.send(GET)
         for at in range(len(CHUNKED)):
             connection.data_received(CHUNKED[at : at + 1])
@@ -83,7 +83,7 @@ class TestParsing:
         connection.data_received(INFORMED)
         assert exchange.headers == {"x-a": "1", "content-length": "11"}
 
-    async def test_without_a_length_the_body_ends_with_the_connection(self, connection: Connection) -> None:
+    async def test_body_without_a_length_ends_with_the_connection(self, connection: Connection) -> None:
         exchange = connection.send(GET)
         connection.data_received(OLD)
         assert not exchange.done
@@ -91,7 +91,9 @@ class TestParsing:
         assert await exchange.all(0) == b"hello world"
         assert not connection.reusable
 
-    async def test_without_a_length_a_reset_connection_is_an_error(self, connection: Connection) -> None:
+    async def test_body_without_a_length_is_an_error_when_the_connection_is_reset(
+        self, connection: Connection
+    ) -> None:
         exchange = connection.send(GET)
         connection.data_received(OLD)
         connection.connection_lost(ConnectionResetError("reset"))
@@ -100,7 +102,7 @@ class TestParsing:
             await exchange.some(0)
 
     @pytest.mark.parametrize("message", [CHUNKED, SIZED])
-    async def test_a_connection_that_closes_within_the_answer_is_an_error(
+    async def test_connection_that_closes_within_the_answer_is_an_error(
         self, message: bytes, connection: Connection
     ) -> None:
         exchange = connection.send(GET)
@@ -112,7 +114,7 @@ class TestParsing:
     @pytest.mark.parametrize(
         "garbage", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01\x00"]
     )
-    async def test_what_is_not_http_is_an_error(self, garbage: bytes, connection: Connection) -> None:
+    async def test_bytes_that_are_not_http_are_an_error(self, garbage: bytes, connection: Connection) -> None:
         exchange = connection.send(GET)
         connection.data_received(garbage)
         with pytest.raises(ConnectionLost, match="not HTTP"):
@@ -123,7 +125,7 @@ class TestParsing:
         ("status", "headers"),
         [("204 No Content", ""), ("304 Not Modified", ""), ("200 OK", "content-length: 0\r\n")],
     )
-    async def test_an_answer_without_body_is_complete(
+    async def test_answer_without_body_is_complete(
         self, status: str, headers: str, connection: Connection
     ) -> None:
         exchange = connection.send(GET)
@@ -144,22 +146,22 @@ class TestParsing:
         assert await exchange.all(0) == b"hello world"
 
 
-class TestWaiting:
-    async def test_what_one_read_brought_stays_together(self, connection: Connection) -> None:
+class TestExchangeWaiting:
+    async def test_bytes_of_one_read_stay_together(self, connection: Connection) -> None:
         exchange = connection.send(GET)
         connection.data_received(CHUNKED)
         assert await exchange.some(0) == b"hello world"
         assert await exchange.some(0) == b""
 
-    async def test_silence_is_stalled_at_each_step(self, connection: Connection) -> None:
+    async def test_silence_is_a_read_timeout_at_each_step(self, connection: Connection) -> None:
         exchange = connection.send(GET)
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.head(0.01)
         connection.data_received(SIZED[:-3])
         assert await exchange.some(0.01) == b"hello wo"
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.some(0.01)
-        with pytest.raises(Stalled):
+        with pytest.raises(ReadTimeout):
             await exchange.all(0.01)
 
     async def test_all_has_one_limit_however_often_something_comes(self, connection: Connection) -> None:
@@ -173,11 +175,11 @@ class TestWaiting:
 
         task = asyncio.create_task(trickle())
         async with asyncio.timeout(20):
-            with pytest.raises(Stalled):
+            with pytest.raises(ReadTimeout):
                 await exchange.all(0.05)
         task.cancel()
 
-    async def test_a_second_request_does_not_see_the_first_ones_bytes(self) -> None:
+    async def test_second_request_does_not_see_the_first_ones_bytes(self) -> None:
         async with RawServer(response(b"one"), response(b"two")) as server:
             connection = await connected(server)
             for expected in (b"one", b"two"):
@@ -186,7 +188,7 @@ class TestWaiting:
             connection.abort()
         assert server.connections == 1
 
-    async def test_a_closed_connection_refuses_a_request(self) -> None:
+    async def test_closed_connection_refuses_a_request(self) -> None:
         async with RawServer([response(b"one"), Then.CLOSE]) as server:
             connection = await connected(server)
             assert await connection.send(GET).all(20) == b"one"
@@ -195,11 +197,11 @@ class TestWaiting:
                 connection.send(GET)
 
 
-class TestBackpressure:
-    async def test_a_slow_consumer_stops_the_socket_and_still_gets_all(
+class TestConnectionBackpressure:
+    async def test_slow_consumer_stops_the_socket_and_still_gets_all(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http1, "PAUSE_ABOVE", 10_000)
+        monkeypatch.setattr(connection_module, "PAUSE_ABOVE_BYTES", 10_000)
         sent = bytes(range(256)) * 40_000  # 10 MB, more than all buffers on the way hold
         async with RawServer(response(sent)) as server:
             connection = await connected(server)

@@ -1,4 +1,4 @@
-"""Splitters: the same events whatever way the bytes were cut, and nothing but the events."""
+"""Frame decoders: the same events whatever way the bytes were cut, and nothing but the events."""
 
 import msgspec
 import pytest
@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_spine.providers.http import event_stream
-from genai_spine.providers.http.event_stream import EventTooLarge, JsonLines, ServerSentEvents, Splitter
+from genai_spine.providers.http.event_stream import EventTooLarge, FrameDecoder, JsonLines, ServerSentEvents
 
 
-def whole(splitter: Splitter, *pieces: bytes) -> list[bytes]:
+def whole(decoder: FrameDecoder, *pieces: bytes) -> list[bytes]:
     """Everything that the pieces hold, the unended rest included."""
-    return [payload for piece in pieces for payload in splitter.feed(piece)] + splitter.rest()
+    return [payload for piece in pieces for payload in decoder.feed(piece)] + decoder.rest()
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
@@ -55,29 +55,31 @@ class TestServerSentEvents:
 
     @settings(deadline=None, max_examples=150)
     @given(st.lists(st.sampled_from(SHREDS), max_size=20).map(b"".join), PLACES)
-    def test_any_bytes_give_the_same_however_they_were_cut(self, stream: bytes, places: list[int]) -> None:
+    def test_bytes_of_any_kind_give_the_same_however_they_were_cut(
+        self, stream: bytes, places: list[int]
+    ) -> None:
         assert whole(ServerSentEvents(), *cut(stream, places)) == whole(ServerSentEvents(), stream)
 
-    def test_every_cut_in_two_gives_the_same(self) -> None:
+    def test_stream_gives_the_same_whatever_two_parts_it_came_in(self) -> None:
         stream = ": hi\n\ndata: é🙂\n\nevent: x\ndata: 2\n\ndata: [DONE]\n\n".replace("\n", "\r\n").encode()
         for place in range(len(stream) + 1):
             found = whole(ServerSentEvents(), stream[:place], stream[place:])
             assert found == ["é🙂".encode(), b"2", b"[DONE]"], place
 
-    def test_an_event_is_given_out_with_the_read_that_ends_it(self) -> None:
-        splitter = ServerSentEvents()
-        assert splitter.feed(b"data: 1\n\ndata: 2\n\ndata:") == [b"1", b"2"]
-        assert splitter.feed(b" 3\n") == []
-        assert splitter.feed(b"\n") == [b"3"]
+    def test_event_is_given_out_with_the_read_that_ends_it(self) -> None:
+        decoder = ServerSentEvents()
+        assert decoder.feed(b"data: 1\n\ndata: 2\n\ndata:") == [b"1", b"2"]
+        assert decoder.feed(b" 3\n") == []
+        assert decoder.feed(b"\n") == [b"3"]
 
     def test_several_data_lines_are_one_payload(self) -> None:
         assert ServerSentEvents().feed(b'data: {"a":\ndata: 1}\n\n') == [b'{"a":\n1}']
 
     @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
-    def test_an_event_without_its_blank_line_is_what_rests(self, ending: bytes) -> None:
-        splitter = ServerSentEvents()
-        assert splitter.feed(b"data: 1\n\ndata: [DONE]" + ending) == [b"1"]
-        assert splitter.rest() == [b"[DONE]"]
+    def test_event_without_its_blank_line_is_what_rests(self, ending: bytes) -> None:
+        decoder = ServerSentEvents()
+        assert decoder.feed(b"data: 1\n\ndata: [DONE]" + ending) == [b"1"]
+        assert decoder.rest() == [b"[DONE]"]
 
     def test_comments_names_and_ids_are_no_events(self) -> None:
         assert whole(ServerSentEvents(), b": OPENROUTER PROCESSING\n\nid: 3\nevent: ping\n\n") == []
@@ -100,12 +102,12 @@ class TestJsonLines:
         assert whole(JsonLines(), b'\n\n{"a":1}\n \n') == [b'{"a":1}']
 
 
-@pytest.mark.parametrize("splitter", [ServerSentEvents, JsonLines])
-def test_an_event_without_end_is_refused_in_time(
-    splitter: type[Splitter], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("decoder", [ServerSentEvents, JsonLines])
+def test_event_without_end_is_refused_in_time(
+    decoder: type[FrameDecoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "LARGEST_EVENT", 1000)
-    endless = splitter()
+    monkeypatch.setattr(event_stream, "MAX_EVENT_BYTES", 1000)
+    endless = decoder()
     endless.feed(b"x" * 1000)
     with pytest.raises(EventTooLarge):
         endless.feed(b"x")

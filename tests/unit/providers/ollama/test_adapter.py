@@ -20,7 +20,7 @@ from genai_spine.errors import (
     UnsupportedOption,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.ollama.adapter import SHOWN_AT_ONCE, Ollama
+from genai_spine.providers.ollama.adapter import MAX_CONCURRENT_SHOWS, Ollama
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.providers.http.raw_server import RawServer, response
@@ -62,7 +62,7 @@ def image(url: str) -> pb.CreateCompletionRequest:
     )
 
 
-class TestRequests:
+class TestOllamaRequests:
     async def test_options_stand_beside_the_callers_own(self, up: OllamaUpstream, ollama: Ollama) -> None:
         own = '{"keep_alive":"5m","options":{"num_ctx":8192,"temperature":1}}'
         asked = chat(temperature=0.5, max_tokens=9, stop_sequences=["x"], provider_options_json=own)
@@ -118,7 +118,7 @@ class TestRequests:
         await ollama.complete(image(f"data:image/png;base64,{packed}"), Call())
         assert up.bill[0].body["messages"] == [{"role": "user", "content": "What?", "images": [packed]}]
 
-    async def test_an_image_elsewhere_is_refused_because_ollama_fetches_none(self, ollama: Ollama) -> None:
+    async def test_image_elsewhere_is_refused_because_ollama_fetches_none(self, ollama: Ollama) -> None:
         with pytest.raises(UnsupportedOption, match="send the image itself"):
             await ollama.complete(image("https://example.com/a.png"), Call())
 
@@ -138,7 +138,7 @@ class TestRequests:
         with pytest.raises(UnsupportedOption):
             await ollama.complete(pb.CreateCompletionRequest(model="some", prompt=prompt), Call())
 
-    async def test_a_text_prompt_is_a_user_message(self, up: OllamaUpstream, ollama: Ollama) -> None:
+    async def test_text_prompt_is_a_user_message(self, up: OllamaUpstream, ollama: Ollama) -> None:
         asked = pb.CreateCompletionRequest(model="some", prompt=pb.TextPrompt(text="Go on"))
         await ollama.complete(asked, Call())
         assert up.bill[0].body["messages"] == [{"role": "user", "content": "Go on"}]
@@ -148,7 +148,7 @@ class TestRequests:
         with pytest.raises(UnsupportedOption, match="token ids"):
             await ollama.embed(pb.CreateEmbeddingsRequest(model="some", inputs=inputs), Call())
 
-    async def test_a_conversation_with_tools_keeps_ids_names_and_thinking(
+    async def test_conversation_with_tools_keeps_ids_names_and_thinking(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         calls = [
@@ -185,7 +185,7 @@ class TestRequests:
         assert up.bill[0].body == {"model": "e", "input": ["x"], "keep_alive": 0}
 
 
-class TestAnswers:
+class TestOllamaAnswers:
     async def test_tokens_from_the_prompt_cache_are_counted_apart(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
@@ -204,7 +204,7 @@ class TestAnswers:
         assert len({call.id for call in calls}) == 2
         assert chunks[-1].choices[0].finish_reason == pb.FINISH_REASON_TOOL_CALLS
 
-    async def test_a_cached_prompt_is_left_out_of_the_counts_and_so_not_known(
+    async def test_cached_prompt_is_left_out_of_the_counts_and_so_not_known(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.default = Reply("a", usage=Usage(prompt_tokens=0))
@@ -213,7 +213,7 @@ class TestAnswers:
             assert completion.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
             assert completion.usage.output_tokens == 1
 
-    async def test_an_old_server_sends_no_ids_and_gets_them_made(self) -> None:
+    async def test_old_server_sends_no_ids_and_gets_them_made(self) -> None:
         calls = [{"function": {"name": name, "arguments": {"n": 1}}} for name in "ab"]
         message = {"role": "assistant", "content": "", "tool_calls": calls}
         body = json.dumps({"model": "m", "message": message, "done": True}).encode()
@@ -230,7 +230,7 @@ class TestAnswers:
         "body",
         [{"done": True}, {"message": {"content": "a"}, "done": False}, {"message": {}, "eval_count": -1}],
     )
-    async def test_an_answer_that_is_not_whole_is_an_error(self, body: Any) -> None:
+    async def test_answer_that_is_not_whole_is_an_error(self, body: Any) -> None:
         async with RawServer(response(json.dumps(body).encode())) as server:
             ollama = at(server.url)
             with pytest.raises(ProviderError):
@@ -244,8 +244,8 @@ class TestAnswers:
         assert models["llama3.2:latest"].owned_by == "ollama"
 
 
-class TestModels:
-    async def test_a_list_says_what_models_can_do(self, ollama: Ollama) -> None:
+class TestOllamaModels:
+    async def test_list_says_what_models_can_do(self, ollama: Ollama) -> None:
         models = {model.id: model for model in await ollama.list_models()}
         assert list(models["qwen3:8b"].capabilities) == ["chat", "tools", "reasoning"]
         assert models["llava:7b"].supports_vision
@@ -253,7 +253,7 @@ class TestModels:
         assert list(models["nomic-embed-text:latest"].capabilities) == ["embeddings"]
         assert models["llama3.2:latest"].context_length == 131072
 
-    async def test_a_model_is_described_once_while_it_is_the_same(
+    async def test_model_is_described_once_while_it_is_the_same(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         first = await ollama.list_models()
@@ -263,9 +263,9 @@ class TestModels:
         assert sorted(map(str, shown)) == sorted(up.models)
         del up.models["phi4:latest"]
         await ollama.list_models()
-        assert len(ollama.shown) == len(up.models)
+        assert len(ollama.details) == len(up.models)
 
-    async def test_only_a_few_descriptions_are_asked_for_at_a_time(
+    async def test_model_details_are_asked_for_a_few_at_a_time(
         self, up: OllamaUpstream, ollama: Ollama
     ) -> None:
         up.models = {f"m{number}:latest": ["completion"] for number in range(9)}
@@ -276,10 +276,10 @@ class TestModels:
             sum(other.started_at <= show.started_at < (other.ended_at or inf) for other in shows)
             for show in shows
         ]
-        assert max(at_once) == SHOWN_AT_ONCE
+        assert max(at_once) == MAX_CONCURRENT_SHOWS
 
     @pytest.mark.parametrize("reply", [Reply(status=500), Reply(body="<html>"), Reply(fault="reset")])
-    async def test_a_description_that_fails_does_not_fail_the_list(
+    async def test_description_that_fails_does_not_fail_the_list(
         self, up: OllamaUpstream, ollama: Ollama, reply: Reply
     ) -> None:
         up.defaults["/api/show"] = reply
@@ -289,10 +289,10 @@ class TestModels:
         up.defaults.clear()
         assert all(model.HasField("context_length") for model in await ollama.list_models())
 
-    async def test_a_description_that_does_not_come_is_not_waited_for(
+    async def test_description_that_does_not_come_is_not_waited_for(
         self, up: OllamaUpstream, ollama: Ollama, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("genai_spine.providers.ollama.adapter.SHOW_S", 0.1)
+        monkeypatch.setattr("genai_spine.providers.ollama.adapter.SHOW_TIMEOUT_S", 0.1)
         up.script(Reply(fault="stall"), on="/api/show")
         models = await ollama.list_models()
         assert [model.HasField("context_length") for model in models].count(False) == 1
@@ -313,8 +313,8 @@ async def pulled(ollama: Ollama, model: str = "phi4") -> tuple[list[str], SpineE
     return steps, None
 
 
-class TestPulls:
-    async def test_a_model_that_was_pulled_is_there(self, up: OllamaUpstream, ollama: Ollama) -> None:
+class TestOllamaPulls:
+    async def test_model_that_was_pulled_is_there(self, up: OllamaUpstream, ollama: Ollama) -> None:
         steps, error = await pulled(ollama)
         assert error is None
         assert (steps[0], steps[-1]) == ("pulling manifest", "success")
@@ -329,7 +329,7 @@ class TestPulls:
         assert [step.completed_bytes for step in parts] == [5_000_000_000]
         assert parts[0].total_bytes == 5_000_000_000
 
-    async def test_a_model_that_the_registry_does_not_have(self, up: OllamaUpstream, ollama: Ollama) -> None:
+    async def test_model_that_the_registry_does_not_have(self, up: OllamaUpstream, ollama: Ollama) -> None:
         up.unknown_models.add("phi5")
         steps, error = await pulled(ollama, "phi5")
         assert steps == ["pulling manifest"]
@@ -349,7 +349,7 @@ class TestPulls:
             (Reply(fault="reset"), ProviderUnavailable),
         ],
     )
-    async def test_what_goes_wrong_is_typed(
+    async def test_pull_that_goes_wrong_raises_a_typed_error(
         self, up: OllamaUpstream, ollama: Ollama, reply: Reply, kind: type[SpineError]
     ) -> None:
         up.script(reply, on="/api/pull")

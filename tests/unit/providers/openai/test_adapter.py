@@ -70,7 +70,7 @@ def text(completion: pb.Completion, choice: int = 0) -> str:
     return "".join(part.text for part in completion.choices[choice].message.content)
 
 
-class TestDialects:
+class TestOpenAIDialects:
     @pytest.mark.parametrize(
         ("row", "header", "value", "limit"),
         [
@@ -88,7 +88,7 @@ class TestDialects:
         assert up.bill[0].headers[header] == value
         assert up.bill[0].body[limit] == 7
 
-    async def test_without_a_key_none_is_sent(self, up: OpenAIUpstream) -> None:
+    async def test_key_is_not_sent_without_one(self, up: OpenAIUpstream) -> None:
         asked = PROVIDERS["vllm"].make(Endpoint("vllm", up.base_url))
         await asked.complete(chat(), Call())
         await asked.close()
@@ -121,7 +121,7 @@ class TestDialects:
         await asked.close()
 
 
-class TestTextPrompts:
+class TestOpenAITextPrompts:
     @pytest.mark.parametrize(
         ("row", "model", "prompt", "path"),
         [
@@ -133,7 +133,7 @@ class TestTextPrompts:
             ("groq", "llama", pb.TextPrompt(text="x"), "/v1/chat/completions"),
         ],
     )
-    async def test_a_text_goes_where_the_model_takes_it(
+    async def test_text_goes_where_the_model_takes_it(
         self, up: OpenAIUpstream, row: str, model: str, prompt: pb.TextPrompt, path: str
     ) -> None:
         asked = provider(row, up.base_url)
@@ -149,7 +149,7 @@ class TestTextPrompts:
             assert ("prompt" in entry.body) == ("chat" not in path)
 
     @pytest.mark.parametrize("field", ["tools", "tool_choice", "response_format"])
-    def test_what_only_a_chat_has_is_refused_with_a_bare_text(self, field: str) -> None:
+    def test_option_of_chats_is_refused_with_a_bare_text(self, field: str) -> None:
         asked = provider("vllm", "http://127.0.0.1:9")
         request = pb.CreateCompletionRequest(model="any", prompt=pb.TextPrompt(text="x"))
         asked.check_options(request)
@@ -161,14 +161,14 @@ class TestTextPrompts:
             asked.check_options(request)
 
 
-class TestStreams:
-    async def test_a_stream_without_done_is_whole_when_all_choices_ended(self) -> None:
+class TestOpenAIStreams:
+    async def test_stream_without_done_is_whole_when_all_choices_ended(self) -> None:
         said = {"index": 0, "delta": {"content": "a"}}
         assert text(await streamed(event(said), event(STOP), END)) == "a"
         with pytest.raises(ProviderError, match="before it was complete"):
             await streamed(event(said), event(STOP), END, choice_count=2)
 
-    async def test_a_stream_with_done_is_whole_although_its_connection_breaks(self) -> None:
+    async def test_stream_with_done_is_whole_although_its_connection_breaks(self) -> None:
         said = {"index": 0, "delta": {"content": "a"}}
         assert text(await streamed(event(said), event(STOP), DONE, Then.CLOSE)) == "a"
 
@@ -181,7 +181,7 @@ class TestStreams:
         ]
 
     @pytest.mark.parametrize("pieces", [(DONE, END), (event(), DONE, END)])
-    async def test_a_stream_without_choices_is_no_answer(self, pieces: Any) -> None:
+    async def test_stream_without_choices_is_no_answer(self, pieces: Any) -> None:
         with pytest.raises(ProviderError, match="no choices"):
             await streamed(*pieces)
 
@@ -194,14 +194,14 @@ class TestStreams:
 
     @pytest.mark.parametrize("together", [True, False])
     async def test_tool_calls_without_an_index_are_told_apart_by_their_ids(self, together: bool) -> None:
-        def piece(fragment: str, **head: Any) -> dict[str, Any]:
+        def delta_chunk(fragment: str, **head: Any) -> dict[str, Any]:
             call = {**head, "function": {"arguments": fragment}}
             return {"index": 0, "delta": {"tool_calls": [call]}}
 
         pieces = [
-            event(piece('{"a"', id="c1", type="function")),
-            event(piece(":1}")),
-            event(piece("{}", id="c2", type="function")),
+            event(delta_chunk('{"a"', id="c1", type="function")),
+            event(delta_chunk(":1}")),
+            event(delta_chunk("{}", id="c2", type="function")),
             event(STOP),
             DONE,
             END,
@@ -219,7 +219,7 @@ class TestStreams:
         zeros = event(STOP, usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
         assert not (await streamed(zeros, DONE, END)).HasField("usage")
 
-    async def test_what_was_said_in_the_read_that_brought_an_error_is_not_lost(self) -> None:
+    async def test_text_of_the_read_that_brought_an_error_is_not_lost(self) -> None:
         both = event({"index": 0, "delta": {"content": "a"}}) + chunked(
             b'data: {"error": {"message": "x"}}\n\n'
         )
@@ -233,7 +233,7 @@ class TestStreams:
             await asyncio.sleep(0.001)
 
 
-class TestAnswers:
+class TestOpenAIAnswers:
     @pytest.mark.parametrize(
         ("data", "code"),
         [
@@ -268,7 +268,7 @@ class TestAnswers:
                 await asked.close()
                 await asyncio.sleep(0.001)
 
-    async def test_a_custom_tools_input_comes_in_fragments(self, up: OpenAIUpstream) -> None:
+    async def test_custom_tools_input_comes_in_fragments(self, up: OpenAIUpstream) -> None:
         up.default = Reply(tool_calls=[ToolCall("write", ["free ", "text"], kind="custom", id="c")])
         asked = provider("openai", up.base_url)
         for completion in (await asked.complete(chat(), Call()), await fold(asked.stream(chat(), Call()))):
@@ -278,7 +278,7 @@ class TestAnswers:
             )
         await asked.close()
 
-    async def test_what_the_upstream_says_of_itself_is_passed_on(self, up: OpenAIUpstream) -> None:
+    async def test_upstream_fields_about_itself_are_passed_on(self, up: OpenAIUpstream) -> None:
         up.default = Reply("a", id="chatcmpl-7", created=7, model="m-2026", service_tier="flex")
         asked = provider("openai", up.base_url)
         for completion in (await asked.complete(chat(), Call()), await fold(asked.stream(chat(), Call()))):

@@ -8,7 +8,7 @@ import pytest
 
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers.openai import chat as wire_json
+from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.adapter import OPTIONS
 from genai_spine.providers.openai.chat import Answer, TextAnswer, add_choice
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -20,8 +20,8 @@ USER = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.Cont
 def written(**fields: Any) -> Any:
     """The JSON of a request, as its text."""
     request = pb.CreateCompletionRequest(**{"model": "m", "messages": [USER], **fields})
-    body = wire_json.write_request(request, OPTIONS, stream=False)
-    wire_json.write_chat(body, request, SchemaRules())
+    body = chat.write_request(request, OPTIONS, stream=False)
+    chat.write_chat(body, request, SchemaRules())
     return msgspec.json.encode(body).decode()
 
 
@@ -33,11 +33,11 @@ def read(body: str, kind: Any = Answer) -> pb.CompletionChunk:
 
 
 def usage(**fields: Any) -> usage_pb2.Usage:
-    return wire_json.usage(msgspec.convert(fields, wire_json.Usage))
+    return chat.usage(msgspec.convert(fields, chat.Usage))
 
 
-class TestWriting:
-    def test_only_what_the_caller_set_is_written(self) -> None:
+class TestChatRequest:
+    def test_request_holds_only_what_the_caller_set(self) -> None:
         assert json.loads(written()) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
     def test_zero_is_written_when_it_was_set(self) -> None:
@@ -131,11 +131,11 @@ class TestWriting:
         assert body[4] == {"role": "function", "content": "", "name": "f"}
         assert body[5]["content"] == [{"type": "refusal", "refusal": "no"}]
 
-    def test_a_prompt_of_tokens_and_its_logprobs(self) -> None:
+    def test_prompt_of_tokens_and_its_logprobs(self) -> None:
         prompt = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2]), suffix="end", best_of=3)
         request = pb.CreateCompletionRequest(model="m", prompt=prompt, logprobs=True, top_logprobs=4)
-        body = wire_json.write_request(request, OPTIONS, stream=True)
-        wire_json.write_prompt(body, prompt)
+        body = chat.write_request(request, OPTIONS, stream=True)
+        chat.write_prompt(body, prompt)
         assert body == {
             "model": "m",
             "prompt": [1, 2],
@@ -147,7 +147,7 @@ class TestWriting:
         }
 
 
-class TestReading:
+class TestChatAnswer:
     @pytest.mark.parametrize(
         ("said", "reason"),
         [
@@ -162,11 +162,11 @@ class TestReading:
             ("SAFETY", "CONTENT_FILTER"),
         ],
     )
-    def test_every_finish_reason_becomes_one_of_ours(self, said: str, reason: str) -> None:
+    def test_finish_reasons_each_become_one_of_ours(self, said: str, reason: str) -> None:
         chunk = read(json.dumps({"choices": [{"delta": {}, "finish_reason": said}]}))
         assert pb.FinishReason.Name(chunk.choices[0].finish_reason) == f"FINISH_REASON_{reason}"
 
-    def test_what_upstreams_leave_out_or_add_is_no_error(self) -> None:
+    def test_answer_may_leave_out_or_add_fields(self) -> None:
         body = (
             '{"id":null,"created":1.5,"model":null,"new":1,"choices":[{"delta":{"content":null},"new":{}}]}'
         )
@@ -183,7 +183,7 @@ class TestReading:
         chunk = read(json.dumps({"choices": [{"message": {"tool_calls": calls}}]}))
         assert [(call.index, call.id) for call in chunk.choices[0].tool_calls] == [(0, "a"), (1, "b")]
 
-    def test_a_call_in_the_style_before_tools_is_a_call(self) -> None:
+    def test_call_in_the_style_before_tools_is_a_call(self) -> None:
         body = {"choices": [{"message": {"function_call": {"name": "f", "arguments": "{}"}}}]}
         [call] = read(json.dumps(body)).choices[0].tool_calls
         assert (call.index, call.name, call.arguments) == (0, "f", "{}")
@@ -220,12 +220,12 @@ class TestReading:
     @pytest.mark.parametrize(
         "choice", [{"index": -1}, {"index": 10**12}, {"delta": {"tool_calls": [{"index": -1}]}}, {"delta": 3}]
     )
-    def test_what_the_contract_cannot_hold_is_refused_as_unreadable(self, choice: Any) -> None:
+    def test_answer_that_the_contract_cannot_hold_is_unreadable(self, choice: Any) -> None:
         with pytest.raises(msgspec.ValidationError):
             read(json.dumps({"choices": [choice]}))
 
 
-class TestUsage:
+class TestChatUsage:
     def test_buckets_are_disjoint_and_add_up(self) -> None:
         found = usage(
             prompt_tokens=100,
@@ -274,7 +274,7 @@ class TestUsage:
         assert (found.input_tokens, found.uncached_input_tokens, found.cache_read_tokens) == (9, 0, 9)
 
     @pytest.mark.parametrize("garbage", [-1, 2**31, 2**40, None])
-    def test_a_count_that_is_none_counts_nothing(self, garbage: int | None) -> None:
+    def test_count_that_is_none_counts_nothing(self, garbage: int | None) -> None:
         found = usage(prompt_tokens=garbage, completion_tokens=garbage, prompt_tokens_details=None)
         assert found.total_tokens == 0
 
@@ -282,5 +282,5 @@ class TestUsage:
 @pytest.mark.parametrize(
     ("said", "seconds"), [(1763683200, 1763683200), (1.9, 1), (None, 0), (-5, 0), (1e300, 0), (2**32, 0)]
 )
-def test_a_time_that_the_contract_cannot_hold_is_not_known(said: Any, seconds: int) -> None:
-    assert wire_json.seconds(said) == seconds
+def test_time_that_the_contract_cannot_hold_is_not_known(said: Any, seconds: int) -> None:
+    assert chat.seconds(said) == seconds

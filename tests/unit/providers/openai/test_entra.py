@@ -15,7 +15,7 @@ from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.openai import entra
-from genai_spine.providers.openai.entra import Entra, Granted
+from genai_spine.providers.openai.entra import Entra, TokenResponse
 from tests.upstreams.azure import AzureUpstream
 from tests.upstreams.reply import Reply
 
@@ -50,8 +50,8 @@ def jwt(**claims: Any) -> str:
     return f"eyJ.{urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.sig"
 
 
-class TestSources:
-    def test_without_all_of_its_settings_there_is_none(self) -> None:
+class TestEntraSources:
+    def test_token_source_needs_all_of_its_settings(self) -> None:
         for further in ({}, {"tenant_id": "t", "client_id": "c"}, {"token_url": "u"}):
             assert Entra.of(Endpoint("azure", "u", further=further)) is None
         assert Entra.of(Endpoint("azure", "u", "key", further={"token_command": "x"})) is None
@@ -63,7 +63,7 @@ class TestSources:
         assert len(up.bill) == 1
 
     @pytest.mark.parametrize(("expires_in_s", "fetches"), [(3599, 1), (0, 2)])
-    async def test_a_token_is_kept_until_shortly_before_its_end(
+    async def test_token_is_kept_until_shortly_before_its_end(
         self, up: AzureUpstream, expires_in_s: float, fetches: int
     ) -> None:
         up.expires_in_s = expires_in_s
@@ -72,7 +72,7 @@ class TestSources:
         await tokens.token(Call())
         assert len(up.bill) == fetches
 
-    async def test_a_caller_that_leaves_does_not_end_the_fetch_of_the_others(self, up: AzureUpstream) -> None:
+    async def test_caller_that_leaves_does_not_end_the_fetch_of_the_others(self, up: AzureUpstream) -> None:
         up.script(Reply(headers_delay_s=0.1), on="/t/oauth2/v2.0/token")
         tokens = login(up)
         leaver, other = (asyncio.create_task(tokens.token(Call())) for _ in range(2))
@@ -81,7 +81,7 @@ class TestSources:
         assert await other == up.tokens[0]
         assert leaver.cancelled()
 
-    async def test_a_caller_waits_no_longer_than_its_deadline(self, up: AzureUpstream) -> None:
+    async def test_caller_waits_no_longer_than_its_deadline(self, up: AzureUpstream) -> None:
         up.script(Reply(fault="stall"), on="/t/oauth2/v2.0/token")
         tokens = login(up)
         with pytest.raises(DeadlineExceeded):
@@ -100,36 +100,36 @@ class TestSources:
             json.dumps({"access_token": "tok-1", "expires_in": "3599"}),
         ],
     )
-    async def test_a_command_prints_a_token_or_azs_json(self, tmp_path: Path, printed: str) -> None:
+    async def test_command_prints_a_token_or_azs_json(self, tmp_path: Path, printed: str) -> None:
         tokens = command(tmp_path, f"print({printed!r})")
         assert await tokens.token(Call()) == "tok-1"
 
-    async def test_a_command_runs_once_while_its_token_lives(self, tmp_path: Path) -> None:
+    async def test_command_runs_once_while_its_token_lives(self, tmp_path: Path) -> None:
         tokens = command(tmp_path, "import os; print(os.getpid())")
         assert await tokens.token(Call()) == await tokens.token(Call())
         tokens.forget()
         assert await tokens.token(Call()) != ""
 
 
-class TestLives:
+class TestEntraLifetimes:
     @pytest.mark.parametrize(
         ("granted", "life_s"),
         [
-            (Granted("t", expires_in=3599), 3599),
-            (Granted("t", expires_in=-5), 0),
-            (Granted(az_token="t", expires_on=time() + 100_000), 100_000),
-            (Granted(jwt(exp=time() + 100_000)), 100_000),
-            (Granted(jwt(exp=time() - 100_000)), 0),
-            (Granted(jwt()), entra.UNKNOWN_LIFE_S),
-            (Granted("a.b.c"), entra.UNKNOWN_LIFE_S),
-            (Granted("opaque"), entra.UNKNOWN_LIFE_S),
+            (TokenResponse("t", expires_in=3599), 3599),
+            (TokenResponse("t", expires_in=-5), 0),
+            (TokenResponse(az_token="t", expires_on=time() + 100_000), 100_000),
+            (TokenResponse(jwt(exp=time() + 100_000)), 100_000),
+            (TokenResponse(jwt(exp=time() - 100_000)), 0),
+            (TokenResponse(jwt()), entra.DEFAULT_LIFETIME_S),
+            (TokenResponse("a.b.c"), entra.DEFAULT_LIFETIME_S),
+            (TokenResponse("opaque"), entra.DEFAULT_LIFETIME_S),
         ],
     )
-    def test_a_tokens_life_is_what_is_known_of_it(self, granted: Granted, life_s: float) -> None:
+    def test_tokens_life_is_what_is_known_of_it(self, granted: TokenResponse, life_s: float) -> None:
         assert granted.life_s() == pytest.approx(life_s, abs=600)
 
 
-class TestFailures:
+class TestEntraFailures:
     @pytest.mark.parametrize(
         ("program", "problem"),
         [
@@ -143,22 +143,20 @@ class TestFailures:
             ("print('{\"accessToken\":')", "printed no token"),
         ],
     )
-    async def test_a_command_that_gives_none_says_why(
-        self, tmp_path: Path, program: str, problem: str
-    ) -> None:
+    async def test_command_that_gives_none_says_why(self, tmp_path: Path, program: str, problem: str) -> None:
         with pytest.raises(ProviderAuthentication, match=problem) as failure:
             await command(tmp_path, program).token(Call())
         assert failure.value.metadata["provider_code"] == "token_command"
 
     @pytest.mark.parametrize("line", ["no-such-program-of-ours x", "echo 'unclosed", " "])
-    async def test_a_command_that_does_not_start(self, line: str) -> None:
+    async def test_command_that_does_not_start(self, line: str) -> None:
         with pytest.raises(ProviderAuthentication, match="did not start"):
             await source(token_command=line).token(Call())
 
-    async def test_a_command_that_hangs_is_killed(
+    async def test_command_that_hangs_is_killed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(entra, "COMMAND_S", 0.3)
+        monkeypatch.setattr(entra, "COMMAND_TIMEOUT_S", 0.3)
         with pytest.raises(ProviderAuthentication, match=r"no token in 0.3 s"):
             await command(tmp_path, "import time; time.sleep(60)").token(Call())
 
@@ -172,7 +170,7 @@ class TestFailures:
             (Reply(status=400, body={"error": "unauthorized_client"}), "unauthorized_client"),
         ],
     )
-    async def test_a_login_that_gives_none_says_why(self, up: AzureUpstream, reply: Reply, code: str) -> None:
+    async def test_login_that_gives_none_says_why(self, up: AzureUpstream, reply: Reply, code: str) -> None:
         up.script(reply, on="/t/oauth2/v2.0/token")
         tokens = login(up)
         outcomes = await asyncio.gather(*(tokens.token(Call()) for _ in range(3)), return_exceptions=True)
@@ -182,5 +180,5 @@ class TestFailures:
         assert len(up.bill) == 1
         assert await tokens.token(Call()) == up.tokens[-1]
 
-    def test_an_endpoint_does_not_show_its_secrets(self) -> None:
+    def test_endpoint_does_not_show_its_secrets(self) -> None:
         assert "hush" not in repr(Endpoint("azure", "u", "hush", further={"client_secret": "hush"}))

@@ -8,8 +8,8 @@ import pytest
 from genai_spine.chunks import ChunkBuilder, completion
 from genai_spine.errors import ProviderError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import Wire
-from genai_spine.providers.openai.responses_response import ResponsesReading
+from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.openai.responses_response import ResponsesReader
 from genai_spine.v1 import completion_service_pb2 as pb
 
 CITED = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0, "end_index": 1}
@@ -30,15 +30,15 @@ OUTPUT = [
 ]
 
 
-def reading() -> ResponsesReading:
-    return ResponsesReading(Wire(Endpoint("openai", "http://localhost:1")))
+def reading() -> ResponsesReader:
+    return ResponsesReader(HttpClient(Endpoint("openai", "http://localhost:1")))
 
 
 def response(**fields: Any) -> dict[str, Any]:
     return {"id": "resp_1", "created_at": 7, "model": "o3", "status": "completed", "output": []} | fields
 
 
-def streamed(*events: dict[str, Any], read: ResponsesReading | None = None) -> list[pb.CompletionChunk]:
+def streamed(*events: dict[str, Any], read: ResponsesReader | None = None) -> list[pb.CompletionChunk]:
     """A chunk for each event."""
     read = read or reading()
     chunks = []
@@ -86,7 +86,7 @@ EVENTS = [
 ]
 
 
-def test_a_stream_and_a_whole_answer_say_the_same() -> None:
+def test_stream_and_a_whole_answer_say_the_same() -> None:
     found = folded(*EVENTS)
     assert found == whole(output=OUTPUT)
     message = found.choices[0].message
@@ -99,7 +99,7 @@ def test_a_stream_and_a_whole_answer_say_the_same() -> None:
     assert " " not in message.reasoning_state_json
 
 
-def test_an_event_that_says_nothing_to_a_caller_is_no_chunk() -> None:
+def test_event_that_says_nothing_to_a_caller_is_no_chunk() -> None:
     chunks = streamed(*EVENTS, {"type": "response.of_tomorrow", "x": 1})
     spoken = [event["type"] for event, chunk in zip(EVENTS, chunks, strict=False) if chunk.ByteSize()]
     assert spoken == [
@@ -112,7 +112,7 @@ def test_an_event_that_says_nothing_to_a_caller_is_no_chunk() -> None:
     assert not chunks[-1].ByteSize()
 
 
-def test_without_thinking_there_is_no_state_to_keep() -> None:
+def test_state_is_not_kept_without_thinking() -> None:
     assert not whole(output=OUTPUT[2:]).choices[0].message.HasField("reasoning_state_json")
 
 
@@ -143,13 +143,13 @@ def test_arguments_of_something_that_is_no_call_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", None])
-def test_a_response_that_is_not_complete_is_an_error(status: str | None) -> None:
+def test_response_that_is_not_complete_is_an_error(status: str | None) -> None:
     with pytest.raises(ProviderError) as error:
         whole(status=status)
     assert error.value.metadata["provider_code"] == "not_complete"
 
 
-def test_a_gateway_may_end_its_stream_as_a_chat_does() -> None:
+def test_gateway_may_end_its_stream_as_a_chat_does() -> None:
     read = reading()
     chunk = pb.CompletionChunk()
     read.event(b"[DONE]", chunk)
@@ -173,7 +173,7 @@ def test_why_an_answer_is_incomplete(reason: str, finish: int) -> None:
     assert found.choices[0].finish_reason == finish
 
 
-def test_a_token_of_a_stream_has_the_bytes_of_its_text() -> None:
+def test_token_of_a_stream_has_the_bytes_of_its_text() -> None:
     tokens = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -1.0}]}]
     [chunk] = streamed({"type": "response.output_text.delta", "delta": "é", "logprobs": tokens})
     [entry] = chunk.choices[0].logprobs.content

@@ -15,7 +15,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.adapter import Replay
-from genai_spine.providers.replay.recording import begun, failure
+from genai_spine.providers.replay.recording import begun, recorded_error
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES
@@ -23,7 +23,7 @@ from tests.contract.options import SAMPLES
 Request = pb.CreateCompletionRequest
 
 
-def asked(text: str = "Hello", **fields: Any) -> Request:
+def completion_request(text: str = "Hello", **fields: Any) -> Request:
     message = message_pb2.Message(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
     return Request(**{"model": "openai/gpt-4o", "messages": [message]} | fields)
 
@@ -38,7 +38,7 @@ def record(
 ) -> Any:
     """A stream of gpt-4o, with the times of its chunks in ms."""
     error, name = fields.pop("error", None), fields.pop("name", None)
-    exchange = begun("openai", "completion", asked(text, model="gpt-4o", **fields))
+    exchange = begun("openai", "completion", completion_request(text, model="gpt-4o", **fields))
     exchange.chunks = [(ms, MessageToDict(one, preserving_proto_field_name=True)) for ms, one in chunks]
     exchange.error = error
     recording.append(folder, exchange)
@@ -55,22 +55,22 @@ def text_of(answer: pb.Completion) -> str:
     return answer.choices[0].message.content[0].text
 
 
-def said(chunks: Iterable[pb.CompletionChunk]) -> list[str]:
+def texts_of(chunks: Iterable[pb.CompletionChunk]) -> list[str]:
     return [one.choices[0].content for one in chunks]
 
 
 STOP = {"finish_reason": pb.FINISH_REASON_STOP}
 
 
-class TestPlaying:
-    async def test_a_stream_stays_a_stream_and_can_be_asked_for_whole(self, tmp_path: Path) -> None:
+class TestReplayPlaying:
+    async def test_stream_stays_a_stream_and_can_be_asked_for_whole(self, tmp_path: Path) -> None:
         record(tmp_path, (1, chunk("a")), (2, chunk("b", **STOP)))
         provider = replay(tmp_path)
-        assert said([one async for one in provider.stream(asked(), Call())]) == ["a", "b"]
-        answer = await provider.complete(asked(), Call())
+        assert texts_of([one async for one in provider.stream(completion_request(), Call())]) == ["a", "b"]
+        answer = await provider.complete(completion_request(), Call())
         assert (text_of(answer), answer.id, answer.model, answer.created) == ("ab", "c1", "gpt-4o-2024", 5)
 
-    async def test_a_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
+    async def test_whole_answer_stays_whole_and_can_be_streamed(self, tmp_path: Path) -> None:
         calls = [
             message_pb2.ToolCall(id="a", function=message_pb2.FunctionCall(name="f", arguments="{}")),
             message_pb2.ToolCall(id="b", custom=message_pb2.CustomCall(name="g", input="x")),
@@ -87,43 +87,45 @@ class TestPlaying:
         )
         answer = pb.Completion(id="x", model="m", created=7, choices=[choice], service_tier="flex")
         answer.usage.total_tokens = 3
-        exchange = begun("openai", "completion", asked(model="gpt-4o"))
+        exchange = begun("openai", "completion", completion_request(model="gpt-4o"))
         exchange.answer = 3.0, recording.redacted(answer)
         recording.append(tmp_path, exchange)
         provider = replay(tmp_path)
-        assert await provider.complete(asked(), Call()) == answer
-        assert len([one async for one in provider.stream(asked(), Call())]) == 1
+        assert await provider.complete(completion_request(), Call()) == answer
+        assert len([one async for one in provider.stream(completion_request(), Call())]) == 1
 
     async def test_exchanges_come_in_turn_and_the_last_one_again(self, tmp_path: Path) -> None:
         for text in ("one", "two"):
             record(tmp_path, (0, chunk(text)))
         record(tmp_path, (0, chunk("other")), text="Bye")
         provider = replay(tmp_path)
-        found = [text_of(await provider.complete(asked(), Call())) for _ in range(4)]
+        found = [text_of(await provider.complete(completion_request(), Call())) for _ in range(4)]
         assert found == ["one", "two", "two", "two"]
-        assert text_of(await provider.complete(asked("Bye"), Call())) == "other"
+        assert text_of(await provider.complete(completion_request("Bye"), Call())) == "other"
 
     async def test_errors_are_raised_again_after_what_came_before_them(self, tmp_path: Path) -> None:
         error = errors.ProviderError(provider="openai", provider_code="cut_stream", provider_message="cut")
-        record(tmp_path, (0, chunk("a")), error=failure(error, 1.0))
-        stream = replay(tmp_path).stream(asked(), Call())
-        assert said([await anext(stream)]) == ["a"]
+        record(tmp_path, (0, chunk("a")), error=recorded_error(error, 1.0))
+        stream = replay(tmp_path).stream(completion_request(), Call())
+        assert texts_of([await anext(stream)]) == ["a"]
         with pytest.raises(errors.ProviderError, match="cut"):
             await anext(stream)
         with pytest.raises(errors.ProviderError):
-            await replay(tmp_path).complete(asked(), Call())
+            await replay(tmp_path).complete(completion_request(), Call())
 
     async def test_errors_of_embeddings_too(self, tmp_path: Path) -> None:
         request = pb.CreateEmbeddingsRequest(model="e", inputs=[pb.EmbeddingInput(text="x")])
         exchange = begun("openai", "embeddings", request)
-        exchange.error = failure(errors.RateLimited(provider="openai", provider_message="slow down"), 1.0)
+        exchange.error = recorded_error(
+            errors.ProviderRateLimited(provider="openai", provider_message="slow down"), 1.0
+        )
         recording.append(tmp_path, exchange)
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(errors.ProviderRateLimited):
             await replay(tmp_path).embed(request, Call())
 
     @pytest.mark.parametrize("options", [("response_format",), ()])
-    async def test_a_schema_that_was_said_in_words_is_found(self, tmp_path: Path, options: Any) -> None:
-        request = asked(response_format=SAMPLES["response_format"].fields["response_format"])
+    async def test_schema_that_was_said_in_words_is_found(self, tmp_path: Path, options: Any) -> None:
+        request = completion_request(response_format=SAMPLES["response_format"].fields["response_format"])
         told = with_instruction(request, options)
         told.model = "gpt-4o"
         exchange = begun("openai", "completion", told)
@@ -132,11 +134,13 @@ class TestPlaying:
         assert text_of(await replay(tmp_path).complete(request, Call())) == "{}"
 
 
-class TestTiming:
+class TestReplayTiming:
     async def took_ms(self, folder: Path, speed: str) -> list[float]:
         started = time.monotonic()
         provider = replay(folder, speed)
-        return [(time.monotonic() - started) * 1000 async for _ in provider.stream(asked(), Call())]
+        return [
+            (time.monotonic() - started) * 1000 async for _ in provider.stream(completion_request(), Call())
+        ]
 
     async def test_chunks_come_when_they_came(self, tmp_path: Path) -> None:
         record(tmp_path, (50, chunk("a")), (150, chunk("b")))
@@ -145,28 +149,28 @@ class TestTiming:
         assert second >= 149
         assert (await self.took_ms(tmp_path, "2"))[1] >= 299
 
-    async def test_without_pace_everything_comes_at_once(self, tmp_path: Path) -> None:
-        record(tmp_path, (50_000, chunk("a")), error=failure(errors.InternalError(), 100_000.0))
+    async def test_exchange_without_pace_comes_at_once(self, tmp_path: Path) -> None:
+        record(tmp_path, (50_000, chunk("a")), error=recorded_error(errors.InternalError(), 100_000.0))
         started = time.monotonic()
         with pytest.raises(errors.InternalError):
-            await replay(tmp_path).complete(asked(), Call())
+            await replay(tmp_path).complete(completion_request(), Call())
         assert time.monotonic() - started < 5
 
-    async def test_the_callers_deadline_is_kept(self, tmp_path: Path) -> None:
+    async def test_callers_deadline_is_kept(self, tmp_path: Path) -> None:
         record(tmp_path, (60_000, chunk("a")))
         with pytest.raises(errors.DeadlineExceeded):
-            await replay(tmp_path, "1").complete(asked(), Call(deadline=time.monotonic() + 0.05))
+            await replay(tmp_path, "1").complete(completion_request(), Call(deadline=time.monotonic() + 0.05))
 
     @pytest.mark.parametrize("speed", ["fast", "-1", "nan", "inf"])
-    def test_a_pace_that_is_none_is_refused(self, tmp_path: Path, speed: str) -> None:
+    def test_pace_that_is_none_is_refused(self, tmp_path: Path, speed: str) -> None:
         with pytest.raises(ValueError, match=f"GENAI_REPLAY_SPEED={speed}"):
             replay(tmp_path, speed)
 
 
-class TestFinding:
-    async def test_a_model_without_its_provider_is_found(self, tmp_path: Path) -> None:
+class TestReplayFinding:
+    async def test_model_without_its_provider_is_found(self, tmp_path: Path) -> None:
         record(tmp_path, (0, chunk("a")))
-        assert text_of(await replay(tmp_path).complete(asked(model="gpt-4o"), Call())) == "a"
+        assert text_of(await replay(tmp_path).complete(completion_request(model="gpt-4o"), Call())) == "a"
 
     async def test_models_are_listed_by_the_names_that_play_them(self, tmp_path: Path) -> None:
         record(tmp_path, (0, chunk("a")))
@@ -175,11 +179,11 @@ class TestFinding:
         assert (model.id, model.owned_by) == ("openai/gpt-4o", "openai")
         await replay(tmp_path).health()
 
-    async def test_what_was_not_recorded_is_told_with_the_nearest(self, tmp_path: Path) -> None:
+    async def test_request_that_was_not_recorded_names_the_nearest(self, tmp_path: Path) -> None:
         far = record(tmp_path, (0, chunk("a")), text="Something else", temperature=1, seed=5)
         near = record(tmp_path, (0, chunk("a")), text="Hello!")
         with pytest.raises(errors.ProviderRejected) as refusal:
-            await replay(tmp_path).complete(asked("Hello?"), Call())
+            await replay(tmp_path).complete(completion_request("Hello?"), Call())
         found = refusal.value.metadata
         assert found["provider_code"] == "not_recorded"
         assert len(found["sha256"]) == 64
@@ -187,10 +191,10 @@ class TestFinding:
         told = "the nearest one differs in messages[0].content[0].text: 'Hello?' in place of 'Hello!'"
         assert found["provider_message"] == f"no recording has sha256 {found['sha256']}; {told}"
 
-    async def test_a_model_that_was_not_recorded_is_not_found(self, tmp_path: Path) -> None:
+    async def test_model_that_was_not_recorded_is_not_found(self, tmp_path: Path) -> None:
         record(tmp_path, (0, chunk("a")))
         with pytest.raises(errors.ModelNotFound, match="recorded completion: openai/gpt-4o"):
-            await replay(tmp_path).complete(asked(model="openai/o1"), Call())
+            await replay(tmp_path).complete(completion_request(model="openai/o1"), Call())
         embedding = pb.CreateEmbeddingsRequest(model="openai/gpt-4o", inputs=[pb.EmbeddingInput(text="x")])
         with pytest.raises(errors.ModelNotFound, match="recorded embeddings: none"):
             await replay(tmp_path).embed(embedding, Call())
@@ -207,7 +211,7 @@ class TestFinding:
         assert await Replay(Endpoint("replay", place.format(tmp_path))).list_models()
 
     @pytest.mark.parametrize("field", SAMPLES)
-    def test_every_option_is_taken(self, tmp_path: Path, field: str) -> None:
+    def test_options_are_all_taken(self, tmp_path: Path, field: str) -> None:
         PROVIDERS["replay"].make(Endpoint("replay", f"file:{tmp_path}")).check_options(
-            asked(**SAMPLES[field].fields)
+            completion_request(**SAMPLES[field].fields)
         )

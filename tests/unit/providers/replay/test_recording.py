@@ -10,14 +10,14 @@ import pytest
 from genai_spine import errors
 from genai_spine.providers.replay import recording
 from genai_spine.providers.replay.recording import (
-    Exchange,
+    RecordedExchange,
     append,
     begun,
     error_of,
-    failure,
     masked,
     normal,
     read,
+    recorded_error,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, routing_pb2
@@ -42,7 +42,7 @@ def user(*parts: message_pb2.ContentPart, text: str = "Hello") -> message_pb2.Me
     )
 
 
-def asked(**fields: Any) -> pb.CreateCompletionRequest:
+def completion_request(**fields: Any) -> pb.CreateCompletionRequest:
     return pb.CreateCompletionRequest(**{"model": "m", "messages": [user()]} | fields)
 
 
@@ -50,11 +50,11 @@ def sha256(request: pb.CreateCompletionRequest) -> str:
     return begun("p", "completion", request).sha256
 
 
-class TestRedaction:
+class TestRecordingRedaction:
     @pytest.mark.parametrize("secret", SECRETS)
-    def test_what_looks_like_a_secret_is_masked_wherever_it_stands(self, secret: str) -> None:
+    def test_secret_is_masked_wherever_it_stands(self, secret: str) -> None:
         assert masked(f"key={secret}, and more") == "key=***, and more"
-        request = asked(
+        request = completion_request(
             messages=[user(text=secret)],
             stop_sequences=[secret],
             provider_options_json=json.dumps({"metadata": {"key": secret}}),
@@ -68,9 +68,12 @@ class TestRedaction:
         words = "The bearer of this risk-adjusted task-oriented note. Bearer bonds. sk-learn."
         assert masked(words) == words
 
-    def test_the_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
+    def test_endpoints_own_key_is_masked_whatever_it_looks_like(self) -> None:
         exchange = begun(
-            "p", "completion", asked(messages=[user(text="my own key: hunter2")]), ["hunter2", ""]
+            "p",
+            "completion",
+            completion_request(messages=[user(text="my own key: hunter2")]),
+            ["hunter2", ""],
         )
         assert "hunter2" not in recording.ENCODER.encode(exchange).decode()
 
@@ -87,25 +90,25 @@ class TestRedaction:
             ),
             message_pb2.ContentPart(image=message_pb2.ImagePart(url="https://example.com/a.png")),
         ]
-        text = json.dumps(normal(asked(messages=[user(*parts)])))
+        text = json.dumps(normal(completion_request(messages=[user(*parts)])))
         assert len(text) < 1200
         assert "data:image/png;base64,sha256:" in text
         assert "https://example.com/a.png" in text
-        other = asked(
+        other = completion_request(
             messages=[
                 user(message_pb2.ContentPart(image=message_pb2.ImagePart(data=b"x", media_type="image/png")))
             ]
         )
-        assert sha256(asked(messages=[user(parts[0])])) != sha256(other)
+        assert sha256(completion_request(messages=[user(parts[0])])) != sha256(other)
 
     def test_who_asked_is_not_recorded(self) -> None:
         own = '{"safety_identifier":"u1","user":"u2","verbosity":"low"}'
-        text = json.dumps(normal(asked(user="u0", provider_options_json=own)))
+        text = json.dumps(normal(completion_request(user="u0", provider_options_json=own)))
         assert not any(name in text for name in ("u0", "u1", "u2"))
         assert "verbosity" in text
 
-    def test_the_request_itself_is_not_changed(self) -> None:
-        request = asked(
+    def test_request_itself_is_not_changed(self) -> None:
+        request = completion_request(
             user="u",
             messages=[user(message_pb2.ContentPart(audio=message_pb2.AudioPart(data=b"x", format="wav")))],
         )
@@ -114,12 +117,14 @@ class TestRedaction:
         assert request.SerializeToString() == before
 
 
-class TestHashes:
-    def test_what_changes_from_call_to_call_does_not_count(self) -> None:
+class TestRecordingDigests:
+    def test_digest_leaves_out_what_changes_from_call_to_call(self) -> None:
         same = [
-            asked(),
-            asked(user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"),
-            asked(
+            completion_request(),
+            completion_request(
+                user="a", provider="p", coalesce=True, cache_max_age_s=5, truncation="TRUNCATION_NONE"
+            ),
+            completion_request(
                 routing=routing_pb2.Routing(no_fallback=True), disconnect_policy="DISCONNECT_POLICY_CONTINUE"
             ),
         ]
@@ -137,32 +142,32 @@ class TestHashes:
             called = message_pb2.Message(
                 role=message_pb2.ROLE_ASSISTANT, tool_calls=calls, reasoning_state_json=f'["{first}"]'
             )
-            return asked(messages=[user(), called, answer])
+            return completion_request(messages=[user(), called, answer])
 
         assert sha256(turn("a", "b", "b")) == sha256(turn("x", "y", "y")) != sha256(turn("a", "b", "a"))
 
-    def test_everything_else_counts(self) -> None:
+    def test_digest_counts_everything_else(self) -> None:
         different = [
-            asked(),
-            asked(model="other"),
-            asked(temperature=0),
-            asked(messages=[user(text="Hello!")]),
-            asked(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
-            asked(provider_options_json='{"verbosity":"low"}'),
-            asked(logit_bias={1: 2.0}),
+            completion_request(),
+            completion_request(model="other"),
+            completion_request(temperature=0),
+            completion_request(messages=[user(text="Hello!")]),
+            completion_request(tools=[message_pb2.Tool(function=message_pb2.FunctionTool(name="f"))]),
+            completion_request(provider_options_json='{"verbosity":"low"}'),
+            completion_request(logit_bias={1: 2.0}),
         ]
         assert len({sha256(request) for request in different}) == len(different)
         embedding = pb.CreateEmbeddingsRequest(model="m", inputs=[pb.EmbeddingInput(text="Hello")])
-        assert begun("p", "embeddings", embedding).sha256 != sha256(asked())
+        assert begun("p", "embeddings", embedding).sha256 != sha256(completion_request())
 
 
-class TestErrors:
+class TestRecordedErrors:
     @pytest.mark.parametrize(
         "kind", sorted(subclasses(errors.ProviderFailure), key=lambda kind: kind.__name__)
     )
-    def test_a_providers_failure_comes_back_as_it_was(self, kind: type[errors.ProviderFailure]) -> None:
+    def test_providers_failure_comes_back_as_it_was(self, kind: type[errors.ProviderFailure]) -> None:
         error = kind(provider="p", provider_code="x", provider_message="too {much}", retry_after_s=1.5)
-        again = error_of(failure(error, 5.0))
+        again = error_of(recorded_error(error, 5.0))
         assert type(again) is kind
         assert (str(again), again.metadata, again.retry_after_s) == (str(error), error.metadata, 1.5)
 
@@ -177,7 +182,7 @@ class TestErrors:
         ],
     )
     def test_other_errors_do_too(self, error: errors.SpineError) -> None:
-        again = error_of(failure(error, 5.0))
+        again = error_of(recorded_error(error, 5.0))
         assert type(again) is type(error)
         assert (str(again), again.metadata, again.violations) == (
             str(error),
@@ -187,19 +192,22 @@ class TestErrors:
 
     def test_secrets_in_an_errors_message_are_masked(self) -> None:
         error = errors.ProviderAuthentication(provider="p", provider_message=f"bad key {SECRETS[0]} hunter2")
-        assert failure(error, 0.0, ["hunter2"]).metadata["provider_message"] == "bad key *** ***"
+        assert recorded_error(error, 0.0, ["hunter2"]).metadata["provider_message"] == "bad key *** ***"
 
-    def test_an_error_of_another_version_is_a_provider_error(self) -> None:
-        again = error_of(recording.Failure("Unheard", 1.0, {"provider_message": "x"}))
+    def test_error_of_another_version_is_a_provider_error(self) -> None:
+        again = error_of(recording.RecordedError("Unheard", 1.0, {"provider_message": "x"}))
         assert type(again) is errors.ProviderError
 
 
 def write_many(folder: Path, count: int) -> None:
     for number in range(count):
-        append(folder, begun("p", "completion", asked(messages=[user(text=f"{number} " + "x" * 20_000)])))
+        append(
+            folder,
+            begun("p", "completion", completion_request(messages=[user(text=f"{number} " + "x" * 20_000)])),
+        )
 
 
-class TestFiles:
+class TestRecordingFiles:
     def test_several_processes_write_whole_lines(self, tmp_path: Path) -> None:
         context = multiprocessing.get_context("spawn")
         processes = [context.Process(target=write_many, args=(tmp_path / "r", 30)) for _ in range(3)]
@@ -212,7 +220,7 @@ class TestFiles:
         assert len(exchanges) == 90
         assert len({exchange.sha256 for exchange in exchanges}) == 30
 
-    def test_a_file_or_a_folder_is_read_in_order(self, tmp_path: Path) -> None:
+    def test_file_or_a_folder_is_read_in_order(self, tmp_path: Path) -> None:
         for name in ("b", "a"):
             write_many(tmp_path, 1)
             next(tmp_path.glob("exchanges-*")).rename(tmp_path / f"{name}.jsonl")
@@ -220,14 +228,14 @@ class TestFiles:
         assert len(read(tmp_path)) == 2
         assert len(read(tmp_path / "a.jsonl")) == 1
 
-    def test_a_line_that_was_being_written_is_left_out(self, tmp_path: Path) -> None:
+    def test_line_that_was_being_written_is_left_out(self, tmp_path: Path) -> None:
         write_many(tmp_path, 2)
         path = next(tmp_path.iterdir())
         path.write_bytes(path.read_bytes()[:-10])
         assert len(read(tmp_path)) == 1
 
     @pytest.mark.parametrize("line", ["{}", "[1]", "no JSON"])
-    def test_a_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
+    def test_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
         write_many(tmp_path, 1)
         path = next(tmp_path.iterdir())
         path.write_text(path.read_text() + line + "\n")
@@ -235,6 +243,6 @@ class TestFiles:
             read(tmp_path)
 
     def test_another_format_is_refused(self, tmp_path: Path) -> None:
-        append(tmp_path, Exchange(2, "p", "m", "completion", "0", {}))
+        append(tmp_path, RecordedExchange(2, "p", "m", "completion", "0", {}))
         with pytest.raises(ValueError, match="format 2 is not 1"):
             read(tmp_path)

@@ -711,7 +711,7 @@ class DisconnectPolicy(betterproto2.Enum):
 class ErrorReason(betterproto2.Enum):
     """
     ErrorReason names what went wrong. It stands in google.rpc.ErrorInfo.reason without the prefix
-    (domain "genai_spine"), next to the metadata that the example shows. REST bodies have the shape
+    (domain "genai-spine.internal"), next to the metadata that the example shows. REST bodies have the shape
     {"error": {"code", "message", "details", "request_id"}, "detail"}; the examples show the object
     under "error" as a native REST client sees it.
     """
@@ -721,7 +721,7 @@ class ErrorReason(betterproto2.Enum):
     Never sent.
     """
 
-    UNPROCESSABLE_ENTITY = 1
+    INVALID_FIELDS = 1
     """
     A field of the request breaks its rules: missing, out of range, not one of the known values.
     HTTP 422, on OpenAI-shaped paths 400.
@@ -729,7 +729,7 @@ class ErrorReason(betterproto2.Enum):
      "details": {"field": "temperature"}}
     """
 
-    VALIDATION_ERROR = 2
+    INVALID_REQUEST = 2
     """
     The request is well formed but cannot be used: broken JSON, unknown provider, fields that
     exclude each other. HTTP 400.
@@ -757,16 +757,16 @@ class ErrorReason(betterproto2.Enum):
     {"code": "MODEL_NOT_FOUND", "message": "model 'gpt-9' not found: ...", "details": {"model": "gpt-9"}}
     """
 
-    RATE_LIMITED = 6
+    PROVIDER_RATE_LIMITED = 6
     """
-    The provider limits the rate. HTTP 429 with Retry-After when the provider gave a time.
+    The provider limits the rate of our calls. HTTP 429 with Retry-After when the provider gave a time.
     {"code": "RATE_LIMITED", "message": "provider openai limits the rate: ...",
      "details": {"provider": "openai", "provider_code": "rate_limit_exceeded", "provider_message": "..."}}
     """
 
     CONTEXT_LENGTH_EXCEEDED = 7
     """
-    The input does not fit the model's context. HTTP 502, on OpenAI-shaped paths 400.
+    The input does not fit the model's context window. HTTP 502, on OpenAI-shaped paths 400.
     {"code": "PROVIDER_ERROR", "message": "...", "details": {"provider": "openai",
      "provider_code": "context_length_exceeded", "provider_message": "..."}}
     """
@@ -792,7 +792,7 @@ class ErrorReason(betterproto2.Enum):
      "provider_code": "invalid_api_key", "provider_message": "..."}}
     """
 
-    PROVIDER_QUOTA = 11
+    PROVIDER_QUOTA_EXCEEDED = 11
     """
     The account at the provider has no money or quota left. HTTP 502; another attempt cannot help.
     {"code": "PROVIDER_ERROR", "message": "...", "details": {"provider": "openai",
@@ -801,14 +801,14 @@ class ErrorReason(betterproto2.Enum):
 
     PROVIDER_UNAVAILABLE = 12
     """
-    The provider failed, could not be reached, or was overloaded. HTTP 502.
+    The provider failed, could not be reached, or was overloaded. HTTP 502. Safe to repeat.
     {"code": "PROVIDER_ERROR", "message": "provider ollama cannot be reached: ...",
      "details": {"provider": "ollama", "provider_code": "connect", "provider_message": "..."}}
     """
 
     PROVIDER_ERROR = 13
     """
-    The provider answered something that cannot be read, or cut its answer. HTTP 502.
+    The provider answered something that cannot be read, or cut its answer. HTTP 502. It is billed.
     {"code": "PROVIDER_ERROR", "message": "provider openai ended its stream before it was complete",
      "details": {"provider": "openai", "provider_code": "cut_stream", "provider_message": "..."}}
     """
@@ -829,6 +829,7 @@ class ErrorReason(betterproto2.Enum):
     SERVICE_UNAVAILABLE = 16
     """
     This server cannot take the request now: it is stopping, or its database is away. HTTP 503.
+    Safe to repeat.
     {"code": "SERVICE_UNAVAILABLE", "message": "...", "details": {}}
     """
 
@@ -842,6 +843,7 @@ class ErrorReason(betterproto2.Enum):
     SCHEMA_MISMATCH = 18
     """
     The answer does not match the JSON Schema that was asked for, also after one repair. HTTP 502.
+    The answers are billed.
     {"code": "PROVIDER_ERROR", "message": "the answer of model 'gpt-4o' does not match the schema: ...",
      "details": {"provider": "openai", "model": "gpt-4o", "path": "$.age", "problem": "..."}}
     """
@@ -859,34 +861,42 @@ class ErrorReason(betterproto2.Enum):
     {"code": "VALIDATION_ERROR", "message": "routing: no candidate is left: ...", "details": {"field": "routing"}}
     """
 
-    PROVIDER_RESTING = 21
+    PROVIDER_CIRCUIT_OPEN = 21
     """
-    The provider is left alone for a while, because it failed several times in a row or runs as many
-    calls as it may. HTTP 503 with Retry-After.
-    {"code": "SERVICE_UNAVAILABLE", "message": "provider openai is left alone for 12 s: 5 calls in a row failed",
-     "details": {"provider": "openai"}}
+    The circuit breaker of the provider is open, because calls failed several times in a row. HTTP 503 with
+    Retry-After. Safe to repeat.
+    {"code": "SERVICE_UNAVAILABLE", "message": "the circuit breaker of provider openai is open
+     for 12 s: 5 calls in a row failed", "details": {"provider": "openai", "open_s": "12", "failures": "5"}}
     """
 
-    PRICE_NOT_FOUND = 22
+    PROVIDER_BUSY = 22
+    """
+    As many calls of the provider are running as its concurrency limit allows. HTTP 503 with Retry-After.
+    Safe to repeat.
+    {"code": "SERVICE_UNAVAILABLE", "message": "provider openai is busy: 8 calls are running, which is
+     its limit", "details": {"provider": "openai", "running": "8"}}
+    """
+
+    PRICE_NOT_FOUND = 23
     """
     The price book does not have this model. HTTP 404.
     {"code": "MODEL_NOT_FOUND", "message": "no price is known for model 'x'", "details": {"model": "x"}}
     """
 
-    NOT_FOUND = 23
+    PROVIDER_OBJECT_NOT_FOUND = 24
     """
     No such file, batch or other object at the provider. HTTP 404.
     {"code": "NOT_FOUND", "message": "provider openai has no file 'file-1'", "details": {"provider": "openai"}}
     """
 
-    INVALID_PROMPT_VARIABLES = 24
+    INVALID_PROMPT_VARIABLES = 25
     """
     A variable that a prompt needs is missing, or has a value of another type. HTTP 400.
     {"code": "INVALID_PROMPT_VARIABLES", "message": "variables.content: is required",
      "details": {"field": "variables.content"}}
     """
 
-    INVALID_TEMPLATE = 25
+    INVALID_TEMPLATE = 26
     """
     A template cannot be used: it does not parse, names a variable that is not declared, takes too long or
     makes too much. HTTP 422.
@@ -894,45 +904,45 @@ class ErrorReason(betterproto2.Enum):
      "details": {"field": "user_prompt_template"}}
     """
 
-    PROMPT_NOT_FOUND = 26
+    PROMPT_NOT_FOUND = 27
     """
     No such prompt, version or label. HTTP 404.
     {"code": "PROMPT_NOT_FOUND", "message": "no prompt 'x'", "details": {"prompt": "x"}}
     """
 
-    PROMPT_PROTECTED = 27
+    PROMPT_PROTECTED = 28
     """
     The prompt belongs to the service and cannot be changed. HTTP 403.
     {"code": "FORBIDDEN", "message": "prompt 'rewrite-clean' belongs to the service and cannot be changed",
      "details": {"prompt": "rewrite-clean"}}
     """
 
-    CONFLICT = 28
+    CONFLICT = 29
     """
     Something of that name is there already, or something else is going on with it. HTTP 409.
     {"code": "CONFLICT", "message": "slug: an active prompt has 'x' already", "details": {"field": "slug"}}
     """
 
-    ETAG_MISMATCH = 29
+    ETAG_MISMATCH = 30
     """
     It was changed since the etag was read. HTTP 409; read it again.
     {"code": "CONFLICT", "message": "prompt 'x' was changed by somebody else; its etag is now 'b'",
      "details": {"etag": "b"}}
     """
 
-    SESSION_NOT_FOUND = 30
+    SESSION_NOT_FOUND = 31
     """
     No such session. HTTP 404.
     {"code": "SESSION_NOT_FOUND", "message": "no session '1f...'", "details": {"session": "1f..."}}
     """
 
-    MESSAGE_NOT_FOUND = 31
+    MESSAGE_NOT_FOUND = 32
     """
     The session has no such message. HTTP 404.
     {"code": "NOT_FOUND", "message": "session '1f...' has no message '2a...'", "details": {"message": "2a..."}}
     """
 
-    EXECUTION_NOT_FOUND = 32
+    EXECUTION_NOT_FOUND = 33
     """
     No call of a provider has this id. HTTP 404.
     {"code": "NOT_FOUND", "message": "no execution '1f...'", "details": {"execution": "1f..."}}
@@ -942,17 +952,17 @@ class ErrorReason(betterproto2.Enum):
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
             0: "ERROR_REASON_UNSPECIFIED",
-            1: "ERROR_REASON_UNPROCESSABLE_ENTITY",
-            2: "ERROR_REASON_VALIDATION_ERROR",
+            1: "ERROR_REASON_INVALID_FIELDS",
+            2: "ERROR_REASON_INVALID_REQUEST",
             3: "ERROR_REASON_UNSUPPORTED_OPTION",
             4: "ERROR_REASON_UNSUPPORTED_OPERATION",
             5: "ERROR_REASON_MODEL_NOT_FOUND",
-            6: "ERROR_REASON_RATE_LIMITED",
+            6: "ERROR_REASON_PROVIDER_RATE_LIMITED",
             7: "ERROR_REASON_CONTEXT_LENGTH_EXCEEDED",
             8: "ERROR_REASON_CONTENT_FILTERED",
             9: "ERROR_REASON_PROVIDER_REJECTED",
             10: "ERROR_REASON_PROVIDER_AUTHENTICATION",
-            11: "ERROR_REASON_PROVIDER_QUOTA",
+            11: "ERROR_REASON_PROVIDER_QUOTA_EXCEEDED",
             12: "ERROR_REASON_PROVIDER_UNAVAILABLE",
             13: "ERROR_REASON_PROVIDER_ERROR",
             14: "ERROR_REASON_PROVIDER_TIMEOUT",
@@ -962,35 +972,36 @@ class ErrorReason(betterproto2.Enum):
             18: "ERROR_REASON_SCHEMA_MISMATCH",
             19: "ERROR_REASON_COMPLETION_NOT_FOUND",
             20: "ERROR_REASON_NO_CANDIDATES",
-            21: "ERROR_REASON_PROVIDER_RESTING",
-            22: "ERROR_REASON_PRICE_NOT_FOUND",
-            23: "ERROR_REASON_NOT_FOUND",
-            24: "ERROR_REASON_INVALID_PROMPT_VARIABLES",
-            25: "ERROR_REASON_INVALID_TEMPLATE",
-            26: "ERROR_REASON_PROMPT_NOT_FOUND",
-            27: "ERROR_REASON_PROMPT_PROTECTED",
-            28: "ERROR_REASON_CONFLICT",
-            29: "ERROR_REASON_ETAG_MISMATCH",
-            30: "ERROR_REASON_SESSION_NOT_FOUND",
-            31: "ERROR_REASON_MESSAGE_NOT_FOUND",
-            32: "ERROR_REASON_EXECUTION_NOT_FOUND",
+            21: "ERROR_REASON_PROVIDER_CIRCUIT_OPEN",
+            22: "ERROR_REASON_PROVIDER_BUSY",
+            23: "ERROR_REASON_PRICE_NOT_FOUND",
+            24: "ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND",
+            25: "ERROR_REASON_INVALID_PROMPT_VARIABLES",
+            26: "ERROR_REASON_INVALID_TEMPLATE",
+            27: "ERROR_REASON_PROMPT_NOT_FOUND",
+            28: "ERROR_REASON_PROMPT_PROTECTED",
+            29: "ERROR_REASON_CONFLICT",
+            30: "ERROR_REASON_ETAG_MISMATCH",
+            31: "ERROR_REASON_SESSION_NOT_FOUND",
+            32: "ERROR_REASON_MESSAGE_NOT_FOUND",
+            33: "ERROR_REASON_EXECUTION_NOT_FOUND",
         }
 
     @classmethod
     def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
         return {
             "ERROR_REASON_UNSPECIFIED": 0,
-            "ERROR_REASON_UNPROCESSABLE_ENTITY": 1,
-            "ERROR_REASON_VALIDATION_ERROR": 2,
+            "ERROR_REASON_INVALID_FIELDS": 1,
+            "ERROR_REASON_INVALID_REQUEST": 2,
             "ERROR_REASON_UNSUPPORTED_OPTION": 3,
             "ERROR_REASON_UNSUPPORTED_OPERATION": 4,
             "ERROR_REASON_MODEL_NOT_FOUND": 5,
-            "ERROR_REASON_RATE_LIMITED": 6,
+            "ERROR_REASON_PROVIDER_RATE_LIMITED": 6,
             "ERROR_REASON_CONTEXT_LENGTH_EXCEEDED": 7,
             "ERROR_REASON_CONTENT_FILTERED": 8,
             "ERROR_REASON_PROVIDER_REJECTED": 9,
             "ERROR_REASON_PROVIDER_AUTHENTICATION": 10,
-            "ERROR_REASON_PROVIDER_QUOTA": 11,
+            "ERROR_REASON_PROVIDER_QUOTA_EXCEEDED": 11,
             "ERROR_REASON_PROVIDER_UNAVAILABLE": 12,
             "ERROR_REASON_PROVIDER_ERROR": 13,
             "ERROR_REASON_PROVIDER_TIMEOUT": 14,
@@ -1000,18 +1011,19 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_SCHEMA_MISMATCH": 18,
             "ERROR_REASON_COMPLETION_NOT_FOUND": 19,
             "ERROR_REASON_NO_CANDIDATES": 20,
-            "ERROR_REASON_PROVIDER_RESTING": 21,
-            "ERROR_REASON_PRICE_NOT_FOUND": 22,
-            "ERROR_REASON_NOT_FOUND": 23,
-            "ERROR_REASON_INVALID_PROMPT_VARIABLES": 24,
-            "ERROR_REASON_INVALID_TEMPLATE": 25,
-            "ERROR_REASON_PROMPT_NOT_FOUND": 26,
-            "ERROR_REASON_PROMPT_PROTECTED": 27,
-            "ERROR_REASON_CONFLICT": 28,
-            "ERROR_REASON_ETAG_MISMATCH": 29,
-            "ERROR_REASON_SESSION_NOT_FOUND": 30,
-            "ERROR_REASON_MESSAGE_NOT_FOUND": 31,
-            "ERROR_REASON_EXECUTION_NOT_FOUND": 32,
+            "ERROR_REASON_PROVIDER_CIRCUIT_OPEN": 21,
+            "ERROR_REASON_PROVIDER_BUSY": 22,
+            "ERROR_REASON_PRICE_NOT_FOUND": 23,
+            "ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND": 24,
+            "ERROR_REASON_INVALID_PROMPT_VARIABLES": 25,
+            "ERROR_REASON_INVALID_TEMPLATE": 26,
+            "ERROR_REASON_PROMPT_NOT_FOUND": 27,
+            "ERROR_REASON_PROMPT_PROTECTED": 28,
+            "ERROR_REASON_CONFLICT": 29,
+            "ERROR_REASON_ETAG_MISMATCH": 30,
+            "ERROR_REASON_SESSION_NOT_FOUND": 31,
+            "ERROR_REASON_MESSAGE_NOT_FOUND": 32,
+            "ERROR_REASON_EXECUTION_NOT_FOUND": 33,
         }
 
 
@@ -11315,7 +11327,7 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
     CapabilityService does one kind of text work for each method: the caller sends content, not prompts.
     The prompt comes from the prompt library, the answer is read and checked here. Common to all methods:
     `content` and `text` are the same field under two names; `options` may hold any optional field of the
-    request. Errors of all methods: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR
+    request. Errors of all methods: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST
     (unknown provider), and those of CompletionService.CreateCompletion. An answer that cannot be read is
     PROVIDER_ERROR.
     """
@@ -11719,8 +11731,8 @@ class CompletionServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Completion":
         """
         CreateCompletion generates the whole answer and returns it in one message.
-        Errors: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR (unknown provider),
-        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, RATE_LIMITED,
+        Errors: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST (unknown provider),
+        UNSUPPORTED_OPTION (the provider cannot honour a field), MODEL_NOT_FOUND, PROVIDER_RATE_LIMITED,
         CONTEXT_LENGTH_EXCEEDED, CONTENT_FILTERED, PROVIDER_ERROR, PROVIDER_AUTHENTICATION,
         PROVIDER_UNAVAILABLE, PROVIDER_TIMEOUT.
         """
@@ -11814,7 +11826,7 @@ class CompletionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: UNPROCESSABLE_ENTITY, VALIDATION_ERROR, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
         """
 
         return await self._unary_unary(
@@ -11897,7 +11909,7 @@ class ExecutionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
         that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -12076,7 +12088,7 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         """
         ListModels lists the models of every configured provider, sorted by id. A provider that does
         not answer is named in unreachable_providers, and the others are listed all the same.
-        Errors: VALIDATION_ERROR (unknown provider, bad page token).
+        Errors: INVALID_REQUEST (unknown provider, bad page token).
         """
 
         return await self._unary_unary(
@@ -12477,7 +12489,7 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ListPricesResponse":
         """
         ListPrices lists every model of the price book that has a price, sorted by model.
-        Errors: VALIDATION_ERROR (page token).
+        Errors: INVALID_REQUEST (page token).
         """
 
         return await self._unary_unary(
@@ -12543,7 +12555,7 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "EstimateCostResponse":
         """
         EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-        price_known false. Errors: UNPROCESSABLE_ENTITY.
+        price_known false. Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -12571,7 +12583,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListPromptsResponse":
         """
-        ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+        ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -12593,7 +12605,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Prompt":
         """
         CreatePrompt makes a prompt and its version 1. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
         """
 
         return await self._unary_unary(
@@ -12638,7 +12650,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
         version is made if and only if something of the version changes (see PromptVersion). Two editors
         cannot overwrite each other when they send the etag that they read.
-        Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+        Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
         CONFLICT (slug taken), ETAG_MISMATCH.
         """
 
@@ -12790,7 +12802,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Prompt":
         """
         SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-        Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+        Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
         """
 
         return await self._unary_unary(
@@ -12856,7 +12868,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         """
         ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
         version, and a hash of the variables.
-        Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+        Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
         INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
         """
 
@@ -12922,7 +12934,7 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ImportPromptsResponse":
         """
         ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-        refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+        refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
         """
 
         return await self._unary_unary(
@@ -12952,7 +12964,7 @@ class ProviderBatchServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ProviderBatch":
         """
         CreateBatch starts a batch.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
         """
 
         return await self._unary_unary(
@@ -13047,7 +13059,7 @@ class ProviderFileServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ProviderFile":
         """
         UploadFile sends a file of up to 32 MiB to the provider.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
         """
 
         return await self._unary_unary(
@@ -13089,7 +13101,7 @@ class ProviderFileServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ProviderFile":
         """
-        GetFile describes one file. Errors: as UploadFile; NOT_FOUND.
+        GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -13184,7 +13196,7 @@ class ProviderServiceStub(betterproto2_grpclib.ServiceStub):
         """
         PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
         the progress. A caller that goes away ends it; what was fetched is kept there.
-        Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+        Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
         """
 
         async for response in self._unary_stream(
@@ -13216,7 +13228,7 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Session":
         """
         CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-        Errors: UNPROCESSABLE_ENTITY.
+        Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -13237,7 +13249,7 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListSessionsResponse":
         """
-        ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+        ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -13433,7 +13445,7 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ExportSessionResponse":
         """
-        ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+        ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
         too large with its attachments).
         """
 
@@ -13456,7 +13468,7 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Session":
         """
         ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-        201. Errors: UNPROCESSABLE_ENTITY.
+        201. Errors: INVALID_FIELDS.
         """
 
         return await self._unary_unary(
@@ -13473,7 +13485,7 @@ class SymbolServiceStub(betterproto2_grpclib.ServiceStub):
     """
     SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
     The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
-    failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+    failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
     its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
     """
 

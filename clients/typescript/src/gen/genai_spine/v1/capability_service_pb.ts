@@ -4114,7 +4114,7 @@ export const UnfoundEntitySchema: GenEnum<UnfoundEntity> = /*@__PURE__*/
  * CapabilityService does one kind of text work for each method: the caller sends content, not prompts.
  * The prompt comes from the prompt library, the answer is read and checked here. Common to all methods:
  * `content` and `text` are the same field under two names; `options` may hold any optional field of the
- * request. Errors of all methods: UNPROCESSABLE_ENTITY (a field breaks its rules), VALIDATION_ERROR
+ * request. Errors of all methods: INVALID_FIELDS (a field breaks its rules), INVALID_REQUEST
  * (unknown provider), and those of CompletionService.CreateCompletion. An answer that cannot be read is
  * PROVIDER_ERROR.
  *

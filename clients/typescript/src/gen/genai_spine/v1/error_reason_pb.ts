@@ -9,11 +9,11 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file genai_spine/v1/error_reason.proto.
  */
 export const file_genai_spine_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKpwJCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIlCiFFUlJPUl9SRUFTT05fVU5QUk9DRVNTQUJMRV9FTlRJVFkQARIhCh1FUlJPUl9SRUFTT05fVkFMSURBVElPTl9FUlJPUhACEiMKH0VSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUFRJT04QAxImCiJFUlJPUl9SRUFTT05fVU5TVVBQT1JURURfT1BFUkFUSU9OEAQSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBAFEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQBhIoCiRFUlJPUl9SRUFTT05fQ09OVEVYVF9MRU5HVEhfRVhDRUVERUQQBxIhCh1FUlJPUl9SRUFTT05fQ09OVEVOVF9GSUxURVJFRBAIEiIKHkVSUk9SX1JFQVNPTl9QUk9WSURFUl9SRUpFQ1RFRBAJEigKJEVSUk9SX1JFQVNPTl9QUk9WSURFUl9BVVRIRU5USUNBVElPThAKEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9RVU9UQRALEiUKIUVSUk9SX1JFQVNPTl9QUk9WSURFUl9VTkFWQUlMQUJMRRAMEh8KG0VSUk9SX1JFQVNPTl9QUk9WSURFUl9FUlJPUhANEiEKHUVSUk9SX1JFQVNPTl9QUk9WSURFUl9USU1FT1VUEA4SIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEA8SJAogRVJST1JfUkVBU09OX1NFUlZJQ0VfVU5BVkFJTEFCTEUQEBIfChtFUlJPUl9SRUFTT05fSU5URVJOQUxfRVJST1IQERIgChxFUlJPUl9SRUFTT05fU0NIRU1BX01JU01BVENIEBISJQohRVJST1JfUkVBU09OX0NPTVBMRVRJT05fTk9UX0ZPVU5EEBMSHgoaRVJST1JfUkVBU09OX05PX0NBTkRJREFURVMQFBIhCh1FUlJPUl9SRUFTT05fUFJPVklERVJfUkVTVElORxAVEiAKHEVSUk9SX1JFQVNPTl9QUklDRV9OT1RfRk9VTkQQFhIaChZFUlJPUl9SRUFTT05fTk9UX0ZPVU5EEBcSKQolRVJST1JfUkVBU09OX0lOVkFMSURfUFJPTVBUX1ZBUklBQkxFUxAYEiEKHUVSUk9SX1JFQVNPTl9JTlZBTElEX1RFTVBMQVRFEBkSIQodRVJST1JfUkVBU09OX1BST01QVF9OT1RfRk9VTkQQGhIhCh1FUlJPUl9SRUFTT05fUFJPTVBUX1BST1RFQ1RFRBAbEhkKFUVSUk9SX1JFQVNPTl9DT05GTElDVBAcEh4KGkVSUk9SX1JFQVNPTl9FVEFHX01JU01BVENIEB0SIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEB4SIgoeRVJST1JfUkVBU09OX01FU1NBR0VfTk9UX0ZPVU5EEB8SJAogRVJST1JfUkVBU09OX0VYRUNVVElPTl9OT1RfRk9VTkQQIGIGcHJvdG8z");
+  fileDesc("CiFnZW5haV9zcGluZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxKtwJCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIfChtFUlJPUl9SRUFTT05fSU5WQUxJRF9GSUVMRFMQARIgChxFUlJPUl9SRUFTT05fSU5WQUxJRF9SRVFVRVNUEAISIwofRVJST1JfUkVBU09OX1VOU1VQUE9SVEVEX09QVElPThADEiYKIkVSUk9SX1JFQVNPTl9VTlNVUFBPUlRFRF9PUEVSQVRJT04QBBIgChxFUlJPUl9SRUFTT05fTU9ERUxfTk9UX0ZPVU5EEAUSJgoiRVJST1JfUkVBU09OX1BST1ZJREVSX1JBVEVfTElNSVRFRBAGEigKJEVSUk9SX1JFQVNPTl9DT05URVhUX0xFTkdUSF9FWENFRURFRBAHEiEKHUVSUk9SX1JFQVNPTl9DT05URU5UX0ZJTFRFUkVEEAgSIgoeRVJST1JfUkVBU09OX1BST1ZJREVSX1JFSkVDVEVEEAkSKAokRVJST1JfUkVBU09OX1BST1ZJREVSX0FVVEhFTlRJQ0FUSU9OEAoSKAokRVJST1JfUkVBU09OX1BST1ZJREVSX1FVT1RBX0VYQ0VFREVEEAsSJQohRVJST1JfUkVBU09OX1BST1ZJREVSX1VOQVZBSUxBQkxFEAwSHwobRVJST1JfUkVBU09OX1BST1ZJREVSX0VSUk9SEA0SIQodRVJST1JfUkVBU09OX1BST1ZJREVSX1RJTUVPVVQQDhIiCh5FUlJPUl9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQDxIkCiBFUlJPUl9SRUFTT05fU0VSVklDRV9VTkFWQUlMQUJMRRAQEh8KG0VSUk9SX1JFQVNPTl9JTlRFUk5BTF9FUlJPUhAREiAKHEVSUk9SX1JFQVNPTl9TQ0hFTUFfTUlTTUFUQ0gQEhIlCiFFUlJPUl9SRUFTT05fQ09NUExFVElPTl9OT1RfRk9VTkQQExIeChpFUlJPUl9SRUFTT05fTk9fQ0FORElEQVRFUxAUEiYKIkVSUk9SX1JFQVNPTl9QUk9WSURFUl9DSVJDVUlUX09QRU4QFRIeChpFUlJPUl9SRUFTT05fUFJPVklERVJfQlVTWRAWEiAKHEVSUk9SX1JFQVNPTl9QUklDRV9OT1RfRk9VTkQQFxIqCiZFUlJPUl9SRUFTT05fUFJPVklERVJfT0JKRUNUX05PVF9GT1VORBAYEikKJUVSUk9SX1JFQVNPTl9JTlZBTElEX1BST01QVF9WQVJJQUJMRVMQGRIhCh1FUlJPUl9SRUFTT05fSU5WQUxJRF9URU1QTEFURRAaEiEKHUVSUk9SX1JFQVNPTl9QUk9NUFRfTk9UX0ZPVU5EEBsSIQodRVJST1JfUkVBU09OX1BST01QVF9QUk9URUNURUQQHBIZChVFUlJPUl9SRUFTT05fQ09ORkxJQ1QQHRIeChpFUlJPUl9SRUFTT05fRVRBR19NSVNNQVRDSBAeEiIKHkVSUk9SX1JFQVNPTl9TRVNTSU9OX05PVF9GT1VORBAfEiIKHkVSUk9SX1JFQVNPTl9NRVNTQUdFX05PVF9GT1VORBAgEiQKIEVSUk9SX1JFQVNPTl9FWEVDVVRJT05fTk9UX0ZPVU5EECFiBnByb3RvMw");
 
 /**
  * ErrorReason names what went wrong. It stands in google.rpc.ErrorInfo.reason without the prefix
- * (domain "genai_spine"), next to the metadata that the example shows. REST bodies have the shape
+ * (domain "genai-spine.internal"), next to the metadata that the example shows. REST bodies have the shape
  * {"error": {"code", "message", "details", "request_id"}, "detail"}; the examples show the object
  * under "error" as a native REST client sees it.
  *
@@ -33,9 +33,9 @@ export enum ErrorReason {
    * {"code": "UNPROCESSABLE_ENTITY", "message": "temperature: must be at most 2, got 3",
    *  "details": {"field": "temperature"}}
    *
-   * @generated from enum value: ERROR_REASON_UNPROCESSABLE_ENTITY = 1;
+   * @generated from enum value: ERROR_REASON_INVALID_FIELDS = 1;
    */
-  UNPROCESSABLE_ENTITY = 1,
+  INVALID_FIELDS = 1,
 
   /**
    * The request is well formed but cannot be used: broken JSON, unknown provider, fields that
@@ -43,9 +43,9 @@ export enum ErrorReason {
    * {"code": "VALIDATION_ERROR", "message": "provider: unknown provider 'opnai'; known: openai, ...",
    *  "details": {"field": "provider"}}
    *
-   * @generated from enum value: ERROR_REASON_VALIDATION_ERROR = 2;
+   * @generated from enum value: ERROR_REASON_INVALID_REQUEST = 2;
    */
-  VALIDATION_ERROR = 2,
+  INVALID_REQUEST = 2,
 
   /**
    * The chosen provider cannot honour a field of the request. HTTP 400.
@@ -74,16 +74,16 @@ export enum ErrorReason {
   MODEL_NOT_FOUND = 5,
 
   /**
-   * The provider limits the rate. HTTP 429 with Retry-After when the provider gave a time.
+   * The provider limits the rate of our calls. HTTP 429 with Retry-After when the provider gave a time.
    * {"code": "RATE_LIMITED", "message": "provider openai limits the rate: ...",
    *  "details": {"provider": "openai", "provider_code": "rate_limit_exceeded", "provider_message": "..."}}
    *
-   * @generated from enum value: ERROR_REASON_RATE_LIMITED = 6;
+   * @generated from enum value: ERROR_REASON_PROVIDER_RATE_LIMITED = 6;
    */
-  RATE_LIMITED = 6,
+  PROVIDER_RATE_LIMITED = 6,
 
   /**
-   * The input does not fit the model's context. HTTP 502, on OpenAI-shaped paths 400.
+   * The input does not fit the model's context window. HTTP 502, on OpenAI-shaped paths 400.
    * {"code": "PROVIDER_ERROR", "message": "...", "details": {"provider": "openai",
    *  "provider_code": "context_length_exceeded", "provider_message": "..."}}
    *
@@ -123,12 +123,12 @@ export enum ErrorReason {
    * {"code": "PROVIDER_ERROR", "message": "...", "details": {"provider": "openai",
    *  "provider_code": "insufficient_quota", "provider_message": "..."}}
    *
-   * @generated from enum value: ERROR_REASON_PROVIDER_QUOTA = 11;
+   * @generated from enum value: ERROR_REASON_PROVIDER_QUOTA_EXCEEDED = 11;
    */
-  PROVIDER_QUOTA = 11,
+  PROVIDER_QUOTA_EXCEEDED = 11,
 
   /**
-   * The provider failed, could not be reached, or was overloaded. HTTP 502.
+   * The provider failed, could not be reached, or was overloaded. HTTP 502. Safe to repeat.
    * {"code": "PROVIDER_ERROR", "message": "provider ollama cannot be reached: ...",
    *  "details": {"provider": "ollama", "provider_code": "connect", "provider_message": "..."}}
    *
@@ -137,7 +137,7 @@ export enum ErrorReason {
   PROVIDER_UNAVAILABLE = 12,
 
   /**
-   * The provider answered something that cannot be read, or cut its answer. HTTP 502.
+   * The provider answered something that cannot be read, or cut its answer. HTTP 502. It is billed.
    * {"code": "PROVIDER_ERROR", "message": "provider openai ended its stream before it was complete",
    *  "details": {"provider": "openai", "provider_code": "cut_stream", "provider_message": "..."}}
    *
@@ -164,6 +164,7 @@ export enum ErrorReason {
 
   /**
    * This server cannot take the request now: it is stopping, or its database is away. HTTP 503.
+   * Safe to repeat.
    * {"code": "SERVICE_UNAVAILABLE", "message": "...", "details": {}}
    *
    * @generated from enum value: ERROR_REASON_SERVICE_UNAVAILABLE = 16;
@@ -181,6 +182,7 @@ export enum ErrorReason {
 
   /**
    * The answer does not match the JSON Schema that was asked for, also after one repair. HTTP 502.
+   * The answers are billed.
    * {"code": "PROVIDER_ERROR", "message": "the answer of model 'gpt-4o' does not match the schema: ...",
    *  "details": {"provider": "openai", "model": "gpt-4o", "path": "$.age", "problem": "..."}}
    *
@@ -206,39 +208,49 @@ export enum ErrorReason {
   NO_CANDIDATES = 20,
 
   /**
-   * The provider is left alone for a while, because it failed several times in a row or runs as many
-   * calls as it may. HTTP 503 with Retry-After.
-   * {"code": "SERVICE_UNAVAILABLE", "message": "provider openai is left alone for 12 s: 5 calls in a row failed",
-   *  "details": {"provider": "openai"}}
+   * The circuit breaker of the provider is open, because calls failed several times in a row. HTTP 503 with
+   * Retry-After. Safe to repeat.
+   * {"code": "SERVICE_UNAVAILABLE", "message": "the circuit breaker of provider openai is open
+   *  for 12 s: 5 calls in a row failed", "details": {"provider": "openai", "open_s": "12", "failures": "5"}}
    *
-   * @generated from enum value: ERROR_REASON_PROVIDER_RESTING = 21;
+   * @generated from enum value: ERROR_REASON_PROVIDER_CIRCUIT_OPEN = 21;
    */
-  PROVIDER_RESTING = 21,
+  PROVIDER_CIRCUIT_OPEN = 21,
+
+  /**
+   * As many calls of the provider are running as its concurrency limit allows. HTTP 503 with Retry-After.
+   * Safe to repeat.
+   * {"code": "SERVICE_UNAVAILABLE", "message": "provider openai is busy: 8 calls are running, which is
+   *  its limit", "details": {"provider": "openai", "running": "8"}}
+   *
+   * @generated from enum value: ERROR_REASON_PROVIDER_BUSY = 22;
+   */
+  PROVIDER_BUSY = 22,
 
   /**
    * The price book does not have this model. HTTP 404.
    * {"code": "MODEL_NOT_FOUND", "message": "no price is known for model 'x'", "details": {"model": "x"}}
    *
-   * @generated from enum value: ERROR_REASON_PRICE_NOT_FOUND = 22;
+   * @generated from enum value: ERROR_REASON_PRICE_NOT_FOUND = 23;
    */
-  PRICE_NOT_FOUND = 22,
+  PRICE_NOT_FOUND = 23,
 
   /**
    * No such file, batch or other object at the provider. HTTP 404.
    * {"code": "NOT_FOUND", "message": "provider openai has no file 'file-1'", "details": {"provider": "openai"}}
    *
-   * @generated from enum value: ERROR_REASON_NOT_FOUND = 23;
+   * @generated from enum value: ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND = 24;
    */
-  NOT_FOUND = 23,
+  PROVIDER_OBJECT_NOT_FOUND = 24,
 
   /**
    * A variable that a prompt needs is missing, or has a value of another type. HTTP 400.
    * {"code": "INVALID_PROMPT_VARIABLES", "message": "variables.content: is required",
    *  "details": {"field": "variables.content"}}
    *
-   * @generated from enum value: ERROR_REASON_INVALID_PROMPT_VARIABLES = 24;
+   * @generated from enum value: ERROR_REASON_INVALID_PROMPT_VARIABLES = 25;
    */
-  INVALID_PROMPT_VARIABLES = 24,
+  INVALID_PROMPT_VARIABLES = 25,
 
   /**
    * A template cannot be used: it does not parse, names a variable that is not declared, takes too long or
@@ -246,67 +258,67 @@ export enum ErrorReason {
    * {"code": "UNPROCESSABLE_ENTITY", "message": "user_prompt_template: line 2: unexpected end of template",
    *  "details": {"field": "user_prompt_template"}}
    *
-   * @generated from enum value: ERROR_REASON_INVALID_TEMPLATE = 25;
+   * @generated from enum value: ERROR_REASON_INVALID_TEMPLATE = 26;
    */
-  INVALID_TEMPLATE = 25,
+  INVALID_TEMPLATE = 26,
 
   /**
    * No such prompt, version or label. HTTP 404.
    * {"code": "PROMPT_NOT_FOUND", "message": "no prompt 'x'", "details": {"prompt": "x"}}
    *
-   * @generated from enum value: ERROR_REASON_PROMPT_NOT_FOUND = 26;
+   * @generated from enum value: ERROR_REASON_PROMPT_NOT_FOUND = 27;
    */
-  PROMPT_NOT_FOUND = 26,
+  PROMPT_NOT_FOUND = 27,
 
   /**
    * The prompt belongs to the service and cannot be changed. HTTP 403.
    * {"code": "FORBIDDEN", "message": "prompt 'rewrite-clean' belongs to the service and cannot be changed",
    *  "details": {"prompt": "rewrite-clean"}}
    *
-   * @generated from enum value: ERROR_REASON_PROMPT_PROTECTED = 27;
+   * @generated from enum value: ERROR_REASON_PROMPT_PROTECTED = 28;
    */
-  PROMPT_PROTECTED = 27,
+  PROMPT_PROTECTED = 28,
 
   /**
    * Something of that name is there already, or something else is going on with it. HTTP 409.
    * {"code": "CONFLICT", "message": "slug: an active prompt has 'x' already", "details": {"field": "slug"}}
    *
-   * @generated from enum value: ERROR_REASON_CONFLICT = 28;
+   * @generated from enum value: ERROR_REASON_CONFLICT = 29;
    */
-  CONFLICT = 28,
+  CONFLICT = 29,
 
   /**
    * It was changed since the etag was read. HTTP 409; read it again.
    * {"code": "CONFLICT", "message": "prompt 'x' was changed by somebody else; its etag is now 'b'",
    *  "details": {"etag": "b"}}
    *
-   * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 29;
+   * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 30;
    */
-  ETAG_MISMATCH = 29,
+  ETAG_MISMATCH = 30,
 
   /**
    * No such session. HTTP 404.
    * {"code": "SESSION_NOT_FOUND", "message": "no session '1f...'", "details": {"session": "1f..."}}
    *
-   * @generated from enum value: ERROR_REASON_SESSION_NOT_FOUND = 30;
+   * @generated from enum value: ERROR_REASON_SESSION_NOT_FOUND = 31;
    */
-  SESSION_NOT_FOUND = 30,
+  SESSION_NOT_FOUND = 31,
 
   /**
    * The session has no such message. HTTP 404.
    * {"code": "NOT_FOUND", "message": "session '1f...' has no message '2a...'", "details": {"message": "2a..."}}
    *
-   * @generated from enum value: ERROR_REASON_MESSAGE_NOT_FOUND = 31;
+   * @generated from enum value: ERROR_REASON_MESSAGE_NOT_FOUND = 32;
    */
-  MESSAGE_NOT_FOUND = 31,
+  MESSAGE_NOT_FOUND = 32,
 
   /**
    * No call of a provider has this id. HTTP 404.
    * {"code": "NOT_FOUND", "message": "no execution '1f...'", "details": {"execution": "1f..."}}
    *
-   * @generated from enum value: ERROR_REASON_EXECUTION_NOT_FOUND = 32;
+   * @generated from enum value: ERROR_REASON_EXECUTION_NOT_FOUND = 33;
    */
-  EXECUTION_NOT_FOUND = 32,
+  EXECUTION_NOT_FOUND = 33,
 }
 
 /**

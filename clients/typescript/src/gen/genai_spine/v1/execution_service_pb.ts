@@ -314,7 +314,7 @@ export const ExecutionService: GenService<{
   /**
    * ListExecutions lists calls, the newest first. A page reads a bounded part of the ledger: with filters
    * that few rows pass it may hold fewer rows than asked for, or none, and still have a next_page_token.
-   * Errors: UNPROCESSABLE_ENTITY.
+   * Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.ExecutionService.ListExecutions
    */

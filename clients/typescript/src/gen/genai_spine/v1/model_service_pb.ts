@@ -275,7 +275,7 @@ export const ModelService: GenService<{
   /**
    * ListModels lists the models of every configured provider, sorted by id. A provider that does
    * not answer is named in unreachable_providers, and the others are listed all the same.
-   * Errors: VALIDATION_ERROR (unknown provider, bad page token).
+   * Errors: INVALID_REQUEST (unknown provider, bad page token).
    *
    * @generated from rpc genai_spine.v1.ModelService.ListModels
    */

@@ -542,7 +542,7 @@ export const PriceUnitSchema: GenEnum<PriceUnit> = /*@__PURE__*/
 export const PricingService: GenService<{
   /**
    * ListPrices lists every model of the price book that has a price, sorted by model.
-   * Errors: VALIDATION_ERROR (page token).
+   * Errors: INVALID_REQUEST (page token).
    *
    * @generated from rpc genai_spine.v1.PricingService.ListPrices
    */
@@ -575,7 +575,7 @@ export const PricingService: GenService<{
   },
   /**
    * EstimateCost prices a call before it is made. A model without a price is no error: the answer says
-   * price_known false. Errors: UNPROCESSABLE_ENTITY.
+   * price_known false. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.PricingService.EstimateCost
    */

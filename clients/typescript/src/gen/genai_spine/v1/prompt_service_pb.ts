@@ -1593,7 +1593,7 @@ export const ImportPromptsResponseSchema: GenMessage<ImportPromptsResponse> = /*
  */
 export const PromptService: GenService<{
   /**
-   * ListPrompts lists prompts, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+   * ListPrompts lists prompts, the newest change first. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.PromptService.ListPrompts
    */
@@ -1604,7 +1604,7 @@ export const PromptService: GenService<{
   },
   /**
    * CreatePrompt makes a prompt and its version 1. REST answers 201.
-   * Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
+   * Errors: INVALID_FIELDS, INVALID_TEMPLATE, CONFLICT (an active prompt has the slug).
    *
    * @generated from rpc genai_spine.v1.PromptService.CreatePrompt
    */
@@ -1627,7 +1627,7 @@ export const PromptService: GenService<{
    * UpdatePrompt changes the fields that update_mask names, or, without one, those that are set. A new
    * version is made if and only if something of the version changes (see PromptVersion). Two editors
    * cannot overwrite each other when they send the etag that they read.
-   * Errors: UNPROCESSABLE_ENTITY, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
+   * Errors: INVALID_FIELDS, INVALID_TEMPLATE, PROMPT_NOT_FOUND, PROMPT_PROTECTED (a system prompt),
    * CONFLICT (slug taken), ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.PromptService.UpdatePrompt
@@ -1702,7 +1702,7 @@ export const PromptService: GenService<{
   },
   /**
    * SetPromptLabel points a label, such as production, at a version. The label latest moves by itself.
-   * Errors: UNPROCESSABLE_ENTITY (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
+   * Errors: INVALID_FIELDS (latest), PROMPT_NOT_FOUND, ETAG_MISMATCH.
    *
    * @generated from rpc genai_spine.v1.PromptService.SetPromptLabel
    */
@@ -1735,7 +1735,7 @@ export const PromptService: GenService<{
   /**
    * ExecutePrompt fills in the variables and asks a model. The row of the ledger names the prompt, its
    * version, and a hash of the variables.
-   * Errors: VALIDATION_ERROR (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
+   * Errors: INVALID_REQUEST (neither or both of prompt_id and prompt_slug), PROMPT_NOT_FOUND,
    * INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
    *
    * @generated from rpc genai_spine.v1.PromptService.ExecutePrompt
@@ -1767,7 +1767,7 @@ export const PromptService: GenService<{
   },
   /**
    * ImportPrompts makes prompts from YAML, or changes those of the same slug; all of them or, when one is
-   * refused, none. Errors: UNPROCESSABLE_ENTITY and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
+   * refused, none. Errors: INVALID_FIELDS and INVALID_TEMPLATE, naming the prompt; PROMPT_PROTECTED.
    *
    * @generated from rpc genai_spine.v1.PromptService.ImportPrompts
    */

@@ -537,7 +537,7 @@ export const BatchStateSchema: GenEnum<BatchState> = /*@__PURE__*/
 export const ProviderBatchService: GenService<{
   /**
    * CreateBatch starts a batch.
-   * Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, NOT_FOUND and those of the provider.
+   * Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, PROVIDER_OBJECT_NOT_FOUND and those of the provider.
    *
    * @generated from rpc genai_spine.v1.ProviderBatchService.CreateBatch
    */

@@ -333,7 +333,7 @@ export const DownloadFileRequestSchema: GenMessage<DownloadFileRequest> = /*@__P
 export const ProviderFileService: GenService<{
   /**
    * UploadFile sends a file of up to 32 MiB to the provider.
-   * Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION and those of the provider.
+   * Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION and those of the provider.
    *
    * @generated from rpc genai_spine.v1.ProviderFileService.UploadFile
    */
@@ -353,7 +353,7 @@ export const ProviderFileService: GenService<{
     output: typeof ListFilesResponseSchema;
   },
   /**
-   * GetFile describes one file. Errors: as UploadFile; NOT_FOUND.
+   * GetFile describes one file. Errors: as UploadFile; PROVIDER_OBJECT_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.ProviderFileService.GetFile
    */

@@ -692,7 +692,7 @@ export const ProviderService: GenService<{
   /**
    * PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
    * the progress. A caller that goes away ends it; what was fetched is kept there.
-   * Errors: VALIDATION_ERROR, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
+   * Errors: INVALID_REQUEST, UNSUPPORTED_OPERATION, MODEL_NOT_FOUND, PROVIDER_UNAVAILABLE.
    *
    * @generated from rpc genai_spine.v1.ProviderService.PullModel
    */

@@ -1263,7 +1263,7 @@ export const HistoryPolicySchema: GenEnum<HistoryPolicy> = /*@__PURE__*/
 export const SessionService: GenService<{
   /**
    * CreateSession begins a conversation. The model need not be available yet. REST answers 201.
-   * Errors: UNPROCESSABLE_ENTITY.
+   * Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.SessionService.CreateSession
    */
@@ -1273,7 +1273,7 @@ export const SessionService: GenService<{
     output: typeof SessionSchema;
   },
   /**
-   * ListSessions lists sessions, the newest change first. Errors: UNPROCESSABLE_ENTITY.
+   * ListSessions lists sessions, the newest change first. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.SessionService.ListSessions
    */
@@ -1369,7 +1369,7 @@ export const SessionService: GenService<{
     output: typeof SessionSchema;
   },
   /**
-   * ExportSession writes a session with all its messages as one text. Errors also: VALIDATION_ERROR (it is
+   * ExportSession writes a session with all its messages as one text. Errors also: INVALID_REQUEST (it is
    * too large with its attachments).
    *
    * @generated from rpc genai_spine.v1.SessionService.ExportSession
@@ -1381,7 +1381,7 @@ export const SessionService: GenService<{
   },
   /**
    * ImportSession makes a session of what ExportSession wrote as JSON, with ids of its own. REST answers
-   * 201. Errors: UNPROCESSABLE_ENTITY.
+   * 201. Errors: INVALID_FIELDS.
    *
    * @generated from rpc genai_spine.v1.SessionService.ImportSession
    */

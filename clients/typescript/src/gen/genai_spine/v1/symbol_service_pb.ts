@@ -774,7 +774,7 @@ export const GetSymbolHealthResponseSchema: GenMessage<GetSymbolHealthResponse> 
 /**
  * SymbolService writes one short description for each symbol of a code base, a whole batch at a time.
  * The caller supplies facts about each symbol; prompts are bounded in tokens, calls in number, and what
- * failed is told symbol by symbol. Errors of all generating methods: UNPROCESSABLE_ENTITY (a field breaks
+ * failed is told symbol by symbol. Errors of all generating methods: INVALID_FIELDS (a field breaks
  * its rules), SERVICE_UNAVAILABLE (no provider for the configured model).
  *
  * @generated from service genai_spine.v1.SymbolService

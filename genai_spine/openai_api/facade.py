@@ -1,0 +1,174 @@
+"""Facade of the OpenAI API: chat, text completions and embeddings, JSON bytes in, JSON or SSE bytes out.
+
+The handlers know neither gRPC nor Envoy, so that a second transport can be put before them; service.py
+attaches them to the RPCs of the contract. Errors: InvalidRequest naming the field, those of inference.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from genai_spine import validation
+from genai_spine.call import Call
+from genai_spine.concurrency import gather_or_cancel
+from genai_spine.errors import InvalidRequest, SpineError
+from genai_spine.http_answer import error_body
+from genai_spine.inference.inference import Inference
+from genai_spine.openai_api import requests, responses, sse
+from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
+from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
+from genai_spine.v1 import completion_service_pb2 as pb
+
+PING_INTERVAL_S = 15.0  # silence after which a comment keeps the connection of a stream alive
+MAX_PARALLEL_PROMPTS = 8  # provider calls at a time for one body with a list of prompts
+
+Answer = AsyncGenerator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIFacade:
+    """Handlers of chat, text completions and embeddings.
+
+    The first bytes of an answer come when its success is known, so an error before them has a status.
+    """
+
+    inference: Inference
+
+    async def chat(self, body: bytes, call: Call) -> Answer:
+        """Chat completion: one JSON body, or SSE frames where the request streams."""
+        chat = requests.decode(body, Chat)
+        request = requests.chat_request(body, chat)
+        validation.check(request)
+        before_tools = chat.functions is not None
+        if chat.stream:
+            form = sse.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
+            async with aclosing(self._events(request, form, call)) as events:
+                async for event in events:
+                    yield event
+            return
+        completion = await self.inference.complete(request, call)
+        set_headers(call, JSON, completion)
+        yield responses.chat(completion, before_tools=before_tools)
+
+    async def text(self, body: bytes, call: Call) -> Answer:
+        """Text completion of one or more prompts, in OpenAI's form or in the older service's own."""
+        if requests.is_native(body):
+            yield await self._native(body, call)
+            return
+        text = requests.decode(body, Text)
+        prompts = requests.text_requests(body, text)
+        for request in prompts:
+            validation.check(request)
+        prefixes = [request.prompt.text if text.echo else "" for request in prompts]
+        if text.stream:
+            form = sse.TextFrames(_wants_usage(text.stream_options), prefixes, text.n or 1)
+            async with aclosing(self._each(prompts, form, call)) as events:
+                async for event in events:
+                    yield event
+            return
+        completions = await self._all(prompts, call)
+        set_headers(call, JSON, completions[0])
+        yield responses.text(completions, prefixes)
+
+    async def embedding(self, body: bytes, call: Call) -> bytes:
+        """Embeddings of one or more inputs, as floats or base64."""
+        embedding = requests.decode(body, Embedding)
+        request = requests.embedding_request(body, embedding)
+        if not request.model:
+            raise InvalidRequest(field="model", problem="is required")
+        validation.check(request)
+        response = await self.inference.embed(request, call)
+        set_headers(call, JSON, response)
+        return responses.embeddings(response, as_base64=embedding.encoding_format == "base64")
+
+    async def _native(self, body: bytes, call: Call) -> bytes:
+        """Completion in the older service's own shape, which does not stream."""
+        native = requests.decode(body, Native)
+        if native.stream:
+            raise InvalidRequest(
+                field="stream", problem="this body does not stream; use /v1/chat/completions"
+            )
+        if not native.model:
+            raise InvalidRequest(field="model", problem="is required")
+        request = requests.native_request(native)
+        validation.check(request)
+        completion = await self.inference.complete(request, call)
+        set_headers(call, JSON, completion)
+        return responses.native(completion)
+
+    async def _all(self, prompts: list[pb.CreateCompletionRequest], call: Call) -> list[pb.Completion]:
+        """Completions of all prompts, MAX_PARALLEL_PROMPTS at a time.
+
+        The first failure cancels the others.
+        """
+        if len(prompts) == 1:
+            return [await self.inference.complete(prompts[0], call)]
+        places = asyncio.Semaphore(MAX_PARALLEL_PROMPTS)
+
+        async def one(request: pb.CreateCompletionRequest) -> pb.Completion:
+            async with places:
+                return await self.inference.complete(request, call)
+
+        return await gather_or_cancel(map(one, prompts))
+
+    async def _each(
+        self, prompts: list[pb.CreateCompletionRequest], form: sse.TextFrames, call: Call
+    ) -> Answer:
+        """Stream of all prompts, one after the other; an error ends it."""
+        for number, request in enumerate(prompts):
+            form.begin(number, last=number == len(prompts) - 1)
+            async with aclosing(self._events(request, form, call)) as events:
+                async for event in events:
+                    yield event
+            if call.failure:
+                return
+
+    async def _events(self, request: pb.CreateCompletionRequest, form: sse.Frames, call: Call) -> Answer:
+        """SSE frames of one request, with a ping comment after PING_INTERVAL_S of silence."""
+        begun = False
+        try:
+            async with aclosing(_pinged(self.inference.stream(request, call), PING_INTERVAL_S)) as chunks:
+                async for chunk in chunks:
+                    if chunk is None:
+                        yield responses.PING
+                        continue
+                    if not begun:
+                        set_headers(call, EVENTS, chunk)
+                        begun = True
+                    if event := form.write(chunk):
+                        yield event
+        except SpineError as error:
+            # After the first byte the status is gone; the stream ends with the error and without [DONE].
+            if not begun and not form.begun:
+                raise
+            call.failure = error
+            yield sse.error_event(error_body(error, call, openai=True))
+            return
+        yield form.end()
+
+
+async def _pinged(
+    chunks: AsyncGenerator[pb.CompletionChunk], every_s: float
+) -> AsyncGenerator[pb.CompletionChunk | None]:
+    """Chunks of a stream, with None after each every_s seconds of silence behind the first one."""
+    task: asyncio.Future[pb.CompletionChunk] | None = None
+    try:
+        yield await anext(chunks)
+        while True:
+            task = asyncio.ensure_future(anext(chunks))
+            while not (await asyncio.wait((task,), timeout=every_s))[0]:
+                yield None
+            yield task.result()
+    except StopAsyncIteration:
+        return
+    finally:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        await chunks.aclose()
+
+
+def _wants_usage(options: StreamOptions | None) -> bool:
+    """Whether stream_options ask for usage."""
+    return bool(options and options.include_usage)
