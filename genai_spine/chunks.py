@@ -15,7 +15,7 @@ from genai_spine.v1 import message_pb2
 
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
-
+THINKING, THINKING_ENDS = "<think>", "</think>"
 WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
 
 
@@ -140,13 +140,17 @@ class ChunkBuilder:
             choice.join()
         return self.chunk
 
+    def completion(self) -> pb.Completion:
+        """Completion of a whole stream, once all of its chunks were added."""
+        return completion(self.build())
+
 
 async def fold(chunks: AsyncIterator[pb.CompletionChunk]) -> pb.Completion:
     """Completion that a whole stream spells out. Errors of the stream pass through."""
     whole = ChunkBuilder()
     async for chunk in chunks:
         whole.add(chunk)
-    return completion(whole.build())
+    return whole.completion()
 
 
 def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
@@ -273,6 +277,22 @@ def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
         id=call_delta.id,
         function=message_pb2.FunctionCall(name=call_delta.name, arguments_json=call_delta.arguments),
     )
+
+
+def first_choice(answer: pb.Completion) -> pb.Choice:
+    """First choice of an answer; an empty one where the provider sent none."""
+    return answer.choices[0] if answer.choices else pb.Choice()
+
+
+def text_of(choice: pb.Choice) -> str:
+    """Text of a choice, without refusals."""
+    return "".join(part.text for part in choice.message.content)
+
+
+def without_thinking(text: str) -> str:
+    """Text without blanks around it, and without the <think> block that some models put first."""
+    text = text.strip().lstrip("\ufeff").lstrip()
+    return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:

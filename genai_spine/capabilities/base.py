@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from genai_spine.capabilities.context import Answer, Context, ModelLimits, PreparedRequest, gather
+from genai_spine.capabilities.context import Answer, Context, ModelLimits, PreparedRequest
 from genai_spine.capabilities.options import merged
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ProviderError
 from genai_spine.text import chunking
 from genai_spine.text.answer_parsing import UnreadableAnswer
@@ -153,7 +154,7 @@ class Capability(Generic[Request, Response]):
             return result
 
         await context.progress(0, len(chunks))
-        return await self.join(await gather(map(one, chunks)), request, context)
+        return await self.join(await gather_or_cancel(map(one, chunks)), request, context)
 
     async def process_chunk(
         self, chunk: TextChunk, request: Request, context: Context, *, streamed: bool = True

@@ -3,30 +3,28 @@
 One Context serves one request. The rest of the service is known by protocols only.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.costs import sum_costs, sum_usages
 from genai_spine.errors import (
     ContentFiltered,
     ProviderError,
-    ProviderRejected,
     SpineError,
-    UnsupportedOption,
 )
+from genai_spine.refused_fields import REFUSALS, drop_refused
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
 
 Request = completions.CreateCompletionRequest
-T = TypeVar("T")
 
 
 class CompletionClient(Protocol):
@@ -96,16 +94,13 @@ class PreparedRequest:
     streamed: bool = True  # what the model writes goes to whoever watches
     own_temperature: bool = False  # the caller's; otherwise it is ours to leave out
 
-    def rejected_field(self, error: SpineError) -> str | None:
-        """Field that the model rejected and that can be dropped; None: the error is about something else.
+    def drop_refused(self, error: SpineError) -> str:
+        """Field that the model refused, once it is dropped. Raises the error where it blames no such field.
 
         Old models take no schema, reasoning models no temperature. The prompt asks for JSON as well.
         """
-        about_form = error.blames("response_format") or error.blames("schema")
-        if self.request.HasField("response_format") and about_form:
-            return "response_format"
-        ours = self.request.HasField("temperature") and not self.own_temperature
-        return "temperature" if ours and error.blames("temperature") else None
+        ours = () if self.own_temperature else ("temperature",)
+        return drop_refused(self.request, error, ("response_format", *ours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +150,7 @@ class Context:
     prompt_version: int = 0
 
     async def complete(self, prepared: PreparedRequest) -> Answer:
-        """Answer of the model; a field that it rejects is dropped for this and all later chunks.
+        """Answer of the model; a field that it refuses is dropped for this and all later chunks.
 
         Errors: those of inference; ContentFiltered, ProviderError (no text).
         """
@@ -166,12 +161,8 @@ class Context:
             try:
                 completion = await self._completed(prepared, call)
                 break
-            except (UnsupportedOption, ProviderRejected) as error:
-                refused = prepared.rejected_field(error)
-                if refused is None:
-                    raise
-                # The rejection cost nothing; the next chunks leave the field out at once.
-                self.dropped_fields.add(refused)
+            except REFUSALS as error:
+                self.dropped_fields.add(prepared.drop_refused(error))
         self.bill.add(completion)
         self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)
@@ -193,17 +184,13 @@ class Context:
         request.CopyFrom(prepared.request)
         if self.emit is None or not prepared.streamed:
             return await self.services.inference.complete(request, call)
-        folded = completions.Completion()
-        choice = folded.choices.add()
-        reason: list[str] = []
+        answer = ChunkBuilder()
         async with aclosing(self.services.inference.stream(request, call)) as chunks:
             async for chunk in chunks:
-                _fold(chunk, folded, choice)
+                answer.add(chunk)
                 if text := "".join(delta.content for delta in chunk.choices):
-                    reason.append(text)
                     await self.emit(pb.CapabilityEvent(text=text))
-        choice.message.content.add(text="".join(reason))
-        return folded
+        return answer.completion()
 
     def stamp(self, response: Message) -> None:
         """Usage, cost, provider, model, ids and context written into a response."""
@@ -224,29 +211,10 @@ class Context:
         result.context.CopyFrom(how)
 
 
-def _fold(
-    chunk: completions.CompletionChunk, whole: completions.Completion, choice: completions.Choice
-) -> None:
-    """Fold of a chunk into the whole completion, without its text; the last one has usage and cost."""
-    for name in ("model", "provider", "execution_id"):
-        if value := getattr(chunk, name):
-            setattr(whole, name, value)
-    for name in ("usage", "cost"):
-        if chunk.HasField(name):
-            getattr(whole, name).CopyFrom(getattr(chunk, name))
-    for delta in chunk.choices:
-        if delta.finish_reason:
-            choice.finish_reason = delta.finish_reason
-        if delta.refusal:
-            choice.message.content.add(refusal=delta.refusal)
-        if delta.HasField("parsed_json"):
-            choice.parsed_json = delta.parsed_json
-
-
 def _answer(completion: completions.Completion) -> Answer:
     """Answer of a completion. Errors: ContentFiltered, ProviderError (empty)."""
-    choice = completion.choices[0] if completion.choices else completions.Choice()
-    text = choice.parsed_json or "".join(part.text for part in choice.message.content)
+    choice = first_choice(completion)
+    text = choice.parsed_json or text_of(choice)
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
         reason = refusal or "the answer was filtered"
@@ -255,13 +223,3 @@ def _answer(completion: completions.Completion) -> Answer:
         raise ProviderError(provider=completion.provider, provider_message="the answer is empty")
     cut = choice.finish_reason == completions.FINISH_REASON_LENGTH
     return Answer(text, completion.provider, completion.model, cut)
-
-
-async def gather(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results of coroutines in order; the first failure cancels the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]

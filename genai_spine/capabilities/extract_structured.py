@@ -28,14 +28,16 @@ Response = pb.ExtractStructuredResponse
 class SchemaRequest(PreparedRequest):
     """Request whose schema can be written into the prompt, for a model that takes none."""
 
-    def rejected_field(self, error: SpineError) -> str | None:
-        field = PreparedRequest.rejected_field(self, error)
+    def drop_refused(self, error: SpineError) -> str:
+        form = completions.JsonSchema()
+        form.CopyFrom(self.request.response_format.json_schema)
+        field = PreparedRequest.drop_refused(self, error)
         if field == "response_format":
-            self.say_schema()
+            self.say_schema(form)
         return field
 
-    def say_schema(self) -> None:
-        words = in_words(self.request.response_format.json_schema)
+    def say_schema(self, form: completions.JsonSchema) -> None:
+        words = in_words(form)
         self.request.messages[0].content[-1].text += f"\n\n{words}"
 
 
@@ -90,7 +92,7 @@ class ExtractStructured(Capability[Request, Response]):
             plain.request, plain.purpose, plain.slug, plain.streamed, plain.own_temperature
         )
         if "response_format" in context.dropped_fields:
-            prepared.say_schema()
+            prepared.say_schema(form)
         return prepared
 
     def read(self, answer: Answer, request: Request, chunk: TextChunk) -> Response:

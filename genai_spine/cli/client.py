@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2, provider_service_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
@@ -84,42 +85,43 @@ class Client:
     async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
         """Message sent and answer printed as it streams; the conversation goes on with both."""
         self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
-        answer, last = "", pb.CompletionChunk()
+        whole = ChunkBuilder()
         async for chunk in stub.StreamCompletion(self.request):
-            last = chunk
+            whole.add(chunk)
             for delta in chunk.choices:
-                answer += delta.content
                 if not as_json:
                     print(delta.content, end="", flush=True)
+        answer = whole.completion()
+        content = text_of(first_choice(answer))
         self.request.messages.add(
-            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=answer)]
+            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=content)]
         )
         if as_json:
-            print(json.dumps(_summary(answer, last)))
+            print(json.dumps(_summary(content, answer)))
         else:
             print()
-            print(_footer(last), file=sys.stderr)
+            print(_footer(answer), file=sys.stderr)
 
 
-def _summary(answer: str, last: pb.CompletionChunk) -> dict[str, object]:
+def _summary(content: str, answer: pb.Completion) -> dict[str, object]:
     return {
-        "content": answer,
-        "model": last.model,
-        "provider": last.provider,
-        "input_tokens": last.usage.input_tokens,
-        "output_tokens": last.usage.output_tokens,
-        "cost_usd": last.cost.cost_usd,
-        "price_known": last.cost.price_known,
-        "latency_ms": last.latency_ms,
-        "execution_id": last.execution_id,
-        "request_id": last.request_id,
+        "content": content,
+        "model": answer.model,
+        "provider": answer.provider,
+        "input_tokens": answer.usage.input_tokens,
+        "output_tokens": answer.usage.output_tokens,
+        "cost_usd": answer.cost.cost_usd,
+        "price_known": answer.cost.price_known,
+        "latency_ms": answer.latency_ms,
+        "execution_id": answer.execution_id,
+        "request_id": answer.request_id,
     }
 
 
-def _footer(last: pb.CompletionChunk) -> str:
-    tokens = f"{last.usage.input_tokens} + {last.usage.output_tokens} tokens"
-    cost = f"${last.cost.cost_usd:.6f}" if last.cost.price_known else "price not known"
-    return f"[{last.provider}:{last.model}, {tokens}, {cost}, {last.latency_ms} ms]"
+def _footer(answer: pb.Completion) -> str:
+    tokens = f"{answer.usage.input_tokens} + {answer.usage.output_tokens} tokens"
+    cost = f"${answer.cost.cost_usd:.6f}" if answer.cost.price_known else "price not known"
+    return f"[{answer.provider}:{answer.model}, {tokens}, {cost}, {answer.latency_ms} ms]"
 
 
 def _prompted() -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.costs import sum_costs, sum_usages
 from genai_spine.inference.operation import Operation
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -39,7 +40,7 @@ async def gather(
     operation: Completing, complete: Callable[[Completing], Coroutine[Any, Any, pb.Completion]]
 ) -> pb.Completion:
     """Makes all calls at once; one answer. Errors: the first of theirs, which ends the other calls."""
-    return gathered(await all_of([complete(one) for one in single(operation)]))
+    return gathered(await gather_or_cancel([complete(one) for one in single(operation)]))
 
 
 def gather_stream(
@@ -47,16 +48,6 @@ def gather_stream(
 ) -> AsyncGenerator[pb.CompletionChunk]:
     """The same as one stream: see interleave()."""
     return interleave([stream(one) for one in single(operation)])
-
-
-async def all_of(calls: Sequence[Coroutine[Any, Any, pb.Completion]]) -> list[pb.Completion]:
-    """Answers of all calls, in order. The first error ends the other calls and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def gathered(answers: Sequence[pb.Completion]) -> pb.Completion:

@@ -7,28 +7,16 @@ Models put JSON into code fences, prose and thinking tags, so the reader takes t
 is valid, and names the problem of the longest one when none is.
 """
 
-import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
-from genai_spine.chunks import ChunkBuilder, completion
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import SchemaMismatch
-from genai_spine.json_schema import json_text
+from genai_spine.json_schema import embedded, json_text
+from genai_spine.json_schema.embedded import JsonValue
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
-MAX_STARTS = 200  # of JSON in prose that are tried
-THINKING = "<think>"
-START = re.compile(r'\{\s*["}]|\[\s*(?:["{\[\]\d-]|true|false|null)')
-BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)  # or a string, which may hold some
-CUT_TOKEN = re.compile(r"-|\.|\.?\d*[eE][+-]?|\\u?[0-9a-fA-F]{0,3}\"?")  # a number or escape that goes on
-NOTHING = "the answer holds no JSON"
-CUT = "the answer ends before its JSON is complete"
 CUT_BY_LIMIT = "max_tokens cut the answer before its JSON was complete"
 
 Request = pb.CreateCompletionRequest
@@ -105,7 +93,7 @@ def parsed(text: str, expected: ExpectedAnswer, finish_reason: int = pb.FINISH_R
     """
     worst: tuple[int, Problem] | None = None  # what is wrong with the longest JSON that was found
     try:
-        for candidate in json_values(text):
+        for candidate in embedded.json_values(text):
             answer, problem = _judged(candidate, expected.form, expected.rules)
             if problem is None:
                 return answer
@@ -113,90 +101,10 @@ def parsed(text: str, expected: ExpectedAnswer, finish_reason: int = pb.FINISH_R
                 worst = len(candidate.text), problem
     except ValueError as error:
         cut = finish_reason == pb.FINISH_REASON_LENGTH
-        if worst is None or str(error) == CUT:
+        if worst is None or str(error) == embedded.CUT:
             worst = 0, ("$", CUT_BY_LIMIT if cut else str(error))
-    path, problem_text = worst[1] if worst else ("$", NOTHING)
+    path, problem_text = worst[1] if worst else ("$", embedded.NOTHING)
     raise SchemaMismatch(model=expected.model, provider=expected.provider, path=path, problem=problem_text)
-
-
-@dataclass(frozen=True, slots=True)
-class JsonValue:
-    """Complete JSON value found in a text, with the text that it was read from."""
-
-    text: str
-    value: Any
-
-
-def json_values(text: str) -> Iterator[JsonValue]:
-    """Complete JSON values of an answer, those in code fences first.
-
-    Raises ValueError when JSON begins that is cut or broken, or when there is none. A leading
-    `<think>...</think>` is left out: some servers do not tell it apart from the answer.
-    """
-    text = text.lstrip("\ufeff \t\r\n").rstrip()
-    if text.startswith(THINKING):  # of models whose server does not tell it apart
-        text = text.partition("</think>")[2].strip()
-    if not text:
-        raise ValueError("the answer is empty")
-    for whole in (text, *_fenced(text)):
-        try:
-            yield JsonValue(whole, json_text.parse(whole))
-            return
-        except ValueError:
-            continue
-    yield from _within(text)
-
-
-def _fenced(text: str) -> Iterator[str]:
-    """Contents of Markdown code fences, without the language's name."""
-    sections = text.split("```")
-    for content in sections[1:-1:2]:
-        name, newline, rest = content.partition("\n")
-        yield (rest if newline and " " not in name.strip() else content).strip()
-
-
-def _within(text: str) -> Iterator[JsonValue]:
-    """Objects and lists in prose, at most MAX_STARTS of them. Nothing is looked for inside of one that is
-    broken. Raises ValueError at the end, because what came before did not fit.
-    """
-    at, broken = 0, ""
-    for _ in range(MAX_STARTS):
-        start = START.search(text, at)
-        if start is None:
-            break
-        try:
-            value, at = json_text.DECODER.raw_decode(text, start.start())
-            json_text.check_levels(value)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
-        except json.JSONDecodeError as error:
-            if _is_cut(text, error):
-                raise ValueError(CUT) from None
-            broken = broken or f"the JSON is broken: {error.msg} at character {error.pos - start.start()}"
-            at = _end(text, start.start())
-        else:
-            yield JsonValue(text[start.start() : at], value)
-    raise ValueError(broken or NOTHING)
-
-
-def _end(text: str, start: int) -> int:
-    """Position where the brackets that open at the start are closed again, or the end of the text."""
-    level = 0
-    for token in BRACKET.finditer(text, start):
-        if token[0][0] != '"':
-            level += 1 if token[0] in "{[" else -1
-            if level <= 0:
-                return token.end()
-    return len(text)
-
-
-def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the JSON error is only that the text ended: in a string, a literal, a number or an escape."""
-    rest = text[error.pos :]
-    if not rest or error.msg.startswith("Unterminated string"):
-        return True
-    literal = any(word.startswith(rest) for word in ("true", "false", "null"))
-    return literal or CUT_TOKEN.fullmatch(rest) is not None
 
 
 def _judged(
@@ -230,7 +138,7 @@ class StreamedAnswer:
     def checked(self) -> list[pb.ChoiceDelta]:
         """Deltas with parsed_json, one for each choice that has JSON. Raises SchemaMismatch."""
         deltas = []
-        for choice in completion(self._whole.build()).choices:
+        for choice in self._whole.completion().choices:
             complete_choice(choice, self._expected)
             if choice.HasField("parsed_json"):
                 deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))

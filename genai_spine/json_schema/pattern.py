@@ -68,34 +68,32 @@ def _subpatterns(pattern: str) -> Iterator[tuple[str, bool]]:
     yield f"^{rest}", True
 
 
-def _outside(pattern: str) -> str:
-    """Characters outside of groups and classes, without escapes."""
-    outside, level, in_class = [], 0, False
+def _tokens(pattern: str) -> Iterator[tuple[int, str, int, bool]]:
+    """Position and text of each token, the level of groups behind it, and whether it is of a class."""
+    level, at, in_class = 0, 0, False
     for token in TOKEN.findall(pattern):
-        if in_class:
+        of_class = in_class or token == "["
+        if of_class:
             in_class = token != "]"
-        elif token == "[":
-            in_class = True
         elif token in ("(", ")"):
             level += 1 if token == "(" else -1
-        elif not level and len(token) == 1:
-            outside.append(token)
-    return "".join(outside)
+        yield at, token, level, of_class
+        at += len(token)
+
+
+def _outside(pattern: str) -> str:
+    """Characters outside of groups and classes, without escapes."""
+    plain = (
+        token for _, token, level, of_class in _tokens(pattern) if not (level or of_class or token == ")")
+    )
+    return "".join(token for token in plain if len(token) == 1)
 
 
 def _closing(pattern: str) -> int:
     """Position where the group ends that the pattern begins with. Raises ValueError."""
-    level, at, in_class = 0, 0, False
-    for token in TOKEN.findall(pattern):
-        if in_class:
-            in_class = token != "]"
-        elif token == "[":
-            in_class = True
-        elif token in ("(", ")"):
-            level += 1 if token == "(" else -1
-            if not level:
-                return at
-        at += len(token)
+    for at, token, level, of_class in _tokens(pattern):
+        if token == ")" and not (level or of_class):
+            return at
     raise ValueError("has a group that is not closed")
 
 

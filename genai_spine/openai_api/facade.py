@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from genai_spine import validation
 from genai_spine.call import Call
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
@@ -113,12 +114,7 @@ class OpenAIFacade:
             async with places:
                 return await self.inference.complete(request, call)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(request)) for request in prompts]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await gather_or_cancel(map(one, prompts))
 
     async def _each(
         self, prompts: list[pb.CreateCompletionRequest], form: sse.TextFrames, call: Call

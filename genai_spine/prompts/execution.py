@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genai_spine.call import Call
-from genai_spine.errors import InvalidFields, InvalidRequest, ProviderRejected, UnsupportedOption
+from genai_spine.chunks import ChunkBuilder, first_choice, text_of
+from genai_spine.errors import InvalidFields, InvalidRequest, SpineError
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import FilledPrompt, PromptLibrary
+from genai_spine.refused_fields import REFUSALS, drop_refused, stream_without_refused
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
@@ -37,24 +39,18 @@ class PreparedExecution:
         request.CopyFrom(self.completion)
         return request
 
-    def milder(self, error: UnsupportedOption | ProviderRejected) -> None:
-        """Drops the prompt's temperature where the model takes none, which has cost nothing.
+    def drop_refused(self, error: SpineError) -> None:
+        """Drops the prompt's temperature where the model takes none.
 
         Raises the error where it is about something else, or the caller's own wish.
         """
-        ours = self.completion.HasField("temperature") and not self.own_temperature
-        if not (ours and error.blames("temperature")):
-            raise error
-        self.completion.ClearField("temperature")
+        drop_refused(self.completion, error, () if self.own_temperature else ("temperature",))
 
-    def result(
-        self, text: str, answer: completion_service_pb2.Completion | completion_service_pb2.CompletionChunk
-    ) -> pb.ExecutePromptResponse:
-        """Response without finish reason.
-
-        answer: the completion, or the last chunk, which has usage and cost.
-        """
+    def result(self, answer: completion_service_pb2.Completion) -> pb.ExecutePromptResponse:
+        """Response to the caller, of a whole answer."""
         prompt, version = self.filled.resolved.prompt, self.filled.resolved.version
+        choice = first_choice(answer)
+        text = text_of(choice)
         response = pb.ExecutePromptResponse(
             output=text,
             content=text,
@@ -75,7 +71,7 @@ class PreparedExecution:
             ),
         )
         response.variables_used.update(self.filled.used)
-        return response
+        return _ended(response, choice)
 
 
 class PromptExecution:
@@ -88,48 +84,26 @@ class PromptExecution:
     async def complete(self, request: pb.ExecutePromptRequest, call: Call) -> pb.ExecutePromptResponse:
         """Answer to a filled prompt. Errors: those of the library and of inference, InvalidRequest."""
         prepared = await self._prepared(request, call)
-        try:
-            completion = await self.inference.complete(prepared.fresh(), prepared.call)
-        except (UnsupportedOption, ProviderRejected) as error:
-            prepared.milder(error)
-            completion = await self.inference.complete(prepared.fresh(), prepared.call)
-        choice = completion.choices[0]
-        text = "".join(part.text for part in choice.message.content)
-        return _ended(prepared.result(text, completion), choice)
+        while True:
+            try:
+                return prepared.result(await self.inference.complete(prepared.fresh(), prepared.call))
+            except REFUSALS as error:
+                prepared.drop_refused(error)
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
         """Streamed answer: text deltas, then one result event. Errors: as complete()."""
         prepared = await self._prepared(request, call)
-        texts: list[str] = []
-        end = completion_service_pb2.Choice()
-        async with aclosing(self._chunks(prepared)) as chunks:
+        answer = ChunkBuilder()
+        streamed = stream_without_refused(
+            lambda: self.inference.stream(prepared.fresh(), prepared.call), prepared.drop_refused
+        )
+        async with aclosing(streamed) as chunks:
             async for chunk in chunks:
+                answer.add(chunk)
                 for delta in chunk.choices:
-                    end.finish_reason = delta.finish_reason or end.finish_reason
-                    if delta.HasField("parsed_json"):
-                        end.parsed_json = delta.parsed_json
                     if delta.content:
-                        texts.append(delta.content)
                         yield pb.PromptEvent(text=delta.content)
-        yield pb.PromptEvent(result=_ended(prepared.result("".join(texts), chunk), end))
-
-    async def _chunks(
-        self, prepared: PreparedExecution
-    ) -> AsyncGenerator[completion_service_pb2.CompletionChunk]:
-        begun = False
-        try:
-            async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
-                async for chunk in chunks:
-                    begun = True
-                    yield chunk
-            return
-        except (UnsupportedOption, ProviderRejected) as error:
-            if begun:
-                raise
-            prepared.milder(error)
-        async with aclosing(self.inference.stream(prepared.fresh(), prepared.call)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        yield pb.PromptEvent(result=prepared.result(answer.completion()))
 
     async def _prepared(self, request: pb.ExecutePromptRequest, call: Call) -> PreparedExecution:
         """Filled prompt and request of an execution.

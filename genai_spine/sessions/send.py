@@ -18,6 +18,7 @@ import structlog
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import Conflict, SessionNotFound
 from genai_spine.inference.inference import Inference
 from genai_spine.sessions.history import History, check_attachments, on_behalf, text_of
@@ -89,17 +90,13 @@ class MessageSender:
         async with self._lease(request.session_id, call) as lease:
             pending = PendingMessage(_user_message(request, lease.session))
             completion_request = await self._request(lease, pending, request)
-            completion = completions.Completion()
-            choice, texts = completion.choices.add(), list[str]()
+            answer = ChunkBuilder()
             async with aclosing(self.inference.stream(completion_request, lease.call)) as chunks:
                 async for chunk in chunks:
-                    text = "".join(delta.content or delta.refusal for delta in chunk.choices)
-                    _fold(completion, chunk)
-                    if text:
-                        texts.append(text)
+                    answer.add(chunk)
+                    if text := "".join(delta.content or delta.refusal for delta in chunk.choices):
                         yield pb.MessageEvent(text=text)
-            choice.message.content.add(text="".join(texts))
-            yield pb.MessageEvent(result=await self._store(lease, pending, completion))
+            yield pb.MessageEvent(result=await self._store(lease, pending, answer.completion()))
 
     async def regenerate(self, request: pb.RegenerateMessageRequest, call: Call) -> pb.SendMessageResponse:
         """New answer to the last user message, in the place of the old one.
@@ -277,16 +274,3 @@ def _answer(completion_request: pb.SessionMessage, completion: completions.Compl
     answer.metadata.SetInParent()
     answer.create_time.FromDatetime(datetime.now(UTC))
     return answer
-
-
-def _fold(completion: completions.Completion, chunk: completions.CompletionChunk) -> None:
-    """Fold of a chunk into the whole completion: finish reason, and the usage of the last chunk."""
-    for delta in chunk.choices:
-        if delta.finish_reason:
-            completion.choices[0].finish_reason = delta.finish_reason
-    if chunk.HasField("usage"):
-        completion.usage.CopyFrom(chunk.usage)
-        completion.cost.CopyFrom(chunk.cost)
-        completion.model, completion.provider = chunk.model, chunk.provider
-        completion.request_id, completion.execution_id = chunk.request_id, chunk.execution_id
-        completion.latency_ms = chunk.latency_ms

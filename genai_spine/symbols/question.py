@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from genai_spine.call import Call
+from genai_spine.chunks import first_choice, text_of
 from genai_spine.errors import ContentFiltered, ProviderError, SpineError
 from genai_spine.symbols.prompt import Prompt
 from genai_spine.text.answer_parsing import objects
@@ -114,14 +115,13 @@ class UnusableAnswer(Exception):
 
 def summary(completion: completions.Completion) -> str:
     """Summary in an answer. Raises UnusableAnswer."""
-    choice = completion.choices[0] if completion.choices else completions.Choice()
+    choice = first_choice(completion)
     provider = completion.provider
     refusal = "".join(part.refusal for part in choice.message.content)
     if refusal or choice.finish_reason == completions.FINISH_REASON_CONTENT_FILTER:
         reason = refusal or "the answer was filtered"
         raise UnusableAnswer(ContentFiltered(provider=provider, provider_message=reason))
-    text = "".join(part.text for part in choice.message.content)
-    for value in objects(text):
+    for value in objects(text_of(choice)):
         if isinstance(found := value.get("summary"), str) and found.strip():
             return found.strip()
     was_cut = choice.finish_reason == completions.FINISH_REASON_LENGTH

@@ -3,21 +3,19 @@
 Accepted forms are those of rest-v1.md, section 7; anything else raises UnreadableAnswer.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
+from genai_spine.chunks import without_thinking
+from genai_spine.json_schema import embedded
+
 DEFAULT_CONFIDENCE = 0.8  # confidence where the model gave none
-MAX_STARTS = 200  # of JSON in prose that are tried
-THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
-FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 WHOLE_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
-START = re.compile(r"[\[{]")
 JSON_BEGINS = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"]")
 BULLET = re.compile(r"^[ \t]*(?:[-*+•‣◦–—]|\d{1,2}[.)])[ \t]+")
-_decoder = json.JSONDecoder()
 
 
 class UnreadableAnswer(Exception):
@@ -26,7 +24,7 @@ class UnreadableAnswer(Exception):
 
 def plain(text: str) -> str:
     """Answer without the reasoning (<think>) before it."""
-    return THOUGHT.sub("", text, count=1).strip()
+    return without_thinking(text)
 
 
 def unfenced(text: str) -> str:
@@ -36,26 +34,9 @@ def unfenced(text: str) -> str:
 
 
 def values(text: str) -> Iterator[Any]:
-    """JSON values of an answer: all of it, else those in code fences, else those within prose."""
-    text = plain(text)
-    for whole in (text, *(found[1].strip() for found in FENCED.finditer(text))):
-        try:
-            yield _decoder.decode(whole)
-        except (ValueError, RecursionError):
-            continue
-        if whole is text:
-            return
-    at = 0
-    for _ in range(MAX_STARTS):
-        start = START.search(text, at)
-        if start is None:
-            return
-        try:
-            value, at = _decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            at = start.end()
-        else:
-            yield value
+    """JSON values of an answer, up to the first that is cut or broken for good."""
+    with suppress(ValueError):
+        yield from (found.value for found in embedded.json_values(text))
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.rpc import code_pb2
@@ -38,10 +37,11 @@ def test_every_error_reason_has_one_class():
 
 def test_every_error_reason_has_an_example():
     text = (ROOT / "proto/genai_spine/v1/error_reason.proto").read_text()
-    for reason in error_reason_pb2.ErrorReason.keys()[1:]:
-        comment = re.search(rf"((?: *//.*\n)+) *{reason} = ", text)
-        assert comment, reason
-        assert '{"code":' in comment[1], reason
+    comments = {
+        reason: re.search(rf"((?: *//.*\n)+) *{reason} = ", text)
+        for reason in error_reason_pb2.ErrorReason.keys()[1:]
+    }
+    assert [name for name, comment in comments.items() if not (comment and '{"code":' in comment[1])] == []
 
 
 def test_every_stream_over_rest_can_say_what_ended_it():
@@ -55,17 +55,23 @@ def test_every_stream_over_rest_can_say_what_ended_it():
         for method in methods
         if method.server_streaming and method.options.HasExtension(annotations_pb2.http)
     }
-    for name in streamed - {".google.api.HttpBody"}:
-        [error] = [field for field in messages[name].field if field.name == "error"] or [None]
-        assert error is not None, f"{name} has no error"
-        shape = [field.name for field in messages[error.type_name].field]
-        assert shape == ["code", "message", "details", "request_id"], name
+    shapes = {
+        name: [
+            [inner.name for inner in messages[field.type_name].field]
+            for field in messages[name].field
+            if field.name == "error"
+        ]
+        for name in streamed - {".google.api.HttpBody"}
+    }
+    expected = [["code", "message", "details", "request_id"]]
+    assert {name: shape for name, shape in shapes.items() if shape != expected} == {}
+    assert shapes
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-def test_options_are_fields_of_the_request(name):
+def test_options_are_fields_of_the_request():
     fields = set(completion_service_pb2.CreateCompletionRequest.DESCRIPTOR.fields_by_name)
-    assert set(adapters()[name].options) <= fields | KINDS_OF_PARTS
+    others = {name: set(adapter.options) - fields - KINDS_OF_PARTS for name, adapter in adapters().items()}
+    assert {name: options for name, options in others.items() if options} == {}
 
 
 def test_every_adapter_is_in_the_registry():
@@ -112,17 +118,20 @@ def test_every_row_of_capabilities_is_a_method_and_streams():
 
 
 def test_no_capability_imports_another():
-    names = {name.replace("-", "_") for name in CAPABILITIES}
-    for name in names:
-        others = {f"genai_spine.capabilities.{other}" for other in names - {name}}
-        assert not imports(PACKAGE / "capabilities" / f"{name}.py") & others
+    modules = {f"genai_spine.capabilities.{name.replace('-', '_')}" for name in CAPABILITIES}
+    files = [PACKAGE / "capabilities" / f"{name.replace('-', '_')}.py" for name in CAPABILITIES]
+
+    def others(path):
+        return imports(path) & (modules - {f"genai_spine.capabilities.{path.stem}"})
+
+    assert offenders(files, others) == []
 
 
 def test_lock_files_pin_every_dependency_by_hash():
-    for lock in ("requirements.lock", "requirements-dev.lock"):
-        text = (ROOT / lock).read_text()
-        assert "--hash=sha256:" in text
-        assert "://" not in text  # where packages come from is the installer's to know
+    texts = {lock: (ROOT / lock).read_text() for lock in ("requirements.lock", "requirements-dev.lock")}
+    assert [lock for lock, text in texts.items() if "--hash=sha256:" not in text] == []
+    # Where packages come from is the installer's to know.
+    assert [lock for lock, text in texts.items() if "://" in text] == []
 
 
 def test_forbidden_dependencies_stay_out():
@@ -130,6 +139,8 @@ def test_forbidden_dependencies_stay_out():
 
 
 def test_third_party_protos_equal_the_installed_package():
-    for path in (ROOT / "third_party" / "google").rglob("*.proto"):
-        installed = Path(code_pb2.__file__).parents[1] / path.relative_to(ROOT / "third_party" / "google")
-        assert path.read_text() == installed.read_text(), path.name
+    ours, installed = ROOT / "third_party" / "google", Path(code_pb2.__file__).parents[1]
+    protos = list(ours.rglob("*.proto"))
+    assert protos
+    other = [p for p in protos if p.read_text() != (installed / p.relative_to(ours)).read_text()]
+    assert offenders(other, lambda path: "differs") == []

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_spine.chunks import ChunkBuilder, completion, fold, joined, unfold
+from genai_spine.chunks import ChunkBuilder, completion, first_choice, fold, joined, text_of, unfold
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 
@@ -163,3 +163,14 @@ async def test_unfolded_answer_folds_to_itself(chunks: list[pb.CompletionChunk])
     assert len(told) == len(answer.choices) + 1
     assert [len(chunk.choices) for chunk in told] == [1] * len(answer.choices) + [0]
     assert await fold(stream(told)) == answer
+
+
+def test_first_choice_of_an_answer_without_choices_is_empty() -> None:
+    assert text_of(first_choice(pb.Completion())) == ""
+
+
+def test_text_of_a_choice_leaves_its_refusal_out() -> None:
+    answer = pb.Completion(choices=[pb.Choice()])
+    content = answer.choices[0].message.content
+    content.extend([message_pb2.ContentPart(text="a"), message_pb2.ContentPart(refusal="no")])
+    assert text_of(first_choice(answer)) == "a"

@@ -8,13 +8,7 @@ import pytest
 
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.json_schema import answers
-from genai_spine.json_schema.answers import (
-    ExpectedAnswer,
-    StreamedAnswer,
-    complete_choice,
-    json_values,
-    parsed,
-)
+from genai_spine.json_schema.answers import ExpectedAnswer, StreamedAnswer, complete_choice, parsed
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -273,15 +267,3 @@ class TestJsonAnswerRequests:
         assert answers.can_be_repaired(asking(), error_of('{"name":5}'))
         tokens = pb.TextPrompt(tokens=pb.TokenList(tokens=[1]))
         assert not answers.can_be_repaired(asking(messages=[], prompt=tokens), error_of('{"name":5}'))
-
-
-def test_json_values_outside_of_fences_do_not_overlap() -> None:
-    found: list[str] = []
-
-    def read(text: str) -> None:
-        for piece in json_values(text):
-            found.append(piece.text)
-
-    with pytest.raises(ValueError, match="holds no JSON"):
-        read('a {"b": {"c": 1}} d [2, {"e": 3}] f')
-    assert found == ['{"b": {"c": 1}}', '[2, {"e": 3}]']

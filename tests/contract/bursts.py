@@ -1,6 +1,6 @@
 """One read of an upstream that brings a long text in many events, for each adapter; and what it costs.
 
-`python -m tests.unit.providers.bursts openai 5` prints what was measured in this process for each field.
+`python -m tests.contract.bursts openai 5` prints what was measured in this process for each field.
 """
 
 import asyncio

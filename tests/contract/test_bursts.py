@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.unit.providers.bursts import ADAPTERS, BURSTS, SIZE, read, text_of, text_parts
+from tests.contract.bursts import ADAPTERS, BURSTS, SIZE, read, text_of, text_parts
 
 MOST_GROWN_MIB = 80  # of 1 MiB in pieces of 5 characters; copied for each piece it would be 100 GiB
 PLENTY_S = 120.0
@@ -16,7 +16,7 @@ PLENTY_S = 120.0
 async def test_burst_of_tokens_is_one_chunk_and_costs_what_its_length_does(form: str) -> None:
     # In a process of its own: the peak of memory is that of the process, and arenas are not Python's.
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.unit.providers.bursts", form, "5"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.contract.bursts", form, "5"), stdout=asyncio.subprocess.PIPE
     )
     try:
         said, _ = await asyncio.wait_for(process.communicate(), PLENTY_S)

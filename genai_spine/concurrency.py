@@ -1,0 +1,20 @@
+"""Structured concurrency: several coroutines at once, of which the first failure cancels the others."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results in the order of the coroutines. Raises the first failure as it is, in no ExceptionGroup.
+
+    asyncio.gather() would leave the others running: they would go on to cost money.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
