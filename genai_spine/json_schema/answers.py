@@ -7,6 +7,8 @@ Models put JSON into code fences, prose and thinking tags, so the reader takes t
 is valid, and names the problem of the longest one when none is.
 """
 
+from dataclasses import dataclass
+
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import embedded, json_text
