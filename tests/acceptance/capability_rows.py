@@ -12,6 +12,7 @@ from tests.upstreams.reply import Reply
 MODEL = "gpt-4o"
 OSLO = "The council of Oslo voted for a tram line. It costs 40 million euros. Work starts in June."
 COMMON = {"provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "usage", "context"}
+COMMON |= {"result"}  # all of them in one message, as gRPC callers read it
 USAGE = {
     *("input_tokens", "output_tokens", "total_tokens", "cost_usd", "cost_ticks", "price_known", "latency_ms"),
 }
