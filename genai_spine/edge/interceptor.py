@@ -7,8 +7,8 @@ else becomes INTERNAL without its cause, and one line is logged. Behind the door
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any, NoReturn, TypeAlias
@@ -38,6 +38,36 @@ Unary = Callable[[Message, Call], Awaitable[Message]]
 Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 
 
+class RunningStreams:
+    """Streams that a server which stops ends itself, with the reason: grpc would only end them with a
+    status, which Envoy passes on to REST callers as the proper end of the body."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._are_cut = False
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Around a stream, in its task. Errors: ServiceUnavailable once the streams are cut."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._are_cut:
+                raise
+            task.uncancel()
+            raise ServiceUnavailable(cause="it is stopping") from None
+        finally:
+            self._tasks.discard(task)
+
+    def cut(self) -> None:
+        self._are_cut = True
+        for task in self._tasks:
+            task.cancel()
+
+
 class Door:
     """Wraps the handlers of our services once, when they are attached to the server.
 
@@ -49,7 +79,7 @@ class Door:
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.running = 0
-        self.streams = stream_end.RunningStreams()
+        self.streams = RunningStreams()
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:

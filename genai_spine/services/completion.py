@@ -1,7 +1,5 @@
 """CompletionService: typed completions, embeddings and token counts."""
 
-from collections.abc import AsyncGenerator
-
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.delivery.background_completions import BackgroundCompletions
@@ -16,19 +14,10 @@ class CompletionService:
         self.catalog = catalog
         self.counter = TokenCounter(catalog)
         self.kept = kept
-
-    async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        return await self.inference.complete(request, call)
-
-    def StreamCompletion(
-        self, request: pb.CreateCompletionRequest, call: Call
-    ) -> AsyncGenerator[pb.CompletionChunk]:
-        return self.inference.stream(request, call)
-
-    async def CreateEmbeddings(
-        self, request: pb.CreateEmbeddingsRequest, call: Call
-    ) -> pb.CreateEmbeddingsResponse:
-        return await self.inference.embed(request, call)
+        # Their messages are inference's own: there is nothing to translate.
+        self.CreateCompletion = inference.complete
+        self.StreamCompletion = inference.stream
+        self.CreateEmbeddings = inference.embed
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
         return await self.kept.get(request.id)
