@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Option, Provider
+from genai_spine.providers.base import Option, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.style.source import ROOT
 from tests.style.test_registries import KINDS_OF_PARTS, adapters
@@ -47,7 +47,7 @@ def columns() -> list[Column]:
             found.setdefault(tuple(sorted(provider.options.items(), key=str)), []).append(name)
     shown = [Column(", ".join(names), dict(options)) for options, names in found.items()]
     bridged = pb.CreateCompletionRequest(model=RESPONSES_MODEL)
-    responses = adapters()["openai"].options_for(bridged)
+    responses = adapters()["openai"].options_for(bridged, Route(adapters()["openai"], RESPONSES_MODEL))
     return [shown[0], Column("openai, azure: Responses API", responses), *shown[1:]]
 
 
@@ -109,7 +109,7 @@ def _offers(provider: Provider, method: str) -> bool:
 def _schemas(provider: Provider) -> str:
     wanted = pb.ResponseFormat(json_schema=pb.JsonSchema(name="any", schema_json="{}"))
     try:
-        provider.check_options(pb.CreateCompletionRequest(response_format=wanted))
+        provider.check_options(pb.CreateCompletionRequest(response_format=wanted), Route(provider, ""))
     except SpineError:
         return ""
     return "in words" if provider.schema is None else "native"
