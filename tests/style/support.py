@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Option, Provider
+from genai_spine.providers.base import Option, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.style.source import ROOT
 from tests.style.test_registries import KINDS_OF_PARTS, adapters
@@ -46,8 +46,8 @@ def columns() -> list[Column]:
         if name != "replay":
             found.setdefault(tuple(sorted(provider.options.items(), key=str)), []).append(name)
     shown = [Column(", ".join(names), dict(options)) for options, names in found.items()]
-    bridged = pb.CreateCompletionRequest(model=RESPONSES_MODEL)
-    responses = adapters()["openai"].options_for(bridged)
+    openai = adapters()["openai"]
+    responses = openai.options_for(pb.CreateCompletionRequest(), Route(openai, RESPONSES_MODEL))
     return [shown[0], Column("openai, azure: Responses API", responses), *shown[1:]]
 
 
