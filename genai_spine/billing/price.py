@@ -65,7 +65,7 @@ class OwnPrice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs at one time."""
+    """Price of a model at one time, in grains: exact integers."""
 
     provider: str  # whose price it is: openai for gpt-4o on azure
     model: str  # the row's name, which can be shorter or longer than the one asked for
@@ -85,11 +85,12 @@ class Price:
 
     @property
     def is_operators(self) -> bool:
-        """It counts for a model on the operator's own machines, too."""
+        """Whether the price counts for a model on the operator's own machines, too."""
         return self.source in ("settings", "overrides")
 
     @property
     def per_token(self) -> bool:
+        """Whether at least one bucket of tokens has a price."""
         return len(self.unpriced) < len(BUCKETS)
 
     @property
@@ -172,7 +173,7 @@ class Price:
 
 
 def _dollars(rate: int, counts: int) -> Decimal:
-    """What so many counts cost at this rate."""
+    """Cost of so many counts at this rate."""
     return Decimal(rate * counts) / (GRAINS_PER_USD * MILLION)
 
 

@@ -116,7 +116,7 @@ class PriceBook:
         local: bool = False,
         service_tier: str | None = None,
     ) -> usage_pb2.Cost:
-        """What tokens cost now; price_known is false, with 0 ticks, when the book cannot tell.
+        """Cost of tokens by the price of now; price_known is false, with 0 ticks, when the book cannot tell.
 
         local: the model runs on the operator's machines, where it costs nothing unless the operator's own
         file says so. service_tier: the tier that the provider says it served ("flex", "priority", ...),
@@ -133,7 +133,7 @@ class PriceBook:
         return None if price is None else price.ticks(usage)
 
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
-        """What a call costs that consumed `usage` and `units`, by the prices of the time it was made.
+        """Cost of a call that consumed `usage` and `units`, by the prices of the time it was made.
 
         The model that answered is looked up first, then the one that was asked for. local: as in cost().
         """
@@ -238,7 +238,7 @@ class PriceBook:
         return known[prefix] if prefix else None
 
     def _match(self, upstream: str, name: str) -> Row | None:
-        """What genai-prices takes the name for, in this provider or in those whose models it sells."""
+        """Row that genai-prices takes the name for, in this provider or in those whose models it sells."""
         provider = self._upstream.get(upstream)
         if provider is None:
             return None

@@ -73,6 +73,8 @@ class Amounts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FileTier(Amounts, kw_only=True):
+    """Prices above a number of input tokens, as a price file states them."""
+
     above_input_tokens: Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -119,13 +121,13 @@ class Row:
 
     @property
     def names(self) -> Iterator[str]:
-        """What the row is found by, in lower case: its model, then its aliases."""
+        """Names that the row is found by, in lower case: its model, then its aliases."""
         yield self.info.id.lower()
         yield from _clause_names(self.info.match)
 
     @property
     def periods(self) -> Iterator[tuple[ModelPrice, date | None]]:
-        """Its prices, each with its first day."""
+        """Prices of the row, each with its first day."""
         if isinstance(self.info.prices, ModelPrice):
             yield self.info.prices, self.valid_from
             return
@@ -208,10 +210,12 @@ def stated(own: OwnPrice) -> Row:
 
 
 def checksum(path: Path) -> str:
+    """Short digest of a file, by which a price book's version names it."""
     return f"sha256:{sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
 def digest_of(own: OwnPrice) -> str:
+    """Short digest of a price that the settings state."""
     return f"sha256:{sha256(repr(own).encode()).hexdigest()[:12]}"
 
 

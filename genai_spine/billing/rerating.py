@@ -38,11 +38,14 @@ class Line:
 
 @dataclass(slots=True)
 class Outcome:
+    """Result of a re-rating: the lines by provider and model, and how many costs changed."""
+
     price_book: str
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)  # by provider and model
     changed_rows: int = 0  # whose cost is another one
 
     def total(self) -> Line:
+        """Sum over all lines; costs in ticks of 1e-10 USD."""
         lines = self.lines.values()
         return Line(
             rows=sum(line.rows for line in lines),

@@ -52,6 +52,8 @@ class BackgroundCompletion:
 
 
 class BackgroundCompletions:
+    """Opens background completions and finds them again. Times are seconds."""
+
     def __init__(self, completions: Completions, server_id: Callable[[], str], *, ttl_s: float) -> None:
         """server_id: of the ledger, whose lease says that this process lives."""
         self._completions = completions

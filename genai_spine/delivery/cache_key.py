@@ -1,4 +1,7 @@
-"""What decides an answer, as one short text: equal requests have equal fingerprints, in every process."""
+"""Cache key: what decides an answer, as one short text.
+
+Equal requests have equal keys, in every process.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy

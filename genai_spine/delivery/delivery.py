@@ -1,4 +1,4 @@
-"""What stands between a caller and the provider's call: the cache, a shared call, a caller who goes away.
+"""Delivery of answers, between caller and provider: the cache, a shared call, a caller who goes away.
 
 inference.py makes the call; here is decided whether it is made, and who hears of it.
 """
@@ -42,6 +42,7 @@ class DeliveryRequest:
 
     @cached_property
     def key(self) -> str:
+        """Cache key of the request as the first candidate would answer it."""
         return cache_key.of(self.operation, self.message, self.route)
 
     @property
@@ -63,20 +64,25 @@ class DeliveryRequest:
 
     @property
     def policy(self) -> int:
+        """DisconnectPolicy of the request; without one, the upstream is cancelled."""
         request = self.message
         given = request.disconnect_policy if isinstance(request, pb.CreateCompletionRequest) else 0
         return given or CANCEL
 
     @property
     def coalesces(self) -> bool:
+        """Whether equal requests may share one call."""
         return isinstance(self.message, pb.CreateCompletionRequest) and self.message.coalesce
 
     def set_cache_status(self, status: pb.CacheStatus) -> None:
+        """Sets the status of the answer and of the x-cache header."""
         self.status = status
         self.call.headers["x-cache"] = pb.CacheStatus.Name(status).removeprefix("CACHE_STATUS_")
 
 
 class Delivery:
+    """Decides between the cache, a shared call and a call of the caller's own."""
+
     def __init__(
         self, responses: ResponseCache | None, shared_calls: SharedCalls, background: BackgroundCompletions
     ) -> None:

@@ -31,12 +31,14 @@ log = structlog.get_logger()
 
 
 class Entry(NamedTuple):
+    """One cached answer, serialized."""
+
     body: bytes
     made: float  # on time.monotonic()
 
 
 def max_age_s(header: str | None) -> int | None:
-    """What X-Cache-Control asks for, as cache_max_age_s: None, nothing is looked up or stored.
+    """Maximum age in seconds that X-Cache-Control asks for; None, nothing is looked up or stored.
 
     max-age=N; no-cache is 0; no-store is None. Directives unknown here are left alone, as HTTP has it.
     Errors: InvalidRequest for a max-age that is no number of seconds up to a year.
@@ -57,7 +59,7 @@ def max_age_s(header: str | None) -> int | None:
 
 
 def is_whole(answer: pb.Completion | pb.CreateEmbeddingsResponse) -> bool:
-    """It came to its end, and no filter had a hand in it: only such an answer is worth giving again."""
+    """Whether an answer came to its end, unfiltered: only such a one is worth giving again."""
     if isinstance(answer, pb.CreateEmbeddingsResponse):
         return bool(answer.embeddings)
     return bool(answer.choices) and all(choice.finish_reason in FINISHED for choice in answer.choices)

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Backlog(Generic[T]):
-    """What was said, merged wherever no reader stands in between; a reader's place is a count of chunks."""
+    """Backlog of messages, merged where no reader stands between; a reader's place is a count of chunks."""
 
     def __init__(self) -> None:
         self.end = 0
@@ -41,6 +41,7 @@ class Backlog(Generic[T]):
         return len(self._chunks)
 
     def add(self, chunk: T) -> None:
+        """Appends a message."""
         self.end += 1
         self._chunks.append(chunk)
         self._ends.append(self.end)
@@ -49,9 +50,11 @@ class Backlog(Generic[T]):
             self._merge_at = len(self._chunks) + MAX_CHUNKS
 
     def enter(self, place: int) -> None:
+        """Registers a reader at a place."""
         self._readers[place] += 1
 
     def leave(self, place: int) -> None:
+        """Takes a reader away from a place."""
         self._readers[place] -= 1
         if not self._readers[place]:
             del self._readers[place]
@@ -100,6 +103,7 @@ class SharedCall(Generic[T]):
         self._on_complete.append(then)
 
     def unsubscribed(self) -> None:
+        """One subscriber has left; the last one ends the call where the policy says so."""
         self.subscribers -= 1
         cancels = self.policy == pb.DISCONNECT_POLICY_CANCEL_UPSTREAM and not self._complete
         if cancels and not self.subscribers:
@@ -192,6 +196,7 @@ class Subscriber(Generic[T]):
         self.close()
 
     def close(self) -> None:
+        """Leaves the call; closing twice changes nothing."""
         if self._open:
             self._open = False
             self._shared_call.log.leave(self._place)

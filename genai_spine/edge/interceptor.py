@@ -7,8 +7,8 @@ INTERNAL without its cause, and one line is logged. Services never see a grpc ty
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any, NoReturn, TypeAlias
@@ -38,6 +38,41 @@ Unary = Callable[[Message, Call], Awaitable[Message]]
 Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 
 
+class RunningStreams:
+    """Registry of running streams that a stopping server ends itself, with the reason.
+
+    grpc would end them with a status only, which Envoy passes on to REST callers as a proper end of the body.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._are_cut = False
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Registration of a stream, around it in its task.
+
+        Errors: ServiceUnavailable once the streams are cut.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._are_cut:
+                raise
+            task.uncancel()
+            raise ServiceUnavailable(cause="it is stopping") from None
+        finally:
+            self._tasks.discard(task)
+
+    def cut(self) -> None:
+        self._are_cut = True
+        for task in self._tasks:
+            task.cancel()
+
+
 class ServiceInterceptor:
     """Wrapper of our services' handlers, applied once when they are attached to the server.
 
@@ -50,7 +85,7 @@ class ServiceInterceptor:
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.running = 0
-        self.streams = stream_end.RunningStreams()
+        self.streams = RunningStreams()
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:

@@ -1,4 +1,4 @@
-"""What a provider's batch cost: each line of its output becomes one row of the ledger, once.
+"""Settlement of a provider's batch: each line of its output becomes one row of the ledger, once.
 
 A row's id is made from provider, batch and the caller's id of the line, and its request id is the batch's,
 so that whoever asks, from whichever server and however often, adds nothing.
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 
 class BatchSettlement:
+    """Books the lines of batches that have ended, whoever asks and however often."""
+
     def __init__(self, ledger: Ledger, prices: PriceBook, executions: Executions) -> None:
         self.ledger = ledger
         self.prices = prices
@@ -65,7 +67,7 @@ class BatchSettlement:
     def _complete(
         self, execution: Execution, custom_id: str, batch: pb.ProviderBatch, provider: Provider, call: Call
     ) -> None:
-        """What the line does not say itself."""
+        """Adds what the line does not say itself: ids, times, attempt and cost."""
         times = batch.times
         ended = times.completed or times.expired or times.cancelled or times.created
         execution.id = row_id(provider.name, batch, custom_id)

@@ -51,6 +51,7 @@ async def first_stream(operation: Completing, start: Callable[[Completing], Chun
     failure: BaseException | None = None
 
     def begin(one: Completing) -> None:
+        """Starts the call and waits for its first chunk in a task."""
         stream = start(one)
         streams[stream] = one
         tasks[asyncio.create_task(_next(stream))] = stream

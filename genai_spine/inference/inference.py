@@ -39,7 +39,7 @@ D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """How calls are repeated, and where to when all candidates of a request have failed."""
+    """Retry and fallback rules: how often calls are repeated, and who is asked last."""
 
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ class Inference:
         )
 
     def _completer(self, operation: Completing) -> Callable[[Completing], Awaitable[pb.Completion]]:
-        """How the operation is made: by one call, several at once, or two of which the faster one counts."""
+        """Way of making an operation: one call, several at once, or two of which the faster one counts."""
         if operation.request.choice_count > 1 and choices.must_be_gathered(operation):
             return partial(choices.gather, complete=self._complete_repaired)
         if operation.request.routing.hedge_after_ms:

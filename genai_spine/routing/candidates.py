@@ -22,6 +22,8 @@ MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | me
 
 
 class CandidatePlanner:
+    """Plans requests: candidates by name, filtered by conditions and options, ordered by a strategy."""
+
     def __init__(self, router: Router, context: RoutingContext, fallback_chain: Sequence[str] = ()) -> None:
         """fallback_chain: aliases, models, or providers for their default models; tried after all others.
 

@@ -25,6 +25,8 @@ DEFAULTS = UpstreamLimits()
 
 
 class Circuit:
+    """State of one key's circuit: closed, open, or half open. Times are seconds."""
+
     def __init__(self, limits: UpstreamLimits = DEFAULTS, clock: Callable[[], float] = monotonic) -> None:
         self._limits = limits
         self._clock = clock
@@ -37,6 +39,7 @@ class Circuit:
 
     @property
     def state(self) -> "pb.CircuitState":
+        """State as the API shows it."""
         if self._open_until is None:
             return pb.CIRCUIT_STATE_CLOSED
         return pb.CIRCUIT_STATE_OPEN if self.open_s else pb.CIRCUIT_STATE_HALF_OPEN
@@ -48,12 +51,15 @@ class Circuit:
 
     @property
     def allows(self) -> bool:
+        """Whether a call may be made now: closed, or half open without a trial in progress."""
         return self._open_until is None or not (self._on_trial or self.open_s)
 
     def begin(self) -> None:
+        """Records that a call begins; in a half-open circuit it is the trial."""
         self._on_trial = self._open_until is not None
 
     def succeeded(self) -> None:
+        """Records a call that the upstream answered; enough good trials close the circuit."""
         self._failed = 0
         if self._open_until is None or not self._on_trial:
             self.is_quiet = self._open_until is None
@@ -65,6 +71,7 @@ class Circuit:
             self.is_quiet = True
 
     def failed(self) -> None:
+        """Records a failed call; a failed trial, or too many in a row, opens the circuit."""
         self.is_quiet = False
         self._failed += 1
         if self._limits.failures and (self._on_trial or self._failed >= self._limits.failures):

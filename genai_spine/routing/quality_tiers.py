@@ -1,4 +1,4 @@
-"""How good a model is: economy, standard or premium. A ranking of the operator's wins over this one.
+"""Quality tiers of models: economy, standard or premium. A ranking of the operator's wins over this one.
 
 The ranking is ours (2026-11-28), by the makers' own families: their smallest models are economy, their
 largest ones premium. A model that stands nowhere is standard.
@@ -41,12 +41,15 @@ PARTS: tuple[tuple[str, routing_pb2.QualityTier], ...] = (
 
 
 class Tiers:
+    """Quality tiers by model, the operator's own before ours."""
+
     def __init__(self, ranked: Mapping[str, str] | None = None) -> None:
         """ranked: the operator's: a model, provider:model or provider to economy, standard or premium."""
         self._ranked = {name: NAMES[tier] for name, tier in (ranked or {}).items()}
         self._known: dict[tuple[str, str], routing_pb2.QualityTier] = {}
 
     def of(self, provider: str, model: str) -> "routing_pb2.QualityTier":
+        """Tier of a model of a provider."""
         known = self._known.get((provider, model))
         if known is None:
             known = self._found(provider, model)

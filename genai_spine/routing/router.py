@@ -43,6 +43,8 @@ class Alias:
 
 
 class Router:
+    """Resolves names of requests to routes: alias, then provider and model."""
+
     def __init__(
         self,
         providers: Mapping[str, Provider],
@@ -77,7 +79,7 @@ class Router:
         return [self._resolve(provider, model, embedding)]
 
     def members(self, provider: str, alias: Alias, *, embedding: bool = False) -> list[Route]:
-        """Those whose provider is configured; the error of the first when there is none."""
+        """Routes of an alias whose provider is configured; the error of the first when there is none."""
         key = (provider, alias, embedding)
         found = self._members.get(key)
         if found is None:
@@ -101,7 +103,7 @@ class Router:
         return found
 
     def fallback(self, name: str, *, embedding: bool = False) -> list[Route]:
-        """What an entry of a fallback chain stands for: an alias, a provider's default model, or a model.
+        """Routes of an entry of a fallback chain: an alias, a provider's default model, or a model.
 
         Errors: as resolve().
         """

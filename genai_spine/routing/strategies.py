@@ -25,7 +25,7 @@ Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
 @dataclass(slots=True)
 class RoutingContext:
-    """What strategies weigh candidates with."""
+    """Data that strategies weigh candidates with: prices, latencies and quality tiers."""
 
     prices: PriceBook
     upstreams: Mapping[str, Upstream]
@@ -33,7 +33,7 @@ class RoutingContext:
     _turns: dict[str, int] = field(default_factory=dict)
 
     def expected(self, request: Request) -> usage_pb2.Usage:
-        """What a call of any candidate will use, estimated."""
+        """Estimated usage of a call of any candidate."""
         if isinstance(request, pb.CreateEmbeddingsRequest):
             return counts.usage(
                 counts.estimate_inputs(request, request.model), 0, output=usage_pb2.PROVENANCE_ESTIMATED
@@ -50,12 +50,14 @@ class RoutingContext:
         return inf if ticks is None else ticks
 
     def speed_ms(self, route: Route) -> float:
+        """Mean latency in milliseconds; an assumed one where nothing was measured."""
         measured = self.upstreams[route.provider.name].speed_ms(route.model)
         if measured is None:
             return LOCAL_MS if route.provider.local else UNMEASURED_MS
         return measured
 
     def tier(self, route: Route) -> int:
+        """Quality tier of the candidate's model."""
         return self.tiers.of(route.provider.name, route.model)
 
     def turn(self, routes: Sequence[Route]) -> int:
@@ -78,23 +80,28 @@ def weighted(routes: list[Route], request: Request, context: RoutingContext) -> 
 
 
 def cheapest(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    """Lowest estimated cost first; an unknown price comes last."""
     usage = context.expected(request)
     return sorted(routes, key=lambda route: context.ticks(route, usage))
 
 
 def best(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    """Highest quality tier first."""
     return sorted(routes, key=context.tier, reverse=True)
 
 
 def fastest(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    """Lowest measured latency first."""
     return sorted(routes, key=context.speed_ms)
 
 
 def local_first(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    """Models on the operator's own machines first."""
     return sorted(routes, key=lambda route: not route.provider.local)
 
 
 def round_robin(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
+    """Each candidate first in turn."""
     start = context.turn(routes) % len(routes)
     return routes[start:] + routes[:start]
 

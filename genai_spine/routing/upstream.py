@@ -30,6 +30,8 @@ class KeySlot:
 
 
 class Upstream:
+    """One provider with all its keys: concurrency limit, circuits, cooldowns and mean latencies."""
+
     def __init__(self, providers: Sequence[Provider], limits: UpstreamLimits = DEFAULTS) -> None:
         """providers: the same upstream, one for each key."""
         self.provider = providers[0]
@@ -45,6 +47,7 @@ class Upstream:
 
     @property
     def full(self) -> bool:
+        """Whether as many calls run as the concurrency limit allows."""
         return self.limits.concurrency is not None and self.running >= self.limits.concurrency
 
     @property
@@ -56,10 +59,12 @@ class Upstream:
 
     @property
     def allows(self) -> bool:
+        """Whether the circuit of some key allows a call."""
         return any(key_slot.circuit.allows for key_slot in self.key_slots)
 
     @property
     def open_s(self) -> float:
+        """Seconds until the first key's circuit allows a trial; 0 when one allows calls."""
         return min(key_slot.circuit.open_s for key_slot in self.key_slots)
 
     def acquire(self) -> KeySlot | None:
@@ -112,6 +117,7 @@ class Upstream:
                 return
 
     def record_latency(self, model: str, took_ms: float, *, streamed: bool) -> None:
+        """Adds a measured latency to the model's running mean, in milliseconds."""
         means = self.first_ms if streamed else self.whole_ms
         known = means.get(model, took_ms)
         means[model] = known + NEWEST * (took_ms - known)

@@ -1,7 +1,5 @@
 """CompletionService: typed completions, embeddings and token counts."""
 
-from collections.abc import AsyncGenerator
-
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.delivery.background_completions import BackgroundCompletions
@@ -18,22 +16,10 @@ class CompletionService:
         self.catalog = catalog
         self.counter = TokenCounter(catalog)
         self.background = background
-
-    async def CreateCompletion(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
-        """Unary completion, with routing, retries, cache and cost."""
-        return await self.inference.complete(request, call)
-
-    def StreamCompletion(
-        self, request: pb.CreateCompletionRequest, call: Call
-    ) -> AsyncGenerator[pb.CompletionChunk]:
-        """Streamed completion; the last chunk has usage and cost."""
-        return self.inference.stream(request, call)
-
-    async def CreateEmbeddings(
-        self, request: pb.CreateEmbeddingsRequest, call: Call
-    ) -> pb.CreateEmbeddingsResponse:
-        """Embedding vectors of texts."""
-        return await self.inference.embed(request, call)
+        # Their messages are inference's own: there is nothing to translate.
+        self.CreateCompletion = inference.complete
+        self.StreamCompletion = inference.stream
+        self.CreateEmbeddings = inference.embed
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
         """Background completion by id. Errors: CompletionNotFound and the error that it ended with."""

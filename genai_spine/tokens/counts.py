@@ -33,12 +33,13 @@ _json = msgspec.json.Decoder(dict[str, Any])
 
 @dataclass(slots=True)
 class TokenTally:
-    """What has been counted so far."""
+    """Running count of tokens, and whether it is exact."""
 
     tokens: int = 0
     exact: bool = True  # by the model's own encoding and by documented rules
 
     def add(self, tokens: int, *, exact: bool = True) -> None:
+        """Adds tokens; one inexact part makes the sum inexact."""
         self.tokens += tokens
         self.exact = self.exact and exact
 
@@ -87,7 +88,7 @@ async def sizes_in_thread(request: pb.CreateCompletionRequest, tokenizer: Tokeni
 
 
 def overhead(request: pb.CreateCompletionRequest, tokenizer: Tokenizer) -> TokenTally:
-    """What a chat has besides its messages: the beginning of the reply, tools, the form of the answer."""
+    """Tokens of a chat besides its messages: the beginning of the reply, tools, the form of the answer."""
     total = TokenTally(
         PER_REPLY, exact=tokenizer.encoding is not None and tokenizer.model.startswith(DOCUMENTED)
     )
@@ -101,6 +102,7 @@ def overhead(request: pb.CreateCompletionRequest, tokenizer: Tokenizer) -> Token
 
 
 def tally_message(message: message_pb2.Message, tokenizer: Tokenizer) -> TokenTally:
+    """Tokens of one message: its frame, name, parts and tool calls."""
     total = TokenTally(PER_MESSAGE)
     if message.HasField("name"):
         total.add(PER_NAME + tokenizer.count(message.name))
@@ -112,20 +114,23 @@ def tally_message(message: message_pb2.Message, tokenizer: Tokenizer) -> TokenTa
 
 
 def estimate_input(request: pb.CreateCompletionRequest, model: str) -> int:
+    """Estimated tokens of a request's input, with what is loaded already."""
     return tally(request, Tokenizer.if_loaded(model)).tokens
 
 
 def estimate_inputs(request: pb.CreateEmbeddingsRequest, model: str) -> int:
+    """Estimated tokens of all inputs of an embeddings request."""
     tokenizer = Tokenizer.if_loaded(model)
     return sum(len(entry.tokens.tokens) or tokenizer.count(entry.text) for entry in request.inputs)
 
 
 def estimate_answer(completion: pb.Completion) -> int:
-    """What is seen of it; its reasoning is not among that."""
+    """Estimated tokens of an answer's visible output, without its reasoning."""
     return sum(_said(choice.message, Tokenizer.if_loaded(completion.model)) for choice in completion.choices)
 
 
 def estimate_reasoning(completion: pb.Completion) -> int:
+    """Estimated tokens of an answer's reasoning."""
     tokenizer = Tokenizer.if_loaded(completion.model)
     return sum(tokenizer.count(choice.message.reasoning) for choice in completion.choices)
 

@@ -117,7 +117,7 @@ def _failed_lately(name: str) -> bool:
 
 
 def _tiktoken_parameters(name: str) -> dict[str, Any]:
-    """What tiktoken makes the encoding of: pattern, ranks, special tokens.
+    """Parameters that tiktoken makes the encoding of: pattern, ranks, special tokens.
 
     The two modules are run once more for us alone, so that the reader is replaced for nobody else.
     """

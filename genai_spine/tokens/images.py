@@ -1,4 +1,4 @@
-"""What an image costs in tokens by OpenAI's rules, and how large an image is by the head of its file.
+"""Tokens of images by OpenAI's rules, and how large an image is by the head of its file.
 
 Rules: https://platform.openai.com/docs/guides/images-vision#calculating-costs (2026-11-28). Tiles: the image
 is fitted into 2048 x 2048, its shorter side brought down to 768, and 512-pixel tiles are counted. Patches:

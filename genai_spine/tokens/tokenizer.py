@@ -1,4 +1,4 @@
-"""How long a text is in tokens: counted with a model's encoding, or estimated where that is not known."""
+"""Length of texts in tokens: counted with a model's encoding, or estimated where that is not known."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -90,6 +90,7 @@ class Tokenizer:
         return self.encoding.name if self.encoding else "estimate"
 
     def count(self, text: str) -> int:
+        """Tokens of a text; approximate for a long one, where that was asked for."""
         if self.approximate and len(text) > APPROXIMATE_CHARS:
             return round(self.count(text[:APPROXIMATE_CHARS]) * len(text) / APPROXIMATE_CHARS)
         return encodings.count(self.encoding, text) if self.encoding else estimate(text)

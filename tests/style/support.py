@@ -109,7 +109,7 @@ def _offers(provider: Provider, method: str) -> bool:
 def _schemas(provider: Provider) -> str:
     wanted = pb.ResponseFormat(json_schema=pb.JsonSchema(name="any", schema_json="{}"))
     try:
-        provider.check_options(pb.CreateCompletionRequest(response_format=wanted))
+        provider.check_options(pb.CreateCompletionRequest(response_format=wanted), Route(provider, ""))
     except SpineError:
         return ""
     return "in words" if provider.schema is None else "native"

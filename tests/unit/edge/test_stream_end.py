@@ -7,7 +7,8 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError
 
 from genai_spine.call import Call
-from genai_spine.edge.stream_end import NO_MESSAGE, RunningStreams, last_message
+from genai_spine.edge.interceptor import RunningStreams
+from genai_spine.edge.stream_end import NO_MESSAGE, last_message
 from genai_spine.errors import ProviderError, ServiceUnavailable, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.v1 import capability_service_pb2, completion_service_pb2
