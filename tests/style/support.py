@@ -46,8 +46,8 @@ def columns() -> list[Column]:
         if name != "replay":
             found.setdefault(tuple(sorted(provider.options.items(), key=str)), []).append(name)
     shown = [Column(", ".join(names), dict(options)) for options, names in found.items()]
-    bridged = pb.CreateCompletionRequest(model=RESPONSES_MODEL)
-    responses = adapters()["openai"].options_for(bridged, Route(adapters()["openai"], RESPONSES_MODEL))
+    openai = adapters()["openai"]
+    responses = openai.options_for(pb.CreateCompletionRequest(), Route(openai, RESPONSES_MODEL))
     return [shown[0], Column("openai, azure: Responses API", responses), *shown[1:]]
 
 
