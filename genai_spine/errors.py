@@ -372,7 +372,7 @@ class Conflict(SpineError):
 
 
 class EtagMismatch(SpineError):
-    """{what} was changed by somebody else; its etag is now '{etag}'"""
+    """{resource} was changed by somebody else; its etag is now '{etag}'"""
 
     code = code_pb2.ABORTED
     reason = reasons.ERROR_REASON_ETAG_MISMATCH

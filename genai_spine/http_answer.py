@@ -1,4 +1,4 @@
-"""What the edge needs from the server: the JSON body and the HTTP status of an error.
+"""HTTP answers for the edge: JSON body and HTTP status of an error, headers of a call.
 
 gRPC has no code for 402, 422 or 502, and a transcoder cannot write these bodies, so the server sends
 both with the abort's metadata and one filter in envoy.yaml puts them in place.

@@ -1,4 +1,4 @@
-"""What can be called: the models of every configured provider, and whether each provider answers."""
+"""Models that can be called: those of every configured provider, and whether each provider answers."""
 
 import asyncio
 from collections.abc import AsyncIterator

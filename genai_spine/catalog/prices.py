@@ -21,7 +21,7 @@ AT_ONCE = 100  # prices that are turned into JSON before other calls get their t
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a caller's name for a model leads to."""
+    """Price row that a caller's name for a model leads to."""
 
     provider: str
     model: str

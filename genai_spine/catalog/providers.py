@@ -43,7 +43,7 @@ PER_MINUTE: Mapping[str, Mapping[pb.Capability, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What was consumed, or would be."""
+    """Amounts that were consumed, or would be."""
 
     input_tokens: int = 0
     output_tokens: int = 0

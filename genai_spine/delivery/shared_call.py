@@ -185,7 +185,7 @@ class Subscriber(Generic[T]):
         return chunk
 
     async def unary(self) -> T:
-        """Everything as one message; the listener is closed then. Errors: those of the answer."""
+        """Whole answer as one message; the subscriber is closed then. Errors: those of the answer."""
         async with aclosing(self):
             messages = [chunk async for chunk in self]
         if not messages:

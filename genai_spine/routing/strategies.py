@@ -17,7 +17,7 @@ BYTES_PER_TOKEN = 4
 USUAL_OUTPUT = 500  # tokens of an answer whose request sets no limit
 UNMEASURED_MS = 1000.0  # of a model that was not called yet; a slow one must not win by being unknown
 LOCAL_MS = 300.0
-MAX_GROUPS = 10_000  # of candidates whose turns are remembered
+MAX_GROUPS = 10_000  # of candidates whose starts are remembered
 
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
@@ -29,7 +29,7 @@ class RoutingContext:
     prices: PriceBook
     upstreams: Mapping[str, Upstream]
     tiers: Tiers = field(default_factory=Tiers)
-    _turns: dict[str, int] = field(default_factory=dict)
+    _starts: dict[str, int] = field(default_factory=dict)
 
     def expected(self, request: Request) -> usage_pb2.Usage:
         """Estimated usage of a call of any candidate."""
@@ -58,14 +58,14 @@ class RoutingContext:
         """Quality tier of the candidate's model."""
         return self.tiers.of(route.provider.name, route.model)
 
-    def turn(self, routes: Sequence[Route]) -> int:
+    def next_start(self, routes: Sequence[Route]) -> int:
         """0, 1, 2, ... for the same candidates."""
         key = "|".join(f"{route.provider.name}:{route.model}" for route in routes)
-        if key not in self._turns and len(self._turns) >= MAX_GROUPS:
-            self._turns.clear()
-        turn = self._turns.get(key, -1) + 1
-        self._turns[key] = turn
-        return turn
+        if key not in self._starts and len(self._starts) >= MAX_GROUPS:
+            self._starts.clear()
+        start = self._starts.get(key, -1) + 1
+        self._starts[key] = start
+        return start
 
 
 Strategy = Callable[[list[Route], Request, RoutingContext], list[Route]]
@@ -105,7 +105,7 @@ def local_first(routes: list[Route], request: Request, context: RoutingContext) 
 
 def round_robin(routes: list[Route], request: Request, context: RoutingContext) -> list[Route]:
     """Each candidate first in turn."""
-    start = context.turn(routes) % len(routes)
+    start = context.next_start(routes) % len(routes)
     return routes[start:] + routes[:start]
 
 

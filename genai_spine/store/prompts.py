@@ -115,7 +115,7 @@ class Changes:
         if row is None:
             raise PromptNotFound(prompt=key)
         if etag and etag != str(row["revision"] - 1):
-            raise EtagMismatch(what=f"prompt '{row['slug']}'", etag=row["revision"] - 1)
+            raise EtagMismatch(resource=f"prompt '{row['slug']}'", etag=row["revision"] - 1)
         prompt = _prompt(row)
         await _add_labels(self._connection, [prompt])
         return prompt

@@ -286,4 +286,4 @@ async def _refuse_etag(connection: AsyncConnection, id: str) -> None:
     query = select(sessions.c.revision).where(_is(id))
     revision = (await connection.execute(query)).scalar_one_or_none()
     if revision is not None:
-        raise EtagMismatch(what=f"session '{id}'", etag=revision)
+        raise EtagMismatch(resource=f"session '{id}'", etag=revision)

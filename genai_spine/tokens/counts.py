@@ -126,7 +126,10 @@ def estimate_inputs(request: pb.CreateEmbeddingsRequest, model: str) -> int:
 
 def estimate_answer(completion: pb.Completion) -> int:
     """Estimated tokens of an answer's visible output, without its reasoning."""
-    return sum(_said(choice.message, Tokenizer.if_loaded(completion.model)) for choice in completion.choices)
+    return sum(
+        _message_tokens(choice.message, Tokenizer.if_loaded(completion.model))
+        for choice in completion.choices
+    )
 
 
 def estimate_reasoning(completion: pb.Completion) -> int:
@@ -151,7 +154,7 @@ def usage(
     )
 
 
-def _said(message: message_pb2.Message, tokenizer: Tokenizer) -> int:
+def _message_tokens(message: message_pb2.Message, tokenizer: Tokenizer) -> int:
     tokens = sum(tokenizer.count(part.text or part.refusal) for part in message.content)
     return tokens + sum(_called(call, tokenizer) for call in message.tool_calls)
 

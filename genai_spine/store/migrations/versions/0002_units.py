@@ -1,4 +1,4 @@
-"""What a call consumed besides tokens, and whether its answer was thrown away."""
+"""Columns for what a call consumed besides tokens, and whether its answer was thrown away."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What the price of a call depends on besides its usage: the model that answered, and the service tier."""
+"""Columns that the price of a call depends on besides its usage: the model that answered, and the service tier."""
 
 import sqlalchemy as sa
 from alembic import op
