@@ -1,4 +1,4 @@
-"""Columns that the price of a call depends on besides its usage: the model that answered, and the service tier."""
+"""Columns for what a price depends on besides usage: the model that answered, and the service tier."""
 
 import sqlalchemy as sa
 from alembic import op
