@@ -176,7 +176,7 @@ class ServiceInterceptor:
     def _admit(self, request: "Message | UndecodableMessage", call: Call) -> None:
         """Admission: not while draining, and only with valid fields.
 
-        Errors: ServiceUnavailable, InvalidRequest.
+        Errors: ServiceUnavailable, InvalidRequest, InvalidFields.
         """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
@@ -186,6 +186,8 @@ class ServiceInterceptor:
         call.cost_labels = dict(getattr(request, "cost_labels", ()))
         if call.path:
             rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
+        else:
+            rest_aliases.refuse(request)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Abort of the call with the error's status."""

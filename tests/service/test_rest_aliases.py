@@ -4,7 +4,7 @@ import pytest
 
 from genai_spine.v1 import session_service_pb2 as pb
 from tests.service.chats import begun
-from tests.service.running import Running
+from tests.service.running import Running, asked, failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,3 +35,11 @@ async def test_aliases_of_a_stream_are_filled_only_over_rest(service: Running) -
         == rest.result.message_cost.cost_usd
         > 0
     )
+
+
+async def test_aliases_that_a_grpc_caller_sets_are_refused_by_name(service: Running) -> None:
+    request = asked("Hello")
+    request.routing.max_cost_usd = 0.5
+    refusal = await failure(service.completions.CreateCompletion(request))
+    assert refusal.reason == "INVALID_FIELDS"
+    assert "routing.max_cost_usd: is a name of REST; set routing.max_cost_ticks" in refusal.message
