@@ -22,8 +22,9 @@ const asOpenApi30 = (key, value) => {
     value.nullable = value.type.includes("null");
     value.type = value.type.find((type) => type !== "null");
   }
-  if (value && value.$ref && value.description) {
-    return {allOf: [{$ref: value.$ref}], description: value.description};
+  if (value && value.$ref && Object.keys(value).length > 1) {
+    const {$ref, ...beside} = value;
+    return {allOf: [{$ref}], ...beside};
   }
   if (value && value.schema && value.examples) {
     const [first] = Object.values(value.examples);

@@ -96,6 +96,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPERATIONS = {number: name.removeprefix("OPERATION_").lower() for name, number in Operation.items()}
 _LANES = {number: name.removeprefix("LANE_").lower() for name, number in Lane.items()}
 _STATES = {number: name.removeprefix("EXECUTION_STATE_") for name, number in ExecutionState.items()}
+# Text of a column -> number; a text that this version does not know is left unset.
+_OPERATION_NUMBERS: dict[str, Any] = {name: number for number, name in _OPERATIONS.items()}
+_LANE_NUMBERS: dict[str, Any] = {name: number for number, name in _LANES.items()}
 _PROVENANCES = {
     number: name.removeprefix("PROVENANCE_") for name, number in usage_pb2.Provenance.items() if number
 }
@@ -268,8 +271,8 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
 def execution_of(row: RowMapping) -> Execution:
     execution = Execution(
         state=f"EXECUTION_STATE_{row['state']}",
-        operation=f"OPERATION_{row['operation'].upper()}",
-        lane=f"LANE_{row['lane'].upper()}",
+        operation=_OPERATION_NUMBERS.get(row["operation"]),
+        lane=_LANE_NUMBERS.get(row["lane"]),
     )
     for column, field in (_TEXTS | _OPTIONAL_TEXTS | _NUMBERS).items():
         if row[column]:

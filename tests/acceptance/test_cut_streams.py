@@ -25,7 +25,7 @@ MODEL, SLOW = "gpt-4o", "gpt-4o-mini"
 MESSAGES = "/v1/sessions/{session_id}/messages:stream"
 PULL = "/v1/providers/{provider}/models:pull"
 CONTENT = "/v1/files/{file_id}/content"
-SYMBOLS = "/v1/document-symbols:stream"
+SYMBOLS = "/v1/symbols:stream"
 SAY_HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 SPEAK = {"model": "gpt-4o-mini-tts", "input": "Hello", "voice": "alloy"}
 # Streams of messages, with what is sent to them.
@@ -34,7 +34,7 @@ TYPED: dict[str, Any] = {
         "model": MODEL,
         "messages": [{"role": "ROLE_USER", "content": [{"text": "Hello"}]}],
     },
-    "/v1/execute-prompt:stream": {
+    "/v1/prompts:stream": {
         "prompt_id": "summarize-article",
         "model": MODEL,
         "variables": {"content": "Oslo has trams."},

@@ -15,6 +15,7 @@ from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from tests.unit.inference.scripted import MODEL, Scripted, World, usage
 
 FAILED, CANCELLED = execution_pb2.EXECUTION_STATE_FAILED, execution_pb2.EXECUTION_STATE_CANCELLED
@@ -41,7 +42,7 @@ async def test_attempt_writes_its_intent_before_the_call() -> None:
     one = world()
     attempt = await one.attempt(one.operation())
     [row] = one.rows.begun
-    assert (row.operation, row.provider, row.model) == ("completion", "openai", MODEL)
+    assert (row.operation, row.provider, row.model) == (OPERATION_COMPLETION, "openai", MODEL)
     assert (row.requested_model, row.attempt) == (f"openai:{MODEL}", 1)
     assert attempt.execution is row
 
@@ -106,7 +107,7 @@ async def test_attempt_settle_completes_the_answer_and_books_it() -> None:
     answer = await attempt.settle(pb.Completion(usage=usage(), service_tier="flex"))
     [row] = one.rows.settled
     assert (answer.provider, answer.model, answer.execution_id) == ("openai", MODEL, row.id)
-    assert answer.created > 0
+    assert answer.create_time.seconds > 0
     assert (row.state, row.usage, row.service_tier) == (SUCCEEDED, usage(), "flex")
 
 
@@ -229,7 +230,7 @@ def test_streamed_text_usage_counts_the_same_whole_and_in_deltas() -> None:
     said.add(pb.ChoiceDelta(reasoning="Yes.", content="raining."))
     said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="find", arguments='{"x":')]))
     said.add(pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(arguments="1}")]))
-    call = message_pb2.ToolCall(function=message_pb2.FunctionCall(name="find", arguments='{"x":1}'))
+    call = message_pb2.ToolCall(function=message_pb2.FunctionCall(name="find", arguments_json='{"x":1}'))
     custom = message_pb2.ToolCall(custom=message_pb2.CustomCall(name="find", input="the blue one"))
     answer = message_pb2.Message(
         content=[message_pb2.ContentPart(text="It is raining.")],

@@ -42,6 +42,13 @@ class Totals:
         return len(booked), usage_pb2.Cost(cost_ticks=sum(row.cost.cost_ticks for row in booked))
 
 
+class Labels:
+    """Cost labels of every batch."""
+
+    async def get(self, provider: str, batch_id: str) -> dict[str, str]:
+        return {"team": "news"}
+
+
 class Batching(Scripted):
     async def batch_lines(
         self, batch: pb.ProviderBatch, call: Call
@@ -59,7 +66,8 @@ async def test_batch_settlement_settle_books_each_line_once() -> None:
     world = World(provider)
     rows: Any = world.rows
     totals: Any = Totals(world.rows)
-    settlement = BatchSettlement(rows, PRICES, totals)
+    labels: Any = Labels()
+    settlement = BatchSettlement(rows, PRICES, totals, labels)
     batch = pb.ProviderBatch(
         id="batch_1",
         state=pb.BATCH_STATE_COMPLETED,
@@ -70,5 +78,6 @@ async def test_batch_settlement_settle_books_each_line_once() -> None:
     for _ in range(2):
         await settlement.settle(batch, provider, Call())
     assert [row.id for row in world.rows.settled] == [row_id("openai", batch, str(n)) for n in range(2)]
+    assert {row.cost_labels["team"] for row in world.rows.settled} == {"news"}
     assert batch.booked_count == 2
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in world.rows.settled) > 0

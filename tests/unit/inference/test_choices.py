@@ -68,25 +68,6 @@ async def test_choices_gather_stream_interleaves_one_stream_for_each_choice() ->
     assert sorted(delta.index for chunk in chunks for delta in chunk.choices) == [0, 0, 1, 1]
 
 
-async def test_choices_all_of_raises_the_first_error_and_ends_the_others() -> None:
-    never = asyncio.Event()
-    ended: list[str] = []
-
-    async def waits() -> pb.Completion:
-        try:
-            await never.wait()
-        finally:
-            ended.append("waiting")
-        return pb.Completion()
-
-    async def fails() -> pb.Completion:
-        raise BROKEN
-
-    with pytest.raises(errors.ProviderError):
-        await choices.all_of([waits(), fails()])
-    assert ended == ["waiting"]
-
-
 def test_choices_gathered_numbers_the_choices_and_sums_the_cost() -> None:
     gathered = choices.gathered([answer("a"), answer("b")])
     assert texts(gathered) == [(0, "a"), (1, "b")]

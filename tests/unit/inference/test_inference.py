@@ -12,6 +12,7 @@ from genai_spine.inference.inference import is_plain
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, routing_pb2
 from genai_spine.v1 import media_service_pb2 as media
+from genai_spine.v1.operation_pb2 import OPERATION_EMBEDDINGS, OPERATION_TRANSCRIPTION
 from tests.unit.inference.scripted import MODEL, Scripted, World, asked, text_of
 
 SUCCEEDED, FAILED = execution_pb2.EXECUTION_STATE_SUCCEEDED, execution_pb2.EXECUTION_STATE_FAILED
@@ -143,7 +144,7 @@ async def test_inference_embed_estimates_usage_that_nobody_reported() -> None:
     request = pb.CreateEmbeddingsRequest(model=f"openai:{MODEL}", inputs=[pb.EmbeddingInput(text="Hello")])
     response = await world.inference.embed(request, Call())
     assert response.usage.input_tokens > 0
-    assert (world.rows.settled[0].operation, request.model) == ("embeddings", f"openai:{MODEL}")
+    assert (world.rows.settled[0].operation, request.model) == (OPERATION_EMBEDDINGS, f"openai:{MODEL}")
 
 
 async def test_inference_create_images_books_units() -> None:
@@ -157,7 +158,7 @@ async def test_inference_transcribe_gives_the_text() -> None:
     world = World(Scripted("openai", "spoken"))
     request = media.CreateTranscriptionRequest(model="openai:whisper-1")
     assert (await world.inference.transcribe(request, Call())).text == "spoken"
-    assert world.rows.settled[0].operation == "transcription"
+    assert world.rows.settled[0].operation == OPERATION_TRANSCRIPTION
 
 
 async def test_inference_create_speech_ends_with_units_and_cost() -> None:
