@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
 from genai_spine import field_masks, page_tokens
+from genai_spine.costs import cost_of
 from genai_spine.errors import InvalidFields, MessageNotFound, SessionNotFound
 from genai_spine.store.newest_first import PageEnd
 from genai_spine.store.session_messages import SessionMessages
@@ -48,6 +49,7 @@ class SessionLibrary:
             system_prompt=request.system_prompt,
             history_policy=request.history_policy or pb.HISTORY_POLICY_ALL,
             history_window=request.history_window or DEFAULT_WINDOW,
+            total_cost=cost_of(0),
         )
         session.metadata.CopyFrom(request.metadata)
         await self.sessions.add(session)

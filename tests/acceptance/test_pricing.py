@@ -101,6 +101,7 @@ async def test_estimate_by_both_sets_of_names(rest: Client, prefix: str) -> None
     said = answer.json
     assert said.pop("price_book").startswith("genai-prices ")
     assert said.pop("estimated_cost_ticks") == "2700000"  # a 64-bit integer is a string in JSON
+    assert said.pop("cost")["cost_ticks"] == "2700000"
     assert said == {
         "model": "gpt-4o-mini",
         "estimated_input_tokens": 1000,

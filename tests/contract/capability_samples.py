@@ -51,7 +51,7 @@ SAMPLES: dict[str, Sample] = {
     "infer-title": Sample(
         pb.InferTitleRequest(content=OSLO),
         '"Oslo Votes for a New Tram Line"',
-        {"title": "Oslo Votes for a New Tram Line", "input_tokens": 100, "output_tokens": 10},
+        {"title": "Oslo Votes for a New Tram Line"},
     ),
     "generate-commit": Sample(
         pb.GenerateCommitRequest(files=[pb.ChangedFile(path="src/api/lines.py")]),

@@ -207,7 +207,7 @@ FAULTS: dict[str, tuple[Reply, type[errors.SpineError], dict[str, Any]]] = {
 
 @spoken_by("openai")
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("operation", ["draw", "transcribe", "speak"])
+@pytest.mark.parametrize("operation", ["create_images", "transcribe", "create_speech"])
 async def test_each_fault_has_its_error(spoken: Spoken, fault: str, operation: str) -> None:
     reply, kind, metadata = FAULTS[fault]
     spoken.up.default = reply
@@ -221,7 +221,7 @@ async def test_each_fault_has_its_error(spoken: Spoken, fault: str, operation: s
 
 
 async def called(spoken: Spoken, operation: str) -> None:
-    if operation == "draw":
+    if operation == "create_images":
         await direct(spoken.provider).create_images(image(), Call())
     elif operation == "transcribe":
         await direct(spoken.provider).transcribe(sound(), Call())
@@ -230,7 +230,7 @@ async def called(spoken: Spoken, operation: str) -> None:
 
 
 @spoken_by("openai")
-@pytest.mark.parametrize("operation", ["draw", "transcribe", "speak"])
+@pytest.mark.parametrize("operation", ["create_images", "transcribe", "create_speech"])
 async def test_silent_upstream_is_a_timeout(spoken: Spoken, operation: str) -> None:
     await spoken.hurry()
     spoken.up.script(Reply(fault="stall"))
