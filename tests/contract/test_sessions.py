@@ -336,10 +336,10 @@ async def test_messages_page_by_token(chats, size, system_prompt):
     session = await begun(chats, system_prompt=system_prompt)
     for number in range(3):
         await send(chats, session.id, text=str(number))
-    whole = (await chats.said(pb.ListMessagesRequest(session_id=session.id))).messages
+    whole = (await chats.list_messages(pb.ListMessagesRequest(session_id=session.id))).messages
     request, pages = pb.ListMessagesRequest(session_id=session.id, page_size=size), []
     while request.page_token or not pages:
-        pages.append(await chats.said(request))
+        pages.append(await chats.list_messages(request))
         request.page_token = pages[-1].next_page_token
     assert [message for page in pages for message in page.messages] == list(whole)
     assert {len(page.messages) for page in pages[:-1]} <= {size}

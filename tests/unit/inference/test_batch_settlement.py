@@ -43,10 +43,16 @@ class Totals:
 
 
 class Labels:
-    """Cost labels of every batch."""
+    """Cost labels of batches, in memory."""
+
+    def __init__(self) -> None:
+        self.saved: dict[tuple[str, str], dict[str, str]] = {}
+
+    async def save(self, provider: str, batch_id: str, labels: dict[str, str]) -> None:
+        self.saved[provider, batch_id] = dict(labels)
 
     async def get(self, provider: str, batch_id: str) -> dict[str, str]:
-        return {"team": "news"}
+        return self.saved.get((provider, batch_id), {})
 
 
 class Batching(Scripted):
@@ -67,6 +73,7 @@ async def test_batch_settlement_settle_books_each_line_once() -> None:
     rows: Any = world.rows
     totals: Any = Totals(world.rows)
     labels: Any = Labels()
+    labels.saved["openai", "batch_1"] = {"team": "news"}
     settlement = BatchSettlement(rows, PRICES, totals, labels)
     batch = pb.ProviderBatch(
         id="batch_1",
@@ -81,3 +88,15 @@ async def test_batch_settlement_settle_books_each_line_once() -> None:
     assert {row.cost_labels["team"] for row in world.rows.settled} == {"news"}
     assert batch.booked_count == 2
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in world.rows.settled) > 0
+
+
+async def test_batch_settlement_label_keeps_the_labels_of_the_call_that_made_the_batch() -> None:
+    labels: Any = Labels()
+    rows: Any = World(Batching("openai")).rows
+    totals: Any = Totals(rows)
+    settlement = BatchSettlement(rows, PRICES, totals, labels)
+    batch = pb.ProviderBatch(id="batch_1", provider="openai")
+    await settlement.label(batch, Call())
+    assert labels.saved == {}
+    await settlement.label(batch, Call(cost_labels={"team": "news"}))
+    assert labels.saved == {("openai", "batch_1"): {"team": "news"}}
