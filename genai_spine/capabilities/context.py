@@ -180,12 +180,10 @@ class Context:
 
     async def _completed(self, prepared: PreparedRequest, call: Call) -> completions.Completion:
         """Completion, unary or streamed; deltas of text go to emit."""
-        request = Request()  # inference writes its route into it
-        request.CopyFrom(prepared.request)
         if self.emit is None or not prepared.streamed:
-            return await self.services.inference.complete(request, call)
+            return await self.services.inference.complete(prepared.request, call)
         answer = ChunkBuilder()
-        async with aclosing(self.services.inference.stream(request, call)) as chunks:
+        async with aclosing(self.services.inference.stream(prepared.request, call)) as chunks:
             async for chunk in chunks:
                 answer.add(chunk)
                 if text := "".join(delta.content for delta in chunk.choices):

@@ -14,10 +14,7 @@ NO_MESSAGE = b"\xff"  # begins no protobuf message of any type
 
 
 def last_message(before: Message, sent: int, error: SpineError, call: Call) -> Message | bytes:
-    """Last message of a failed stream. before: the message sent last, for its type.
-
-    Sent: number of messages.
-    """
+    """Last message of a failed stream. before: the message sent last. sent: number of messages so far."""
     kind = type(before)
     names = kind.DESCRIPTOR.fields_by_name
     if "error" not in names:

@@ -11,13 +11,12 @@ from typing import Any
 
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.costs import sum_costs, sum_usages
-from genai_spine.inference.operation import Operation
+from genai_spine.inference.operation import Completing
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 MAX_QUEUED_CHUNKS = 64  # of all calls together that wait for the caller
 
-Completing = Operation[pb.CreateCompletionRequest]
 Queue = asyncio.Queue[tuple[int, pb.CompletionChunk | Exception]]
 
 

@@ -8,11 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from genai_spine.inference.operation import Operation
+from genai_spine.inference.operation import Completing
 from genai_spine.v1 import completion_service_pb2 as pb
 
 T = TypeVar("T")
-Completing = Operation[pb.CreateCompletionRequest]
 Chunks = AsyncGenerator[pb.CompletionChunk]
 
 

@@ -17,7 +17,7 @@ from genai_spine.errors import ContextLengthExceeded, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
 from genai_spine.inference.failover import Failover, Slot
-from genai_spine.inference.operation import Operation, R
+from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.providers.base import Route
@@ -33,7 +33,6 @@ from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
 
 Chunks = AsyncGenerator[pb.CompletionChunk]
-Completing = Operation[pb.CreateCompletionRequest]
 D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 

@@ -44,3 +44,6 @@ class Operation(Generic[R]):
     successful_routes: list[Route] = field(default_factory=list)
     superseded: bool = False  # another call was faster: what this one costs was discarded
     schema_violation: SchemaViolation | None = None  # the newest answer that did not fit its schema
+
+
+Completing = Operation[pb.CreateCompletionRequest]

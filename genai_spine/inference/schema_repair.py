@@ -6,16 +6,15 @@ Both calls are rows of the ledger, the first one booked as discarded; usage and 
 import asyncio
 from dataclasses import replace
 
+from genai_spine.chunks import text_of
 from genai_spine.errors import SchemaMismatch
 from genai_spine.inference.attempt import Attempt
 from genai_spine.inference.choices import summed
-from genai_spine.inference.operation import Operation, SchemaViolation
+from genai_spine.inference.operation import Completing, SchemaViolation
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
 MAX_INLINE_BYTES = 50_000  # of an answer; a larger one is checked in a thread
-
-Completing = Operation[pb.CreateCompletionRequest]
 
 
 def expected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.ExpectedAnswer:
@@ -46,7 +45,7 @@ def repairing(operation: Completing, error: SchemaMismatch) -> Completing | None
     violation = operation.schema_violation
     if violation is None or not answers.can_be_repaired(operation.request, error):
         return None
-    text = "".join(part.text for part in violation.choice.message.content)
+    text = text_of(violation.choice)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
     request = answers.repair_request(violation.request, text, problem)
     return replace(operation, request=request, routes=[violation.route], schema_violation=None)

@@ -33,12 +33,6 @@ class PreparedExecution:
     call: Call
     own_temperature: bool = False  # the caller's; otherwise it is the prompt's wish, which can be left out
 
-    def fresh(self) -> completion_service_pb2.CreateCompletionRequest:
-        """A copy to ask with: inference writes its route into it."""
-        request = completion_service_pb2.CreateCompletionRequest()
-        request.CopyFrom(self.completion)
-        return request
-
     def drop_refused(self, error: SpineError) -> None:
         """Drops the prompt's temperature where the model takes none.
 
@@ -86,7 +80,7 @@ class PromptExecution:
         prepared = await self._prepared(request, call)
         while True:
             try:
-                return prepared.result(await self.inference.complete(prepared.fresh(), prepared.call))
+                return prepared.result(await self.inference.complete(prepared.completion, prepared.call))
             except REFUSALS as error:
                 prepared.drop_refused(error)
 
@@ -95,7 +89,7 @@ class PromptExecution:
         prepared = await self._prepared(request, call)
         answer = ChunkBuilder()
         streamed = stream_without_refused(
-            lambda: self.inference.stream(prepared.fresh(), prepared.call), prepared.drop_refused
+            lambda: self.inference.stream(prepared.completion, prepared.call), prepared.drop_refused
         )
         async with aclosing(streamed) as chunks:
             async for chunk in chunks:

@@ -253,13 +253,13 @@ def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.Exp
     return entry
 
 
-def _answer(completion_request: pb.SessionMessage, completion: completions.Completion) -> pb.SessionMessage:
-    """Assistant message of a completion, with its usage (tokens), cost (ticks, USD) and latency (ms)."""
+def _answer(question: pb.SessionMessage, completion: completions.Completion) -> pb.SessionMessage:
+    """Assistant message that answers a question, with usage (tokens), cost (ticks, USD) and latency (ms)."""
     usage, cost = completion.usage, completion.cost
     answer = pb.SessionMessage(
         id=str(uuid4()),
-        session_id=completion_request.session_id,
-        sequence=completion_request.sequence + 1,
+        session_id=question.session_id,
+        sequence=question.sequence + 1,
         role="assistant",
         content=clean(text_of(completion)),
         model=completion.model,

@@ -17,6 +17,7 @@ import msgspec
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
+from genai_spine.concurrency import gather_or_cancel
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
@@ -180,17 +181,11 @@ class Bedrock(Provider):
                 reply = await self._post(route.model, "invoke", body, call)
                 return self._vectors(reply, route.model, len(texts))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(list(texts))) for texts in batches]
-        except BaseExceptionGroup as group_error:  # the others were cancelled
-            raise group_error.exceptions[0] from None
-        answer, counts = (
-            pb.CreateEmbeddingsResponse(model=route.model),
-            [t.result()[1] for t in tasks],
-        )
-        for values in (values for task in tasks for values in task.result()[0]):
+        embedded = await gather_or_cancel(one(list(texts)) for texts in batches)
+        answer = pb.CreateEmbeddingsResponse(model=route.model)
+        for values in (values for vectors, _ in embedded for values in vectors):
             answer.embeddings.add(index=len(answer.embeddings), values=values)
+        counts = [count for _, count in embedded]
         if None not in counts:
             answer.usage.CopyFrom(reported_usage(sum(count or 0 for count in counts), 0))
         return answer
