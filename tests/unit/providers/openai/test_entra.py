@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -113,20 +113,22 @@ class TestEntraSources:
 
 class TestEntraLifetimes:
     @pytest.mark.parametrize(
-        ("granted", "life_s"),
+        ("granted_at", "life_s"),
         [
-            (TokenResponse("t", expires_in=3599), 3599),
-            (TokenResponse("t", expires_in=-5), 0),
-            (TokenResponse(az_token="t", expires_on=time() + 100_000), 100_000),
-            (TokenResponse(jwt(exp=time() + 100_000)), 100_000),
-            (TokenResponse(jwt(exp=time() - 100_000)), 0),
-            (TokenResponse(jwt()), entra.DEFAULT_LIFETIME_S),
-            (TokenResponse("a.b.c"), entra.DEFAULT_LIFETIME_S),
-            (TokenResponse("opaque"), entra.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse("t", expires_in=3599), 3599),
+            (lambda now: TokenResponse("t", expires_in=-5), 0),
+            (lambda now: TokenResponse(az_token="t", expires_on=now + 100_000), 100_000),
+            (lambda now: TokenResponse(jwt(exp=now + 100_000)), 100_000),
+            (lambda now: TokenResponse(jwt(exp=now - 100_000)), 0),
+            (lambda now: TokenResponse(jwt()), entra.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse("a.b.c"), entra.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse("opaque"), entra.DEFAULT_LIFETIME_S),
         ],
     )
-    def test_tokens_life_is_what_is_known_of_it(self, granted: TokenResponse, life_s: float) -> None:
-        assert granted.life_s() == pytest.approx(life_s, abs=600)
+    def test_tokens_life_is_what_is_known_of_it(
+        self, granted_at: Callable[[float], TokenResponse], life_s: float
+    ) -> None:
+        assert granted_at(time()).life_s() == pytest.approx(life_s, abs=600)
 
 
 class TestEntraFailures:
