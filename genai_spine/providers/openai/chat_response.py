@@ -13,6 +13,7 @@ from genai_spine.errors import ProviderError, SpineError
 from genai_spine.providers.http.client import HttpClient, Reply, StatusError
 from genai_spine.providers.openai import chat
 from genai_spine.providers.openai.errors import failure
+from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.wire_types import FINISH_REASONS
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -84,6 +85,7 @@ class ChatReader(ResponseReader):
         self.begun: set[int] = set()  # by the index of the choice
         self.finished: set[int] = set()  # with a finish reason
         self.calls: dict[int, int] = {}  # tool calls that were begun
+        self.states: dict[int, StateReader] = {}  # what a choice proves its thinking with
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
 
     def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
@@ -104,6 +106,8 @@ class ChatReader(ResponseReader):
             return self.begun == self.finished
         if type(answer) is not chat.Answer or answer.error is not UNSET or len(answer.choices) > 1:
             return False
+        if self.states:  # they go out with the end
+            return False
         for choice in answer.choices:
             delta = choice.delta
             if choice.index or choice.message or choice.logprobs:
@@ -111,6 +115,8 @@ class ChatReader(ResponseReader):
             if delta and (delta.tool_calls or delta.function_call or delta.refusal):
                 return False
             if delta and delta.annotations is not UNSET:
+                return False
+            if delta and (delta.extra_content is not UNSET or delta.reasoning_details is not UNSET):
                 return False
         return True
 
@@ -152,6 +158,7 @@ class ChatReader(ResponseReader):
             self.done = True
             for index in sorted(self.begun - self.finished):
                 chat.add_choice(builder, chat.ChatChoice(index=index, finish_reason="stop"))
+                self._add_state(index, builder)
             return
         answer = self._answer(payload)
         for choice in answer.choices:
@@ -193,5 +200,21 @@ class ChatReader(ResponseReader):
         self._add_head(answer, builder.chunk)
         for choice in answer.choices:
             chat.add_choice(builder, choice)
+            if isinstance(choice, chat.ChatChoice):
+                self._read_state(choice, builder)
         if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
             builder.chunk.usage.CopyFrom(counts)
+
+    def _read_state(self, choice: chat.ChatChoice, builder: ChunkBuilder) -> None:
+        """Collects what the choice proves its thinking with, which goes out whole, with its end."""
+        message = choice.delta or choice.message
+        if message and (message.extra_content is not UNSET or message.reasoning_details is not UNSET):
+            state = self.states.setdefault(choice.index, StateReader())
+            state.add(message.reasoning_details, message.extra_content)
+        if self.states and (choice.finish_reason or choice.message or choice.index in self.finished):
+            self._add_state(choice.index, builder)
+
+    def _add_state(self, index: int, builder: ChunkBuilder) -> None:
+        state = self.states.get(index)
+        if state is not None and (state_json := state.state_json):
+            builder.choice(index).delta.reasoning_state_json = state_json
