@@ -199,7 +199,7 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
 
 
 def state(state_json: str) -> dict[str, Any]:
-    """Reasoning state that the answer's provider wants back: reasoning_details, and Gemini's extra_content."""
+    """Reasoning state that the provider wants back: reasoning_details, and Gemini's extra_content."""
     details, extra = reasoning_state.details(state_json), reasoning_state.extra_content(state_json)
     shown: dict[str, Any] = {"reasoning_details": details} if details else {}
     return shown | ({"extra_content": extra} if extra is not None else {})

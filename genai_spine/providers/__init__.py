@@ -117,6 +117,7 @@ OFFICIAL_MESSAGES = MessageDialect(
     CallRules(max_chars=40, bare_functions=True), cache="prompt_cache_breakpoint"
 )
 LOCAL_MESSAGES = MessageDialect(reasoning=reasoning_always)
+DEMANDING = MessageDialect(reasoning=reasoning_always, demanding=True)
 REFUSING = MessageDialect(reasoning=no_reasoning)  # fields of messages that they do not know
 # "must be a-z, A-Z, 0-9, with a length of 9"
 MISTRAL_MESSAGES = MessageDialect(CallRules(max_chars=9, one_length=True), reasoning=no_reasoning)
@@ -181,8 +182,10 @@ PROVIDERS: dict[str, ProviderRow] = {
         embedding_model="mistral-embed",
     ),
     "xai": ProviderRow(_gateway(), "xAI", "https://api.x.ai/v1"),
-    "deepseek": ProviderRow(_gateway(), "DeepSeek", "https://api.deepseek.com", model="deepseek-chat"),
-    "moonshot": ProviderRow(_gateway(), "Moonshot (Kimi)", "https://api.moonshot.ai/v1"),
+    "deepseek": ProviderRow(
+        _gateway(messages=DEMANDING), "DeepSeek", "https://api.deepseek.com", model="deepseek-chat"
+    ),
+    "moonshot": ProviderRow(_gateway(messages=DEMANDING), "Moonshot (Kimi)", "https://api.moonshot.ai/v1"),
     # Signatures of thoughts: https://ai.google.dev/gemini-api/docs/openai, 2026-11-29.
     "gemini": ProviderRow(
         _gateway(messages=MessageDialect(reasoning=no_reasoning, signatures=True)),

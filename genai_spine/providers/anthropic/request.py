@@ -205,7 +205,8 @@ def _write_thinking(body: dict[str, Any], request: pb.CreateCompletionRequest, m
         body["thinking"] = {"type": "enabled", "budget_tokens": room}
     if request.HasField("max_tokens"):
         body["max_tokens"] = request.max_tokens
-        if "budget_tokens" in body.get("thinking", ()) and request.max_tokens <= room:
+        budget = isinstance(body.get("thinking"), dict) and "budget_tokens" in body["thinking"]
+        if budget and request.max_tokens <= room:
             problem = f"must be above {room}: thinking takes so many of them for anthropic"
             raise InvalidFields([("max_tokens", problem)])
     else:

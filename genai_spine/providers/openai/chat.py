@@ -9,6 +9,7 @@ Schemas and arguments pass as raw JSON, so that the order of their keys and thei
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -318,7 +319,7 @@ def _add_message(into: ChoiceBuilder, message: ChatMessage) -> None:
     if message.refusal:
         into.refusal.append(message.refusal)
     if message.annotations is not UNSET and bytes(message.annotations) not in (b"null", b"[]"):
-        into.delta.annotations_json = bytes(message.annotations).decode()
+        into.delta.annotations_json = _compact(message.annotations)
     if message.function_call:
         _add_tool_call(into, ToolCall(index=0, function=message.function_call))
     for position, call in enumerate(message.tool_calls or ()):
@@ -333,9 +334,14 @@ def _add_tool_call(into: ChoiceBuilder, call: ToolCall) -> None:
     if call.type == "custom":
         builder.delta.is_custom = True
     if isinstance(call.extra_content, Raw) and bytes(call.extra_content)[:1] == b"{":
-        builder.delta.provider_state_json = bytes(call.extra_content).decode()
+        builder.delta.provider_state_json = _compact(call.extra_content)
     called = call.function or call.custom or Function()
     builder.add(call.id, called.name, called.arguments or called.input)
+
+
+def _compact(raw: Raw) -> str:
+    """JSON text on one line: a whole answer may have several, which no event of a stream has room for."""
+    return msgspec.json.format(bytes(raw), indent=-1).decode()
 
 
 def _add_text_logprobs(delta: pb.ChoiceDelta, logprobs: TextLogprobs | None) -> None:

@@ -57,6 +57,7 @@ class MessageDialect:
 
     calls: CallRules = CALLS
     reasoning: Callable[[str], str | None] = reasoning_by_model  # field for earlier thinking, by model
+    demanding: bool = False  # every call of a tool has to have that field, an empty one as well
     details: bool = False  # reasoning_details, as OpenRouter has them
     signatures: bool = False  # extra_content, as Gemini has it
     cache: Literal["cache_control", "prompt_cache_breakpoint"] | None = None  # marks for caching on parts
@@ -80,7 +81,7 @@ class MessageWriter:
     def __init__(self, request: pb.CreateCompletionRequest, model: str, dialect: MessageDialect) -> None:
         self._dialect = dialect
         self._reasoning = dialect.reasoning(model)
-        self._demanding = bool(DEMANDING.search(model))
+        self._demanding = dialect.demanding or bool(DEMANDING.search(model))
         self._signatures = dialect.signatures or bool(GEMINI.search(model) and not dialect.details)
         self._signed = self._signatures and bool(SIGNED_GEMINI.search(model))
         self._marks = prompt_cache.marks(request) if dialect.cache == "cache_control" else {}
