@@ -10,6 +10,8 @@ import pytest
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
+from genai_spine.v1 import session_service_pb2 as sessions
+from tests.service.chats import Chat, begun
 from tests.service.conversations import (
     BEDROCK,
     CLAUDE,
@@ -23,7 +25,7 @@ from tests.service.conversations import (
     last_messages,
     results,
 )
-from tests.service.running import Running
+from tests.service.running import Running, failure
 from tests.upstreams.reply import Reply, ToolCall
 from tests.upstreams.server import Upstream
 from tests.upstreams.vendor_rules import SKIP
@@ -284,3 +286,38 @@ class TestReasoningContent:
         [reasoning] = [item for item in items if item.get("type") == "reasoning"]
         [encrypted] = [d for d in first["reasoning_details"] if d["type"] == "reasoning.encrypted"]
         assert (reasoning["id"], reasoning["encrypted_content"]) == (encrypted["id"], encrypted["data"])
+
+
+class TestSessions:
+    @pytest.mark.parametrize("way", ["send", "stream", "branch", "import"])
+    async def test_a_stored_answer_goes_back_with_its_state(
+        self, serving: Running, vendors: dict[str, Upstream], way: str
+    ) -> None:
+        vendors["gemini"].script(Reply("Hi", message_extra={"extra_content": SIGNED}), Reply("Yes."))
+        chat = await begun(serving, model="gemini:gemini-3-pro")
+        if way == "stream":
+            _ = [event async for event in chat.stub.StreamMessage(chat.said("Hello"))]
+        else:
+            await chat.send("Hello")
+        question, answer = await chat.messages()
+        assert not question.HasField("reasoning_state_json")
+        assert msgspec.json.decode(answer.reasoning_state_json) == [{"extra_content": SIGNED}]
+        if way == "branch":
+            request = sessions.BranchSessionRequest(session_id=chat.id, message_id=answer.id)
+            chat = Chat(serving, await chat.stub.BranchSession(request))
+        elif way == "import":
+            exported = await chat.stub.ExportSession(sessions.ExportSessionRequest(session_id=chat.id))
+            request = sessions.ImportSessionRequest(session_json=exported.text)
+            chat = Chat(serving, await chat.stub.ImportSession(request))
+        await chat.send("And?")
+        assert last_messages(vendors["gemini"])[1]["extra_content"] == SIGNED
+
+    async def test_a_state_that_is_none_is_refused_at_import(self, serving: Running) -> None:
+        chat = await begun(serving, model="gemini:gemini-3-pro")
+        await chat.send("Hello")
+        exported = await chat.stub.ExportSession(sessions.ExportSessionRequest(session_id=chat.id))
+        entries = msgspec.json.decode(exported.text)
+        entries["messages"][1]["message"]["reasoning_state_json"] = "{}"
+        request = sessions.ImportSessionRequest(session_json=msgspec.json.encode(entries).decode())
+        found = await failure(chat.stub.ImportSession(request))
+        assert found.fields == ["messages[1].message.reasoning_state_json"]

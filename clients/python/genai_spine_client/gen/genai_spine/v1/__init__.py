@@ -10757,6 +10757,11 @@ class SessionMessage(betterproto2.Message):
     The same as create_time.
     """
 
+    reasoning_state_json: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own form of its thinking, as in Message; it goes back with each send of the session.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("cost_usd"):
