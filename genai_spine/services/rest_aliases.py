@@ -2,10 +2,11 @@
 
 An alias is a deprecated field with the option `rest_alias_of`, the path of the field that it stands for.
 Services know only that field. The interceptor fills the aliases of an answer, and takes those of a request
-to the fields they stand for, where a call came over REST; so gRPC callers never see one.
+to the fields they stand for, where a call came over REST; so gRPC callers never see one, and validation
+refuses those that they set.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from genai_spine.costs import ticks_of, usd_of
-from genai_spine.errors import InvalidFields
 from genai_spine.v1 import execution_pb2, field_rules_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
@@ -80,18 +80,6 @@ def read(request: Message) -> None:
     _read(request, plan)
 
 
-def refuse(request: Message) -> None:
-    """Refuses aliases that a gRPC caller has set: passed over in silence, a limit of cost would be lost.
-
-    Errors: InvalidFields naming each alias and the field that it stands for.
-    """
-    plan = _plan(request.DESCRIPTOR)
-    if plan.is_empty:
-        return
-    if problems := list(_set_aliases(request, plan, "")):
-        raise InvalidFields(problems)
-
-
 def alias_of(descriptor: FieldDescriptor) -> str:
     """Path of the field that this one is an alias of; empty: it is none."""
     extensions: Any = descriptor.GetOptions().Extensions  # the stubs do not type an extension's key
@@ -141,17 +129,17 @@ class _Plan:
     def is_empty(self) -> bool:
         return not (self.aliases or self.single or self.many or self.maps)
 
-    def held(self, message: Message) -> "Iterable[tuple[str, Message, _Plan]]":
-        """Messages directly in this one that may have aliases, each with its place."""
+    def held(self, message: Message) -> "Iterator[tuple[Message, _Plan]]":
+        """Messages directly in this one that may have aliases."""
         for name, plan in self.single:
             if message.HasField(name):
-                yield name, getattr(message, name), plan
+                yield getattr(message, name), plan
         for name, plan in self.many:
-            for index, item in enumerate(getattr(message, name)):
-                yield f"{name}[{index}]", item, plan
+            for item in getattr(message, name):
+                yield item, plan
         for name, plan in self.maps:
-            for key, item in getattr(message, name).items():
-                yield f"{name}[{key!r}]", item, plan
+            for item in getattr(message, name).values():
+                yield item, plan
 
 
 _plans: dict[str, _Plan] = {}
@@ -210,7 +198,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
 
 
 def _fill(message: Message, plan: _Plan) -> None:
-    for _, held, below in plan.held(message):
+    for held, below in plan.held(message):
         _fill(held, below)
     for alias in plan.aliases:
         holder = message
@@ -237,18 +225,8 @@ def _read(request: Message, plan: _Plan) -> None:
         if not _is_set(holder, alias.source, alias.source_has_presence):
             _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
         request.ClearField(alias.name)
-    for _, held, below in plan.held(request):
+    for held, below in plan.held(request):
         _read(held, below)
-
-
-def _set_aliases(message: Message, plan: _Plan, path: str) -> Iterator[tuple[str, str]]:
-    """Aliases that are set in a message and in those that it holds, each with its problem."""
-    for alias in plan.aliases:
-        if _is_set(message, alias.name, alias.has_presence):
-            source = path + ".".join((*alias.parents, alias.source))
-            yield path + alias.name, f"is a name of REST; set {source}"
-    for place, held, below in plan.held(message):
-        yield from _set_aliases(held, below, f"{path}{place}.")
 
 
 def _is_set(message: Message, name: str, has_presence: bool) -> bool:
