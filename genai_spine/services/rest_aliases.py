@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from genai_spine.costs import ticks_of, usd_of
+from genai_spine.errors import InvalidFields
 from genai_spine.v1 import execution_pb2, field_rules_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
@@ -73,11 +75,15 @@ def fill(message: Message) -> None:
 
 
 def read(request: Message) -> None:
-    """Moves the aliases that a request has set to their sources; a source that is set stays as it is."""
+    """Moves the aliases that a request has set to their sources, also in its update mask.
+
+    A source that is set stays as it is. Errors: InvalidFields where an alias of the same type says another
+    value than it.
+    """
     plan = _plan(request.DESCRIPTOR)
     if plan.is_empty:
         return
-    _read(request, plan)
+    _read(request, plan, "")
 
 
 def alias_of(descriptor: FieldDescriptor) -> str:
@@ -109,6 +115,7 @@ class _Alias:
     name: str
     parents: tuple[str, ...]  # messages on the way to the source
     source: str
+    path: str  # to the source, its own name included
     is_plain: bool  # a scalar
     has_presence: bool
     source_has_presence: bool
@@ -124,22 +131,23 @@ class _Plan:
     single: "list[tuple[str, _Plan]]" = field(default_factory=list)
     many: "list[tuple[str, _Plan]]" = field(default_factory=list)
     maps: "list[tuple[str, _Plan]]" = field(default_factory=list)
+    mask: str = ""  # field that is a FieldMask of the message beside it
 
     @property
     def is_empty(self) -> bool:
         return not (self.aliases or self.single or self.many or self.maps)
 
-    def held(self, message: Message) -> "Iterator[tuple[Message, _Plan]]":
-        """Messages directly in this one that may have aliases."""
+    def held(self, message: Message) -> "Iterator[tuple[str, Message, _Plan]]":
+        """Messages directly in this one that may have aliases, each with its place."""
         for name, plan in self.single:
             if message.HasField(name):
-                yield getattr(message, name), plan
+                yield name, getattr(message, name), plan
         for name, plan in self.many:
-            for item in getattr(message, name):
-                yield item, plan
+            for index, item in enumerate(getattr(message, name)):
+                yield f"{name}[{index}]", item, plan
         for name, plan in self.maps:
-            for item in getattr(message, name).values():
-                yield item, plan
+            for key, item in getattr(message, name).items():
+                yield f"{name}[{key!r}]", item, plan
 
 
 _plans: dict[str, _Plan] = {}
@@ -159,6 +167,8 @@ def _compile(descriptor: Descriptor) -> _Plan:
     for each in descriptor.fields:
         if alias_of(each):
             plan.aliases.append(_alias(each))
+        elif each.message_type and each.message_type.full_name == FieldMask.DESCRIPTOR.full_name:
+            plan.mask = each.name
         elif each.message_type and _concerned(each.message_type, set()):
             if each.message_type.GetOptions().map_entry:
                 value: Any = each.message_type.fields_by_name["value"]
@@ -189,6 +199,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
         name=each.name,
         parents=tuple(parents),
         source=last,
+        path=alias_of(each),
         is_plain=each.message_type is None and not each.is_repeated,
         has_presence=each.has_presence,
         source_has_presence=source.has_presence,
@@ -198,7 +209,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
 
 
 def _fill(message: Message, plan: _Plan) -> None:
-    for held, below in plan.held(message):
+    for _, held, below in plan.held(message):
         _fill(held, below)
     for alias in plan.aliases:
         holder = message
@@ -213,7 +224,7 @@ def _fill(message: Message, plan: _Plan) -> None:
             _set(message, alias.name, alias.shown(value) if alias.shown else value, alias.is_plain)
 
 
-def _read(request: Message, plan: _Plan) -> None:
+def _read(request: Message, plan: _Plan, path: str) -> None:
     for alias in plan.aliases:
         if not _is_set(request, alias.name, alias.has_presence):
             continue
@@ -224,9 +235,21 @@ def _read(request: Message, plan: _Plan) -> None:
             holder = getattr(holder, name)
         if not _is_set(holder, alias.source, alias.source_has_presence):
             _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
+        elif alias.read is None and value != getattr(holder, alias.source):
+            problem = f"differs from {path}{alias.path}, which means the same"
+            raise InvalidFields([(path + alias.name, problem)])
         request.ClearField(alias.name)
-    for held, below in plan.held(request):
-        _read(held, below)
+    for place, held, below in plan.held(request):
+        _read(held, below, f"{path}{place}.")
+    if plan.mask and request.HasField(plan.mask):
+        _read_mask(getattr(request, plan.mask), plan)
+
+
+def _read_mask(mask: FieldMask, plan: _Plan) -> None:
+    """Puts the sources in the place of the aliases that a mask names of the message beside it."""
+    sources = {alias.name: alias.path for _, below in plan.single for alias in below.aliases}
+    paths = [sources.get(path, path) for path in mask.paths]
+    mask.paths[:] = paths
 
 
 def _is_set(message: Message, name: str, has_presence: bool) -> bool:

@@ -14,8 +14,7 @@ from genai_spine.errors import InvalidFields
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2, message_pb2, model_service_pb2
 from genai_spine.v1 import symbol_service_pb2 as symbols_pb
-from genai_spine.v1.session_service_pb2 import ListMessagesResponse, SessionMessage
-from genai_spine.validation import MAX_PROBLEMS, check, check_without_aliases
+from genai_spine.validation import MAX_PROBLEMS, check
 
 NAMELESS = symbols_pb.SymbolContext(
     symbol_id="", name="", kind="", language="", file_path="", signature="", centrality=0
@@ -499,32 +498,3 @@ def test_any_message_passes_or_is_refused_with_named_faults(request: Message) ->
     assert len(found) <= MAX_PROBLEMS
     assert all(path and problem for path, problem in found)
     assert request.SerializeToString(deterministic=True) == before
-
-
-def test_names_of_rest_are_refused_at_their_place_beside_other_faults() -> None:
-    request = asking(temperature=3)
-    request.routing.max_cost_usd = 0
-    check(asking(routing=request.routing))
-    with pytest.raises(InvalidFields) as refusal:
-        check_without_aliases(request)
-    assert dict(refusal.value.violations) == {
-        "temperature": "must be at most 2, got 3",
-        "routing.max_cost_usd": "is a name of REST; set routing.max_cost_ticks",
-    }
-
-
-def test_names_of_rest_are_refused_in_the_message_itself_and_in_lists() -> None:
-    with pytest.raises(InvalidFields) as refusal:
-        check_without_aliases(
-            ListMessagesResponse(messages=[SessionMessage(), SessionMessage(cost=1)], total=1)
-        )
-    assert refusal.value.violations == [
-        ("messages[1].cost", "is a name of REST; set messages[1].message_cost.cost_usd")
-    ]
-    with pytest.raises(InvalidFields, match=r"^.*cost: is a name of REST; set message_cost\.cost_usd"):
-        check_without_aliases(SessionMessage(cost=1))
-
-
-def test_own_names_pass_without_aliases() -> None:
-    for message in GOOD.values():
-        check_without_aliases(message)
