@@ -20,6 +20,7 @@ from genai_spine.openai_api.schemas import (
     Batch,
     Chat,
     ChatMessage,
+    ContentPart,
     CustomChoice,
     CustomTool,
     CustomToolCall,
@@ -35,7 +36,7 @@ from genai_spine.openai_api.schemas import (
     Marked,
     Named,
     Native,
-    Part,
+    RedactedThinkingPart,
     RefusalPart,
     Sampling,
     SchemaFormat,
@@ -44,6 +45,7 @@ from genai_spine.openai_api.schemas import (
     TextFormat,
     TextPart,
     Texts,
+    ThinkingPart,
 )
 from genai_spine.providers import reasoning_state
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -260,8 +262,12 @@ def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> No
     into.role = ROLES[message.role]
     if isinstance(message.content, str):
         into.content.add(text=message.content)
+    thoughts: list[ThinkingPart | RedactedThinkingPart] = []
     for at, part in enumerate(message.content if isinstance(message.content, list) else ()):
-        _part(into.content.add(), part, f"messages[{number}].content[{at}]")
+        if isinstance(part, ThinkingPart | RedactedThinkingPart):
+            thoughts.append(part)
+        else:
+            _part(into.content.add(), part, f"messages[{number}].content[{at}]")
     if message.refusal:
         into.content.add(refusal=message.refusal)
     if message.name is not None:
@@ -279,6 +285,7 @@ def _message(into: message_pb2.Message, message: ChatMessage, number: int) -> No
         into.prompt_cache = CACHES[message.cache_control.ttl or "5m"]
     if message.role == "assistant":
         _earlier_answer(into, message, number)
+        _earlier_thoughts(into, thoughts)
 
 
 def _tool_call(into: message_pb2.ToolCall, call: FunctionToolCall | CustomToolCall) -> None:
@@ -308,6 +315,22 @@ def _earlier_answer(into: message_pb2.Message, message: ChatMessage, number: int
         into.reasoning_state_json = reasoning_state.join(parts, extra)
 
 
+def _earlier_thoughts(
+    into: message_pb2.Message, thoughts: Sequence[ThinkingPart | RedactedThinkingPart]
+) -> None:
+    """Thinking that stood among the parts of an earlier answer."""
+    texts = [thought.thinking for thought in thoughts if isinstance(thought, ThinkingPart)]
+    if words := "".join(text if isinstance(text, str) else "".join(p.text for p in text) for text in texts):
+        into.reasoning = into.reasoning or words
+    proven = [
+        Raw(msgspec.json.encode(thought))
+        for thought in thoughts
+        if isinstance(thought, RedactedThinkingPart) or thought.signature
+    ]
+    if proven and not into.reasoning_state_json:
+        into.reasoning_state_json = reasoning_state.join(proven)
+
+
 def _name_calls(request: pb.CreateCompletionRequest) -> None:
     """Gives calls without an id one by their place, and results without one that of the next open call."""
     open_calls: list[message_pb2.ToolCall] = []
@@ -324,7 +347,7 @@ def _name_calls(request: pb.CreateCompletionRequest) -> None:
                 open_calls.remove(found)
 
 
-def _part(into: message_pb2.ContentPart, part: Part, path: str) -> None:
+def _part(into: message_pb2.ContentPart, part: ContentPart, path: str) -> None:
     """Content part: text, image, audio, file or refusal. Errors: InvalidRequest (sound that is no base64)."""
     if isinstance(part, RefusalPart):
         into.refusal = part.refusal

@@ -70,7 +70,19 @@ class RefusalPart(Struct, tag="refusal"):
     refusal: str
 
 
-Part = TextPart | ImagePart | AudioPart | FilePart | RefusalPart
+class ThinkingPart(Struct, tag="thinking"):
+    """Thinking of an earlier answer: Anthropic's block, or Mistral's with a list of texts."""
+
+    thinking: str | list[TextPart] = ""
+    signature: str | None = None
+
+
+class RedactedThinkingPart(Struct, tag="redacted_thinking"):
+    data: str
+
+
+ContentPart = TextPart | ImagePart | AudioPart | FilePart | RefusalPart
+Part = ContentPart | ThinkingPart | RedactedThinkingPart
 
 
 class FunctionCall(Struct):

@@ -120,7 +120,9 @@ LOCAL_MESSAGES = MessageDialect(reasoning=reasoning_always)
 DEMANDING = MessageDialect(reasoning=reasoning_always, demanding=True)
 REFUSING = MessageDialect(reasoning=no_reasoning)  # fields of messages that they do not know
 # "must be a-z, A-Z, 0-9, with a length of 9"
-MISTRAL_MESSAGES = MessageDialect(CallRules(max_chars=9, one_length=True), reasoning=no_reasoning)
+MISTRAL_MESSAGES = MessageDialect(
+    CallRules(max_chars=9, one_length=True), reasoning=no_reasoning, empty_answers=False
+)
 OFFICIAL = {
     "max_tokens": "max_completion_tokens",
     "messages": OFFICIAL_MESSAGES,

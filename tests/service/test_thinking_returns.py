@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -199,6 +201,38 @@ class TestSignedThinking:
             {"type": "thinking", "thinking": "Hm.", "signature": "s"},
             {"type": "redacted_thinking", "data": "b64=="},
         ]
+
+    async def test_it_comes_back_among_the_parts_of_the_content_as_well(
+        self, serving: Running, vendors: dict[str, Upstream]
+    ) -> None:
+        parts = [
+            {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+            {"type": "redacted_thinking", "data": "b64=="},
+            {"type": "text", "text": "Let me look."},
+        ]
+        said = calling(("toolu_1", OSLO)) | {"content": parts}
+        await ask(serving, False, model=CLAUDE, messages=[HI, said, *results(said)], reasoning_effort="low")
+        assert last_messages(vendors["anthropic"])[1]["content"][:3] == parts
+
+    @STREAMED
+    async def test_the_official_sdk_keeps_it(
+        self, serving: Running, vendors: dict[str, Upstream], stream: bool
+    ) -> None:
+        call = ToolCall("weather", OSLO, extra={"extra_content": SIGNED})
+        vendors["gemini"].script(Reply(reasoning="Hm.", tool_calls=[call]))
+        posted = await serving.chat(
+            stream=stream, model="gemini:gemini-3-pro", messages=[HI], tools=[WEATHER], n=1
+        )
+        if stream:
+            state: ChatCompletionStreamState[Any] = ChatCompletionStreamState()
+            for event in posted.events[:-1]:
+                state.handle_chunk(ChatCompletionChunk.model_validate(event))
+            message: Any = state.current_completion_snapshot.choices[0].message
+        else:
+            message = ChatCompletion.model_validate(posted.json).choices[0].message
+        [made] = message.to_dict()["tool_calls"]
+        assert made["extra_content"] == SIGNED
+        assert message.to_dict()["reasoning_content"] == "Hm."
 
 
 class TestReasoningContent:

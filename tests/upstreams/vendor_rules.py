@@ -58,6 +58,8 @@ def _check_fields(body: Body, message_fields: set[str], call_fields: set[str]) -
 def check_mistral(body: Body) -> None:
     _check_fields(body, MESSAGE, CALL)
     for message in body["messages"]:
+        if message["role"] == "assistant" and not (message.get("content") or message.get("tool_calls")):
+            raise refuse("Assistant message must have either content or tool_calls, but not none.")
         for call in message.get("tool_calls") or []:
             if not NINE.fullmatch(call["id"]):
                 raise refuse(f"Tool call id was {call['id']} but must be a-z, A-Z, 0-9, with a length of 9.")

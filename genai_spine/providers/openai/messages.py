@@ -60,6 +60,7 @@ class MessageDialect:
     demanding: bool = False  # every call of a tool has to have that field, an empty one as well
     details: bool = False  # reasoning_details, as OpenRouter has them
     signatures: bool = False  # extra_content, as Gemini has it
+    empty_answers: bool = True  # answers without text and calls; where not, they are left out
     cache: Literal["cache_control", "prompt_cache_breakpoint"] | None = None  # marks for caching on parts
 
 
@@ -93,7 +94,10 @@ class MessageWriter:
         """Message of an entry, and before it what the results of tools had beside text."""
         if not entry.result_of:
             yield from self.flush()
-        yield self._message(entry)
+        message = entry.message
+        says = message.tool_calls or any(part.text or part.refusal for part in message.content)
+        if says or self._dialect.empty_answers or message.role != message_pb2.ROLE_ASSISTANT:
+            yield self._message(entry)
 
     def flush(self) -> Iterator[dict[str, Any]]:
         """User's message with what results of tools had beside text, which stands behind all of them."""

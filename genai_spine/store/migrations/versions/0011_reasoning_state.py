@@ -1,4 +1,4 @@
-"""What an answer's provider wants back of its thinking."""
+"""Reasoning state of session messages, which their providers want back."""
 
 import sqlalchemy as sa
 from alembic import op
