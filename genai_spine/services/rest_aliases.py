@@ -73,11 +73,16 @@ def fill(message: Message) -> None:
 
 
 def read(request: Message) -> None:
-    """Moves the aliases that a request has set to their sources; a source that is set stays as it is."""
+    """Moves the aliases that a request has set to their sources.
+
+    A source that is set too must say the same; a list keeps what both let through. Where the server sets the
+    source, both are ignored anyway. Errors: InvalidFields naming each alias that its source contradicts.
+    """
     plan = _plan(request.DESCRIPTOR)
     if plan.is_empty:
         return
-    _read(request, plan)
+    if problems := list(_read(request, plan, "")):
+        raise InvalidFields(problems)
 
 
 def refuse(request: Message) -> None:
@@ -124,6 +129,7 @@ class _Alias:
     is_plain: bool  # a scalar
     has_presence: bool
     source_has_presence: bool
+    is_choice: bool  # of the caller: a field of a message that no answer has
     shown: Callable[[Any], Any] | None
     read: Callable[[Any], Any] | None
 
@@ -194,7 +200,7 @@ def _concerned(descriptor: Descriptor, seen: set[str]) -> bool:
 
 
 def _alias(each: FieldDescriptor) -> _Alias:
-    source = source_of(each)
+    source, message = source_of(each), each.containing_type
     key = conversion_key(each, source)
     *parents, last = alias_of(each).split(".")
     return _Alias(
@@ -204,6 +210,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
         is_plain=each.message_type is None and not each.is_repeated,
         has_presence=each.has_presence,
         source_has_presence=source.has_presence,
+        is_choice=key in READ or (message is not None and message.name.endswith("Request")),
         shown=SHOWN.get(key),
         read=READ.get(key),
     )
@@ -225,7 +232,8 @@ def _fill(message: Message, plan: _Plan) -> None:
             _set(message, alias.name, alias.shown(value) if alias.shown else value, alias.is_plain)
 
 
-def _read(request: Message, plan: _Plan) -> None:
+def _read(request: Message, plan: _Plan, path: str) -> Iterator[tuple[str, str]]:
+    """Aliases of a message and of those that it holds are moved; those that contradict their sources."""
     for alias in plan.aliases:
         if not _is_set(request, alias.name, alias.has_presence):
             continue
@@ -236,9 +244,22 @@ def _read(request: Message, plan: _Plan) -> None:
             holder = getattr(holder, name)
         if not _is_set(holder, alias.source, alias.source_has_presence):
             _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
+        elif alias.is_choice and not _agrees(holder, alias.source, value):
+            yield path + alias.name, f"contradicts {path}{'.'.join((*alias.parents, alias.source))}"
         request.ClearField(alias.name)
-    for _, held, below in plan.held(request):
-        _read(held, below)
+    for place, held, below in plan.held(request):
+        yield from _read(held, below, f"{path}{place}.")
+
+
+def _agrees(holder: Message, source: str, value: Any) -> bool:
+    """Whether a source says the same as its alias. A list is a filter: what both name stays in it."""
+    found = getattr(holder, source)
+    if not isinstance(value, list):
+        return bool(found == value)
+    both = [item for item in found if item in value]
+    del found[:]
+    found.extend(both)
+    return bool(both)
 
 
 def _set_aliases(message: Message, plan: _Plan, path: str) -> Iterator[tuple[str, str]]:

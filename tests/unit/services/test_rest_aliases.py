@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from genai_spine.costs import cost_of
+from genai_spine.errors import InvalidFields
 from genai_spine.services import rest_aliases
 from genai_spine.v1 import capability_service_pb2, completion_service_pb2, pricing_service_pb2
 from genai_spine.v1 import session_service_pb2 as pb
@@ -92,12 +93,57 @@ def test_alias_of_a_request_is_moved_to_its_source(usd, ticks):
     assert not request.routing.HasField("max_cost_usd")
 
 
-def test_source_that_is_set_stays_as_it_is():
+def test_alias_may_say_the_same_as_its_source():
     request = completion_service_pb2.CreateCompletionRequest()
-    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 5
+    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 10**10
     rest_aliases.read(request)
-    assert request.routing.max_cost_ticks == 5
+    assert request.routing.max_cost_ticks == 10**10
     assert not request.routing.HasField("max_cost_usd")
+
+
+def test_alias_that_contradicts_its_source_is_refused_by_name():
+    """Passed over in silence, the lower of two limits of cost would be lost."""
+    completion = completion_service_pb2.CreateCompletionRequest()
+    completion.routing.max_cost_usd, completion.routing.max_cost_ticks = 1, 5
+    count = completion_service_pb2.CountTokensRequest(request=completion)
+    imported = pb.ImportSessionRequest(json="{}", session_json="[]")
+    for request, alias, source in (
+        (completion, "routing.max_cost_usd", "routing.max_cost_ticks"),
+        (count, "request.routing.max_cost_usd", "request.routing.max_cost_ticks"),
+        (imported, "json", "session_json"),
+        (ListExecutionsRequest(user="ann", end_user="bob"), "user", "end_user"),
+    ):
+        with pytest.raises(InvalidFields) as refused:
+            rest_aliases.read(request)
+        assert refused.value.violations == [(alias, f"contradicts {source}")]
+
+
+def test_alias_of_what_the_server_sets_is_ignored_as_its_source_is():
+    session = pb.Session(total_cost=QUARTER, total_cost_usd=3, title="a")
+    session.create_time.seconds, session.created_at.seconds = 1, 2
+    request = pb.UpdateSessionRequest(session_id="a", session=session)
+    rest_aliases.read(request)
+    assert (request.session.total_cost, request.session.create_time.seconds) == (QUARTER, 1)
+
+
+@pytest.mark.parametrize(
+    ("filters", "states"),
+    [
+        ({"success": False, "state": "EXECUTION_STATE_LOST"}, ["LOST"]),
+        ({"success": True, "states": ["EXECUTION_STATE_LOST", "EXECUTION_STATE_SUCCEEDED"]}, ["SUCCEEDED"]),
+        ({"success": True, "state": "EXECUTION_STATE_SUCCEEDED"}, ["SUCCEEDED"]),
+    ],
+)
+def test_filters_by_state_under_several_names_all_hold(filters, states):
+    request = ListExecutionsRequest(**filters)
+    rest_aliases.read(request)
+    assert request == ListExecutionsRequest(states=[f"EXECUTION_STATE_{state}" for state in states])
+
+
+def test_filters_by_state_that_exclude_each_other_are_refused():
+    request = ListExecutionsRequest(success=True, state="EXECUTION_STATE_LOST")
+    with pytest.raises(InvalidFields, match="success: contradicts states"):
+        rest_aliases.read(request)
 
 
 def test_alias_says_what_it_stands_for():
