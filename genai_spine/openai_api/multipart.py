@@ -53,7 +53,7 @@ class Form:
 
 def parse(body: bytes, content_type: str) -> Form:
     """Form of a body. Errors: InvalidRequest, naming the body or the part that cannot be read."""
-    kind, options = parse_options_header(content_type)
+    kind, options = parse_options_header(content_type.encode())
     if kind != b"multipart/form-data":
         shown = kind.decode("latin-1") or "none"
         raise _unreadable(f"must be multipart/form-data, got content-type {shown}")
