@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_service_pb2, field_rules_pb2, message_pb2, model_service_pb2
+from genai_spine.v1 import field_rules_pb2, message_pb2, model_service_pb2
 from genai_spine.v1 import symbol_service_pb2 as symbols_pb
 from genai_spine.validation import MAX_PROBLEMS, check
 
@@ -380,36 +380,6 @@ def test_json_values_must_be_finite_at_any_depth() -> None:
     [(path, problem)] = problems(value)
     assert path == "fields[list].list_value.values[1].struct_value.fields[deep].number_value"
     assert problem == "must be a finite number"
-
-
-def test_json_value_that_is_not_even_null_is_refused() -> None:
-    value = struct_pb2.Struct()
-    value.fields["empty"].SetInParent()
-    [(path, problem)] = problems(value)
-    assert (path, problem.startswith("must have one of null_value, ")) == ("fields[empty]", True)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "nanos", "path"),
-    [
-        (-(2**63), 0, "start_time.seconds"),
-        (-62_135_596_801, 0, "start_time.seconds"),
-        (253_402_300_800, 0, "start_time.seconds"),
-        (0, -1, "start_time.nanos"),
-        (0, 10**9, "start_time.nanos"),
-    ],
-)
-def test_time_beyond_the_calendar_is_refused(seconds: int, nanos: int, path: str) -> None:
-    request = execution_service_pb2.ListExecutionsRequest()
-    request.start_time.seconds, request.start_time.nanos = seconds, nanos
-    assert [found for found, _ in problems(request)] == [path]
-
-
-@pytest.mark.parametrize(("seconds", "nanos"), [(-62_135_596_800, 0), (253_402_300_799, 10**9 - 1)])
-def test_time_within_the_calendar_passes(seconds: int, nanos: int) -> None:
-    request = execution_service_pb2.ListExecutionsRequest()
-    request.end_time.seconds, request.end_time.nanos = seconds, nanos
-    check(request)
 
 
 def typed(name: str, label: str, kind: str, **rules: Any) -> type[Message]:
