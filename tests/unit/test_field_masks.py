@@ -14,11 +14,8 @@ def test_without_a_mask_the_fields_that_are_set_are_chosen():
     assert field_masks.chosen([], given, EDITABLE) == ["title"]
 
 
-def test_mask_chooses_fields_by_their_own_names_or_older_ones():
-    assert field_masks.chosen(["name", "model", "etag"], Session(), EDITABLE, {"name": "title"}) == [
-        "title",
-        "model",
-    ]
+def test_mask_chooses_fields_also_unset_ones():
+    assert field_masks.chosen(["model", "etag"], Session(title="a"), EDITABLE) == ["model"]
 
 
 @pytest.mark.parametrize("mask", [["*"], ["model", "*"], ["*", "etag"]])

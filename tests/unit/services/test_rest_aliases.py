@@ -11,7 +11,12 @@ from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
-from genai_spine.v1.prompt_service_pb2 import ExecutePromptResponse
+from genai_spine.v1.prompt_service_pb2 import (
+    CreatePromptRequest,
+    ExecutePromptResponse,
+    Prompt,
+    UpdatePromptRequest,
+)
 from genai_spine.v1.usage_pb2 import Usage
 
 QUARTER = cost_of(25 * 10**8)
@@ -101,21 +106,45 @@ def test_alias_may_say_the_same_as_its_source():
     assert not request.routing.HasField("max_cost_usd")
 
 
-def test_alias_that_contradicts_its_source_is_refused_by_name():
+def test_aliases_of_a_prompt_are_read_into_their_fields():
+    request = CreatePromptRequest()
+    request.prompt.MergeFrom(Prompt(template="Hi {name}", default_model="gpt-4o", default_temperature=0.5))
+    rest_aliases.read(request)
+    assert request.prompt == Prompt(
+        user_prompt_template="Hi {name}", preferred_model="gpt-4o", temperature=0.5
+    )
+
+
+def test_aliases_of_a_prompt_stand_beside_set_fields_only():
+    shown = Prompt(user_prompt_template="Hi", temperature=0.2)
+    rest_aliases.fill(shown)
+    assert (shown.template, shown.default_temperature) == ("Hi", pytest.approx(0.2))
+    assert not shown.HasField("default_model")
+
+
+def test_alias_that_differs_from_its_source_is_refused_at_its_place():
+    request = CreatePromptRequest(prompt=Prompt(template="a", user_prompt_template="b"))
+    with pytest.raises(InvalidFields) as refusal:
+        rest_aliases.read(request)
+    assert refusal.value.violations == [
+        ("prompt.template", "differs from prompt.user_prompt_template, which means the same")
+    ]
+    request.prompt.template = "b"
+    rest_aliases.read(request)
+    assert request.prompt == Prompt(user_prompt_template="b")
+    with pytest.raises(InvalidFields, match="user: differs from end_user"):
+        rest_aliases.read(ListExecutionsRequest(user="a", end_user="b"))
+
+
+def test_alias_of_another_type_that_differs_from_its_source_is_refused():
     """Passed over in silence, the lower of two limits of cost would be lost."""
-    completion = completion_service_pb2.CreateCompletionRequest()
-    completion.routing.max_cost_usd, completion.routing.max_cost_ticks = 1, 5
-    count = completion_service_pb2.CountTokensRequest(request=completion)
-    imported = pb.ImportSessionRequest(json="{}", session_json="[]")
-    for request, alias, source in (
-        (completion, "routing.max_cost_usd", "routing.max_cost_ticks"),
-        (count, "request.routing.max_cost_usd", "request.routing.max_cost_ticks"),
-        (imported, "json", "session_json"),
-        (ListExecutionsRequest(user="ann", end_user="bob"), "user", "end_user"),
-    ):
-        with pytest.raises(InvalidFields) as refused:
-            rest_aliases.read(request)
-        assert refused.value.violations == [(alias, f"contradicts {source}")]
+    request = completion_service_pb2.CreateCompletionRequest()
+    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 5
+    count = completion_service_pb2.CountTokensRequest(request=request)
+    with pytest.raises(InvalidFields, match=r"routing\.max_cost_usd: differs from routing\.max_cost_ticks"):
+        rest_aliases.read(request)
+    with pytest.raises(InvalidFields, match=r"request\.routing\.max_cost_usd: differs from"):
+        rest_aliases.read(count)
 
 
 def test_alias_of_what_the_server_sets_is_ignored_as_its_source_is():
@@ -142,8 +171,19 @@ def test_filters_by_state_under_several_names_all_hold(filters, states):
 
 def test_filters_by_state_that_exclude_each_other_are_refused():
     request = ListExecutionsRequest(success=True, state="EXECUTION_STATE_LOST")
-    with pytest.raises(InvalidFields, match="success: contradicts states"):
+    with pytest.raises(InvalidFields, match="success: differs from states"):
         rest_aliases.read(request)
+
+
+def test_alias_in_an_update_mask_stands_for_its_field():
+    request = UpdatePromptRequest()
+    request.update_mask.paths.extend(["template", "name"])
+    rest_aliases.read(request)
+    assert list(request.update_mask.paths) == ["user_prompt_template", "name"]
+    session = pb.UpdateSessionRequest()
+    session.update_mask.paths.extend(["title", "total_cost_usd"])
+    rest_aliases.read(session)
+    assert list(session.update_mask.paths) == ["title", "total_cost.cost_usd"]
 
 
 def test_alias_says_what_it_stands_for():
