@@ -87,7 +87,9 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
     headers = [("x-genai-http-status", str(status)), ("x-genai-error", _ascii(error, call, openai))]
     if error.retry_after_s is not None and status == 429:
         headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
-    if not error.retryable and (status in (409, 429) or status >= 500):
+    # What was answered and billed is billed again with every repetition.
+    final = not error.retryable or error.usage is not None
+    if final and (status in (409, 429) or status >= 500):
         headers.append(("x-should-retry", "false"))
     return headers
 

@@ -47,6 +47,7 @@ class EventStream:
     """
 
     def __init__(self) -> None:
+        self.grace_s: float | None = None
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:

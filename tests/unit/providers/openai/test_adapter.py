@@ -196,7 +196,8 @@ class TestOpenAIStreams:
     @pytest.mark.parametrize("together", [True, False])
     async def test_tool_calls_without_an_index_are_told_apart_by_their_ids(self, together: bool) -> None:
         def delta_chunk(fragment: str, **head: Any) -> dict[str, Any]:
-            call = {**head, "function": {"arguments": fragment}}
+            name = {"name": "f"} if head else {}
+            call = {**head, "function": {**name, "arguments": fragment}}
             return {"index": 0, "delta": {"tool_calls": [call]}}
 
         pieces = [
