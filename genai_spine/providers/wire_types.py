@@ -3,6 +3,9 @@
 Upstreams that imitate OpenAI or each other share these; what only one has stands beside its adapter.
 """
 
+from decimal import Decimal
+from typing import Any
+
 from msgspec import Struct
 
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -85,6 +88,32 @@ def finish_reason(said: str) -> "pb.FinishReason | None":
         return pb.FINISH_REASON_UNSPECIFIED
     found = (OTHER_FINISH_REASONS[word] for word in words if word in OTHER_FINISH_REASONS)
     return next(found, pb.FINISH_REASON_STOP)
+
+
+# Fields that hold the text of a part.
+PART_TEXTS = ("text", "thinking", "reasoning", "content", "refusal", "summary")
+
+
+def parted(content: Any) -> tuple[str, str, str]:
+    """Text, thinking and refusal of content: a text, a part, or a list of these. Other parts are left out."""
+    if isinstance(content, str):
+        return content, "", ""
+    if isinstance(content, list):
+        parts = [parted(part) for part in content]
+        text, thinking, refusal = (
+            ("".join(texts) for texts in zip(*parts, strict=True)) if parts else ("",) * 3
+        )
+        return text, thinking, refusal
+    if not isinstance(content, dict):
+        number = isinstance(content, int | Decimal) and not isinstance(content, bool)
+        return (str(content) if number else ""), "", ""
+    kind = str(content.get("type", ""))
+    said = "".join("".join(parted(content[name])) for name in PART_TEXTS if name in content)
+    if kind == "refusal" or "refusal" in content:
+        return "", "", said
+    if "thinking" in kind or "reasoning" in kind or "thinking" in content:
+        return "", said, ""
+    return said, "", ""
 
 
 class Token(Struct):

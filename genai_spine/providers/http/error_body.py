@@ -8,6 +8,7 @@ Forms: {"error": {...}} and {"error": "text"} (OpenAI, Anthropic, Ollama), a lis
 import re
 from dataclasses import dataclass
 from html import unescape
+from http import HTTPStatus
 from typing import Any
 
 from genai_spine.providers.http import lenient_json
@@ -61,6 +62,12 @@ def is_error(body: bytes) -> bool:
     if any(name in found for name in ANSWERS):
         return False
     return any(isinstance(found.get(name), str | list | dict) and found[name] for name in (*WORDS, "errors"))
+
+
+def text_of(status: int, body: bytes) -> str:
+    """Text of a refusal in a form that is not known; nothing of a body that came as an answer."""
+    text = "" if status == HTTPStatus.OK else body[:MAX_TEXT].decode("utf-8", "replace").strip()
+    return text or f"HTTP {status}"
 
 
 def page_text(body: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 BOM = b"\xef\xbb\xbf"
 MAX_BLANK_BYTES = 1024  # before the first event
 OTHERS = (b"{", b"[", b"<")  # first bytes of what is no stream of events: JSON, a page
+OPENINGS = (b"", b"{", b"[")  # first lines of a JSON value on several lines
 MAX_EVENT_BYTES = 64 << 20  # bytes; an upstream that sends more without an end of event is broken
 
 
@@ -117,22 +118,64 @@ def events_of(body: bytes) -> list[bytes]:
 
 
 class JsonLines:
-    """Payloads of newline-delimited JSON, one value a line; empty lines are left out."""
+    """Payloads of newline-delimited JSON, one value a line; empty lines are left out.
+
+    Lines of server-sent events are read as well, and one JSON value on several lines at the end of the body.
+    """
 
     def __init__(self) -> None:
         self.grace_s: float | None = None
         self._buffer = b""
         self._begun = False
+        self._whole: list[bytes] | None = None  # a value on several lines
 
     def feed(self, data: bytes) -> list[bytes]:
         data = self._buffer + data if self._buffer else data
-        if not self._begun:
-            data, self._begun = data.removeprefix(BOM), not BOM.startswith(data)
+        if not self._begun and not (data := self._beginning(data)):
+            return []
         block, separator, rest = data.rpartition(b"\n")
         self._buffer = rest if separator else data
         if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLarge()
-        return [line for line in block.split(b"\n") if line.strip()] if separator else []
+        if not separator:
+            return []
+        if self._whole is not None:
+            self._whole += (block, separator)
+            return []
+        return [line for line in map(_line, block.split(b"\n")) if line]
 
     def rest(self) -> list[bytes]:
-        return [self._buffer] if self._buffer.strip() else []
+        if self._whole is not None:
+            return [b"".join((*self._whole, self._buffer))]
+        line = _line(self._buffer)
+        return [line] if line else []
+
+    def _beginning(self, data: bytes) -> bytes:
+        """The first line, without a byte order mark; none while it is not complete."""
+        text = data.removeprefix(BOM).lstrip()
+        first, ended, _ = text.partition(b"\n")
+        if (BOM.startswith(data) or (first.strip() in OPENINGS and not ended)) and len(
+            data
+        ) < MAX_BLANK_BYTES:
+            self._buffer = data
+            return b""
+        self._begun, self._buffer = True, b""
+        if text and first.rstrip() in OPENINGS:
+            self._whole = []
+        return text
+
+
+def _line(line: bytes) -> bytes:
+    """Payload of a line: itself, or that of an event; none of a comment or another field of an event."""
+    if line.startswith(b"{"):
+        return line
+    line = line.strip()
+    if line.startswith(b"data:"):
+        line = line[5:].lstrip()
+    return b"" if line.startswith((b":", b"event:", b"id:", b"retry:")) or line == b"[DONE]" else line
+
+
+def lines_of(body: bytes) -> list[bytes]:
+    """Values of a body that is one value, or a stream of them although it was not to be one."""
+    lines = JsonLines()
+    return [*lines.feed(body), *lines.rest()]

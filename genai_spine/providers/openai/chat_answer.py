@@ -5,24 +5,14 @@ Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. What co
 lenient decoder calls (http/lenient_json.py): the strict one knows only what is here.
 """
 
-from decimal import Decimal
 from typing import Annotated, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.http import lenient_json
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
 from genai_spine.v1 import usage_pb2
-
-PART_TEXTS = (
-    "text",
-    "thinking",
-    "reasoning",
-    "content",
-    "refusal",
-    "summary",
-)  # fields that hold a part's text
 
 Index = Annotated[int, Meta(ge=0, le=1000)]
 
@@ -89,28 +79,6 @@ class ChatMessage(Struct):
         if refusal and not fields.get("refusal"):
             spelled["refusal"] = refusal
         return {**fields, **spelled}
-
-
-def parted(content: Any) -> tuple[str, str, str]:
-    """Text, thinking and refusal of content: a text, a part, or a list of these. Other parts are left out."""
-    if isinstance(content, str):
-        return content, "", ""
-    if isinstance(content, list):
-        parts = [parted(part) for part in content]
-        text, thinking, refusal = (
-            ("".join(texts) for texts in zip(*parts, strict=True)) if parts else ("",) * 3
-        )
-        return text, thinking, refusal
-    if not isinstance(content, dict):
-        number = isinstance(content, int | Decimal) and not isinstance(content, bool)
-        return (str(content) if number else ""), "", ""
-    kind = str(content.get("type", ""))
-    said = "".join("".join(parted(content[name])) for name in PART_TEXTS if name in content)
-    if kind == "refusal" or "refusal" in content:
-        return "", "", said
-    if "thinking" in kind or "reasoning" in kind or "thinking" in content:
-        return "", said, ""
-    return said, "", ""
 
 
 class ChatLogprobs(Struct):

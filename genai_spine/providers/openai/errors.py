@@ -61,8 +61,7 @@ def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
     in_answer = reply.status == HTTPStatus.OK
     status = (fault.status or reply.status) if in_answer else reply.status
     code = fault.code or fault.type or str(status)
-    message = fault.message or (f"HTTP {status}" if in_answer else error_text(reply))
-    message = http.public(message)
+    message = http.public(fault.message or error_body.text_of(reply.status, reply.body))
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     kind = (
@@ -81,8 +80,3 @@ def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
         provider_message=message,
         retry_after_s=retry_after_s(reply.headers),
     )
-
-
-def error_text(reply: Reply) -> str:
-    """Text of a refusal that says nothing in a form that is known."""
-    return reply.body[:300].decode("utf-8", "replace").strip() or f"HTTP {reply.status}"

@@ -21,6 +21,7 @@ from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import StateItem
 from genai_spine.providers.tool_calls import Fragment, ToolCalls
+from genai_spine.providers.wire_types import parted
 from genai_spine.v1 import completion_service_pb2 as pb
 
 T = TypeVar("T")
@@ -141,7 +142,7 @@ class ResponsesReader(ResponseReader):
 
     def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
         """Adds the end of the only choice, and what is known of the whole."""
-        self.usage = response.usage and _chat_usage(response.usage)
+        self.usage = _chat_usage(response.usage) if response.usage else self.usage
         failed = isinstance(response.error, Raw) and bytes(response.error) not in error_body.NO_ERROR
         if failed or response.status in FAILED:
             raise self._billed(failure(self.http, Reply(200, {}, body), response.model))
@@ -334,7 +335,7 @@ class _Event(Struct):
     @classmethod
     def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """A delta that is a part becomes its text."""
-        return {**fields, "delta": chat_answer.parted(fields["delta"])[0]} if "delta" in fields else fields
+        return {**fields, "delta": parted(fields["delta"])[0]} if "delta" in fields else fields
 
 
 EVENT = msgspec.json.Decoder(_Event)
