@@ -144,7 +144,8 @@ class StreamedAnswer:
         self._whole = ChunkBuilder()
         self._texts: dict[int, JsonStream] = {}
         self._finish_reasons: dict[int, pb.FinishReason] = {}  # of choices whose text is held back
-        self._wrapped = rules is not None and is_wrapped(form.json_schema.schema_json, rules)
+        has_rules = rules is not None and form.HasField("json_schema")
+        self._wrapped = has_rules and is_wrapped(form.json_schema.schema_json, rules)
 
     def take(self, chunk: pb.CompletionChunk) -> bool:
         """Collects the deltas of a chunk, and leaves in it what goes out now; False where nothing does."""
@@ -194,5 +195,9 @@ class StreamedAnswer:
         try:
             json_text.parse(text)
         except ValueError:
-            where = {"provider": self._expected.provider, "model": self._expected.model, "path": "$"}
-            raise SchemaMismatch(**where, problem="the stream began with other words in brackets") from None
+            raise SchemaMismatch(
+                model=self._expected.model,
+                provider=self._expected.provider,
+                path="$",
+                problem="the stream began with other words in brackets",
+            ) from None

@@ -217,7 +217,7 @@ def _bool(value: Any, kind: kinds.BoolType, name: str) -> Any:
 
 def _bytes(value: Any, kind: kinds.BytesType, name: str) -> Any:
     try:
-        return b64decode(value) if isinstance(value, str) else ABSENT
+        return b64decode(value, validate=True) if isinstance(value, str) else ABSENT
     except (NotBase64, ValueError):
         return ABSENT
 
