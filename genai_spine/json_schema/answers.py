@@ -163,7 +163,7 @@ class StreamedAnswer:
         if content != delta.content:
             delta.content = content
         if reasoning:
-            delta.reasoning += reasoning
+            delta.reasoning = "".join((delta.reasoning, reasoning))
         if delta.finish_reason and text.is_held:
             self._finish_reasons[delta.index] = delta.finish_reason
             delta.ClearField("finish_reason")

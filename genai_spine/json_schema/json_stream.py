@@ -46,7 +46,7 @@ class JsonStream:
 
     @property
     def value(self) -> str:
-        """What has gone out of the JSON."""
+        """JSON that has gone out."""
         return "".join(self._sent)
 
     def take(self, text: str) -> tuple[str, str]:
@@ -62,7 +62,7 @@ class JsonStream:
         return "", ""
 
     def release(self) -> str:
-        """What was held back, because no JSON is to come."""
+        """Text that was held back; no JSON is to come."""
         text, self._waiting = self._waiting, ""
         self.state = State.FREE
         return text

@@ -102,7 +102,7 @@ class ToolCalls:
         builder.add(self._ids[call.number], call.name)
         if call.is_custom:
             builder.delta.is_custom = True
-        builder.arguments += call.arguments
+        builder.arguments.extend(call.arguments)
 
     def _call_of(self, fragment: Fragment, touched: Sequence[PartialCall]) -> PartialCall | None:
         """Call that the fragment goes on with; None where it begins another one."""

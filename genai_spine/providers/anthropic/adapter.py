@@ -28,7 +28,7 @@ from genai_spine.providers.anthropic.response import (
 )
 from genai_spine.providers.base import Endpoint, Option, Provider, Route
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import Headers, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.client import CUT, Headers, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -122,11 +122,12 @@ class Anthropic(Provider):
                         yield chunk
         except StatusError as error:
             self._fail(error.reply, route.model)
-        except errors.ProviderError:
-            if reader.stop_reason is None:  # a connection that breaks after the end cuts nothing
+        except errors.ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if reader.stop_reason is None or error.metadata["provider_code"] != CUT:
                 raise
         if not (reader.done or reader.stop_reason):
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
         if not reader.begun:
             raise self.http.unusable("no_message", "the answer has no message")
 
@@ -142,7 +143,7 @@ class Anthropic(Provider):
         else:
             self._take_whole(reply.body, reader, route.model)
         if reader.stop_reason is None:
-            raise self.http.unusable("cut_stream", "the answer ended before it was complete")
+            raise self.http.unusable(CUT, "the answer ended before it was complete")
         return completion(reader.chunk())
 
     async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:

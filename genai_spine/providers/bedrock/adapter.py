@@ -23,7 +23,7 @@ from genai_spine.providers.base import Endpoint, Option, Provider, Route, report
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
@@ -160,10 +160,10 @@ class Bedrock(Provider):
             self._fail(error.reply, route.model)
         except errors.ProviderError as error:
             # A connection that breaks after the message's end cuts nothing of it.
-            if reader.stop_reason is None or error.metadata["provider_code"] != "cut_stream":
+            if reader.stop_reason is None or error.metadata["provider_code"] != CUT:
                 raise
         if reader.stop_reason is None:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
         self._check_end(reader)
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:

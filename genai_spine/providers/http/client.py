@@ -39,6 +39,7 @@ Headers = Mapping[str, str]  # names in lower case
 NO_HEADERS: Headers = {}
 # Of a strict decoder, for a body that it cannot read.
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+CUT = "cut_stream"  # code of an answer that ends too early
 MIN_SECRET_LENGTH = 8  # a shorter key is a local server's dummy
 MAX_IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
 MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
@@ -272,7 +273,7 @@ class HttpClient:
         """
         if not exchange.status:
             return self._unreachable("connection_lost", error)
-        return self.unusable("cut_stream", f"the answer was cut: {error}")
+        return self.unusable(CUT, f"the answer was cut: {error}")
 
     def _unreachable(self, code: str, error: Exception) -> ProviderUnavailable:
         reason = f"{self._host}:{self._port}: {error}"

@@ -24,7 +24,7 @@ _TAGS = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What a body says of the error. status: an HTTP status that stands in the body; 0: none does."""
+    """Error that a body tells of. status: an HTTP status that stands in the body; 0: none does."""
 
     message: str = ""
     code: str = ""

@@ -21,7 +21,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
 from genai_spine.providers.http import error_body
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines, lines_of
 from genai_spine.providers.ollama.response import AnswerReader, usage_of
 from genai_spine.providers.ollama.wire_types import (
@@ -122,11 +122,12 @@ class Ollama(Provider):
                     frames.grace_s = GRACE_S if reader.done else None
         except StatusError as error:
             self._fail(error.reply, route.model)
-        except errors.ProviderError:
-            if not reader.done:  # a connection that breaks after the end cuts nothing
+        except errors.ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if not reader.done or error.metadata["provider_code"] != CUT:
                 raise
         if not reader.done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         reply = await self.http.post("/api/chat", self._write(request, route.model, stream=False), call)
@@ -201,7 +202,7 @@ class Ollama(Provider):
         finally:
             await http.close()
         if status != "success":
-            raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+            raise self.http.unusable(CUT, f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
         """Steps of a pull that one read brought, those about the same layer as one.

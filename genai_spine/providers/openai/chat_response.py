@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, says_something
 from genai_spine.errors import ProviderError, SpineError
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import UNREADABLE, HttpClient, Reply, StatusError
+from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply, StatusError
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, ChatMessage, TextLogprobs
@@ -55,14 +55,15 @@ class ResponseReader(ABC):
                     self.frames.grace_s = self.grace_s(choice_count)
         except StatusError as refused:
             fail(refused.reply)
-        except ProviderError:
-            if self.grace_s(choice_count) is None:  # a connection that breaks after the end cuts nothing
+        except ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if self.grace_s(choice_count) is None or error.metadata["provider_code"] != CUT:
                 raise
-        chunk, error = self.last_chunk(choice_count)
+        chunk, missing = self.last_chunk(choice_count)
         if chunk is not None:
             yield chunk
-        if error is not None:
-            raise error
+        if missing is not None:
+            raise missing
 
     def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
         """One chunk of the events that one read brought, and the error that ended it.
@@ -86,7 +87,7 @@ class ResponseReader(ABC):
         return (chunk if told else None), error
 
     def last_chunk(self, choice_count: int) -> tuple[pb.CompletionChunk | None, SpineError | None]:
-        """What is left at the end of a stream, or the error that it should not be over."""
+        """The rest of a stream at its end, or the error that it should not be over."""
         builder = ChunkBuilder(self.halves)
         try:
             self.end(choice_count, builder)
@@ -202,7 +203,7 @@ class ChatReader(ResponseReader):
 
     def end(self, choice_count: int, builder: ChunkBuilder) -> None:
         if not self.done and len(self.finished) < choice_count:
-            raise self._unusable("cut_stream", "the stream ended before it was complete")
+            raise self._unusable(CUT, "the stream ended before it was complete")
         if not self.begun:
             raise self._unusable("no_choices", "the answer has no choices")
         self._finish_all(builder)

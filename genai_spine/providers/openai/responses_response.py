@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import ProviderError
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import HttpClient, Reply
+from genai_spine.providers.http.client import CUT, HttpClient, Reply
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
@@ -114,7 +114,7 @@ class ResponsesReader(ResponseReader):
 
     def end(self, choice_count: int, builder: ChunkBuilder) -> None:
         if not self.done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     def _of_the_whole(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
         """Takes an event about the whole response: its head, its end, or an error."""

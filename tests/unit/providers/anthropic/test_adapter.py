@@ -240,9 +240,10 @@ async def test_stream_ends_with_its_stop_reason_though_its_connection_stays() ->
         ({"message": "no memory", "status": 401}, errors.ProviderAuthentication),
         (MESSAGE | {"stop_reason": "error", "usage": COUNTS}, errors.ProviderUnavailable),
         (MESSAGE | {"error": {"message": "no memory"}, "usage": COUNTS}, errors.ProviderUnavailable),
+        (MESSAGE | {"content": [{"type": "tool_use", "id": "a"}], "usage": COUNTS}, errors.ProviderError),
     ],
 )
 async def test_error_in_a_good_looking_answer_is_one(body: Any, kind: Any, stream: bool) -> None:
-    with pytest.raises(kind, match=r"no memory|ended with 'error'") as failure:
+    with pytest.raises(kind, match=r"no memory|ended with 'error'|without naming it") as failure:
         await answered(response(msgspec.json.encode(body)), stream=stream)
     assert (failure.value.usage is not None) == ("usage" in body)
