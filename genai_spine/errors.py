@@ -249,6 +249,7 @@ class ProviderError(ProviderFailure):
     """provider {provider} answered something unusable: {provider_message}"""
 
     reason = reasons.ERROR_REASON_PROVIDER_ERROR
+    retryable = True
 
 
 class ProviderTimeout(SpineError):

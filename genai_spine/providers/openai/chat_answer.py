@@ -173,6 +173,8 @@ class Usage(Struct):
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    input_tokens: int | None = None  # gateways that use the names of another API
+    output_tokens: int | None = None
 
     def update(self, later: "Usage") -> None:
         """Takes over the counts of a later event, which may be totals so far, or only a part of them."""
@@ -227,7 +229,10 @@ def usage(reported: Usage) -> usage_pb2.Usage:
     written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
     image = _tokens(input_details.image_tokens)
     reasoning, audio_out = _tokens(output_details.reasoning_tokens), _tokens(output_details.audio_tokens)
-    prompt, output = _tokens(reported.prompt_tokens), _tokens(reported.completion_tokens)
+    prompt = _tokens(reported.prompt_tokens or reported.input_tokens)
+    output = _tokens(reported.completion_tokens or reported.output_tokens)
+    if prompt and reported.completion_tokens is None and not output:
+        output = max(0, _tokens(reported.total_tokens) - prompt)
     if reasoning and reported.total_tokens == prompt + output + reasoning:
         output += reasoning
     uncached = max(0, prompt - cached - written - audio_in - image)

@@ -271,8 +271,9 @@ class ChatReader(ResponseReader):
         """Adds what few messages have; older servers send `function_call`."""
         if message.refusal:
             into.refusal.append(message.refusal)
-        if message.annotations is not UNSET and bytes(message.annotations) not in (b"null", b"[]"):
-            into.delta.annotations_json = bytes(message.annotations).decode()
+        notes = bytes(message.annotations) if isinstance(message.annotations, Raw) else b""
+        if notes.startswith(b"[") and notes != b"[]":
+            into.delta.annotations_json = notes.decode()
         if message.usage:
             self._count(message.usage)
         index = into.delta.index

@@ -124,6 +124,8 @@ class TestLenientReading:
             {**COUNTS, "total_tokens": None, "cost": {"x": [1]}},
             {**COUNTS, "total_tokens": 10**400},
             [COUNTS],
+            {"input_tokens": 7, "output_tokens": 5},
+            {"prompt_tokens": 7, "total_tokens": 12},
         ],
     )
     def test_usage_is_read_whatever_its_numbers_are(self, reported: Any) -> None:
