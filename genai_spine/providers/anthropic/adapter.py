@@ -200,6 +200,9 @@ class Anthropic(Provider):
     def _take(self, payload: bytes, reader: MessageReader, model: str) -> None:
         """Adds an event of a stream, which may be the whole message."""
         event = self.http.decode(payload, EVENT)
+        if event.type == "content_block_delta":  # as most are
+            reader.take(event)
+            return
         if event.type == "message":
             self._take_whole(payload, reader, model)
             return
@@ -207,7 +210,8 @@ class Anthropic(Provider):
         if event.type == "error" or odd or _is_error(event.error):
             self._fail(Reply(HTTPStatus.OK, {}, payload), model)
         reader.take(event)
-        self._check(reader, model)
+        if reader.stop_reason is not None:
+            self._check(reader, model)
 
     def _take_whole(self, body: bytes, reader: MessageReader, model: str) -> None:
         """Adds an answer that is no stream. Errors carry the usage that it tells."""
@@ -228,12 +232,11 @@ class Anthropic(Provider):
 
     def _check(self, reader: MessageReader, model: str) -> None:
         """Raises what an answer that has ended says of its failure."""
-        if reader.stop_reason is None:
-            return
         if reader.nameless:
             raise self.http.unusable("nameless_call", "the model called a tool without naming it")
-        if reader.stop_reason not in FINISH_REASONS and finish_reason(reader.stop_reason) is None:
-            fault = {"type": "api_error", "message": f"the answer ended with {reader.stop_reason!r}"}
+        reason = reader.stop_reason or ""
+        if reason not in FINISH_REASONS and finish_reason(reason) is None:
+            fault = {"type": "api_error", "message": f"the answer ended with {reason!r}"}
             self._fail(Reply(HTTPStatus.OK, {}, msgspec.json.encode({"error": fault})), model)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:

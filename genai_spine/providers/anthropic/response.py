@@ -190,12 +190,12 @@ class MessageReader:
     def take(self, event: Event) -> None:
         """Adds one event of a stream."""
         kind, delta = event.type, event.delta
+        if kind == "content_block_delta" and delta and delta.text:
+            self._builder.choice().content.append(delta.text)
+            return
         index = self._index if event.index is None else event.index
         if kind == "content_block_delta" and delta:
-            if delta.text:
-                self._builder.choice().content.append(delta.text)
-            else:
-                self._add(index, delta)
+            self._add(index, delta)
         elif kind == "content_block_start" and event.content_block:
             # Without an index, blocks are counted.
             self._begin_block(index + (event.index is None and self.begun), event.content_block)

@@ -291,6 +291,9 @@ class Bedrock(Provider):
 
     def _read(self, payload: bytes, reader: response.ConverseReader, builder: ChunkBuilder) -> None:
         event = self.http.decode(payload, response.EVENT)
+        if event.content_block_delta is not None:  # which most are
+            reader.event(event, builder.choice())
+            return
         if event.output is not UNSET or (event.is_unknown and error_body.is_error(payload)):
             self._read_whole(payload, reader, builder)
             return

@@ -311,9 +311,11 @@ class ConverseReader:
     def event(self, event: Event, choice: ChoiceBuilder) -> None:
         """Adds one event of a stream; exceptions and broken events are the adapter's."""
         if (change := event.content_block_delta) is not None:
-            index, delta = self._place(change.content_block_index), change.delta or Delta()
+            delta = change.delta or Delta()
             if delta.text:
                 choice.content.append(delta.text)
+                return
+            index = self._place(change.content_block_index)
             if delta.tool_use:
                 self.tool_input(index, delta.tool_use.input, choice)
             if delta.reasoning_content:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import ProviderError
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import CUT, HttpClient, Reply
+from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
@@ -51,9 +51,12 @@ class ResponsesReader(ResponseReader):
         self.head: _Response | None = None
 
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
-        if payload.strip() in DONE or not payload.strip():  # of gateways; OpenAI's stream just ends
-            return
-        event = self._decoded(payload, EVENT)
+        try:
+            event = EVENT.decode(payload)
+        except UNREADABLE:
+            if payload.strip() in (b"", *DONE):  # of gateways; OpenAI's stream just ends
+                return
+            event = self._decoded(payload, EVENT)
         if event.type.endswith(".delta") and not (event.delta or event.logprobs):
             return  # it says nothing to a caller
         self._add(event, payload, builder)
