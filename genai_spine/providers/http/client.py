@@ -7,6 +7,7 @@ environment are not used.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.providers.base import Endpoint
+from genai_spine.providers.http import error_body, lenient_json
 from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, ReadTimeout
 from genai_spine.providers.http.event_stream import EventTooLarge, FrameDecoder
 
@@ -35,6 +37,10 @@ T = TypeVar("T")
 Headers = Mapping[str, str]  # names in lower case
 
 NO_HEADERS: Headers = {}
+# Of a strict decoder, for a body that it cannot read.
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+CUT = "cut_stream"  # code of an answer that ends too early
+MIN_SECRET_LENGTH = 8  # a shorter key is a local server's dummy
 MAX_IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
 MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
 MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
@@ -160,15 +166,21 @@ class HttpClient:
             if await exchange.head(timer.left_s) != 200:
                 refusal = (await exchange.all(timer.left_s))[:MAX_ERROR_BYTES]
                 raise StatusError(Reply(exchange.status, exchange.headers, refusal))
+            grace_s = None
             while data := await exchange.some(timer.left_s):
                 if payloads := decoder.feed(data):
                     yield payloads
                 # A comment counts as well: the upstream says that it is still at work.
-                timer.begin("the next token", timeouts.between_tokens_s)
+                if decoder.grace_s is None:
+                    timer.begin("the next token", timeouts.between_tokens_s)
+                elif decoder.grace_s != grace_s:  # the answer is complete, and nothing has to follow
+                    grace_s = decoder.grace_s
+                    timer.begin("the end", grace_s)
             if payloads := decoder.rest():
                 yield payloads
         except ReadTimeout:
-            raise timer.expired() from None
+            if decoder.grace_s is None:
+                raise timer.expired() from None
         except ConnectionLost as error:
             raise self._lost(exchange, error) from error
         except EventTooLarge as error:
@@ -177,16 +189,21 @@ class HttpClient:
             self._release(exchange)
 
     def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-        """Decoded body. Raises ProviderError (invalid_json) with the beginning of what came."""
+        """Decoded body, leniently where the strict decoder refuses it.
+
+        Raises ProviderError (invalid_json) with what is wrong, and with nothing of the model's words.
+        """
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            excerpt = self.public(body[:200].decode("utf-8", "replace"))
-            raise self.unusable("invalid_json", f"{error}; it began: {excerpt}") from error
+        except UNREADABLE as error:
+            try:
+                return lenient_json.read(bytes(body), decoder.type)
+            except (ValueError, RecursionError):
+                raise self.unusable("invalid_json", _complaint(bytes(body), error)) from error
 
     def public(self, text: str) -> str:
         """Upstream's text without our key: some repeat it when they refuse it."""
-        return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
+        return masked(text, self.endpoint.api_key)
 
     def unusable(self, code: str, message: str) -> ProviderError:
         """ProviderError for an answer that cannot be used, with a code of our own."""
@@ -256,11 +273,27 @@ class HttpClient:
         """
         if not exchange.status:
             return self._unreachable("connection_lost", error)
-        return self.unusable("cut_stream", f"the answer was cut: {error}")
+        return self.unusable(CUT, f"the answer was cut: {error}")
 
     def _unreachable(self, code: str, error: Exception) -> ProviderUnavailable:
         reason = f"{self._host}:{self._port}: {error}"
         return ProviderUnavailable(provider=self.endpoint.name, provider_code=code, provider_message=reason)
+
+
+def masked(text: str, secret: str | None) -> str:
+    """Text without a secret, which is masked as a word of its own; a short one is a word like any other."""
+    if not secret or len(secret) < MIN_SECRET_LENGTH or secret not in text:
+        return text
+    return re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
+
+
+def _complaint(body: bytes, error: Exception) -> str:
+    """What is wrong with a body: the title of a page, or where its JSON ends to be any."""
+    if not body.strip():
+        return "the body is empty"
+    if error_body.is_page(body):
+        return f"no JSON but a page: {error_body.page_text(body)}"
+    return f"{error} ({len(body)} bytes)"
 
 
 def _header_lines(headers: Mapping[str, str]) -> bytes:
