@@ -76,7 +76,8 @@ class Egress:
     def tls(self) -> ssl.SSLContext:
         """TLS settings, made once for the same files. Raises ValueError naming the file."""
         files = (self.ca_file, self.client_certificate, self.client_key)
-        return _context(files, tuple(_changed_at(file) for file in files))
+        store = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR name another one
+        return _context(files, tuple(_changed_at(file) for file in files), store)
 
 
 def of_environment(variables: Mapping[str, str]) -> Egress:
@@ -165,7 +166,9 @@ def _changed_at(file: Path | None) -> int:
 
 
 @lru_cache(64)
-def _context(files: tuple[Path | None, ...], changed_at: tuple[int, ...]) -> ssl.SSLContext:
+def _context(
+    files: tuple[Path | None, ...], changed_at: tuple[int, ...], store: ssl.DefaultVerifyPaths
+) -> ssl.SSLContext:
     """Context of CA file, certificate and key. Loading the system's certificates takes 50 ms."""
     ca_file, certificate, key = files
     context = ssl.create_default_context()
