@@ -64,7 +64,12 @@ class Egress:
         """Raises ValueError for what cannot work: the URL of a proxy, or a file."""
         for url in {self.http_proxy, self.https_proxy} - {None}:
             Proxy.of(str(url))
-        self.tls()
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Raises ValueError naming the file."""
+        if self.ca_file or self.client_certificate or self.client_key:
+            self.tls()
 
     def proxy(self, scheme: str, host: str, port: int) -> Proxy | None:
         """Proxy for an address; None: it is reached directly. Raises ValueError."""
@@ -72,6 +77,15 @@ class Egress:
         if not url or is_local(host) or _exempt(self.no_proxy, host, port):
             return None
         return Proxy.of(url)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables that say the same to a program of its own; empty where nothing is said."""
+        proxies = {"HTTP_PROXY": self.http_proxy, "HTTPS_PROXY": self.https_proxy}
+        found = {name: url for name, url in proxies.items() if url}
+        if found and self.no_proxy:
+            found["NO_PROXY"] = self.no_proxy
+        return found | {name.lower(): value for name, value in found.items()}
 
     def tls(self) -> ssl.SSLContext:
         """TLS settings, made once for the same files. Raises ValueError naming the file."""
