@@ -7,6 +7,7 @@ within the origin only, so that no key leaves it.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -124,8 +125,7 @@ class HttpClient:
         self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
         self.pool = Pool(_dialer(endpoint, self.origin))
         proxy = self.pool.dialer.proxy
-        host = url.netloc.rpartition("@")[2].partition("%")[0]
-        host += "]" if host.startswith("[") and "]" not in host else ""
+        host = re.sub(r"%[^]]*", "", url.netloc.rpartition("@")[2])  # the zone of an address is ours alone
         # Without accept-encoding, any coding may come (RFC 9110, 12.5.3).
         fixed = {"host": host, "accept": "*/*", "accept-encoding": "identity", "user-agent": "genai-spine"}
         self._absolute = ""  # what stands before the path in a request to a proxy

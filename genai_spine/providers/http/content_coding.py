@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_PIECE_BYTES = 1 << 18  # bytes decoded at a time
 MAX_CODINGS = 3  # on top of each other; nobody means more
+PLAIN = frozenset(b'{["<:deir \t\r\n\xef')  # first bytes of JSON, HTML and events; none begins a gzip
 GZIP, ZLIB, RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -26,10 +27,19 @@ class Inflater:
         self._gzip = gzip
         self._stream: Any = zlib.decompressobj(GZIP) if gzip else None
         self._begun = b""  # of deflate, until its header can be told
+        self._plain: bool | None = None if gzip else False  # None: nothing has come yet
         self.complete = True  # nothing is missing; true of an empty body
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What the bytes bring, at most MAX_PIECE_BYTES at a time. Raises UndecodableBody."""
+        """Decoded bytes of what arrived, at most MAX_PIECE_BYTES at a time. Raises UndecodableBody.
+
+        Gateways that decode an answer and leave its header send it plain.
+        """
+        if self._plain is None and data:
+            self._plain = data[0] in PLAIN
+        if self._plain:
+            yield data
+            return
         if self._stream is None:
             data = self._begun = self._begun + data
             self.complete = not data
