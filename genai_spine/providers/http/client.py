@@ -149,6 +149,8 @@ class HttpClient:
         headers: of this request alone, such as its signature.
         """
         timer = CallTimer(self.endpoint, call)
+        if call.read_timeout_s is not None:
+            timer.deadline = min(timer.deadline, call.started + call.read_timeout_s)
         target = f"{method} {self._prefix}{path}{self._query}"
         exchange = await self.open(target, _traced(headers, call), body, timer, "the answer")
         try:

@@ -282,6 +282,19 @@ class TestCallTimer:
                 with pytest.raises(DeadlineExceeded):
                     await drained(client_of(server), call)
 
+    async def test_whole_answer_has_the_time_that_the_callers_sdk_gives(self, client_of: ClientOf) -> None:
+        call = Call(read_timeout_s=0.1)
+        async with RawServer([Then.STALL]) as server:
+            with pytest.raises(DeadlineExceeded):
+                await client_of(server).post("/chat", b"{}", call)
+
+    async def test_stream_goes_on_for_longer_than_the_callers_sdk_waits_for_bytes(
+        self, client_of: ClientOf
+    ) -> None:
+        pieces = [chunk(b"data: %d\n\n" % number) for number in range(10)]
+        async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
+            assert len(await drained(client_of(server), Call(read_timeout_s=0.1))) == 10
+
     async def test_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
             with pytest.raises(DeadlineExceeded):
