@@ -123,7 +123,7 @@ async def test_no_socket_is_opened_but_to_the_proxy(
     assert (await service.models.ListModels(models.ListModelsRequest())).data
     await asyncio.sleep(0)
     assert sockets.addresses == {("127.0.0.1", proxy.port)}
-    assert sockets.names == set()
+    assert sockets.names <= {"127.0.0.1"}
     assert {line.split()[1] for line in proxy.asked} >= {
         *(f"{name}:443" for name in ("openai.api.test", "anthropic.api.test", "azure.api.test")),
         *(f"{name}:443" for name in ("bedrock.api.test", "login.api.test", "sts.api.test")),
