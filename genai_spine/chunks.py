@@ -107,7 +107,7 @@ class ChoiceBuilder:
             text = halves.pop(place + name, "") + "".join(parts)
             if text[-1:] in HIGH_HALVES and not self.delta.finish_reason:
                 halves[place + name], text = text[-1], text[:-1]
-            parts[:] = [text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")]
+            parts[:] = [with_whole_characters(text)]
 
     def join(self) -> None:
         """Joins the collected texts into the delta. Called once, by ChunkBuilder.build().
@@ -330,6 +330,11 @@ def without_thinking(text: str) -> str:
     """Text without blanks around it, and without the <think> block that some models put first."""
     text = text.strip().lstrip("\ufeff").lstrip()
     return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
+
+
+def with_whole_characters(text: str) -> str:
+    """Text whose halves of characters (UTF-16 surrogates) are joined; U+FFFD for one that is alone."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def has_output(chunk: pb.CompletionChunk) -> bool:

@@ -4,9 +4,9 @@ Upstreams that imitate OpenAI or each other share these; what only one has stand
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -116,12 +116,15 @@ def parted(content: Any) -> tuple[str, str, str]:
     return said, "", ""
 
 
+Byte = Annotated[int, Meta(ge=0, le=255)]
+
+
 class Token(Struct):
     """Log probability (natural logarithm) of one token, with its UTF-8 bytes, and of its alternatives."""
 
     token: str
     logprob: float
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
     top_logprobs: list["Token"] | None = None
 
 

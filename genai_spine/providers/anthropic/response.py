@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder, with_whole_characters
 from genai_spine.providers.http import lenient_json
 from genai_spine.providers.tool_calls import unique_id
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, finish_reason
@@ -155,7 +155,7 @@ class ThinkingBlock:
             return {"type": "redacted_thinking", "data": self.redacted}
         return {
             "type": "thinking",
-            "thinking": "".join(self.text),
+            "thinking": with_whole_characters("".join(self.text)),
             "signature": "".join(self.signature),
         }
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from genai_spine.chunks import ChoiceBuilder
+from genai_spine.chunks import ChoiceBuilder, with_whole_characters
 from genai_spine.providers.bedrock.request import ANSWER_TOOL
 from genai_spine.providers.http import lenient_json
 from genai_spine.providers.tool_calls import unique_id
@@ -269,7 +269,11 @@ class ReasoningBlock:
         if self.redacted:
             return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
         signed = {"signature": self.signature} if self.signature else {}
-        return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), **signed}}}
+        return {
+            "reasoningContent": {
+                "reasoningText": {"text": with_whole_characters("".join(self.text)), **signed}
+            }
+        }
 
 
 @dataclass(slots=True)

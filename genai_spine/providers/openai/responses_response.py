@@ -21,7 +21,7 @@ from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import StateItem
 from genai_spine.providers.tool_calls import Fragment, ToolCalls
-from genai_spine.providers.wire_types import parted
+from genai_spine.providers.wire_types import Byte, parted
 from genai_spine.v1 import completion_service_pb2 as pb
 
 T = TypeVar("T")
@@ -256,7 +256,7 @@ class _Logprob(Struct):
 
     token: str = ""
     logprob: float = 0.0
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
     top_logprobs: list["_Logprob"] | None = None
 
 
