@@ -74,7 +74,7 @@ def test_wrong_setting_is_named_in_one_line(tmp_path: Path, variables: dict[str,
 
 def test_doctor_tells_what_is_broken_and_how_to_mend_it(tmp_path: Path) -> None:
     said = at(tmp_path, "doctor", "--json", GENAI_OLLAMA_URL="http://127.0.0.1:1")
-    found = {entry["part"]: entry for entry in json.loads(said.stdout)}
+    found = {entry["part"]: entry for entry in json.loads(said.stdout)["findings"]}
     assert said.returncode == 1
     assert found["database"]["state"] == "broken"
     assert "genai-spine migrate" in found["database"]["text"]

@@ -63,7 +63,7 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_list_shows_what_there_is(terminal: Terminal) -> None:
     assert "summarize-article" in terminal.said("list", "--search", "SUMMARIZE-article")
     listed = terminal.json("list", "--no-system", "--search", terminal.slug)
-    assert [prompt["slug"] for prompt in listed] == [terminal.slug]
+    assert [prompt["slug"] for prompt in listed["prompts"]] == [terminal.slug]
 
 
 def test_edit_saves_what_the_editor_wrote_as_a_new_version(terminal: Terminal) -> None:
@@ -117,7 +117,11 @@ def test_run_says_which_variable_is_wrong(terminal: Terminal, variables: Any, wo
 def test_export_gives_what_import_takes(terminal: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "out.yaml"
     terminal.said("export", terminal.slug, "--output", str(file))
-    assert terminal.json("import", "--dry-run", str(file)) == {"unchanged": [terminal.slug]}
+    assert terminal.json("import", "--dry-run", str(file)) == {
+        "created": [],
+        "updated": [],
+        "unchanged": [terminal.slug],
+    }
     file.write_text(file.read_text().replace("{name}", "{{ nobody }}"))
     assert "nobody" in terminal.failed("import", str(file))
 
