@@ -8,7 +8,7 @@ import typer
 from google.protobuf.message import Message
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, plain, print_json, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, plain, print_json, run, write
 from genai_spine.cli.streamed_answer import StreamedAnswer, Waiting
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import capability_service_pb2 as pb
@@ -206,7 +206,7 @@ def _end(answer: Message, result: CapabilityResult, text: str, *, as_json: bool)
     if as_json:
         print_json(answer)
     elif not sys.stdout.isatty():  # else it is there already
-        typer.echo(text)
+        write(f"{text}\n")
     context = result.context
     if context.omitted_characters:
         typer.echo(f"{context.omitted_characters} characters in the middle were not read", err=True)

@@ -8,7 +8,7 @@ import typer
 from google.protobuf.json_format import MessageToJson
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, print_json, print_listing, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, PageToken, print_json, print_listing, run
 from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import (
@@ -23,7 +23,7 @@ from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 PAGE_SIZE = 500
 COLUMNS = (
     *(firm("id"), firm("created (UTC)"), Column("model"), number("tokens"), number("$"), number("ms")),
-    Column("outcome"),
+    firm("outcome"),
 )
 FAILED = (EXECUTION_STATE_FAILED, EXECUTION_STATE_CANCELLED, EXECUTION_STATE_LOST)
 
@@ -46,6 +46,7 @@ def list_executions(
     since: Time = None,
     until: Time = None,
     limit: Annotated[int, typer.Option(min=1, help="Most calls to show.")] = 50,
+    page_token: PageToken = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -60,14 +61,15 @@ def list_executions(
         end_user=user,
         states=FAILED if failed else (),
         labels=label,
+        page_token=page_token,
     )
     if since:
         request.start_time.FromDatetime(since)
     if until:
         request.end_time.FromDatetime(until)
-    found = run(_listed(address, request, limit))
+    found, further = run(_listed(address, request, limit))
     if as_json:
-        print_listing("executions", found)
+        print_listing("executions", found, next_page_token=further)
     else:
         show_table(COLUMNS, [_cells(entry) for entry in found])
 
@@ -93,25 +95,29 @@ def show(
         typer.echo(MessageToJson(entry, preserving_proto_field_name=True))
 
 
-async def pages(address: str, request: pb.ListExecutionsRequest) -> AsyncIterator[list[Execution]]:
-    """Pages of calls, the newest first; one may be empty before the last one."""
+async def pages(
+    address: str, request: pb.ListExecutionsRequest
+) -> AsyncIterator[tuple[list[Execution], str]]:
+    """Pages of calls, the newest first, each with the token of the next; one may be empty before the last."""
     async with connected(address) as channel:
         while True:
             page = await ExecutionServiceStub(channel).ListExecutions(request)
-            yield list(page.executions)
             request.page_token = page.next_page_token
+            yield list(page.executions), page.next_page_token
             if not page.next_page_token:
                 return
 
 
-async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> list[Execution]:
+async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> tuple[list[Execution], str]:
+    """So many calls, and the token of what follows them."""
     found: list[Execution] = []
     request.page_size = min(PAGE_SIZE, limit)
-    async for page in pages(address, request):
+    async for page, further in pages(address, request):
         found += page
-        if len(found) >= limit:
-            break
-    return found[:limit]
+        request.page_size = min(PAGE_SIZE, limit - len(found))
+        if not request.page_size:
+            return found, further
+    return found, ""
 
 
 def _cells(entry: Execution) -> tuple[str, ...]:

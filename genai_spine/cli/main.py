@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from genai_spine.cli import capabilities, client, executions, prompt_editor, prompts, sessions
-from genai_spine.cli.completion import completion
+from genai_spine.cli import capabilities, client, completion, executions, prompt_editor, prompts, sessions
 from genai_spine.cli.conversation import converse
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -61,6 +60,7 @@ app.add_typer(executions.group, name="executions")
 
 def main() -> None:
     """Run of the command line. Output that cannot be written ends it with a line, not with a traceback."""
+    completion.prepare()
     try:
         try:
             app()
@@ -340,8 +340,8 @@ def doctor_command(as_json: Json = False) -> None:
     if as_json:
         print_listing("findings", [finding._asdict() for finding in findings])
     else:
-        for finding in findings:
-            typer.echo(plain(f"{finding.state:<8} {finding.part:<22} {finding.text}"))
+        columns = (Column("state"), Column("part"), Column("what was found"))
+        show_table(columns, [(finding.state, finding.part, finding.text) for finding in findings])
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
 
@@ -375,4 +375,4 @@ def config(
 # After the others, so that --help begins with how to start.
 capabilities.add_to(app)
 app.command()(usage)
-app.command()(completion)
+app.command()(completion.completion)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
@@ -39,6 +40,7 @@ def server_address() -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
+PageToken = Annotated[str | None, typer.Option(help="next_page_token of the listing before it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[
     str,
@@ -87,6 +89,12 @@ def harmless(text: str) -> str:
     return "\n".join("\t".join(map(plain, line.split("\t"))) for line in lines)
 
 
+def write(text: str) -> None:
+    """Content on standard output: harmless on a terminal, as it is in a pipe or a file."""
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
 def as_rest(message: Message) -> dict[str, Any]:
     """JSON of an answer as REST callers get it, with the older names."""
     rest_aliases.fill(message)
@@ -99,6 +107,6 @@ def print_json(value: Message | dict[str, Any]) -> None:
 
 
 def print_listing(name: str, entries: list[Any], **further: Any) -> None:
-    """JSON of a whole list: under its name, with an empty next_page_token, for there is no further page."""
+    """JSON of a list: under its name, with a next_page_token, which is empty where nothing follows."""
     listed = [as_rest(entry) if isinstance(entry, Message) else entry for entry in entries]
-    print_json({name: listed, **further, "next_page_token": ""})
+    print_json({name: listed, "next_page_token": "", **further})

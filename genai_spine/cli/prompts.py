@@ -20,6 +20,7 @@ from genai_spine.cli.output import (
     print_json,
     print_listing,
     run,
+    write,
 )
 from genai_spine.cli.streamed_answer import StreamedAnswer
 from genai_spine.cli.tables import Column, number, show_table
@@ -271,7 +272,7 @@ def export_prompts(
         output.write_text(found.yaml)
         typer.echo(f"{found.prompt_count} prompts in {output}", err=True)
     else:
-        print_json(found) if as_json else typer.echo(found.yaml, nl=False)
+        print_json(found) if as_json else write(found.yaml)
 
 
 @group.command("import")

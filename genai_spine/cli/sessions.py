@@ -1,7 +1,6 @@
 """`genai-spine sessions`: chat in a stored session; list, show, export, import and delete."""
 
 import mimetypes
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,14 @@ from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
     Address,
     Json,
+    PageToken,
     as_rest,
     harmless,
     plain,
     print_json,
+    print_listing,
     run,
+    write,
 )
 from genai_spine.cli.streamed_answer import StreamedAnswer
 from genai_spine.cli.tables import Column, firm, number, show_table
@@ -45,6 +47,7 @@ def list_sessions(
     search: Annotated[str | None, typer.Option(help="Only with this text in title or messages.")] = None,
     model: Annotated[str | None, typer.Option(help="Only with this model.")] = None,
     limit: Annotated[int, typer.Option(help="Most sessions to show, up to 100.")] = 50,
+    page_token: PageToken = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -52,13 +55,16 @@ def list_sessions(
 
     async def listed() -> pb.ListSessionsResponse:
         async with _service(address) as sessions:
-            request = pb.ListSessionsRequest(search=search, model=model, page_size=limit)
+            request = pb.ListSessionsRequest(
+                search=search, model=model, page_size=limit, page_token=page_token
+            )
             found: pb.ListSessionsResponse = await sessions.ListSessions(request)
             return found
 
     found = run(listed())
     if as_json:
-        print_json(found)
+        rest = {"total": found.total, "next_page_token": found.next_page_token}
+        print_listing("sessions", list(found.sessions), **rest)
         return
     rows = []
     for session in found.sessions:
@@ -140,7 +146,7 @@ def export(
     if output:
         output.write_text(written, "utf-8")
     else:
-        typer.echo(harmless(written) if sys.stdout.isatty() else written)
+        write(f"{written}\n")
 
 
 @group.command("import")

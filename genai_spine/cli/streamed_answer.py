@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from genai_spine.cli.output import harmless
+from genai_spine.cli.output import write
 
 
 class Waiting:
@@ -60,7 +60,7 @@ class StreamedAnswer(Waiting):
         self.stop()
         self._is_begun = True
         self._is_line_open = not text.endswith("\n")
-        typer.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
+        write(text)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self.stop()

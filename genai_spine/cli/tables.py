@@ -14,7 +14,7 @@ from rich.text import Text
 from genai_spine.cli.output import plain
 
 GAP = "  "
-NARROWEST = 12  # characters of a column that may be broken over lines
+NARROWEST = 10  # characters of a column that may be broken over lines
 
 
 class Column(NamedTuple):
@@ -77,16 +77,14 @@ def _least(columns: Sequence[Column], natural: Sequence[int]) -> int:
 
 
 def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
-    """Widths of the columns; the widest that may be broken gives first."""
+    """Widths of the columns. The last that may be broken gives first: names stand before text."""
     widths = list(natural)
-    while sum(widths) + len(GAP) * (len(widths) - 1) > room:
-        soft = [place for place, column in enumerate(columns) if not column.is_firm and widths[place] > 1]
-        if not soft:
-            break
-        widest = max(soft, key=lambda place: widths[place])
-        if widths[widest] <= NARROWEST:
-            break
-        widths[widest] -= 1
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - room
+    for place in reversed(range(len(columns))):
+        if excess > 0 and not columns[place].is_firm:
+            given = min(excess, max(0, widths[place] - NARROWEST))
+            widths[place] -= given
+            excess -= given
     return widths
 
 

@@ -114,7 +114,7 @@ async def _added(
     """Sums by name, and of all. The service pages; nothing but the sums is held."""
     sums: dict[str, Sum] = {}
     total = Sum()
-    async for page in pages(address, request):
+    async for page, _ in pages(address, request):
         for entry in page:
             sums.setdefault(name(entry), Sum()).add(entry)
             total.add(entry)
