@@ -47,17 +47,17 @@ def _talk(opened: AbstractAsyncContextManager[Say]) -> None:
         try:
             while (line := editor.read()) is not None:
                 if line.strip():
-                    _turn(runner, say, line)
+                    _exchange(runner, say, line)
         finally:
             runner.run(opened.__aexit__(None, None, None))
 
 
-def _turn(runner: asyncio.Runner, say: Say, line: str) -> None:
-    async def turn() -> None:
+def _exchange(runner: asyncio.Runner, say: Say, line: str) -> None:
+    async def exchange() -> None:
         await say(line)
 
     try:
-        runner.run(turn())
+        runner.run(exchange())
     except KeyboardInterrupt:
         typer.echo("[stopped]", err=True)
     except BrokenPipeError:  # who reads our output has left

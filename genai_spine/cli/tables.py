@@ -45,7 +45,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
         _print(columns, cells, natural)
         return
     room = shutil.get_terminal_size().columns
-    if columns[0].is_firm and _least(columns, natural) > room:
+    if columns[0].is_firm and _lower_bound(columns, natural) > room:
         _print(columns[1:], [row[1:] for row in cells], _fitted(columns[1:], natural[1:], room), cells)
     else:
         _print(columns, cells, _fitted(columns, natural, room))
@@ -67,7 +67,7 @@ def _print(
             typer.echo(line)
 
 
-def _least(columns: Sequence[Column], natural: Sequence[int]) -> int:
+def _lower_bound(columns: Sequence[Column], natural: Sequence[int]) -> int:
     """Characters that the columns need at least."""
     needed = (
         width if column.is_firm else min(width, NARROWEST)

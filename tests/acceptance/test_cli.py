@@ -11,6 +11,7 @@ import pytest
 from genai_spine.store import schema
 from tests.acceptance.stack import Stack, environment, finished, genai_spine
 from tests.acceptance.test_deaths import running
+from tests.upstreams.process import UpstreamProcess
 
 COMMANDS = (
     "up",
@@ -281,3 +282,32 @@ def test_provider_that_is_down_is_not_called_available(tmp_path: Path) -> None:
         states = {entry["provider_name"]: entry["health"] for entry in listed["providers"]}
         assert states["builtin"] == "healthy"
         assert states["ollama"] != "healthy"
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("up", "--port", "0")])
+def test_database_that_is_away_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    said = at(tmp_path, *command, GENAI_DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/spine")
+    assert said.returncode == 1
+    assert said.stderr.startswith(
+        "genai-spine: the database postgresql://***@127.0.0.1:1/spine cannot be reached: "
+    )
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_taken_port_is_said_in_plain_words(stack: Stack, tmp_path: Path) -> None:
+    said = at(tmp_path, "up", "--port", str(stack.port))
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1] == (
+        f"genai-spine: port {stack.port} is taken by another program; choose another one: --port, "
+        "GENAI_API_PORT"
+    )
+
+
+def test_first_minute_works_with_an_ollama_that_has_other_models(
+    tmp_path: Path, ollama_upstream: UpstreamProcess
+) -> None:
+    command = ("up", "--json", "--port", "0")
+    with running(*command, folder=tmp_path, GENAI_OLLAMA_URL=ollama_upstream.url) as (_, said):
+        address = said["url"].removeprefix("http://")
+        assert said["default_model"].startswith("ollama:")
+        assert at(tmp_path, "chat", "--address", address, "Hello").returncode == 0
