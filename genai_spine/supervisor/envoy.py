@@ -35,8 +35,11 @@ READY_TIMEOUT_S = 10.0
 QUIT_TIMEOUT_S = 5.0
 POLL_S = 0.05
 ADMIN_SOCKET = "admin.sock"  # relative to the folder that Envoy runs in: a socket's path has a hundred bytes
-# Envoy needs none of our variables, and the keys of providers are among them.
-PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "LANG")
+# Of our variables Envoy needs the two that envoy.yaml reads; the keys of providers are among the others.
+PASSED_ON = (
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "LANG"),
+    *("GENAI_PUBLISH_HOST", "GENAI_CORS_ORIGINS"),
+)
 TAKEN = re.compile(r"cannot bind '[^']*:(?P<port>\d+)': (?P<reason>[\w ]+)")
 LONGEST_SOCKET_PATH = 100  # bytes: Linux has room for 107, others for less
 # How long a draining Envoy still accepts connections; calls in flight may take as long as they need.

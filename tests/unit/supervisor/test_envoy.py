@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from genai_spine.json_schema.from_proto import ProtoSchemas
 from genai_spine.supervisor import envoy
 from genai_spine.supervisor.envoy import Addresses, Envoy, EnvoyError
 from tests.acceptance.edge import free_port, listens
@@ -152,6 +155,23 @@ def test_every_service_with_rest_paths_is_transcoded() -> None:
         for line in proto.read_text().splitlines()
         if line.startswith("service ")
     }
+
+
+def test_methods_of_every_path_are_those_of_the_protos() -> None:
+    """Each stands in a line of envoy.yaml; this prints them as they should be."""
+    found: dict[str, set[str]] = {}
+    schemas = ProtoSchemas(FileDescriptorSet.FromString(envoy.DESCRIPTORS.read_bytes()))
+    services = envoy._transcoder(envoy.load()["static_resources"]["listeners"][0])["services"]
+    for service in map(schemas.pool.FindServiceByName, services):
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            for one in (rule, *rule.additional_bindings):
+                if verb := one.WhichOneof("pattern"):
+                    found.setdefault(getattr(one, verb), set()).add(verb.upper())
+    order = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    lines = [f"{','.join(verb for verb in order if verb in found[path])} {path}" for path in sorted(found)]
+    text = envoy.config_path().read_text().partition("ROUTES = [[\n")[2].partition("]]")[0]
+    assert [line.strip() for line in text.strip().splitlines()] == lines, "\n".join(lines)
 
 
 async def test_envoy_accepts_the_file_of_docker_compose(tmp_path: Path) -> None:
