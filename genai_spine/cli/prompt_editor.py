@@ -1,6 +1,7 @@
 """`genai-spine prompts create | edit`: prompts as YAML in the editor of who calls."""
 
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from genai_spine.cli.prompts import Name, call_service, group, say_version
 from genai_spine.errors import SpineError
 from genai_spine.v1 import prompt_service_pb2 as pb
 
+VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)\s*[|}-]")  # {{ name }}, {{ name | upper }}
+
 if TYPE_CHECKING:
     from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceAsyncStub as Stub
 
@@ -26,6 +29,10 @@ def create(
         typer.Option("--file", "-f", help="File with the template; -: standard input. Default: an editor."),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions, a template.")] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option("--variable", "-v", help="Name of a value; repeatable. Default: those in {{ }}."),
+    ] = None,
     title: Annotated[str | None, typer.Option("--name", help="Name for people. Default: the slug.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     category: Annotated[str | None, typer.Option(help="Default: custom.")] = None,
@@ -35,10 +42,13 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a prompt of a template, in which {{ name }} stands for a value."""
+    template = file.read() if file else "Write about {{ subject }}."
+    names = variable or dict.fromkeys(VARIABLE.findall(f"{system or ''}{template}"))
     prompt = pb.Prompt(
         slug=slug,
         name=title or slug,
-        user_prompt_template=file.read() if file else None,
+        user_prompt_template=template,
+        variables=[pb.PromptVariable(name=name) for name in names],
         system_prompt=system,
         description=description,
         category=category,
@@ -64,7 +74,6 @@ def _written(prompt: pb.Prompt) -> tuple[pb.Prompt, Path]:
     """A new prompt as somebody wrote it in the editor, and the file of it."""
     from genai_spine.prompts import yaml_format
 
-    prompt.user_prompt_template = "Write about {{ subject }}."
     path, text = _edited(yaml_format.dumped(yaml_format.entry(prompt)), prompt.slug)
     try:
         [given] = yaml_format.read(text)
