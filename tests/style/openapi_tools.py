@@ -1,6 +1,6 @@
 """The OpenAPI document before public tools: `python -m tests.style.openapi_tools`, also `make openapi`.
 
-Two linters read it and two generators make clients of it. They are pinned here, not in the lock files, because
+Two linters read it and two generators make clients of it. They are pinned here and not in the lock files:
 they bring 200 MB of their own; npm and uv fetch them when they are asked for. Exit code: 0, all of them are
 content; 1, one is not; what it said is printed.
 """
@@ -39,7 +39,9 @@ def main() -> int:
         works = [
             _run(folder, "redocly", npx([REDOCLY], "redocly lint openapi.json --extends recommended")),
             _run(folder, "spectral", npx([SPECTRAL], "spectral lint openapi.json --fail-severity warn")),
-            _run(folder, "openapi-typescript", npx(TO_TYPESCRIPT, "openapi-typescript openapi.json -o api.ts")),
+            _run(
+                folder, "openapi-typescript", npx(TO_TYPESCRIPT, "openapi-typescript openapi.json -o api.ts")
+            ),
             _run(folder, "typescript", npx(TO_TYPESCRIPT, "tsc --noEmit --strict api.ts")),
             _run(folder, "openapi-python-client", _to_python(), complaint="WARNING|Unable to process"),
             _run(folder, "compileall", [sys.executable, "-m", "compileall", "-q", "python"]),
