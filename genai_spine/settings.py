@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
+from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
@@ -165,8 +166,12 @@ class Settings(BaseSettings):
     )
     output_token_price: Decimal | None = Field(None, ge=0, description="The same for output tokens.")
 
-    # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below.
+    # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below, and from
+    # genai.yaml, as those that follow are.
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, exclude=True)
+    fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude=True)  # of one model each
+    stated_prices: tuple[StatedPrice, ...] = Field((), exclude=True)
+    other_lanes: dict[str, str] = Field(default_factory=dict, exclude=True)  # provider to its lane
 
     @property
     def limits(self) -> UpstreamLimits:
@@ -204,7 +209,7 @@ class Settings(BaseSettings):
     @classmethod
     def _aliases(cls, value: Any) -> Any:
         named = _named(value, "name=provider:model,name=provider:model|provider:model")
-        return {name: _alias(name, models) for name, models in named.items()}
+        return {name: alias(name, models) for name, models in named.items()}
 
     @field_validator("quality_tiers", mode="before")
     @classmethod
@@ -265,16 +270,29 @@ def load(**overrides: Any) -> Settings:
 
     Raises ValidationError naming the variable.
     """
-    variables = {**_env_file(), **os.environ}
+    variables = environment()
     given = _without_prefix(variables)
     given |= {name: value for name, value in overrides.items() if value is not None}
     settings = Settings(**given)
     endpoints = {
-        name: endpoint
+        name: found
         for name, row in PROVIDERS.items()
-        if (endpoint := _endpoint(name, row, variables, settings)) is not None
+        if (found := endpoint(name, row, variables, settings)) is not None
     }
     return settings.model_copy(update={"endpoints": endpoints})
+
+
+def environment() -> dict[str, str]:
+    """Variables of the file .env and of the environment, which wins."""
+    return {**_env_file(), **os.environ}
+
+
+def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
+    """Variables that are set and that a setting is read from, by its name in Settings."""
+    names = [f"GENAI_{name.upper()}"]
+    if name.upper() in WITHOUT_PREFIX:
+        names.append(name.upper())
+    return [found for found in names if variables.get(found)]
 
 
 def _without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -290,7 +308,7 @@ def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
-def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
+def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
     """Endpoint of a provider, from its variables. None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
@@ -348,8 +366,11 @@ def _named(value: Any, form: str) -> dict[str, Any]:
     return {name.strip(): given.strip() for name, _, given in pairs}
 
 
-def _alias(name: str, given: Any) -> Any:
-    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}."""
+def alias(name: str, given: Any) -> Alias:
+    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}.
+
+    Raises ValueError.
+    """
     if isinstance(given, Alias):
         return given
     strategy = None

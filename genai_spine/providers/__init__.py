@@ -171,6 +171,9 @@ PROVIDERS: dict[str, ProviderRow] = {
         _gateway(options=TOP_K, text_models=_every, local=True), "llama.cpp server", key=False
     ),
     "lmstudio": ProviderRow(_gateway(options=TOP_K, text_models=_every, local=True), "LM Studio", key=False),
+    "compatible": ProviderRow(
+        _gateway(options=TOP_K), "Any other server that speaks OpenAI's protocol", key=False
+    ),
     "ollama": ProviderRow(
         Ollama,
         "Ollama",

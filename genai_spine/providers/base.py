@@ -5,7 +5,7 @@ row of PROVIDERS; docs/adding-a-provider.md shows one. Retries, failover, prices
 an adapter makes one call, and says truthfully how it ended.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
@@ -42,6 +42,16 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """What the operator says of one model: it wins over what the upstream and the price book say."""
+
+    context_length: int | None = None  # tokens of input and output together
+    capabilities: frozenset[str] | None = None  # all that it can beyond text, of CAPABILITIES; None: not said
+    # Options of a request that does not set them; nothing else of the message is set.
+    options: pb.CreateCompletionRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Address, credentials and defaults of one provider: a registry row filled in by the settings."""
 
@@ -60,6 +70,19 @@ class Endpoint:
     implicit: bool = False
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
+    row: str = ""  # row of PROVIDERS that it is an instance of; "": of the row of its name
+    more_base_urls: tuple[str, ...] = ()  # of further hosts that serve the same as base_url
+    health_check_s: float = 10.0  # between two health checks, where there are several hosts
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of every request, in lower case
+    models: Mapping[str, ModelTerms] = field(default_factory=dict)  # by the upstream's name
+    local: bool | None = None  # runs on the operator's machines; None: as the adapter says
+    residency: str | None = None  # where it keeps and processes data
+    retention_days: int | None = None  # for which it keeps what it is sent; None: nobody says
+
+    @property
+    def registry_name(self) -> str:
+        """Name of its row of PROVIDERS."""
+        return self.row or self.name
 
 
 def further_fields(
@@ -112,7 +135,7 @@ class Provider:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
-        self.local = self.LOCAL
+        self.local = self.LOCAL if endpoint.local is None else endpoint.local
         self.schema = self.SCHEMA
 
     def stream(
@@ -221,6 +244,16 @@ class Provider:
             elif option.min is not None and value < option.min:
                 raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
         self._check_parts(request, options)
+        if self.endpoint.models:
+            self._check_terms(request, self.endpoint.models.get(route.model))
+
+    def _check_terms(self, request: pb.CreateCompletionRequest, terms: ModelTerms | None) -> None:
+        """Refuses what the operator says that the model cannot."""
+        if terms is None or terms.capabilities is None:
+            return
+        for capability, asks in CAPABILITIES.items():
+            if capability not in terms.capabilities and asks(request):
+                self._refuse(capability, f"{capability}, which the configuration does not give this model,")
 
     def _is_emulated(self, name: str, value: Any) -> bool:
         """Whether inference.py does above the adapters what this upstream cannot: several choices by several
@@ -245,6 +278,27 @@ class Provider:
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:
         raise UnsupportedOption(field=field, provider=self.name, option=option or field)
 
+
+def _has_part(kind: str) -> Callable[[pb.CreateCompletionRequest], bool]:
+    """Test of a request for parts of one kind."""
+    return lambda request: any(
+        part.WhichOneof("part") == kind for message in request.messages for part in message.content
+    )
+
+
+# Capabilities that the operator can give a model, and whether a request asks for them.
+CAPABILITIES: Mapping[str, Callable[[pb.CreateCompletionRequest], bool]] = {
+    "tools": lambda request: bool(request.tools),
+    "structured_output": lambda request: (
+        request.response_format.HasField("json_schema")
+        or request.response_format.kind == pb.ResponseFormat.KIND_JSON_OBJECT
+    ),
+    "images": _has_part("image"),
+    "audio": _has_part("audio"),
+    "files": _has_part("file"),
+    "reasoning": lambda request: request.reasoning_effort > pb.REASONING_EFFORT_NONE,
+    "logprobs": lambda request: request.logprobs,
+}
 
 # Fields that say what is asked for rather than how; every adapter takes them.
 # The second line is honoured above the adapters.

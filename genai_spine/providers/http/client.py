@@ -117,7 +117,7 @@ class HttpClient:
         self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
         self._ssl = ssl.create_default_context() if self._tls else None
         fixed = {"host": url.netloc.rpartition("@")[2], "accept": "*/*", "user-agent": "genai-spine"}
-        self._head = _header_lines({**fixed, **(headers or {})})
+        self._head = _header_lines({**fixed, **(headers or {}), **endpoint.headers})
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
 
