@@ -15,6 +15,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
+from genai_spine.providers.http.egress import Egress
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2, model_service_pb2, provider_service_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
@@ -70,6 +71,7 @@ class Endpoint:
     implicit: bool = False
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
+    egress: Egress = field(default_factory=Egress)  # proxy, CA file, client certificate
     row: str = ""  # row of PROVIDERS that it is an instance of; "": of the row of its name
     more_base_urls: tuple[str, ...] = ()  # of further hosts that serve the same as base_url
     health_check_s: float = 10.0  # between two health checks, where there are several hosts
