@@ -19,6 +19,7 @@ from genai_spine.configuration.substitution import Substitution
 from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, ModelTerms, Provider, Route, Timeouts
+from genai_spine.providers.http.egress import Egress
 from genai_spine.settings import Settings
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -67,15 +68,12 @@ class EndpointReader:
         models = {model: self._terms(name, model, terms) for model, terms in section.models.items()}
         own = section.timeouts
         timeouts = {limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit)) is not None}
-        # An official model stands in no list of a server of one's own.
-        is_own = row.base_url is not None and found.base_url != row.base_url and not section.default_model
-        first = next(iter(section.models), None if is_own else found.default_model)
         return replace(
             found,
             name=name,
             row="" if name == row_name else row_name,
             implicit=False,
-            default_model=section.default_model or first,
+            default_model=section.default_model or next(iter(section.models), found.default_model),
             timeouts=replace(found.timeouts, **timeouts),
             more_base_urls=tuple(section.base_urls[1:]),
             health_check_s=section.health_check_s,
@@ -83,6 +81,7 @@ class EndpointReader:
                 header: self._secret(text, name, "headers", header) for header, text in section.headers.items()
             },
             models=models,
+            egress=self._egress(found.egress, name, section),
             local=section.local,
             residency=section.residency,
             retention_days=section.retention_days,
@@ -105,8 +104,7 @@ class EndpointReader:
         if chosen is None:
             chosen = str(section.protocol)
             urls = (section.base_url, *section.base_urls)
-            own = any(url and urlsplit(url).hostname != "api.openai.com" for url in urls)
-            return COMPATIBLE if chosen == "openai" and own else chosen
+            return COMPATIBLE if chosen == "openai" and any(map(_is_not_openai, urls)) else chosen
         if section.protocol and PROTOCOLS[chosen] != section.protocol:
             self._fault(f"{chosen} speaks {PROTOCOLS[chosen]}", *place, "protocol")
             return None
@@ -136,6 +134,23 @@ class EndpointReader:
                 value = self._secret(value, name, further)
             found[f"{own}{further.upper()}"] = value
         return found
+
+    def _egress(self, egress: Egress, name: str, section: ProviderSection) -> Egress:
+        """Way out to the provider; files are relative to the folder of genai.yaml."""
+        if section.proxy is not None:
+            proxy = section.proxy.get_secret_value()
+            egress = egress.by(None if proxy == "none" else proxy)
+        folder, own = self.substitution.folder, section.client_certificate
+        if section.ca_file is not None:
+            egress = replace(egress, ca_file=folder / section.ca_file)
+        if own is not None:
+            key = None if own.key is None else folder / own.key
+            egress = replace(egress, client_certificate=folder / own.certificate, client_key=key)
+        try:
+            egress.check()
+        except ValueError as error:
+            self._fault(str(error), "providers", name)
+        return egress
 
     def _terms(self, name: str, model: str, section: ModelSection) -> ModelTerms:
         options = self._options(section.options, "providers", name, "models", model, "options")
@@ -174,6 +189,12 @@ class EndpointReader:
     def _fault(self, problem: str, *place: str | int) -> None:
         document = self.substitution.document
         self.substitution.faults.append(document.fault(problem, *place))
+
+
+def _is_not_openai(url: str | None) -> bool:
+    """Whether an address is set and is not one of OpenAI's own."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    return bool(url) and host != "openai.com" and not host.endswith(".openai.com")
 
 
 def _protocol(row: ProviderRow) -> str:

@@ -97,6 +97,11 @@ class ProviderSection(Section):
     retention_days: int | None = Field(
         None, ge=0, description="Days for which it keeps what it is sent; 0: it keeps nothing."
     )
+    proxy: SecretStr | None = Field(
+        None, description="HTTP proxy, in place of HTTPS_PROXY: `http://user:word@proxy:3128`; `none`: no proxy."
+    )
+    ca_file: str | None = Field(None, description="PEM file; trusted besides the system's certificates.")
+    client_certificate: CertificateSection | None = Field(None, description="Who we are to the provider.")
     lane: Lane | None = Field(None, description="Only servers of this lane call it; unset: all.")
     health_check_s: Seconds = Field(10.0, description="Seconds between two health checks of a pool's hosts.")
     # Settings of azure, bedrock and replay, as ProviderRow.further names them.

@@ -69,7 +69,7 @@ async def _provider(endpoint: Endpoint) -> Finding:
 
 async def connection_problem(endpoint: Endpoint) -> str | None:
     """Reason why a provider cannot be reached; None when it answers."""
-    provider = PROVIDERS[endpoint.name].make(endpoint)
+    provider = PROVIDERS[endpoint.registry_name].make(endpoint)
     try:
         await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
     except TimeoutError:
