@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
+from genai_spine.billing.price_book import OperatorModels
 from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, ProviderRow
@@ -199,6 +200,20 @@ class Settings(BaseSettings):
         model = alias.members[0].model if alias else self.model_name
         owner = Router({}, self.default_provider).owner(model)
         return OwnPrice(*owner, self.input_token_price, self.output_token_price)
+
+    @property
+    def operator_models(self) -> OperatorModels:
+        """What genai.yaml says of models, for the price book."""
+        return OperatorModels(
+            self.stated_prices,
+            {
+                (name, model): terms.context_length
+                for name, endpoint in self.endpoints.items()
+                for model, terms in endpoint.models.items()
+                if terms.context_length
+            },
+            {name: endpoint.row for name, endpoint in self.endpoints.items() if endpoint.row},
+        )
 
     @property
     def symbols_address(self) -> tuple[str, int] | None:

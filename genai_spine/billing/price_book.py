@@ -1,8 +1,8 @@
 """The price book: finds the price of a model and what a call costs, in integer ticks of 1e-10 USD.
 
 Sources, the first that knows a model wins: a price of the settings, of genai.yaml, the operator's overrides,
-prices.yaml, genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data and
-the matching rules of genai-prices are used; its updater is never started: nothing here touches the network.
+prices.yaml, genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data
+and the matching rules of genai-prices are used; its updater is never started: nothing here touches the network.
 """
 
 import re

@@ -1,7 +1,7 @@
 """genai.yaml as data: every value with its line, within limits, and every fault with its place.
 
-Plain scalars are what YAML 1.2 takes them for, and true, false, yes, no, on, off; a number in base 60 or a date
-stays text. Aliases and merge keys work, as long as what they expand to stays within MAX_VALUES.
+Plain scalars are what YAML 1.2 takes them for, and true, false, yes, no, on, off; a number in base 60 or a
+date stays text. Aliases and merge keys work, as long as what they expand to stays within MAX_VALUES.
 """
 
 import re

@@ -35,8 +35,10 @@ VARIABLES = {
         for kind in ("", "embedding_", "image_", "transcription_", "speech_")
     },
 }
-FURTHER = ("api_version", "tenant_id", "client_id", "client_secret", "token_url", "token_command", "region")
-FURTHER += ("control_url", "speed")
+FURTHER = (
+    *("api_version", "tenant_id", "client_id", "client_secret", "token_url", "token_command"),
+    *("region", "control_url", "speed"),
+)
 # Options that a model can have defaults of.
 OPTIONS = (
     *("temperature", "top_p", "top_k", "max_tokens", "stop_sequences", "presence_penalty"),
@@ -67,7 +69,9 @@ class EndpointReader:
             return None
         models = {model: self._terms(name, model, terms) for model, terms in section.models.items()}
         own = section.timeouts
-        timeouts = {limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit)) is not None}
+        timeouts = {
+            limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit)) is not None
+        }
         return replace(
             found,
             name=name,
@@ -78,7 +82,8 @@ class EndpointReader:
             more_base_urls=tuple(section.base_urls[1:]),
             health_check_s=section.health_check_s,
             headers={
-                header: self._secret(text, name, "headers", header) for header, text in section.headers.items()
+                header: self._secret(text, name, "headers", header)
+                for header, text in section.headers.items()
             },
             models=models,
             egress=self._egress(found.egress, name, section),
@@ -165,7 +170,9 @@ class EndpointReader:
         values = dict(options)
         for option in options:
             if option not in OPTIONS:
-                self._fault(f"is no option that a model has a default of{meant(option, OPTIONS)}", *place, option)
+                self._fault(
+                    f"is no option that a model has a default of{meant(option, OPTIONS)}", *place, option
+                )
         if isinstance(effort := values.get("reasoning_effort"), str):
             values["reasoning_effort"] = f"{EFFORT}{effort.removeprefix(EFFORT).upper()}"
         if "provider_options" in values:

@@ -5,6 +5,7 @@ without asking a provider is found here, with its line.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,34 @@ RELOADED = frozenset(
 )
 
 
-def load(**options: Any) -> Settings:
-    """Settings in force for this process. options: of the command line, None where not given.
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings in force, and what they were read from."""
 
-    Raises ConfigurationError, ValidationError naming the variable, ValueError.
+    settings: Settings
+    source: Source
+    options: Mapping[str, Any]  # of the command line, which win
+
+    def reread(self) -> "Configuration":
+        """Configuration as it is now, with the same options. Raises as load()."""
+        return load(**self.options)
+
+
+def load(**options: Any) -> Configuration:
+    """Configuration of this process, read now. options: of the command line, None where not given.
+
+    Raises ConfigurationError, ValueError.
     """
-    return read(Source.current(), **options)
+    source = Source.current()
+    return Configuration(read(source, options), source, options)
 
 
-def read(source: Source, **options: Any) -> Settings:
+def read(source: Source, options: Mapping[str, Any] | None = None) -> Settings:
     """Settings of a source and of the environment. Raises as load()."""
-    given = {**source.overrides, **{name: value for name, value in options.items() if value is not None}}
+    given = dict(source.overrides)
+    given |= {name: value for name, value in (options or {}).items() if value is not None}
     if source.raw is None or source.path is None:
-        return settings.load(**given)
+        return _Reader(Document(""), Path.cwd()).settings({}, given)
     document = documents.parse(source.raw, source.name)
     return _Reader(document, source.path.parent).read(given)
 
@@ -82,7 +98,7 @@ class _Reader:
         file = checked(Document(self.document.source, data, self.document.lines))
         self.faults.extend(self._conflicts(file, options))
         self.substitution.check()
-        found = self._settings(file, options)
+        found = self.settings(self._stated(file, options), options)
         reader = EndpointReader(self.substitution, self.variables, found)
         endpoints = {name: reader.read(name, section) for name, section in file.providers.items()}
         self.substitution.check()
@@ -93,8 +109,19 @@ class _Reader:
         self.substitution.check()
         return result
 
-    def _settings(self, file: FileSection, options: Mapping[str, Any]) -> Settings:
-        """Settings with those of the file. Raises ConfigurationError, ValidationError."""
+    def settings(self, stated: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
+        """Settings of the environment with those that the file states.
+
+        Raises ConfigurationError, ValueError.
+        """
+        try:
+            return settings.load(**{**stated, **options})
+        except ValidationError as error:
+            problems = error.errors()
+            raise ConfigurationError([self._of_settings(problem, stated) for problem in problems]) from None
+
+    def _stated(self, file: FileSection, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that the file states. Raises ConfigurationError."""
         given: dict[str, Any] = {}
         for name, value in file.settings.items():
             field = Settings.model_fields.get(name)
@@ -107,22 +134,19 @@ class _Reader:
                 is_path = "Path" in str(field.annotation)
                 given[name] = self.folder / str(value) if is_path else value
         self.substitution.check()
-        given |= options
         said = "default_provider" in given or settings.variables_of("default_provider", self.variables)
-        if file.providers and not said:
+        if file.providers and not said and "default_provider" not in options:
             given["default_provider"] = next(iter(file.providers))
-        try:
-            return settings.load(**given)
-        except ValidationError as error:
-            problems = error.errors()
-            raise ConfigurationError([self._of_settings(problem, file) for problem in problems]) from None
+        return given
 
-    def _of_settings(self, problem: Any, file: FileSection) -> Fault:
+    def _of_settings(self, problem: Any, stated: Mapping[str, Any]) -> Fault:
+        """Fault of the file, or of a variable."""
         text = str(problem["msg"]).removeprefix("Value error, ")
         name = next(iter(problem["loc"]), None)
-        if name is None or name in file.settings:
+        if name in stated or (name is None and stated):
             return self.document.fault(text, "settings", *problem["loc"])
-        return Fault(text, (f"GENAI_{str(name).upper()}", *problem["loc"][1:]), source="environment")
+        variable = "_".join(map(str, problem["loc"])).upper()
+        return Fault(text, (f"GENAI_{variable}",) if variable else ())
 
     def _conflicts(self, file: FileSection, options: Mapping[str, Any]) -> Iterator[Fault]:
         """Faults of what stands in the file and in the environment, too."""
@@ -151,7 +175,10 @@ class _Reader:
     def _conflict(self, variables: list[str], *place: str) -> Iterator[Fault]:
         """Fault of a place that is also said by variables, unless it refers to them."""
         used = {
-            name for at, names in self.substitution.used.items() if at[: len(place)] == place for name in names
+            name
+            for at, names in self.substitution.used.items()
+            if at[: len(place)] == place
+            for name in names
         }
         for variable in variables:
             if variable not in used:

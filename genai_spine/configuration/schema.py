@@ -1,7 +1,7 @@
 """Sections of genai.yaml as typed fields; a field's description is its documentation.
 
-Values come from YAML, with the environment's already in them. What is wrong becomes a Fault with its line, and
-a key that nobody knows names the one that was probably meant.
+Values come from YAML, with the environment's already in them. What is wrong becomes a Fault with its line,
+and a key that nobody knows names the one that was probably meant.
 """
 
 import re
@@ -9,7 +9,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from genai_spine.configuration.document import ConfigurationError, Document, Fault, Place
 from genai_spine.settings import Lane
@@ -78,7 +86,7 @@ class ProviderSection(Section):
     api_key: SecretStr | None = Field(None, description="Key: `${NAME}`, or `file:PATH`.")
     api_keys: list[SecretStr] = Field([], description="Several keys that take turns.")
     headers: dict[str, SecretStr] = Field({}, description="Headers of every request.")
-    timeouts: TimeoutSection = Field(TimeoutSection(), description="Time limits.")
+    timeouts: TimeoutSection = Field(default_factory=TimeoutSection, description="Time limits.")
     max_concurrency: int | None = Field(None, ge=1, description="Calls at a time, of all hosts and keys.")
     default_model: str | None = Field(
         None, description="Model of a request that names only the provider; unset: the first of `models`."
@@ -98,7 +106,8 @@ class ProviderSection(Section):
         None, ge=0, description="Days for which it keeps what it is sent; 0: it keeps nothing."
     )
     proxy: SecretStr | None = Field(
-        None, description="HTTP proxy, in place of HTTPS_PROXY: `http://user:word@proxy:3128`; `none`: no proxy."
+        None,
+        description="HTTP proxy, in place of HTTPS_PROXY: `http://user:word@proxy:3128`; `none`: no proxy.",
     )
     ca_file: str | None = Field(None, description="PEM file; trusted besides the system's certificates.")
     client_certificate: CertificateSection | None = Field(None, description="Who we are to the provider.")

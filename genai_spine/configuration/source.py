@@ -11,8 +11,8 @@ from genai_spine.configuration.document import ConfigurationError, Fault, read_b
 from genai_spine.settings import environment
 
 DEFAULT_FILE = "genai.yaml"
-# Set by the supervisor for its servers: the file as it was when it was found valid, so that none of them reads
-# a newer one that is not.
+# Set by the supervisor for its servers: the file as it was when it was found valid, so that none of them
+# reads a newer one that is not.
 SNAPSHOT = "GENAI_CONFIG_SNAPSHOT"
 
 

@@ -98,9 +98,7 @@ class CandidatePlanner:
         if routing.no_fallback or routing.fallback_models or not chain:
             return []
         return [
-            route
-            for route in chain
-            if not _refusal(route, request) and not self._too_much(route, request)
+            route for route in chain if not _refusal(route, request) and not self._too_much(route, request)
         ]
 
     def _chain_of(self, names: Sequence[str]) -> list[Route]:

@@ -53,7 +53,7 @@ class Router:
         aliases: Mapping[str, Alias] | None = None,
         other_lanes: Mapping[str, str] | None = None,
     ) -> None:
-        """default_model: of the default provider. other_lanes: provider that another lane serves, to its lane."""
+        """default_model: of the default provider. other_lanes: providers of other lanes, to their lane."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model

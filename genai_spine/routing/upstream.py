@@ -150,7 +150,7 @@ class Upstream:
         )
 
     def _next_key(self) -> KeySlot | None:
-        """On the host that answers and has the fewest calls, in turn; a key in its cooldown only when all are."""
+        """On the live host with the fewest calls, in turn; a key in its cooldown only when all are."""
         now, count = monotonic(), len(self.key_slots)
         admitting = [
             key_slot

@@ -9,14 +9,17 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 import typer
 
+from genai_spine.configuration.loader import Configuration
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.supervisor import doctor
+from genai_spine.supervisor import control, doctor
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
+from genai_spine.supervisor.reload import Reloader
 from genai_spine.supervisor.server_process import ServerProcess
 from genai_spine.supervisor.watchdog import Child, Watchdog
 
@@ -25,57 +28,81 @@ STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking,
 log = structlog.get_logger()
 
 
-async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
+async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: bool) -> None:
     """Run of servers and Envoy until SIGTERM or SIGINT.
 
     Raises StartFailed when a process does not start; later it is restarted.
     """
+    settings = configuration.settings
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
-    servers = [
-        # All of them stop together, so there is none that a refused call could go to.
-        ServerProcess(lane, "127.0.0.1", 0, defaults | {"GENAI_DRAIN_DELAY": "0"})
-        for lane in lanes
-        for _ in range(settings.processes if lane == "cpu" else 1)
-    ]
     with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
+        snapshot = Path(folder) / "configuration.json"
+        reloader = Reloader(configuration, snapshot, _server_overrides)
+        await reloader.start()
+        servers = reloader.servers = [
+            ServerProcess(lane, "127.0.0.1", 0, snapshot)
+            for lane in lanes
+            for _ in range(settings.processes if lane == "cpu" else 1)
+        ]
         edge = Envoy(Path(folder))
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
                 await edge.start(_addresses(settings, servers))
-                _announce(
-                    {
-                        "url": f"http://{settings.api_host}:{edge.port}",
-                        "grpc": f"{settings.api_host}:{edge.port}",
-                        "docs": f"http://{settings.api_host}:{edge.port}/docs",
-                        "symbols": _symbols(settings, edge),
-                        "servers": [f"{server.host}:{server.port}" for server in servers],
-                        "pid": os.getpid(),
-                        "default_model": _default_route(settings, defaults),
-                        "notice": notice,
-                    },
-                    as_json=as_json,
-                )
-                await _watch([*servers, edge], settings, stopping)
+                reloader.listen(stopping.set)
+                async with control.listening(edge.port, reloader.answer):
+                    _announce(
+                        {
+                            "url": f"http://{settings.api_host}:{edge.port}",
+                            "grpc": f"{settings.api_host}:{edge.port}",
+                            "docs": f"http://{settings.api_host}:{edge.port}/docs",
+                            "symbols": _symbols(settings, edge),
+                            "servers": [f"{server.host}:{server.port}" for server in servers],
+                            "pid": os.getpid(),
+                            "default_model": _default_route(settings, defaults),
+                            "notice": notice,
+                        },
+                        as_json=as_json,
+                    )
+                    await _watch([*servers, edge], settings, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(configuration: Configuration) -> None:
     """Several server processes without Envoy, on grpc_port and those after it."""
+    settings = configuration.settings
     stopping = _stopping()
-    servers = [
-        ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, {})
-        for number in range(settings.processes)
-    ]
-    try:
-        await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
-        typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-        await _watch(servers, settings, stopping)
-    finally:
-        await _stop(servers, None, settings.drain_timeout)
+    with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
+        snapshot = Path(folder) / "configuration.json"
+        reloader = Reloader(configuration, snapshot, _no_overrides)
+        await reloader.start()
+        servers = reloader.servers = [
+            ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, snapshot)
+            for number in range(settings.processes)
+        ]
+        try:
+            await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
+            reloader.listen(stopping.set)
+            async with control.listening(servers[0].port, reloader.answer):
+                typer.echo(json.dumps({"ports": [server.port for server in servers]}))
+                await _watch(servers, settings, stopping)
+        finally:
+            await _stop(servers, None, settings.drain_timeout)
+
+
+async def _server_overrides(settings: Settings) -> dict[str, Any]:
+    """Settings of servers behind our own Envoy."""
+    defaults, _ = await _defaults(settings)
+    own = {name.removeprefix("GENAI_").lower(): value for name, value in defaults.items()}
+    # All of them stop together, so there is none that a refused call could go to.
+    return {**own, "drain_delay": 0.0}
+
+
+async def _no_overrides(settings: Settings) -> dict[str, Any]:
+    return {}
 
 
 def write_edge_config(settings: Settings, folder: Path) -> Path:
