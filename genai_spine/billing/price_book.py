@@ -2,7 +2,8 @@
 
 Sources, the first that knows a model wins: a price of the settings, of genai.yaml, the operator's overrides,
 prices.yaml, genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data
-and the matching rules of genai-prices are used; its updater is never started: nothing here touches the network.
+and the matching rules of genai-prices are used; its updater is never started, so nothing here touches the
+network.
 """
 
 import re

@@ -22,6 +22,7 @@ WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 NULL = ("", "~", "null")
+QUOTED = ("'", '"', "|", ">")
 MERGE = "tag:yaml.org,2002:merge"
 TEXT = "tag:yaml.org,2002:str"
 STANDARD = "tag:yaml.org,2002:"
@@ -171,7 +172,7 @@ class _Builder:
         text = node.value
         if not node.tag.startswith(STANDARD):
             self._fault(f"unknown tag {node.tag}", place, node.start_mark.line + 1)
-        if node.style is not None or node.tag == TEXT:
+        if node.style in QUOTED or node.tag == TEXT:
             return text
         lower = text.lower()
         if lower in NULL:

@@ -86,7 +86,7 @@ class ProviderSection(Section):
     api_key: SecretStr | None = Field(None, description="Key: `${NAME}`, or `file:PATH`.")
     api_keys: list[SecretStr] = Field([], description="Several keys that take turns.")
     headers: dict[str, SecretStr] = Field({}, description="Headers of every request.")
-    timeouts: TimeoutSection = Field(default_factory=TimeoutSection, description="Time limits.")
+    timeouts: TimeoutSection | None = Field(None, description="Time limits.")
     max_concurrency: int | None = Field(None, ge=1, description="Calls at a time, of all hosts and keys.")
     default_model: str | None = Field(
         None, description="Model of a request that names only the provider; unset: the first of `models`."

@@ -1,7 +1,7 @@
 """YAML of callers, read within limits into what JSON can say.
 
-What stays slow within the limits of `bounded_yaml` (thousands of %TAG lines, a number in base 60) belongs into
-a process of its own: sandbox_process.py, which loads this module.
+What stays slow within the limits of `bounded_yaml` (thousands of %TAG lines, a number in base 60) belongs
+into a process of its own: sandbox_process.py, which loads this module.
 """
 
 from typing import Any
