@@ -70,7 +70,7 @@ class EndpointReader:
         models = {model: self._terms(name, model, terms) for model, terms in section.models.items()}
         own = section.timeouts
         timeouts = {
-            limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit)) is not None
+            limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit, None)) is not None
         }
         return replace(
             found,

@@ -6,6 +6,7 @@ share a `model_name` become an alias with a weighted strategy. Nothing is read f
 `os.environ/NAME` becomes `${NAME}`.
 """
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,13 +39,15 @@ PROVIDER_NAMES = {
 }
 # Beginnings of models without a provider.
 BARE = (
-    ("gpt-", "openai"),
-    ("o1", "openai"),
-    ("o3", "openai"),
-    ("o4", "openai"),
-    ("text-embedding-", "openai"),
+    *(
+        ("gpt-", "openai"),
+        ("o1", "openai"),
+        ("o3", "openai"),
+        ("o4", "openai"),
+        ("text-embedding-", "openai"),
+    ),
+    *(("claude-", "anthropic"), ("anthropic.", "bedrock"), ("amazon.", "bedrock"), ("gemini", "gemini")),
 )
-BARE += (("claude-", "anthropic"), ("anthropic.", "bedrock"), ("amazon.", "bedrock"), ("gemini", "gemini"))
 # litellm_params -> fields of a provider's section.
 CONNECTION = {"api_key": "api_key", "api_base": "base_url", "base_url": "base_url"}
 OF_ROW = {
@@ -72,6 +75,11 @@ LEFT_TO_US = {
     "master_key": "this version has no authentication yet",
     "database_url": "it is LiteLLM's own database; ours has other tables",
 }
+# Read for aliases and fallbacks.
+CARRIED = (
+    *("routing_strategy", "model_group_alias", "fallbacks", "context_window_fallbacks"),
+    *("content_policy_fallbacks", "default_fallbacks"),
+)
 STRATEGIES = {
     "simple-shuffle": "weighted",
     "latency-based-routing": "speed",
@@ -243,7 +251,7 @@ class _Import:
         for name, target in _section(router, "model_group_alias").items():
             model = target.get("model") if isinstance(target, dict) else target
             if model in aliases:
-                aliases[name] = aliases[model]
+                aliases[name] = copy.deepcopy(aliases[model])
             elif isinstance(model, str):
                 aliases[name] = model
         return aliases
@@ -268,8 +276,6 @@ class _Import:
 
     def _settings(self, data: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        done = ("routing_strategy", "model_group_alias", "fallbacks", "context_window_fallbacks")
-        done += ("content_policy_fallbacks", "default_fallbacks")
         for section in ("router_settings", "litellm_settings", "general_settings"):
             for key, value in _section(data, section).items():
                 ours = SETTINGS.get((section, key))
@@ -279,7 +285,7 @@ class _Import:
                     found[ours] = _reference(value)
                 elif section == "litellm_settings" and key == "cache":
                     found["cache_enabled"] = bool(value)
-                elif key not in done:
+                elif key not in CARRIED:
                     self._leave("has no counterpart", section, key)
         return found
 

@@ -169,7 +169,7 @@ class _Reader:
         for field, variable in pairs:
             if getattr(section, field) and self.variables.get(variable):
                 yield from self._conflict([variable], "providers", name, field)
-        if section.timeouts.first_token_s and self.variables.get(f"{own}TIMEOUT"):
+        if section.timeouts and section.timeouts.first_token_s and self.variables.get(f"{own}TIMEOUT"):
             yield from self._conflict([f"{own}TIMEOUT"], "providers", name, "timeouts", "first_token_s")
 
     def _conflict(self, variables: list[str], *place: str) -> Iterator[Fault]:

@@ -1,7 +1,8 @@
 """Hosts of an upstream that serve the same: which of them answer.
 
 A host that cannot be connected to leaves the pool at once, with the call that found it out; one that fails
-its health check, with that. A health check that succeeds brings it back. While no host answers, all are tried.
+its health check, with that. A health check that succeeds brings it back. While no host answers, all are
+tried.
 """
 
 import asyncio
