@@ -1,6 +1,6 @@
 """genai.yaml as data: every value with its line, within limits, and every fault with its place.
 
-Plain scalars are what YAML 1.2 takes them for, and true, false, yes, no, on, off; a number in base 60 or a
+Plain scalars are what YAML takes them for, true, false, yes, no, on, off among them; a number in base 60 or a
 date stays text. Aliases and merge keys work, as long as what they expand to stays within MAX_VALUES.
 """
 
@@ -19,7 +19,7 @@ MAX_DEPTH = 24  # lists and mappings within each other
 MAX_NODES = 50_000  # values, keys, lists and mappings as written
 MAX_VALUES = 50_000  # once aliases are expanded
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]{1,3})?")
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 NULL = ("", "~", "null")
 QUOTED = ("'", '"', "|", ">")

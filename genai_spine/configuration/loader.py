@@ -18,7 +18,14 @@ from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.configuration import document as documents
 from genai_spine.configuration.document import ConfigurationError, Document, Fault
 from genai_spine.configuration.endpoints import VARIABLES, EndpointReader, problems_of
-from genai_spine.configuration.schema import FileSection, ProviderSection, checked, meant
+from genai_spine.configuration.schema import (
+    ALL_MODELS,
+    FileSection,
+    ProviderSection,
+    checked,
+    in_lower_case,
+    meant,
+)
 from genai_spine.configuration.source import Source
 from genai_spine.configuration.substitution import Substitution
 from genai_spine.providers import PROVIDERS
@@ -28,7 +35,6 @@ from genai_spine.settings import Settings
 
 # Settings that have a section of their own, and its name.
 SECTIONS = {"model_aliases": "aliases", "fallback_chain": "fallbacks"}
-ALL_MODELS = "*"  # of `fallbacks`
 # Settings that a reload changes; a change of any other needs a restart.
 RELOADED = frozenset(
     {
@@ -144,7 +150,7 @@ class _Reader:
         text = str(problem["msg"]).removeprefix("Value error, ")
         name = next(iter(problem["loc"]), None)
         if name in stated or (name is None and stated):
-            return self.document.fault(text, "settings", *problem["loc"])
+            return self.document.fault(in_lower_case(text), "settings", *problem["loc"])
         variable = "_".join(map(str, problem["loc"])).upper()
         return Fault(text, (f"GENAI_{variable}",) if variable else ())
 
@@ -212,8 +218,6 @@ class _Reader:
         )
 
     def _fallbacks(self, file: FileSection) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-        if isinstance(file.fallbacks, list):
-            return tuple(file.fallbacks), {}
         chains = {name: tuple(names) for name, names in file.fallbacks.items()}
         return chains.pop(ALL_MODELS, ()), chains
 
@@ -236,7 +240,7 @@ class _Reader:
                     aliases[alias] = Alias((Member(f"{provider}:{model}"),))
         owners = Router({}, found.default_provider)
         for model, providers in by_name.items():
-            known = {*PROVIDERS, *file.providers}
+            known = {*found.endpoints, *file.providers}
             is_plain = model not in known and model.partition(":")[0] not in known
             if model not in aliases and is_plain and [owners.owner(model)[0]] != providers:
                 aliases[model] = Alias(tuple(Member(f"{provider}:{model}") for provider in providers))

@@ -24,6 +24,7 @@ from genai_spine.settings import Lane
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+ALL_MODELS = "*"  # of `fallbacks`
 Protocol = Literal["openai", "anthropic", "bedrock", "azure", "ollama"]
 Capability = Literal["tools", "structured_output", "images", "audio", "files", "reasoning", "logprobs"]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -162,8 +163,8 @@ class FileSection(Section):
     )
     providers: dict[str, ProviderSection] = Field({}, description="Providers by names of yours.")
     aliases: dict[str, Any] = Field({}, description="Names for models, as `GENAI_MODEL_ALIASES`.")
-    fallbacks: list[str] | dict[str, list[str]] = Field(
-        [], description="Who is asked when all others failed: for all models, or by model, `*` for all."
+    fallbacks: dict[str, list[str]] = Field(
+        {}, description="Who is asked when all others failed: a list, or by model, `*` for all others."
     )
 
     @field_validator("settings", "providers", "aliases", "fallbacks", mode="before")
@@ -173,12 +174,12 @@ class FileSection(Section):
 
     @field_validator("fallbacks", mode="before")
     @classmethod
-    def _list_or_mapping(cls, value: Any) -> Any:
+    def _by_model(cls, value: Any) -> Any:
         if isinstance(value, dict):
             return {name: [one] if isinstance(one, str) else one for name, one in value.items()}
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise ValueError("must be a list of names, or a mapping of models to lists of names")
-        return value
+        if isinstance(value, list):
+            return {ALL_MODELS: value}
+        raise ValueError("must be a list of names, or a mapping of models to lists of names")
 
     @field_validator("providers")
     @classmethod
@@ -201,23 +202,18 @@ def checked(document: Document) -> FileSection:
 
 
 def _fault(document: Document, problem: Any) -> Fault:
-    place = _place(document, problem["loc"])
+    place: Place = problem["loc"]
     text = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return document.fault(f"unknown key{meant(str(place[-1]), keys_at(place[:-1]))}", *place)
     if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
         text = "must be a mapping"
-    return document.fault(text[:1].lower() + text[1:], *place)
+    return document.fault(in_lower_case(text), *place)
 
 
-def _place(document: Document, loc: Iterable[str | int]) -> Place:
-    """Place in the file of a validator's location, which also names branches of unions."""
-    place: Place = ()
-    for part in loc:
-        if part == "[key]" or (isinstance(part, str) and re.fullmatch(r"(list|dict)\[.*\]", part)):
-            continue
-        place = (*place, part)
-    return place
+def in_lower_case(text: str) -> str:
+    """Message of a validator as the end of a sentence."""
+    return text[:1].lower() + text[1:]
 
 
 def meant(name: str, known: Iterable[str]) -> str:
