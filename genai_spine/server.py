@@ -344,6 +344,27 @@ def _instances(endpoint: Endpoint, record: Path | None) -> list[Provider]:
     ]
 
 
+def _inferences(
+    foundation: Foundation, prices: PriceBook, upstreams: dict[str, Upstream]
+) -> tuple[Inference, Inference]:
+    """Inference as configured, and one without retries."""
+    settings = foundation.settings
+    router = Router(
+        {name: upstream.provider for name, upstream in upstreams.items()},
+        settings.default_provider,
+        settings.default_model,
+        settings.model_aliases,
+        settings.other_lanes,
+    )
+    tiers = Tiers(settings.quality_tiers)
+    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.fallbacks, tiers)
+    books = Accounting(foundation.ledger, prices)
+    inference = Inference(router, upstreams, books, foundation.delivery, rules)
+    # A job repeats its calls itself, so that nothing is repeated by two.
+    once = Inference(router, upstreams, books, foundation.delivery, replace(rules, retries=0))
+    return inference, once
+
+
 def _attach(
     foundation: Foundation,
     prices: PriceBook,
@@ -356,17 +377,8 @@ def _attach(
     """
     settings, database = foundation.settings, foundation.database
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
-    router = Router(
-        *(providers, settings.default_provider, settings.default_model),
-        settings.model_aliases,
-        settings.other_lanes,
-    )
-    tiers = Tiers(settings.quality_tiers)
-    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.fallbacks, tiers)
-    books = Accounting(foundation.ledger, prices)
-    inference = Inference(router, upstreams, books, foundation.delivery, rules)
-    # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, books, foundation.delivery, replace(rules, retries=0))
+    inference, once = _inferences(foundation, prices, upstreams)
+    router, tiers = inference.router, Tiers(settings.quality_tiers)
     if symbols is None:
         symbols = SymbolService(once, settings.symbols)
     symbols.reconfigure(once, settings.symbols)

@@ -203,7 +203,7 @@ class Settings(BaseSettings):
 
     @property
     def operator_models(self) -> OperatorModels:
-        """What genai.yaml says of models, for the price book."""
+        """Models that genai.yaml describes, for the price book."""
         return OperatorModels(
             self.stated_prices,
             {

@@ -58,7 +58,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OperatorModels:
-    """What genai.yaml says of models: their prices and context lengths, and who sells them."""
+    """Prices, context lengths and sellers of models, as genai.yaml states them."""
 
     prices: tuple[StatedPrice, ...] = ()
     context_lengths: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by provider and model

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from genai_spine import bounded_yaml
+from genai_spine.text import bounded_yaml
 
 MAX_BYTES = 1 << 20  # of a file
 MAX_DEPTH = 24  # lists and mappings within each other

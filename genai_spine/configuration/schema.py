@@ -48,7 +48,7 @@ class TimeoutSection(Section):
 
 
 class ModelSection(Section):
-    """What the operator says of one model of a provider."""
+    """One model of a provider, as the operator describes it."""
 
     aliases: list[str] = Field([], description="Further names, as those of `aliases`.")
     context_length: int | None = Field(

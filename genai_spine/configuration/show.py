@@ -1,4 +1,4 @@
-"""What is in force, as data that can be printed: settings and providers, without a secret."""
+"""Configuration in force as data that can be printed: settings and providers, without a secret."""
 
 import re
 from collections.abc import Mapping

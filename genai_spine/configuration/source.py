@@ -1,4 +1,4 @@
-"""Where the configuration comes from: genai.yaml as it was read at one time, the same for every process."""
+"""Source of the configuration: genai.yaml as it was read at one time, the same for every process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Source:
 
     @classmethod
     def current(cls) -> Self:
-        """What is in force for this process, read now. Raises ConfigurationError."""
+        """Source of this process, read now. Raises ConfigurationError."""
         snapshot = os.environ.get(SNAPSHOT)
         return cls._of_snapshot(Path(snapshot)) if snapshot else cls._of_file()
 

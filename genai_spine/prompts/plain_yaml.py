@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from genai_spine import bounded_yaml
-from genai_spine.bounded_yaml import LOADER
 from genai_spine.prompts.sandbox import TextRefused
+from genai_spine.text import bounded_yaml
+from genai_spine.text.bounded_yaml import LOADER
 
 # Lists and mappings within each other. Deeper structures of a prompt could not be told: protobuf reads 100
 # messages within each other, and a level of a Struct is three.

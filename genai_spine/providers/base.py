@@ -44,7 +44,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class ModelTerms:
-    """What the operator says of one model: it wins over what the upstream and the price book say."""
+    """Terms of one model that the operator states: they win over what the upstream and the price book say."""
 
     context_length: int | None = None  # tokens of input and output together
     capabilities: frozenset[str] | None = None  # all that it can beyond text, of CAPABILITIES; None: not said

@@ -28,7 +28,7 @@ Overrides = Callable[[Settings], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload."""
+    """Result of a reload."""
 
     refused: str | None = None  # why nothing has changed
     providers: list[str] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genai_spine import bounded_yaml
+from genai_spine.text import bounded_yaml
 
 
 def test_events_of_a_text_within_the_limits_are_those_of_the_parser() -> None:
