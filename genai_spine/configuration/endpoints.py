@@ -20,6 +20,7 @@ from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, ModelTerms, Provider, Route, Timeouts
 from genai_spine.providers.http.egress import Egress
+from genai_spine.routing.candidates import check_candidate
 from genai_spine.settings import Settings
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -240,7 +241,7 @@ def problems_of(endpoint: Endpoint) -> list[tuple[tuple[str, ...], str]]:
         if provider is None or terms.options is None:
             continue
         try:
-            provider.check_options(_with_message(terms.options), Route(provider, model))
+            check_candidate(_with_message(terms.options), Route(provider, model))
         except SpineError as error:
             found.append((("models", model, "options"), str(error)))
     return found

@@ -5,7 +5,7 @@ row of PROVIDERS; docs/adding-a-provider.md shows one. Retries, failover, prices
 an adapter makes one call, and says truthfully how it ended.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
@@ -13,7 +13,7 @@ import msgspec
 
 from genai_spine.call import Call
 from genai_spine.chunks import fold
-from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
+from genai_spine.errors import UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.providers.http.egress import Egress
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -47,7 +47,7 @@ class ModelTerms:
     """Terms of one model that the operator states: they win over what the upstream and the price book say."""
 
     context_length: int | None = None  # tokens of input and output together
-    capabilities: frozenset[str] | None = None  # all that it can beyond text, of CAPABILITIES; None: not said
+    capabilities: frozenset[str] | None = None  # all that it can beyond text, of routing.model_terms; None: not said
     # Options of a request that does not set them; nothing else of the message is set.
     options: pb.CreateCompletionRequest | None = None
 
@@ -231,76 +231,15 @@ class Provider:
         return self.options
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
-        options = self.options_for(request, route)
-        for descriptor, value in request.ListFields():
-            name = descriptor.name
-            if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
-                continue
-            option = options.get(name)
-            if option is None:
-                if not self._is_emulated(name, value):
-                    self._refuse(name)
-            elif option.max is not None and value > option.max:
-                raise InvalidFields([(name, f"must be at most {option.max} for {self.name}")])
-            elif option.min is not None and value < option.min:
-                raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
-        self._check_parts(request, options)
-        if self.endpoint.models:
-            self._check_terms(request, self.endpoint.models.get(route.model))
+        """Refuses what depends on the model or on several fields together, which no table of options can say.
 
-    def _check_terms(self, request: pb.CreateCompletionRequest, terms: ModelTerms | None) -> None:
-        """Refuses what the operator says that the model cannot."""
-        if terms is None or terms.capabilities is None:
-            return
-        for capability, asks in CAPABILITIES.items():
-            if capability not in terms.capabilities and asks(request):
-                self._refuse(capability, f"{capability}, which the configuration does not give this model,")
-
-    def _is_emulated(self, name: str, value: Any) -> bool:
-        """Whether inference.py does above the adapters what this upstream cannot: several choices by several
-        calls, and a schema by an instruction and validation.
+        routing/candidates.py calls it after it has compared the request with options_for().
+        Errors: UnsupportedOption, InvalidFields.
         """
-        return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
-
-    def _check_parts(self, request: pb.CreateCompletionRequest, options: Mapping[str, Option]) -> None:
-        for index, message in enumerate(request.messages):
-            for part in message.content:
-                if part.HasField("text"):
-                    continue
-                kind = part.WhichOneof("part")
-                if kind != "refusal" and f"messages.{kind}" not in options:
-                    self._refuse(f"messages[{index}].content", f"{kind} content")
-        for index, tool in enumerate(request.tools):
-            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
-                self._refuse(f"tools[{index}]", "custom tools")
-        if request.prompt.HasField("tokens") and "prompt.tokens" not in options:
-            self._refuse("prompt", "prompts of token ids")
 
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:
         raise UnsupportedOption(field=field, provider=self.name, option=option or field)
 
-
-def _has_part(kind: str) -> Callable[[pb.CreateCompletionRequest], bool]:
-    """Test of a request for parts of one kind."""
-    return lambda request: any(
-        part.WhichOneof("part") == kind for message in request.messages for part in message.content
-    )
-
-
-# Capabilities that the operator can give a model, and whether a request asks for them.
-CAPABILITIES: Mapping[str, Callable[[pb.CreateCompletionRequest], bool]] = {
-    "tools": lambda request: bool(request.tools),
-    "structured_output": lambda request: (
-        request.response_format.HasField("json_schema")
-        or request.response_format.kind == pb.ResponseFormat.KIND_JSON_OBJECT
-    ),
-    "images": _has_part("image"),
-    "audio": _has_part("audio"),
-    "files": _has_part("file"),
-    "reasoning": lambda request: request.reasoning_effort > pb.REASONING_EFFORT_NONE,
-    "logprobs": lambda request: request.logprobs,
-}
 
 # Fields that say what is asked for rather than how; every adapter takes them.
 # The second line is honoured above the adapters.

@@ -155,7 +155,6 @@ class Anthropic(Provider):
         await self.http.close()
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        super().check_options(request, route)
         for name in ("suffix", "best_of"):
             if request.prompt.HasField(name):
                 self._refuse(f"prompt.{name}")
