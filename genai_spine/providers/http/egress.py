@@ -64,7 +64,12 @@ class Egress:
         """Raises ValueError for what cannot work: the URL of a proxy, or a file."""
         for url in {self.http_proxy, self.https_proxy} - {None}:
             Proxy.of(str(url))
-        self.tls()
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Raises ValueError naming the file."""
+        if self.ca_file or self.client_certificate or self.client_key:
+            self.tls()
 
     def proxy(self, scheme: str, host: str, port: int) -> Proxy | None:
         """Proxy for an address; None: it is reached directly. Raises ValueError."""
@@ -73,10 +78,20 @@ class Egress:
             return None
         return Proxy.of(url)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables that say the same to a program of its own; empty where nothing is said."""
+        proxies = {"HTTP_PROXY": self.http_proxy, "HTTPS_PROXY": self.https_proxy}
+        found = {name: url for name, url in proxies.items() if url}
+        if found and self.no_proxy:
+            found["NO_PROXY"] = self.no_proxy
+        return found | {name.lower(): value for name, value in found.items()}
+
     def tls(self) -> ssl.SSLContext:
         """TLS settings, made once for the same files. Raises ValueError naming the file."""
         files = (self.ca_file, self.client_certificate, self.client_key)
-        return _context(files, tuple(_changed_at(file) for file in files))
+        store = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR name another one
+        return _context(files, tuple(_changed_at(file) for file in files), store)
 
 
 def of_environment(variables: Mapping[str, str]) -> Egress:
@@ -165,7 +180,9 @@ def _changed_at(file: Path | None) -> int:
 
 
 @lru_cache(64)
-def _context(files: tuple[Path | None, ...], changed_at: tuple[int, ...]) -> ssl.SSLContext:
+def _context(
+    files: tuple[Path | None, ...], changed_at: tuple[int, ...], store: ssl.DefaultVerifyPaths
+) -> ssl.SSLContext:
     """Context of CA file, certificate and key. Loading the system's certificates takes 50 ms."""
     ca_file, certificate, key = files
     context = ssl.create_default_context()

@@ -9,6 +9,8 @@ from genai_spine.providers.http.egress import Egress, Proxy, of_environment
 
 HERE = Path(__file__).parent
 PROXY = "http://proxy.corp:3128"
+OURSELVES = ["localhost", "LOCALHOST.", "api.localhost", "127.0.0.1", "127.9.9.9", "127.1", "::1"]
+OURSELVES += ["::ffff:127.0.0.1", "0.0.0.0", "::", "0:0:0:0:0:0:0:1"]
 
 
 class TestProxy:
@@ -96,10 +98,7 @@ class TestExemptions:
         way = Egress(PROXY, PROXY, no_proxy)
         assert way.proxy("http", host, port) == Proxy("proxy.corp", 3128)
 
-    @pytest.mark.parametrize(
-        "host",
-        "localhost LOCALHOST. api.localhost 127.0.0.1 127.9.9.9 127.1 ::1 ::ffff:127.0.0.1 0.0.0.0 ::".split(),
-    )
+    @pytest.mark.parametrize("host", OURSELVES)
     def test_this_machine_is_never_asked_by_a_proxy(self, host: str) -> None:
         assert Egress().by(PROXY).proxy("http", host, 11434) is None
 
