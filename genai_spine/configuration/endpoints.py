@@ -40,6 +40,8 @@ FURTHER = (
     *("api_version", "tenant_id", "client_id", "client_secret", "token_url", "token_command"),
     *("region", "control_url", "speed"),
 )
+# Variables that hold for every provider.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # Options that a model can have defaults of.
 OPTIONS = (
     *("temperature", "top_p", "top_k", "max_tokens", "stop_sequences", "presence_penalty"),
@@ -119,9 +121,11 @@ class EndpointReader:
     def _as_variables(self, name: str, row_name: str, section: ProviderSection) -> dict[str, str]:
         """Variables of the section; of one that has the name of its row also those of the environment."""
         own = f"GENAI_{row_name.upper()}_"
-        found: dict[str, str] = {}
-        if name == row_name:
-            found |= self.variables
+        found = {
+            variable: value
+            for variable, value in self.variables.items()
+            if name == row_name or variable.upper() in PROXIES
+        }
         values: dict[str, Any] = {field: getattr(section, field) for field in VARIABLES}
         values["base_url"] = section.base_url or next(iter(section.base_urls), None)
         keys = section.api_keys or filter(None, [section.api_key])

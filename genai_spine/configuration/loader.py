@@ -40,7 +40,7 @@ RELOADED = frozenset(
     {
         *("default_provider", "default_model", "model_aliases", "fallback_chain", "quality_tiers"),
         *("circuit_failures", "circuit_rest", "circuit_successes", "provider_retries"),
-        *("connect_timeout", "token_timeout", "total_timeout", "price_overrides"),
+        *("connect_timeout", "token_timeout", "total_timeout", "price_overrides", "ca_file"),
         *("model_name", "max_concurrent_requests", "max_retries", "retry_min_wait", "retry_max_wait"),
         *("max_prompt_tokens", "input_token_price", "output_token_price"),
         *("endpoints", "fallbacks", "stated_prices", "other_lanes"),
@@ -170,7 +170,8 @@ class _Reader:
         own = f"GENAI_{name.upper()}_"
         pairs = [(field, f"{own}{variable}") for field, variable in VARIABLES.items()]
         pairs += [("base_url", f"{own}URL"), ("base_urls", f"{own}BASE_URL"), ("base_urls", f"{own}URL")]
-        pairs += [("api_keys", f"{own}API_KEY")]
+        pairs += [("api_keys", f"{own}API_KEY"), ("proxy", f"{own}PROXY"), ("ca_file", f"{own}CA_FILE")]
+        pairs += [("client_certificate", f"{own}{name}") for name in ("CLIENT_CERTIFICATE", "CLIENT_KEY")]
         pairs += [(field, f"{own}{field.upper()}") for field in PROVIDERS[name].further]
         for field, variable in pairs:
             if getattr(section, field) and self.variables.get(variable):

@@ -47,7 +47,9 @@ class ModelTerms:
     """Terms of one model that the operator states: they win over what the upstream and the price book say."""
 
     context_length: int | None = None  # tokens of input and output together
-    capabilities: frozenset[str] | None = None  # all that it can beyond text, of routing.model_terms; None: not said
+    capabilities: frozenset[str] | None = (
+        None  # all that it can beyond text, of routing.model_terms; None: not said
+    )
     # Options of a request that does not set them; nothing else of the message is set.
     options: pb.CreateCompletionRequest | None = None
 

@@ -1,8 +1,14 @@
 """Sections of genai.yaml as endpoints."""
 
+import shutil
+from pathlib import Path
+
+import pytest
+
 from genai_spine.configuration.endpoints import COMPATIBLE, OPTIONS, PROTOCOLS
 from genai_spine.providers import PROVIDERS
 from genai_spine.v1 import completion_service_pb2 as pb
+from tests.style.source import ROOT
 from tests.unit.configuration.conftest import Load
 
 
@@ -32,6 +38,21 @@ def test_openai_itself_is_no_compatible_server(load: Load) -> None:
         ).endpoints.items()
     }
     assert [rows[name] for name in "abcd"] == ["openai", "openai", COMPATIBLE, COMPATIBLE]
+
+
+def test_proxies_of_the_environment_hold_for_every_provider(
+    load: Load, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "tests/unit/providers/http/localhost.pem", bare / "ca.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    text = "providers: {openai: {api_key: k}, eu: {provider: openai, api_key: k, ca_file: ca.pem}}"
+    found = load(text).endpoints
+    for name in ("openai", "eu"):
+        assert (found[name].egress.https_proxy, found[name].egress.no_proxy) == (
+            *("http://proxy:3128", "inside.example"),
+        )
+    assert found["eu"].egress.ca_file == bare / "ca.pem"
 
 
 def test_a_proxy_of_none_is_no_proxy(load: Load) -> None:
