@@ -158,6 +158,11 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         requires_api_key=row.key,
         title=row.title,
     )
+    endpoint = provider.endpoint
+    if endpoint.residency is not None:
+        info.residency = endpoint.residency
+    if endpoint.retention_days is not None:
+        info.retention_days = endpoint.retention_days
     chat, embedding = provider.endpoint.default_model, provider.endpoint.default_embedding_model
     told = () if provider.endpoint.registry_name == "builtin" else TOLD
     by_option = [found for option, found in BY_OPTION.items() if option in provider.options]

@@ -102,9 +102,15 @@ class ProviderSection(Section):
     local: bool | None = Field(
         None, description="Runs on machines of yours: tokens cost nothing unless a price says so."
     )
-    residency: str | None = Field(None, min_length=1, description="Where it keeps and processes data: `eu`.")
+    residency: str | None = Field(
+        None,
+        min_length=1,
+        description="Where it keeps and processes data, such as `eu`; for `routing.residencies`.",
+    )
     retention_days: int | None = Field(
-        None, ge=0, description="Days for which it keeps what it is sent; 0: it keeps nothing."
+        None,
+        ge=0,
+        description="Days for which it keeps what it is sent, 0 for none; for `routing.max_retention_days`.",
     )
     proxy: SecretStr | None = Field(
         None,

@@ -131,6 +131,14 @@ class CandidatePlanner:
         name = f"{route.provider.name}:{route.model}"
         if routing.min_quality > self.context.tier(route):
             return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
+        endpoint = route.provider.endpoint
+        if routing.residencies and endpoint.residency not in routing.residencies:
+            return f"{name} is in {endpoint.residency or 'an unknown place'}"
+        if routing.HasField("max_retention_days"):
+            days = endpoint.retention_days
+            if days is None or days > routing.max_retention_days:
+                time = "an unknown time" if days is None else f"{days} days"
+                return f"{name} keeps what it is sent for {time}"
         if routing.HasField("max_cost_ticks"):
             ticks = self.context.ticks(route, self.context.expected(request))
             if ticks is None or ticks > routing.max_cost_ticks:

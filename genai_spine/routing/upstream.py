@@ -54,6 +54,11 @@ class Upstream:
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
+    def key_count(self) -> int:
+        """Number of keys, each of which all hosts take."""
+        return len(self.key_slots) // len(self.pool.hosts)
+
+    @property
     def full(self) -> bool:
         """Whether as many calls run as the concurrency limit allows."""
         return self.limits.concurrency is not None and self.running >= self.limits.concurrency

@@ -12,7 +12,12 @@ import pytest_asyncio
 from genai_spine.configuration import loader
 from genai_spine.settings import Settings
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import model_service_pb2, routing_pb2
+from genai_spine.v1 import (
+    model_service_pb2,
+    provider_service_pb2,
+    provider_service_pb2_grpc,
+    routing_pb2,
+)
 from tests.service.running import Running, Upstreams, asked, failure, running, text_of
 from tests.style.source import ROOT
 from tests.upstreams.openai import OpenAIUpstream
@@ -253,6 +258,56 @@ providers:
         assert costs["dear:m"].cost_ticks == usage.input_tokens * 10**7 + usage.output_tokens * 2 * 10**7
         assert costs["second:gpt-4o"].price_known
         assert costs["second:gpt-4o"].cost_ticks > 0
+
+
+PLACES = """
+providers:
+  us: {{protocol: openai, base_url: {url}, residency: us, retention_days: 30, models: [m]}}
+  eu: {{protocol: openai, base_url: {url}, residency: eu, retention_days: 0, models: [m]}}
+  nowhere: {{protocol: openai, base_url: {url}, models: [m]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("routing", "provider"),
+    [
+        ({}, "us"),
+        ({"residencies": ["eu", "ch"]}, "eu"),
+        ({"max_retention_days": 0}, "eu"),
+        ({"max_retention_days": 30}, "us"),
+        ({"residencies": ["us"], "max_retention_days": 7}, None),
+        ({"residencies": ["mars"]}, None),
+    ],
+)
+async def test_a_request_can_say_where_its_data_may_be_and_for_how_long(
+    start: Start, upstreams: Upstreams, routing: dict[str, Any], provider: str | None
+) -> None:
+    async with start(PLACES.format(url=upstreams.openrouter.base_url)) as service:
+        request = asked(model="m", routing=routing_pb2.Routing(**routing))
+        if provider is None:
+            found = await failure(service.completions.CreateCompletion(request))
+            assert found.reason == "NO_CANDIDATES"
+            assert "nowhere:m " in found.message
+        else:
+            assert (await service.completions.CreateCompletion(request)).provider == provider
+
+
+async def test_the_list_of_providers_says_where_and_how_many(
+    start: Start, upstreams: Upstreams, hosts: list[OpenAIUpstream]
+) -> None:
+    text = pool(hosts, more=", api_keys: [a, b], residency: eu, retention_days: 0")
+    async with start(text) as service:
+        stub: Any = provider_service_pb2_grpc.ProviderServiceStub(service.channel)
+        await hosts[0].__aexit__()
+        gpu = service.server.upstreams["gpu"]
+        await until(lambda: gpu.pool.hosts[0].is_down)
+        listed = await stub.ListProviders(provider_service_pb2.ListProvidersRequest())
+        infos = {info.provider_name: info for info in listed.providers}
+        shown = infos["gpu"]
+        assert (shown.residency, shown.retention_days, shown.HasField("retention_days")) == ("eu", 0, True)
+        assert (shown.host_count, shown.live_host_count, shown.key_count) == (3, 2, 2)
+        assert not infos["builtin"].HasField("residency")
+        assert infos["builtin"].host_count == 1
 
 
 async def test_a_provider_of_another_lane_says_which(start: Start) -> None:
