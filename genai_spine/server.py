@@ -221,7 +221,7 @@ class Server:
         configuration in force.
         """
         prices = await asyncio.to_thread(_prices, settings)
-        upstreams = _upstreams(settings, self.upstreams)
+        upstreams = _upstreams(settings, self.settings, self.upstreams)
         self.foundation.settings = settings
         _attach(self.foundation, prices, upstreams, self.symbols)
         older = self.interceptor.calls.next_generation()
@@ -293,7 +293,7 @@ def build(settings: Settings) -> Server:
         prompts=PromptLibrary(PromptRows(database)),
         interceptor=ServiceInterceptor(settings.lane, server),
     )
-    upstreams = _upstreams(settings, {})
+    upstreams = _upstreams(settings, settings, {})
     symbols = _attach(foundation, _prices(settings), upstreams)
     names = [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
     checks = health.aio.HealthServicer()
@@ -316,13 +316,13 @@ def _prices(settings: Settings) -> PriceBook:
     return PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
 
 
-def _upstreams(settings: Settings, running: Mapping[str, Upstream]) -> dict[str, Upstream]:
+def _upstreams(settings: Settings, old: Settings, running: Mapping[str, Upstream]) -> dict[str, Upstream]:
     """Upstreams of the settings; of those that run already, the same where nothing of them has changed."""
     found: dict[str, Upstream] = {}
     for name, endpoint in settings.endpoints.items():
         limits = replace(settings.limits, concurrency=endpoint.max_concurrency)
         known = running.get(name)
-        if known is None or known.provider.endpoint != endpoint or known.limits != limits:
+        if known is None or old.endpoints[name] != endpoint or known.limits != limits:
             known = Upstream(_instances(endpoint, settings.record), limits)
         found[name] = known
     return found

@@ -141,8 +141,10 @@ class _Reader:
                 given[name] = self.folder / str(value) if is_path else value
         self.substitution.check()
         said = "default_provider" in given or settings.variables_of("default_provider", self.variables)
-        if file.providers and not said and "default_provider" not in options:
-            given["default_provider"] = next(iter(file.providers))
+        if not said and "default_provider" not in options:
+            lane = options.get("lane") or given.get("lane") or self.variables.get("GENAI_LANE") or "cpu"
+            here = [name for name, one in file.providers.items() if one.lane in (None, lane)]
+            given |= {"default_provider": here[0]} if here else {}
         return given
 
     def _of_settings(self, problem: Any, stated: Mapping[str, Any]) -> Fault:

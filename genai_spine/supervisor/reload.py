@@ -43,6 +43,7 @@ class Reloader:
     """Configuration of a supervisor and its servers. start() writes the first snapshot."""
 
     def __init__(self, configuration: Configuration, snapshot: Path, overrides: Overrides) -> None:
+        """overrides: those of a configuration that takes the place of this one."""
         self.configuration = configuration
         self.snapshot = snapshot
         self.servers: Sequence[ServerProcess] = ()
@@ -50,9 +51,8 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Outcome]] = set()
 
-    async def start(self) -> None:
+    def start(self, overrides: Mapping[str, Any]) -> None:
         """Writes the snapshot that servers start with."""
-        overrides = await self._overrides(self.configuration.settings)
         self.configuration.source.write_snapshot(self.snapshot, overrides)
 
     def listen(self, hang_up: Callable[[], None]) -> None:

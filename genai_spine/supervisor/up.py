@@ -7,7 +7,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
     defaults, notice = await _defaults(settings)
     with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
         snapshot = Path(folder) / "configuration.json"
-        reloader = Reloader(configuration, snapshot, _server_overrides)
-        await reloader.start()
+        reloader = Reloader(configuration, snapshot, _Defaults(settings, defaults).overrides)
+        reloader.start(_as_overrides(defaults))
+        reloader.listen(stopping.set)
         servers = reloader.servers = [
             ServerProcess(lane, "127.0.0.1", 0, snapshot)
             for lane in lanes
@@ -51,7 +53,6 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
                 await edge.start(_addresses(settings, servers))
-                reloader.listen(stopping.set)
                 async with control.listening(edge.port, reloader.answer):
                     _announce(
                         {
@@ -78,14 +79,14 @@ async def serve(configuration: Configuration) -> None:
     with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
         snapshot = Path(folder) / "configuration.json"
         reloader = Reloader(configuration, snapshot, _no_overrides)
-        await reloader.start()
+        reloader.start({})
+        reloader.listen(stopping.set)
         servers = reloader.servers = [
             ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, snapshot)
             for number in range(settings.processes)
         ]
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
-            reloader.listen(stopping.set)
             async with control.listening(servers[0].port, reloader.answer):
                 typer.echo(json.dumps({"ports": [server.port for server in servers]}))
                 await _watch(servers, settings, stopping)
@@ -93,11 +94,27 @@ async def serve(configuration: Configuration) -> None:
             await _stop(servers, None, settings.drain_timeout)
 
 
-async def _server_overrides(settings: Settings) -> dict[str, Any]:
-    """Settings of servers behind our own Envoy."""
-    defaults, _ = await _defaults(settings)
-    own = {name.removeprefix("GENAI_").lower(): value for name, value in defaults.items()}
-    # All of them stop together, so there is none that a refused call could go to.
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """Default route as it was found at the start."""
+
+    settings: Settings
+    variables: dict[str, str]
+
+    async def overrides(self, settings: Settings) -> dict[str, Any]:
+        """Settings of servers behind our own Envoy after a reload.
+
+        A default provider that could not be used at the start is asked again. One that worked is not replaced
+        because it does not answer just now.
+        """
+        replaced = self.variables and settings.default_provider == self.settings.default_provider
+        return _as_overrides((await _defaults(settings))[0] if replaced else {})
+
+
+def _as_overrides(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that win over genai.yaml, of the variables that say the same."""
+    own = {name.removeprefix("GENAI_").lower(): value for name, value in variables.items()}
+    # All servers stop together, so there is none that a refused call could go to.
     return {**own, "drain_delay": 0.0}
 
 

@@ -136,9 +136,12 @@ class TestProviders:
     def test_a_provider_of_another_lane_is_known_by_its_lane(self, load: Load) -> None:
         text = "providers: {big: {provider: vllm, base_url: 'http://x:1', lane: gpu}}"
         found = load(text)
+        assert found.default_provider == "ollama"
         assert "big" not in found.endpoints
         assert found.other_lanes == {"big": "gpu"}
-        assert "big" in load(f"settings: {{lane: gpu}}\n{text}").endpoints
+        on_gpu = load(f"settings: {{lane: gpu}}\n{text}")
+        assert "big" in on_gpu.endpoints
+        assert on_gpu.default_provider == "big"
 
     def test_a_model_can_say_all_about_itself(self, load: Load) -> None:
         found = load(

@@ -42,7 +42,7 @@ async def reloader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reloader:
     monkeypatch.chdir(tmp_path)
     write("aliases: {a: first}")
     found = Reloader(loader.load(), tmp_path / "snapshot", overrides)
-    await found.start()
+    found.start({})
     found.servers = [Server(found.snapshot), Server(found.snapshot)]  # type: ignore[list-item]  # as far as used
     return found
 
