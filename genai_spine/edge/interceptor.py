@@ -172,7 +172,7 @@ class ServiceInterceptor:
 
     def _enter(self, method: str, context: Context) -> Call:
         """Call of a grpc context: request id, deadline, headers that matter."""
-        metadata = context.invocation_metadata() or ()
+        metadata = tuple(context.invocation_metadata() or ())
         given = dict(metadata)
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()

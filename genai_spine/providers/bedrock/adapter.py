@@ -232,6 +232,8 @@ class Bedrock(Provider):
     async def close(self) -> None:
         await self.http.close()
         await self._control_http.close()
+        if self._signer is not None:
+            self._signer.close()
 
     async def _headers(
         self, endpoint: Endpoint, request: tuple[str, str], body: bytes, call: Call

@@ -205,6 +205,11 @@ class Signer:
         """The service says that they have expired; the next call looks for others."""
         self._credentials = self._frozen = None
 
+    def close(self) -> None:
+        """Removes the file that botocore was given."""
+        if self._authorities is not None:
+            self._authorities.close()
+
     def _stale(self) -> bool:
         needed = getattr(self._credentials, "refresh_needed", None)  # keys that never expire have none
         return needed is not None and bool(needed())
@@ -262,6 +267,7 @@ class Signer:
         proxies = {scheme: url for scheme, url in urls.items() if url and egress.proxy(scheme, host, 443)}
         session.set_default_client_config(Config(proxies=proxies))  # and not those of the environment
         if egress.ca_file:
+            self.close()
             known = Path(get_cert_path(True)).read_bytes()
             # botocore takes one file, by its name; it is there for as long as the signer.
             self._authorities = NamedTemporaryFile(suffix=".pem")  # noqa: SIM115

@@ -230,7 +230,7 @@ class HttpClient:
                 raise
             self.pool.release(exchange)
             target = following
-        raise self._unreachable("redirect", OSError(f"more than {MAX_REDIRECTS} redirects, to {target}"))
+        raise self._unreachable(str(status), OSError(f"more than {MAX_REDIRECTS} redirects, to {target}"))
 
     async def _send(self, target: str, headers: Headers, body: bytes, timer: CallTimer) -> Exchange:
         """Exchange of a request that was sent."""
@@ -267,9 +267,9 @@ class HttpClient:
         except (InvalidRequest, ValueError):
             followed = False
         if not followed or not location.isascii() or not location.isprintable() or " " in location:
-            raise self._unreachable("redirect", OSError(f"HTTP {status} to another address: {shown}"))
+            raise self._unreachable(str(status), OSError(f"HTTP {status} to another address: {shown}"))
         if status not in SAME_METHOD and method != "GET":
-            raise self._unreachable("redirect", OSError(f"HTTP {status} without the request, to {shown}"))
+            raise self._unreachable(str(status), OSError(f"HTTP {status} without the request, to {shown}"))
         return f"{method} {there.path or '/'}{f'?{there.query}' if there.query else ''}"
 
     async def _connect(self, timer: CallTimer) -> Connection:
