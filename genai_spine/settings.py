@@ -236,8 +236,8 @@ class Settings(BaseSettings):
     @classmethod
     def _tiers(cls, value: Any) -> Any:
         named = _named(value, "model=economy,model=standard,model=premium")
-        if wrong := {tier for tier in named.values() if tier not in TIER_NAMES}:
-            raise ValueError(f"{wrong.pop()!r} is not one of {', '.join(TIER_NAMES)}")
+        if wrong := [tier for tier in named.values() if not isinstance(tier, str) or tier not in TIER_NAMES]:
+            raise ValueError(f"{wrong[0]!r} is not one of {', '.join(TIER_NAMES)}")
         return named
 
     @field_validator("fallback_chain", "cors_origins", mode="before")
@@ -414,8 +414,10 @@ def _host(url: str) -> str:
 
 def _named(value: Any, form: str) -> dict[str, Any]:
     """Pairs of `name=value,name=value`, or of a JSON object; form: how to write it, for the error."""
+    if isinstance(value, Mapping):
+        return {str(name): given for name, given in value.items()}
     if not isinstance(value, str):
-        return dict(value)
+        raise ValueError(f"must be a mapping, or {form}")
     if value.lstrip().startswith("{"):
         return dict(json.loads(value))
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
@@ -458,7 +460,7 @@ def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | No
     known = {
         key.removeprefix("ROUTING_STRATEGY_").lower(): key for key in routing_pb2.RoutingStrategy.keys()[1:]
     }
-    if given not in known:
+    if not isinstance(given, str) or given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
     found: routing_pb2.RoutingStrategy = getattr(routing_pb2, known[given])
     return found

@@ -111,6 +111,8 @@ class _Reader:
         mine = {name: endpoint for name, endpoint in endpoints.items() if endpoint is not None}
         for name, endpoint in mine.items():
             self._check_endpoint(name, endpoint)
+        if "price_overrides" in file.settings and found.price_overrides is not None:
+            self._check_price_file(found.price_overrides)
         result = self._together(file, found, mine)
         self.substitution.check()
         return result
@@ -196,6 +198,12 @@ class _Reader:
     def _check_endpoint(self, name: str, endpoint: Endpoint) -> None:
         for below, problem in problems_of(endpoint):
             self._fault(problem, "providers", name, *below)
+
+    def _check_price_file(self, path: Path) -> None:
+        try:
+            price_sources.read(path, "overrides")
+        except PriceBookError as error:
+            self._fault(str(error), "settings", "price_overrides")
 
     def _together(self, file: FileSection, found: Settings, mine: Mapping[str, Endpoint]) -> Settings:
         endpoints = {**found.endpoints, **mine}

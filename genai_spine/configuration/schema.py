@@ -165,9 +165,12 @@ class FileSection(Section):
     """The whole file."""
 
     settings: dict[str, Any] = Field(
-        {}, description="Settings by the names of the table above, in lower case and without `GENAI_`."
+        {}, description="[Settings](#settings), in lower case and without `GENAI_`."
     )
-    providers: dict[str, ProviderSection] = Field({}, description="Providers by names of yours.")
+    providers: dict[str, ProviderSection] = Field(
+        {},
+        description="Providers by names of yours; without `default_provider` the first is the default.",
+    )
     aliases: dict[str, Any] = Field({}, description="Names for models, as `GENAI_MODEL_ALIASES`.")
     fallbacks: dict[str, list[str]] = Field(
         {}, description="Who is asked when all others failed: a list, or by model, `*` for all others."

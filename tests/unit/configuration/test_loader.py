@@ -267,6 +267,7 @@ class TestFaults:
             ),
             ("settings: {api_port: many}", "1: settings.api_port: input should be a valid integer"),
             ("settings:\n- a", "1: settings: must be a mapping"),
+            ("settings:\n  price_overrides: none.yaml", "2: settings.price_overrides: "),
             ("- a", "must be a mapping at its top"),
             (
                 "providers:\n  x:\n    base_ulr: y",
