@@ -80,6 +80,8 @@ class Inference:
 
     def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
         """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once."""
+        if call.read_timeout_s is not None:
+            call = replace(call, read_timeout_s=None)  # of a stream it is counted from one event to the next
         operation = self._completion(request, call, streamed=True)
         if self._may_not_fit(operation):
             return self._stream_fitting(operation)
