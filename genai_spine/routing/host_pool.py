@@ -11,10 +11,11 @@ from contextlib import suppress
 
 import structlog
 
-from genai_spine.errors import ProviderUnavailable, SpineError
+from genai_spine.errors import ProviderError, ProviderTimeout, ProviderUnavailable, SpineError
 from genai_spine.providers.base import Provider
 
 HEALTH_TIMEOUT_S = 5.0
+FAILURES = (ProviderUnavailable, ProviderTimeout, ProviderError)  # of a health check
 UNREACHABLE = ("connect", "connect_timeout")  # provider_code of a connection that could not be made
 
 log = structlog.get_logger()
@@ -95,8 +96,10 @@ class HostPool:
                 await host.provider.health()
         except TimeoutError:
             host.failed(f"no answer to a health check within {HEALTH_TIMEOUT_S:g} s")
-        except SpineError as error:
+        except FAILURES as error:
             host.failed(error)
+        except SpineError:  # it answers, if only that it has no list of models, or takes no such key
+            host.answered()
         except Exception as error:  # a fault of ours: calls will tell whether the host is well
             log.exception("health_check_failed", provider=host.provider.name, host=host.url, error=str(error))
         else:

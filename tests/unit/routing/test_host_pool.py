@@ -115,6 +115,15 @@ async def test_a_health_check_takes_a_host_out_and_brings_it_back() -> None:
     assert not pool.hosts[0].is_down
 
 
+async def test_a_host_without_a_list_of_models_answers_all_the_same() -> None:
+    provider = Checked(Endpoint("x", "a"))
+    provider.outcome = ModelNotFound(model="", hint="404")
+    pool = HostPool([Host(provider)], 1.0)
+    pool.hosts[0].failed("gone")
+    await pool.check()
+    assert not pool.hosts[0].is_down
+
+
 async def test_a_fault_of_ours_says_nothing_about_a_host() -> None:
     provider = Checked(Endpoint("x", "a"))
     provider.outcome = KeyError("ours")
