@@ -224,9 +224,8 @@ class Inference:
                 stream = attempt.provider.stream(attempt.request, attempt.route, operation.call)
                 async with aclosing(attempt.stream_chunks(stream)) as chunks:
                     async for chunk in chunks:
-                        if collected is not None:
-                            collected.add(chunk)
-                        yield chunk
+                        if collected is None or collected.take(chunk):
+                            yield chunk
                 if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
                     yield attempt.stamp(pb.CompletionChunk(choices=deltas))
                 yield await attempt.finish_stream()
