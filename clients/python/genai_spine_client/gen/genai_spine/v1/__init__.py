@@ -1210,6 +1210,11 @@ class ImageDetail(betterproto2.Enum):
     Large and exact.
     """
 
+    ORIGINAL = 4
+    """
+    As large as it is.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -1217,6 +1222,7 @@ class ImageDetail(betterproto2.Enum):
             1: "IMAGE_DETAIL_AUTO",
             2: "IMAGE_DETAIL_LOW",
             3: "IMAGE_DETAIL_HIGH",
+            4: "IMAGE_DETAIL_ORIGINAL",
         }
 
     @classmethod
@@ -1226,6 +1232,7 @@ class ImageDetail(betterproto2.Enum):
             "IMAGE_DETAIL_AUTO": 1,
             "IMAGE_DETAIL_LOW": 2,
             "IMAGE_DETAIL_HIGH": 3,
+            "IMAGE_DETAIL_ORIGINAL": 4,
         }
 
 
@@ -1516,12 +1523,24 @@ class PromptCache(betterproto2.Enum):
     One hour.
     """
 
+    _30M = 3
+    """
+    Half an hour: OpenAI's own mark. Providers that know it not take the nearest time that they have.
+    """
+
+    _12H = 4
+    """
+    Twelve hours: OpenAI's own mark, as PROMPT_CACHE_30M.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
             0: "PROMPT_CACHE_UNSPECIFIED",
             1: "PROMPT_CACHE_5M",
             2: "PROMPT_CACHE_1H",
+            3: "PROMPT_CACHE_30M",
+            4: "PROMPT_CACHE_12H",
         }
 
     @classmethod
@@ -1530,6 +1549,8 @@ class PromptCache(betterproto2.Enum):
             "PROMPT_CACHE_UNSPECIFIED": 0,
             "PROMPT_CACHE_5M": 1,
             "PROMPT_CACHE_1H": 2,
+            "PROMPT_CACHE_30M": 3,
+            "PROMPT_CACHE_12H": 4,
         }
 
 
@@ -1709,6 +1730,11 @@ class ReasoningEffort(betterproto2.Enum):
 
     XHIGH = 6
     """
+    Much more than a lot.
+    """
+
+    MAX = 7
+    """
     As much as the model offers.
     """
 
@@ -1722,6 +1748,7 @@ class ReasoningEffort(betterproto2.Enum):
             4: "REASONING_EFFORT_MEDIUM",
             5: "REASONING_EFFORT_HIGH",
             6: "REASONING_EFFORT_XHIGH",
+            7: "REASONING_EFFORT_MAX",
         }
 
     @classmethod
@@ -1734,6 +1761,7 @@ class ReasoningEffort(betterproto2.Enum):
             "REASONING_EFFORT_MEDIUM": 4,
             "REASONING_EFFORT_HIGH": 5,
             "REASONING_EFFORT_XHIGH": 6,
+            "REASONING_EFFORT_MAX": 7,
         }
 
 
@@ -3756,6 +3784,13 @@ class ContentPart(betterproto2.Message):
     refusal: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True, group="part")
     """
     The model's words when it declined.
+    """
+
+    prompt_cache: "PromptCache" = betterproto2.field(
+        6, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
+    )
+    """
+    The prompt up to the end of this part is worth caching, as in Message. Default: not marked.
     """
 
 
@@ -7399,17 +7434,18 @@ class ImagePart(betterproto2.Message):
 
     url: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="source")
     """
-    https URL, or a data: URL with base64 content.
+    https URL, or a data: URL.
     """
 
     data: "bytes | None" = betterproto2.field(2, betterproto2.TYPE_BYTES, optional=True, group="source")
     """
-    The image itself; needs media_type.
+    The image itself.
     """
 
     media_type: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    Media type of data, such as image/png. Set by the caller together with data.
+    Media type of data, such as image/png. Default: what the first bytes of PNG, JPEG, GIF, WebP and the
+    like say; required for others.
     """
 
     detail: "ImageDetail" = betterproto2.field(
@@ -8603,7 +8639,8 @@ class Message(betterproto2.Message):
 
     reasoning: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
-    The model's thinking, where the provider shows it. Set by the server.
+    The model's thinking, where the provider shows it. Set by the server; send it back with an assistant
+    message that called tools, because some providers demand it. Other providers ignore it.
     """
 
     annotations_json: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
@@ -10758,6 +10795,11 @@ class SessionMessage(betterproto2.Message):
     The same as create_time.
     """
 
+    reasoning_state_json: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own form of its thinking, as in Message; it goes back with each send of the session.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("cost_usd"):
@@ -11947,6 +11989,13 @@ class Tool(betterproto2.Message):
     A tool with free-text input.
     """
 
+    prompt_cache: "PromptCache" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
+    )
+    """
+    The tools up to this one are worth caching, as in Message. Default: not marked.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Tool", Tool)
 
@@ -11977,6 +12026,12 @@ class ToolCall(betterproto2.Message):
     )
     """
     A tool with free-text input.
+    """
+
+    provider_state_json: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own state of this call, such as the signature of the thought behind it: a JSON object.
+    Set by the server; send it back unchanged with the call. Other providers ignore it.
     """
 
 
@@ -12012,6 +12067,11 @@ class ToolCallDelta(betterproto2.Message):
     is_custom: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
     """
     The call is of a custom tool; only in its first piece.
+    """
+
+    provider_state_json: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own state of the call, as in ToolCall; whole, in one piece.
     """
 
 
