@@ -142,6 +142,10 @@ class Catalog:
         terms = provider.endpoint.models.get(model.name)
         if terms and terms.context_length:
             model.context_length = terms.context_length
+        if not model.HasField("context_length") and (
+            known := self.prices.context_length(provider.name, model.name)
+        ):
+            model.context_length = known
         if model.HasField("context_length"):
             model.context_window = model.context_length
         if provider.local:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,13 @@ import structlog
 import typer
 
 from genai_spine.configuration.loader import Configuration
+from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.supervisor import control, doctor
+from genai_spine.supervisor import control, default_model
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
 from genai_spine.supervisor.reload import Reloader
+from genai_spine.supervisor.run_folder import run_folder
 from genai_spine.supervisor.server_process import ServerProcess
 from genai_spine.supervisor.watchdog import Child, Watchdog
 
@@ -38,8 +39,8 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
-    with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
-        snapshot = Path(folder) / "configuration.json"
+    with run_folder() as folder:
+        snapshot = folder / "configuration.json"
         reloader = Reloader(configuration, snapshot, _Defaults(settings, defaults).overrides)
         reloader.start(_as_overrides(defaults))
         reloader.listen(stopping.set)
@@ -48,7 +49,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
             for lane in lanes
             for _ in range(settings.processes if lane == "cpu" else 1)
         ]
-        edge = Envoy(Path(folder))
+        edge = Envoy(folder)
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
@@ -76,8 +77,8 @@ async def serve(configuration: Configuration) -> None:
     """Several server processes without Envoy, on grpc_port and those after it."""
     settings = configuration.settings
     stopping = _stopping()
-    with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
-        snapshot = Path(folder) / "configuration.json"
+    with run_folder() as folder:
+        snapshot = folder / "configuration.json"
         reloader = Reloader(configuration, snapshot, _no_overrides)
         reloader.start({})
         reloader.listen(stopping.set)
@@ -153,26 +154,25 @@ def _stopping() -> asyncio.Event:
 async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
     """Variables for the servers, and what a person should know about them.
 
-    A default provider that cannot be reached would make the first call fail. Then a provider whose key
-    is set takes its place, and without one the built-in processor.
+    A default that cannot be called would make the first call fail; what stands in for it is said.
     """
-    name = settings.default_provider
-    endpoint = settings.endpoints.get(name)
-    reached = "is not configured" if endpoint is None else await doctor.connection_problem(endpoint)
-    if reached is None:
+    found = await default_model.find(settings)
+    if found.problem is None:
         return {}, None
-    keyed = next((one for one in settings.endpoints.values() if one.api_key and one.default_model), None)
-    chosen = keyed or settings.endpoints["builtin"]
-    notice = f"default provider {name} cannot be used ({reached}); "
-    if keyed:
-        notice += f"using {chosen.name}, whose key is set, with model {chosen.default_model}"
-    else:
-        notice += (
-            "no key is set either, so the built-in extractive processor answers: it is no language model. "
-            "Start Ollama, or set GENAI_OPENAI_API_KEY"
-        )
-    variables = {"GENAI_DEFAULT_PROVIDER": chosen.name, "GENAI_DEFAULT_MODEL": chosen.default_model or ""}
-    return variables, notice
+    notice = found.problem
+    own = settings.endpoints.get(settings.default_provider)
+    if (found.provider, found.model) != (settings.default_provider, _own_model(settings, own)):
+        notice += f"; using {found.provider}:{found.model}"
+    if found.provider == "builtin":
+        notice += ", the built-in extractive processor, which is no language model"
+    if found.remedy:
+        notice += f". {found.remedy[0].upper()}{found.remedy[1:]}"
+    return {"GENAI_DEFAULT_PROVIDER": found.provider, "GENAI_DEFAULT_MODEL": found.model}, notice
+
+
+def _own_model(settings: Settings, endpoint: Endpoint | None) -> str | None:
+    """Default model as the settings have it."""
+    return settings.default_model or (endpoint.default_model if endpoint else None)
 
 
 def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresses:

@@ -12937,7 +12937,7 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[CapabilityEvent]":
         """
-        StreamCapability does what one of the other methods does and sends the text while it is written,
+        StreamCapability streams what one of the other methods does. The text comes while it is written, with
         progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
         an error after the first event is the last event there, and the status of the call for gRPC clients.
         """
@@ -12961,8 +12961,8 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListCapabilitiesResponse":
         """
-        ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-        so that tools can discover them. Errors: none.
+        ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+        the protos, so that tools can discover them. Errors: none.
         """
 
         return await self._unary_unary(
@@ -13399,8 +13399,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-        JSON object, or server-sent events when the body has "stream": true.
+        CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+        events when the body has "stream": true.
         """
 
         async for response in self._unary_stream(
@@ -13422,8 +13422,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-        native one, with messages.
+        CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+        both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
         """
 
         async for response in self._unary_stream(
@@ -13445,7 +13445,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateEmbedding takes the body of POST /v1/embeddings.
+        CreateEmbedding makes vectors of texts, for search and comparison.
         """
 
         return await self._unary_unary(
@@ -13466,7 +13466,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateImage takes the body of POST /v1/images/generations.
+        CreateImage draws images from a text.
         """
 
         return await self._unary_unary(
@@ -13487,7 +13487,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+        CreateTranscription writes down what is said in a sound file.
         """
 
         return await self._unary_unary(
@@ -13508,7 +13508,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateTranslation takes the multipart body of POST /v1/audio/translations.
+        CreateTranslation writes down in English what is said in a sound file.
         """
 
         return await self._unary_unary(
@@ -13529,7 +13529,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+        CreateSpeech speaks a text and sends the sound as it is made.
         """
 
         async for response in self._unary_stream(
@@ -13551,8 +13551,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-        x-genai-provider names the provider; default openai.
+        CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+        header x-genai-provider names the provider; default openai.
         """
 
         return await self._unary_unary(
@@ -13573,7 +13573,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListFileObjects answers GET /v1/files.
+        ListFileObjects lists the files that a provider keeps.
         """
 
         return await self._unary_unary(
@@ -13594,7 +13594,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        GetFileObject answers GET /v1/files/{file_id}.
+        GetFileObject describes one file that a provider keeps.
         """
 
         return await self._unary_unary(
@@ -13615,7 +13615,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        DeleteFileObject answers DELETE /v1/files/{file_id}.
+        DeleteFileObject deletes a file at its provider.
         """
 
         return await self._unary_unary(
@@ -13636,7 +13636,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+        GetFileContent sends the bytes of a file.
         """
 
         async for response in self._unary_stream(
@@ -13658,7 +13658,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateBatchObject takes the body of POST /v1/batches.
+        CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer.
         """
 
         return await self._unary_unary(
@@ -13679,7 +13679,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListBatchObjects answers GET /v1/batches.
+        ListBatchObjects lists the batches of a provider, without their cost.
         """
 
         return await self._unary_unary(
@@ -13700,7 +13700,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        GetBatchObject answers GET /v1/batches/{batch_id}.
+        GetBatchObject says how far a batch is and, once it has ended, what it cost.
         """
 
         return await self._unary_unary(
@@ -13721,7 +13721,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+        CancelBatchObject stops a batch; what it has answered by then is billed. It has no body.
         """
 
         return await self._unary_unary(
@@ -13770,8 +13770,8 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-        once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+        ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+        for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
         Errors: INVALID_FIELDS (page token).
         """
 
@@ -13976,8 +13976,9 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-        token of the next page is in the response header x-next-page-token.
+        ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+        clients read them, in a bare JSON array; the token of the next page is in the response header
+        x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 
@@ -14152,7 +14153,8 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[PromptEvent]":
         """
-        StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end.
+        StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+        while it is written and the whole result at the end.
         """
 
         async for response in self._unary_stream(
@@ -14622,8 +14624,8 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[MessageEvent]":
         """
-        StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-        leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+        StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+        is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
         """
 
         async for response in self._unary_stream(

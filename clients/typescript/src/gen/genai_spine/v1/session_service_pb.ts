@@ -1452,8 +1452,8 @@ export const SessionService: GenService<{
     output: typeof SendMessageResponseSchema;
   },
   /**
-   * StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-   * leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+   * StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+   * is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
    *
    * @generated from rpc genai_spine.v1.SessionService.StreamMessage
    */
