@@ -49,27 +49,27 @@ async def streamed(service: Running) -> None:
     assert [chunk async for chunk in service.completions.StreamCompletion(request, metadata=TRACE)]
 
 
-def chat(service: Running) -> Awaitable[Any]:
+def chat(service: Running) -> Any:
     return service.completions.CreateCompletion(asked("Hello", model="openai:gpt-4o"), metadata=TRACE)
 
 
-def embedding(service: Running) -> Awaitable[Any]:
+def embedding(service: Running) -> Any:
     request = pb.CreateEmbeddingsRequest(model="openai:m", inputs=[pb.EmbeddingInput(text="a")])
     return service.completions.CreateEmbeddings(request, metadata=TRACE)
 
 
-def image(service: Running) -> Awaitable[Any]:
+def image(service: Running) -> Any:
     return service.media.CreateImages(
         media.CreateImagesRequest(model="openai:gpt-image-1", prompt="A fox"), metadata=TRACE
     )
 
 
-def upload(service: Running) -> Awaitable[Any]:
+def upload(service: Running) -> Any:
     request = files.UploadFileRequest(provider="openai", filename="a.jsonl", data=b"{}", purpose="batch")
     return service.files.UploadFile(request, metadata=TRACE)
 
 
-def listing(service: Running) -> Awaitable[Any]:
+def listing(service: Running) -> Any:
     return service.files.ListFiles(files.ListFilesRequest(provider="openai"), metadata=TRACE)
 
 
