@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from genai_spine.behaviour.book import BehaviourBook
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.capabilities.context import CapabilityDependencies
@@ -27,6 +28,7 @@ from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
@@ -216,9 +218,12 @@ def build(settings: Settings) -> Server:
         for name, endpoint in settings.endpoints.items()
     }
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
-    router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
+    behaviour = BehaviourBook.load(settings.behaviour)
+    router = Router(
+        providers, settings.default_provider, settings.default_model, settings.model_aliases, behaviour
+    )
     tiers = Tiers(settings.quality_tiers)
-    rules = RetryRules(settings.provider_retries, settings.fallback_chain, tiers)
+    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.strict_options, tiers)
     responses, completions = Responses(database), Completions(database)
     background = BackgroundCompletions(
         completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
@@ -299,7 +304,7 @@ def _attach(
         (add_ProviderServiceServicer_to_server, providers),
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
-        (add_ModelServiceServicer_to_server, ModelService(catalog)),
+        (add_ModelServiceServicer_to_server, ModelService(catalog, DriftCheck(inference))),
         (add_PricingServiceServicer_to_server, PricingService(PriceList(catalog))),
         (
             add_ExecutionServiceServicer_to_server,

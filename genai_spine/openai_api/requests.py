@@ -63,6 +63,7 @@ DETAILS = {
     "auto": message_pb2.IMAGE_DETAIL_AUTO,
     "low": message_pb2.IMAGE_DETAIL_LOW,
     "high": message_pb2.IMAGE_DETAIL_HIGH,
+    "original": message_pb2.IMAGE_DETAIL_ORIGINAL,
 }
 EFFORTS = {
     "none": pb.REASONING_EFFORT_NONE,
@@ -71,6 +72,7 @@ EFFORTS = {
     "medium": pb.REASONING_EFFORT_MEDIUM,
     "high": pb.REASONING_EFFORT_HIGH,
     "xhigh": pb.REASONING_EFFORT_XHIGH,
+    "max": pb.REASONING_EFFORT_MAX,
 }
 
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -196,7 +198,7 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
     if not given.model:
         raise InvalidRequest(field="model", problem="is required")
     request = pb.CreateCompletionRequest(model=given.model, provider=given.provider or None)
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user"):
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options"):
         if (value := getattr(given, name)) is not None:
             setattr(request, name, value)
     for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 # A text, texts, token ids, or lists of token ids; that a list holds one kind only is checked later.
 Texts = str | list[str | int | list[int]]
 Mode = Literal["none", "auto", "required"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class TextPart(Struct, tag="text"):
@@ -19,7 +19,7 @@ class TextPart(Struct, tag="text"):
 
 class ImageUrl(Struct):
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImagePart(Struct, tag="image_url"):
@@ -172,6 +172,7 @@ class Sampling(Struct):
     seed: int | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    strict_options: bool | None = None
 
 
 class Chat(Sampling):

@@ -5,12 +5,22 @@ of a choice has the role; the last is empty and has the finish_reason.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Raw
 
 from genai_spine.inference.choices import summed
-from genai_spine.openai_api.responses import DONE, answer_id, encode, finish, logprobs, text_logprobs, usage
+from genai_spine.openai_api.responses import (
+    DONE,
+    answer_id,
+    encode,
+    finish,
+    logprobs,
+    text_logprobs,
+    usage,
+    warnings,
+)
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -50,8 +60,10 @@ class Frames(ABC):
         reason = encode(finish_reason)
         return b'%b{"index":%d,%b,"finish_reason":%b}]%b' % (self._head, index, body, reason, self._tail)
 
-    def _usage(self, counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> bytes:
-        return self._head + b'],"usage":' + encode(usage(counts, cost)) + b"}\n\n"
+    def _usage(self, counts: usage_pb2.Usage, cost: usage_pb2.Cost, more: Mapping[str, Any]) -> bytes:
+        """Last frame. more: fields beside the usage."""
+        fields = {"usage": usage(counts, cost), **more}
+        return self._head + b"]," + encode(fields)[1:] + b"\n\n"
 
 
 class ChatFrames(Frames):
@@ -68,7 +80,7 @@ class ChatFrames(Frames):
             self._open(chunk, "chatcmpl-", "chat.completion.chunk")
         frames = [frame for delta in chunk.choices for frame in self._delta(delta)]
         if chunk.HasField("usage") and self.include_usage:
-            frames.append(self._usage(chunk.usage, chunk.cost))
+            frames.append(self._usage(chunk.usage, chunk.cost, warnings(chunk.warnings)))
         return b"".join(frames)
 
     def _delta(self, delta: pb.ChoiceDelta) -> list[bytes]:
@@ -145,7 +157,7 @@ class TextFrames(Frames):
         if chunk.HasField("usage"):
             self._ended.append(chunk)
             if self.include_usage and self._last:
-                frames.append(self._usage(*summed(self._ended)))
+                frames.append(self._usage(*summed(self._ended), warnings(chunk.warnings)))
         return b"".join(frames)
 
     def end(self) -> bytes:

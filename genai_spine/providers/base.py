@@ -11,6 +11,8 @@ from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
+from genai_spine.behaviour.adaptation import Adaptation
+from genai_spine.behaviour.book import ModelRules
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
@@ -83,13 +85,21 @@ def reported_usage(input_tokens: int, output_tokens: int) -> usage_pb2.Usage:
     )
 
 
+NO_RULES = ModelRules()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Candidate that answers a request: a provider and the upstream's own name of the model."""
+    """Candidate that answers a request: a provider and the upstream's own name of the model.
+
+    With it travels what the behaviour book says of the model, and the adaptation of one request to it.
+    """
 
     provider: "Provider"
     model: str
     weight: float = 1.0  # of a weighted choice among candidates
+    rules: ModelRules = field(default=NO_RULES, compare=False, repr=False)
+    adaptation: Adaptation | None = field(default=None, compare=False, repr=False)  # None: nothing to adapt
 
 
 class Provider:
@@ -251,6 +261,7 @@ class Provider:
 ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
     | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
+    | {"strict_options"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from genai_spine.behaviour.book import BehaviourBook, RulesFile
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
@@ -51,12 +52,14 @@ class Router:
         default_provider: str,
         default_model: str | None = None,
         aliases: Mapping[str, Alias] | None = None,
+        book: BehaviourBook | None = None,
     ) -> None:
-        """default_model: of the default provider."""
+        """default_model: of the default provider. book: rules of models; None: there are none."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model
         self.aliases = aliases or {}
+        self.book = book or BehaviourBook(RulesFile())
         self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
@@ -97,7 +100,7 @@ class Router:
             except (InvalidRequest, ModelNotFound) as error:
                 failure = failure or error
                 continue
-            found.append(Route(route.provider, route.model, member.weight))
+            found.append(Route(route.provider, route.model, member.weight, route.rules))
         if not found and failure is not None:
             raise failure
         return found
@@ -121,14 +124,17 @@ class Router:
         if provider:
             found = self._named(provider)
             own = model.removeprefix(f"{provider}:")
-            return Route(found, own or self._default(found, embedding))
+            return self._route(found, own or self._default(found, embedding))
         if not model:
             found = self._named(self.default_provider)
-            return Route(found, self._default(found, embedding))
+            return self._route(found, self._default(found, embedding))
         name, upstream_model = self.owner(model)
         if name not in self.providers:
             raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
-        return Route(self.providers[name], upstream_model)
+        return self._route(self.providers[name], upstream_model)
+
+    def _route(self, provider: Provider, model: str) -> Route:
+        return Route(provider, model, rules=self.book.rules(provider.name, model))
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""

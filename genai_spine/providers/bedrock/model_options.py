@@ -30,6 +30,7 @@ BUDGETS = {
     pb.REASONING_EFFORT_MEDIUM: 8192,
     pb.REASONING_EFFORT_HIGH: 16384,
     pb.REASONING_EFFORT_XHIGH: 32768,
+    pb.REASONING_EFFORT_MAX: 32768,
 }
 EFFORTS = {
     pb.REASONING_EFFORT_MINIMAL: "low",
@@ -37,7 +38,10 @@ EFFORTS = {
     pb.REASONING_EFFORT_MEDIUM: "medium",
     pb.REASONING_EFFORT_HIGH: "high",
     pb.REASONING_EFFORT_XHIGH: "high",
+    pb.REASONING_EFFORT_MAX: "high",
 }
+# Of models that decide themselves; the behaviour book has brought an effort to one that the model has.
+MOST = {pb.REASONING_EFFORT_XHIGH: "xhigh", pb.REASONING_EFFORT_MAX: "max"}
 
 
 def takes_schema(model: str) -> bool:
@@ -105,7 +109,7 @@ def _reasoning(request: pb.CreateCompletionRequest, model: str, output: dict[str
     if ANTHROPIC in model and none:
         return {"thinking": {"type": "disabled"}}
     if ADAPTIVE.search(model):
-        output["effort"] = "max" if effort == pb.REASONING_EFFORT_XHIGH else EFFORTS[effort]
+        output["effort"] = MOST.get(effort) or EFFORTS[effort]
         return {"thinking": {"type": "adaptive"}}
     if ANTHROPIC in model:
         return {"thinking": _budget(request, BUDGETS[effort], None)}

@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { BehaviourDrift, BehaviourRow, ModelBehaviourSchema } from "./model_behaviour_pb.js";
+import { file_genai_spine_v1_model_behaviour } from "./model_behaviour_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +16,154 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/model_service.proto.
  */
 export const file_genai_spine_v1_model_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiI7CgxNb2RlbFByaWNpbmcSFAoMaW5wdXRfcGVyXzFtGAEgASgBEhUKDW91dHB1dF9wZXJfMW0YAiABKAEijgUKBU1vZGVsEgoKAmlkGAEgASgJEg4KBm9iamVjdBgCIAEoCRIiCgdjcmVhdGVkGAMgASgNQhEYAaq7GAtjcmVhdGVfdGltZRIQCghvd25lZF9ieRgEIAEoCRIMCgRuYW1lGAUgASgJEhAKCHByb3ZpZGVyGAYgASgJEhsKDmNvbnRleHRfbGVuZ3RoGAcgASgNSACIAQESGwoOY29udGV4dF93aW5kb3cYCCABKA1IAYgBARIeChFpbnB1dF9jb3N0X3Blcl8xaxgJIAEoAUgCiAEBEh8KEm91dHB1dF9jb3N0X3Blcl8xaxgKIAEoAUgDiAEBEhQKDGNhcGFiaWxpdGllcxgLIAMoCRIZCgxkaXNwbGF5X25hbWUYDCABKAlIBIgBARIYCgtkZXNjcmlwdGlvbhgNIAEoCUgFiAEBEhwKD3N1cHBvcnRzX3Zpc2lvbhgOIAEoCEgGiAEBEh8KEnN1cHBvcnRzX3N0cmVhbWluZxgPIAEoCEgHiAEBEjIKB3ByaWNpbmcYECABKAsyHC5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNpbmdICIgBARIvCgtjcmVhdGVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX2NvbnRleHRfbGVuZ3RoQhEKD19jb250ZXh0X3dpbmRvd0IUChJfaW5wdXRfY29zdF9wZXJfMWtCFQoTX291dHB1dF9jb3N0X3Blcl8xa0IPCg1fZGlzcGxheV9uYW1lQg4KDF9kZXNjcmlwdGlvbkISChBfc3VwcG9ydHNfdmlzaW9uQhUKE19zdXBwb3J0c19zdHJlYW1pbmdCCgoIX3ByaWNpbmcy2gEKDE1vZGVsU2VydmljZRJnCgpMaXN0TW9kZWxzEiEuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5nZW5haV9zcGluZS52MS5MaXN0TW9kZWxzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL21vZGVscxJhCghHZXRNb2RlbBIfLmdlbmFpX3NwaW5lLnYxLkdldE1vZGVsUmVxdWVzdBoVLmdlbmFpX3NwaW5lLnYxLk1vZGVsIh2C0+STAhcSFS92MS9tb2RlbHMve21vZGVsPSoqfWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSJbChNFeHBsYWluTW9kZWxSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAISHQoIcHJvdmlkZXIYAiABKAlCBqK7GAI4QEgAiAEBQgsKCV9wcm92aWRlciJCChRMaXN0QmVoYXZpb3VyUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQFCCwoJX3Byb3ZpZGVyIlkKFUxpc3RCZWhhdmlvdXJSZXNwb25zZRIUCgxib29rX3ZlcnNpb24YASABKAkSKgoEcm93cxgCIAMoCzIcLmdlbmFpX3NwaW5lLnYxLkJlaGF2aW91clJvdyJLChJEZXRlY3REcmlmdFJlcXVlc3QSGgoIcHJvdmlkZXIYASABKAlCCKK7GAQIAThAEhkKBm1vZGVscxgCIAMoCUIJorsYBSgyOIACIoYBChNEZXRlY3REcmlmdFJlc3BvbnNlEi4KBmRyaWZ0cxgBIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkJlaGF2aW91ckRyaWZ0EhMKC3Byb2JlX2NvdW50GAIgASgNEg4KBm1vZGVscxgDIAMoCRIaChJ1bmF2YWlsYWJsZV9tb2RlbHMYBCADKAkitAEKEUxpc3RNb2RlbHNSZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARI0CglwYWdlX3NpemUYAiABKAVCHKK7GBgRAAAAAAAA8D8ZAAAAAABAj0BSBDEwMDBIAYgBARIgCgpwYWdlX3Rva2VuGAMgASgJQgeiuxgDOIAQSAKIAQFCCwoJX3Byb3ZpZGVyQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4igQEKEkxpc3RNb2RlbHNSZXNwb25zZRIOCgZvYmplY3QYASABKAkSIwoEZGF0YRgCIAMoCzIVLmdlbmFpX3NwaW5lLnYxLk1vZGVsEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRIdChV1bnJlYWNoYWJsZV9wcm92aWRlcnMYBCADKAkiKwoPR2V0TW9kZWxSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAIiOwoMTW9kZWxQcmljaW5nEhQKDGlucHV0X3Blcl8xbRgBIAEoARIVCg1vdXRwdXRfcGVyXzFtGAIgASgBIo4FCgVNb2RlbBIKCgJpZBgBIAEoCRIOCgZvYmplY3QYAiABKAkSIgoHY3JlYXRlZBgDIAEoDUIRGAGquxgLY3JlYXRlX3RpbWUSEAoIb3duZWRfYnkYBCABKAkSDAoEbmFtZRgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIbCg5jb250ZXh0X2xlbmd0aBgHIAEoDUgAiAEBEhsKDmNvbnRleHRfd2luZG93GAggASgNSAGIAQESHgoRaW5wdXRfY29zdF9wZXJfMWsYCSABKAFIAogBARIfChJvdXRwdXRfY29zdF9wZXJfMWsYCiABKAFIA4gBARIUCgxjYXBhYmlsaXRpZXMYCyADKAkSGQoMZGlzcGxheV9uYW1lGAwgASgJSASIAQESGAoLZGVzY3JpcHRpb24YDSABKAlIBYgBARIcCg9zdXBwb3J0c192aXNpb24YDiABKAhIBogBARIfChJzdXBwb3J0c19zdHJlYW1pbmcYDyABKAhIB4gBARIyCgdwcmljaW5nGBAgASgLMhwuZ2VuYWlfc3BpbmUudjEuTW9kZWxQcmljaW5nSAiIAQESLwoLY3JlYXRlX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEKD19jb250ZXh0X2xlbmd0aEIRCg9fY29udGV4dF93aW5kb3dCFAoSX2lucHV0X2Nvc3RfcGVyXzFrQhUKE19vdXRwdXRfY29zdF9wZXJfMWtCDwoNX2Rpc3BsYXlfbmFtZUIOCgxfZGVzY3JpcHRpb25CEgoQX3N1cHBvcnRzX3Zpc2lvbkIVChNfc3VwcG9ydHNfc3RyZWFtaW5nQgoKCF9wcmljaW5nMtYECgxNb2RlbFNlcnZpY2USZwoKTGlzdE1vZGVscxIhLmdlbmFpX3NwaW5lLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiIuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1Jlc3BvbnNlIhKC0+STAgwSCi92MS9tb2RlbHMSYQoIR2V0TW9kZWwSHy5nZW5haV9zcGluZS52MS5HZXRNb2RlbFJlcXVlc3QaFS5nZW5haV9zcGluZS52MS5Nb2RlbCIdgtPkkwIXEhUvdjEvbW9kZWxzL3ttb2RlbD0qKn0SegoMRXhwbGFpbk1vZGVsEiMuZ2VuYWlfc3BpbmUudjEuRXhwbGFpbk1vZGVsUmVxdWVzdBoeLmdlbmFpX3NwaW5lLnYxLk1vZGVsQmVoYXZpb3VyIiWC0+STAh8SHS92MS9tb2RlbHMve21vZGVsPSoqfTpleHBsYWluEnoKDUxpc3RCZWhhdmlvdXISJC5nZW5haV9zcGluZS52MS5MaXN0QmVoYXZpb3VyUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkxpc3RCZWhhdmlvdXJSZXNwb25zZSIcgtPkkwIWEhQvdjEvbW9kZWxzOmJlaGF2aW91chKBAQoLRGV0ZWN0RHJpZnQSIi5nZW5haV9zcGluZS52MS5EZXRlY3REcmlmdFJlcXVlc3QaIy5nZW5haV9zcGluZS52MS5EZXRlY3REcmlmdFJlc3BvbnNlIimC0+STAiM6ASoiHi92MS9wcm92aWRlcnMve3Byb3ZpZGVyfTpkcmlmdGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_model_behaviour, file_google_api_annotations, file_google_protobuf_timestamp]);
+
+/**
+ * ExplainModelRequest names a model.
+ *
+ * @generated from message genai_spine.v1.ExplainModelRequest
+ */
+export type ExplainModelRequest = Message<"genai_spine.v1.ExplainModelRequest"> & {
+  /**
+   * Any name that a completion accepts. Required.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Name of the provider. Default: found from the model.
+   *
+   * @generated from field: optional string provider = 2;
+   */
+  provider?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ExplainModelRequest.
+ * Use `create(ExplainModelRequestSchema)` to create a new message.
+ */
+export const ExplainModelRequestSchema: GenMessage<ExplainModelRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 0);
+
+/**
+ * ListBehaviourRequest selects rows of the behaviour book.
+ *
+ * @generated from message genai_spine.v1.ListBehaviourRequest
+ */
+export type ListBehaviourRequest = Message<"genai_spine.v1.ListBehaviourRequest"> & {
+  /**
+   * Only rows that speak of this provider. Default: all.
+   *
+   * @generated from field: optional string provider = 1;
+   */
+  provider?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListBehaviourRequest.
+ * Use `create(ListBehaviourRequestSchema)` to create a new message.
+ */
+export const ListBehaviourRequestSchema: GenMessage<ListBehaviourRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 1);
+
+/**
+ * ListBehaviourResponse is the behaviour book.
+ *
+ * @generated from message genai_spine.v1.ListBehaviourResponse
+ */
+export type ListBehaviourResponse = Message<"genai_spine.v1.ListBehaviourResponse"> & {
+  /**
+   * Version of the book that comes with the server.
+   *
+   * @generated from field: string book_version = 1;
+   */
+  bookVersion: string;
+
+  /**
+   * Its rows, the weakest first.
+   *
+   * @generated from field: repeated genai_spine.v1.BehaviourRow rows = 2;
+   */
+  rows: BehaviourRow[];
+};
+
+/**
+ * Describes the message genai_spine.v1.ListBehaviourResponse.
+ * Use `create(ListBehaviourResponseSchema)` to create a new message.
+ */
+export const ListBehaviourResponseSchema: GenMessage<ListBehaviourResponse> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 2);
+
+/**
+ * DetectDriftRequest names a provider.
+ *
+ * @generated from message genai_spine.v1.DetectDriftRequest
+ */
+export type DetectDriftRequest = Message<"genai_spine.v1.DetectDriftRequest"> & {
+  /**
+   * Name of the provider. Required.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Models to ask, by the provider's names. Default: those that the rows name, and the provider's default.
+   *
+   * @generated from field: repeated string models = 2;
+   */
+  models: string[];
+};
+
+/**
+ * Describes the message genai_spine.v1.DetectDriftRequest.
+ * Use `create(DetectDriftRequestSchema)` to create a new message.
+ */
+export const DetectDriftRequestSchema: GenMessage<DetectDriftRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 3);
+
+/**
+ * DetectDriftResponse is what was found.
+ *
+ * @generated from message genai_spine.v1.DetectDriftResponse
+ */
+export type DetectDriftResponse = Message<"genai_spine.v1.DetectDriftResponse"> & {
+  /**
+   * Rules that no longer hold. Empty: all that were asked about do.
+   *
+   * @generated from field: repeated genai_spine.v1.BehaviourDrift drifts = 1;
+   */
+  drifts: BehaviourDrift[];
+
+  /**
+   * Questions that were answered or refused.
+   *
+   * @generated from field: uint32 probe_count = 2;
+   */
+  probeCount: number;
+
+  /**
+   * Models that were asked.
+   *
+   * @generated from field: repeated string models = 3;
+   */
+  models: string[];
+
+  /**
+   * Models that the provider does not have, or that did not answer for another reason than an option.
+   *
+   * @generated from field: repeated string unavailable_models = 4;
+   */
+  unavailableModels: string[];
+};
+
+/**
+ * Describes the message genai_spine.v1.DetectDriftResponse.
+ * Use `create(DetectDriftResponseSchema)` to create a new message.
+ */
+export const DetectDriftResponseSchema: GenMessage<DetectDriftResponse> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 4);
 
 /**
  * ListModelsRequest selects models.
@@ -49,7 +198,7 @@ export type ListModelsRequest = Message<"genai_spine.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 0);
+  messageDesc(file_genai_spine_v1_model_service, 5);
 
 /**
  * ListModelsResponse is one page of models.
@@ -91,7 +240,7 @@ export type ListModelsResponse = Message<"genai_spine.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 1);
+  messageDesc(file_genai_spine_v1_model_service, 6);
 
 /**
  * GetModelRequest names a model.
@@ -112,7 +261,7 @@ export type GetModelRequest = Message<"genai_spine.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 2);
+  messageDesc(file_genai_spine_v1_model_service, 7);
 
 /**
  * ModelPricing is the list price of a model.
@@ -140,7 +289,7 @@ export type ModelPricing = Message<"genai_spine.v1.ModelPricing"> & {
  * Use `create(ModelPricingSchema)` to create a new message.
  */
 export const ModelPricingSchema: GenMessage<ModelPricing> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 3);
+  messageDesc(file_genai_spine_v1_model_service, 8);
 
 /**
  * Model describes one model that can be called.
@@ -274,7 +423,7 @@ export type Model = Message<"genai_spine.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 4);
+  messageDesc(file_genai_spine_v1_model_service, 9);
 
 /**
  * ModelService lists the models of every configured provider.
@@ -303,6 +452,41 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof ModelSchema;
+  },
+  /**
+   * ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+   * mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+   * Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+   *
+   * @generated from rpc genai_spine.v1.ModelService.ExplainModel
+   */
+  explainModel: {
+    methodKind: "unary";
+    input: typeof ExplainModelRequestSchema;
+    output: typeof ModelBehaviourSchema;
+  },
+  /**
+   * ListBehaviour returns every row of the behaviour book, the operator's own last.
+   *
+   * @generated from rpc genai_spine.v1.ModelService.ListBehaviour
+   */
+  listBehaviour: {
+    methodKind: "unary";
+    input: typeof ListBehaviourRequestSchema;
+    output: typeof ListBehaviourResponseSchema;
+  },
+  /**
+   * DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
+   * and returns the rules that no longer hold. Every question is a call of the provider and costs a few
+   * tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+   * cannot be asked at all.
+   *
+   * @generated from rpc genai_spine.v1.ModelService.DetectDrift
+   */
+  detectDrift: {
+    methodKind: "unary";
+    input: typeof DetectDriftRequestSchema;
+    output: typeof DetectDriftResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_genai_spine_v1_model_service, 0);
