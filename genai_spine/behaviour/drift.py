@@ -1,8 +1,8 @@
 """Probes of a model: small requests, each with one option that the book has a rule for, sent as it is.
 
-Where the book says that the upstream does not take the option, it must refuse; where the book says nothing, or
-that it takes it, it must not. Rows that are silent are not asked: there the upstream ignores what it does not
-take.
+Where the book says that the upstream does not take the option, it must refuse; where the book says nothing,
+or that it takes it, it must not. Rows that are silent are not asked: there the upstream ignores what it does
+not take.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +20,7 @@ from genai_spine.v1 import message_pb2
 Request = pb.CreateCompletionRequest
 Fill = Callable[[Request], object]
 QUESTION = "Say ok."
+CLOSED_JSON = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 MAX_TOKENS = 64  # of an answer without reasoning
 TOOL = message_pb2.FunctionTool(
     name="note", description="Notes a word.", parameters_json='{"type":"object","properties":{}}'
@@ -47,9 +48,7 @@ def _forced(request: Request) -> None:
 def _strict(request: Request) -> None:
     tool = _tool(request)
     tool.function.strict = True
-    tool.function.parameters_json = (
-        '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
-    )
+    tool.function.parameters_json = CLOSED_JSON
 
 
 def _logprobs(request: Request) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from genai_spine.cli import capabilities, executions, prompts, sessions
+from genai_spine.cli import capabilities, executions, models, prompts, sessions
 from genai_spine.cli.client import CONNECT_TIMEOUT_S, Client
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
 from genai_spine.telemetry import logs
@@ -42,6 +42,8 @@ app = typer.Typer(
 app.add_typer(prompts.group, name="prompts")
 app.add_typer(sessions.group, name="sessions")
 app.add_typer(executions.group, name="executions")
+app.add_typer(models.group, name="models")
+app.command()(models.drift)
 
 
 def main() -> None:
@@ -162,29 +164,6 @@ def chat(
         run(client.chat(message, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-@app.command()
-def models(
-    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
-    address: Address = DEFAULT_ADDRESS,
-    as_json: Json = False,
-) -> None:
-    """List the models that can be called."""
-    listed = run(Client(address).models(provider))
-    if as_json:
-        typer.echo(json.dumps(MessageToDict(listed, preserving_proto_field_name=True)))
-        return
-    table = Table("model", "provider", "context", "$ per 1M in", "$ per 1M out", box=None)
-    for entry in listed.data:
-        priced = entry.HasField("pricing")
-        costs = (
-            (f"{entry.pricing.input_per_1m:g}", f"{entry.pricing.output_per_1m:g}") if priced else ("?", "?")
-        )
-        table.add_row(entry.id, entry.provider, str(entry.context_length or ""), *costs)
-    Console().print(table)
-    for name in listed.unreachable_providers:
-        typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
 
 
 @app.command()

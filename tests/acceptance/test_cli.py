@@ -18,6 +18,7 @@ COMMANDS = (
     "migrate",
     "chat",
     "models",
+    "drift",
     "prices",
     "prompts",
     "doctor",

@@ -159,10 +159,10 @@ class TestNames:
 
     async def test_what_the_provider_cannot_do_is_refused_and_not_dropped(self, service: Running) -> None:
         found = await failure(
-            service.completions.CreateCompletion(asked(model="builtin:extractive", logprobs=True))
+            service.completions.CreateCompletion(asked(model="builtin:extractive", logit_bias={1: 1.0}))
         )
         assert (found.code, found.reason) == (INVALID, "UNSUPPORTED_OPTION")
-        assert found.metadata == {"field": "logprobs", "provider": "builtin", "option": "logprobs"}
+        assert found.metadata == {"field": "logit_bias", "provider": "builtin", "option": "logit_bias"}
 
     async def test_a_provider_without_a_default_model_needs_one(self, service: Running) -> None:
         found = await failure(service.completions.CreateCompletion(asked(model="", provider="vllm")))

@@ -1,0 +1,154 @@
+"""`genai-spine models | models explain | models behaviour | drift`: what can be called, and what it accepts."""
+
+import json
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.table import Table
+
+from genai_spine.cli.client import Client, connected
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_table
+from genai_spine.v1 import model_behaviour_pb2 as behaviour
+from genai_spine.v1 import model_service_pb2 as pb
+from genai_spine.v1.model_service_pb2_grpc import ModelServiceStub
+
+group = typer.Typer(help="Models: list them, and explain what one accepts.")
+Provider = Annotated[str | None, typer.Option(help="Only this provider's.")]
+
+
+@group.callback(invoke_without_command=True)
+def models(
+    context: typer.Context,
+    provider: Provider = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """List the models that can be called, or explain what one accepts."""
+    if context.invoked_subcommand is not None:
+        return
+    listed = run(Client(address).models(provider))
+    if as_json:
+        _print_json(listed)
+        return
+    table = Table("model", "provider", "context", "$ per 1M in", "$ per 1M out", box=None)
+    for entry in listed.data:
+        priced = entry.HasField("pricing")
+        costs = (
+            (f"{entry.pricing.input_per_1m:g}", f"{entry.pricing.output_per_1m:g}") if priced else ("?", "?")
+        )
+        table.add_row(entry.id, entry.provider, str(entry.context_length or ""), *costs)
+    show_table(table)
+    for name in listed.unreachable_providers:
+        typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
+
+
+@group.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="Any name that a request may use.")],
+    provider: Annotated[str | None, typer.Option(help="Its provider. Default: found from the name.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Show what the behaviour book says of a model: options, levels of effort, sources and their age."""
+
+    async def read() -> behaviour.ModelBehaviour:
+        async with connected(address) as channel:
+            request = pb.ExplainModelRequest(model=model, provider=provider)
+            found: behaviour.ModelBehaviour = await ModelServiceStub(channel).ExplainModel(request)
+            return found
+
+    found = run(read())
+    if as_json:
+        _print_json(found)
+        return
+    typer.echo(f"{found.provider}:{found.model}, behaviour book {found.book_version}")
+    if found.has_effort:
+        typer.echo(f"reasoning effort: {', '.join(found.effort_levels) or 'none at all'}")
+    for name in ("api_version", "authentication"):
+        if value := getattr(found, name):
+            typer.echo(f"{name.replace('_', ' ')}: {value}")
+    for name, fact in sorted(found.facts.items()):
+        typer.echo(f"{name.replace('_', ' ')}: {fact}")
+    options = Table("option", "action", "to", "when", "by the row", box=None)
+    for option in found.options:
+        options.add_row(option.option, _action(option.action), option.mapped_to, option.when, option.row)
+    show_table(options)
+    _show_rows(found.rows)
+
+
+@group.command("behaviour")
+def list_behaviour(
+    provider: Provider = None, address: Address = DEFAULT_ADDRESS, as_json: Json = False
+) -> None:
+    """List the rows of the behaviour book, the weakest first."""
+
+    async def read() -> pb.ListBehaviourResponse:
+        async with connected(address) as channel:
+            request = pb.ListBehaviourRequest(provider=provider)
+            found: pb.ListBehaviourResponse = await ModelServiceStub(channel).ListBehaviour(request)
+            return found
+
+    found = run(read())
+    if as_json:
+        _print_json(found)
+    else:
+        _show_rows(found.rows)
+
+
+def drift(
+    provider: Annotated[
+        str, typer.Argument(help="Provider that is asked; each question costs a few tokens.")
+    ],
+    model: Annotated[
+        list[str], typer.Option(help="Model to ask; repeatable. Default: those of the book's rows.")
+    ] = [],  # noqa: B006
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Ask a provider whether it keeps to the behaviour book. Exit status 1: some rules no longer hold."""
+
+    async def ask() -> pb.DetectDriftResponse:
+        async with connected(address) as channel:
+            request = pb.DetectDriftRequest(provider=provider, models=model)
+            found: pb.DetectDriftResponse = await ModelServiceStub(channel).DetectDrift(request)
+            return found
+
+    found = run(ask())
+    if as_json:
+        _print_json(found)
+    else:
+        _show_drift(found)
+    if found.drifts:
+        raise typer.Exit(1)
+
+
+def _show_drift(found: pb.DetectDriftResponse) -> None:
+    typer.echo(f"{found.probe_count} questions to {', '.join(found.models) or 'no model'}", err=True)
+    for name in found.unavailable_models:
+        typer.echo(f"{name} could not be asked", err=True)
+    if not found.drifts:
+        typer.echo("every rule holds", err=True)
+        return
+    table = Table("model", "option", "the book says", "the upstream", "row", box=None)
+    for entry in found.drifts:
+        option = entry.option or "the whole request"
+        table.add_row(entry.model, option, _action(entry.expected), entry.observed, entry.row or "none")
+    show_table(table)
+
+
+def _show_rows(rows: "list[behaviour.BehaviourRow]") -> None:
+    table = Table("row", "provider", "model", "evidence", "checked", "days", "source", box=None)
+    for row in rows:
+        cells = (row.evidence, row.checked_on, str(row.age_days), row.source)
+        table.add_row(row.name, row.provider, row.model, *cells)
+    show_table(table)
+
+
+def _action(action: "behaviour.OptionAction") -> str:
+    return behaviour.OptionAction.Name(action).removeprefix("OPTION_ACTION_").lower()
+
+
+def _print_json(message: Message) -> None:
+    typer.echo(json.dumps(MessageToDict(message, preserving_proto_field_name=True)))
