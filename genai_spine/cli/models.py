@@ -1,4 +1,4 @@
-"""`genai-spine models | models explain | models behaviour | drift`: what can be called, and what it accepts."""
+"""`genai-spine models` (list, explain, behaviour) and `drift`: what can be called, and what it accepts."""
 
 import json
 from typing import Annotated
