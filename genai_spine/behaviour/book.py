@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"but"
     checked: date | None = None
     options: dict[str, Action | Rule] = {}
     effort: list[Level] | None = None
-    effort_form: Literal["", "level", "switch"] = ""
+    effort_form: Literal["", "level", "switch", "budget"] = ""
     api_version: str = ""
     authentication: Literal["", "bearer", "header"] = ""
     facts: dict[str, str] = {}

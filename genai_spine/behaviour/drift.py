@@ -99,11 +99,14 @@ class Probe:
     found: OptionRule | None = None
 
 
-def whole(without: frozenset[str] = frozenset()) -> Request:
-    """Request with every option that asks for little; without: options that are left out."""
+def whole(options: Mapping[str, Any], without: frozenset[str] = frozenset()) -> Request:
+    """Request with every option that asks for little and that the protocol has a word for.
+
+    without: options that are left out.
+    """
     request = _question()
     for option in WHOLE:
-        if option not in without:
+        if option not in without and (option in options or option == "user"):
             FIELDS[option](request)
     fields = {name: PARAMETERS[name] for name in WHOLE_PARAMETERS if name not in without}
     if fields:
@@ -137,7 +140,7 @@ def _is_refusal(found: OptionRule) -> bool:
 
 def _effort_probes(rules: ModelRules) -> Iterator[Probe]:
     """Each level of the scale: those of the model are taken, the others refused."""
-    if rules.effort_form == "switch" or (rules.effort_row and rules.effort_row.silent):
+    if rules.effort_form in ("switch", "budget") or (rules.effort_row and rules.effort_row.silent):
         return
     for level in LEVELS:
         request = _question()

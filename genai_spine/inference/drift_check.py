@@ -73,16 +73,17 @@ class DriftCheck:
     ) -> None:
         """A request with every option, as the book would have it sent, until nothing of it is refused."""
         without: frozenset[str] = frozenset()
+        options = route.provider.options_for(pb.CreateCompletionRequest(), route)
         for _ in range(MAX_REFUSALS):
-            request = drift.whole(without)
+            request = drift.whole(options, without)
             request.provider, request.model = route.provider.name, route.model
             response.probe_count += 1
             try:
                 await self.inference.complete(request, call)
                 return
             except (*REFUSED, UnsupportedOption) as error:
-                options = (*drift.WHOLE, *drift.WHOLE_PARAMETERS)
-                blamed = next((name for name in options if name not in without and error.blames(name)), "")
+                asked = (name for name in (*drift.WHOLE, *drift.WHOLE_PARAMETERS) if name not in without)
+                blamed = next((name for name in asked if error.blames(name)), "")
                 response.drifts.append(
                     model_behaviour_pb2.BehaviourDrift(
                         model=route.model,

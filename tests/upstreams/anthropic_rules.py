@@ -57,6 +57,7 @@ STRUCTURED = re.compile(r"claude-(?!3)(?!(opus|sonnet)-4(-[01])?(-\d{8})?$)")
 MIDDLE = re.compile(r"claude-(opus|sonnet|haiku)-4-6")
 UNFORCED = re.compile(r"claude-(opus-5-5|(fable|mythos)-5-[12])")
 ALWAYS_THINKING = re.compile(r"claude-((opus|sonnet)-5-5|(fable|mythos)-5-[12])")
+EITHER = re.compile(r"claude-(opus|sonnet|haiku)-4-[15](-|$)")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -171,6 +172,10 @@ def _check_sampling(body: dict[str, Any]) -> None:
     for name in SAMPLING:
         if name in body and not BUDGETED.match(body["model"]):
             raise refuse(f"`{name}` is deprecated for this model.")
+    if EITHER.match(body["model"]) and "temperature" in body and "top_p" in body:
+        raise refuse(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+        )
     if (body.get("thinking") or {}).get("type") not in ("enabled", "adaptive"):
         return
     if body.get("temperature", 1) != 1:

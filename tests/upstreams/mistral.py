@@ -1,7 +1,8 @@
 """A simulated Mistral, which refuses fields that it does not know with 422.
 
 As reported publicly: `{"type":"extra_forbidden","loc":["body","max_completion_tokens"],"msg":"Extra inputs
-are not permitted"}` (github.com/editor-code-assistant/eca/issues/231, 2025-12-12). Fields: docs.mistral.ai/api.
+are not permitted"}` (github.com/editor-code-assistant/eca/issues/231, 2025-12-12). Fields:
+docs.mistral.ai/api.
 """
 
 from typing import Any

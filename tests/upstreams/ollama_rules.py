@@ -136,7 +136,7 @@ def _check_rest(body: dict[str, Any]) -> None:
             400, f'invalid think value: "{think}" (must be "high", "medium", "low", true, or false)'
         )
     leveled = str(body.get("model")).startswith("gpt-oss")
-    if isinstance(think, bool) and leveled:
+    if think is not None and leveled and think not in ("low", "medium", "high"):
         raise refusal(400, "think must be one of low, medium, high for this model")
     if isinstance(think, str) and str(body.get("model")).startswith(SWITCHED):
         raise refusal(400, "think must be true or false for this model")  # harsher than Ollama
