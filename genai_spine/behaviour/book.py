@@ -28,7 +28,7 @@ class BookError(ValueError):
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of one option. min, max: bounds that a number is brought within."""
+    """Rule of one option: what becomes of it. min, max: bounds that a number is brought within."""
 
     action: Action
     to: str = ""  # another field, a path in the body, or a word of adaptation.py
@@ -116,7 +116,7 @@ class OptionRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelRules:
-    """Everything that the book says of one model."""
+    """Rules of one model, of all rows that cover it."""
 
     rows: tuple[Row, ...] = ()
     options: Mapping[str, OptionRule] = field(default_factory=dict)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from genai_spine import page_tokens
 from genai_spine.behaviour.book import BehaviourBook, OptionRule, Row
 from genai_spine.providers.base import Route
 from genai_spine.v1 import model_behaviour_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
+PAGE_SIZE = 1000
 ACTIONS: Mapping[str, pb.OptionAction] = {
     "accepted": pb.OPTION_ACTION_ACCEPTED,
     "dropped": pb.OPTION_ACTION_DROPPED,
@@ -16,14 +18,23 @@ ACTIONS: Mapping[str, pb.OptionAction] = {
 }
 
 
-def listed(book: BehaviourBook, provider: str) -> model_service_pb2.ListBehaviourResponse:
-    """Rows of the book. provider: only those that speak of it; empty: all."""
-    rows = [described(row) for row in book.rows if not provider or row.speaks_of(provider)]
-    return model_service_pb2.ListBehaviourResponse(book_version=book.version, rows=rows)
+def listed(
+    request: model_service_pb2.ListBehaviourRequest, book: BehaviourBook
+) -> model_service_pb2.ListBehaviourResponse:
+    """Page of the book's rows. Errors: InvalidFields (page token)."""
+    (start,) = page_tokens.place(request, page_tokens.NUMBER) or (0,)
+    rows = [row for row in book.rows if not request.provider or row.speaks_of(request.provider)]
+    end = start + page_tokens.size(request, PAGE_SIZE)
+    response = model_service_pb2.ListBehaviourResponse(
+        book_version=book.version, rows=map(described, rows[start:end])
+    )
+    if end < len(rows):
+        response.next_page_token = page_tokens.token(request, end)
+    return response
 
 
 def explained(route: Route, book: BehaviourBook) -> pb.ModelBehaviour:
-    """Everything that the book says of a route's model."""
+    """Behaviour of a route's model, by all rows that cover it."""
     rules = route.rules
     facts: dict[str, str] = {}
     for row in rules.rows:

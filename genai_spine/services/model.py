@@ -34,8 +34,8 @@ class ModelService:
         return behaviour.explained(route, self.router.book)
 
     async def ListBehaviour(self, request: pb.ListBehaviourRequest, call: Call) -> pb.ListBehaviourResponse:
-        """Rows of the behaviour book."""
-        return behaviour.listed(self.router.book, request.provider)
+        """Rows of the behaviour book, in pages. Errors: InvalidFields (page token)."""
+        return behaviour.listed(request, self.router.book)
 
     async def DetectDrift(self, request: pb.DetectDriftRequest, call: Call) -> pb.DetectDriftResponse:
         """Rules of the book that a provider no longer keeps to. Errors: InvalidRequest."""

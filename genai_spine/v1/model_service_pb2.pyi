@@ -21,18 +21,24 @@ class ExplainModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
 
 class ListBehaviourRequest(_message.Message):
-    __slots__ = ("provider",)
+    __slots__ = ("provider", "page_size", "page_token")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     provider: str
-    def __init__(self, provider: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, provider: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListBehaviourResponse(_message.Message):
-    __slots__ = ("book_version", "rows")
+    __slots__ = ("book_version", "rows", "next_page_token")
     BOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     book_version: str
     rows: _containers.RepeatedCompositeFieldContainer[_model_behaviour_pb2.BehaviourRow]
-    def __init__(self, book_version: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[_model_behaviour_pb2.BehaviourRow, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, book_version: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[_model_behaviour_pb2.BehaviourRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DetectDriftRequest(_message.Message):
     __slots__ = ("provider", "models")

@@ -93,7 +93,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBehaviour(self, request, context):
-        """ListBehaviour returns every row of the behaviour book, the operator's own last.
+        """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+        Errors: INVALID_FIELDS (bad page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

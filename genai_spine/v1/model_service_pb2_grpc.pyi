@@ -47,7 +47,9 @@ class ModelServiceStub:
     Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
     """
     ListBehaviour: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListBehaviourRequest, _model_service_pb2.ListBehaviourResponse]
-    """ListBehaviour returns every row of the behaviour book, the operator's own last."""
+    """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+    Errors: INVALID_FIELDS (bad page token).
+    """
     DetectDrift: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]
     """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
     and returns the rules that no longer hold. Every question is a call of the provider and costs a few
@@ -73,7 +75,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
     """
     ListBehaviour: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListBehaviourRequest, _model_service_pb2.ListBehaviourResponse]  # type: ignore[assignment]
-    """ListBehaviour returns every row of the behaviour book, the operator's own last."""
+    """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+    Errors: INVALID_FIELDS (bad page token).
+    """
     DetectDrift: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]  # type: ignore[assignment]
     """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
     and returns the rules that no longer hold. Every question is a call of the provider and costs a few
@@ -120,7 +124,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListBehaviourRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListBehaviourResponse, _abc.Awaitable[_model_service_pb2.ListBehaviourResponse]]:
-        """ListBehaviour returns every row of the behaviour book, the operator's own last."""
+        """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+        Errors: INVALID_FIELDS (bad page token).
+        """
 
     @_abc_1.abstractmethod
     def DetectDrift(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.upstreams.openai_errors import error
-from tests.upstreams.openai_models import check_model
 from tests.upstreams.openai_rules import BOOLEAN, OBJECT, STRING, TIERS, decimal, integer, one_of
 from tests.upstreams.openai_schemas import strict_problem
 from tests.upstreams.openai_values import Rule, check_value, invalid_value
@@ -65,8 +64,6 @@ def check_responses(body: dict[str, Any]) -> None:
             raise Refused(error(400, message, param=name, code="missing_required_parameter"))
     _check_input(body["input"])
     _check_tools(body)
-    reasoning, text = body.get("reasoning") or {}, body.get("text") or {}
-    check_model(body, reasoning.get("effort"), text.get("verbosity"))
     _check_text((body.get("text") or {}).get("format") or {})
     for index, name in enumerate(body.get("include") or []):
         if name not in INCLUDES:

@@ -8171,6 +8171,16 @@ class ListBehaviourRequest(betterproto2.Message):
     Only rows that speak of this provider. Default: all.
     """
 
+    page_size: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most rows to return. Default and maximum 1000.
+    """
+
+    page_token: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before. Default: the first page.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListBehaviourRequest", ListBehaviourRequest)
 
@@ -8189,6 +8199,11 @@ class ListBehaviourResponse(betterproto2.Message):
     rows: "list[BehaviourRow]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Its rows, the weakest first.
+    """
+
+    next_page_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -13831,7 +13846,8 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListBehaviourResponse":
         """
-        ListBehaviour returns every row of the behaviour book, the operator's own last.
+        ListBehaviour returns the rows of the behaviour book, the operator's own last.
+        Errors: INVALID_FIELDS (bad page token).
         """
 
         return await self._unary_unary(
