@@ -21,8 +21,10 @@ from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 Request = pb.CreateCompletionRequest
 Edit = Callable[[Request], object]
-BOUNDED = ("temperature", "top_p", "top_k", "max_tokens", "presence_penalty", "frequency_penalty")
-BOUNDED += ("reasoning_max_tokens",)
+BOUNDED = frozenset(
+    {"temperature", "top_p", "top_k", "max_tokens", "presence_penalty", "frequency_penalty"}
+    | {"reasoning_max_tokens"}
+)
 # Values that ask for nothing: what refuses the option is spared them without a word.
 NEUTRAL: Mapping[str, Any] = {
     "temperature": 1.0,

@@ -84,8 +84,10 @@ PARAMETERS: Mapping[str, Any] = {
     "verbosity": "low",
 }
 # Asked for all together, as the book would have them sent.
-WHOLE = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "seed", "user")
-WHOLE += ("stop_sequences", "logit_bias", "parallel_tool_calls")
+WHOLE = (
+    *("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "seed", "user"),
+    *("stop_sequences", "logit_bias", "parallel_tool_calls"),
+)
 WHOLE_PARAMETERS = ("prompt_cache_key", "safety_identifier", "verbosity")
 
 

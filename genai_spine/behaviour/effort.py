@@ -1,6 +1,7 @@
 """Scale of reasoning effort: none, minimal, low, medium, high, xhigh, max, for all models."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -22,7 +23,8 @@ def level_of(effort: pb.ReasoningEffort) -> str:
 
 def number_of(level: str) -> pb.ReasoningEffort:
     """Number of the contract for a level."""
-    return pb.ReasoningEffort.Value(f"REASONING_EFFORT_{level.upper()}")
+    number: Any = pb.ReasoningEffort.Value(f"REASONING_EFFORT_{level.upper()}")
+    return number
 
 
 def nearest(level: str, levels: Sequence[str]) -> str:

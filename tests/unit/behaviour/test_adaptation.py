@@ -142,7 +142,7 @@ def test_parameters_that_ask_for_nothing_are_spared_without_a_word() -> None:
 
 
 def test_what_is_refused_names_the_option_and_its_source() -> None:
-    with pytest.raises(UnsupportedOption, match="https://x.example") as raised:
+    with pytest.raises(UnsupportedOption, match=r"https://x\.example") as raised:
         adapted(asked(seed=1), options={"seed": "refused"})
     assert raised.value.metadata["field"] == "seed"
 
