@@ -1,20 +1,16 @@
 """Field masks: which fields of a resource a change takes over."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
 from genai_spine.errors import InvalidFields
 
-NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 BESIDES = ("etag", "change_notes")  # come with a change, and are no part of what it changes
 
 
-def chosen(
-    mask: Sequence[str], given: Message, editable: Sequence[str], aliases: Mapping[str, str] = NO_ALIASES
-) -> list[str]:
-    """Fields that a mask names, by their own names; without a mask, those that are set.
+def chosen(mask: Sequence[str], given: Message, editable: Sequence[str]) -> list[str]:
+    """Fields that a mask names; without a mask, those that are set.
 
     A star names every field that can be changed. Errors: InvalidFields (a field that cannot be).
     """
@@ -22,7 +18,7 @@ def chosen(
         return set_fields(given, editable)
     if "*" in mask:
         return list(editable)
-    names = [aliases.get(path, path) for path in mask if path not in BESIDES]
+    names = [path for path in mask if path not in BESIDES]
     if unknown := [name for name in names if name not in editable]:
         raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
     return names

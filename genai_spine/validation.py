@@ -2,7 +2,8 @@
 
 The limits of one field are written in the proto (`(genai_spine.v1.rules)`, see field_rules.proto);
 rules that tie several fields together are the functions of TOGETHER, by message type. A checker is
-compiled once for each message type and then visits only the fields that are set.
+compiled once for each message type and then visits only the fields that are set. For gRPC callers it
+refuses the older names of REST (`(genai_spine.v1.rest_alias_of)`), too.
 
 Every check returns problems, none when all is well. A problem is a (path, text) pair whose path goes
 on from what was checked: ".name" into a field, "[2]" into a list, "" for the value itself.
@@ -29,14 +30,40 @@ Check = Callable[[Any], Sequence[Problem]]
 Rules = field_rules_pb2.FieldRules
 # protobuf has two classes of descriptors, one for each of its implementations, that share no base.
 Descriptor = Any
-Compiled = dict[Descriptor, "_MessageCheck"]
 
 
 def check(message: Message) -> None:
     """Raises InvalidFields with every problem of the message, the first MAX_PROBLEMS of them."""
-    problems = _checker(message.DESCRIPTOR).check(message)
+    problems = _checker(message.DESCRIPTOR, _checkers).check(message)
     if problems:
-        raise InvalidFields([(path.removeprefix("."), problem) for path, problem in problems])
+        raise _invalid(problems)
+
+
+def check_without_aliases(message: Message) -> None:
+    """As check(), of a message that no REST caller sent: an older name of REST that is set is a problem.
+
+    Passed over in silence, a limit of cost would be lost.
+    """
+    problems = _checker(message.DESCRIPTOR, _strict_checkers).check(message)
+    if problems:
+        raise _invalid(problems)
+
+
+class _OlderName(str):
+    """Problem of an alias: the path, from the alias's own message, of the field that it stands for."""
+
+    __slots__ = ()
+
+
+def _invalid(problems: Iterable[Problem]) -> InvalidFields:
+    violations = []
+    for path, problem in problems:
+        place = path.removeprefix(".")
+        if isinstance(problem, _OlderName):
+            parent, dot, _ = place.rpartition(".")
+            problem = f"is a name of REST; set {parent}{dot}{problem}"
+        violations.append((place, problem))
+    return InvalidFields(violations)
 
 
 class _MessageCheck:
@@ -82,15 +109,24 @@ class _UnionCheck(_MessageCheck):
         return () if member else [problem]
 
 
-_checkers: Compiled = {}
+class Compiled(dict[Descriptor, _MessageCheck]):
+    """Checkers by type of message, all of which take older names of REST, or refuse them."""
+
+    def __init__(self, *, aliases: bool) -> None:
+        super().__init__()
+        self.aliases = aliases
 
 
-def _checker(descriptor: Descriptor) -> _MessageCheck:
-    known = _checkers.get(descriptor)
+_checkers = Compiled(aliases=True)
+_strict_checkers = Compiled(aliases=False)
+
+
+def _checker(descriptor: Descriptor, checkers: Compiled) -> _MessageCheck:
+    known = checkers.get(descriptor)
     if known is None:
-        built: Compiled = {}
+        built = Compiled(aliases=checkers.aliases)
         known = _compile(descriptor, built)
-        _checkers.update(built)  # not before they are whole: other threads read here
+        checkers.update(built)  # not before they are whole: other threads read here
     return known
 
 
@@ -131,6 +167,9 @@ def _presence(field: Any, rules: Rules) -> Callable[[Any], Any]:
 
 def _field_check(field: Any, rules: Rules, built: Compiled) -> Check | None:
     """The check of a field's value; None: no rule concerns it."""
+    if not built.aliases and (source := field.GetOptions().Extensions[field_rules_pb2.rest_alias_of]):
+        refused = [("", _OlderName(source))]
+        return lambda value: refused
     entry = field.message_type
     if entry and entry.GetOptions().map_entry:
         value_check = _value_check(entry.fields_by_name["value"], rules, built)

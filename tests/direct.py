@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from genai_spine.call import Call
 from genai_spine.providers.base import Option, Provider, Route
+from genai_spine.routing.candidates import check_candidate
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 
@@ -46,7 +47,7 @@ class Direct:
         return self.provider.create_speech(request, route_of(self.provider, request), call)
 
     def check_options(self, request: pb.CreateCompletionRequest) -> None:
-        self.provider.check_options(request, route_of(self.provider, request))
+        check_candidate(request, route_of(self.provider, request))
 
     def options_for(self, request: pb.CreateCompletionRequest) -> Mapping[str, Option]:
         return self.provider.options_for(request, route_of(self.provider, request))

@@ -20,7 +20,7 @@ from genai_prices.types import Provider
 
 from genai_spine.billing.price import OwnPrice, Price
 from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
-from genai_spine.costs import cost_of
+from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 
@@ -173,7 +173,13 @@ class PriceBook:
         ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:
             return usage_pb2.Cost(price_book=self.version)
-        return cost_of(ticks, is_free=price.is_free, price_book=self.version)
+        return usage_pb2.Cost(
+            cost_usd=ticks / TICKS_PER_USD,
+            cost_ticks=ticks,
+            price_known=True,
+            is_free=price.is_free,
+            price_book=self.version,
+        )
 
     def _minute(self) -> int:
         """Prices change at dates and, off-peak, at times of day; all of them at whole minutes."""

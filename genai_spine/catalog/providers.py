@@ -8,6 +8,7 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
+from genai_spine.routing.candidates import check_candidate
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import provider_service_pb2 as pb
@@ -181,7 +182,7 @@ def _takes_schemas(provider: Provider) -> bool:
     form = completion.ResponseFormat(json_schema=schema)
     request = completion.CreateCompletionRequest(response_format=form)
     try:
-        provider.check_options(request, Route(provider, ""))
+        check_candidate(request, Route(provider, ""))
     except SpineError:
         return False
     return True

@@ -182,12 +182,12 @@ class ServiceInterceptor:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
-        validation.check(request)
-        call.cost_labels = dict(getattr(request, "cost_labels", ()))
         if call.path:
+            validation.check(request)
             rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
         else:
-            rest_aliases.refuse(request)
+            validation.check_without_aliases(request)
+        call.cost_labels = dict(getattr(request, "cost_labels", ()))
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Abort of the call with the error's status."""

@@ -13,7 +13,6 @@ from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import PromptLibrary
-from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
 from genai_spine.v1 import prompt_service_pb2 as pb
 
@@ -40,11 +39,10 @@ class PromptEditor:
         return draft
 
     def drafted(self, patch: pb.Prompt) -> pb.Prompt:
-        """Draft of a prompt: aliases resolved, defaults filled in, checked.
+        """Draft of a prompt: defaults filled in, checked.
 
         Raises InvalidFields, InvalidTemplate.
         """
-        patch = resolve_aliases(patch)
         draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
         _merge(draft, patch, field_masks.set_fields(patch, EDITABLE))
         self._check(draft)
@@ -55,8 +53,8 @@ class PromptEditor:
 
         Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch.
         """
-        patch = resolve_aliases(request.prompt)
-        fields = field_masks.chosen(request.update_mask.paths, patch, EDITABLE, ALIASES)
+        patch = request.prompt
+        fields = field_masks.chosen(request.update_mask.paths, patch, EDITABLE)
         async with self.prompts.changing() as changes:
             prompt = await self._locked(changes, request.prompt_id, patch.etag)
             return await self.changed(changes, prompt, patch, fields)

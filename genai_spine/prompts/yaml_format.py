@@ -11,12 +11,16 @@ from genai_spine import validation
 from genai_spine.errors import InvalidFields, ServiceUnavailable
 from genai_spine.prompts import plain_yaml, variables
 from genai_spine.prompts.editor import EDITABLE
-from genai_spine.prompts.rest_aliases import ALIASES, resolve_aliases
 from genai_spine.prompts.sandbox import TextRefused
 from genai_spine.prompts.sandbox_process import Sandbox, SandboxBusy
 from genai_spine.v1 import prompt_service_pb2 as pb
 
-KEYS = frozenset((*EDITABLE, *ALIASES, "change_notes"))
+OLDER_KEYS = {  # which files of earlier days have: rest-v1.md
+    "template": "user_prompt_template",
+    "default_model": "preferred_model",
+    "default_temperature": "temperature",
+}
+KEYS = frozenset((*EDITABLE, *OLDER_KEYS, "change_notes"))
 ORDER = (
     *("slug", "name", "description", "category", "tags", "is_public"),
     *("preferred_provider", "preferred_model", "temperature", "max_tokens"),
@@ -51,7 +55,7 @@ def dumped(value: Any) -> str:
 
 def entry(prompt: pb.Prompt) -> dict[str, Any]:
     """Mapping of one prompt; unset fields are left out."""
-    fields = variables.as_dict(resolve_aliases(prompt))
+    fields = variables.as_dict(prompt)
     return {name: fields[name] for name in ORDER if name in fields}
 
 
@@ -105,8 +109,21 @@ def _prompt(fields: dict[str, Any], place: str) -> pb.Prompt:
     try:
         ParseDict(fields, prompt)
         validation.check(prompt)
-        return resolve_aliases(prompt)
+        _resolve_older_keys(prompt)
+        return prompt
     except (ParseError, TypeError, ValueError) as error:
         raise InvalidFields([(place, str(error)[:300])]) from error
     except InvalidFields as error:
         raise InvalidFields([(f"{place}.{path}", problem) for path, problem in error.violations]) from error
+
+
+def _resolve_older_keys(prompt: pb.Prompt) -> None:
+    """Moves values to the fields of today. Raises InvalidFields where both keys are there and differ."""
+    for older, name in OLDER_KEYS.items():
+        if not prompt.HasField(older):
+            continue
+        value = getattr(prompt, older)
+        if prompt.HasField(name) and getattr(prompt, name) != value:
+            raise InvalidFields([(older, f"differs from {name}, which means the same")])
+        setattr(prompt, name, value)
+        prompt.ClearField(older)

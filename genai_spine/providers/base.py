@@ -15,7 +15,7 @@ from genai_spine.behaviour.adaptation import Adaptation
 from genai_spine.behaviour.book import ModelRules
 from genai_spine.call import Call
 from genai_spine.chunks import fold
-from genai_spine.errors import InvalidFields, UnsupportedOperation, UnsupportedOption
+from genai_spine.errors import UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2, model_service_pb2, provider_service_pb2, usage_pb2
@@ -216,41 +216,11 @@ class Provider:
         return self.options
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        """Refuses what this upstream cannot honour, so that nothing is dropped silently."""
-        options = self.options_for(request, route)
-        for descriptor, value in request.ListFields():
-            name = descriptor.name
-            if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
-                continue
-            option = options.get(name)
-            if option is None:
-                if not self._is_emulated(name, value):
-                    self._refuse(name)
-            elif option.max is not None and value > option.max:
-                raise InvalidFields([(name, f"must be at most {option.max} for {self.name}")])
-            elif option.min is not None and value < option.min:
-                raise InvalidFields([(name, f"must be at least {option.min} for {self.name}")])
-        self._check_parts(request, options)
+        """Refuses what depends on the model or on several fields together, which no table of options can say.
 
-    def _is_emulated(self, name: str, value: Any) -> bool:
-        """Whether inference.py does above the adapters what this upstream cannot: several choices by several
-        calls, and a schema by an instruction and validation.
+        routing/candidates.py calls it after it has compared the request with options_for().
+        Errors: UnsupportedOption, InvalidFields.
         """
-        return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
-
-    def _check_parts(self, request: pb.CreateCompletionRequest, options: Mapping[str, Option]) -> None:
-        for index, message in enumerate(request.messages):
-            for part in message.content:
-                if part.HasField("text"):
-                    continue
-                kind = part.WhichOneof("part")
-                if kind != "refusal" and f"messages.{kind}" not in options:
-                    self._refuse(f"messages[{index}].content", f"{kind} content")
-        for index, tool in enumerate(request.tools):
-            if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
-                self._refuse(f"tools[{index}]", "custom tools")
-        if request.prompt.HasField("tokens") and "prompt.tokens" not in options:
-            self._refuse("prompt", "prompts of token ids")
 
     def _refuse(self, field: str, option: str | None = None) -> NoReturn:
         raise UnsupportedOption(field=field, provider=self.name, option=option or field)

@@ -1,16 +1,17 @@
 """The plan of a request: who is asked, in which order, before it is given up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import structlog
 
 from genai_spine.behaviour.adaptation import Candidate, adapt
 from genai_spine.costs import usd_of
-from genai_spine.errors import InvalidRequest, NoCandidates, SpineError
+from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Route
+from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
 from genai_spine.routing.router import Router
 from genai_spine.routing.strategies import STRATEGIES, RoutingContext
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -155,7 +156,7 @@ class CandidatePlanner:
         adaptation = adapt(request, candidate, book, strict=strict)
         if adaptation is not None or rules is not route.rules:
             route = replace(route, rules=rules, adaptation=adaptation)
-        provider.check_options(adaptation.applied(request) if adaptation else request, route)
+        check_candidate(adaptation.applied(request) if adaptation else request, route)
         return route
 
     def _attempted(self, route: Route, request: pb.CreateCompletionRequest) -> Route | SpineError:
@@ -182,3 +183,54 @@ class CandidatePlanner:
         for route in routes:
             seen.setdefault((route.provider.name, route.model), route)
         return list(seen.values())
+
+
+def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
+    """Refuses what the candidate cannot honour, so that nothing is dropped silently.
+
+    Errors: UnsupportedOption; InvalidFields for a number outside the upstream's bounds.
+    """
+    provider = route.provider
+    options = provider.options_for(request, route)
+    for descriptor, value in request.ListFields():
+        name = descriptor.name
+        if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
+            continue
+        option = options.get(name)
+        if option is None:
+            if not _is_emulated(name, value):
+                raise _unsupported(provider, name)
+        elif option.max is not None and value > option.max:
+            raise InvalidFields([(name, f"must be at most {option.max} for {provider.name}")])
+        elif option.min is not None and value < option.min:
+            raise InvalidFields([(name, f"must be at least {option.min} for {provider.name}")])
+    _check_parts(request, provider, options)
+    provider.check_options(request, route)
+
+
+def _is_emulated(name: str, value: Any) -> bool:
+    """Whether inference.py does above the adapters what an upstream cannot: several choices by several
+    calls, and a schema by an instruction and validation.
+    """
+    return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
+
+
+def _check_parts(
+    request: pb.CreateCompletionRequest, provider: Provider, options: Mapping[str, Option]
+) -> None:
+    for index, message in enumerate(request.messages):
+        for part in message.content:
+            if part.HasField("text"):
+                continue
+            kind = part.WhichOneof("part")
+            if kind != "refusal" and f"messages.{kind}" not in options:
+                raise _unsupported(provider, f"messages[{index}].content", f"{kind} content")
+    for index, tool in enumerate(request.tools):
+        if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
+            raise _unsupported(provider, f"tools[{index}]", "custom tools")
+    if request.prompt.HasField("tokens") and "prompt.tokens" not in options:
+        raise _unsupported(provider, "prompt", "prompts of token ids")
+
+
+def _unsupported(provider: Provider, field: str, option: str | None = None) -> UnsupportedOption:
+    return UnsupportedOption(field=field, provider=provider.name, option=option or field)

@@ -1,6 +1,6 @@
 """PromptService: RPCs of prompts, their versions, labels, execution, export and import.
 
-JSON of REST callers shows aliases and blanks that older clients look for.
+JSON of REST callers shows blanks that older clients look for.
 """
 
 import json
@@ -18,7 +18,6 @@ from genai_spine.prompts import diff, variables, yaml_format
 from genai_spine.prompts.editor import PromptEditor
 from genai_spine.prompts.execution import PromptExecution
 from genai_spine.prompts.library import PromptLibrary
-from genai_spine.prompts.rest_aliases import with_aliases
 from genai_spine.services import rest_aliases
 from genai_spine.store.newest_first import PageEnd
 from genai_spine.v1 import prompt_service_pb2 as pb
@@ -26,7 +25,7 @@ from genai_spine.v1 import prompt_service_pb2 as pb
 M = TypeVar("M", pb.Prompt, pb.PromptVersion, pb.RenderedPrompt)
 DEFAULT_PAGE_SIZE, MAX_VERSIONS, ALL = 50, 200, 2**31
 # JSON from the edge leaves out what is unset; existing clients look for these names all the same.
-BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model", "default_model")
+BLANKS = ("description", "system_prompt", "preferred_provider", "preferred_model")
 VERSION_BLANKS = ("system_prompt", "preferred_provider", "preferred_model", "change_notes")
 
 
@@ -178,9 +177,9 @@ class PromptService:
 
 
 def _rest_view(prompt: pb.Prompt, call: Call) -> pb.Prompt:
-    """Prompt as REST callers see it: aliases, and blanks for unset fields."""
+    """Prompt as callers see it, for REST with blanks for unset fields."""
     prompt.ClearField("change_notes")
-    return _with_blanks(with_aliases(prompt), BLANKS, call)
+    return _with_blanks(prompt, BLANKS, call)
 
 
 def _with_blanks(message: M, names: tuple[str, ...], call: Call) -> M:

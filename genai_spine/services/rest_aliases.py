@@ -2,14 +2,16 @@
 
 An alias is a deprecated field with the option `rest_alias_of`, the path of the field that it stands for.
 Services know only that field. The interceptor fills the aliases of an answer, and takes those of a request
-to the fields they stand for, where a call came over REST; so gRPC callers never see one.
+to the fields they stand for, where a call came over REST; so gRPC callers never see one, and validation
+refuses those that they set.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from genai_spine.costs import ticks_of, usd_of
@@ -73,23 +75,15 @@ def fill(message: Message) -> None:
 
 
 def read(request: Message) -> None:
-    """Moves the aliases that a request has set to their sources; a source that is set stays as it is."""
-    plan = _plan(request.DESCRIPTOR)
-    if plan.is_empty:
-        return
-    _read(request, plan)
+    """Moves the aliases that a request has set to their sources, also in its update mask.
 
-
-def refuse(request: Message) -> None:
-    """Refuses aliases that a gRPC caller has set: passed over in silence, a limit of cost would be lost.
-
-    Errors: InvalidFields naming each alias and the field that it stands for.
+    A source that is set stays as it is. Errors: InvalidFields where an alias of the same type says another
+    value than it.
     """
     plan = _plan(request.DESCRIPTOR)
     if plan.is_empty:
         return
-    if problems := list(_set_aliases(request, plan, "")):
-        raise InvalidFields(problems)
+    _read(request, plan, "")
 
 
 def alias_of(descriptor: FieldDescriptor) -> str:
@@ -121,6 +115,7 @@ class _Alias:
     name: str
     parents: tuple[str, ...]  # messages on the way to the source
     source: str
+    path: str  # to the source, its own name included
     is_plain: bool  # a scalar
     has_presence: bool
     source_has_presence: bool
@@ -136,12 +131,13 @@ class _Plan:
     single: "list[tuple[str, _Plan]]" = field(default_factory=list)
     many: "list[tuple[str, _Plan]]" = field(default_factory=list)
     maps: "list[tuple[str, _Plan]]" = field(default_factory=list)
+    mask: str = ""  # field that is a FieldMask of the message beside it
 
     @property
     def is_empty(self) -> bool:
         return not (self.aliases or self.single or self.many or self.maps)
 
-    def held(self, message: Message) -> "Iterable[tuple[str, Message, _Plan]]":
+    def held(self, message: Message) -> "Iterator[tuple[str, Message, _Plan]]":
         """Messages directly in this one that may have aliases, each with its place."""
         for name, plan in self.single:
             if message.HasField(name):
@@ -171,6 +167,8 @@ def _compile(descriptor: Descriptor) -> _Plan:
     for each in descriptor.fields:
         if alias_of(each):
             plan.aliases.append(_alias(each))
+        elif each.message_type and each.message_type.full_name == FieldMask.DESCRIPTOR.full_name:
+            plan.mask = each.name
         elif each.message_type and _concerned(each.message_type, set()):
             if each.message_type.GetOptions().map_entry:
                 value: Any = each.message_type.fields_by_name["value"]
@@ -201,6 +199,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
         name=each.name,
         parents=tuple(parents),
         source=last,
+        path=alias_of(each),
         is_plain=each.message_type is None and not each.is_repeated,
         has_presence=each.has_presence,
         source_has_presence=source.has_presence,
@@ -225,7 +224,7 @@ def _fill(message: Message, plan: _Plan) -> None:
             _set(message, alias.name, alias.shown(value) if alias.shown else value, alias.is_plain)
 
 
-def _read(request: Message, plan: _Plan) -> None:
+def _read(request: Message, plan: _Plan, path: str) -> None:
     for alias in plan.aliases:
         if not _is_set(request, alias.name, alias.has_presence):
             continue
@@ -236,19 +235,21 @@ def _read(request: Message, plan: _Plan) -> None:
             holder = getattr(holder, name)
         if not _is_set(holder, alias.source, alias.source_has_presence):
             _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
+        elif alias.read is None and value != getattr(holder, alias.source):
+            problem = f"differs from {path}{alias.path}, which means the same"
+            raise InvalidFields([(path + alias.name, problem)])
         request.ClearField(alias.name)
-    for _, held, below in plan.held(request):
-        _read(held, below)
+    for place, held, below in plan.held(request):
+        _read(held, below, f"{path}{place}.")
+    if plan.mask and request.HasField(plan.mask):
+        _read_mask(getattr(request, plan.mask), plan)
 
 
-def _set_aliases(message: Message, plan: _Plan, path: str) -> Iterator[tuple[str, str]]:
-    """Aliases that are set in a message and in those that it holds, each with its problem."""
-    for alias in plan.aliases:
-        if _is_set(message, alias.name, alias.has_presence):
-            source = path + ".".join((*alias.parents, alias.source))
-            yield path + alias.name, f"is a name of REST; set {source}"
-    for place, held, below in plan.held(message):
-        yield from _set_aliases(held, below, f"{path}{place}.")
+def _read_mask(mask: FieldMask, plan: _Plan) -> None:
+    """Puts the sources in the place of the aliases that a mask names of the message beside it."""
+    sources = {alias.name: alias.path for _, below in plan.single for alias in below.aliases}
+    paths = [sources.get(path, path) for path in mask.paths]
+    mask.paths[:] = paths
 
 
 def _is_set(message: Message, name: str, has_presence: bool) -> bool:

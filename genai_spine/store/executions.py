@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from genai_spine.costs import cost_of, usd_of
+from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
 from genai_spine.store.database import Database, Now, RowsRefused, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
@@ -252,7 +252,7 @@ class Executions:
             _SUCCESS.get(state, False),
             _PROVENANCES.get(usage.input_provenance),
             _PROVENANCES.get(usage.output_provenance),
-            usd_of(cost.cost_ticks),
+            cost.cost_ticks / TICKS_PER_USD,
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )

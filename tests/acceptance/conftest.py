@@ -1,17 +1,20 @@
 """Fixtures of the acceptance tests: simulated upstreams, the service, the TypeScript client, grpcurl.
 
-`stack` is the service on SQLite; `any_stack` runs a test on SQLite and on PostgreSQL. What the service
-logged during a test is shown when the test fails.
+`stack` is the service on SQLite; `any_stack` runs a test on SQLite and on PostgreSQL; `edge` is Envoy in
+front of a scripted server. What the service logged during a test is shown when the test fails.
 """
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from tests.acceptance.edge import Edge, edge_with
+from tests.acceptance.edge_server import EdgeServer
 from tests.acceptance.node import TYPESCRIPT, node
 from tests.acceptance.stack import ROOT, Stack, finished, tail, up
 from tests.databases import PostgresServer
@@ -84,6 +87,21 @@ def postgres_stack(
 def any_stack(request: pytest.FixtureRequest) -> Stack:
     found: Stack = request.getfixturevalue("stack" if request.param == "sqlite" else "postgres_stack")
     return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
+    """Envoy in front of a scripted server, for the tests of one module, which run on the module's loop."""
+    async with EdgeServer() as server, edge_with(tmp_path_factory.mktemp("edge"), cpu=[server]) as running:
+        yield running
+        await running.check_lua()
+
+
+@pytest.fixture
+def edge(running_edge: Edge) -> Edge:
+    """The module's Envoy, whose server has forgotten the calls of the test before."""
+    running_edge.server.reset()
+    return running_edge
 
 
 @pytest.fixture(scope="session")

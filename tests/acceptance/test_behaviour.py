@@ -14,7 +14,7 @@ HEADER = "temperature;action=dropped"
 
 
 async def _posted(stack: Stack, path: str, body: object) -> tuple[aiohttp.ClientResponse, str]:
-    async with session(stack) as client, client.post(path, json=body) as answer:
+    async with session(stack.url) as client, client.post(path, json=body) as answer:
         return answer, await answer.text()
 
 
@@ -40,7 +40,7 @@ async def test_strict_options_are_refused_by_name(stack: Stack, openai_upstream:
 
 
 async def test_a_model_is_explained_and_the_book_is_listed(stack: Stack) -> None:
-    async with session(stack) as client:
+    async with session(stack.url) as client:
         async with client.get("/v1/models/openai:o3:explain") as answer:
             found = await answer.json()
         assert (found["provider"], found["model"]) == ("openai", "o3")
@@ -55,7 +55,7 @@ async def test_a_model_is_explained_and_the_book_is_listed(stack: Stack) -> None
 async def test_the_command_line_explains_a_model_and_finds_drift(
     stack: Stack, openai_upstream: UpstreamProcess
 ) -> None:
-    address = ("--address", stack.grpc)
+    address = ("--address", stack.address)
     explained = genai_spine("models", "explain", "openai:o3", *address)
     assert explained.returncode == 0, explained.stderr
     assert "reasoning effort: low, medium, high" in explained.stdout

@@ -4,12 +4,10 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import grpc
 import httpx
 import pytest
-import pytest_asyncio
 
 from genai_spine.v1 import completion_service_pb2 as completion
 from genai_spine.v1 import completion_service_pb2_grpc as completion_grpc
@@ -21,25 +19,11 @@ from tests.acceptance.edge import (
     STREAM,
     Edge,
     check_both_shapes,
-    edge_with,
     grpc_web,
 )
-from tests.acceptance.edge_server import EdgeServer
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    async with EdgeServer() as server, edge_with(tmp_path_factory.mktemp("edge"), cpu=[server]) as running:
-        yield running
-        await running.check_lua()
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def fresh(edge: Edge) -> None:
-    edge.server.reset()
 
 
 # --- Transcoding

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamReset
 
@@ -27,25 +26,12 @@ from tests.acceptance.edge import (
     STREAM,
     Edge,
     check_both_shapes,
-    edge_with,
     grpc_web,
 )
-from tests.acceptance.edge_server import ERROR, EdgeServer
+from tests.acceptance.edge_server import ERROR
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LIMIT = 32 * MIB
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    async with EdgeServer() as server, edge_with(tmp_path_factory.mktemp("edge"), cpu=[server]) as running:
-        yield running
-        await running.check_lua()
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def fresh(edge: Edge) -> None:
-    edge.server.reset()
 
 
 # --- Errors of the server

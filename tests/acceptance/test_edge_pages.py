@@ -2,13 +2,11 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from genai_spine.services import openapi
 from genai_spine.supervisor import envoy
@@ -25,7 +23,6 @@ from tests.acceptance.edge import (
     edge_with,
     grpc_web,
 )
-from tests.acceptance.edge_server import EdgeServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 JSON = {"content-type": "application/json"}
@@ -67,18 +64,6 @@ OTHER_HOSTS = (
     ),
     *("0.0.0.0", "127.0.0.2", "2130706433", "envoy", "*", ".localhost.evil.com", ""),
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    async with EdgeServer() as server, edge_with(tmp_path_factory.mktemp("edge"), cpu=[server]) as running:
-        yield running
-        await running.check_lua()
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def fresh(edge: Edge) -> None:
-    edge.server.reset()
 
 
 async def page_calls(edge: Edge, origin: str, **headers: str) -> Answer:

@@ -22,11 +22,6 @@ UNSUCCESSFUL = [FAILED, CANCELLED, LOST]
 
 
 @pytest.fixture
-def executions(database: Database) -> Executions:
-    return Executions(database)
-
-
-@pytest.fixture
 def history(database: Database) -> ExecutionHistory:
     return ExecutionHistory(database)
 

@@ -1,6 +1,5 @@
 """Files and batches: what our adapter finds is what the official package finds."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -13,19 +12,10 @@ from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 from tests.contract.spoken import Spoken, spoken_by
 from tests.upstreams import openai_errors
-from tests.upstreams.clients import openai_client
-from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply
 
 LINE = b'{"custom_id":"%d","body":{"model":"gpt-4o","messages":[]}}\n'
 CONTENT = b"".join(LINE % number for number in range(3))
-
-
-@pytest.fixture
-async def sdk(spoken: Spoken) -> AsyncIterator[openai.AsyncOpenAI]:
-    assert isinstance(spoken.up, OpenAIUpstream)
-    async with openai_client(spoken.up) as client:
-        yield client
 
 
 def upload(**fields: Any) -> files.UploadFileRequest:

@@ -1,6 +1,5 @@
 """Images and sound: what our adapter finds in an exchange is what the official package finds in it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -15,20 +14,12 @@ from genai_spine.v1 import usage_pb2
 from tests.contract.spoken import Spoken, speaking, spoken_by
 from tests.direct import direct
 from tests.upstreams import openai_errors, openai_media
-from tests.upstreams.clients import openai_client
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, Usage
 
 WAV = b"RIFF\x00\x01\xff\r\n--not-the-boundary\r\n" + bytes(range(256))
 OFFERED = ("openai", "azure", "groq", "vllm")  # adapters that have these paths: one with each kind of key
 WITHOUT = ("ollama", "builtin")
-
-
-@pytest.fixture
-async def sdk(spoken: Spoken) -> AsyncIterator[openai.AsyncOpenAI]:
-    assert isinstance(spoken.up, OpenAIUpstream)
-    async with openai_client(spoken.up) as client:
-        yield client
 
 
 def image(**fields: Any) -> media.CreateImagesRequest:

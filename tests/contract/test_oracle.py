@@ -21,8 +21,6 @@ from tests.contract.options import FUNCTION, FUNCTION_JSON
 from tests.contract.spoken import Spoken, speaking
 from tests.direct import direct
 from tests.upstreams import openai_errors
-from tests.upstreams.clients import openai_client
-from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Content, Reply, ToolCall, Usage
 
 ASKED: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello, json"}]}
@@ -70,13 +68,6 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply,
 async def spoken() -> AsyncIterator[Spoken]:
     async with speaking("openai") as found:
         yield found
-
-
-@pytest.fixture
-async def sdk(spoken: Spoken) -> AsyncIterator[openai.AsyncOpenAI]:
-    assert isinstance(spoken.up, OpenAIUpstream)
-    async with openai_client(spoken.up) as client:
-        yield client
 
 
 def ours(completion: pb.Completion) -> dict[str, Any]:

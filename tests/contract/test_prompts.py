@@ -12,6 +12,7 @@ from genai_spine.errors import Conflict, EtagMismatch, InvalidFields, PromptNotF
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.editor import VERSIONED, PromptEditor
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.services import rest_aliases
 from genai_spine.store.database import Database
 from genai_spine.store.prompts import PromptRows
 from genai_spine.v1 import message_pb2
@@ -40,6 +41,7 @@ def draft(slug: str = "greet", **fields) -> Prompt:
 async def update(editor: PromptEditor, mask: str = "", **fields) -> Prompt:
     request = pb.UpdatePromptRequest(prompt_id="greet", prompt=Prompt(**fields))
     request.update_mask.paths.extend(mask.split(",") if mask else [])
+    rest_aliases.read(request)  # as of a caller over REST
     return await editor.update(request)
 
 

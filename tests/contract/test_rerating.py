@@ -34,11 +34,6 @@ def book() -> PriceBook:
     return PriceBook.load()
 
 
-@pytest.fixture
-def executions(database: Database) -> Executions:
-    return Executions(database)
-
-
 def row(id: str, made: str = "2026-11-15T12:00:00Z", ticks: int = 7, **fields: object) -> Execution:
     """A settled call of gpt-4o, priced at 7 ticks by an older book."""
     execution = Execution(id=id, state="EXECUTION_STATE_SUCCEEDED", provider="openai", model="gpt-4o")

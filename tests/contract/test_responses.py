@@ -19,8 +19,6 @@ from tests.contract.options import FUNCTION, SCHEMA, said
 from tests.contract.spoken import BRIDGED, Spoken, folded, speaking
 from tests.direct import direct
 from tests.upstreams import openai_errors
-from tests.upstreams.clients import openai_client
-from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, ToolCall, Usage
 
 TEXT = ["Hé", "llo", " 🙂", "日本", " <&> \n"]
@@ -83,13 +81,6 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply,
 async def spoken() -> AsyncIterator[Spoken]:
     async with speaking(BRIDGED) as found:
         yield found
-
-
-@pytest.fixture
-async def sdk(spoken: Spoken) -> AsyncIterator[openai.AsyncOpenAI]:
-    assert isinstance(spoken.up, OpenAIUpstream)
-    async with openai_client(spoken.up) as client:
-        yield client
 
 
 def ours(completion: pb.Completion) -> dict[str, Any]:

@@ -26,11 +26,6 @@ LOST = execution_pb2.EXECUTION_STATE_LOST
 
 
 @pytest.fixture
-def executions(database: Database) -> Executions:
-    return Executions(database)
-
-
-@pytest.fixture
 def leases(database: Database) -> Leases:
     return Leases(database)
 

@@ -52,7 +52,7 @@ async def test_errors_have_their_reasons_and_name_the_field(stub: Any) -> None:
         (stub.UpdatePrompt(update), "ABORTED", "ETAG_MISMATCH"),
         (
             stub.CreatePrompt(
-                pb.CreatePromptRequest(prompt=pb.Prompt(name="x", slug=prompt.slug, template="x"))
+                pb.CreatePromptRequest(prompt=pb.Prompt(name="x", slug=prompt.slug, user_prompt_template="x"))
             ),
             "ALREADY_EXISTS",
             "CONFLICT",
@@ -65,12 +65,12 @@ async def test_errors_have_their_reasons_and_name_the_field(stub: Any) -> None:
     ):
         failed = await failure(call)
         assert (failed.code, failed.reason) == (grpc.StatusCode[code], reason)
-    given = pb.Prompt(name="x", slug="x", template="{{ nobody }}")
+    given = pb.Prompt(name="x", slug="x", user_prompt_template="{{ nobody }}")
     failed = await failure(stub.CreatePrompt(pb.CreatePromptRequest(prompt=given)))
     assert (failed.reason, failed.fields) == ("INVALID_TEMPLATE", ["user_prompt_template"])
     failed = await failure(stub.ExecutePrompt(pb.ExecutePromptRequest(prompt_id=prompt.id)))
     assert (failed.reason, failed.fields) == ("INVALID_PROMPT_VARIABLES", ["variables.name"])
-    given = pb.Prompt(name="x", slug="x", template="x")
+    given = pb.Prompt(name="x", slug="x", user_prompt_template="x")
     given.output_schema.update({"type": "strange"})
     failed = await failure(stub.CreatePrompt(pb.CreatePromptRequest(prompt=given)))
     assert (failed.reason, failed.fields) == ("INVALID_FIELDS", ["output_schema"])
@@ -248,7 +248,7 @@ HOSTILE_YAML = {
     "open brackets": "[" * 500_000,
     "a list": "[" + "a," * 249_000 + "]",
     "a long text": "- {slug: a, name: " + "x" * 500_000 + "}",
-    "tags": "".join(f"%TAG !a{number}! b\n" for number in range(28_000)) + "--- a",
+    "tags": "".join(f"%TAG !{number:x}! b\n" for number in range(35_500)) + "--- a",
 }
 
 

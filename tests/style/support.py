@@ -11,6 +11,7 @@ from genai_spine.behaviour.book import BehaviourBook, Row
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Option, Provider, Route
+from genai_spine.routing.candidates import check_candidate
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.style.source import ROOT
 from tests.style.test_registries import KINDS_OF_PARTS, adapters
@@ -110,7 +111,7 @@ def _offers(provider: Provider, method: str) -> bool:
 def _schemas(provider: Provider) -> str:
     wanted = pb.ResponseFormat(json_schema=pb.JsonSchema(name="any", schema_json="{}"))
     try:
-        provider.check_options(pb.CreateCompletionRequest(response_format=wanted), Route(provider, ""))
+        check_candidate(pb.CreateCompletionRequest(response_format=wanted), Route(provider, ""))
     except SpineError:
         return ""
     return "in words" if provider.schema is None else "native"

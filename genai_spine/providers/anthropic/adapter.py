@@ -175,7 +175,6 @@ class Anthropic(Provider):
         return headers
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        super().check_options(request, route)
         for name in ("suffix", "best_of"):
             if request.prompt.HasField(name):
                 self._refuse(f"prompt.{name}")

@@ -112,7 +112,6 @@ class Bedrock(Provider):
         self._control_http = HttpClient(self._control, bearer)
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        super().check_options(request, route)
         for name in ("suffix", "best_of"):
             if request.prompt.HasField(name):
                 self._refuse(f"prompt.{name}")

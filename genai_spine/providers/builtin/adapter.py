@@ -94,7 +94,6 @@ class Builtin(Provider):
         self._turn = asyncio.Lock()
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        super().check_options(request, route)
         if request.response_format.HasField("json_schema"):
             self._refuse("response_format.json_schema", "answers of a given schema")
         if request.prompt.suffix:

@@ -196,7 +196,6 @@ class OpenAI(Media, Files):
         return responses_request.OPTIONS if self._bridged(request, route.model) else self.options
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        super().check_options(request, route)
         if self._bridged(request, route.model):
             for name in ("suffix", "best_of"):
                 if request.prompt.HasField(name):

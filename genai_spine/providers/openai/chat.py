@@ -47,7 +47,7 @@ def write_request(
     request: pb.CreateCompletionRequest, model: str, options: Mapping[str, Option], *, stream: bool
 ) -> dict[str, Any]:
     """The body of a chat or text completion, without the fields that the caller left out."""
-    body = further_fields(request)
+    body = further_fields(request) if request.provider_options_json else {}
     body["model"] = model
     for field, value in request.ListFields():
         if field.name in SCALARS:

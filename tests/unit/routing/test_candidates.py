@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from genai_spine.errors import InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.providers.base import Route
+from genai_spine.providers.base import Endpoint, Option, Provider, Route
+from genai_spine.routing.candidates import check_candidate
 from genai_spine.routing.router import Alias, Member
 from genai_spine.v1 import routing_pb2
+from genai_spine.v1.completion_service_pb2 import CreateCompletionRequest
 from tests.unit.routing.candidates import asked, planner
 
 OPENAI, CLAUDE, LLAMA = (
@@ -54,6 +56,25 @@ def test_who_cannot_honour_the_request_is_left_out() -> None:
     assert names(planner().plan(request)) == [LLAMA]
     with pytest.raises(UnsupportedOption, match="provider openai does not support seed"):
         planner().plan(asked(seed=7, routing=routing("anthropic")))
+
+
+def test_a_candidate_is_asked_after_its_table_of_options() -> None:
+    class Picky(Provider):
+        OPTIONS = {"temperature": Option("temperature", min=0.5, max=1)}  # noqa: RUF012  # as in every adapter
+
+        def check_options(self, request: CreateCompletionRequest, route: Route) -> None:
+            self._refuse("user", f"names with {route.model}")
+
+    route = Route(Picky(Endpoint("picky")), "m")
+    for fields, problem in (
+        ({"seed": 7}, "picky does not support seed"),
+        ({"temperature": 2}, "temperature: must be at most 1 for picky"),
+        ({"temperature": 0}, "temperature: must be at least 0.5 for picky"),
+        ({"temperature": 1}, "picky does not support names with m"),
+        ({"choice_count": 2}, "picky does not support names with m"),
+    ):
+        with pytest.raises(SpineError, match=problem):
+            check_candidate(asked(**fields), route)
 
 
 def test_conditions_leave_candidates_out() -> None:

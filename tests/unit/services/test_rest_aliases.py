@@ -4,13 +4,19 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from genai_spine.costs import cost_of
+from genai_spine.errors import InvalidFields
 from genai_spine.services import rest_aliases
 from genai_spine.v1 import capability_service_pb2, completion_service_pb2, pricing_service_pb2
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
-from genai_spine.v1.prompt_service_pb2 import ExecutePromptResponse
+from genai_spine.v1.prompt_service_pb2 import (
+    CreatePromptRequest,
+    ExecutePromptResponse,
+    Prompt,
+    UpdatePromptRequest,
+)
 from genai_spine.v1.usage_pb2 import Usage
 
 QUARTER = cost_of(25 * 10**8)
@@ -98,6 +104,47 @@ def test_source_that_is_set_stays_as_it_is():
     rest_aliases.read(request)
     assert request.routing.max_cost_ticks == 5
     assert not request.routing.HasField("max_cost_usd")
+
+
+def test_aliases_of_a_prompt_are_read_into_their_fields():
+    request = CreatePromptRequest()
+    request.prompt.MergeFrom(Prompt(template="Hi {name}", default_model="gpt-4o", default_temperature=0.5))
+    rest_aliases.read(request)
+    assert request.prompt == Prompt(
+        user_prompt_template="Hi {name}", preferred_model="gpt-4o", temperature=0.5
+    )
+
+
+def test_aliases_of_a_prompt_stand_beside_set_fields_only():
+    shown = Prompt(user_prompt_template="Hi", temperature=0.2)
+    rest_aliases.fill(shown)
+    assert (shown.template, shown.default_temperature) == ("Hi", pytest.approx(0.2))
+    assert not shown.HasField("default_model")
+
+
+def test_alias_that_differs_from_its_source_is_refused_at_its_place():
+    request = CreatePromptRequest(prompt=Prompt(template="a", user_prompt_template="b"))
+    with pytest.raises(InvalidFields) as refusal:
+        rest_aliases.read(request)
+    assert refusal.value.violations == [
+        ("prompt.template", "differs from prompt.user_prompt_template, which means the same")
+    ]
+    request.prompt.template = "b"
+    rest_aliases.read(request)
+    assert request.prompt == Prompt(user_prompt_template="b")
+    with pytest.raises(InvalidFields, match="user: differs from end_user"):
+        rest_aliases.read(ListExecutionsRequest(user="a", end_user="b"))
+
+
+def test_alias_in_an_update_mask_stands_for_its_field():
+    request = UpdatePromptRequest()
+    request.update_mask.paths.extend(["template", "name"])
+    rest_aliases.read(request)
+    assert list(request.update_mask.paths) == ["user_prompt_template", "name"]
+    session = pb.UpdateSessionRequest()
+    session.update_mask.paths.extend(["title", "total_cost_usd"])
+    rest_aliases.read(session)
+    assert list(session.update_mask.paths) == ["title", "total_cost.cost_usd"]
 
 
 def test_alias_says_what_it_stands_for():

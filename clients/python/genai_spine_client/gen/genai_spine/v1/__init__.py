@@ -9587,7 +9587,7 @@ class Prompt(betterproto2.Message):
 
     user_prompt_template: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
     """
-    Template of the user message. Required to create, here or as template.
+    Template of the user message. Required to create.
     """
 
     template: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
@@ -9716,6 +9716,12 @@ class Prompt(betterproto2.Message):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.is_set("template"):
+            warnings.warn("Prompt.template is deprecated", DeprecationWarning)
+        if self.is_set("default_model"):
+            warnings.warn("Prompt.default_model is deprecated", DeprecationWarning)
+        if self.is_set("default_temperature"):
+            warnings.warn("Prompt.default_temperature is deprecated", DeprecationWarning)
         if self.is_set("created_at"):
             warnings.warn("Prompt.created_at is deprecated", DeprecationWarning)
         if self.is_set("updated_at"):
