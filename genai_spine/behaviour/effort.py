@@ -1,7 +1,7 @@
 """Scale of reasoning effort: none, minimal, low, medium, high, xhigh, max, for all models."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -23,8 +23,7 @@ def level_of(effort: pb.ReasoningEffort) -> str:
 
 def number_of(level: str) -> pb.ReasoningEffort:
     """Number of the contract for a level."""
-    number: Any = pb.ReasoningEffort.Value(f"REASONING_EFFORT_{level.upper()}")
-    return number
+    return cast("pb.ReasoningEffort", pb.ReasoningEffort.Value(f"REASONING_EFFORT_{level.upper()}"))
 
 
 def nearest(level: str, levels: Sequence[str]) -> str:
