@@ -45,7 +45,7 @@ class DriftCheck:
 
     def _models(self, provider: str) -> list[str]:
         """Models that stand for the rows of a provider, and its default model."""
-        rows = [row for row in self.book.rows if row.speaks_of(provider)]
+        rows = [row for row in self.book.rows if row.speaks_of(self.router.providers[provider].kind)]
         default = self.router.providers[provider].endpoint.default_model
         named = [model for row in rows for model in row.probe]
         return list(dict.fromkeys([*([default] if default else []), *named]))

@@ -62,6 +62,8 @@ class Endpoint:
     implicit: bool = False
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
+    # Row of the registry that it is an instance of, whose rules of behaviour hold for it; empty: of its name.
+    kind: str = ""
 
 
 def further_fields(
@@ -121,6 +123,7 @@ class Provider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
+        self.kind = endpoint.kind or endpoint.name
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
         self.local = self.LOCAL
         self.schema = self.SCHEMA

@@ -149,7 +149,7 @@ class CandidatePlanner:
     def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
         """Route with the adaptation of the request to its model. Errors: UnsupportedOption, InvalidFields."""
         provider, book = route.provider, self.router.book
-        rules = book.rules(provider.name, route.model)
+        rules = book.rules(provider.kind, route.model)
         options = provider.options_for(request, route)
         strict = request.strict_options if request.HasField("strict_options") else self.strict_options
         candidate = Candidate(provider.name, route.model, rules, options)

@@ -134,7 +134,7 @@ class Router:
         return self._route(self.providers[name], upstream_model)
 
     def _route(self, provider: Provider, model: str) -> Route:
-        return Route(provider, model, rules=self.book.rules(provider.name, model))
+        return Route(provider, model, rules=self.book.rules(provider.kind, model))
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""
