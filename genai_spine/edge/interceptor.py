@@ -21,7 +21,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from genai_spine import http_answer, validation
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
-from genai_spine.edge import stream_end
+from genai_spine.edge import preconditions, stream_end
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 from genai_spine.services import rest_aliases
 
@@ -170,6 +170,7 @@ class ServiceInterceptor:
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
             cache_control=_text(given.get("x-cache-control")),
+            if_match=_text(given.get("if-match")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
@@ -185,6 +186,8 @@ class ServiceInterceptor:
         if call.path:
             validation.check(request)
             rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
+            if call.if_match is not None:
+                preconditions.read(request, call.if_match)
         else:
             validation.check_without_aliases(request)
         call.cost_labels = dict(getattr(request, "cost_labels", ()))

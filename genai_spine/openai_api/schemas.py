@@ -173,6 +173,7 @@ class Sampling(Struct):
     logit_bias: dict[str, float] | None = None
     user: str | None = None
     strict_options: bool | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Chat(Sampling):
@@ -210,6 +211,7 @@ class Native(Struct):
     response_format: Literal["text", "json"] | None = None
     stream: bool | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Embedding(Struct):
@@ -219,6 +221,7 @@ class Embedding(Struct):
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Image(Struct):
@@ -231,6 +234,7 @@ class Image(Struct):
     output_format: Literal["png", "jpeg", "webp"] | None = None
     stream: bool | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Voice(Struct):
@@ -247,6 +251,7 @@ class Speech(Struct):
     instructions: str | None = None
     stream_format: Literal["audio", "sse"] | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Batch(Struct):
@@ -254,3 +259,4 @@ class Batch(Struct):
     endpoint: str = ""
     completion_window: str | None = None
     metadata: dict[str, str] | None = None
+    cost_labels: dict[str, str] | None = None

@@ -390,3 +390,14 @@ async def _until_error(spoken: Spoken) -> tuple[str, SpineError]:
         assert not isinstance(spoken.up, OllamaUpstream) or said, "Ollama's first line already speaks"
         return said, error
     raise AssertionError(f"no error after {said!r}")
+
+
+@spoken_by("anthropic", "bedrock")
+async def test_list_of_models_without_an_end_is_an_error(spoken: Spoken) -> None:
+    model = {"id": "claude", "display_name": "Claude", "created_at": "2026-01-01T00:00:00Z", "type": "model"}
+    page = {"data": [model], "has_more": True, "last_id": "claude"}
+    page |= {"inferenceProfileSummaries": [], "nextToken": "again"}
+    for path in ("/v1/models", "/inference-profiles"):
+        spoken.up.script(*[Reply(body=page)] * 50, on=path)
+    with pytest.raises(errors.ProviderError, match="more than 50 pages"):
+        await listed(spoken)

@@ -36,6 +36,7 @@ from genai_spine.v1 import message_pb2, model_service_pb2
 API_VERSION = "2023-06-01"  # where the behaviour book names none for the model
 FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
 MIN_TOP_P = 0.95  # that goes with thinking
+MAX_PAGES = 50  # of a list; more is a list without an end
 
 OPTIONS = {
     name: Option(name) for name in ("top_p", "top_k", "max_tokens", "stop_sequences", "tools", "tool_choice")
@@ -147,7 +148,7 @@ class Anthropic(Provider):
     async def list_models(self) -> list[model_service_pb2.Model]:
         models: list[model_service_pb2.Model] = []
         path = "/v1/models?limit=1000"
-        while True:
+        for _ in range(MAX_PAGES):
             reply = await self.http.request("GET", path, b"", Call(), self._headers(NO_RULES))
             if reply.status != HTTPStatus.OK:
                 self._fail(reply, "")
@@ -156,6 +157,7 @@ class Anthropic(Provider):
             if not (page.has_more and page.last_id):
                 return models
             path = f"/v1/models?limit=1000&after_id={quote(page.last_id, safe='')}"
+        raise self.http.unusable("endless_list", f"more than {MAX_PAGES} pages of models")
 
     async def close(self) -> None:
         await self.http.close()

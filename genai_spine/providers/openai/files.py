@@ -59,8 +59,23 @@ class Files(Provider):
         page = self.http.decode(raw.content, FILE_PAGE)
         return files.ListFilesResponse(
             files=[self._file(file) for file in page.data],
-            next_page_token=page.data[-1].id if page.has_more and page.data else "",
+            next_page_token=self._next_page(page, request),
         )
+
+    def _next_page(
+        self, page: "_FilePage | _BatchPage", request: files.ListFilesRequest | batches.ListBatchesRequest
+    ) -> str:
+        """Id that the next page begins after; empty: the last one.
+
+        Errors: ProviderError. Callers who follow a list that does not go on would do so for ever
+        (https://github.com/BerriAI/litellm/issues/36324, 2026-08-09).
+        """
+        if not page.has_more:
+            return ""
+        last_id = page.data[-1].id if page.data else ""
+        if last_id in ("", request.page_token):
+            raise self.http.unusable("endless_list", "there is more of the list, but no next page")
+        return last_id
 
     async def get_file(self, id: str, call: Call) -> files.ProviderFile:
         async with self.sdk.asking(call, Subject("file", id)) as client:
@@ -106,7 +121,7 @@ class Files(Provider):
         page = self.http.decode(raw.content, BATCH_PAGE)
         return batches.ListBatchesResponse(
             batches=[self._batch(batch) for batch in page.data],
-            next_page_token=page.data[-1].id if page.has_more and page.data else "",
+            next_page_token=self._next_page(page, request),
         )
 
     async def cancel_batch(self, id: str, call: Call) -> batches.ProviderBatch:
