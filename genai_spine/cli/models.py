@@ -1,15 +1,14 @@
 """`genai-spine models` (list, explain, behaviour) and `drift`: what can be called, and what it accepts."""
 
-import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from rich.table import Table
 
-from genai_spine.cli.client import Client, connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, run, show_table
+from genai_spine.cli import client
+from genai_spine.cli.client import connected
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, print_json, run
+from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import model_behaviour_pb2 as behaviour
 from genai_spine.v1 import model_service_pb2 as pb
 from genai_spine.v1.model_service_pb2_grpc import ModelServiceStub
@@ -28,18 +27,18 @@ def models(
     """List the models that can be called, or explain what one accepts."""
     if context.invoked_subcommand is not None:
         return
-    listed = run(Client(address).models(provider))
+    listed = run(client.models(address, provider))
     if as_json:
-        _print_json(listed)
+        print_json(listed)
         return
-    table = Table("model", "provider", "context", "$ per 1M in", "$ per 1M out", box=None)
+    rows = []
     for entry in listed.data:
-        priced = entry.HasField("pricing")
-        costs = (
-            (f"{entry.pricing.input_per_1m:g}", f"{entry.pricing.output_per_1m:g}") if priced else ("?", "?")
-        )
-        table.add_row(entry.id, entry.provider, str(entry.context_length or ""), *costs)
-    show_table(table)
+        prices = (entry.pricing.input_per_1m, entry.pricing.output_per_1m)
+        costs = [f"{price:g}" for price in prices] if entry.HasField("pricing") else ["?", "?"]
+        context_length = entry.context_window or entry.context_length
+        rows.append((entry.id, entry.provider, str(context_length or ""), *costs))
+    columns = (Column("model"), Column("provider"), number("context"))
+    show_table((*columns, number("$ per 1M in"), number("$ per 1M out")), rows)
     for name in listed.unreachable_providers:
         typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
 
@@ -61,7 +60,7 @@ def explain(
 
     found = run(read())
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     typer.echo(f"{found.provider}:{found.model}, behaviour book {found.book_version}")
     if found.has_effort:
@@ -71,10 +70,12 @@ def explain(
             typer.echo(f"{name.replace('_', ' ')}: {value}")
     for name, fact in sorted(found.facts.items()):
         typer.echo(f"{name.replace('_', ' ')}: {fact}")
-    options = Table("option", "action", "to", "when", "by the row", box=None)
-    for option in found.options:
-        options.add_row(option.option, _action(option.action), option.mapped_to, option.when, option.row)
-    show_table(options)
+    titles = ("option", "action", "to", "when", "by the row")
+    options = [
+        (option.option, _action(option.action), option.mapped_to, option.when, option.row)
+        for option in found.options
+    ]
+    show_table([Column(title) for title in titles], options)
     _show_rows(found.rows)
 
 
@@ -92,7 +93,7 @@ def list_behaviour(
 
     found = run(read())
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _show_rows(found.rows)
 
@@ -117,7 +118,7 @@ def drift(
 
     found = run(ask())
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _show_drift(found)
     if found.drifts:
@@ -131,24 +132,28 @@ def _show_drift(found: pb.DetectDriftResponse) -> None:
     if not found.drifts:
         typer.echo("every rule holds", err=True)
         return
-    table = Table("model", "option", "the book says", "the upstream", "row", box=None)
-    for entry in found.drifts:
-        option = entry.option or "the whole request"
-        table.add_row(entry.model, option, _action(entry.expected), entry.observed, entry.row or "none")
-    show_table(table)
+    titles = ("model", "option", "the book says", "the upstream", "row")
+    rows = [
+        (
+            entry.model,
+            entry.option or "the whole request",
+            _action(entry.expected),
+            entry.observed,
+            entry.row or "none",
+        )
+        for entry in found.drifts
+    ]
+    show_table([Column(title) for title in titles], rows)
 
 
-def _show_rows(rows: "list[behaviour.BehaviourRow]") -> None:
-    table = Table("row", "provider", "model", "evidence", "checked", "days", "source", box=None)
-    for row in rows:
-        cells = (row.evidence, row.checked_on, str(row.age_days), row.source)
-        table.add_row(row.name, row.provider, row.model, *cells)
-    show_table(table)
+def _show_rows(rows: "Sequence[behaviour.BehaviourRow]") -> None:
+    titles = ("row", "provider", "model", "evidence", "checked")
+    cells = [
+        (row.name, row.provider, row.model, row.evidence, row.checked_on, str(row.age_days), row.source)
+        for row in rows
+    ]
+    show_table([*(Column(title) for title in titles), number("days"), Column("source")], cells)
 
 
 def _action(action: "behaviour.OptionAction") -> str:
     return behaviour.OptionAction.Name(action).removeprefix("OPTION_ACTION_").lower()
-
-
-def _print_json(message: Message) -> None:
-    typer.echo(json.dumps(MessageToDict(message, preserving_proto_field_name=True)))
