@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011_warnings"
-down_revision = "0010_session_etags"
+revision = "0012_warnings"
+down_revision = "0011_reasoning_state"
 
 
 def upgrade() -> None:
