@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
+from genai_spine.supervisor.health_check import DIRECT
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2, provider_service_pb2
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
@@ -41,7 +42,7 @@ class Client:
 
     async def chat(self, text: str, *, as_json: bool) -> None:
         """Chat with one message, or a conversation when there is none to begin with."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with grpc.aio.insecure_channel(self.address, options=DIRECT) as channel:
             await _connected(channel, self.address)
             stub = CompletionServiceStub(channel)
             if text:
@@ -52,7 +53,7 @@ class Client:
 
     async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
         """List of models, all pages in one."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with grpc.aio.insecure_channel(self.address, options=DIRECT) as channel:
             await _connected(channel, self.address)
             stub = ModelServiceStub(channel)
             request = model_service_pb2.ListModelsRequest(provider=provider)
@@ -66,7 +67,7 @@ class Client:
 
     async def providers(self) -> provider_service_pb2.ListProvidersResponse:
         """List of providers."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with grpc.aio.insecure_channel(self.address, options=DIRECT) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.ListProvidersRequest(page_size=1000)
             listed: provider_service_pb2.ListProvidersResponse = await ProviderServiceStub(
@@ -76,7 +77,7 @@ class Client:
 
     async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
         """Progress of a model that a provider downloads."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with grpc.aio.insecure_channel(self.address, options=DIRECT) as channel:
             await _connected(channel, self.address)
             request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
             async for step in ProviderServiceStub(channel).PullModel(request):

@@ -10,6 +10,8 @@ import hmac
 import struct
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from time import gmtime, strftime, time
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -172,6 +174,7 @@ class Signer:
         self._credentials: Any = None
         self._frozen: Any = None
         self._loading: asyncio.Task[None] | None = None
+        self._authorities: Any = None  # file of those whom botocore trusts, as long as it may read it
         self._keyed = lru_cache(2)(_keyed)  # one holds for a day
 
     async def headers(self, request: tuple[str, str], body: bytes, call: Call) -> dict[str, str]:
@@ -232,10 +235,9 @@ class Signer:
     def _find(self) -> None:
         """Blocks: files, processes, and the network."""
         from botocore import exceptions as aws
-        from botocore.session import Session  # which imports all that signing needs as well
 
         try:
-            credentials = self._credentials or Session().get_credentials()
+            credentials = self._credentials or self._session().get_credentials()
             frozen = credentials.get_frozen_credentials() if credentials else None
         except (aws.ConnectionError, aws.HTTPClientError, aws.MetadataRetrievalError) as error:
             raise self._failure(errors.ProviderUnavailable, str(error)) from error
@@ -245,6 +247,28 @@ class Signer:
             nothing = "no AWS credentials in the environment, in a profile, or from container or instance"
             raise self._failure(errors.ProviderAuthentication, nothing)
         self._credentials, self._frozen = credentials, frozen
+
+    def _session(self) -> Any:
+        """Session of botocore that reaches AWS's token services by the endpoint's egress.
+
+        The metadata of an instance or container are on a link of the machine, and asked as botocore does.
+        """
+        from botocore.config import Config
+        from botocore.httpsession import get_cert_path
+        from botocore.session import Session  # which imports all that signing needs as well
+
+        session, egress, host = Session(), self._endpoint.egress, f"sts.{self._region}.amazonaws.com"
+        urls = {"http": egress.http_proxy, "https": egress.https_proxy}
+        proxies = {scheme: url for scheme, url in urls.items() if url and egress.proxy(scheme, host, 443)}
+        session.set_default_client_config(Config(proxies=proxies))  # and not those of the environment
+        if egress.ca_file:
+            known = Path(get_cert_path(True)).read_bytes()
+            # botocore takes one file, by its name; it is there for as long as the signer.
+            self._authorities = NamedTemporaryFile(suffix=".pem")  # noqa: SIM115
+            self._authorities.write(known + b"\n" + egress.ca_file.read_bytes())
+            self._authorities.flush()
+            session.set_config_variable("ca_bundle", self._authorities.name)
+        return session
 
     def _failure(self, kind: type[errors.ProviderFailure], message: str) -> errors.ProviderFailure:
         return kind(provider=self._endpoint.name, provider_code="credentials", provider_message=message)

@@ -6,6 +6,7 @@ shortly before its end, and calls that need one at the same time wait for one fe
 """
 
 import asyncio
+import os
 import shlex
 from base64 import urlsafe_b64decode
 from contextlib import suppress
@@ -124,7 +125,11 @@ class Entra:
         try:
             program, *arguments = shlex.split(command)
             process = await asyncio.create_subprocess_exec(
-                program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+                *(program, *arguments),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=PIPE,
+                env={**os.environ, **self.endpoint.egress.variables},
             )
         except (OSError, ValueError) as error:  # not there; empty, or quotes that do not close
             raise self._failed("token_command", f"the token command did not start: {error}") from error

@@ -21,8 +21,7 @@ from genai_spine.errors import (
     ProviderUnavailable,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.http import client as http_client
-from genai_spine.providers.http import connection
+from genai_spine.providers.http import connection, pool
 from genai_spine.providers.http.client import HttpClient, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from tests.unit.providers.http.raw_server import RawServer, Then, response
@@ -81,6 +80,7 @@ class TestHttpClientRequests:
             b"content-length: 7",
             b"host: 127.0.0.1:%d" % server.port,
             b"accept: */*",
+            b"accept-encoding: identity",
             b"user-agent: genai-spine",
             b"authorization: Bearer k",
         }
@@ -157,7 +157,7 @@ class TestHttpClientPool:
     async def test_connection_that_rested_long_is_not_used_again(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_client, "MAX_IDLE_S", 0.0)
+        monkeypatch.setattr(pool, "MAX_IDLE_S", 0.0)
         async with RawServer(response(b"{}")) as server:
             client = client_of(server)
             for _ in range(3):
@@ -168,7 +168,7 @@ class TestHttpClientPool:
         async with RawServer([response(b"one"), Then.CLOSE], response(b"two")) as server:
             client = client_of(server)
             assert (await client.get("/", Call())).body == b"one"
-            await until(lambda: all(connection.closed for connection in client._idle))
+            await until(lambda: all(connection.closed for connection in client.pool.idle))
             assert (await client.get("/", Call())).body == b"two"
 
     async def test_connection_that_was_paused_reads_again_for_the_next_call(
@@ -281,6 +281,19 @@ class TestCallTimer:
                 call = Call(deadline=time.monotonic() + 0.02 + attempt / 1000)
                 with pytest.raises(DeadlineExceeded):
                     await drained(client_of(server), call)
+
+    async def test_whole_answer_has_the_time_that_the_callers_sdk_gives(self, client_of: ClientOf) -> None:
+        call = Call(read_timeout_s=0.1)
+        async with RawServer([Then.STALL]) as server:
+            with pytest.raises(DeadlineExceeded):
+                await client_of(server).post("/chat", b"{}", call)
+
+    async def test_stream_goes_on_for_longer_than_the_callers_sdk_waits_for_bytes(
+        self, client_of: ClientOf
+    ) -> None:
+        pieces = [chunk(b"data: %d\n\n" % number) for number in range(10)]
+        async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
+            assert len(await drained(client_of(server), Call(read_timeout_s=0.1))) == 10
 
     async def test_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:
