@@ -65,6 +65,7 @@ class SpineError(Exception):
     retryable: ClassVar[bool] = False  # another attempt can help
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
+        self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them
         self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
         self.retry_after_s = retry_after_s
         super().__init__((self.__doc__ or "").format_map(metadata))
@@ -288,7 +289,7 @@ class NoCandidates(SpineError):
 
 
 class CircuitOpen(SpineError):
-    """the circuit breaker of provider {provider} is open for {open_s} s: {failures} calls in a row failed"""
+    """the circuit breaker of {upstream} is open for {open_s} s: {failures} calls in a row failed"""
 
     code = code_pb2.UNAVAILABLE
     reason = reasons.ERROR_REASON_PROVIDER_CIRCUIT_OPEN
@@ -415,7 +416,7 @@ def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
         return InvalidFields([(field, message.removeprefix(f"{field}: "))])
     error = kind.__new__(kind)
     Exception.__init__(error, message)
-    error.metadata, error.retry_after_s = dict(metadata), None
+    error.metadata, error.retry_after_s, error.are_attempts_spent = dict(metadata), None, False
     return error
 
 

@@ -173,6 +173,7 @@ class ServiceInterceptor:
             cache_control=_text(given.get("x-cache-control")),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=call_headers.read_timeout_s(given),
+            client_retries=call_headers.client_retries(given),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 

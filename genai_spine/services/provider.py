@@ -48,6 +48,7 @@ class ProviderService:
         shown.circuit_state = upstream.state
         if not upstream.allows:
             shown.rest_ms = int(upstream.open_s * 1000)
+        shown.open_models.extend(upstream.open_models)
         shown.running, shown.key_count = upstream.running, len(upstream.key_slots)
         if upstream.limits.concurrency is not None:
             shown.max_concurrency = upstream.limits.concurrency

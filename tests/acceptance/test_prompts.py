@@ -141,7 +141,9 @@ async def test_a_prompt_is_found_by_id_and_by_slug_on_all_paths(rest: Rest) -> N
             assert await rest.get(f"{prefix}{PROMPTS}/{path}") == prompt
 
 
-@pytest.mark.parametrize("path", ["nobody", "slug/nobody", "by-slug/nobody", "3149c72a-8099-43a6-87d9-8e8e8b285cab", "Not%20One"])
+@pytest.mark.parametrize(
+    "path", ["nobody", "slug/nobody", "by-slug/nobody", "3149c72a-8099-43a6-87d9-8e8e8b285cab", "Not%20One"]
+)
 async def test_unknown_prompt_is_404(rest: Rest, path: str) -> None:
     await rest.refused("GET", f"{PROMPTS}/{path}", None, 404, "PROMPT_NOT_FOUND")
 

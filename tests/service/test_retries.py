@@ -84,6 +84,29 @@ class TestAttempts:
         assert len(retrying.openai.bill.calls) == 4
         assert [row.attempt for row in await retrying.rows(found.request_id)] == [1, 2, 3, 4]
 
+    @pytest.mark.parametrize(
+        ("reply", "should_retry"),
+        [
+            (openai_errors.bad_gateway(503), "false"),
+            (openai_errors.server_error(), "false"),
+            (openai_errors.rate_limited(0.01), None),
+            (Reply(fault="reset"), "false"),
+        ],
+        ids=["503", "500", "429 with a time", "reset"],
+    )
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_our_attempts_and_those_of_an_sdk_do_not_multiply(
+        self, retrying: Running, reply: Reply, should_retry: str | None, stream: bool
+    ) -> None:
+        retrying.openai.default = reply
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+        first = await retrying.post("/v1/chat/completions", body, x_stainless_retry_count="0")
+        assert first.headers.get("x-should-retry") == should_retry
+        assert len(retrying.openai.bill.calls) == 4
+        again = await retrying.post("/v1/chat/completions", body, x_stainless_retry_count="1")
+        assert again.headers.get("x-should-retry") == should_retry
+        assert len(retrying.openai.bill.calls) == 5, "a client that repeats gets one attempt"
+
     async def test_embeddings_are_tried_again_too(self, retrying: Running) -> None:
         retrying.openai.script(openai_errors.rate_limited(0.01))
         request = pb.CreateEmbeddingsRequest(

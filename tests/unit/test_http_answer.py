@@ -98,6 +98,50 @@ class TestHeaders:
         error = errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
         assert dict(http_answer.error_headers(error, CHAT)).get("retry-after") == header
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            errors.CircuitOpen(
+                upstream="provider p", provider="p", open_s="7", failures=5, retry_after_s=6.5
+            ),
+            errors.ProviderBusy(provider="p", running=1, retry_after_s=7),
+            errors.ProviderUnavailable(provider="p", provider_message="m", retry_after_s=7),
+            errors.ServiceUnavailable(cause="x", retry_after_s=7),
+        ],
+    )
+    def test_every_error_with_a_known_rest_says_it(self, error: SpineError) -> None:
+        assert dict(http_answer.error_headers(error, CHAT))["retry-after"] == "7"
+
+    @pytest.mark.parametrize(
+        ("error", "billed", "retry"),
+        [
+            (errors.ProviderRateLimited(provider="p", provider_message="m"), False, "false"),
+            (errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=120), False, None),
+            (
+                errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=121),
+                False,
+                "false",
+            ),
+            (errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=9), True, "false"),
+            (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), False, None),
+            (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), True, "false"),
+            (errors.ProviderUnavailable(provider="p", provider_message="m"), False, "false"),
+            (errors.ProviderUnavailable(provider="p", provider_message="m", retry_after_s=1), False, "false"),
+            (errors.ProviderError(provider="p", provider_message="m"), True, "false"),
+            (errors.ProviderTimeout(provider="p", phase="x", timeout_s="1"), True, "false"),
+        ],
+    )
+    def test_once_our_attempts_are_spent_only_a_free_call_with_a_short_rest_is_worth_another(
+        self, error: SpineError, billed: bool, retry: str | None
+    ) -> None:
+        error.are_attempts_spent = True
+        call = Call(path="/v1/chat/completions", billed={"row"} if billed else set())
+        assert dict(http_answer.error_headers(error, call)).get("x-should-retry") == retry
+
+    def test_a_timeout_is_not_worth_another_call_as_it_may_have_been_paid(self) -> None:
+        error = errors.ProviderTimeout(provider="p", phase="x", timeout_s="1")
+        assert dict(http_answer.error_headers(error, CHAT))["x-should-retry"] == "false"
+
 
 class TestBodies:
     def test_openai_shaped_paths_have_openais_fields(self) -> None:

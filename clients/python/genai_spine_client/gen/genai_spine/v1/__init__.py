@@ -9720,6 +9720,12 @@ class ProviderInfo(betterproto2.Message):
     Keys that are configured.
     """
 
+    open_models: "list[str]" = betterproto2.field(13, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Models that are not called now, because their calls failed several times in a row; those of a provider
+    whose own circuit is open are not listed.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ProviderInfo", ProviderInfo)
 
