@@ -8,7 +8,6 @@ import structlog
 
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
 from genai_spine.routing.router import Router
 from genai_spine.routing.strategies import STRATEGIES, RoutingContext
@@ -77,6 +76,8 @@ class CandidatePlanner:
             raise InvalidRequest(field="routing.no_fallback", problem="excludes fallback_models")
         found: list[Route] = []
         for index, name in enumerate(routing.fallback_models):
+            if self.router.is_missing(name):
+                continue
             try:
                 found += self.router.fallback(name)
             except SpineError as error:
@@ -97,8 +98,6 @@ class CandidatePlanner:
 
     def _of_chain(self, name: str) -> list[Route]:
         try:
-            if name in PROVIDERS and name not in self.router.providers and name not in self.router.aliases:
-                raise InvalidRequest(field="fallback_chain", problem=f"provider {name} is not configured")
             return self.router.fallback(name)
         except SpineError as error:
             log.warning("fallback_passed_over", name=name, cause=str(error))

@@ -6,24 +6,8 @@ from dataclasses import dataclass
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
+from genai_spine.routing.model_names import LOCAL_TAGS, OPEN_WEIGHTS, is_local_tag, owner_of
 from genai_spine.v1 import routing_pb2
-
-# Names that say whose model they are; first match wins (rest-v1.md, section 4).
-PREFIXES = (
-    ("gpt-", "openai"),
-    ("o1", "openai"),
-    ("o3", "openai"),
-    # Not in the older service's rules, where these went to the default provider and were not found.
-    ("o4", "openai"),
-    ("chatgpt-", "openai"),
-    ("text-embedding-", "openai"),
-    ("dall-e-", "openai"),
-    ("whisper-", "openai"),
-    ("tts-", "openai"),
-    ("claude-", "anthropic"),
-    ("amazon.", "bedrock"),
-    ("anthropic.", "bedrock"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +89,10 @@ class Router:
     def fallback(self, name: str, *, embedding: bool = False) -> list[Route]:
         """Routes of an entry of a fallback chain: an alias, a provider's default model, or a model.
 
-        Errors: as resolve().
+        Errors: as resolve(); ModelNotFound for a provider that is not configured.
         """
+        if self.is_missing(name):
+            raise self._not_configured(name, name)
         if name in self.providers and name not in self.aliases:
             return [self._resolve(name, "", embedding)]
         return self.routes("", name, embedding=embedding)
@@ -125,20 +111,38 @@ class Router:
         if not model:
             found = self._named(self.default_provider)
             return Route(found, self._default(found, embedding))
+        if self.is_missing(model) and model not in LOCAL_TAGS:
+            raise self._not_configured(model, model)
         name, upstream_model = self.owner(model)
         if name not in self.providers:
-            raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
+            raise self._not_configured(name, model)
         return Route(self.providers[name], upstream_model)
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""
         prefix, colon, rest = model.partition(":")
         if colon and rest and (prefix in PROVIDERS or prefix in self.providers):
-            return prefix, rest
-        for start, name in PREFIXES:
-            if model.startswith(start):
-                return name, model
-        return ("ollama" if colon else self.default_provider), model
+            return ("ollama", model) if is_local_tag(prefix, rest) else (prefix, rest)
+        if OPEN_WEIGHTS.fullmatch(model):
+            return self._at_home, model
+        return owner_of(model) or self.default_provider, model
+
+    @property
+    def _at_home(self) -> str:
+        """Provider of models on the operator's own machines: the default one if it is there, else Ollama."""
+        default = self.providers.get(self.default_provider)
+        is_local = default is not None and default.local
+        return self.default_provider if is_local or "ollama" not in self.providers else "ollama"
+
+    def is_missing(self, name: str) -> bool:
+        """Whether a name is that of a provider which is not configured."""
+        return name in PROVIDERS and name not in self.providers and name not in self.aliases
+
+    def _not_configured(self, name: str, model: str) -> ModelNotFound:
+        hint = f"provider {name} is not configured; {_how(name)}"
+        if "ollama" in self.providers:
+            hint += f"; a model of Ollama's is ollama:{model}"
+        return ModelNotFound(model=model, hint=hint)
 
     def _named(self, name: str) -> Provider:
         found = self.providers.get(name)
