@@ -236,20 +236,20 @@ class Inference:
         while True:
             slot = await failover.next_slot()
             try:
-                request = await self._prepared(operation.request, slot)
+                request = await self._prepared(operation.request, slot, operation.call)
                 return Attempt(self.accounting, operation, failover, slot, request)
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)
 
-    async def _prepared(self, request: R, slot: Slot) -> R:
+    async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy."""
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
         prepared: pb.CreateCompletionRequest = request
         provider, route = slot.key_slot.provider, slot.route
         if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
-            length = self._context_length(route)
+            length = self._context_length(route) or await provider.context_length(route.model, call)
             prepared = request if length is None else await truncated(request, route.model, length)
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)

@@ -179,6 +179,7 @@ PROVIDERS: dict[str, ProviderRow] = {
         model="llama3.2:latest",
         embedding_model="nomic-embed-text:latest",
         timeout_s=120.0,
+        further=("num_ctx",),
     ),
     "bedrock": ProviderRow(
         Bedrock,

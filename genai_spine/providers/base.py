@@ -135,6 +135,13 @@ class Provider:
         """Tokens of the request's input as the upstream counts them; makes no billed call."""
         raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
 
+    async def context_length(self, model: str, call: Call) -> int | None:
+        """Most tokens of input and output together that a model takes here; None: nobody says.
+
+        Asks the upstream where it can tell, and costs nothing. Errors: none.
+        """
+        return None
+
     async def create_images(
         self, request: media.CreateImagesRequest, route: Route, call: Call
     ) -> media.CreateImagesResponse:
