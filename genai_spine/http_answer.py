@@ -102,10 +102,12 @@ def _is_worth_repeating(error: SpineError, call: Call, status: int) -> bool:
     """
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return False
-    if not error.retryable or not error.are_attempts_spent:
-        return error.retryable
+    if not error.retryable or call.billed:
+        return False
+    if not error.are_attempts_spent:
+        return True
     told = error.retry_after_s is not None and error.retry_after_s <= MAX_CLIENT_WAIT_S
-    return told and status in (429, 503) and not call.billed
+    return told and status in (429, 503)
 
 
 def _ascii(error: SpineError, call: Call, openai: bool) -> str:

@@ -258,7 +258,8 @@ class Attempt(Generic[R]):
         finally:  # also when the caller goes away meanwhile
             self._price(self._partial_usage() if may_have_billed else self._usage or _nothing())
             booked = self._close()
-        await booked
+        if not isinstance(error, ServiceUnavailable):  # who has waited for the ledger in vain waits no more
+            await booked
 
     def cancel(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
