@@ -248,7 +248,7 @@ class Attempt(Generic[R]):
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
-        self.execution.error_reason, self.execution.error = error.reason_name, str(error)
+        self.execution.error_reason, self.execution.error = error.reason_name, error.logged
         may_have_billed = self.slot.delivered or error.connection_lost or isinstance(error, MAY_HAVE_BILLED)
         if may_have_billed:
             self.call.billed.add(self.execution.id)

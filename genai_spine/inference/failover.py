@@ -137,7 +137,7 @@ class Failover:
         remaining_s = self._call.remaining_s
         if delay_s is None or (remaining_s is not None and delay_s >= remaining_s):
             raise self._last()
-        cause = str(self._error)
+        cause = self._error.logged if self._error else None
         log.info("provider_retry", request_id=self._call.request_id, delay_s=round(delay_s, 2), cause=cause)
         await asyncio.sleep(delay_s)
         now = monotonic() + TIMER_S

@@ -1,4 +1,4 @@
-"""Whose model a name means, as far as the name itself says it.
+"""Names of models: whose model one means, as far as the name itself says it.
 
 A name that stands for a model on the operator's own machines never leads to a provider outside, however
 famous it is: OpenAI's weights run under `gpt-oss`, Mistral's under `mistral:7b`. So only names count as a

@@ -203,7 +203,7 @@ class Database:
         self._path = Path(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         url = sa.URL.create("sqlite+aiosqlite", database=path)
-        self.engine = create_async_engine(url, **self._pool)
+        self.engine = create_async_engine(url, hide_parameters=True, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
         self.time = _sqlite_time
         self._writer: _RowWriter = _SqliteWriter(path)
@@ -220,7 +220,11 @@ class Database:
             )
 
         self.engine = create_async_engine(
-            "postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True, **self._pool
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error's text goes to the log, and parameters are content
+            **self._pool,
         )
         self.time = _aware_time
         self._writer = _PostgresqlWriter(connect)
