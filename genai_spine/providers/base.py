@@ -37,9 +37,11 @@ class Timeouts:
     """Time limits of one call, in seconds. None: no limit."""
 
     connect_s: float = 5.0
-    first_token_s: float = 60.0  # from sending the request to the first byte of the answer's body
-    between_tokens_s: float = 60.0  # silence inside a stream
+    # From sending the request to the first byte of the answer's body, and for a whole answer.
+    first_token_s: float = 600.0
+    between_tokens_s: float = 300.0  # silence inside a stream
     total_s: float | None = None  # the whole call; the caller's deadline counts as well
+    are_callers: bool = False  # the operator set no first_token_s: a caller's SDK that waits longer gets it
 
 
 @dataclass(frozen=True, slots=True)

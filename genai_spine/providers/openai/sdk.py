@@ -60,7 +60,7 @@ class Sdk:
         """The client, for one call within the time of an answer; its exceptions leave as ours."""
         client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
-        timer.begin("the answer", self.endpoint.timeouts.first_token_s)
+        timer.begin("the answer", timer.first_token_s)
         try:
             async with asyncio.timeout(timer.left_s):
                 yield client
@@ -89,7 +89,7 @@ class Sdk:
         """The answer's media type and bytes, piece by piece as they arrive. Closing it hangs up."""
         client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
-        timer.begin("the first bytes", self.endpoint.timeouts.first_token_s)
+        timer.begin("the first bytes", timer.first_token_s)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(timer.left_s):
