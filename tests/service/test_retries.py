@@ -211,3 +211,24 @@ class TestWaiting:
         assert await retrying.rows("left-1") == [row]
         assert (row.state, row.error_reason) == (FAILED, "PROVIDER_RATE_LIMITED")
         assert len(retrying.openai.bill.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        openai_errors.error(501, "This server does not support embeddings. Start it with `--embeddings`"),
+        openai_errors.error(404, "File Not Found", type="not_found_error"),
+        Reply(status=404, body={"detail": "Not Found"}),
+        Reply(status=405, body={"detail": "Method Not Allowed"}),
+    ],
+    ids=["501", "llama.cpp", "FastAPI", "405"],
+)
+async def test_what_an_upstream_lacks_is_unsupported_and_asked_for_once(
+    retrying: Running, reply: Reply
+) -> None:
+    retrying.openai.default = reply
+    request = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=[pb.EmbeddingInput(text="x")])
+    found = await failure(retrying.completions.CreateEmbeddings(request))
+    assert (found.reason, found.metadata["provider"]) == ("UNSUPPORTED_OPERATION", "openai")
+    assert len(await retrying.rows(found.request_id)) == 1
+    assert len(retrying.openai.bill.calls) == 1

@@ -22,6 +22,7 @@ from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Fault, Mess
 from genai_spine.providers.base import Endpoint, Option, Provider, Route
 from genai_spine.providers.http.client import Headers, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
+from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
 
@@ -194,6 +195,8 @@ class Anthropic(Provider):
         code = fault.type or str(reply.status)
         message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
         message = self.http.public(message)
+        if missing := missing_operation(self.name, reply.status, message, model):
+            raise missing
         if fault.type == "not_found_error" or reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message[:500]}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)

@@ -22,6 +22,7 @@ from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
 from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines
+from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.ollama.context_size import BYTES_PER_TOKEN, ContextSizes, needed_tokens
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
@@ -408,6 +409,8 @@ class Ollama(Provider):
         by their text.
         """
         message = self._error_message(reply)
+        if missing := missing_operation(self.name, reply.status, message, model):
+            raise missing
         if reply.status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)

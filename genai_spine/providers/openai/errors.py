@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from genai_spine import errors
 from genai_spine.providers.http.client import HttpClient, Reply, retry_after_s
+from genai_spine.providers.http.missing_operation import missing_operation
 
 # Error codes, or types, that decide whatever the status says.
 CODES: dict[str, type[errors.ProviderFailure]] = {
@@ -64,6 +65,8 @@ def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
     code = str(fault.code or fault.type or reply.status)
     message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
     message = http.public(message)
+    if code not in NO_MODEL and (missing := missing_operation(name, status, message, model)):
+        return missing
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     inner = fault.innererror.code if fault.innererror else None
