@@ -147,7 +147,7 @@ class Upstream:
         return min(key_slot.open_s(model) for key_slot in self.key_slots)
 
     def acquire(self, model: str) -> KeySlot | None:
-        """The next key that may be used for a model, now in use; None when there is none, or too much runs."""
+        """The next key for a call of a model, now in use; None when there is none, or too much runs."""
         if self.full:
             return None
         if len(self.key_slots) == 1:

@@ -53,6 +53,7 @@ async def say_it_everywhere(service: Running) -> list[str]:
     strict = asked(response_format=form)
     service.openai.default = Reply(json.dumps({"age": SECRET}))
     template = prompt_service_pb2.Prompt(name="T", slug="t", user_prompt_template="{{ " + SECRET + " +* }}")
+    listed = session_service_pb2.ListSessionsRequest(page_token=SECRET)
     searched = [(PATH, f"/v1/sessions?search={SECRET}")]
     found = [
         await ended(prompts.ExecutePrompt(execute)),
@@ -60,11 +61,7 @@ async def say_it_everywhere(service: Running) -> list[str]:
         await ended(service.completions.CreateCompletion(strict)),
         await ended(service.completions.StreamCompletion(strict)),
         await ended(prompts.CreatePrompt(prompt_service_pb2.CreatePromptRequest(prompt=template))),
-        await ended(
-            sessions.ListSessions(
-                session_service_pb2.ListSessionsRequest(page_token=SECRET), metadata=searched
-            )
-        ),
+        await ended(sessions.ListSessions(listed, metadata=searched)),
         await ended(service.completions.CreateCompletion(asked(stop_sequences=[SECRET] * 99))),
     ]
     posted = await service.post("/v1/chat/completions", {"model": "gpt-4o", "messages": SECRET})

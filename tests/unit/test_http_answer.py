@@ -36,6 +36,10 @@ CALLS = st.builds(
 )
 
 
+def limited(retry_after_s: float | None) -> SpineError:
+    return errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=retry_after_s)
+
+
 def body(error: SpineError, call: Call) -> Any:
     return msgspec.json.decode(dict(http_answer.error_headers(error, call))["x-genai-error"].encode())
 
@@ -95,7 +99,7 @@ class TestHeaders:
         ("seconds", "header"), [(None, None), (0.0, "0"), (0.2, "1"), (7, "7"), (7.01, "8")]
     )
     def test_retry_after_is_an_integer(self, seconds: float | None, header: str | None) -> None:
-        error = errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
+        error = limited(seconds)
         assert dict(http_answer.error_headers(error, CHAT)).get("retry-after") == header
 
     @pytest.mark.parametrize(
@@ -116,13 +120,13 @@ class TestHeaders:
         ("error", "billed", "retry"),
         [
             (errors.ProviderRateLimited(provider="p", provider_message="m"), False, "false"),
-            (errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=120), False, None),
+            (limited(120), False, None),
             (
-                errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=121),
+                limited(121),
                 False,
                 "false",
             ),
-            (errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=9), True, "false"),
+            (limited(9), True, "false"),
             (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), False, None),
             (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), True, "false"),
             (errors.ProviderUnavailable(provider="p", provider_message="m"), False, "false"),

@@ -14,7 +14,8 @@ from genai_spine.errors import UnsupportedOperation
 STATUSES = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 PATH_WORDS = re.compile(
     r"(404 )?((page|file|resource|path|route|url|endpoint|the requested url) )?(was )?not found\W*"
-    r"|(invalid url|unexpected endpoint|unknown (url|path|route|endpoint|request)|cannot (get|post|put|delete)"
+    r"|(invalid url|unexpected endpoint|unknown (url|path|route|endpoint|request)"
+    r"|cannot (get|post|put|delete)"
     r"|no (such )?(route|path|endpoint)\b(?! found for)|unrecognized request url).*",
     re.IGNORECASE | re.DOTALL,
 )

@@ -1,9 +1,9 @@
 """Context sizes that Ollama loads models with: large enough for the request, so that no input is cut.
 
 A model is loaded with the `num_ctx` of the request, else with that of its Modelfile, else with the server's
-default (4096, older ones 2048), whatever it was trained for, and what does not fit is cut off silently. So a request
-that may not fit says what it needs, and all say `truncate: false`, for which Ollama answers 400 instead of
-cutting (older versions ignore it). A Modelfile's own size is the operator's choice and stays.
+default (4096, older ones 2048), whatever it was trained for, and what does not fit is cut off silently. So a
+request that may not fit says what it needs, and all say `truncate: false`, for which Ollama answers 400
+instead of cutting (older versions ignore it). A Modelfile's own size is the operator's choice and stays.
 Wire facts: https://docs.ollama.com/context-length and https://github.com/ollama/ollama/blob/main/api/types.go,
 2026-11-29.
 """
@@ -32,7 +32,7 @@ class ContextSizes:
     """Sizes that models are loaded with now, so that requests of different length do not reload them."""
 
     def __init__(self, http: HttpClient, show: Show, limit: int | None) -> None:
-        """show: details of a model by name. limit: most tokens that a model is loaded with; None: no limit."""
+        """show: details of a model by name. limit: most tokens that one is loaded with; None: no limit."""
         self.limit = limit
         self._http = http
         self._show = show

@@ -1,6 +1,5 @@
 """A database that does not work for a while: whoever asks for it is told so, and nothing else is hidden."""
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,6 +34,28 @@ async def write(database: Database) -> None:
     await BatchLabels(database).save("openai", "batch", {"team": "x" * 3000})
 
 
+async def fill(database: Database) -> None:
+    for number in range(100):
+        await BatchLabels(database).save("openai", f"batch-{number}", {"team": "x" * 3000})
+
+
+async def end_own_connection(database: Database, server: PostgresServer) -> None:
+    async with database.begin() as connection:
+        pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+        server.run(f"SELECT pg_terminate_backend({pid})")
+        await connection.execute(sa.text("SELECT pg_sleep(5)"))
+
+
+async def select_badly(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.exec_driver_sql("SELEC 1")
+
+
+async def fail_with(database: Database, error: Exception) -> None:
+    async with database.begin():
+        raise error
+
+
 async def fail_both(database: Database) -> None:
     with pytest.raises(ServiceUnavailable, match="its database does not answer"):
         await write(database)
@@ -60,8 +81,7 @@ async def test_sqlite_on_a_full_disk_is_unavailable(sqlite: Database) -> None:
         sqlite.engine.sync_engine, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count = 1")
     )
     with pytest.raises(ServiceUnavailable) as raised:
-        for _ in range(100):
-            await BatchLabels(sqlite).save("openai", os.urandom(8).hex(), {"team": "x" * 3000})
+        await fill(sqlite)
     assert "full" in str(raised.value.__cause__)
     assert "full" not in str(raised.value), "a caller is told nothing of our disks"
 
@@ -78,16 +98,15 @@ async def test_a_wrong_statement_is_a_fault_of_ours_on_both(empty_database_url: 
     with pytest.raises(sa.exc.DBAPIError):
         await write(database)  # it has no tables
     with pytest.raises(sa.exc.DBAPIError):
-        async with database.begin() as connection:
-            await connection.exec_driver_sql("SELEC 1")
+        await select_badly(database)
     await database.close()
 
 
 async def test_a_row_that_breaks_a_rule_stays_what_it_is(database: Database) -> None:
     lease = sa.text("INSERT INTO leases VALUES ('a', 'cpu', '2026-11-21', '2026-11-21')")
-    with pytest.raises(sa.exc.IntegrityError):
-        async with database.begin() as connection:
-            await connection.execute(lease)
+    async with database.begin() as connection:
+        await connection.execute(lease)
+        with pytest.raises(sa.exc.IntegrityError):
             await connection.execute(lease)
 
 
@@ -103,10 +122,7 @@ async def test_postgresql_that_ends_a_connection_is_unavailable_and_comes_back(
 ) -> None:
     database = Database(postgres_url)
     with pytest.raises(ServiceUnavailable):
-        async with database.begin() as connection:
-            pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
-            postgres_server.run(f"SELECT pg_terminate_backend({pid})")
-            await connection.execute(sa.text("SELECT pg_sleep(5)"))
+        await end_own_connection(database, postgres_server)
     await write(database)
     await database.close()
 
@@ -129,8 +145,7 @@ async def test_postgresql_says_by_its_code_whether_it_works(
 ) -> None:
     database = Database(postgres_url)
     with pytest.raises(ServiceUnavailable if is_unavailable else kind):
-        async with database.begin():
-            raise kind("said so")
+        await fail_with(database, kind("said so"))
     await database.close()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from genai_spine.call import Call
+from genai_spine.chunks import fold
 from genai_spine.errors import ContextLengthExceeded
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.ollama import context_size
@@ -100,11 +101,11 @@ class TestContextSizes:
         self, up: OllamaUpstream, ollama: Ollama, stream: bool
     ) -> None:
         up.contexts[LLAMA] = 512
+        whole = direct(ollama).complete(chat(3000), Call())
+        answer = fold(direct(ollama).stream(chat(3000), Call())) if stream else whole
         with pytest.raises(ContextLengthExceeded, match="the input length exceeds the context length"):
-            if stream:
-                _ = [chunk async for chunk in direct(ollama).stream(chat(3000), Call())]
-            else:
-                await direct(ollama).complete(chat(3000), Call())
+            await answer
+        whole.close()
         assert contexts(up) == [None]
         assert await ollama.context_length("llama3.2", Call()) == 512
         [listed] = [model for model in await ollama.list_models() if model.id == LLAMA]
