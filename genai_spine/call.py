@@ -38,6 +38,7 @@ class Call:
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header
+    if_match: str | None = None  # the If-Match header
     cost_labels: Mapping[str, str] = field(default_factory=dict)  # of the request; every row has them
     # traceparent and tracestate of the caller, which its providers get too (W3C Trace Context).
     trace_headers: tuple[tuple[str, str], ...] = ()

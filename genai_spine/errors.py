@@ -50,6 +50,7 @@ from typing import Any, ClassVar
 from google.rpc import code_pb2
 
 from genai_spine.v1 import error_reason_pb2 as reasons
+from genai_spine.v1 import usage_pb2
 
 DOMAIN = "genai-spine.internal"
 PLAIN_FIELD = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,120}")
@@ -66,6 +67,7 @@ class SpineError(Exception):
     openai_code: ClassVar[str | None] = None  # None: as rest_code
     retryable: ClassVar[bool] = False  # another attempt can help
     may_quote: ClassVar[bool] = False  # the message may repeat what a caller or a model said
+    usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
         self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them

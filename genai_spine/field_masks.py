@@ -16,12 +16,10 @@ def chosen(mask: Sequence[str], given: Message, editable: Sequence[str]) -> list
     """
     if not mask:
         return set_fields(given, editable)
-    if "*" in mask:
-        return list(editable)
-    names = [path for path in mask if path not in BESIDES]
+    names = [path for path in mask if path not in (*BESIDES, "*")]
     if unknown := [name for name in names if name not in editable]:
         raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
-    return names
+    return list(editable) if "*" in mask else names
 
 
 def set_fields(given: Message, editable: Sequence[str]) -> list[str]:

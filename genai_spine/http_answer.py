@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from genai_spine.call import Call
-from genai_spine.errors import SpineError
+from genai_spine.errors import ProviderError, SpineError
 
 OPENAI_PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
@@ -97,10 +97,11 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
 def _is_worth_repeating(error: SpineError, call: Call, status: int) -> bool:
     """Whether an SDK may send the request again: that can help, and does not multiply our own attempts.
 
-    After those it may only where nothing was paid and it is told for how long to wait. What took too long
-    (504) may have been paid.
+    After those it may only where nothing was paid and it is told for how long to wait. What was answered is
+    billed, and billed again with every repetition; what took too long (504) may have been.
     """
-    if status == HTTPStatus.GATEWAY_TIMEOUT:
+    answered = isinstance(error, ProviderError) or error.usage is not None
+    if answered or status == HTTPStatus.GATEWAY_TIMEOUT:
         return False
     if not error.retryable or call.billed:
         return False

@@ -8,7 +8,7 @@ whoever makes one up gets the rows that the filters let through, and no others.
 """
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 
@@ -46,8 +46,8 @@ def place(request: Any, *kinds: Any) -> tuple[Any, ...] | None:
     values_of: Any = tuple.__class_getitem__((str, *kinds))
     try:
         data = base64.b64decode(request.page_token, "-_", validate=True)
-        mark, *values = msgspec.json.decode(data, type=values_of)
-    except ValueError:
+        mark, *values = (_in_utc(value) for value in msgspec.json.decode(data, type=values_of))
+    except (ValueError, OverflowError):  # a time beyond the calendar
         raise InvalidFields([("page_token", "is no token of this list")]) from None
     if mark != _mark(request) or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidFields([("page_token", "is no token of this list with these filters")])
@@ -63,6 +63,10 @@ def with_cursor(request: M) -> M:
     own.CopyFrom(request)
     (own.page_token,) = place(request, str) or ("",)  # type: ignore[attr-defined]
     return own
+
+
+def _in_utc(value: object) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _mark(request: Message) -> str:

@@ -134,7 +134,9 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.max_metadata_size", 32 << 10),
+    # Above Envoy's 32 KiB of headers, to which it adds some: what it lets in is not refused here.
+    ("grpc.max_metadata_size", 64 << 10),
+    ("grpc.absolute_max_metadata_size", 128 << 10),
 ]
 
 log = structlog.get_logger()

@@ -347,11 +347,15 @@ def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: 
 def _egress(own: str, url: str, variables: Mapping[str, str], settings: Settings) -> Egress:
     """Way out to a provider. own: beginning of its variables. Raises ValueError naming the variable."""
     files = {
-        field: Path(value)
+        field: Path(value) if (value := variables.get(f"{own}{field.upper()}")) else None
         for field in ("ca_file", "client_certificate", "client_key")
-        if (value := variables.get(f"{own}{field.upper()}"))
     }
-    found = replace(of_environment(variables), **{"ca_file": settings.ca_file, **files})
+    found = replace(
+        of_environment(variables),
+        ca_file=files["ca_file"] or settings.ca_file,
+        client_certificate=files["client_certificate"],
+        client_key=files["client_key"],
+    )
     if proxy := variables.get(f"{own}PROXY"):
         found = found.by(None if proxy == "none" else proxy)
     try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import capability_service_pb2 as capabilities
@@ -24,6 +25,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2, message_pb2
 
 MAX_PROBLEMS = 20
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999, Unix time
 
 Problem = tuple[str, str]
 Check = Callable[[Any], Sequence[Problem]]
@@ -384,6 +386,15 @@ def _generate_commit(request: capabilities.GenerateCommitRequest) -> Sequence[Pr
     return [(".files", "is required unless diff is set")]
 
 
+def _timestamp(time: Timestamp) -> Sequence[Problem]:
+    """What timestamp.proto allows; the transcoder checks it, a gRPC caller's library need not."""
+    if not FIRST_SECOND <= time.seconds <= LAST_SECOND:
+        return [(".seconds", f"must lie in the years 1 to 9999, got {time.seconds}")]
+    if not 0 <= time.nanos < 10**9:
+        return [(".nanos", f"must be at least 0 and less than 1000000000, got {time.nanos}")]
+    return ()
+
+
 def _paged(request: Any) -> Sequence[Problem]:
     problems: list[Problem] = []
     if getattr(request, "offset", 0) and request.page_token:
@@ -410,6 +421,7 @@ TOGETHER: dict[str, Check] = {
     "genai_spine.v1.Message": _message,
     "genai_spine.v1.ResponseFormat": _response_format,
     "genai_spine.v1.GenerateCommitRequest": _generate_commit,
+    "google.protobuf.Timestamp": _timestamp,
     **{f"genai_spine.v1.{name}Request": _content_or_text for name in WITH_CONTENT},
     **{f"genai_spine.v1.{name}Request": _paged for name in WITH_LIMIT},
 }
@@ -424,4 +436,5 @@ ONE_OF = {
     "genai_spine.v1.TextPrompt": "prompt",
     "genai_spine.v1.Tool": "tool",
     "genai_spine.v1.ToolCall": "call",
+    "google.protobuf.Value": "kind",
 }

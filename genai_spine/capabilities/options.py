@@ -45,11 +45,9 @@ def _apply_option(whole: Message, name: str, value: Any) -> bool:
         json_format.ParseDict({name: plain}, whole, ignore_unknown_fields=field.enum_type is None)
     except (json_format.ParseError, ValueError) as error:
         whole.ClearField(name)
-        kind = (
-            "list"
-            if field.is_repeated
-            else field.message_type or field.enum_type or TYPE_NAMES.get(field.type)
-        )
+        of = field.message_type or field.enum_type
+        several = "map" if field.message_type and field.message_type.GetOptions().map_entry else "list"
+        kind = several if field.is_repeated else of or TYPE_NAMES.get(field.type)
         expected = getattr(kind, "name", kind) or "value of its type"
         raise InvalidFields(
             [(f"{OPTIONS}.{name}", f"must be a {expected}, got {_abbreviated(plain)}")]

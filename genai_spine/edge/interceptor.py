@@ -21,7 +21,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from genai_spine import http_answer, validation
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
-from genai_spine.edge import call_headers, stream_end
+from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 from genai_spine.services import rest_aliases
 
@@ -155,7 +155,7 @@ class ServiceInterceptor:
 
     def _enter(self, method: str, context: Context) -> Call:
         """Call of a grpc context: request id, deadline, headers that matter."""
-        metadata = context.invocation_metadata() or ()
+        metadata = tuple(context.invocation_metadata() or ())
         given = dict(metadata)
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
@@ -174,6 +174,7 @@ class ServiceInterceptor:
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=call_headers.read_timeout_s(given),
             client_retries=call_headers.client_retries(given),
+            if_match=_text(given.get("if-match")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
@@ -189,6 +190,8 @@ class ServiceInterceptor:
         if call.path:
             validation.check(request)
             rest_aliases.read(request)  # after the check, whose problems name the fields that were sent
+            if call.if_match is not None:
+                preconditions.read(request, call.if_match)
         else:
             validation.check_without_aliases(request)
         call.cost_labels = dict(getattr(request, "cost_labels", ()))

@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import requests, responses, sse
+from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
 from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
@@ -43,7 +43,7 @@ class OpenAIFacade:
         """
         chat = requests.decode(body, Chat)
         request = requests.chat_request(body, chat)
-        validation.check(request)
+        admit(request, call)
         before_tools = chat.functions is not None
         if chat.stream:
             form = sse.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
@@ -63,7 +63,7 @@ class OpenAIFacade:
         text = requests.decode(body, Text)
         prompts = requests.text_requests(body, text)
         for request in prompts:
-            validation.check(request)
+            admit(request, call)
         prefixes = [request.prompt.text if text.echo else "" for request in prompts]
         if text.stream:
             form = sse.TextFrames(_wants_usage(text.stream_options), prefixes, text.n or 1)
@@ -81,7 +81,7 @@ class OpenAIFacade:
         request = requests.embedding_request(body, embedding)
         if not request.model:
             raise InvalidRequest(field="model", problem="is required")
-        validation.check(request)
+        admit(request, call)
         response = await self.inference.embed(request, call)
         set_headers(call, JSON, response)
         return responses.embeddings(response, as_base64=embedding.encoding_format == "base64")
@@ -96,7 +96,7 @@ class OpenAIFacade:
         if not native.model:
             raise InvalidRequest(field="model", problem="is required")
         request = requests.native_request(native)
-        validation.check(request)
+        admit(request, call)
         completion = await self.inference.complete(request, call)
         set_headers(call, JSON, completion)
         return responses.native(completion)

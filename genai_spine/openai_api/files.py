@@ -14,6 +14,7 @@ from genai_spine import page_tokens, validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.openai_api import multipart, requests
+from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import JSON
 from genai_spine.openai_api.schemas import Batch
 from genai_spine.services.provider_batch import ProviderBatchService
@@ -85,9 +86,10 @@ class FilesFacade:
             endpoint=batch.endpoint,
             completion_window=batch.completion_window,
             metadata=batch.metadata or {},
+            cost_labels=batch.cost_labels,
             provider_options_json=requests.extras(body, Batch),
         )
-        validation.check(request)
+        admit(request, call)
         return _json_answer(call, _batch(await self.batches.CreateBatch(request, call)))
 
     async def list_batches(self, query: openai.ListBatchObjectsRequest, call: Call) -> bytes:

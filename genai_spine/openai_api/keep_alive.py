@@ -15,7 +15,7 @@ T = TypeVar("T")
 class End:
     """Last entry of the queue. error: what ended the stream; None: it is complete."""
 
-    def __init__(self, error: Exception | None) -> None:
+    def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
@@ -62,7 +62,7 @@ class KeepAlive(Generic[T]):
         raise StopAsyncIteration
 
     async def _fill(self) -> None:
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             async with aclosing(self._messages) as messages:
                 async for message in messages:
@@ -70,6 +70,11 @@ class KeepAlive(Generic[T]):
                     self._newest = self._loop.time()
                     if self._timer is None:
                         self._timer = self._loop.call_later(self._period_s, self._check)
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # the caller left: nobody reads the queue
+                raise
+            error = cancelled  # something within the stream: its reader would get markers for ever
         except Exception as failure:
             error = failure
         await self._queue.put(End(error))

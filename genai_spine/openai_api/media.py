@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from genai_spine import validation
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import media_responses, multipart, requests
+from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import JSON, set_headers
 from genai_spine.openai_api.schemas import Image, Speech, Voice
 from genai_spine.v1 import media_service_pb2 as pb
@@ -52,12 +52,13 @@ class MediaFacade:
             size=image.size,
             quality=image.quality,
             user=image.user,
+            cost_labels=image.cost_labels,
             media_type=f"image/{image.output_format}" if image.output_format else None,
             provider_options_json=requests.extras(body, Image),
         )
         if image.n is not None:
             request.image_count = requests.count("n", image.n)
-        validation.check(request)
+        admit(request, call)
         response = await self.inference.create_images(request, call)
         set_headers(call, JSON, response)
         return media_responses.images(response)
@@ -79,7 +80,7 @@ class MediaFacade:
         request = transcription_request(form, timed=wanted in TIMED)
         if translate:
             request.translate = True
-        validation.check(request)
+        admit(request, call)
         answer = await self.inference.transcribe(request, call)
         form_of_answer = media_responses.TRANSCRIPTIONS[wanted]
         set_headers(call, form_of_answer.content_type, answer)
@@ -101,9 +102,10 @@ class MediaFacade:
             speed=speech.speed,
             instructions=speech.instructions,
             user=speech.user,
+            cost_labels=speech.cost_labels,
             provider_options_json=requests.extras(body, Speech, **own),
         )
-        validation.check(request)
+        admit(request, call)
         async with aclosing(self.inference.create_speech(request, call)) as chunks:
             async for chunk in chunks:
                 if chunk.media_type:
@@ -125,6 +127,7 @@ def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTran
         language=form.text("language"),
         prompt=form.text("prompt"),
         user=form.text("user"),
+        cost_labels=form.entries("cost_labels"),
     )
     if temperature := form.text("temperature"):
         request.temperature = _number("temperature", temperature)
@@ -133,7 +136,7 @@ def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTran
     further = {
         name.removesuffix("[]"): texts if name.endswith("[]") else texts[-1]
         for name, texts in form.texts.items()
-        if name not in KNOWN
+        if name not in KNOWN and not name.startswith("cost_labels[")
     }
     if further:
         request.provider_options_json = msgspec.json.encode(further).decode()

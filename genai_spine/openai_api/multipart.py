@@ -31,6 +31,16 @@ class Form:
         """The last text of the field; None when it has none, or an empty one."""
         return self.texts[name][-1] or None if name in self.texts else None
 
+    def entries(self, name: str) -> dict[str, str]:
+        """Map in fields name[key], as SDKs write it. Errors: InvalidRequest (one field of that name)."""
+        if name in self.texts:
+            raise InvalidRequest(field=name, problem=f"must be fields {name}[key], one for each entry")
+        return {
+            field.removeprefix(f"{name}[").removesuffix("]"): texts[-1]
+            for field, texts in self.texts.items()
+            if field.startswith(f"{name}[")
+        }
+
     def file(self, name: str) -> FormFile:
         """File of a field. Errors: InvalidRequest (no such file, or an empty one)."""
         if name not in self.files:
@@ -43,7 +53,7 @@ class Form:
 
 def parse(body: bytes, content_type: str) -> Form:
     """Form of a body. Errors: InvalidRequest, naming the body or the part that cannot be read."""
-    kind, options = parse_options_header(content_type)
+    kind, options = parse_options_header(content_type.encode())
     if kind != b"multipart/form-data":
         shown = kind.decode("latin-1") or "none"
         raise _unreadable(f"must be multipart/form-data, got content-type {shown}")

@@ -166,7 +166,9 @@ def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
 
 def native_request(native: Native) -> pb.CreateCompletionRequest:
     """Completion request of the older service's own body."""
-    request = pb.CreateCompletionRequest(provider=native.provider, model=native.model, user=native.user)
+    request = pb.CreateCompletionRequest(
+        provider=native.provider, model=native.model, user=native.user, cost_labels=native.cost_labels
+    )
     request.temperature = 0.7 if native.temperature is None else native.temperature
     if native.max_tokens is not None:
         request.max_tokens = count("max_tokens", native.max_tokens)
@@ -180,7 +182,10 @@ def native_request(native: Native) -> pb.CreateCompletionRequest:
 def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsRequest:
     """Embeddings request of a body; inputs are texts or token ids."""
     request = pb.CreateEmbeddingsRequest(
-        provider=embedding.provider, model=embedding.model, user=embedding.user
+        provider=embedding.provider,
+        model=embedding.model,
+        user=embedding.user,
+        cost_labels=embedding.cost_labels,
     )
     for text in _texts(embedding.input, "input"):
         _source(request.inputs.add(), text)
@@ -195,7 +200,9 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
     """Sampling options in the contract's names."""
     if not given.model:
         raise InvalidRequest(field="model", problem="is required")
-    request = pb.CreateCompletionRequest(model=given.model, provider=given.provider or None)
+    request = pb.CreateCompletionRequest(
+        model=given.model, provider=given.provider or None, cost_labels=given.cost_labels
+    )
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user"):
         if (value := getattr(given, name)) is not None:
             setattr(request, name, value)

@@ -172,6 +172,7 @@ class Sampling(Struct):
     seed: int | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Chat(Sampling):
@@ -209,6 +210,7 @@ class Native(Struct):
     response_format: Literal["text", "json"] | None = None
     stream: bool | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Embedding(Struct):
@@ -218,6 +220,7 @@ class Embedding(Struct):
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Image(Struct):
@@ -230,6 +233,7 @@ class Image(Struct):
     output_format: Literal["png", "jpeg", "webp"] | None = None
     stream: bool | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Voice(Struct):
@@ -246,6 +250,7 @@ class Speech(Struct):
     instructions: str | None = None
     stream_format: Literal["audio", "sse"] | None = None
     user: str | None = None
+    cost_labels: dict[str, str] | None = None
 
 
 class Batch(Struct):
@@ -253,3 +258,4 @@ class Batch(Struct):
     endpoint: str = ""
     completion_window: str | None = None
     metadata: dict[str, str] | None = None
+    cost_labels: dict[str, str] | None = None

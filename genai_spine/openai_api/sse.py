@@ -89,8 +89,8 @@ class ChatFrames(Frames):
             said["annotations"] = Raw(delta.annotations_json.encode())
         if delta.tool_calls:
             said |= self._calls(delta)
-        if said:
-            spoken = logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+        spoken = logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+        if said or spoken:  # a token may be half of a character, and its text come with the next one
             frames.append(self._frame(index, b'"delta":%b,"logprobs":%b' % (encode(said), encode(spoken))))
         if delta.finish_reason:
             reason = finish(delta.finish_reason, before_tools=self.before_tools)

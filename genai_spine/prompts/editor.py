@@ -5,6 +5,7 @@ A change of content makes a version; other changes do not. Prompts that come wit
 
 import json
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 
@@ -21,6 +22,11 @@ EDITABLE = ("name", "slug", "description", "category", "tags", "is_public", *VER
 REQUIRED = ("name", "slug", "user_prompt_template")
 EMPTY_IS_UNSET = ("description", "category", "system_prompt", "preferred_provider", "preferred_model")
 DEFAULT_CATEGORY, DEFAULT_TEMPERATURE = "custom", 0.7
+
+
+Changing: TypeAlias = (
+    pb.DeletePromptRequest | pb.RollbackPromptRequest | pb.SetPromptLabelRequest | pb.DeletePromptLabelRequest
+)
 
 
 class PromptEditor:
@@ -56,7 +62,7 @@ class PromptEditor:
         patch = request.prompt
         fields = field_masks.chosen(request.update_mask.paths, patch, EDITABLE)
         async with self.prompts.changing() as changes:
-            prompt = await self._locked(changes, request.prompt_id, patch.etag)
+            prompt = await self._locked(changes, request.prompt_id, _etag(patch))
             return await self.changed(changes, prompt, patch, fields)
 
     async def changed(
@@ -100,7 +106,7 @@ class PromptEditor:
         Raises PromptNotFound, PromptProtected, EtagMismatch.
         """
         async with self.prompts.changing() as changes:
-            prompt = await self._locked(changes, request.prompt_id, request.etag, deleted=request.hard)
+            prompt = await self._locked(changes, request.prompt_id, _etag(request), deleted=request.hard)
             if request.hard:
                 await changes.remove(prompt)
             else:
@@ -113,7 +119,7 @@ class PromptEditor:
         Raises PromptNotFound, PromptProtected, EtagMismatch.
         """
         async with self.prompts.changing() as changes:
-            prompt = await self._locked(changes, request.prompt_id, request.etag)
+            prompt = await self._locked(changes, request.prompt_id, _etag(request))
             old = await _version(changes, prompt, request.version)
             patch = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
             for name in VERSIONED:
@@ -125,7 +131,7 @@ class PromptEditor:
         if request.label == LATEST:
             raise InvalidFields([("label", f"{LATEST} moves by itself")])
         async with self.prompts.changing() as changes:
-            prompt = await changes.locked(request.prompt_id, request.etag)
+            prompt = await changes.locked(request.prompt_id, _etag(request))
             _must_be_active(prompt, request.prompt_id)
             version = await _version(changes, prompt, request.version)
             if prompt.labels.get(request.label) == version.version:
@@ -137,7 +143,7 @@ class PromptEditor:
     async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
         """Removal of a label. Raises PromptNotFound, EtagMismatch."""
         async with self.prompts.changing() as changes:
-            prompt = await changes.locked(request.prompt_id, request.etag)
+            prompt = await changes.locked(request.prompt_id, _etag(request))
             if request.label == LATEST or request.label not in prompt.labels:
                 raise PromptNotFound(prompt=f"{prompt.slug}, label {request.label}")
             await changes.remove_label(prompt, request.label)
@@ -207,6 +213,11 @@ def _has_nul(prompt: pb.Prompt, name: str) -> bool:
     value = getattr(prompt, name)
     texts = [value] if isinstance(value, str) else value if name == "tags" else []
     return any("\0" in text for text in texts)
+
+
+def _etag(message: pb.Prompt | Changing) -> str | None:
+    """Etag that a caller sent; None: none. An empty one is one that no prompt has."""
+    return message.etag if message.HasField("etag") else None
 
 
 def _must_be_active(prompt: pb.Prompt, key: str) -> None:

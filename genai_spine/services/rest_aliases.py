@@ -77,8 +77,8 @@ def fill(message: Message) -> None:
 def read(request: Message) -> None:
     """Moves the aliases that a request has set to their sources, also in its update mask.
 
-    A source that is set stays as it is. Errors: InvalidFields where an alias of the same type says another
-    value than it.
+    A source that is set too must say the same; a list keeps what both let through. Times and costs are the
+    server's to set, and ignored under either name. Errors: InvalidFields naming an alias that says otherwise.
     """
     plan = _plan(request.DESCRIPTOR)
     if plan.is_empty:
@@ -119,6 +119,7 @@ class _Alias:
     is_plain: bool  # a scalar
     has_presence: bool
     source_has_presence: bool
+    is_choice: bool  # of the caller's; times and costs, which are messages, are the server's
     shown: Callable[[Any], Any] | None
     read: Callable[[Any], Any] | None
 
@@ -203,6 +204,7 @@ def _alias(each: FieldDescriptor) -> _Alias:
         is_plain=each.message_type is None and not each.is_repeated,
         has_presence=each.has_presence,
         source_has_presence=source.has_presence,
+        is_choice=not parents and source.message_type is None,
         shown=SHOWN.get(key),
         read=READ.get(key),
     )
@@ -235,7 +237,7 @@ def _read(request: Message, plan: _Plan, path: str) -> None:
             holder = getattr(holder, name)
         if not _is_set(holder, alias.source, alias.source_has_presence):
             _set(holder, alias.source, value, alias.is_plain or alias.read is not None)
-        elif alias.read is None and value != getattr(holder, alias.source):
+        elif alias.is_choice and not _agrees(holder, alias.source, value):
             problem = f"differs from {path}{alias.path}, which means the same"
             raise InvalidFields([(path + alias.name, problem)])
         request.ClearField(alias.name)
@@ -243,6 +245,16 @@ def _read(request: Message, plan: _Plan, path: str) -> None:
         _read(held, below, f"{path}{place}.")
     if plan.mask and request.HasField(plan.mask):
         _read_mask(getattr(request, plan.mask), plan)
+
+
+def _agrees(holder: Message, source: str, value: Any) -> bool:
+    """Whether a source says the same as its alias. A list is a filter: what both name stays in it."""
+    found = getattr(holder, source)
+    if not isinstance(value, list):
+        return bool(found == value)
+    both = [item for item in found if item in value]
+    found[:] = both
+    return bool(both)
 
 
 def _read_mask(mask: FieldMask, plan: _Plan) -> None:

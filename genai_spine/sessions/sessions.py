@@ -92,7 +92,8 @@ class SessionLibrary:
 
     async def remove(self, request: pb.DeleteSessionRequest) -> None:
         """Deletion of a session with its messages and files. Errors: SessionNotFound, EtagMismatch."""
-        if not await self.sessions.remove(request.session_id, request.etag):
+        etag = request.etag if request.HasField("etag") else None
+        if not await self.sessions.remove(request.session_id, etag):
             raise SessionNotFound(session=request.session_id)
 
     async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:

@@ -56,7 +56,7 @@ class Completions:
 
     async def find(self, id: str) -> pb.Completion | CompletionFailure | str | None:
         """Outcome by id, otherwise the newest of the request id; its state while there is no outcome."""
-        columns = completions.c
+        columns, id = completions.c, id.replace("\0", "\ufffd")  # PostgreSQL takes no NUL; no id has it
         lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
         query = select(completions, lives.label("lives")).where(columns.expires_at > Now())
         async with self._database.connect() as connection:

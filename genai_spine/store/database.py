@@ -35,7 +35,7 @@ LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
 # Classes of SQLSTATE that say that the server cannot work now: connection, resources (a full disk is one of
-# them), shutdown, files, a lock that another one holds, a replica that takes no writes, colliding transactions.
+# them), shutdown, files, a lock that another one holds, a replica without writes, colliding transactions.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11-29.
 UNAVAILABLE_STATES = ("08", "53", "57P", "58", "55P03", "25006", "40")
 # SQLite says with the same class that a statement is wrong; whoever wrote it must see that.

@@ -114,7 +114,7 @@ class Changes:
             row = (await self._connection.execute(lock.where(where))).mappings().one_or_none()
         if row is None:
             raise PromptNotFound(prompt=key)
-        if etag and etag != str(row["revision"] - 1):
+        if etag is not None and etag != str(row["revision"] - 1):
             raise EtagMismatch(resource=f"prompt '{row['slug']}'", etag=row["revision"] - 1)
         prompt = _prompt(row)
         await _add_labels(self._connection, [prompt])

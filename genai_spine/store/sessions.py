@@ -5,6 +5,7 @@ that died holds none for longer than its time to live.
 """
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,7 @@ from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb
 
+ETAG = re.compile(r"0|[1-9][0-9]{0,17}")  # a revision as it is written, and no other way of writing it
 NO_LEASE = {"send_token": None, "send_until": None}
 CHANGED = {"revision": sessions.c.revision + 1}
 # Of fields whose columns have other names.
@@ -77,14 +79,15 @@ class Sessions:
         row = session_row(session)
         columns = {column for name in fields for column in COLUMNS.get(name, (name,))}
         values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
-        changed = update(sessions).where(_is(id), *_has_etag(session.etag)).values(values)
+        etag = session.etag if session.HasField("etag") else None
+        changed = update(sessions).where(_is(id), *_has_etag(etag)).values(values)
         async with self._database.begin() as connection:
             found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
             if found is None:
                 await _refuse_etag(connection, id)
         return None if found is None else session_of(found)
 
-    async def remove(self, id: str, etag: str = "") -> bool:
+    async def remove(self, id: str, etag: str | None = None) -> bool:
         """Deletion of a session with all its messages; False: no such session. Raises EtagMismatch."""
         async with self._database.begin() as connection:
             removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
@@ -165,7 +168,7 @@ def session_row(session: pb.Session) -> dict[str, Any]:
         "metadata_json": _json(session.metadata),
         "history_policy": _policy(session.history_policy),
         "history_window": session.history_window,
-        "revision": int(session.etag or 0),
+        "revision": 0,  # of a new row; from then on only the database counts
         "parent_session_id": clean(session.parent_session_id) if has("parent_session_id") else None,
         "message_count": session.message_count,
         "total_tokens": session.total_tokens,
@@ -275,10 +278,11 @@ def _filters(request: pb.ListSessionsRequest) -> list[ColumnElement[bool]]:
     return found
 
 
-def _has_etag(etag: str) -> list[ColumnElement[bool]]:
-    """No condition where the caller has none."""
-    number = int(etag) if etag.isdecimal() and len(etag) < 18 else -1
-    return [sessions.c.revision == number] if etag else []
+def _has_etag(etag: str | None) -> list[ColumnElement[bool]]:
+    """Condition that a row has this etag; none where the caller sent no etag. An empty one is nobody's."""
+    if etag is None:
+        return []
+    return [sessions.c.revision == (int(etag) if ETAG.fullmatch(etag) else -1)]
 
 
 async def _refuse_etag(connection: AsyncConnection, id: str) -> None:

@@ -360,6 +360,23 @@ async def test_call_is_in_the_ledger_when_its_answer_arrives(
     assert (row.streamed, second.streamed) == (False, True)
 
 
+async def test_cost_labels_of_the_sdk_are_in_the_ledger_and_not_with_the_provider(
+    any_stack: Stack, openai_upstream: UpstreamProcess
+) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{any_stack.url}/v1", api_key="none") as client:
+        labelled: Any = {"extra_body": {"cost_labels": {"team": "search"}}}
+        said = {"extra_headers": {"x-request-id": "labels-of-chat"}}
+        await client.chat.completions.create(model=MODEL, messages=HELLO, **labelled, **said)
+        heard = {"extra_headers": {"x-request-id": "labels-of-sound"}}
+        await client.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", b"RIFF"), **labelled, **heard
+        )
+        for request_id in ("labels-of-chat", "labels-of-sound"):
+            (row,) = await any_stack.executions(request_id)
+            assert dict(row.cost_labels) == {"team": "search"}
+    assert all("cost_labels" not in str(entry.body) for entry in openai_upstream.bill())
+
+
 # --- Node
 
 

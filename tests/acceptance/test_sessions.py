@@ -428,4 +428,15 @@ async def test_session_is_changed_by_mask_and_etag(rest: Client) -> None:
     assert ("title" in cleared, cleared["metadata"], cleared["model"]) == (False, {}, made["model"])
     assert (await rest._call("PATCH", path, json={})).json["model"] == made["model"]
     failed(await rest._call("DELETE", f"{path}?etag={made['etag']}"), 409, "CONFLICT")
+    failed(await rest._call("DELETE", f"{path}?etag="), 409, "CONFLICT")
     assert (made["created_at"], made["updated_at"]) == (made["create_time"], made["update_time"])
+
+
+async def test_session_is_changed_by_if_match(rest: Client) -> None:
+    made = await begun(rest)
+    path, now = f"{SESSIONS}/{made['id']}", {"if-match": f'"{made["etag"]}"'}
+    changed = await rest._call("PATCH", path, json={"title": "Sky"}, headers=now)
+    assert (changed.status, changed.json["title"]) == (200, "Sky")
+    failed(await rest._call("PATCH", path, json={"title": "x"}, headers=now), 409, "CONFLICT")
+    failed(await rest._call("DELETE", path, headers=now), 409, "CONFLICT")
+    assert (await rest._call("DELETE", path, headers={"if-match": changed.json["etag"]})).status == 204

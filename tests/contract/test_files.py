@@ -141,7 +141,7 @@ async def test_ids_that_are_not_there_are_not_found(spoken: Spoken) -> None:
     ("reply", "kind"),
     [
         (openai_errors.rate_limited(1), errors.ProviderRateLimited),
-        (openai_errors.invalid_key("sk-test"), errors.ProviderAuthentication),
+        (openai_errors.invalid_key("sk-test-1"), errors.ProviderAuthentication),
         (openai_errors.server_error(), errors.ProviderUnavailable),
         (Reply(body="{"), errors.ProviderError),
         (Reply(fault="close"), errors.ProviderUnavailable),
@@ -159,3 +159,22 @@ async def test_faults_have_the_errors_of_every_other_call(
     with pytest.raises(kind):
         await spoken.provider.upload_file(upload(), Call())
     assert len(spoken.up.bill) == 3
+
+
+@spoken_by("openai")
+@pytest.mark.parametrize("data", [[], [{"id": "a"}, {"id": "b"}]])
+async def test_list_that_does_not_go_on_is_an_error_and_no_end(
+    spoken: Spoken, data: list[dict[str, str]]
+) -> None:
+    """An endpoint that says there is more and names nothing to go on from, or pays no heed to `after`."""
+    spoken.up.script(Reply(body={"object": "list", "data": data, "has_more": True}), on="/v1/files")
+    request = files.ListFilesRequest(provider="openai", page_token="b")
+    with pytest.raises(errors.ProviderError, match="more of the list, but no next page"):
+        await spoken.provider.list_files(request, Call())
+
+
+@spoken_by("openai")
+async def test_list_of_batches_that_does_not_go_on_is_an_error(spoken: Spoken) -> None:
+    spoken.up.script(Reply(body={"data": [], "has_more": True}), on="/v1/batches")
+    with pytest.raises(errors.ProviderError, match="more of the list, but no next page"):
+        await spoken.provider.list_batches(batches.ListBatchesRequest(provider="openai"), Call())

@@ -17,7 +17,15 @@ from genai_spine.store.database import Database
 from genai_spine.store.prompts import PromptRows
 from genai_spine.v1 import message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
-from genai_spine.v1.prompt_service_pb2 import ListPromptsRequest, Prompt, PromptVariable
+from genai_spine.v1.prompt_service_pb2 import (
+    DeletePromptLabelRequest,
+    DeletePromptRequest,
+    ListPromptsRequest,
+    Prompt,
+    PromptVariable,
+    RollbackPromptRequest,
+    SetPromptLabelRequest,
+)
 
 
 @pytest.fixture
@@ -121,6 +129,22 @@ async def test_of_50_parallel_editors_with_one_etag_one_wins(prompts, editor):
     [won] = [result for result in results if isinstance(result, Prompt)]
     assert await prompts.prompt("greet") == won
     assert won.version == 2
+
+
+@pytest.mark.parametrize("written", ["", " ", "x", '"{}"', 'W/"{}"', "*", "0{}", "+{}", "{}\0", "-1"])
+async def test_nothing_but_the_etag_itself_changes_or_removes_a_prompt(prompts, editor, written):
+    prompt = await editor.create(draft(), None)
+    etag = written.replace("{}", prompt.etag)
+    for attempt in (
+        update(editor, system_prompt="s", etag=etag),
+        editor.delete(DeletePromptRequest(prompt_id="greet", etag=etag)),
+        editor.rollback(RollbackPromptRequest(prompt_id="greet", version=1, etag=etag)),
+        editor.set_label(SetPromptLabelRequest(prompt_id="greet", label="a", version=1, etag=etag)),
+        editor.delete_label(DeletePromptLabelRequest(prompt_id="greet", label="a", etag=etag)),
+    ):
+        with pytest.raises(EtagMismatch):
+            await attempt
+    assert await prompts.prompt("greet") == prompt
 
 
 async def test_two_processes_lose_no_change(database_url):

@@ -256,7 +256,7 @@ class TestBrokenAnswers:
             assert error.metadata["provider_code"] == "broken_event", "its events have checksums"
             return
         assert error.metadata["provider_code"] == "invalid_json"
-        assert "it began: {" in error.metadata["provider_message"]
+        assert error.metadata["provider_message"].endswith(" bytes)")
 
     @spoken_by(*FAULTY)
     async def test_json_that_breaks_off_within_a_stream(self, spoken: Spoken) -> None:
@@ -390,3 +390,14 @@ async def _until_error(spoken: Spoken) -> tuple[str, SpineError]:
         assert not isinstance(spoken.up, OllamaUpstream) or said, "Ollama's first line already speaks"
         return said, error
     raise AssertionError(f"no error after {said!r}")
+
+
+@spoken_by("anthropic", "bedrock")
+async def test_list_of_models_without_an_end_is_an_error(spoken: Spoken) -> None:
+    model = {"id": "claude", "display_name": "Claude", "created_at": "2026-01-01T00:00:00Z", "type": "model"}
+    page = {"data": [model], "has_more": True, "last_id": "claude"}
+    page |= {"inferenceProfileSummaries": [], "nextToken": "again"}
+    for path in ("/v1/models", "/inference-profiles"):
+        spoken.up.script(*[Reply(body=page)] * 50, on=path)
+    with pytest.raises(errors.ProviderError, match="more than 50 pages"):
+        await listed(spoken)

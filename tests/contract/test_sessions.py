@@ -246,6 +246,19 @@ async def test_message_changes_the_etag_and_a_lease_does_not(chats):
         await change(chats, session.id, title="t", etag=now)
 
 
+@pytest.mark.parametrize(
+    "written", ["", " ", "x", '"{}"', 'W/"{}"', "*", "0{}", "+{}", "{}\0", "-1", "9" * 64]
+)
+async def test_nothing_but_the_etag_itself_changes_or_removes_a_session(chats, written):
+    session = await begun(chats, title="before")
+    etag = written.replace("{}", session.etag)
+    with pytest.raises(EtagMismatch):
+        await change(chats, session.id, title="after", etag=etag)
+    with pytest.raises(EtagMismatch):
+        await chats.remove(pb.DeleteSessionRequest(session_id=session.id, etag=etag))
+    assert await chats.get(session.id) == session
+
+
 async def test_mask_clears_what_is_unset_and_leaves_the_rest(chats):
     fields = {"title": "T", "provider": "openai", "system_prompt": "S", "metadata": {"a": 1}}
     fields |= {"history_policy": pb.HISTORY_POLICY_WINDOW, "history_window": 7}

@@ -78,6 +78,7 @@ async def test_answer_whose_id_is_anothers_request_id_comes_first(completions):
 
 async def test_unknown_id_finds_nothing(completions):
     assert await completions.find("comp_1") is None
+    assert await completions.find("comp_1\0") is None
 
 
 async def test_answer_that_ran_out_is_not_found(completions, database):

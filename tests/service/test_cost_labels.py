@@ -3,7 +3,9 @@
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -71,6 +73,63 @@ async def test_rows_of_prompts_and_messages_have_the_labels(service: Running) ->
     chat = await begun(service)
     answer = await chat.send(cost_labels=LABELS)
     assert await labelled(service, answer.request_id) == [LABELS]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "stream": True}),
+        ("/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": ["a", "b"]}),
+        ("/v1/completions", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "a"}),
+    ],
+)
+async def test_rows_of_openais_api_have_the_labels(service: Running, path: str, body: Any) -> None:
+    posted = await service.post(path, {"model": "gpt-4o", **body, "cost_labels": LABELS})
+    rows = await labelled(service, posted.headers["x-request-id"])
+    assert posted.data
+    assert rows == [LABELS] * len(rows)
+    assert all("cost_labels" not in str(call.body) for call in service.openai.bill.calls)
+
+
+async def test_rows_of_openais_media_have_the_labels(service: Running) -> None:
+    image = {"model": "gpt-image-1", "prompt": "a cat", "cost_labels": LABELS}
+    drawn = await service.raw("CreateImage", "/v1/images/generations", msgspec.json.encode(image))
+    assert await labelled(service, drawn.headers["x-request-id"]) == [LABELS]
+    fields = {'model"': "whisper-1", 'cost_labels[team]"': "search", 'file"; filename="a.wav"': "RIFF"}
+    parts = [
+        f'--X\r\nContent-Disposition: form-data; name="{name}\r\n\r\n{text}' for name, text in fields.items()
+    ]
+    form = HttpBody(
+        data="\r\n".join([*parts, "--X--"]).encode(), content_type="multipart/form-data; boundary=X"
+    )
+    speech = {"model": "tts-1", "input": "a", "voice": "alloy", "cost_labels": {"team": "search"}}
+    heard = service.facade.CreateTranscription(form)
+    assert (await heard).data
+    spoken = service.facade.CreateSpeech(HttpBody(data=msgspec.json.encode(speech)))
+    assert [part async for part in spoken]
+    for call in (heard, spoken):
+        trailers = dict(await call.trailing_metadata())
+        assert await labelled(service, str(trailers["x-request-id"])) == [{"team": "search"}]
+    assert all("cost_labels" not in str(call.body) for call in service.openai.bill.calls)
+
+
+@pytest.mark.parametrize(
+    ("labels", "field"),
+    [
+        ({"Team": "x"}, "cost_labels[Team]"),
+        ({"team": 5}, "cost_labels[...]"),
+        ({f"l{number}": "" for number in range(17)}, "cost_labels"),
+        (["team"], "cost_labels"),
+    ],
+)
+async def test_labels_of_openais_api_that_break_the_rules_are_refused(
+    service: Running, labels: Any, field: str
+) -> None:
+    posted = await service.chat(cost_labels=labels)
+    assert (posted.problem["status"], posted.problem["param"]) == (400, field)
+    assert len(service.openai.bill) == 0
 
 
 async def test_rows_are_found_by_a_label(booked: Running) -> None:

@@ -40,6 +40,8 @@ def test_first_page_has_no_place():
         token(TIME, "a\0b"),
         token(TIME),
         token(TIME, "i", "j"),
+        token("0001-01-01T00:00:00+14:00", "i"),  # in UTC both are beyond the calendar
+        token("9999-12-31T23:59:59-14:00", "i"),
         base64.urlsafe_b64encode(msgspec.json.encode(("", TIME, "i"))).decode(),
     ],
 )

@@ -71,7 +71,7 @@ class ProxyServer:
             self.heads.append(head)
             line = head.partition(b"\r\n")[0].decode()
             method, target, _ = line.split(" ")
-            if self._credentials and f"proxy-authorization: {self._credentials}\r\n".encode() not in head:
+            if self._credentials and _credentials(head) != self._credentials:
                 self.refused.append(line)
                 writer.write(b"HTTP/1.1 407 Who are you\r\nproxy-authenticate: Basic\r\n")
                 writer.write(b"content-length: 0\r\n\r\n")
@@ -99,9 +99,14 @@ class ProxyServer:
         authority, _, path = url.removeprefix("http://").partition("/")
         name = authority if ":" in authority else f"{authority}:80"
         inner, outer = await asyncio.open_connection("127.0.0.1", self.behind[name])
-        lines = [line for line in rest.split(b"\r\n") if not line.startswith(b"proxy-authorization: ")]
+        lines = [line for line in rest.split(b"\r\n") if not line.lower().startswith(b"proxy-auth")]
         outer.write(f"{method} /{path} {version}\r\n".encode() + b"\r\n".join(lines))
         await _relayed(reader, writer, inner, outer)
+
+
+def _credentials(head: bytes) -> str:
+    headers = (line.partition(": ") for line in head.decode().split("\r\n"))
+    return next((value for name, _, value in headers if name.lower() == "proxy-authorization"), "")
 
 
 async def _relayed(*ends: Any) -> None:

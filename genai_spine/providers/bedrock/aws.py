@@ -43,17 +43,23 @@ class _BrokenFrame(Exception):
 class EventStream:
     """Frame decoder of AWS event streams. Events become JSON, {"<event type>": payload}, as boto3 shows them.
 
+    A body that begins as JSON or as a page is no stream of events: it is one payload.
+
     An exception within the stream is {"exception": {"name", "message"}}, and bytes that are no event are
     {"broken": why}; both come in their place after the events before them. botocore's own buffer does the
     same, tells less, and takes ten times as long.
     """
 
     def __init__(self) -> None:
+        self.grace_s: float | None = None
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads that are complete now; the rest waits for more."""
         data = self._buffer + data if self._buffer else data
+        if data[:1] in (b"{", b"<"):  # no event has a length that begins so
+            self._buffer = data
+            return []
         payloads, at = [], 0
         try:
             while end := _end(data, at):
@@ -66,8 +72,8 @@ class EventStream:
         return payloads
 
     def rest(self) -> list[bytes]:
-        """Always empty: half an event says nothing."""
-        return []  # half an event says nothing; the reader knows from the events whether one is missing
+        """A body that is no stream. Half an event says nothing: the reader knows whether one is missing."""
+        return [self._buffer] if self._buffer[:1] in (b"{", b"<") else []
 
 
 def _end(data: bytes, at: int) -> int:
@@ -205,6 +211,11 @@ class Signer:
         """The service says that they have expired; the next call looks for others."""
         self._credentials = self._frozen = None
 
+    def close(self) -> None:
+        """Removes the file that botocore was given."""
+        if self._authorities is not None:
+            self._authorities.close()
+
     def _stale(self) -> bool:
         needed = getattr(self._credentials, "refresh_needed", None)  # keys that never expire have none
         return needed is not None and bool(needed())
@@ -262,6 +273,7 @@ class Signer:
         proxies = {scheme: url for scheme, url in urls.items() if url and egress.proxy(scheme, host, 443)}
         session.set_default_client_config(Config(proxies=proxies))  # and not those of the environment
         if egress.ca_file:
+            self.close()
             known = Path(get_cert_path(True)).read_bytes()
             # botocore takes one file, by its name; it is there for as long as the signer.
             self._authorities = NamedTemporaryFile(suffix=".pem")  # noqa: SIM115

@@ -29,6 +29,7 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.providers.base import Endpoint
+from genai_spine.providers.http import error_body, lenient_json
 from genai_spine.providers.http.connection import (
     AnswerTooLarge,
     Connection,
@@ -51,6 +52,10 @@ SAME_METHOD = (307, 308)  # redirects that a request follows with its body (RFC 
 REDIRECTS = (301, 302, 303, *SAME_METHOD)
 PROXY_AUTHENTICATION = 407
 BROKEN = (ReadTimeout, ConnectionLost, UndecodableBody, AnswerTooLarge, EventTooLarge)  # answers
+# Of a strict decoder, for a body that it cannot read.
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+CUT = "cut_stream"  # code of an answer that ends too early
+MIN_SECRET_LENGTH = 8  # a shorter key is a local server's dummy
 MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
 MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
 
@@ -179,29 +184,40 @@ class HttpClient:
             if exchange.status != 200:
                 refusal = await exchange.beginning(MAX_ERROR_BYTES, timer.left_s)
                 raise StatusError(Reply(exchange.status, exchange.headers, refusal))
+            grace_s = None
             while data := await exchange.some(timer.left_s):
                 if payloads := decoder.feed(data):
                     yield payloads
                 # A comment counts as well: the upstream says that it is still at work.
-                timer.begin("the next token", timeouts.between_tokens_s)
+                if decoder.grace_s is None:
+                    timer.begin("the next token", timeouts.between_tokens_s)
+                elif decoder.grace_s != grace_s:  # the answer is complete, and nothing has to follow
+                    grace_s = decoder.grace_s
+                    timer.begin("the end", grace_s)
             if payloads := decoder.rest():
                 yield payloads
         except BROKEN as error:
-            raise self.meaning(error, exchange, timer) from error
+            if not (isinstance(error, ReadTimeout) and decoder.grace_s is not None):
+                raise self.meaning(error, exchange, timer) from error
         finally:
             self.pool.release(exchange)
 
     def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-        """Decoded body. Raises ProviderError (invalid_json) with the beginning of what came."""
+        """Decoded body, leniently where the strict decoder refuses it.
+
+        Raises ProviderError (invalid_json) with what is wrong, and with nothing of the model's words.
+        """
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            excerpt = self.public(body[:200].decode("utf-8", "replace"))
-            raise self.unusable("invalid_json", f"{error}; it began: {excerpt}") from error
+        except UNREADABLE as error:
+            try:
+                return lenient_json.read(bytes(body), decoder.type)
+            except (ValueError, RecursionError):
+                raise self.unusable("invalid_json", _complaint(bytes(body), error)) from error
 
     def public(self, text: str) -> str:
         """Upstream's text without our key: some repeat it when they refuse it."""
-        return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
+        return masked(text, self.endpoint.api_key)
 
     def unusable(self, code: str, message: str) -> ProviderError:
         """ProviderError for an answer that cannot be used, with a code of our own."""
@@ -233,7 +249,7 @@ class HttpClient:
                 raise
             self.pool.release(exchange)
             target = following
-        raise self._unreachable("redirect", OSError(f"more than {MAX_REDIRECTS} redirects, to {target}"))
+        raise self._unreachable(str(status), OSError(f"more than {MAX_REDIRECTS} redirects, to {target}"))
 
     async def _send(self, target: str, headers: Headers, body: bytes, timer: CallTimer) -> Exchange:
         """Exchange of a request that was sent."""
@@ -270,9 +286,9 @@ class HttpClient:
         except (InvalidRequest, ValueError):
             followed = False
         if not followed or not location.isascii() or not location.isprintable() or " " in location:
-            raise self._unreachable("redirect", OSError(f"HTTP {status} to another address: {shown}"))
+            raise self._unreachable(str(status), OSError(f"HTTP {status} to another address: {shown}"))
         if status not in SAME_METHOD and method != "GET":
-            raise self._unreachable("redirect", OSError(f"HTTP {status} without the request, to {shown}"))
+            raise self._unreachable(str(status), OSError(f"HTTP {status} without the request, to {shown}"))
         return f"{method} {there.path or '/'}{f'?{there.query}' if there.query else ''}"
 
     async def _connect(self, timer: CallTimer) -> Connection:
@@ -303,7 +319,7 @@ class HttpClient:
             return self.unusable("event_too_large", str(error.__doc__))
         if not exchange.status:
             return self._unreachable("connection_lost", error)
-        return self.unusable("cut_stream", f"the answer was cut: {error}")
+        return self.unusable(CUT, f"the answer was cut: {error}")
 
     def _proxy_refused(self, error: ProxyRefused) -> SpineError:
         """Error of a proxy: its operator must act where it asks for credentials, else it may do later."""
@@ -359,6 +375,22 @@ def _dialer(endpoint: Endpoint, origin: Origin) -> Dialer:
 def _traced(headers: Headers, call: Call) -> Headers:
     """Headers of one request, with what its caller says of the trace that it belongs to."""
     return {**dict(call.trace_headers), **headers} if call.trace_headers else headers
+
+
+def masked(text: str, secret: str | None) -> str:
+    """Text without a secret, which is masked as a word of its own; a short one is a word like any other."""
+    if not secret or len(secret) < MIN_SECRET_LENGTH or secret not in text:
+        return text
+    return re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
+
+
+def _complaint(body: bytes, error: Exception) -> str:
+    """What is wrong with a body: the title of a page, or where its JSON ends to be any."""
+    if not body.strip():
+        return "the body is empty"
+    if error_body.is_page(body):
+        return f"no JSON but a page: {error_body.page_text(body)}"
+    return f"{error} ({len(body)} bytes)"
 
 
 def _header_lines(headers: Mapping[str, str]) -> bytes:

@@ -121,6 +121,8 @@ async def open_socket(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{host} is no name of a host") from None
     addresses = alternating([(family, address) for family, _, _, _, address in found])
     if not addresses:
         raise OSError(f"{host} has no address")

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from http import HTTPStatus
-from time import monotonic, time
+from time import monotonic
 from typing import Any, NoReturn
 
 import msgspec
@@ -20,14 +20,15 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
-from genai_spine.providers.http.event_stream import JsonLines
+from genai_spine.providers.http import error_body
+from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.event_stream import JsonLines, lines_of
 from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.ollama.context_size import BYTES_PER_TOKEN, ContextSizes, needed_tokens
+from genai_spine.providers.ollama.response import AnswerReader, usage_of
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
     EMBEDDINGS,
-    FAULT,
     MODEL_DETAILS,
     PULL_PROGRESS,
     SCHEMA,
@@ -42,9 +43,9 @@ from genai_spine.providers.ollama.wire_types import (
     think,
     tool_json,
 )
-from genai_spine.providers.wire_types import FINISH_REASONS, ROLES, token_logprob
+from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
+from genai_spine.v1 import message_pb2, model_service_pb2
 from genai_spine.v1.provider_service_pb2 import PullModelResponse
 
 OPTIONS = {
@@ -79,6 +80,8 @@ CAPABILITIES = {
     "tools": "tools",
     "thinking": "reasoning",
 }
+GRACE_S = 0.5  # for the end of a stream whose last line has come
+NO_MESSAGE = "the answer has no message or is not done"
 NOT_THERE = ("file does not exist", "not found")  # what a registry says of a model that it does not have
 
 
@@ -104,39 +107,63 @@ class Ollama(Provider):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         body = await self._written(request, route.model, call, stream=True)
-        done, calls = False, 0
+        reader, frames = AnswerReader(self.http, self._fail_in_answer), JsonLines()
         try:
-            async with aclosing(self.http.stream("/api/chat", body, call, JsonLines())) as reads:
+            async with aclosing(self.http.stream("/api/chat", body, call, frames)) as reads:
                 async for lines in reads:
-                    builder = ChunkBuilder()
+                    builder = ChunkBuilder(reader.halves)
                     try:
                         for line in lines:
-                            answer = self.http.decode(line, CHAT)
-                            self._add(answer, builder, calls)
-                            calls += len(answer.message.tool_calls or ()) if answer.message else 0
-                            done = done or answer.done
+                            reader.add(self._decoded(line), line, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
                         if has_output(chunk := builder.build()):
                             yield chunk
                         raise
-                    yield builder.build()
+                    if builder.choices:
+                        yield builder.build()
+                    frames.grace_s = GRACE_S if reader.done else None
         except StatusError as error:
             self._fail(error.reply, route.model)
-        if not done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+        except errors.ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if not reader.done or error.metadata["provider_code"] != CUT:
+                raise
+        if not reader.done:
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         body = await self._written(request, route.model, call, stream=False)
         reply = await self.http.post("/api/chat", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
-        answer = self.http.decode(reply.body, CHAT)
-        if answer.message is None or not answer.done:
-            raise self.http.unusable("no_message", "the answer has no message or is not done")
-        builder = ChunkBuilder()
-        self._add(answer, builder, 0)
+        reader, builder = AnswerReader(self.http, self._fail_in_answer), ChunkBuilder()
+        for line in lines_of(reply.body):  # one, unless it streams although it was not asked to
+            reader.add(self._decoded(line), line, builder)
+        if not reader.answered or not reader.done:
+            raise self._billed(self.http.unusable("no_message", NO_MESSAGE), reply.body)
         return completion(builder.build())
+
+    def _decoded(self, line: bytes) -> Chat:
+        """Decoded line; one that cannot be read tells what it cost all the same."""
+        try:
+            return self.http.decode(line, CHAT)
+        except errors.SpineError as error:
+            raise self._billed(error, line) from error
+
+    def _billed(self, error: errors.SpineError, line: bytes) -> errors.SpineError:
+        """The error with the counts of a line, which need not be JSON."""
+        counts = usage_of(line)
+        if counts is not None:
+            error.usage = counts
+        return error
+
+    def _fail_in_answer(self, line: bytes, answer: Chat) -> NoReturn:
+        """Raises the error that a good-looking answer holds, with the usage that it tells."""
+        try:
+            self._fail(Reply(HTTPStatus.OK, {}, line), answer.model)
+        except errors.SpineError as error:
+            raise self._billed(error, line) from None
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
@@ -181,7 +208,7 @@ class Ollama(Provider):
         finally:
             await http.close()
         if status != "success":
-            raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+            raise self.http.unusable(CUT, f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
         """Steps of a pull that one read brought, those about the same layer as one.
@@ -210,7 +237,7 @@ class Ollama(Provider):
         """Raises the error of a pull: ModelNotFound, where the text says that the registry does not have the
         model, whatever the status.
         """
-        message = self._error_message(reply)
+        message = self._words(reply)
         if any(words in message for words in NOT_THERE):
             hint = f"{self.name} says: {message}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -371,55 +398,31 @@ class Ollama(Provider):
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
         return match.group(1)
 
-    def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
-        """Adds one line to the chunk. calls: tool calls that this stream has brought before."""
-        if answer.error:
-            self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
-        chunk = builder.chunk
-        if not builder.choices:
-            chunk.model, chunk.create_time.seconds = answer.model, int(time())
-        choice = builder.choice()
-        delta = choice.delta
-        if (message := answer.message) is not None:
-            if message.content:
-                choice.content.append(message.content)
-            if message.thinking:
-                choice.reasoning.append(message.thinking)
-            for index, call in enumerate(message.tool_calls or (), calls):
-                name, arguments = call.function.name, bytes(call.function.arguments).decode()
-                choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
-        if answer.logprobs:
-            delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
-        if answer.done:
-            delta.finish_reason = FINISH_REASONS.get(answer.done_reason or "stop", pb.FINISH_REASON_STOP)
-            if choice.tool_calls or calls:
-                delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
-            _add_usage(answer, chunk)
-
-    def _error_message(self, reply: Reply) -> str:
+    def _words(self, reply: Reply) -> str:
         """Message of an error body, or the body itself, without our key."""
-        message = reply.body[:500].decode("utf-8", "replace")
-        # What does not decode is not Ollama's own error but that of a proxy in between.
-        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            message = FAULT.decode(reply.body).error or message
+        message = error_body.read(reply.body).message or error_body.text_of(reply.status, reply.body)
         return self.http.public(message)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
         """Raises what the status means; the table is STATUSES. Errors of a context that is too long are known
         by their text.
         """
-        message = self._error_message(reply)
-        if missing := missing_operation(self.name, reply.status, message, model):
+        fault = error_body.read(reply.body)
+        in_answer = reply.status == HTTPStatus.OK
+        # Of an error within an answer, the words are all that there is.
+        status = fault.status or HTTPStatus.INTERNAL_SERVER_ERROR if in_answer else reply.status
+        message = self._words(reply)
+        if missing := missing_operation(self.name, status, message, model):
             raise missing
-        if reply.status == HTTPStatus.NOT_FOUND:
+        if status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
-        kind = STATUSES.get(reply.status, errors.ProviderUnavailable)
+        kind = STATUSES.get(status, errors.ProviderUnavailable)
         if "context length" in message or "context size" in message:
             kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
         raise kind(
             provider=self.name,
-            provider_code=str(reply.status),
+            provider_code=fault.code or str(status) if in_answer else str(status),
             provider_message=message,
             retry_after_s=retry_after_s(reply.headers),
         )
@@ -432,19 +435,6 @@ def _tokens(setting: str | None) -> int | None:
     if not setting.isdecimal() or not int(setting):
         raise ValueError(f"GENAI_OLLAMA_NUM_CTX={setting} is no number of tokens")
     return int(setting)
-
-
-def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
-    """Adds the counts of the last line; tokens read from the prompt cache are input tokens as well."""
-    if answer.eval_count is None and answer.prompt_eval_count is None:
-        return
-    chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
-    cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
-    chunk.usage.cache_read_tokens = cached
-    chunk.usage.uncached_input_tokens -= cached
-    # Left out when the whole prompt was in the cache, so the number is not known.
-    if answer.prompt_eval_count is None:
-        chunk.usage.input_provenance = usage_pb2.PROVENANCE_UNKNOWN
 
 
 STATUSES: dict[int, type[errors.ProviderFailure]] = {

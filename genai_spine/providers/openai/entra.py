@@ -23,7 +23,7 @@ from msgspec import Struct
 from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication, SpineError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.http.client import HttpClient, masked
 
 # What an Endpoint's further settings must hold, one of these, for a token to be had.
 CREDENTIALS = (("tenant_id", "client_id", "client_secret"), ("token_command",))
@@ -72,7 +72,7 @@ class Entra:
 
     def public(self, text: str) -> str:
         """Upstream's text without the token."""
-        return text.replace(self._token, "***") if self._token else text
+        return masked(text, self._token)
 
     async def close(self) -> None:
         """Ends a fetch that is still running."""

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
 from genai_spine.providers.http.client import HttpClient
-from genai_spine.providers.openai import chat
+from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.media import UsageReport, usage_of_report
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import execution_pb2, usage_pb2
@@ -59,8 +59,23 @@ class Files(Provider):
         page = self.http.decode(raw.content, FILE_PAGE)
         return files.ListFilesResponse(
             files=[self._file(file) for file in page.data],
-            next_page_token=page.data[-1].id if page.has_more and page.data else "",
+            next_page_token=self._next_page(page, request),
         )
+
+    def _next_page(
+        self, page: "_FilePage | _BatchPage", request: files.ListFilesRequest | batches.ListBatchesRequest
+    ) -> str:
+        """Id that the next page begins after; empty: the last one.
+
+        Errors: ProviderError. Callers who follow a list that does not go on would do so for ever
+        (https://github.com/BerriAI/litellm/issues/36324, 2026-08-09).
+        """
+        if not page.has_more:
+            return ""
+        last_id = page.data[-1].id if page.data else ""
+        if last_id in ("", request.page_token):
+            raise self.http.unusable("endless_list", "there is more of the list, but no next page")
+        return last_id
 
     async def get_file(self, id: str, call: Call) -> files.ProviderFile:
         async with self.sdk.asking(call, Subject("file", id)) as client:
@@ -106,7 +121,7 @@ class Files(Provider):
         page = self.http.decode(raw.content, BATCH_PAGE)
         return batches.ListBatchesResponse(
             batches=[self._batch(batch) for batch in page.data],
-            next_page_token=page.data[-1].id if page.has_more and page.data else "",
+            next_page_token=self._next_page(page, request),
         )
 
     async def cancel_batch(self, id: str, call: Call) -> batches.ProviderBatch:
@@ -152,7 +167,7 @@ class Files(Provider):
             execution.state = execution_pb2.EXECUTION_STATE_FAILED
             execution.error_reason = "PROVIDER_REJECTED"
             execution.error = fault.message or fault.code or f"HTTP {response.status_code}"
-            execution.usage.CopyFrom(chat.usage(chat.Usage()))
+            execution.usage.CopyFrom(chat_answer.usage(chat_answer.Usage()))
         return execution
 
     def _line_usage(self, reported: Raw | UnsetType) -> usage_pb2.Usage:
@@ -163,7 +178,7 @@ class Files(Provider):
         younger = self.http.decode(bytes(reported), USAGE_REPORT)
         if younger.input_tokens is not None:
             return usage_of_report(younger)
-        return chat.usage(self.http.decode(bytes(reported), USAGE))
+        return chat_answer.usage(self.http.decode(bytes(reported), USAGE))
 
     def _file(self, file: "_File") -> files.ProviderFile:
         """Contract's file; times are Unix seconds, size is bytes."""
@@ -173,14 +188,14 @@ class Files(Provider):
             filename=file.filename,
             purpose=file.purpose,
             size_bytes=file.bytes,
-            create_time=chat.moment(file.created_at),
-            expire_time=chat.moment(file.expires_at),
+            create_time=chat_answer.moment(file.created_at),
+            expire_time=chat_answer.moment(file.expires_at),
             status=file.status or "",
         )
 
     def _batch(self, reported: "_Batch") -> batches.ProviderBatch:
         """Contract's batch; an unknown status is UNSPECIFIED."""
-        times = {name: chat.moment(getattr(reported, at)) for name, at in TIMES.items()}
+        times = {name: chat_answer.moment(getattr(reported, at)) for name, at in TIMES.items()}
         batch = batches.ProviderBatch(
             id=reported.id,
             provider=self.name,
@@ -315,7 +330,7 @@ BATCH = msgspec.json.Decoder(_Batch)
 BATCH_PAGE = msgspec.json.Decoder(_BatchPage)
 LINE = msgspec.json.Decoder(_Line)
 USAGE_REPORT = msgspec.json.Decoder(UsageReport)
-USAGE = msgspec.json.Decoder(chat.Usage)
+USAGE = msgspec.json.Decoder(chat_answer.Usage)
 
 
 def _paged(request: files.ListFilesRequest | batches.ListBatchesRequest) -> dict[str, Any]:

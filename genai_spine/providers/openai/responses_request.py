@@ -55,7 +55,7 @@ class _Choice(Struct):
 class StateItem(Struct):
     """Item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
 
-    type: str
+    type: str = ""
     call_id: str | None = None
     phase: str | None = None  # of a message: commentary or final_answer; lost, the next answer gets worse
 

@@ -50,14 +50,14 @@ async def database_away(database: Database) -> AsyncIterator[None]:
         await rename("executions_away", "executions")
 
 
-async def booked(executions: Executions, id: str) -> Execution:
-    """The row, as soon as there is one."""
+async def booked(executions: Executions, id: str, state: execution_pb2.ExecutionState.ValueType) -> Execution:
+    """The row, as soon as it is in that state."""
     row = None
 
     async def there() -> bool:
         nonlocal row
         row = await executions.get(id)
-        return row is not None
+        return row is not None and row.state == state
 
     await until(there)
     return row
@@ -76,7 +76,7 @@ async def test_intent_that_the_database_does_not_take_stops_the_answer(execution
             ledger.begin(execution)
             with pytest.raises(ServiceUnavailable):
                 await ledger.recorded(execution)
-        assert (await booked(executions, execution.id)).state == PENDING
+        assert (await booked(executions, execution.id, PENDING)).id == execution.id
 
 
 async def test_settlement_that_the_database_does_not_take_goes_to_the_log_and_later_to_the_books(
@@ -93,7 +93,7 @@ async def test_settlement_that_the_database_does_not_take_goes_to_the_log_and_la
         assert [entry["log_level"] for entry in overdue] == ["error"]
         assert overdue[0]["execution"]["id"] == execution.id
         assert json.dumps(overdue[0])
-        assert await booked(executions, execution.id) == execution
+        assert await booked(executions, execution.id, execution.state) == execution
 
 
 async def test_database_that_goes_and_comes_back_loses_and_doubles_nothing(executions, database):

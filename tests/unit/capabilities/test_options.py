@@ -94,3 +94,9 @@ def test_any_options_are_merged_or_refused_by_name(options: Any) -> None:
     except InvalidFields as error:
         problems = error.violations
     assert all(path.startswith("options.") for path, _ in problems)
+
+
+@pytest.mark.parametrize("labels", [{"team": 5}, {"team": {}}, ["team"], "team"])
+def test_map_of_another_type_is_called_a_map(labels: Any) -> None:
+    with pytest.raises(InvalidFields, match=r"options\.cost_labels: must be a map, got "):
+        merged(summarize(options={"cost_labels": labels}))

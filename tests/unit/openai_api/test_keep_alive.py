@@ -71,6 +71,20 @@ async def test_keep_alive_raises_the_streams_error_after_its_messages() -> None:
             await anext(messages)
 
 
+async def test_keep_alive_ends_with_a_stream_that_was_cancelled_from_within() -> None:
+    async def rest(messages: KeepAlive[str]) -> list[str]:
+        return [message async for message in messages if message is not None]
+
+    async def cancelled() -> AsyncGenerator[str]:
+        yield "a"
+        raise asyncio.CancelledError
+
+    async with KeepAlive(cancelled(), 0.001) as messages:
+        assert await anext(messages) == "a"
+        with pytest.raises(asyncio.CancelledError):
+            await rest(messages)
+
+
 async def test_keep_alive_of_a_caller_that_left_closes_the_stream_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     stream = Stream()

@@ -55,7 +55,10 @@ async def test_what_a_client_wrote_is_what_is_read(texts: list[tuple[str, str]],
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.binary(max_size=600), st.sampled_from([KIND, "multipart/form-data", "", "text/plain", "é;=,\0"]))
+@given(
+    st.binary(max_size=600),
+    st.sampled_from([KIND, "multipart/form-data", "", "text/plain", "é;=,\0", "\u20ac", KIND + "\u20ac"]),
+)
 def test_any_bytes_are_a_form_or_a_typed_error(body: bytes, kind: str) -> None:
     with suppress(InvalidRequest):
         assert isinstance(multipart.parse(body, kind), multipart.Form)

@@ -98,11 +98,11 @@ def test_alias_of_a_request_is_moved_to_its_source(usd, ticks):
     assert not request.routing.HasField("max_cost_usd")
 
 
-def test_source_that_is_set_stays_as_it_is():
+def test_alias_may_say_the_same_as_its_source():
     request = completion_service_pb2.CreateCompletionRequest()
-    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 5
+    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 10**10
     rest_aliases.read(request)
-    assert request.routing.max_cost_ticks == 5
+    assert request.routing.max_cost_ticks == 10**10
     assert not request.routing.HasField("max_cost_usd")
 
 
@@ -134,6 +134,45 @@ def test_alias_that_differs_from_its_source_is_refused_at_its_place():
     assert request.prompt == Prompt(user_prompt_template="b")
     with pytest.raises(InvalidFields, match="user: differs from end_user"):
         rest_aliases.read(ListExecutionsRequest(user="a", end_user="b"))
+
+
+def test_alias_of_another_type_that_differs_from_its_source_is_refused():
+    """Passed over in silence, the lower of two limits of cost would be lost."""
+    request = completion_service_pb2.CreateCompletionRequest()
+    request.routing.max_cost_usd, request.routing.max_cost_ticks = 1, 5
+    count = completion_service_pb2.CountTokensRequest(request=request)
+    with pytest.raises(InvalidFields, match=r"routing\.max_cost_usd: differs from routing\.max_cost_ticks"):
+        rest_aliases.read(request)
+    with pytest.raises(InvalidFields, match=r"request\.routing\.max_cost_usd: differs from"):
+        rest_aliases.read(count)
+
+
+def test_alias_of_what_the_server_sets_is_ignored_as_its_source_is():
+    session = pb.Session(total_cost=QUARTER, total_cost_usd=3, title="a")
+    session.create_time.seconds, session.created_at.seconds = 1, 2
+    request = pb.UpdateSessionRequest(session_id="a", session=session)
+    rest_aliases.read(request)
+    assert (request.session.total_cost, request.session.create_time.seconds) == (QUARTER, 1)
+
+
+@pytest.mark.parametrize(
+    ("filters", "states"),
+    [
+        ({"success": False, "state": "EXECUTION_STATE_LOST"}, ["LOST"]),
+        ({"success": True, "states": ["EXECUTION_STATE_LOST", "EXECUTION_STATE_SUCCEEDED"]}, ["SUCCEEDED"]),
+        ({"success": True, "state": "EXECUTION_STATE_SUCCEEDED"}, ["SUCCEEDED"]),
+    ],
+)
+def test_filters_by_state_under_several_names_all_hold(filters, states):
+    request = ListExecutionsRequest(**filters)
+    rest_aliases.read(request)
+    assert request == ListExecutionsRequest(states=[f"EXECUTION_STATE_{state}" for state in states])
+
+
+def test_filters_by_state_that_exclude_each_other_are_refused():
+    request = ListExecutionsRequest(success=True, state="EXECUTION_STATE_LOST")
+    with pytest.raises(InvalidFields, match="success: differs from states"):
+        rest_aliases.read(request)
 
 
 def test_alias_in_an_update_mask_stands_for_its_field():

@@ -78,6 +78,7 @@ def test_env_example_sets_nothing_and_names_only_what_exists() -> None:
     assert [line for line in lines if line and not line.startswith("#")] == []
     ours = {f"GENAI_{name.upper()}" for name in settings.Settings.model_fields}
     ours |= {f"GENAI_{name.upper()}_{end}" for name in PROVIDERS for end in ("API_KEY", "URL")}
+    ours |= {"HTTPS_PROXY", "NO_PROXY"}
     assert EXAMPLE.keys() <= ours | {name for name, _ in VARIABLE.findall(TEXT)}
 
 

@@ -185,6 +185,10 @@ class TestHttpClientPool:
             assert (await client.get("/", Call())).body == b"next"
 
 
+class Tokens(msgspec.Struct):
+    count: int
+
+
 class TestHttpClientFailures:
     async def test_connection_that_nobody_accepts_is_unavailable(self) -> None:
         client = HttpClient(Endpoint("up", "http://127.0.0.1:9/v1", timeouts=TIMEOUTS))
@@ -229,13 +233,46 @@ class TestHttpClientFailures:
             with pytest.raises(ProviderError, match="cut"):
                 await client_of(server).post("/chat", b"{}", Call())
 
-    async def test_answer_that_is_no_json_shows_how_it_began(self) -> None:
+    def test_answer_that_is_no_json_is_unusable_and_not_repeated(self) -> None:
         client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
-        for body in (b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1e999}', b""):
+        kind = msgspec.json.Decoder(Tokens)
+        cut = b'{"count": 1, "text": "the model said this'
+        for body in (cut, b"\xff\xfe", b"[" * 100_000, b"the model said this", b'"the model said this"'):
             with pytest.raises(ProviderError) as failure:
-                client.decode(body, msgspec.json.Decoder(dict[str, Any]))
+                client.decode(body, kind)
             assert failure.value.metadata["provider_code"] == "invalid_json"
-            assert len(str(failure.value)) < 1200
+            assert "model said" not in str(failure.value)
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (b"", "the body is empty"),
+            (b" \n", "the body is empty"),
+            (b"<html><head><title>502 Bad\n Gateway</title></head><p>long</p></html>", "502 Bad Gateway"),
+            (b"<!DOCTYPE html><H1 class='a'>Just a <b>moment</b> &amp; more</H1>", "Just a moment & more"),
+            (b"<?xml version='1.0'?><Error/>", "an HTML page"),
+        ],
+    )
+    def test_page_becomes_its_title(self, body: bytes, said: str) -> None:
+        client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
+        with pytest.raises(ProviderError) as failure:
+            client.decode(body, msgspec.json.Decoder(Tokens))
+        assert failure.value.metadata["provider_message"].endswith(said)
+
+    @pytest.mark.parametrize(
+        ("key", "text", "shown"),
+        [
+            ("k", "Worker limit", "Worker limit"),
+            ("none", "none of them", "none of them"),
+            ("sk-12345678", "wrong key sk-12345678.", "wrong key ***."),
+            ("sk-12345678", '{"key":"sk-12345678"}', '{"key":"***"}'),
+            ("password", "passwords differ, password", "passwords differ, ***"),
+            ("a.b*c(d)[e", "a.b*c(d)[e and aab*c(d)[e", "*** and aab*c(d)[e"),
+            ("sk-12345678", "sk-123", "sk-123"),
+        ],
+    )
+    def test_key_is_masked_and_nothing_else(self, key: str, text: str, shown: str) -> None:
+        assert HttpClient(Endpoint("up", "http://127.0.0.1:9", key)).public(text) == shown
 
 
 class TestCallTimer:

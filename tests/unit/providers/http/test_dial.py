@@ -125,3 +125,8 @@ class TestRace:
     async def test_name_without_an_address_is_an_error(self, network: Network) -> None:
         with pytest.raises(OSError, match=r"up\.test has no address"):
             await open_socket("up.test", 443)
+
+
+async def test_name_that_can_be_none_is_an_error() -> None:
+    with pytest.raises(OSError, match="is no name of a host"):
+        await open_socket("x" * 70 + ".test", 443)
