@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -38,10 +39,14 @@ MAX_BODY_BYTES = 2500  # bytes; see interceptors.py for what else must fit into 
 
 
 def openai_shaped(path: str | None) -> bool:
+    """Whether a path is one of OpenAI's, however it is written: with escapes, or a slash at its end."""
     if path is None:
         return False
     plain = path.partition("?")[0]
-    return plain in OPENAI_PATHS or plain.startswith(OPENAI_FAMILIES)
+    if plain in OPENAI_PATHS:
+        return True
+    plain = unquote(plain)
+    return plain.rstrip("/") in OPENAI_PATHS or plain.startswith(OPENAI_FAMILIES)
 
 
 def carrying(content_type: str, headers: Mapping[str, str]) -> str:

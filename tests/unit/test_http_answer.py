@@ -249,3 +249,24 @@ class TestBodies:
     )
     def test_which_paths_are_openais(self, path: str | None, shaped: bool) -> None:
         assert http_answer.openai_shaped(path) == shaped
+
+
+@pytest.mark.parametrize(
+    ("path", "is_openais"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/chat/completions/", True),
+        ("/v1/chat/completions/?x=1", True),
+        ("/v1/chat/%63ompletions", True),
+        ("/v1/chat%2Fcompletions", True),
+        ("/v1/%6dodels/a", True),
+        ("/v1/embeddings//", True),
+        ("/v1/images/generations", True),
+        ("/v1/completions:create", False),
+        ("/v1/sessions/", False),
+        ("/", False),
+        (None, False),
+    ],
+)
+def test_openais_paths_are_known_however_they_are_written(path: str | None, is_openais: bool) -> None:
+    assert http_answer.openai_shaped(path) is is_openais
