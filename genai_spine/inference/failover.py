@@ -74,6 +74,7 @@ class Failover:
         self._upstreams = upstreams
         self._call = call
         self._retries = 0 if call.client_retries else retries
+        self._is_repeater = retries > 0  # without retries of ours, those of a client multiply nothing
         self._queue = deque(routes)
         self._attempts = 0
         self._rounds = 0
@@ -162,5 +163,5 @@ class Failover:
         error = self._error or InternalError()
         if len(self._routes) > 1 and len(self._tried) > 1:
             error.metadata["tried"] = "; ".join(self._tried)[-500:]
-        error.are_attempts_spent = True
+        error.are_attempts_spent = self._is_repeater
         return error

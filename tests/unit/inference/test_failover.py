@@ -124,6 +124,12 @@ async def test_failover_the_last_error_says_that_the_attempts_are_spent() -> Non
     _, error = await asked(over(ROUTES[:1], retries=1), down, down)
     assert error is down
     assert down.are_attempts_spent
+    _, error = await asked(over(ROUTES[:1], retries=1, call=Call(client_retries=1)), down)
+    assert error is down
+    assert down.are_attempts_spent
+    _, error = await asked(over(ROUTES[:1], retries=0), down)
+    assert error is down
+    assert not down.are_attempts_spent, "who leaves all retries to the clients wants them"
 
 
 async def test_failover_the_error_says_what_each_answered() -> None:
