@@ -87,6 +87,8 @@ class ChoiceBuilder:
             call.add(call_delta.id, call_delta.name, call_delta.arguments)
             if call_delta.is_custom:
                 call.delta.is_custom = True
+            if call_delta.HasField("provider_state_json"):
+                call.delta.provider_state_json = call_delta.provider_state_json
 
     def mend(self, halves: dict[str, str]) -> None:
         """Joins halves of characters (UTF-16 surrogates), which upstreams send in two deltas.
@@ -269,7 +271,11 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
         custom = call.WhichOneof("call") == "custom"
         called = call.custom if custom else call.function
         arguments = call.custom.input if custom else call.function.arguments_json
-        delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
+        into = delta.tool_calls.add(
+            index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom
+        )
+        if call.HasField("provider_state_json"):
+            into.provider_state_json = call.provider_state_json
     if choice.HasField("logprobs"):
         delta.logprobs.CopyFrom(choice.logprobs)
     if choice.HasField("parsed_json"):
@@ -300,14 +306,14 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
 
 
 def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
+    call = message_pb2.ToolCall(id=call_delta.id)
     if call_delta.is_custom:
-        return message_pb2.ToolCall(
-            id=call_delta.id, custom=message_pb2.CustomCall(name=call_delta.name, input=call_delta.arguments)
-        )
-    return message_pb2.ToolCall(
-        id=call_delta.id,
-        function=message_pb2.FunctionCall(name=call_delta.name, arguments_json=call_delta.arguments),
-    )
+        call.custom.name, call.custom.input = call_delta.name, call_delta.arguments
+    else:
+        call.function.name, call.function.arguments_json = call_delta.name, call_delta.arguments
+    if call_delta.HasField("provider_state_json"):
+        call.provider_state_json = call_delta.provider_state_json
+    return call
 
 
 def first_choice(answer: pb.Completion) -> pb.Choice:

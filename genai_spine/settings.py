@@ -64,8 +64,8 @@ class Settings(BaseSettings):
         "`https://app.example.com,http://10.0.0.5:3000`; `*`: all.",
     )
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC server listens on, behind Envoy.")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the first server process.")
-    envoy_admin_port: int = Field(0, ge=0, le=65535, description="Envoy's admin port on loopback; 0: any.")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of `serve`; `up` takes free ones.")
+    envoy_admin_port: int = Field(0, ge=0, le=65535, description="Envoy's admin port; 0: a private socket.")
     processes: int = Field(1, ge=1, le=256, description="Server processes, one port each.")
     lane: Lane = Field("cpu", description="Lane that this server serves.")
     auth: Literal["on", "off"] | None = Field(

@@ -30,6 +30,7 @@ class Fragment:
     name: str | None = None
     arguments: str | None = None
     is_custom: bool = False  # of a custom tool, whose input is free text and no JSON
+    state: str | None = None  # provider_state_json of the call
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class PartialCall:
     id: str = ""  # the upstream's
     name: str = ""
     number: int | None = None
+    state: str = ""
     arguments: list[str] = field(default_factory=list)
 
     @property
@@ -87,6 +89,10 @@ class ToolCalls:
         call.id = call.id or fragment.id or ""
         call.name = call.name or fragment.name or ""
         call.is_custom = call.is_custom or fragment.is_custom
+        if fragment.state:
+            call.state = fragment.state
+            if call.number is not None:
+                choice.tool_call(call.number).delta.provider_state_json = call.state
         if addition:
             call.arguments.append(addition)
         if call.number is None:
@@ -102,6 +108,8 @@ class ToolCalls:
         builder.add(self._ids[call.number], call.name)
         if call.is_custom:
             builder.delta.is_custom = True
+        if call.state:
+            builder.delta.provider_state_json = call.state
         builder.arguments.extend(call.arguments)
 
     def _call_of(self, fragment: Fragment, touched: Sequence[PartialCall]) -> PartialCall | None:

@@ -5,6 +5,7 @@ a power failure may take the last commits, but never leaves a broken file. Postg
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import sys
@@ -28,6 +29,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from genai_spine.errors import ServiceUnavailable
+from genai_spine.telemetry.urls import shown
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
@@ -46,6 +48,10 @@ log = structlog.get_logger()
 
 class RowsRefused(Exception):
     """The database works, but does not take one of the rows; a retry cannot help."""
+
+
+class DatabaseUnreachable(ConnectionError):
+    """No connection to the database; the message names it, without its password."""
 
 
 class Utc(sa.types.TypeDecorator[datetime]):
@@ -107,12 +113,13 @@ class Database:
         if not 1 <= pool_min < pool_max:
             raise ValueError(f"pool sizes must be 1 <= min < max, got {pool_min} and {pool_max}")
         scheme, _, rest = url.partition("://")
+        self._url = shown(url)
         self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
         self._path: Path | None = None  # of SQLite
         self._write_failure: Exception | None = None  # of the last write of many rows
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
-            self._open_sqlite(rest)
+            self._open_sqlite(url)
         elif scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
             self._open_postgresql(f"postgresql://{rest}")
         else:
@@ -152,6 +159,14 @@ class Database:
             raise OSError(ENOSPC, "the disk is full")
         if self._write_failure is not None:
             raise self._write_failure
+
+    async def reach(self) -> None:
+        """Round trip to the database. Raises DatabaseUnreachable."""
+        try:
+            await self.ping()
+        except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+            raise DatabaseUnreachable(f"the database {self._url} cannot be reached: {reason}") from error
 
     async def close(self) -> None:
         """End of all connections."""
@@ -195,13 +210,13 @@ class Database:
         else:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
 
-    def _open_sqlite(self, path: str) -> None:
-        path = path.partition("?")[0].removeprefix("/")
-        if path in ("", ":memory:"):
+    def _open_sqlite(self, given: str) -> None:
+        if (file := sqlite_path(given)) is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="genai-spine-")
-            path = f"{self._scratch.name}/scratch.db"
-        self._path = Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self._scratch.name) / "scratch.db"
+        _make_private(file)
+        self._path = file
+        path = str(file)
         url = sa.URL.create("sqlite+aiosqlite", database=path)
         self.engine = create_async_engine(url, hide_parameters=True, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
@@ -260,6 +275,21 @@ def _is_unavailable(error: BaseException) -> bool:
 def _is_state(error: BaseException | None) -> bool:
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
     return str(state).startswith(UNAVAILABLE_STATES)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """File of a database; None: it is none of SQLite, or is in memory."""
+    scheme, _, rest = url.partition("://")
+    path = rest.partition("?")[0].removeprefix("/")
+    is_file = scheme in ("sqlite", "sqlite+aiosqlite") and path not in ("", ":memory:")
+    return Path(path) if is_file else None
+
+
+def _make_private(path: Path) -> None:
+    """New database for this user alone: it will hold conversations. SQLite gives its mode to its logs."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _set_pragmas(connection: Any) -> None:

@@ -39,43 +39,43 @@ class OpenAIServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OpenAIServiceAsyncStub: ...
     CreateChatCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-    JSON object, or server-sent events when the body has "stream": true.
+    """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+    events when the body has "stream": true.
     """
     CreateTextCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-    native one, with messages.
+    """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+    both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
     """
     CreateEmbedding: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateEmbedding takes the body of POST /v1/embeddings."""
+    """CreateEmbedding makes vectors of texts, for search and comparison."""
     CreateImage: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateImage takes the body of POST /v1/images/generations."""
+    """CreateImage draws images from a text."""
     CreateTranscription: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    """CreateTranscription writes down what is said in a sound file."""
     CreateTranslation: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    """CreateTranslation writes down in English what is said in a sound file."""
     CreateSpeech: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    """CreateSpeech speaks a text and sends the sound as it is made."""
     CreateFile: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-    x-genai-provider names the provider; default openai.
+    """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+    header x-genai-provider names the provider; default openai.
     """
     ListFileObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]
-    """ListFileObjects answers GET /v1/files."""
+    """ListFileObjects lists the files that a provider keeps."""
     GetFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """GetFileObject answers GET /v1/files/{file_id}."""
+    """GetFileObject describes one file that a provider keeps."""
     DeleteFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    """DeleteFileObject deletes a file at its provider."""
     GetFileContent: _grpc.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    """GetFileContent sends the bytes of a file."""
     CreateBatchObject: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateBatchObject takes the body of POST /v1/batches."""
+    """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
     ListBatchObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]
-    """ListBatchObjects answers GET /v1/batches."""
+    """ListBatchObjects lists the batches of a provider, without their cost."""
     GetBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
-    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
     CancelBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
-    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+    """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 @_typing.type_check_only
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
@@ -87,43 +87,43 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateChatCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-    JSON object, or server-sent events when the body has "stream": true.
+    """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+    events when the body has "stream": true.
     """
     CreateTextCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-    native one, with messages.
+    """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+    both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
     """
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateEmbedding takes the body of POST /v1/embeddings."""
+    """CreateEmbedding makes vectors of texts, for search and comparison."""
     CreateImage: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateImage takes the body of POST /v1/images/generations."""
+    """CreateImage draws images from a text."""
     CreateTranscription: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    """CreateTranscription writes down what is said in a sound file."""
     CreateTranslation: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    """CreateTranslation writes down in English what is said in a sound file."""
     CreateSpeech: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    """CreateSpeech speaks a text and sends the sound as it is made."""
     CreateFile: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-    x-genai-provider names the provider; default openai.
+    """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+    header x-genai-provider names the provider; default openai.
     """
     ListFileObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListFileObjects answers GET /v1/files."""
+    """ListFileObjects lists the files that a provider keeps."""
     GetFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetFileObject answers GET /v1/files/{file_id}."""
+    """GetFileObject describes one file that a provider keeps."""
     DeleteFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    """DeleteFileObject deletes a file at its provider."""
     GetFileContent: _aio.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    """GetFileContent sends the bytes of a file."""
     CreateBatchObject: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateBatchObject takes the body of POST /v1/batches."""
+    """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
     ListBatchObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListBatchObjects answers GET /v1/batches."""
+    """ListBatchObjects lists the batches of a provider, without their cost."""
     GetBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
     CancelBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+    """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
@@ -138,8 +138,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-        JSON object, or server-sent events when the body has "stream": true.
+        """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+        events when the body has "stream": true.
         """
 
     @_abc_1.abstractmethod
@@ -148,8 +148,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-        native one, with messages.
+        """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+        both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
         """
 
     @_abc_1.abstractmethod
@@ -158,7 +158,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateEmbedding takes the body of POST /v1/embeddings."""
+        """CreateEmbedding makes vectors of texts, for search and comparison."""
 
     @_abc_1.abstractmethod
     def CreateImage(
@@ -166,7 +166,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateImage takes the body of POST /v1/images/generations."""
+        """CreateImage draws images from a text."""
 
     @_abc_1.abstractmethod
     def CreateTranscription(
@@ -174,7 +174,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+        """CreateTranscription writes down what is said in a sound file."""
 
     @_abc_1.abstractmethod
     def CreateTranslation(
@@ -182,7 +182,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+        """CreateTranslation writes down in English what is said in a sound file."""
 
     @_abc_1.abstractmethod
     def CreateSpeech(
@@ -190,7 +190,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+        """CreateSpeech speaks a text and sends the sound as it is made."""
 
     @_abc_1.abstractmethod
     def CreateFile(
@@ -198,8 +198,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-        x-genai-provider names the provider; default openai.
+        """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+        header x-genai-provider names the provider; default openai.
         """
 
     @_abc_1.abstractmethod
@@ -208,7 +208,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListFileObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListFileObjects answers GET /v1/files."""
+        """ListFileObjects lists the files that a provider keeps."""
 
     @_abc_1.abstractmethod
     def GetFileObject(
@@ -216,7 +216,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """GetFileObject answers GET /v1/files/{file_id}."""
+        """GetFileObject describes one file that a provider keeps."""
 
     @_abc_1.abstractmethod
     def DeleteFileObject(
@@ -224,7 +224,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+        """DeleteFileObject deletes a file at its provider."""
 
     @_abc_1.abstractmethod
     def GetFileContent(
@@ -232,7 +232,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+        """GetFileContent sends the bytes of a file."""
 
     @_abc_1.abstractmethod
     def CreateBatchObject(
@@ -240,7 +240,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateBatchObject takes the body of POST /v1/batches."""
+        """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
 
     @_abc_1.abstractmethod
     def ListBatchObjects(
@@ -248,7 +248,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListBatchObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListBatchObjects answers GET /v1/batches."""
+        """ListBatchObjects lists the batches of a provider, without their cost."""
 
     @_abc_1.abstractmethod
     def GetBatchObject(
@@ -256,7 +256,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetBatchObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """GetBatchObject answers GET /v1/batches/{batch_id}."""
+        """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
 
     @_abc_1.abstractmethod
     def CancelBatchObject(
@@ -264,6 +264,6 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetBatchObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+        """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 def add_OpenAIServiceServicer_to_server(servicer: OpenAIServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

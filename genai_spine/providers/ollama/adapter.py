@@ -5,7 +5,6 @@ Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://d
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -19,7 +18,9 @@ from msgspec import Raw
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
+from genai_spine.media import media_types
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
+from genai_spine.providers.conversation import CallRules, Entry, arrange
 from genai_spine.providers.http import error_body
 from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines, lines_of
@@ -68,7 +69,7 @@ OPTIONS = {
 }
 OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
 IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
-DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
+CALLS = CallRules()
 MAX_CONCURRENT_SHOWS = 4  # descriptions of models that are asked for at a time
 SHOW_TIMEOUT_S = 2.0  # all of them together get so long
 PULL_SILENCE_TIMEOUT_S = 1800.0  # while it checks what it has loaded, nothing comes
@@ -353,50 +354,56 @@ class Ollama(Provider):
                 if request.prompt.HasField(name):
                     self._refuse(f"prompt.{name}")
             return [{"role": "user", "content": request.prompt.text}]
-        names = {call.id: call.function.name for message in request.messages for call in message.tool_calls}
-        return [self._message(message, names) for message in request.messages]
+        return [self._message(entry) for entry in arrange(request.messages, CALLS)]
 
-    def _message(self, message: message_pb2.Message, names: dict[str, str]) -> dict[str, Any]:
-        """Message as Ollama has it: text apart from images. names: of the functions by call id."""
+    def _message(self, entry: Entry) -> dict[str, Any]:
+        """Message as Ollama has it: text apart from images."""
+        message = entry.message
         role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
+        if entry.result_of:
+            role = "tool"
         text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
         body: dict[str, Any] = {"role": role, "content": text}
         images = [self._image(part.image) for part in message.content if part.HasField("image")]
         if images:
             body["images"] = images
         if message.tool_calls:
-            body["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
+            pairs = zip(message.tool_calls, entry.call_ids, strict=True)
+            body["tool_calls"] = [self._tool_call(call, call_id) for call, call_id in pairs]
         if message.role == message_pb2.ROLE_ASSISTANT and message.reasoning:
             body["thinking"] = message.reasoning  # gpt-oss goes on from it between calls of tools
-        if message.role == message_pb2.ROLE_TOOL:
+        if entry.result_of:
             # Templates know a result by its tool's name; the id tells calls of one tool apart.
-            body["tool_name"] = names.get(message.tool_call_id, message.name)
-            body["tool_call_id"] = message.tool_call_id
+            body["tool_name"] = entry.name
+            body["tool_call_id"] = entry.result_of
         return body
 
-    def _tool_call(self, call: message_pb2.ToolCall) -> dict[str, Any]:
-        """Tool call of an earlier answer, with its id where it has one."""
-        function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
-        return {"id": call.id, "function": function} if call.id else {"function": function}
+    def _tool_call(self, call: message_pb2.ToolCall, call_id: str) -> dict[str, Any]:
+        """Tool call of an earlier answer; one with free text, which another provider made, is an object."""
+        if call.HasField("custom"):
+            function: dict[str, Any] = {"name": call.custom.name, "arguments": {"input": call.custom.input}}
+        else:
+            function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
+        return {"id": call_id, "function": function}
 
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
         """JSON object of a call's arguments: text that is not one cannot be sent. Raises InvalidFields."""
         try:
-            msgspec.json.decode(call.function.arguments_json or "{}", type=dict[str, Raw])
-        except msgspec.DecodeError as error:
+            msgspec.json.decode(call.function.arguments_json.strip() or "{}", type=dict[str, Raw])
+        except (msgspec.DecodeError, RecursionError) as error:
             raise errors.InvalidFields(
                 [("messages.tool_calls.function.arguments_json", str(error))]
             ) from error
-        return (call.function.arguments_json or "{}").encode()
+        return (call.function.arguments_json.strip() or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
         """Base64 of an image; images by URL are refused."""
         if image.data:
             return image.data
-        match = DATA_URL.match(image.url)
-        if match is None:
+        found = media_types.parse(image.url)
+        if found is None:
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
-        return match.group(1)
+        return found.data
 
     def _words(self, reply: Reply) -> str:
         """Message of an error body, or the body itself, without our key."""

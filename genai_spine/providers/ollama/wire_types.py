@@ -65,6 +65,7 @@ LEVELS = {
     pb.REASONING_EFFORT_MEDIUM: "medium",
     pb.REASONING_EFFORT_HIGH: "high",
     pb.REASONING_EFFORT_XHIGH: "max",
+    pb.REASONING_EFFORT_MAX: "max",
 }
 
 

@@ -31,6 +31,7 @@ from genai_spine.providers.openai.entra import Entra
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.files import Files
 from genai_spine.providers.openai.media import Media
+from genai_spine.providers.openai.messages import PLAIN, MessageDialect
 from genai_spine.providers.openai.responses_response import ResponsesReader
 from genai_spine.providers.openai.sdk import Sdk
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -63,6 +64,7 @@ class Dialect:
     responses: Callable[[str], bool] | None = None
     # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
     schema: SchemaRules = AS_IT_IS
+    messages: MessageDialect = PLAIN  # what it takes of an earlier answer, and of ids
     azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
     local: bool = False
 
@@ -234,7 +236,7 @@ class OpenAI(Media, Files):
             path, reading = "/completions", ChatReader(self.http, TEXT)
         else:
             body = chat.write_request(request, model, self.options, stream=stream)
-            chat.write_chat(body, request, self.dialect.schema)
+            chat.write_chat(body, request, self.dialect.schema, self.dialect.messages)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
             forced = request.tool_choice.mode == message_pb2.ToolChoice.MODE_REQUIRED

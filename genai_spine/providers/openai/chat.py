@@ -7,12 +7,12 @@ JSON, so that the order of their keys and their numbers stay.
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from genai_spine.json_schema.rewrite import SchemaRules, portable
+from genai_spine.providers import prompt_cache
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.wire_types import ROLES
+from genai_spine.providers.openai.messages import PLAIN, MessageDialect, write_messages
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -62,11 +62,20 @@ def write_request(
     return body
 
 
-def write_chat(body: dict[str, Any], request: pb.CreateCompletionRequest, rules: SchemaRules) -> None:
-    """rules: of a schema that is to be followed strictly."""
-    body["messages"] = [write_message(message) for message in request.messages]
+def write_chat(
+    body: dict[str, Any],
+    request: pb.CreateCompletionRequest,
+    rules: SchemaRules,
+    dialect: MessageDialect = PLAIN,
+) -> None:
+    """rules: of a schema that is to be followed strictly. dialect: of the endpoint's messages."""
+    body["messages"] = write_messages(request, body["model"], dialect)
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        marks = prompt_cache.marks(request) if dialect.cache == "cache_control" else {}
+        body["tools"] = [
+            _tool(tool) | _mark(marks.get((prompt_cache.TOOLS, number)))
+            for number, tool in enumerate(request.tools)
+        ]
     if request.HasField("tool_choice"):
         body["tool_choice"] = _tool_choice(request)
     if request.HasField("response_format"):
@@ -89,69 +98,8 @@ def _number(value: float) -> float | int:
 
 
 def effort_name(effort: pb.ReasoningEffort) -> str:
-    """Effort in OpenAI's words: minimal, low, medium, high, xhigh, none."""
+    """Effort in OpenAI's words: none, minimal, low, medium, high, xhigh, max."""
     return pb.ReasoningEffort.Name(effort).removeprefix("REASONING_EFFORT_").lower()
-
-
-def write_message(message: message_pb2.Message) -> dict[str, Any]:
-    """Message as JSON. Content of one text is a string, other content a list of parts, and the content of an
-    assistant that only called tools is null.
-    """
-    body: dict[str, Any] = {"role": ROLES[message.role]}
-    parts = message.content
-    if len(parts) == 1 and parts[0].WhichOneof("part") == "text":
-        body["content"] = parts[0].text
-    elif parts:
-        body["content"] = [_part(part) for part in parts]
-    elif message.role == message_pb2.ROLE_ASSISTANT:
-        body["content"] = None
-    else:
-        body["content"] = ""
-    if message.HasField("name"):
-        body["name"] = message.name
-    if message.HasField("tool_call_id"):
-        body["tool_call_id"] = message.tool_call_id
-    if message.tool_calls:
-        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
-    return body
-
-
-def _part(part: message_pb2.ContentPart) -> dict[str, Any]:
-    """Content part as JSON: text, image, sound, file or refusal."""
-    kind = part.WhichOneof("part")
-    if kind == "text":
-        return {"type": "text", "text": part.text}
-    if kind == "image":
-        image = {"url": part.image.url or data_url(part.image.media_type, part.image.data)}
-        if part.image.detail:
-            image["detail"] = (
-                message_pb2.ImageDetail.Name(part.image.detail).removeprefix("IMAGE_DETAIL_").lower()
-            )
-        return {"type": "image_url", "image_url": image}
-    if kind == "audio":
-        # msgspec writes bytes as base64, which is what this field holds.
-        return {"type": "input_audio", "input_audio": {"data": part.audio.data, "format": part.audio.format}}
-    if kind == "file":
-        source = part.file.WhichOneof("source") or "file_id"
-        file = {source: getattr(part.file, source)}
-        if part.file.HasField("filename"):
-            file["filename"] = part.file.filename
-        return {"type": "file", "file": file}
-    return {"type": "refusal", "refusal": part.refusal}
-
-
-def data_url(media_type: str, data: bytes) -> str:
-    """Data: URL of bytes."""
-    return f"data:{media_type};base64,{msgspec.to_builtins(data)}"
-
-
-def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
-    """Tool call of an earlier answer as JSON."""
-    if call.WhichOneof("call") == "custom":
-        custom = {"name": call.custom.name, "input": call.custom.input}
-        return {"id": call.id, "type": "custom", "custom": custom}
-    function = {"name": call.function.name, "arguments": call.function.arguments_json}
-    return {"id": call.id, "type": "function", "function": function}
 
 
 def _tool(tool: message_pb2.Tool) -> dict[str, Any]:
@@ -170,6 +118,10 @@ def _tool(tool: message_pb2.Tool) -> dict[str, Any]:
     if declared.HasField("strict"):
         body["strict"] = declared.strict
     return {"type": kind, kind: body}
+
+
+def _mark(ttl: str | None) -> dict[str, Any]:
+    return {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {}
 
 
 def _tool_choice(request: pb.CreateCompletionRequest) -> str | dict[str, Any]:

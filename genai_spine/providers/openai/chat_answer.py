@@ -44,6 +44,7 @@ class ToolCall(Struct):
     custom: Function | None = None
     name: str | None = None  # of servers that have no function around name and arguments
     arguments: str | None = None
+    extra_content: Raw | UnsetType = UNSET  # Gemini
 
     @classmethod
     def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +62,8 @@ class ChatMessage(Struct):
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
     annotations: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET  # OpenRouter
+    extra_content: Raw | UnsetType = UNSET  # Gemini
     usage: "Usage | None" = None
 
     @classmethod

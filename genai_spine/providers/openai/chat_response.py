@@ -20,6 +20,7 @@ from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, ChatMessage, TextLogprobs
 from genai_spine.providers.openai.errors import failure
+from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
 from genai_spine.providers.wire_types import finish_reason, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -147,6 +148,7 @@ class ChatReader(ResponseReader):
         self.begun: set[int] = set()  # by the index of the choice
         self.finished: set[int] = set()  # with a finish reason
         self.calls: dict[int, ToolCalls] = {}
+        self.states: dict[int, StateReader] = {}  # what a choice proves its thinking with
         self._counted = False  # by the event that is read
         self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
@@ -179,6 +181,8 @@ class ChatReader(ResponseReader):
                     or message.function_call
                     or message.refusal
                     or message.annotations is not UNSET
+                    or message.reasoning_details is not UNSET
+                    or message.extra_content is not UNSET
                     or message.usage
                 ):
                     self._add_rest(message, into)
@@ -190,6 +194,8 @@ class ChatReader(ResponseReader):
                 self._check_choice(choice, payload)
             if choice.finish_reason:
                 self._finish(choice, into, payload)
+            elif self.states and choice.index in self.finished:
+                self._add_state(into)
         if answer.usage or answer.x_groq:
             self._count(answer.usage or answer.x_groq.usage)
         if self._counted:
@@ -261,7 +267,15 @@ class ChatReader(ResponseReader):
             self._end_choice(calls, into)
             if reason == pb.FINISH_REASON_STOP and not self.forced:
                 reason = pb.FINISH_REASON_TOOL_CALLS
+        if self.states:
+            self._add_state(into)
         into.delta.finish_reason = reason
+
+    def _add_state(self, into: ChoiceBuilder) -> None:
+        """Adds what the choice proves its thinking with: whole, with the end of the choice."""
+        state = self.states.get(into.delta.index)
+        if state is not None and (state_json := state.state_json):
+            into.delta.reasoning_state_json = state_json
 
     def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder) -> None:
         if not calls.end(into):
@@ -273,10 +287,14 @@ class ChatReader(ResponseReader):
             into.refusal.append(message.refusal)
         notes = bytes(message.annotations) if isinstance(message.annotations, Raw) else b""
         if notes.startswith(b"[") and notes != b"[]":
-            into.delta.annotations_json = notes.decode()
+            # On one line: a whole answer may have several, which no event of a stream has room for.
+            into.delta.annotations_json = msgspec.json.format(notes, indent=-1).decode()
         if message.usage:
             self._count(message.usage)
         index = into.delta.index
+        if message.reasoning_details is not UNSET or message.extra_content is not UNSET:
+            state = self.states.setdefault(index, StateReader())
+            state.add(message.reasoning_details, message.extra_content)
         if called := message.function_call:
             calls = self.calls.setdefault(index, ToolCalls())
             id = None if calls else unique_id()
@@ -343,4 +361,6 @@ def _add_logprobs(delta: pb.ChoiceDelta, logprobs: ChatLogprobs | TextLogprobs) 
 def _fragment(call: chat_answer.ToolCall) -> Fragment:
     called = call.function or call.custom or chat_answer.Function(call.name, call.arguments)
     arguments = called.arguments or called.input
-    return Fragment(call.index, call.id, called.name, arguments, call.type == "custom")
+    extra = bytes(call.extra_content) if isinstance(call.extra_content, Raw) else b""
+    state = msgspec.json.format(extra, indent=-1).decode() if extra.startswith(b"{") else None
+    return Fragment(call.index, call.id, called.name, arguments, call.type == "custom", state)

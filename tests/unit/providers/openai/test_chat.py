@@ -98,6 +98,7 @@ class TestChatRequest:
             message_pb2.Message(
                 role=message_pb2.ROLE_TOOL, tool_call_id="c1", content=[message_pb2.ContentPart(text="1")]
             ),
+            message_pb2.Message(role=message_pb2.ROLE_TOOL, tool_call_id="c2"),
             message_pb2.Message(role=message_pb2.ROLE_FUNCTION, name="f"),
             message_pb2.Message(
                 role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(refusal="no")]
@@ -115,8 +116,9 @@ class TestChatRequest:
             "custom": {"name": "w", "input": "free"},
         }
         assert body[3] == {"role": "tool", "content": "1", "tool_call_id": "c1"}
-        assert body[4] == {"role": "function", "content": "", "name": "f"}
-        assert body[5]["content"] == [{"type": "refusal", "refusal": "no"}]
+        assert body[4] == {"role": "tool", "content": "", "tool_call_id": "c2"}
+        assert body[5] == {"role": "function", "content": "", "name": "f"}
+        assert body[6]["content"] == [{"type": "refusal", "refusal": "no"}]
 
     def test_prompt_of_tokens_and_its_logprobs(self) -> None:
         prompt = pb.TextPrompt(tokens=pb.TokenList(tokens=[1, 2]), suffix="end", best_of=3)

@@ -138,8 +138,8 @@ export const GetBatchObjectRequestSchema: GenMessage<GetBatchObjectRequest> = /*
  */
 export const OpenAIService: GenService<{
   /**
-   * CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-   * JSON object, or server-sent events when the body has "stream": true.
+   * CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+   * events when the body has "stream": true.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateChatCompletion
    */
@@ -149,8 +149,8 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-   * native one, with messages.
+   * CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+   * both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTextCompletion
    */
@@ -160,7 +160,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateEmbedding takes the body of POST /v1/embeddings.
+   * CreateEmbedding makes vectors of texts, for search and comparison.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateEmbedding
    */
@@ -170,7 +170,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateImage takes the body of POST /v1/images/generations.
+   * CreateImage draws images from a text.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateImage
    */
@@ -180,7 +180,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+   * CreateTranscription writes down what is said in a sound file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTranscription
    */
@@ -190,7 +190,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTranslation takes the multipart body of POST /v1/audio/translations.
+   * CreateTranslation writes down in English what is said in a sound file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTranslation
    */
@@ -200,7 +200,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+   * CreateSpeech speaks a text and sends the sound as it is made.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateSpeech
    */
@@ -210,8 +210,8 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-   * x-genai-provider names the provider; default openai.
+   * CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+   * header x-genai-provider names the provider; default openai.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateFile
    */
@@ -221,7 +221,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListFileObjects answers GET /v1/files.
+   * ListFileObjects lists the files that a provider keeps.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListFileObjects
    */
@@ -231,7 +231,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetFileObject answers GET /v1/files/{file_id}.
+   * GetFileObject describes one file that a provider keeps.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetFileObject
    */
@@ -241,7 +241,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * DeleteFileObject answers DELETE /v1/files/{file_id}.
+   * DeleteFileObject deletes a file at its provider.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.DeleteFileObject
    */
@@ -251,7 +251,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+   * GetFileContent sends the bytes of a file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetFileContent
    */
@@ -261,7 +261,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateBatchObject takes the body of POST /v1/batches.
+   * CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateBatchObject
    */
@@ -271,7 +271,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListBatchObjects answers GET /v1/batches.
+   * ListBatchObjects lists the batches of a provider, without their cost.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListBatchObjects
    */
@@ -281,7 +281,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetBatchObject answers GET /v1/batches/{batch_id}.
+   * GetBatchObject says how far a batch is and, once it has ended, what it cost.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetBatchObject
    */
@@ -291,7 +291,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+   * CancelBatchObject stops a batch; what it has answered by then is billed. It has no body.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CancelBatchObject
    */
