@@ -1,5 +1,6 @@
 """A database that does not work for a while: whoever asks for it is told so, and nothing else is hidden."""
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,7 +89,7 @@ async def test_sqlite_on_a_full_disk_is_unavailable(sqlite: Database) -> None:
 
 async def test_sqlite_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/a/spine.db")
-    (tmp_path / "a").rmdir()
+    shutil.rmtree(tmp_path / "a")
     await fail_both(database)
     await database.close()
 
