@@ -190,3 +190,5 @@ def test_the_id_of_a_model_is_as_short_as_can_be() -> None:
     assert found.id_of(Route(found.providers["vllm"], "gpt-4o")) == "vllm:gpt-4o"
     assert found.id_of(Route(found.providers["ollama"], "llama3.2:latest")) == "llama3.2:latest"
     assert found.id_of(Route(found.providers["builtin"], "extractive")) == "builtin:extractive"
+    assert found.id_of(Route(found.providers["ollama"], "groq")) == "ollama:groq", "groq is a provider"
+    assert found.id_of(Route(found.providers["ollama"], "mistral")) == "mistral"
