@@ -261,7 +261,7 @@ class Attempt(Generic[R]):
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
-        self.execution.error_reason, self.execution.error = error.reason_name, str(error)
+        self.execution.error_reason, self.execution.error = error.reason_name, error.logged
         if error.usage is not None:
             self._usage = usage_pb2.Usage()
             self._usage.CopyFrom(error.usage)
@@ -274,7 +274,8 @@ class Attempt(Generic[R]):
         finally:  # also when the caller goes away meanwhile
             self._price(self._partial_usage() if may_have_billed else self._usage or _nothing())
             booked = self._close()
-        await booked
+        if not isinstance(error, ServiceUnavailable):  # who has waited for the ledger in vain waits no more
+            await booked
 
     def cancel(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""

@@ -250,13 +250,13 @@ class Inference:
         while True:
             slot = await failover.next_slot()
             try:
-                request = await self._prepared(operation.request, slot)
+                request = await self._prepared(operation.request, slot, operation.call)
                 return Attempt(self.accounting, operation, failover, slot, request)
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)
 
-    async def _prepared(self, request: R, slot: Slot) -> R:
+    async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy."""
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
@@ -265,7 +265,7 @@ class Inference:
         if route.adaptation is not None:
             prepared = route.adaptation.applied(request)
         if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
-            length = self._context_length(route)
+            length = self._context_length(route) or await provider.context_length(route.model, call)
             prepared = prepared if length is None else await truncated(prepared, route.model, length)
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)

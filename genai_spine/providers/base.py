@@ -39,9 +39,11 @@ class Timeouts:
     """Time limits of one call, in seconds. None: no limit."""
 
     connect_s: float = 5.0
-    first_token_s: float = 60.0  # from sending the request to the first byte of the answer's body
-    between_tokens_s: float = 60.0  # silence inside a stream
+    # From sending the request to the first byte of the answer's body, and for a whole answer.
+    first_token_s: float = 600.0
+    between_tokens_s: float = 300.0  # silence inside a stream
     total_s: float | None = None  # the whole call; the caller's deadline counts as well
+    are_callers: bool = False  # the operator set no first_token_s: a caller's SDK that waits longer gets it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,13 @@ class Provider:
     async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
         """Tokens of the request's input as the upstream counts them; makes no billed call."""
         raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
+
+    async def context_length(self, model: str, call: Call) -> int | None:
+        """Most tokens of input and output together that a model takes here; None: nobody says.
+
+        Asks the upstream where it can tell, and costs nothing. Errors: none.
+        """
+        return None
 
     async def create_images(
         self, request: media.CreateImagesRequest, route: Route, call: Call

@@ -10,7 +10,6 @@ import structlog
 from genai_spine.behaviour.adaptation import Candidate, adapt
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
 from genai_spine.routing.model_terms import check_terms
 from genai_spine.routing.router import Router
@@ -92,6 +91,8 @@ class CandidatePlanner:
             raise InvalidRequest(field="routing.no_fallback", problem="excludes fallback_models")
         found: list[Route] = []
         for index, name in enumerate(routing.fallback_models):
+            if self.router.is_missing(name):
+                continue
             try:
                 found += self.router.fallback(name)
             except SpineError as error:
@@ -112,8 +113,6 @@ class CandidatePlanner:
 
     def _of_chain(self, name: str) -> list[Route]:
         try:
-            if name in PROVIDERS and name not in self.router.providers and name not in self.router.aliases:
-                raise InvalidRequest(field="fallback_chain", problem=f"provider {name} is not configured")
             return self.router.fallback(name)
         except SpineError as error:
             log.warning("fallback_passed_over", name=name, cause=str(error))

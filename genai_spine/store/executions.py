@@ -144,14 +144,14 @@ class Executions:
     async def get(self, id: str) -> Execution | None:
         """Execution by id; None: no such row."""
         query = select(executions).where(executions.c.id == id)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else execution_of(row)
 
     async def by_request(self, request_id: str) -> list[Execution]:
         """The calls that one request made, in their order."""
         query = select(executions).where(executions.c.request_id == request_id)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (
                 (await connection.execute(query.order_by(executions.c.attempt, executions.c.id)))
                 .mappings()
@@ -162,7 +162,7 @@ class Executions:
     async def count(self, scope: Scope) -> int:
         """Number of rows in a scope."""
         query = select(func.count()).select_from(executions).where(*_within(scope))
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def page(self, scope: Scope, after: Execution | None, limit: int) -> list[Execution]:
@@ -172,7 +172,7 @@ class Executions:
             at = tuple_(literal(_datetime(after.create_time), Utc()), literal(after.id))
             query = query.where(tuple_(executions.c.created_at, executions.c.id) > at)
         query = query.order_by(executions.c.created_at, executions.c.id).limit(limit)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [execution_of(row) for row in rows]
 
@@ -194,7 +194,7 @@ class Executions:
             | {"row_id": execution.id, "old_book": execution.cost.price_book}
             for execution, cost in rated
         ]
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(change, values)
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
@@ -204,7 +204,7 @@ class Executions:
         query = select(func.count(), func.sum(row.cost_ticks), unknown, func.max(row.price_book)).where(
             row.request_id == batch_id, row.operation == "batch", row.provider == provider
         )
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
         return count, cost_of(ticks, price_known=not without_price, price_book=book)
@@ -228,7 +228,7 @@ class Executions:
             "settled_at": Now(),
         }
         sweep = update(executions).where(executions.c.id.in_(dead)).values(lost).returning(executions.c.id)
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             return list((await connection.execute(sweep)).scalars())
 
     def _row(self, execution: Execution) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ COMMON: dict[str, Types] = {
     "logprobs": BOOL,
     "top_logprobs": INT,
 }
-CHAT: Mapping[str, Types] = COMMON | {"messages": LIST, "tools": LIST}
+CHAT: Mapping[str, Types] = COMMON | {"messages": LIST, "tools": LIST, "truncate": BOOL, "shift": BOOL}
 GENERATE: Mapping[str, Types] = COMMON | {
     "prompt": TEXT,
     "suffix": TEXT,

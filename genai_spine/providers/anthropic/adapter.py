@@ -39,6 +39,7 @@ from genai_spine.providers.http.client import (
     retry_after_s,
 )
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
+from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
@@ -269,6 +270,8 @@ class Anthropic(Provider):
         status = (fault.status or reply.status) if in_answer else reply.status
         code = fault.type if fault.type in TYPES else fault.code or fault.type or str(status)
         message = self.http.public(fault.message or error_body.text_of(reply.status, reply.body))
+        if missing := missing_operation(self.name, status, message, model):
+            raise missing
         if fault.type == "not_found_error" or status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message[:500]}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)

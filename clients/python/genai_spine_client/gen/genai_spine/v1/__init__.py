@@ -10294,6 +10294,12 @@ class ProviderInfo(betterproto2.Message):
     Hosts that answer, as far as this process knows.
     """
 
+    open_models: "list[str]" = betterproto2.field(17, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Models that are not called now, because their calls failed several times in a row; those of a provider
+    whose own circuit is open are not listed.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ProviderInfo", ProviderInfo)
 
