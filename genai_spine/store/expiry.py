@@ -12,5 +12,5 @@ async def sweep(database: Database, table: sa.Table) -> int:
     [key] = table.primary_key
     expired = sa.select(key).where(table.c.expires_at <= Now()).order_by(table.c.expires_at).limit(BATCH_SIZE)
     statement = sa.delete(table).where(key.in_(expired.with_for_update(skip_locked=True)))
-    async with database.engine.begin() as connection:
+    async with database.begin() as connection:
         return (await connection.execute(statement)).rowcount

@@ -329,6 +329,18 @@ class TestEndpoints:
         )
         assert found.timeouts == Timeouts(connect_s=2, first_token_s=300, between_tokens_s=30, total_s=900)
 
+    def test_an_answer_has_the_time_that_sdks_give_unless_the_operator_says_less(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = loaded(monkeypatch, GENAI_OPENAI_API_KEY="k", GENAI_GROQ_API_KEY="k", GENAI_GROQ_TIMEOUT="30")
+        usual = {name: found.endpoints[name].timeouts for name in ("openai", "ollama", "groq")}
+        assert {name: each.first_token_s for name, each in usual.items()} == {
+            "openai": 600,
+            "ollama": 600,
+            "groq": 30,
+        }
+        assert [usual[name].are_callers for name in ("openai", "groq")] == [True, False]
+
     def test_models_of_images_and_sound_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         found = loaded(
             monkeypatch,
