@@ -107,7 +107,7 @@ class Ollama(Provider):
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        body = await self._written(request, route.model, call, stream=True)
+        body = await self._written(request, route, call, stream=True)
         reader, frames = AnswerReader(self.http, self._fail_in_answer), JsonLines()
         try:
             async with aclosing(self.http.stream("/api/chat", body, call, frames)) as reads:
@@ -134,7 +134,7 @@ class Ollama(Provider):
             raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
-        body = await self._written(request, route.model, call, stream=False)
+        body = await self._written(request, route, call, stream=False)
         reply = await self.http.post("/api/chat", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
@@ -308,10 +308,10 @@ class Ollama(Provider):
         return await self.contexts.length(model, call)
 
     async def _written(
-        self, request: pb.CreateCompletionRequest, model: str, call: Call, *, stream: bool
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call, *, stream: bool
     ) -> bytes:
         """Body of a request, with the context that it needs."""
-        body = self._body(request, model, stream=stream)
+        body = self._body(request, route, stream=stream)
         written = msgspec.json.encode(body)
         images = [image for message in body["messages"] for image in message.get("images", ())]
         needed = needed_tokens(body, len(written) - sum(map(len, images)), len(images))
@@ -328,9 +328,9 @@ class Ollama(Provider):
         body["options"] = {**options, "num_ctx": num_ctx}
         return True
 
-    def _body(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> dict[str, Any]:
+    def _body(self, request: pb.CreateCompletionRequest, route: Route, *, stream: bool) -> dict[str, Any]:
         body = {"truncate": False} | further_fields(request)
-        body |= {"model": model, "stream": stream, "messages": self._messages(request)}
+        body |= {"model": route.model, "stream": stream, "messages": self._messages(request)}
         options = own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:
@@ -342,7 +342,7 @@ class Ollama(Provider):
         if request.HasField("response_format"):
             body |= format_of(request.response_format)
         if request.reasoning_effort:
-            body["think"] = think(request.reasoning_effort)
+            body["think"] = think(request.reasoning_effort, route.rules.effort_form)
         for name in ("logprobs", "top_logprobs"):
             if request.HasField(name):
                 body[name] = getattr(request, name)
