@@ -108,12 +108,12 @@ def _is_worth_repeating(error: SpineError, call: Call, status: int) -> bool:
     answered = isinstance(error, ProviderError) or error.usage is not None
     if answered or status == HTTPStatus.GATEWAY_TIMEOUT:
         return False
-    if not error.retryable or call.billed:
+    if not error.retryable or (call.billed and not error.connection_lost):
         return False
     if not error.are_attempts_spent:
-        return True
+        return True  # also after a lost connection: whether anything was done is not known
     told = error.retry_after_s is not None and error.retry_after_s <= MAX_CLIENT_WAIT_S
-    return told and status in (429, 503)
+    return told and status in (429, 503) and not call.billed
 
 
 def _ascii(error: SpineError, call: Call, openai: bool) -> str:
