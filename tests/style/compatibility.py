@@ -35,16 +35,12 @@ def imported(package: str) -> str:
     return rf"^import {package}$|^from {package}[. ]"
 
 
+SDK = rf"(?<![\w.])(?:(?:sdk|client)\.|(?=chat\.))((?:chat|{RESOURCES})(?:\.\w+)+)\("
 SPINE = r"\bspine\.(\w+(?:\.\w+)?)\("  # of both of our clients
 # Callers of the service.
 CLIENTS = (
-    Software("`openai` for Python", "openai", imported("openai"), rf"\bsdk\.({RESOURCES}(?:\.\w+)+)\("),
-    Software(
-        "`openai` for Node",
-        "npm:openai",
-        r'load\("openai"\)',
-        rf"(?<![\w.])(?:client\.)?((?:chat|{RESOURCES})\.\w+)\(",
-    ),
+    Software("`openai` for Python", "openai", imported("openai"), SDK),
+    Software("`openai` for Node", "npm:openai", r'load\("openai"\)', SDK),
     Software(
         "our TypeScript client, by `@connectrpc/connect` over gRPC and gRPC-Web",
         "npm:@connectrpc/connect",
