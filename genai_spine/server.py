@@ -24,6 +24,7 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
@@ -32,6 +33,7 @@ from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
+from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
@@ -53,6 +55,7 @@ from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
+from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
@@ -68,6 +71,7 @@ from genai_spine.store.prompts import PromptRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
 from genai_spine.v1 import (
     capability_service_pb2,
@@ -84,6 +88,7 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
+    stored_completion_service_pb2,
     symbol_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
@@ -100,11 +105,13 @@ from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServ
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from genai_spine.v1.stored_completion_service_pb2_grpc import add_StoredCompletionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
     completion_service_pb2,
+    stored_completion_service_pb2,
     openai_service_pb2,
     media_service_pb2,
     prompt_service_pb2,
@@ -223,7 +230,9 @@ def build(settings: Settings) -> Server:
     background = BackgroundCompletions(
         completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
     )
-    delivery = Delivery(_cache(settings, responses), SharedCalls(), background)
+    stored = StoredCompletionRows(database)
+    keeping = StoredCompletions(stored, ttl_s=settings.stored_completions_days * 86400.0)
+    delivery = Delivery(_cache(settings, responses), SharedCalls(), background, keeping)
     books = Accounting(ledger, prices)
     inference = Inference(router, upstreams, books, delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
@@ -249,7 +258,13 @@ def build(settings: Settings) -> Server:
         database=database,
         upstreams=upstreams,
         delivery=delivery,
-        sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
+        sweeper=Sweeper(
+            {
+                "response_cache": responses.sweep,
+                "completions": completions.sweep,
+                "stored_completions": stored.sweep,
+            }
+        ),
         prompts=prompts,
         symbols=symbols,
         health=checks,
@@ -289,10 +304,17 @@ def _attach(
     books = BatchSettlement(inference.ledger, inference.prices, Executions(database), BatchLabels(database))
     files = ProviderFileService(inference.router)
     batches = ProviderBatchService(inference.router, books)
-    facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    stored = StoredCompletionService(StoredCompletionRows(database))
+    facade = OpenAIService(
+        OpenAIFacade(inference),
+        StoredChatFacade(stored),
+        MediaFacade(inference),
+        FilesFacade(files, batches),
+    )
     capabilities = CapabilityService(CapabilityDependencies(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
+        (add_StoredCompletionServiceServicer_to_server, stored),
         (add_OpenAIServiceServicer_to_server, facade),
         (add_PromptServiceServicer_to_server, PromptService(prompts, inference)),
         (add_MediaServiceServicer_to_server, MediaService(inference)),

@@ -116,6 +116,7 @@ OFFICIAL = {
     "text_models": _instruct,
     "responses": _responses_only,
     "schema": STRICT,
+    "stores": True,
 }
 
 PROVIDERS: dict[str, ProviderRow] = {

@@ -30,8 +30,8 @@ GRPC_VERSION: str
 class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     @_typing.overload
@@ -42,6 +42,22 @@ class OpenAIServiceStub:
     """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
     JSON object, or server-sent events when the body has "stream": true.
     """
+    ListChatCompletions: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]
+    """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
+    "store": true.
+    """
+    GetChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    ListChatMessages: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]
+    """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
+    the answer to. Errors: COMPLETION_NOT_FOUND.
+    """
+    UpdateChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
+    metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+    """
+    DeleteChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
     native one, with messages.
@@ -81,8 +97,8 @@ class OpenAIServiceStub:
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,6 +106,22 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
     JSON object, or server-sent events when the body has "stream": true.
     """
+    ListChatCompletions: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
+    "store": true.
+    """
+    GetChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    ListChatMessages: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
+    the answer to. Errors: COMPLETION_NOT_FOUND.
+    """
+    UpdateChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
+    metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+    """
+    DeleteChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
     native one, with messages.
@@ -128,8 +160,8 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
     """
 
     @_abc_1.abstractmethod
@@ -141,6 +173,52 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
         JSON object, or server-sent events when the body has "stream": true.
         """
+
+    @_abc_1.abstractmethod
+    def ListChatCompletions(
+        self,
+        request: _openai_service_pb2.ListChatCompletionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
+        "store": true.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChatCompletion(
+        self,
+        request: _openai_service_pb2.GetChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListChatMessages(
+        self,
+        request: _openai_service_pb2.ListChatMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
+        the answer to. Errors: COMPLETION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateChatCompletion(
+        self,
+        request: _openai_service_pb2.UpdateChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
+        metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteChatCompletion(
+        self,
+        request: _openai_service_pb2.GetChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateTextCompletion(

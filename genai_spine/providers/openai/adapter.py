@@ -63,6 +63,8 @@ class Dialect:
     responses: Callable[[str], bool] | None = None
     # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
     schema: SchemaRules = AS_IT_IS
+    # It may store answers by itself: is told not to where the request says a word about storing.
+    stores: bool = False
     azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
     local: bool = False
 
@@ -237,6 +239,8 @@ class OpenAI(Media, Files):
             chat.write_chat(body, request, self.dialect.schema)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
+            if self.dialect.stores and request.HasField("store"):
+                body["store"] = False  # this service stores it; OpenAI may store by default
             path, reading = "/chat/completions", ChatReader(self.http, CHAT)
         if self.dialect.responses:
             body.pop("api", None)

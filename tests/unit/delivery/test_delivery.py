@@ -13,12 +13,14 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.errors import CompletionNotFound, InvalidRequest, ProviderError, ServiceUnavailable
 from genai_spine.providers import base as providers_base
 from genai_spine.providers.base import Endpoint, Route
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 
@@ -134,7 +136,9 @@ class Desk:
         self.shared_calls = Counted()
         self.slow = Slow(database)
         self.kept = BackgroundCompletions(self.slow, lambda: "server-1", ttl_s=60)
-        self.delivery = Delivery(responses, self.shared_calls, self.kept)
+        self.stored_rows = StoredCompletionRows(database)
+        stored = StoredCompletions(self.stored_rows, ttl_s=60)
+        self.delivery = Delivery(responses, self.shared_calls, self.kept, stored)
         self.provider = Provider()
 
     async def unary(self, want: DeliveryRequest) -> pb.Completion:
