@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import grpc
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from google.api.httpbody_pb2 import HttpBody
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PATH = "/v1/chat/completions"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def service(on_each: Running, upstreams: Upstreams) -> Running:
     """A server on either database, which has nothing stored."""
     async with on_each.database.engine.begin() as connection:
@@ -230,7 +231,7 @@ async def test_list_is_paged_by_ids_in_either_order(service: Running) -> None:
         ({"order": "random"}, {}, "order"),
         ({"after": "chatcmpl-none"}, {}, "after"),
         ({"after": "%"}, {}, "after"),
-        ({"after": "a\0"}, {}, ""),
+        ({"after": "a\0"}, {}, "after"),
         ({}, {str(n): "" for n in range(17)}, "metadata"),
         ({}, {"a": "\0"}, "metadata"),
         ({}, {"": "a"}, "metadata"),
