@@ -226,13 +226,12 @@ def build(settings: Settings) -> Server:
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     tiers = Tiers(settings.quality_tiers)
     rules = RetryRules(settings.provider_retries, settings.fallback_chain, tiers)
-    responses, completions = Responses(database), Completions(database)
     background = BackgroundCompletions(
-        completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
+        Completions(database), lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
     )
-    stored = StoredCompletionRows(database)
-    keeping = StoredCompletions(stored, ttl_s=settings.stored_completions_days * 86400.0)
-    delivery = Delivery(_cache(settings, responses), SharedCalls(), background, keeping)
+    ttl_s = settings.stored_completions_days * 86400.0
+    stored = StoredCompletions(StoredCompletionRows(database), ttl_s=ttl_s)
+    delivery = Delivery(_cache(settings, Responses(database)), SharedCalls(), background, stored)
     books = Accounting(ledger, prices)
     inference = Inference(router, upstreams, books, delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
@@ -258,13 +257,7 @@ def build(settings: Settings) -> Server:
         database=database,
         upstreams=upstreams,
         delivery=delivery,
-        sweeper=Sweeper(
-            {
-                "response_cache": responses.sweep,
-                "completions": completions.sweep,
-                "stored_completions": stored.sweep,
-            }
-        ),
+        sweeper=_sweeper(database),
         prompts=prompts,
         symbols=symbols,
         health=checks,
@@ -281,6 +274,17 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
         return None
     shared = responses if settings.cache_backend == "database" else None
     return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
+
+
+def _sweeper(database: Database) -> Sweeper:
+    """Sweeper of the tables whose rows expire."""
+    return Sweeper(
+        {
+            "response_cache": Responses(database).sweep,
+            "completions": Completions(database).sweep,
+            "stored_completions": StoredCompletionRows(database).sweep,
+        }
+    )
 
 
 def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, RowMapping, Update, and_, exists, or_, select, update
 
-from genai_spine.store import expiry
 from genai_spine.store.database import Database, JsonTexts, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import stored_completions
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import stored_completion_service_pb2 as pb
@@ -117,8 +117,8 @@ class StoredCompletionRows:
         return await self._change(_of(id).values(gone))
 
     async def sweep(self) -> int:
-        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
-        return await expiry.sweep(self._database, stored_completions)
+        """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, stored_completions)
 
     async def _change(self, statement: Update) -> bool:
         async with self._database.engine.begin() as connection:

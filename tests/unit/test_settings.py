@@ -364,6 +364,16 @@ class TestEndpoints:
         assert not asked["ollama"].implicit
 
 
+class TestStoredCompletions:
+    def test_are_kept_for_thirty_days(self) -> None:
+        assert settings.load().stored_completions_days == 30
+
+    @pytest.mark.parametrize("days", ["0", "3651", "ten"])
+    def test_days_have_limits(self, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+        with pytest.raises(ValidationError, match="stored_completions_days"):
+            loaded(monkeypatch, GENAI_STORED_COMPLETIONS_DAYS=days)
+
+
 class TestCache:
     def test_is_off_and_in_memory_by_default(self) -> None:
         found = settings.load()

@@ -23,6 +23,7 @@ from genai_spine.store.leases import Leases
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
+from genai_spine.v1.stored_completion_service_pb2 import ListStoredCompletionsRequest
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS
 COALESCED, BYPASS = pb.CACHE_STATUS_COALESCED, pb.CACHE_STATUS_BYPASS
@@ -378,6 +379,14 @@ class TestLeaving:
         with pytest.raises(CompletionNotFound):
             await desk.kept.get("r")
         assert (await desk.ask(sent(request), form)).cache_status == HIT
+
+    async def test_answer_is_stored_where_the_request_says_so_once(self, desk: Desk, form: str) -> None:
+        await leave(desk, sent(asked(disconnect_policy=CONTINUE, store=True), "request-1"), form)
+        await desk.delivery.drain(2)
+        page = await desk.stored_rows.page(ListStoredCompletionsRequest(), {}, 10, None)
+        assert page is not None
+        [stored] = page.completions
+        assert stored.completion == await desk.kept.get("request-1")
 
     async def test_continued_answer_is_found_by_the_requests_id(self, desk: Desk, form: str) -> None:
         await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
