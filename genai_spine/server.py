@@ -141,7 +141,7 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.max_metadata_size", 32 << 10),
+    ("grpc.max_metadata_size", 96 << 10),  # above Envoy's limit of 60 KiB, whose 431 comes first
 ]
 
 log = structlog.get_logger()
