@@ -40,6 +40,10 @@ class Call:
     cache_control: str | None = None  # the X-Cache-Control header
     if_match: str | None = None  # the If-Match header
     cost_labels: Mapping[str, str] = field(default_factory=dict)  # of the request; every row has them
+    # traceparent and tracestate of the caller, which its providers get too (W3C Trace Context).
+    trace_headers: tuple[tuple[str, str], ...] = ()
+    # Seconds that its SDK waits for the next bytes: a whole answer that comes later is read by nobody.
+    read_timeout_s: float | None = None
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,

@@ -16,6 +16,7 @@ from genai_spine.v1 import message_pb2
 SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
 THINKING, THINKING_ENDS = "<think>", "</think>"
+HIGH_HALVES = frozenset(map(chr, range(0xD800, 0xDC00)))  # first halves of UTF-16's pairs
 WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
 
 
@@ -86,9 +87,33 @@ class ChoiceBuilder:
             call.add(call_delta.id, call_delta.name, call_delta.arguments)
             if call_delta.is_custom:
                 call.delta.is_custom = True
+            if call_delta.HasField("provider_state_json"):
+                call.delta.provider_state_json = call_delta.provider_state_json
+
+    def mend(self, halves: dict[str, str]) -> None:
+        """Joins halves of characters (UTF-16 surrogates), which upstreams send in two deltas.
+
+        halves: by the text that they end, those that wait for the next chunk. A half that stays alone, and
+        the last one before the finish reason, becomes U+FFFD.
+        """
+        texts = {"content": self.content, "reasoning": self.reasoning, "refusal": self.refusal}
+        place = f"{self.delta.index}:"
+        waiting = [key.removeprefix(place) for key in halves if key.startswith(place)]
+        for index in {*self.tool_calls, *(int(name) for name in waiting if name.isdigit())}:
+            texts[str(index)] = self.tool_call(index).arguments
+        for name, parts in texts.items():
+            if not parts and not (self.delta.finish_reason and name in waiting):
+                continue
+            text = halves.pop(place + name, "") + "".join(parts)
+            if text[-1:] in HIGH_HALVES and not self.delta.finish_reason:
+                halves[place + name], text = text[-1], text[:-1]
+            parts[:] = [with_whole_characters(text)]
 
     def join(self) -> None:
-        """Joins the collected texts into the delta. Called once, by ChunkBuilder.build()."""
+        """Joins the collected texts into the delta. Called once, by ChunkBuilder.build().
+
+        Raises UnicodeEncodeError for halves of characters.
+        """
         if self.content:
             self.delta.content = "".join(self.content)
         if self.reasoning:
@@ -104,11 +129,13 @@ class ChunkBuilder:
     whole stream.
     """
 
-    __slots__ = ("choices", "chunk")
+    __slots__ = ("choices", "chunk", "halves")
 
-    def __init__(self) -> None:
+    def __init__(self, halves: dict[str, str] | None = None) -> None:
+        """halves: of characters, which wait for the next chunk of a stream; all its builders share them."""
         self.chunk = pb.CompletionChunk()  # all but the text of its choices
         self.choices: dict[int, ChoiceBuilder] = {}
+        self.halves = halves
 
     def choice(self, index: int = 0) -> ChoiceBuilder:
         """Choice with the index, begun when it is not there."""
@@ -137,7 +164,13 @@ class ChunkBuilder:
     def build(self) -> pb.CompletionChunk:
         """Finished chunk with all text, once nothing more is to be added."""
         for choice in self.choices.values():
-            choice.join()
+            if self.halves:
+                choice.mend(self.halves)
+            try:
+                choice.join()
+            except UnicodeEncodeError:
+                choice.mend({} if self.halves is None else self.halves)
+                choice.join()
         return self.chunk
 
     def completion(self) -> pb.Completion:
@@ -238,7 +271,11 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
         custom = call.WhichOneof("call") == "custom"
         called = call.custom if custom else call.function
         arguments = call.custom.input if custom else call.function.arguments_json
-        delta.tool_calls.add(index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom)
+        into = delta.tool_calls.add(
+            index=index, id=call.id, name=called.name, arguments=arguments, is_custom=custom
+        )
+        if call.HasField("provider_state_json"):
+            into.provider_state_json = call.provider_state_json
     if choice.HasField("logprobs"):
         delta.logprobs.CopyFrom(choice.logprobs)
     if choice.HasField("parsed_json"):
@@ -269,14 +306,14 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
 
 
 def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:
+    call = message_pb2.ToolCall(id=call_delta.id)
     if call_delta.is_custom:
-        return message_pb2.ToolCall(
-            id=call_delta.id, custom=message_pb2.CustomCall(name=call_delta.name, input=call_delta.arguments)
-        )
-    return message_pb2.ToolCall(
-        id=call_delta.id,
-        function=message_pb2.FunctionCall(name=call_delta.name, arguments_json=call_delta.arguments),
-    )
+        call.custom.name, call.custom.input = call_delta.name, call_delta.arguments
+    else:
+        call.function.name, call.function.arguments_json = call_delta.name, call_delta.arguments
+    if call_delta.HasField("provider_state_json"):
+        call.provider_state_json = call_delta.provider_state_json
+    return call
 
 
 def first_choice(answer: pb.Completion) -> pb.Choice:
@@ -295,6 +332,11 @@ def without_thinking(text: str) -> str:
     return text.partition(THINKING_ENDS)[2].strip() if text.startswith(THINKING) else text
 
 
+def with_whole_characters(text: str) -> str:
+    """Text whose halves of characters (UTF-16 surrogates) are joined; U+FFFD for one that is alone."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def has_output(chunk: pb.CompletionChunk) -> bool:
     """Whether the chunk holds output of the model, and not only the role of who speaks. From the first such
     chunk on, a stream has reached its caller and is not tried elsewhere.
@@ -302,3 +344,8 @@ def has_output(chunk: pb.CompletionChunk) -> bool:
     return any(
         delta.content or delta.reasoning or delta.refusal or delta.tool_calls for delta in chunk.choices
     )
+
+
+def says_something(delta: pb.ChoiceDelta) -> bool:
+    """Whether the delta says more than that a choice is there."""
+    return delta.ByteSize() > (pb.ChoiceDelta(index=delta.index).ByteSize() if delta.index else 0)

@@ -49,6 +49,7 @@ from typing import Any, ClassVar
 from google.rpc import code_pb2
 
 from genai_spine.v1 import error_reason_pb2 as reasons
+from genai_spine.v1 import usage_pb2
 
 DOMAIN = "genai-spine.internal"
 
@@ -63,6 +64,7 @@ class SpineError(Exception):
     openai_status: ClassVar[int | None] = None  # None: as http_status
     openai_code: ClassVar[str | None] = None  # None: as rest_code
     retryable: ClassVar[bool] = False  # another attempt can help
+    usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
         self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}

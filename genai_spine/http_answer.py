@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from genai_spine.call import Call
-from genai_spine.errors import SpineError
+from genai_spine.errors import ProviderError, SpineError
 
 OPENAI_PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
@@ -90,7 +90,9 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
     headers = [("x-genai-http-status", str(status)), ("x-genai-error", _ascii(error, call, openai))]
     if error.retry_after_s is not None and status == 429:
         headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
-    if not error.retryable and (status in (409, 429) or status >= 500):
+    # What was answered is billed, and billed again with every repetition.
+    answered = isinstance(error, ProviderError) or error.usage is not None
+    if (answered or not error.retryable) and (status in (409, 429) or status >= 500):
         headers.append(("x-should-retry", "false"))
     return headers
 

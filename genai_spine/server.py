@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
@@ -141,7 +141,9 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.max_metadata_size", 96 << 10),  # above Envoy's limit of 60 KiB, whose 431 comes first
+    # Above Envoy's 32 KiB of headers, to which it adds some: what it lets in is not refused here.
+    ("grpc.max_metadata_size", 64 << 10),
+    ("grpc.absolute_max_metadata_size", 128 << 10),
 ]
 
 log = structlog.get_logger()
@@ -248,7 +250,7 @@ def build(settings: Settings) -> Server:
     )
     _attach_sessions(interceptor, inference, database, settings.lease_ttl)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    _reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
@@ -266,6 +268,24 @@ def build(settings: Settings) -> Server:
         drain_s=settings.drain_timeout,
         port=port,
     )
+
+
+def _reflect(names: list[str], server: grpc.aio.Server) -> None:
+    """Reflection by both names of the service: v1 differs from v1alpha in nothing but the package.
+
+    grpcio-reflection 1.85 has v1alpha alone
+    (https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto, 2026-11-29).
+    """
+    reflection.enable_server_reflection(names, server)
+    method = grpc.stream_stream_rpc_method_handler(
+        reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    handlers = grpc.method_handlers_generic_handler(
+        "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": method}
+    )
+    server.add_generic_rpc_handlers((handlers,))
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:

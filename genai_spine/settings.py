@@ -6,10 +6,12 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -19,6 +21,7 @@ from genai_spine.billing.price import OwnPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
+from genai_spine.providers.http.egress import Egress, of_environment
 from genai_spine.routing.circuit_breaker import UpstreamLimits
 from genai_spine.routing.quality_tiers import NAMES as TIER_NAMES
 from genai_spine.routing.router import Alias, Member, Router
@@ -61,8 +64,8 @@ class Settings(BaseSettings):
         "`https://app.example.com,http://10.0.0.5:3000`; `*`: all.",
     )
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC server listens on, behind Envoy.")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the first server process.")
-    envoy_admin_port: int = Field(0, ge=0, le=65535, description="Envoy's admin port on loopback; 0: any.")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of `serve`; `up` takes free ones.")
+    envoy_admin_port: int = Field(0, ge=0, le=65535, description="Envoy's admin port; 0: a private socket.")
     processes: int = Field(1, ge=1, le=256, description="Server processes, one port each.")
     lane: Lane = Field("cpu", description="Lane that this server serves.")
     auth: Literal["on", "off"] | None = Field(
@@ -95,6 +98,9 @@ class Settings(BaseSettings):
     token_timeout: float = Field(60.0, gt=0, description="Seconds of silence allowed inside a stream.")
     total_timeout: float | None = Field(
         None, gt=0, description="Seconds for a whole provider call; unset: no limit."
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file of authorities to trust beside the system's, for all providers."
     )
     database_url: SecretStr | None = Field(
         None, description="`sqlite:///data/genai.db` or `postgresql://user:password@host/name`."
@@ -330,6 +336,7 @@ def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: 
         default_model=variables.get(f"{own}DEFAULT_MODEL") or row.model,
         default_embedding_model=variables.get(f"{own}DEFAULT_EMBEDDING_MODEL") or row.embedding_model,
         default_media_models=media_models,
+        egress=_egress(own, url, variables, settings),
         timeouts=Timeouts(
             connect_s=settings.connect_timeout,
             first_token_s=timeout_s,
@@ -337,6 +344,42 @@ def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: 
             total_s=settings.total_timeout,
         ),
     )
+
+
+def _egress(own: str, url: str, variables: Mapping[str, str], settings: Settings) -> Egress:
+    """Way out to a provider. own: beginning of its variables. Raises ValueError naming the variable."""
+    files = {
+        field: Path(value) if (value := variables.get(f"{own}{field.upper()}")) else None
+        for field in ("ca_file", "client_certificate", "client_key")
+    }
+    found = replace(
+        of_environment(variables),
+        ca_file=files["ca_file"] or settings.ca_file,
+        client_certificate=files["client_certificate"],
+        client_key=files["client_key"],
+    )
+    if proxy := variables.get(f"{own}PROXY"):
+        found = found.by(None if proxy == "none" else proxy)
+    try:
+        found.check_files()
+    except ValueError as error:
+        raise ValueError(f"GENAI_CA_FILE or one of {own}*: {error}") from None
+    scheme, host = url.partition("://")[0].lower(), _host(url)
+    try:
+        found.proxy(scheme, host, 0)
+    except ValueError as error:
+        raise ValueError(
+            f"{f'{own}PROXY' if proxy else f'{scheme.upper()}_PROXY or ALL_PROXY'}: {error}"
+        ) from None
+    return found
+
+
+def _host(url: str) -> str:
+    """Host of a URL; that of one that is none is nobody's, which its provider's client says."""
+    try:
+        return urlsplit(url).hostname or "localhost"
+    except ValueError:
+        return "localhost"
 
 
 def _named(value: Any, form: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.errors import InvalidFields
+from genai_spine.media import media_types
 from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import field_rules_pb2, message_pb2
@@ -310,15 +311,16 @@ def _json_problems(text: str) -> Sequence[Problem]:
 
 # What ties the fields of one message together, by the message's full name.
 
+HEAD_CHARS = 64  # enough of an image for its kind
 IMAGE_URL = re.compile(r"https?://|data:", re.IGNORECASE)
 MUST_SPEAK = frozenset((message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER, message_pb2.ROLE_USER))
 
 
 def _image(image: message_pb2.ImagePart) -> Sequence[Problem]:
     source = image.WhichOneof("source")
-    if source == "data" and not image.media_type:
+    if source == "data" and not image.media_type and not media_types.sniffed(image.data):
         return [(".media_type", "is required with data")]
-    if source == "url" and not IMAGE_URL.match(image.url):
+    if source == "url" and not IMAGE_URL.match(image.url) and not media_types.parse(image.url[:HEAD_CHARS]):
         return [(".url", "must be an http(s) or data: URL")]
     return ()
 

@@ -30,7 +30,7 @@ from genai_spine.billing.price import BUCKETS, MILLION, OwnPrice, Price, PriceBo
 
 # Our provider names where genai-prices uses another; every other name is looked up as it is. A provider
 # that genai-prices does not have (ollama, vllm, deepinfra, ...) has only the rows of the two files.
-PROVIDER_IDS = {"bedrock": "aws", "gemini": "google", "xai": "x-ai"}
+PROVIDER_IDS = {"bedrock": "aws", "gemini": "google", "moonshot": "moonshotai", "xai": "x-ai"}
 PROVIDER_NAMES = {upstream: ours for ours, upstream in PROVIDER_IDS.items()}
 
 # For each bucket of tokens the kinds of price that fit it, narrowest first: the first that a row has

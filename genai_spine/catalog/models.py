@@ -107,6 +107,10 @@ class Catalog:
         model.id = self.router.id_of(Route(provider, model.name))
         if not model.HasField("supports_streaming"):
             model.supports_streaming = "embeddings" not in model.capabilities
+        if not model.HasField("context_length") and (
+            known := self.prices.context_length(provider.name, model.name)
+        ):
+            model.context_length = known
         if model.HasField("context_length"):
             model.context_window = model.context_length
         if provider.local:

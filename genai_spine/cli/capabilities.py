@@ -1,18 +1,16 @@
 """`genai-spine summarize | extract | classify | rewrite FILE`."""
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.table import Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, fail, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, plain, print_json, run, write
+from genai_spine.cli.streamed_answer import StreamedAnswer, Waiting
+from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityResult
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
@@ -56,9 +54,8 @@ def summarize(
         domain=domain,
         long_input=_policy(long),
     )
-    written = _WrittenAnswer(as_json)
-    answer = watch(pb.StreamCapabilityRequest(summarize=request), address, written).summarize
-    written.end(answer, answer.summary)
+    answer = _text(pb.StreamCapabilityRequest(summarize=request), address, as_json=as_json).summarize
+    _end(answer, answer.result, answer.summary, as_json=as_json)
 
 
 def rewrite(
@@ -87,9 +84,8 @@ def rewrite(
     )
     if context:
         request.context.string_value = context
-    written = _WrittenAnswer(as_json)
-    answer = watch(pb.StreamCapabilityRequest(rewrite=request), address, written).rewrite
-    written.end(answer, answer.rewritten)
+    answer = _text(pb.StreamCapabilityRequest(rewrite=request), address, as_json=as_json).rewrite
+    _end(answer, answer.result, answer.rewritten, as_json=as_json)
 
 
 def extract(
@@ -120,16 +116,18 @@ def extract(
         domain=domain,
         long_input=_policy(long),
     )
-    answer = watch(pb.StreamCapabilityRequest(extract=request), address).extract
+    with Waiting("extracting") as waiting:
+        answer = run(watch(pb.StreamCapabilityRequest(extract=request), address, waiting)).extract
     if as_json:
-        _print(answer)
+        print_json(answer)
         return
-    table = Table("from", "to", "type", "text", "sure", *(["context"] * include_context), box=None)
+    columns = [number("from"), number("to"), Column("type"), Column("text"), number("sure")]
+    rows = []
     for entity in answer.entities:
         place = (str(entity.start), str(entity.end)) if entity.verified else ("?", "?")
         context = [entity.context] * include_context
-        table.add_row(*place, entity.type, entity.text, f"{entity.confidence:.2f}", *context)
-    Console().print(table)
+        rows.append((*place, entity.type, entity.text, f"{entity.confidence:.2f}", *context))
+    show_table(columns + [Column("context")] * include_context, rows)
 
 
 def classify(
@@ -153,12 +151,13 @@ def classify(
         domain=domain,
         long_input=_policy(long),
     )
-    answer = watch(pb.StreamCapabilityRequest(classify=request), address).classify
+    with Waiting("classifying") as waiting:
+        answer = run(watch(pb.StreamCapabilityRequest(classify=request), address, waiting)).classify
     if as_json:
-        _print(answer)
+        print_json(answer)
         return
     for entry in answer.classifications:
-        typer.echo(f"{entry.confidence:.2f}  {entry.category}")
+        typer.echo(f"{entry.confidence:.2f}  {plain(entry.category)}")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -177,54 +176,42 @@ def read(file: str) -> str:
         fail(f"{file} is no text in UTF-8")
 
 
-def watch(
-    request: pb.StreamCapabilityRequest, address: str, take: Callable[[str], None] | None = None
+async def watch(
+    request: pb.StreamCapabilityRequest, address: str, waiting: Waiting, shown: StreamedAnswer | None = None
 ) -> pb.CapabilityEvent:
-    """The last event, with the result. take: gets the text as it comes. Progress goes to standard error."""
+    """Last event, with the result. Progress stands beside the spinner; shown: gets the text as it comes."""
+    last = pb.CapabilityEvent()
+    async with connected(address) as channel:
+        async for event in CapabilityServiceStub(channel).StreamCapability(request):
+            last = event
+            if event.progress.done:
+                waiting.say(f"{event.progress.done} of {event.progress.total} pieces")
+            if shown:
+                shown.write(event.text)
+    return last
 
-    async def follow() -> pb.CapabilityEvent:
-        last = pb.CapabilityEvent()
-        async with connected(address) as channel:
-            async for event in CapabilityServiceStub(channel).StreamCapability(request):
-                last = event
-                if event.text and take:
-                    take(event.text)
-                if event.progress.done:
-                    typer.echo(f"{event.progress.done} of {event.progress.total} pieces", err=True)
-        return last
 
-    event: pb.CapabilityEvent = run(follow())
+def _text(request: pb.StreamCapabilityRequest, address: str, *, as_json: bool) -> pb.CapabilityEvent:
+    """The last event of a capability that writes text: on a terminal as it comes.
+
+    For a pipe and as JSON only the result counts.
+    """
+    is_live = sys.stdout.isatty() and not as_json
+    with StreamedAnswer("writing") as shown:
+        event: pb.CapabilityEvent = run(watch(request, address, shown, shown if is_live else None))
     return event
 
 
-class _WrittenAnswer:
-    """Text on a terminal as it comes; for a pipe and as JSON only the result counts."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-        self.live = sys.stdout.isatty() and not as_json
-        self.seen = False
-
-    def __call__(self, text: str) -> None:
-        if self.live:
-            self.seen = True
-            typer.echo(text, nl=False)
-
-    def end(self, answer: Message, text: str) -> None:
-        if self.as_json:
-            _print(answer)
-        else:
-            typer.echo("" if self.seen else text)
-        result: CapabilityResult = answer.result  # type: ignore[attr-defined]  # every response has it
-        context = result.context
-        if context.omitted_characters:
-            typer.echo(f"{context.omitted_characters} characters in the middle were not read", err=True)
-        if context.answer_was_cut:
-            typer.echo("a limit of tokens ended the answer; it may be incomplete", err=True)
-
-
-def _print(answer: Message) -> None:
-    typer.echo(json.dumps(as_rest(answer), ensure_ascii=False))
+def _end(answer: Message, result: CapabilityResult, text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    elif not sys.stdout.isatty():  # else it is there already
+        write(f"{text}\n")
+    context = result.context
+    if context.omitted_characters:
+        typer.echo(f"{context.omitted_characters} characters in the middle were not read", err=True)
+    if context.answer_was_cut:
+        typer.echo("a limit of tokens ended the answer; it may be incomplete", err=True)
 
 
 def _policy(long: str) -> pb.LongInput:

@@ -1,106 +1,145 @@
 """gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
-import json
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import grpc
+import typer
 
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
+from genai_spine.cli.conversation import Say
+from genai_spine.cli.output import print_json
+from genai_spine.cli.streamed_answer import StreamedAnswer
+from genai_spine.supervisor.health_check import DIRECT
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import message_pb2, model_service_pb2, provider_service_pb2
+from genai_spine.v1 import (
+    health_service_pb2,
+    message_pb2,
+    model_service_pb2,
+    pricing_service_pb2,
+    provider_service_pb2,
+)
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
+from genai_spine.v1.health_service_pb2_grpc import HealthServiceStub
 from genai_spine.v1.model_service_pb2_grpc import ModelServiceStub
+from genai_spine.v1.pricing_service_pb2_grpc import PricingServiceStub
 from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 
-if TYPE_CHECKING:
-    from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceAsyncStub
-
 CONNECT_TIMEOUT_S = 5.0
+Stream = Callable[[pb.CreateCompletionRequest], AsyncIterable[pb.CompletionChunk]]
 
 
-class Client:
-    """Client of one server."""
+class Chat:
+    """Conversation with a model that is kept on this side alone."""
 
     def __init__(
-        self,
-        address: str,
-        model: str | None = None,
-        system: str | None = None,
-        max_tokens: int | None = None,
+        self, model: str | None, system: str | None, max_tokens: int | None, *, as_json: bool
     ) -> None:
-        self.address = address
+        self.as_json = as_json
         self.request = pb.CreateCompletionRequest(model=model, max_tokens=max_tokens)
         if system:
-            self.request.messages.add(
-                role=message_pb2.ROLE_SYSTEM, content=[message_pb2.ContentPart(text=system)]
-            )
+            self._add(message_pb2.ROLE_SYSTEM, system)
+        self._answers: list[pb.Completion] = []
 
-    async def chat(self, text: str, *, as_json: bool) -> None:
-        """Chat with one message, or a conversation when there is none to begin with."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            await _connected(channel, self.address)
+    @asynccontextmanager
+    async def opened(self, address: str) -> AsyncIterator[Say]:
+        """Connection to a server; at the end the sum of what was said goes to standard error."""
+        async with connected(address) as channel:
             stub = CompletionServiceStub(channel)
-            if text:
-                await self._exchange(stub, text, as_json)
-                return
-            while line := await asyncio.to_thread(_prompted):
-                await self._exchange(stub, line, as_json)
 
-    async def models(self, provider: str | None) -> model_service_pb2.ListModelsResponse:
-        """List of models, all pages in one."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            await _connected(channel, self.address)
-            stub = ModelServiceStub(channel)
-            request = model_service_pb2.ListModelsRequest(provider=provider)
-            whole: model_service_pb2.ListModelsResponse = await stub.ListModels(request)
-            while whole.next_page_token:
-                request.page_token = whole.next_page_token
-                page = await stub.ListModels(request)
-                whole.data.extend(page.data)
-                whole.next_page_token = page.next_page_token
-            return whole
+            async def say(text: str) -> None:
+                await self._exchange(stub.StreamCompletion, text)
 
-    async def providers(self) -> provider_service_pb2.ListProvidersResponse:
-        """List of providers."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            await _connected(channel, self.address)
-            request = provider_service_pb2.ListProvidersRequest(page_size=1000)
-            listed: provider_service_pb2.ListProvidersResponse = await ProviderServiceStub(
-                channel
-            ).ListProviders(request)
-            return listed
+            yield say
+        if len(self._answers) > 1:
+            typer.echo(_sum(self._answers), err=True)
 
-    async def pull(self, provider: str, model: str) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
-        """Progress of a model that a provider downloads."""
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            await _connected(channel, self.address)
-            request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
-            async for step in ProviderServiceStub(channel).PullModel(request):
-                yield step
+    async def _exchange(self, stream: Stream, text: str) -> None:
+        """Message sent and answer printed as it streams; the conversation goes on with both.
 
-    async def _exchange(self, stub: "CompletionServiceAsyncStub", text: str, as_json: bool) -> None:
-        """Message sent and answer printed as it streams; the conversation goes on with both."""
-        self.request.messages.add(role=message_pb2.ROLE_USER, content=[message_pb2.ContentPart(text=text)])
+        A question without an answer is taken back, so that it can be asked again.
+        """
+        self._add(message_pb2.ROLE_USER, text)
         whole = ChunkBuilder()
-        async for chunk in stub.StreamCompletion(self.request):
-            whole.add(chunk)
-            for delta in chunk.choices:
-                if not as_json:
-                    print(delta.content, end="", flush=True)
-        answer = whole.completion()
-        content = text_of(first_choice(answer))
-        self.request.messages.add(
-            role=message_pb2.ROLE_ASSISTANT, content=[message_pb2.ContentPart(text=content)]
-        )
-        if as_json:
-            print(json.dumps(_summary(content, answer)))
+        try:
+            with StreamedAnswer("waiting for the model") as shown:
+                async for chunk in stream(self.request):
+                    whole.add(chunk)
+                    for delta in chunk.choices if not self.as_json else ():
+                        shown.write(delta.content)
+        finally:
+            answer = whole.completion()
+            content = text_of(first_choice(answer)) if answer.choices else ""
+            if content:
+                self._add(message_pb2.ROLE_ASSISTANT, content)
+            else:
+                del self.request.messages[-1]
+        self._answers.append(answer)
+        if self.as_json:
+            print_json(_summary(content, answer))
         else:
-            print()
-            print(_footer(answer), file=sys.stderr)
+            typer.echo(_footer(answer), err=True)
+
+    def _add(self, role: message_pb2.Role, text: str) -> None:
+        self.request.messages.add(role=role, content=[message_pb2.ContentPart(text=text)])
+
+
+async def models(address: str, provider: str | None) -> model_service_pb2.ListModelsResponse:
+    """List of models, all pages in one."""
+    async with connected(address) as channel:
+        stub = ModelServiceStub(channel)
+        request = model_service_pb2.ListModelsRequest(provider=provider)
+        whole: model_service_pb2.ListModelsResponse = await stub.ListModels(request)
+        while whole.next_page_token:
+            request.page_token = whole.next_page_token
+            page = await stub.ListModels(request)
+            whole.data.extend(page.data)
+            whole.next_page_token = page.next_page_token
+        return whole
+
+
+async def providers(address: str) -> tuple[list[provider_service_pb2.ProviderInfo], dict[str, str]]:
+    """Providers, and the health of each by its name, asked for now."""
+    async with connected(address) as channel:
+        request = provider_service_pb2.ListProvidersRequest(page_size=1000)
+        listed, ready = await asyncio.gather(
+            ProviderServiceStub(channel).ListProviders(request),
+            HealthServiceStub(channel).GetReadiness(health_service_pb2.GetReadinessRequest()),
+        )
+        return list(listed.providers), dict(ready.providers)
+
+
+async def pull(
+    address: str, provider: str, model: str
+) -> AsyncGenerator[provider_service_pb2.PullModelResponse]:
+    """Progress of a model that a provider downloads."""
+    async with connected(address) as channel:
+        request = provider_service_pb2.PullModelRequest(provider=provider, model=model)
+        async for step in ProviderServiceStub(channel).PullModel(request):
+            yield step
+
+
+async def prices(address: str, provider: str | None) -> pricing_service_pb2.ListPricesResponse:
+    """Price book of a server, all pages in one."""
+    async with connected(address) as channel:
+        stub = PricingServiceStub(channel)
+        request = pricing_service_pb2.ListPricesRequest(provider=provider, page_size=5000)
+        whole: pricing_service_pb2.ListPricesResponse = await stub.ListPrices(request)
+        while whole.next_page_token:
+            request.page_token = whole.next_page_token
+            page = await stub.ListPrices(request)
+            whole.prices.extend(page.prices)
+            whole.next_page_token = page.next_page_token
+        return whole
+
+
+async def price(address: str, model: str) -> pricing_service_pb2.ModelPrice:
+    """Price of one model, as a server has it."""
+    async with connected(address) as channel:
+        request = pricing_service_pb2.GetPriceRequest(model=model)
+        found: pricing_service_pb2.ModelPrice = await PricingServiceStub(channel).GetPrice(request)
+        return found
 
 
 def _summary(content: str, answer: pb.Completion) -> dict[str, object]:
@@ -120,27 +159,27 @@ def _summary(content: str, answer: pb.Completion) -> dict[str, object]:
 
 def _footer(answer: pb.Completion) -> str:
     tokens = f"{answer.usage.input_tokens} + {answer.usage.output_tokens} tokens"
-    cost = f"${answer.cost.cost_usd:.6f}" if answer.cost.price_known else "price not known"
-    return f"[{answer.provider}:{answer.model}, {tokens}, {cost}, {answer.latency_ms} ms]"
+    return f"[{answer.provider}:{answer.model}, {tokens}, {_cost([answer])}, {answer.latency_ms} ms]"
 
 
-def _prompted() -> str:
-    try:
-        return input("> ")
-    except EOFError:
-        return ""
+def _sum(answers: list[pb.Completion]) -> str:
+    given = sum(answer.usage.input_tokens for answer in answers)
+    made = sum(answer.usage.output_tokens for answer in answers)
+    return f"[conversation: {len(answers)} answers, {given} + {made} tokens, {_cost(answers)}]"
+
+
+def _cost(answers: list[pb.Completion]) -> str:
+    if not all(answer.cost.price_known for answer in answers):
+        return "price not known"
+    return f"${sum(answer.cost.cost_usd for answer in answers):.6f}"
 
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
     """Channel to a server. Raises ConnectionError when nobody answers there."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        await _connected(channel, address)
+    async with grpc.aio.insecure_channel(address, options=DIRECT) as channel:
+        try:
+            await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None
         yield channel
-
-
-async def _connected(channel: grpc.aio.Channel, address: str) -> None:
-    try:
-        await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
-    except TimeoutError:
-        raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None

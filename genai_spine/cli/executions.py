@@ -1,15 +1,15 @@
 """`genai-spine executions`: list and show calls of providers in the ledger."""
 
-import json
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToJson
-from rich.table import Column, Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, run, show_table
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, PageToken, print_json, print_listing, run
+from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import (
     EXECUTION_STATE_CANCELLED,
@@ -21,6 +21,10 @@ from genai_spine.v1.execution_pb2 import (
 from genai_spine.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 PAGE_SIZE = 500
+COLUMNS = (
+    *(firm("id"), firm("created (UTC)"), Column("model"), number("tokens"), number("$"), number("ms")),
+    firm("outcome"),
+)
 FAILED = (EXECUTION_STATE_FAILED, EXECUTION_STATE_CANCELLED, EXECUTION_STATE_LOST)
 
 group = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
@@ -42,6 +46,7 @@ def list_executions(
     since: Time = None,
     until: Time = None,
     limit: Annotated[int, typer.Option(min=1, help="Most calls to show.")] = 50,
+    page_token: PageToken = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -56,20 +61,17 @@ def list_executions(
         end_user=user,
         states=FAILED if failed else (),
         labels=label,
+        page_token=page_token,
     )
     if since:
         request.start_time.FromDatetime(since)
     if until:
         request.end_time.FromDatetime(until)
-    found = run(_listed(address, request, limit))
+    found, further = run(_listed(address, request, limit))
     if as_json:
-        typer.echo(json.dumps([as_rest(entry) for entry in found]))
-        return
-    names = ("created", "provider", "model", "tokens", "$", "ms", "outcome")
-    table = Table(Column("id", no_wrap=True, min_width=36), *names, box=None)
-    for entry in found:
-        table.add_row(*_cells(entry))
-    show_table(table)
+        print_listing("executions", found, next_page_token=further)
+    else:
+        show_table(COLUMNS, [_cells(entry) for entry in found])
 
 
 @group.command()
@@ -88,23 +90,34 @@ def show(
 
     entry = run(read())
     if as_json:
-        typer.echo(json.dumps(as_rest(entry)))
+        print_json(entry)
     else:
         typer.echo(MessageToJson(entry, preserving_proto_field_name=True))
 
 
-async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> list[Execution]:
-    """Follows the pages until there are enough; a page may be empty before the last one."""
-    found: list[Execution] = []
+async def pages(
+    address: str, request: pb.ListExecutionsRequest
+) -> AsyncIterator[tuple[list[Execution], str]]:
+    """Pages of calls, the newest first, each with the token of the next; one may be empty before the last."""
     async with connected(address) as channel:
-        while len(found) < limit:
-            request.page_size = min(PAGE_SIZE, limit - len(found))
+        while True:
             page = await ExecutionServiceStub(channel).ListExecutions(request)
-            found += page.executions
             request.page_token = page.next_page_token
+            yield list(page.executions), page.next_page_token
             if not page.next_page_token:
-                break
-    return found
+                return
+
+
+async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> tuple[list[Execution], str]:
+    """So many calls, and the token of what follows them."""
+    found: list[Execution] = []
+    request.page_size = min(PAGE_SIZE, limit)
+    async for page, further in pages(address, request):
+        found += page
+        request.page_size = min(PAGE_SIZE, limit - len(found))
+        if not request.page_size:
+            return found, further
+    return found, ""
 
 
 def _cells(entry: Execution) -> tuple[str, ...]:
@@ -113,8 +126,7 @@ def _cells(entry: Execution) -> tuple[str, ...]:
     return (
         entry.id,
         entry.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
-        entry.provider,
-        entry.model,
+        f"{entry.provider}:{entry.model}",
         f"{entry.usage.input_tokens} + {entry.usage.output_tokens}",
         f"{entry.cost.cost_usd:.6f}" if entry.cost.price_known else "?",
         str(entry.latency_ms),

@@ -5,23 +5,35 @@ Every command has --help, and --json where it prints something a program may rea
 """
 
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
-from rich.table import Table
 
-from genai_spine.cli import capabilities, executions, prompts, sessions
-from genai_spine.cli.client import CONNECT_TIMEOUT_S, Client
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run
+from genai_spine.cli import capabilities, client, completion, executions, prompt_editor, prompts, sessions
+from genai_spine.cli.conversation import converse
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    as_rest,
+    complain,
+    fail,
+    plain,
+    print_json,
+    print_listing,
+    run,
+)
+from genai_spine.cli.tables import Column, number, show_table
+from genai_spine.cli.usage import usage
 from genai_spine.telemetry import logs
-from genai_spine.v1.provider_service_pb2 import Capability
 from genai_spine.version import VERSION
 
 # The server's own modules are imported by the commands that need them: a health check in a container
@@ -39,13 +51,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="GenAI Spine: one typed AI service for all your services.",
 )
+for command in (prompt_editor.create, prompt_editor.edit):
+    prompts.group.command()(command)
 app.add_typer(prompts.group, name="prompts")
 app.add_typer(sessions.group, name="sessions")
 app.add_typer(executions.group, name="executions")
 
 
 def main() -> None:
-    app()
+    """Run of the command line. Output that cannot be written ends it with a line, not with a traceback."""
+    completion.prepare()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at the end, and says so if that fails.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # who read our output has left, and knows
+            complain(f"the output cannot be written: {error.strerror or error}")
+        sys.exit(1)
 
 
 def settings_with(**options: Any) -> "Settings":
@@ -139,7 +165,7 @@ def migrate(as_json: Json = False) -> None:
     applied = run(schema.upgrade(settings.database))
     head = schema.head()
     if as_json:
-        typer.echo(json.dumps({"applied": applied, "revision": head}))
+        print_json({"applied": applied, "revision": head})
     else:
         done = f"applied {', '.join(applied)}" if applied else "nothing to do"
         typer.echo(f"database at revision {head}: {done}")
@@ -154,14 +180,12 @@ def chat(
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
-    """Talk to a model; the answer streams. Without text: a conversation, until Ctrl-D."""
-    message = " ".join(text or [])
-    message = sys.stdin.read() if message == "-" else message
-    client = Client(address, model=model, system=system, max_tokens=max_tokens)
-    try:
-        run(client.chat(message, as_json=as_json))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    """Talk to a model; the answer streams. Without text: a conversation, until Ctrl-D.
+
+    What is piped in is one message: cat notes.txt | genai-spine chat.
+    """
+    talk = client.Chat(model, system, max_tokens, as_json=as_json)
+    converse(talk.opened(address), " ".join(text) if text else None)
 
 
 @app.command()
@@ -171,36 +195,41 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the models that can be called."""
-    listed = run(Client(address).models(provider))
+    listed = run(client.models(address, provider))
     if as_json:
-        typer.echo(json.dumps(MessageToDict(listed, preserving_proto_field_name=True)))
+        print_json(listed)
         return
-    table = Table("model", "provider", "context", "$ per 1M in", "$ per 1M out", box=None)
+    rows = []
     for entry in listed.data:
-        priced = entry.HasField("pricing")
-        costs = (
-            (f"{entry.pricing.input_per_1m:g}", f"{entry.pricing.output_per_1m:g}") if priced else ("?", "?")
-        )
-        table.add_row(entry.id, entry.provider, str(entry.context_length or ""), *costs)
-    Console().print(table)
+        prices = (entry.pricing.input_per_1m, entry.pricing.output_per_1m)
+        costs = [f"{price:g}" for price in prices] if entry.HasField("pricing") else ["?", "?"]
+        context = entry.context_window or entry.context_length
+        rows.append((entry.id, entry.provider, str(context or ""), *costs))
+    columns = (Column("model"), Column("provider"), number("context"))
+    show_table((*columns, number("$ per 1M in"), number("$ per 1M out")), rows)
     for name in listed.unreachable_providers:
         typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
 
 
 @app.command()
 def providers(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
-    """List the configured providers, and how their calls go."""
-    listed = run(Client(address).providers())
+    """List the configured providers, whether they answer, and how their calls go."""
+    from genai_spine.v1.provider_service_pb2 import Capability
+
+    listed, health = run(client.providers(address))
     if as_json:
-        typer.echo(json.dumps(MessageToDict(listed, preserving_proto_field_name=True)))
+        entries = [as_rest(info) | {"health": health.get(info.provider_name, "")} for info in listed]
+        print_listing("providers", entries)
         return
-    table = Table("provider", "state", "running", "keys", "what it offers", box=None)
-    for info in listed.providers:
+    rows = []
+    for info in listed:
         state = "available" if info.is_available else f"circuit open for {info.rest_ms / 1000:.0f} s"
+        state = state if health.get(info.provider_name) == "healthy" else "does not answer"
         kinds = {Capability.Name(offer.capability) for offer in info.capabilities}
         shown = ", ".join(sorted(kind.removeprefix("CAPABILITY_").lower() for kind in kinds))
-        table.add_row(info.provider_name, state, str(info.running), str(info.key_count), shown)
-    Console().print(table)
+        rows.append((info.provider_name, state, str(info.running), str(info.key_count), shown))
+    columns = (Column("provider"), Column("state"), number("running"), number("keys"))
+    show_table((*columns, Column("what it offers")), rows)
 
 
 @app.command()
@@ -215,12 +244,12 @@ def pull(
     async def follow() -> None:
         with Progress(console=Console(stderr=True), disable=as_json) as shown:
             tasks: dict[str, TaskID] = {}
-            async for step in Client(address).pull(provider, model):
+            async for step in client.pull(address, provider, model):
                 if as_json:
-                    typer.echo(json.dumps(MessageToDict(step, preserving_proto_field_name=True)))
+                    print_json(step)
                     continue
                 if step.status not in tasks:
-                    tasks[step.status] = shown.add_task(step.status, total=None)
+                    tasks[step.status] = shown.add_task(escape(plain(step.status)), total=None)
                 total = step.total_bytes if step.HasField("total_bytes") else 1
                 done = step.completed_bytes if step.HasField("total_bytes") else 1
                 shown.update(tasks[step.status], total=total, completed=done)
@@ -234,21 +263,34 @@ price_commands = typer.Typer(
 app.add_typer(price_commands, name="prices")
 
 
+# A server is asked only where one is named: what it costs is known without one, too.
+PriceAddress = Annotated[
+    str | None,
+    typer.Option("--address", help="host:port of a server to ask. Default: the book of these settings."),
+]
+
+
 @price_commands.command("list")
 def list_prices(
     provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
+    address: PriceAddress = None,
     as_json: Json = False,
 ) -> None:
-    """List every price of the book that these settings load, and its sources."""
+    """List every price of the book that these settings load, or a server has, and its sources."""
     from genai_spine.cli import prices
 
-    book = book_with(settings_with())
-    prices.show_book(book, provider, as_json=as_json)
+    if address:
+        listed = run(client.prices(address, provider))
+        prices.show_book(prices.Book(listed.price_book, listed.prices), as_json=as_json)
+    else:
+        prices.show_book(prices.whole(book_with(settings_with()), provider), as_json=as_json)
 
 
 @price_commands.command("show")
 def show_price(
-    model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")], as_json: Json = False
+    model: Annotated[str, typer.Argument(help="provider:model, or a plain name.")],
+    address: PriceAddress = None,
+    as_json: Json = False,
 ) -> None:
     """Show what a model costs, by every unit that it is sold in."""
     from genai_spine.catalog.models import Catalog
@@ -257,6 +299,9 @@ def show_price(
     from genai_spine.providers import PROVIDERS
     from genai_spine.routing.router import Router
 
+    if address:
+        prices.show_price(run(client.price(address, model)), as_json=as_json)
+        return
     settings = settings_with()
     providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
@@ -293,21 +338,25 @@ def doctor_command(as_json: Json = False) -> None:
     settings = settings_with()
     findings = run(doctor.examine(settings))
     if as_json:
-        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+        print_listing("findings", [finding._asdict() for finding in findings])
     else:
-        for finding in findings:
-            typer.echo(f"{finding.state:<8} {finding.part:<22} {finding.text}")
+        columns = (Column("state"), Column("part"), Column("what was found"))
+        show_table(columns, [(finding.state, finding.part, finding.text) for finding in findings])
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
 
 
 @app.command()
-def health(address: Address = "127.0.0.1:50051", service: str = "", as_json: Json = False) -> None:
+def health(
+    service: Annotated[str, typer.Option(help="Full name of a gRPC service. Default: the server.")] = "",
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
     """Ask a server by grpc.health.v1; exit 0 if it serves."""
     from genai_spine.supervisor import health_check
 
-    state = run(health_check.health(address, service, CONNECT_TIMEOUT_S))
-    typer.echo(json.dumps({"status": state}) if as_json else state)
+    state = run(health_check.health(address, service, client.CONNECT_TIMEOUT_S))
+    print_json({"status": state}) if as_json else typer.echo(state)
     if state != "SERVING":
         raise typer.Exit(1)
 
@@ -325,3 +374,5 @@ def config(
 
 # After the others, so that --help begins with how to start.
 capabilities.add_to(app)
+app.command()(usage)
+app.command()(completion.completion)

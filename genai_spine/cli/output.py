@@ -1,41 +1,98 @@
-"""Output of all commands: shared options, errors, tables."""
+"""Output of all commands: shared options, errors, JSON, and text that cannot steer the terminal."""
 
+import json
+import os
+import re
+import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
 import grpc
 import typer
 import uvloop
+from dotenv import dotenv_values
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.table import Table
 
 from genai_spine.errors import SpineError
 from genai_spine.services import rest_aliases
 from genai_spine.supervisor.watchdog import StartFailed
 
+FAILURES = (grpc.aio.AioRpcError, SpineError, OSError, StartFailed, ValueError)  # that say why by themselves
+INTERRUPTED = 130  # exit status
+# C0, C1, and what turns the direction of a line: they move the cursor, set titles, or hide what follows.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # listened on -> where it is asked
+
+
+def server_address() -> str:
+    """Public address of the server that these settings start, unless GENAI_ADDRESS names another one.
+
+    The variables are read here, not by settings.py, whose imports would cost every command a second.
+    """
+    given = {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
+    if address := given.get("GENAI_ADDRESS"):
+        return address
+    host, port = given.get("GENAI_API_HOST") or "127.0.0.1", given.get("GENAI_API_PORT") or "8100"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        fail(f"GENAI_API_PORT={port} names no port to call; say --address host:port")
+    host = ANY_ADDRESS.get(host, host)
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+PageToken = Annotated[str | None, typer.Option(help="next_page_token of the listing before it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Address = Annotated[str, typer.Option(help="host:port of the server, or of Envoy.")]
-DEFAULT_ADDRESS = "127.0.0.1:8100"
-PIPE_WIDTH = 250  # characters
+Address = Annotated[
+    str,
+    typer.Option(
+        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or GENAI_API_HOST and _PORT.",
+        callback=lambda given: given or server_address(),
+        show_default=False,
+    ),
+]
+DEFAULT_ADDRESS = ""  # what the option Address makes server_address() of
 
 
 def fail(reason: object) -> NoReturn:
     """Exit with status 1 and the reason on standard error."""
-    typer.echo(f"genai-spine: {reason}", err=True)
+    complain(reason)
     raise typer.Exit(1)
 
 
+def complain(reason: object) -> None:
+    """Reason of a failure on standard error, in one line where it is one."""
+    if isinstance(reason, grpc.aio.AioRpcError):
+        reason = f"{reason.code().name}: {reason.details() or reason.code().name}"
+    typer.echo(f"genai-spine: {harmless(str(reason))}", err=True)
+
+
 def run(job: Coroutine[Any, Any, Any]) -> Any:
-    """Result of a coroutine; errors of calls and connections end the command."""
+    """Result of a coroutine; errors of calls and connections end the command, and so does Ctrl-C."""
     try:
         return uvloop.run(job)
-    except grpc.aio.AioRpcError as error:
-        reason = error.details() or error.code().name
-        fail(f"{error.code().name}: {reason}")
-    except (SpineError, OSError, StartFailed, ValueError) as error:
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # who reads our output has left
+        raise
+    except FAILURES as error:
         fail(error)
+
+
+def plain(text: str) -> str:
+    """Text on one line, its control characters written out: \\x1b, \\n."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def harmless(text: str) -> str:
+    """Text with its lines and tabs; other control characters are written out."""
+    lines = text.replace("\r", "").split("\n")
+    return "\n".join("\t".join(map(plain, line.split("\t"))) for line in lines)
+
+
+def write(text: str) -> None:
+    """Content on standard output: harmless on a terminal, as it is in a pipe or a file."""
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def as_rest(message: Message) -> dict[str, Any]:
@@ -44,9 +101,12 @@ def as_rest(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def show_table(table: Table) -> None:
-    """Table as wide as the terminal; in a pipe or a file nothing is cut off."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    console.print(table)
+def print_json(value: Message | dict[str, Any]) -> None:
+    """One line of JSON, in ASCII so that it cannot steer a terminal; a message as REST callers get it."""
+    typer.echo(json.dumps(as_rest(value) if isinstance(value, Message) else value))
+
+
+def print_listing(name: str, entries: list[Any], **further: Any) -> None:
+    """JSON of a list: under its name, with a next_page_token, which is empty where nothing follows."""
+    listed = [as_rest(entry) if isinstance(entry, Message) else entry for entry in entries]
+    print_json({name: listed, "next_page_token": "", **further})

@@ -1,19 +1,20 @@
 """Output of `genai-spine prices`: tables for people, JSON for programs."""
 
-import json
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
 
 from genai_spine.billing import rerating
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Line, Outcome, Period
 from genai_spine.catalog.prices import entry
+from genai_spine.cli.output import plain, print_json, print_listing
+from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import TICKS_PER_USD, usd_of
 from genai_spine.store import schema
 from genai_spine.store.database import Database
@@ -28,30 +29,39 @@ UNITS = {
 }
 
 
-def show_book(book: PriceBook, provider: str | None, *, as_json: bool) -> None:
-    """Prices of the book, with their sources."""
-    prices = [entry(price) for price in book.prices() if provider in (None, price.provider)]
+class Book(NamedTuple):
+    """Price book as it is shown."""
+
+    version: str
+    prices: Sequence[pb.ModelPrice]
+    sources: Sequence[dict[str, Any]] = ()  # a server does not tell them
+
+
+def whole(book: PriceBook, provider: str | None) -> Book:
+    """Price book of these settings."""
     sources = [
         source._asdict() | {"valid_from": source.valid_from and source.valid_from.isoformat()}
         for source in book.sources()
     ]
-    if as_json:
-        whole = {"price_book": book.version, "sources": sources, "prices": [_fields(p) for p in prices]}
-        typer.echo(json.dumps(whole))
-        return
-    table = Table(
-        Column("model", overflow="fold"),
-        "provider",
-        "$ per 1M in",
-        "$ per 1M out",
-        "other units",
-        "source",
-        box=None,
+    return Book(
+        book.version,
+        [entry(price) for price in book.prices() if provider in (None, price.provider)],
+        sources,
     )
-    for price in prices:
-        table.add_row(price.model, price.provider, *_per_token(price), _others(price), price.source)
-    Console().print(table)
-    for source in sources:
+
+
+def show_book(book: Book, *, as_json: bool) -> None:
+    """Prices of a book, with their sources."""
+    if as_json:
+        print_listing("prices", list(book.prices), price_book=book.version, sources=book.sources)
+        return
+    columns = (Column("model"), Column("provider"), number("$ per 1M in"), number("$ per 1M out"))
+    rows = [
+        (price.model, price.provider, *_per_token(price), _others(price), price.source)
+        for price in book.prices
+    ]
+    show_table((*columns, Column("other units"), Column("source")), rows)
+    for source in book.sources:
         newest = f", newest price from {source['valid_from']}" if source["valid_from"] else ""
         typer.echo(f"{source['name']} {source['checksum']}: {source['rows']} prices{newest}")
 
@@ -59,10 +69,10 @@ def show_book(book: PriceBook, provider: str | None, *, as_json: bool) -> None:
 def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
     """Price of one model, by every unit."""
     if as_json:
-        typer.echo(json.dumps(_fields(price)))
+        print_json(price)
         return
     since = f", from {price.valid_from}" if price.HasField("valid_from") else ""
-    typer.echo(f"{price.provider}:{price.model} ({price.source}{since})")
+    typer.echo(plain(f"{price.provider}:{price.model} ({price.source}{since})"))
     if price.is_free:
         typer.echo("costs nothing: it runs on your own machines")
     for unit in price.units:
@@ -93,16 +103,15 @@ def show_outcome(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
     lines = sorted(outcome.lines.items())
     if as_json:
         models = [{"provider": provider, "model": model} | _line(line) for (provider, model), line in lines]
-        whole = {"price_book": outcome.price_book, "dry_run": dry_run, "changed_rows": outcome.changed_rows}
-        typer.echo(json.dumps(whole | {"models": models, "total": _line(outcome.total())}))
+        said = {"price_book": outcome.price_book, "dry_run": dry_run, "changed_rows": outcome.changed_rows}
+        print_listing("models", models, **said, total=_line(outcome.total()))
         return
-    table = Table(Column("model", overflow="fold"), box=None)
-    for title in ("rows", "no price", "old $", "new $", "change $"):
-        table.add_column(title, justify="right", no_wrap=True)
+    rows = []
     for name, line in [*((":".join(key), line) for key, line in lines), ("total", outcome.total())]:
         amounts = (line.old_ticks, line.new_ticks, line.new_ticks - line.old_ticks)
-        table.add_row(name, str(line.rows), str(line.unpriced_rows), *map(_dollars, amounts))
-    Console().print(table)
+        rows.append((name, str(line.rows), str(line.unpriced_rows), *map(_dollars, amounts)))
+    titles = ("rows", "no price", "old $", "new $", "change $")
+    show_table((Column("model"), *map(number, titles)), rows)
     done = "would change" if dry_run else "changed"
     typer.echo(f"{done} the cost of {outcome.changed_rows} rows; price book: {outcome.price_book}")
 
@@ -119,10 +128,6 @@ def _line(line: Line) -> dict[str, int | float]:
         "new_cost_usd": usd_of(line.new_ticks),
         "difference_usd": usd_of(difference),
     }
-
-
-def _fields(price: pb.ModelPrice) -> dict[str, object]:
-    return MessageToDict(price, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def _per_token(price: pb.ModelPrice) -> tuple[str, str]:

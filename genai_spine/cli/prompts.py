@@ -1,23 +1,29 @@
-"""`genai-spine prompts list | show | edit | diff | rollback | label | run | export | import`."""
+"""`genai-spine prompts`: list, show, delete, diff, rollback, label, run, export and import."""
 
 import json
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from rich.table import Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, run, show_table
-from genai_spine.services import rest_aliases
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    as_rest,
+    fail,
+    harmless,
+    plain,
+    print_json,
+    print_listing,
+    run,
+    write,
+)
+from genai_spine.cli.streamed_answer import StreamedAnswer
+from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 
@@ -39,11 +45,6 @@ def call_service(address: str, send: "Callable[[Stub], Awaitable[Any]]") -> Any:
             return await send(PromptServiceStub(channel))
 
     return run(once())
-
-
-def as_dict(message: Message) -> dict[str, Any]:
-    rest_aliases.fill(message)
-    return MessageToDict(message, preserving_proto_field_name=True)
 
 
 @group.command("list")
@@ -73,16 +74,17 @@ def list_prompts(
 
     found = call_service(address, pages)
     if as_json:
-        typer.echo(json.dumps([as_dict(prompt) for prompt in found]))
+        print_listing("prompts", found)
         return
-    table = Table("slug", "version", "category", "labels", "name", box=None)
+    rows = []
     for prompt in found:
         labels = ", ".join(
             f"{label}={number}" for label, number in sorted(prompt.labels.items()) if label != "latest"
         )
         slug = prompt.slug if prompt.is_active else f"{prompt.slug} (deleted)"
-        table.add_row(slug, str(prompt.version), prompt.category, labels, prompt.name)
-    show_table(table)
+        rows.append((slug, str(prompt.version), prompt.category, labels, prompt.name))
+    columns = (Column("slug"), number("version"), Column("category"), Column("labels"), Column("name"))
+    show_table(columns, rows)
 
 
 @group.command()
@@ -99,93 +101,57 @@ def show(
     else:
         found = call_service(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
     if as_json:
-        typer.echo(json.dumps(as_dict(found)))
+        print_json(found)
         return
     from genai_spine.prompts import yaml_format
 
     if isinstance(found, pb.PromptVersion):
         fields = {field.name for field in pb.Prompt.DESCRIPTOR.fields}
-        shown = {key: value for key, value in as_dict(found).items() if key in fields - {"id", "create_time"}}
+        shown = {key: value for key, value in as_rest(found).items() if key in fields - {"id", "create_time"}}
         typer.echo(yaml_format.dumped(shown), nl=False)
     else:
         typer.echo(yaml_format.dumped(yaml_format.entry(found)), nl=False)
 
 
 @group.command()
-def edit(
+def delete(
     name: Name,
-    notes: Annotated[str | None, typer.Option(help="Why; stands in the version.")] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="With all versions, for good.")] = False,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
-    """Open a prompt as YAML in $VISUAL or $EDITOR, and save what was changed.
-
-    Nobody's change is overwritten: when the prompt was changed meanwhile, saving fails and the file stays.
-    """
-    from genai_spine.prompts import yaml_format
-    from genai_spine.prompts.editor import EDITABLE
-
-    prompt = call_service(address, lambda stub: stub.GetPrompt(pb.GetPromptRequest(prompt_id=name)))
-    before = yaml_format.dumped(yaml_format.entry(prompt))
-    path, after = _edited(before, prompt.slug)
-    if after == before:
-        path.unlink()
-        typer.echo("nothing was changed", err=True)
-        return
-
-    async def save(stub: "Stub") -> pb.Prompt:
-        [given] = yaml_format.read(after)
-        given.etag, given.change_notes = prompt.etag, notes or ""
-        request = pb.UpdatePromptRequest(prompt_id=prompt.id, prompt=given)
-        request.update_mask.paths.extend(EDITABLE)
-        return await stub.UpdatePrompt(request)
-
-    try:
-        saved = call_service(address, save)
-    except typer.Exit:
-        typer.echo(f"what you wrote is in {path}", err=True)
-        raise
-    path.unlink()
-    _say(saved, as_json)
-
-
-def _edited(text: str, slug: str) -> tuple[Path, str]:
-    """The file that the editor left, and its text."""
-    handle, path = tempfile.mkstemp(prefix=f"{slug}-", suffix=".yaml")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    try:
-        ended = subprocess.run([*editor, path], check=False)
-    except OSError as error:
-        fail(f"the editor {editor[0]} cannot be started: {error.strerror}")
-    if ended.returncode:
-        fail(f"the editor {editor[0]} ended with {ended.returncode}; nothing was saved")
-    return Path(path), Path(path).read_text()
+    """Delete a prompt; its versions stay, unless it is for good."""
+    request = pb.DeletePromptRequest(prompt_id=name, hard=hard)
+    call_service(address, lambda stub: stub.DeletePrompt(request))
+    print_json({"deleted": name}) if as_json else typer.echo(plain(f"deleted {name}"))
 
 
 @group.command()
 def diff(
     name: Name,
+    first: Annotated[str | None, typer.Argument(help="As --from.", metavar="[FROM]")] = None,
+    second: Annotated[str | None, typer.Argument(help="As --to.", metavar="[TO]")] = None,
     before: Annotated[str | None, typer.Option("--from", help="Default: the one before --to.")] = None,
     after: Annotated[str | None, typer.Option("--to", help="Number or label. Default: latest.")] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
-    """Show what differs between two versions."""
-    request = pb.DiffPromptVersionsRequest(prompt_id=name, **{"from": before, "to": after})
+    """Show what differs between two versions, such as: genai-spine prompts diff greeting 1 2."""
+    if (first and before) or (second and after):
+        raise typer.BadParameter("say each version once: `diff NAME 1 2`, or with --from and --to")
+    sides = {"from": first or before, "to": second or after}
+    request = pb.DiffPromptVersionsRequest(prompt_id=name, **sides)
     found = call_service(address, lambda stub: stub.DiffPromptVersions(request))
     if as_json:
-        typer.echo(json.dumps(as_dict(found)))
+        print_json(found)
         return
     typer.echo(f"version {found.from_version} -> {found.to_version}")
     for field in found.fields:
         old, late = (
             getattr(field, side) if field.HasField(side) else "(not set)" for side in ("before", "after")
         )
-        typer.echo(
-            f"\n{field.field}\n{field.unified}" if field.unified else f"\n{field.field}: {old} -> {late}"
-        )
+        text = f"{field.field}\n{field.unified}" if field.unified else f"{field.field}: {old} -> {late}"
+        typer.echo(f"\n{harmless(text)}")
 
 
 @group.command()
@@ -197,7 +163,7 @@ def rollback(
 ) -> None:
     """Make a new version with the content of an old one."""
     request = pb.RollbackPromptRequest(prompt_id=name, version=version)
-    _say(call_service(address, lambda stub: stub.RollbackPrompt(request)), as_json)
+    say_version(call_service(address, lambda stub: stub.RollbackPrompt(request)), as_json)
 
 
 @group.command()
@@ -210,7 +176,7 @@ def label(
 ) -> None:
     """Point a label at a version."""
     request = pb.SetPromptLabelRequest(prompt_id=name, label=label, version=version)
-    _say(call_service(address, lambda stub: stub.SetPromptLabel(request)), as_json)
+    say_version(call_service(address, lambda stub: stub.SetPromptLabel(request)), as_json)
 
 
 @group.command("run")
@@ -249,7 +215,7 @@ def run_prompt(
 
     result = call_service(address, execute)
     if as_json:
-        typer.echo(json.dumps(as_dict(result)))
+        print_json(result)
         return
     took = result.result
     cost = f"${took.cost.cost_usd:.6f}" if took.cost.price_known else "price not known"
@@ -260,12 +226,12 @@ def run_prompt(
 
 async def _streamed(events: AsyncIterable[pb.PromptEvent]) -> pb.ExecutePromptResponse:
     result = pb.ExecutePromptResponse()
-    async for event in events:
-        if event.HasField("result"):
-            result = event.result
-        else:
-            typer.echo(event.text, nl=False)
-    typer.echo()
+    with StreamedAnswer("waiting for the model") as shown:
+        async for event in events:
+            if event.HasField("result"):
+                result = event.result
+            else:
+                shown.write(event.text)
     return result
 
 
@@ -306,7 +272,7 @@ def export_prompts(
         output.write_text(found.yaml)
         typer.echo(f"{found.prompt_count} prompts in {output}", err=True)
     else:
-        typer.echo(json.dumps(as_dict(found)) if as_json else found.yaml, nl=as_json)
+        print_json(found) if as_json else write(found.yaml)
 
 
 @group.command("import")
@@ -320,15 +286,15 @@ def import_prompts(
     request = pb.ImportPromptsRequest(yaml=file.read(), dry_run=dry_run)
     found = call_service(address, lambda stub: stub.ImportPrompts(request))
     if as_json:
-        typer.echo(json.dumps(as_dict(found)))
+        print_json(found)
         return
     for outcome in ("created", "updated", "unchanged"):
         for slug in getattr(found, outcome):
             typer.echo(f"{outcome:<10} {slug}")
 
 
-def _say(prompt: pb.Prompt, as_json: bool) -> None:
+def say_version(prompt: pb.Prompt, as_json: bool) -> None:
     text = f"{prompt.slug} is at version {prompt.version}"
     labels = [f"{name}={number}" for name, number in sorted(prompt.labels.items()) if name != "latest"]
     text += f" ({', '.join(labels)})" if labels else ""
-    typer.echo(json.dumps(as_dict(prompt)) if as_json else text)
+    print_json(prompt) if as_json else typer.echo(plain(text))

@@ -1,19 +1,30 @@
 """`genai-spine sessions`: chat in a stored session; list, show, export, import and delete."""
 
-import json
 import mimetypes
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.message import Message
-from rich.table import Column, Table
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, as_rest, run, show_table
+from genai_spine.cli.conversation import Say, converse
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    PageToken,
+    as_rest,
+    harmless,
+    plain,
+    print_json,
+    print_listing,
+    run,
+    write,
+)
+from genai_spine.cli.streamed_answer import StreamedAnswer
+from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 
@@ -21,6 +32,11 @@ if TYPE_CHECKING:
     from genai_spine.v1.session_service_pb2_grpc import SessionServiceAsyncStub
 
 PAGE_SIZE = 500  # messages
+
+COLUMNS = (
+    *(firm("id"), firm("changed (UTC)"), Column("title"), Column("model")),
+    *(number("messages"), number("tokens"), number("$")),
+)
 
 group = typer.Typer(no_args_is_help=True, help="Chat sessions: list, show, chat, export, delete.")
 Id = Annotated[str, typer.Argument(help="Id of the session.")]
@@ -31,6 +47,7 @@ def list_sessions(
     search: Annotated[str | None, typer.Option(help="Only with this text in title or messages.")] = None,
     model: Annotated[str | None, typer.Option(help="Only with this model.")] = None,
     limit: Annotated[int, typer.Option(help="Most sessions to show, up to 100.")] = 50,
+    page_token: PageToken = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -38,25 +55,27 @@ def list_sessions(
 
     async def listed() -> pb.ListSessionsResponse:
         async with _service(address) as sessions:
-            request = pb.ListSessionsRequest(search=search, model=model, page_size=limit)
+            request = pb.ListSessionsRequest(
+                search=search, model=model, page_size=limit, page_token=page_token
+            )
             found: pb.ListSessionsResponse = await sessions.ListSessions(request)
             return found
 
     found = run(listed())
     if as_json:
-        _print_json(found)
+        rest = {"total": found.total, "next_page_token": found.next_page_token}
+        print_listing("sessions", list(found.sessions), **rest)
         return
-    table = Table(
-        Column("id", no_wrap=True, min_width=36), "title", "model", "messages", "tokens", "$", box=None
-    )
+    rows = []
     for session in found.sessions:
         numbers = (
             str(session.message_count),
             str(session.total_tokens),
             f"{session.total_cost.cost_usd:.6f}",
         )
-        table.add_row(session.id, session.title, session.model, *numbers)
-    show_table(table)
+        changed = session.update_time.ToDatetime().strftime("%Y-%m-%d %H:%M")
+        rows.append((session.id, changed, session.title, session.model, *numbers))
+    show_table(COLUMNS, rows)
     if found.total > len(found.sessions):
         typer.echo(f"{len(found.sessions)} of {found.total}", err=True)
 
@@ -79,13 +98,14 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
 
     session, messages = run(read())
     if as_json:
-        typer.echo(json.dumps(as_rest(session) | {"messages": [as_rest(message) for message in messages]}))
+        listed = {"messages": [as_rest(message) for message in messages], "next_page_token": ""}
+        print_json(as_rest(session) | listed)
         return
-    typer.echo(f"{session.title or session.id}  {_sums(session)}")
+    typer.echo(plain(f"{session.title or session.id}  {_sums(session)}"))
     for message in messages:
-        typer.echo(f"\n{message.role} ({message.model}):\n{message.content}")
+        typer.echo(harmless(f"\n{message.role} ({message.model}):\n{message.content}"))
         for file in message.attachments:
-            typer.echo(f"[{file.filename}, {file.media_type}, {file.size_bytes} bytes]")
+            typer.echo(plain(f"[{file.filename}, {file.media_type}, {file.size_bytes} bytes]"))
 
 
 @group.command()
@@ -103,22 +123,9 @@ def chat(
     if not (session or model):
         raise typer.BadParameter("a new session needs --model; --session goes on with one")
     files = [_attachment(path) for path in file or ()]
-    content = " ".join(text or [])
-    content = sys.stdin.read() if content == "-" else content
-
-    async def talk() -> None:
-        async with _service(address) as sessions:
-            begun = pb.CreateSessionRequest(model=model or "", system_prompt=system, title=title)
-            id = session or (await sessions.CreateSession(begun)).id
-            request = pb.SendMessageRequest(session_id=id, content=content or _prompted(), attachments=files)
-            while request.content:
-                await _say(sessions, request, as_json=as_json)
-                request = pb.SendMessageRequest(session_id=id, content="" if content else _prompted())
-
-    try:
-        run(talk())
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    begun = None if session else pb.CreateSessionRequest(model=model or "", system_prompt=system, title=title)
+    spoken = _Spoken(session or "", begun, files, as_json=as_json)
+    converse(spoken.opened(address), " ".join(text) if text else None)
 
 
 @group.command()
@@ -139,7 +146,7 @@ def export(
     if output:
         output.write_text(written, "utf-8")
     else:
-        typer.echo(written)
+        write(f"{written}\n")
 
 
 @group.command("import")
@@ -157,7 +164,7 @@ def import_session(
             return session
 
     session = run(imported())
-    _print_json(session) if as_json else typer.echo(session.id)
+    print_json(session) if as_json else typer.echo(session.id)
 
 
 @group.command()
@@ -169,7 +176,7 @@ def delete(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) ->
             await sessions.DeleteSession(pb.DeleteSessionRequest(session_id=id))
 
     run(deleted())
-    typer.echo(json.dumps({"deleted": id}) if as_json else f"deleted {id}")
+    print_json({"deleted": id}) if as_json else typer.echo(plain(f"deleted {id}"))
 
 
 @asynccontextmanager
@@ -178,22 +185,41 @@ async def _service(address: str) -> "AsyncIterator[SessionServiceAsyncStub]":
         yield SessionServiceStub(channel)
 
 
-async def _say(sessions: "SessionServiceAsyncStub", request: pb.SendMessageRequest, *, as_json: bool) -> None:
-    async for event in sessions.StreamMessage(request):
-        if event.HasField("result"):
-            _print_result(event.result, as_json=as_json)
-        elif not as_json:
-            print(event.text, end="", flush=True)
+class _Spoken:
+    """What is said in a session, which a first message begins where there is none yet."""
 
+    def __init__(
+        self, id: str, begun: pb.CreateSessionRequest | None, files: list[pb.Attachment], *, as_json: bool
+    ) -> None:
+        self.id, self.begun, self.files, self.as_json = id, begun, files, as_json
 
-def _print_result(result: pb.SendMessageResponse, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(result)
-        return
-    print()
-    tokens = f"{result.input_tokens} + {result.output_tokens} tokens"
-    footer = f"[{result.model}, {tokens}, ${result.message_cost.cost_usd:.6f}, session {result.session_id}]"
-    print(footer, file=sys.stderr)
+    @asynccontextmanager
+    async def opened(self, address: str) -> AsyncIterator[Say]:
+        async with _service(address) as sessions:
+
+            async def say(text: str) -> None:
+                if not self.id and self.begun:
+                    self.id = (await sessions.CreateSession(self.begun)).id
+                request = pb.SendMessageRequest(session_id=self.id, content=text, attachments=self.files)
+                await self._send(sessions, request)
+                self.files = []  # they go with the first message that is answered
+
+            yield say
+
+    async def _send(self, sessions: "SessionServiceAsyncStub", request: pb.SendMessageRequest) -> None:
+        result = pb.SendMessageResponse()
+        with StreamedAnswer("waiting for the model") as shown:
+            async for event in sessions.StreamMessage(request):
+                if event.HasField("result"):
+                    result = event.result
+                elif not self.as_json:
+                    shown.write(event.text)
+        if self.as_json:
+            print_json(result)
+            return
+        tokens = f"{result.input_tokens} + {result.output_tokens} tokens"
+        cost = f"${result.message_cost.cost_usd:.6f}"
+        typer.echo(f"[{result.model}, {tokens}, {cost}, session {result.session_id}]", err=True)
 
 
 def _attachment(path: Path) -> pb.Attachment:
@@ -207,17 +233,6 @@ def _attachment(path: Path) -> pb.Attachment:
     return pb.Attachment(filename=path.name, media_type=kind, data=data)
 
 
-def _prompted() -> str:
-    try:
-        return input("> ")
-    except EOFError:
-        return ""
-
-
 def _sums(session: pb.Session) -> str:
     count = f"{session.message_count} messages, {session.total_tokens} tokens"
     return f"[{session.model}, {count}, ${session.total_cost.cost_usd:.6f}]"
-
-
-def _print_json(message: Message) -> None:
-    typer.echo(json.dumps(as_rest(message)))

@@ -47,6 +47,10 @@ def of(operation: str, request: Request, route: Route) -> str:
     if isinstance(plain, pb.CreateCompletionRequest):
         for message in plain.messages:
             message.ClearField("prompt_cache")
+            for part in message.content:
+                part.ClearField("prompt_cache")
+        for tool in plain.tools:
+            tool.ClearField("prompt_cache")
     options = _sorted(plain.provider_options_json)
     plain.ClearField("provider_options_json")
     if options:

@@ -209,7 +209,8 @@ class Delivery:
     ) -> tuple[Subscriber[Reply], Callable[[Reply], Reply]]:
         call, joined = request.call, False
         if request.coalesces or request.policy != CANCEL:
-            call = replace(call, deadline=None)  # the provider's call may outlive its first caller
+            # The provider's call may outlive its first caller.
+            call = replace(call, deadline=None, read_timeout_s=None)
         if request.coalesces:
             # One that keeps the answer in the cache and one that does not do not mix either.
             key = f"{form} {request.status} {request.key}"

@@ -21,7 +21,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from genai_spine import http_answer, validation
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
-from genai_spine.edge import preconditions, stream_end
+from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 from genai_spine.services import rest_aliases
 
@@ -155,7 +155,8 @@ class ServiceInterceptor:
 
     def _enter(self, method: str, context: Context) -> Call:
         """Call of a grpc context: request id, deadline, headers that matter."""
-        given = dict(context.invocation_metadata() or ())
+        metadata = tuple(context.invocation_metadata() or ())
+        given = dict(metadata)
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
         self.running += 1
@@ -170,6 +171,8 @@ class ServiceInterceptor:
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
             cache_control=_text(given.get("x-cache-control")),
+            trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
+            read_timeout_s=call_headers.read_timeout_s(given),
             if_match=_text(given.get("if-match")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )

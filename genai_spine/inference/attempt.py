@@ -249,6 +249,9 @@ class Attempt(Generic[R]):
         self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
         self.execution.error_reason, self.execution.error = error.reason_name, str(error)
+        if error.usage is not None:
+            self._usage = usage_pb2.Usage()
+            self._usage.CopyFrom(error.usage)
         may_have_billed = self.slot.delivered or error.connection_lost or isinstance(error, MAY_HAVE_BILLED)
         if may_have_billed:
             self.call.billed.add(self.execution.id)

@@ -78,6 +78,8 @@ class Inference:
 
     def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
         """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once."""
+        if call.read_timeout_s is not None:
+            call = replace(call, read_timeout_s=None)  # of a stream it is counted from one event to the next
         operation = self._completion(request, call, streamed=True)
         if self._may_not_fit(operation):
             return self._stream_fitting(operation)
@@ -220,9 +222,8 @@ class Inference:
                 stream = attempt.provider.stream(attempt.request, attempt.route, operation.call)
                 async with aclosing(attempt.stream_chunks(stream)) as chunks:
                     async for chunk in chunks:
-                        if collected is not None:
-                            collected.add(chunk)
-                        yield chunk
+                        if collected is None or collected.take(chunk):
+                            yield chunk
                 if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
                     yield attempt.stamp(pb.CompletionChunk(choices=deltas))
                 yield await attempt.finish_stream()

@@ -9,10 +9,11 @@ is valid, and names the problem of the longest one when none is.
 
 from dataclasses import dataclass
 
-from genai_spine.chunks import ChunkBuilder
+from genai_spine.chunks import THINKING, THINKING_ENDS, ChunkBuilder, says_something, text_of
 from genai_spine.errors import SchemaMismatch
 from genai_spine.json_schema import embedded, json_text
 from genai_spine.json_schema.embedded import JsonValue
+from genai_spine.json_schema.json_stream import JsonStream
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
 from genai_spine.json_schema.validator import Problem, answer_schema
@@ -78,13 +79,22 @@ class ExpectedAnswer:
 
 
 def complete_choice(choice: pb.Choice, expected: ExpectedAnswer) -> None:
-    """Sets parsed_json. Refusals, tool calls and filtered answers are left alone. Raises SchemaMismatch."""
+    """Sets parsed_json, and makes the content that JSON and nothing else; a <think> block becomes reasoning.
+
+    Refusals, tool calls and filtered answers are left alone. Raises SchemaMismatch.
+    """
     parts = choice.message.content
     special = choice.message.tool_calls or any(part.WhichOneof("part") == "refusal" for part in parts)
     if special or choice.finish_reason == pb.FINISH_REASON_CONTENT_FILTER:
         return
     text = "".join(part.text for part in parts)
     choice.parsed_json = parsed(text, expected, choice.finish_reason)
+    if text.strip() != choice.parsed_json:
+        thoughts, ended, _ = text.lstrip().removeprefix(THINKING).partition(THINKING_ENDS)
+        if ended and text.lstrip().startswith(THINKING) and not choice.message.reasoning:
+            choice.message.reasoning = thoughts
+        del parts[:]
+        parts.add(text=choice.parsed_json)
 
 
 def parsed(text: str, expected: ExpectedAnswer, finish_reason: int = pb.FINISH_REASON_STOP) -> str:
@@ -126,22 +136,68 @@ def _judged(
 
 
 class StreamedAnswer:
-    """Streamed answer while it arrives, collected for the validation at its end."""
+    """Streamed answer while it arrives: its text is reduced to JSON, and validated at its end."""
 
     def __init__(self, expected: ExpectedAnswer) -> None:
+        form, rules = expected.form, expected.rules
         self._expected = expected
         self._whole = ChunkBuilder()
+        self._texts: dict[int, JsonStream] = {}
+        self._finish_reasons: dict[int, pb.FinishReason] = {}  # of choices whose text is held back
+        has_rules = rules is not None and form.HasField("json_schema")
+        self._wrapped = has_rules and is_wrapped(form.json_schema.schema_json, rules)
 
-    def add(self, chunk: pb.CompletionChunk) -> None:
-        """Collects the deltas of a chunk; the chunk stays as it is."""
-        for delta in chunk.choices:
-            self._whole.choice(delta.index).add(delta)
+    def take(self, chunk: pb.CompletionChunk) -> bool:
+        """Collects the deltas of a chunk, and leaves in it what goes out now; False where nothing does."""
+        said = [self._take(delta) for delta in chunk.choices]
+        return True in said
+
+    def _take(self, delta: pb.ChoiceDelta) -> bool:
+        self._whole.choice(delta.index).add(delta)
+        text = self._texts.get(delta.index)
+        if text is None:
+            text = self._texts[delta.index] = JsonStream(hold=self._wrapped)
+        content, reasoning = text.take(delta.content)
+        if delta.tool_calls or delta.refusal:
+            content += text.release()
+        if content != delta.content:
+            delta.content = content
+        if reasoning:
+            delta.reasoning = "".join((delta.reasoning, reasoning))
+        if delta.finish_reason and text.is_held:
+            self._finish_reasons[delta.index] = delta.finish_reason
+            delta.ClearField("finish_reason")
+        return says_something(delta)
 
     def checked(self) -> list[pb.ChoiceDelta]:
-        """Deltas with parsed_json, one for each choice that has JSON. Raises SchemaMismatch."""
+        """Deltas with parsed_json, one for each choice that has JSON, and content that was held back.
+
+        Raises SchemaMismatch.
+        """
         deltas = []
         for choice in self._whole.completion().choices:
             complete_choice(choice, self._expected)
+            delta = pb.ChoiceDelta(index=choice.index)
             if choice.HasField("parsed_json"):
-                deltas.append(pb.ChoiceDelta(index=choice.index, parsed_json=choice.parsed_json))
+                delta.parsed_json = choice.parsed_json
+            text = self._texts.get(choice.index)
+            if text is not None and text.is_held:
+                delta.content = text_of(choice)
+                delta.finish_reason = self._finish_reasons.get(choice.index, pb.FINISH_REASON_UNSPECIFIED)
+            elif text is not None and delta.parsed_json:
+                self._check_sent(text.value)
+            if says_something(delta):
+                deltas.append(delta)
         return deltas
+
+    def _check_sent(self, text: str) -> None:
+        """Raises SchemaMismatch where what has gone out is not JSON, although the answer holds some."""
+        try:
+            json_text.parse(text)
+        except ValueError:
+            raise SchemaMismatch(
+                model=self._expected.model,
+                provider=self._expected.provider,
+                path="$",
+                problem="the stream began with other words in brackets",
+            ) from None

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from genai_spine.inference.choices import summed
+from genai_spine.providers import reasoning_state
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
 
@@ -190,6 +191,8 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
     }
     if message.HasField("reasoning"):
         body["reasoning_content"] = message.reasoning
+    if message.reasoning_state_json:
+        body |= state(message.reasoning_state_json)
     if message.tool_calls and before_tools:
         called = message.tool_calls[0].function
         body["function_call"] = {"name": called.name, "arguments": called.arguments_json}
@@ -198,16 +201,22 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
     return body
 
 
+def state(state_json: str) -> dict[str, Any]:
+    """Reasoning state that the provider wants back: reasoning_details, and Gemini's extra_content."""
+    details, extra = reasoning_state.details(state_json), reasoning_state.extra_content(state_json)
+    shown: dict[str, Any] = {"reasoning_details": details} if details else {}
+    return shown | ({"extra_content": extra} if extra is not None else {})
+
+
 def tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
     """Tool call of a message."""
+    own = call.provider_state_json
+    more = {"extra_content": Raw(own.encode())} if own else {}
     if call.HasField("custom"):
-        return {
-            "id": call.id,
-            "type": "custom",
-            "custom": {"name": call.custom.name, "input": call.custom.input},
-        }
+        custom = {"name": call.custom.name, "input": call.custom.input}
+        return {"id": call.id, "type": "custom", "custom": custom} | more
     function = {"name": call.function.name, "arguments": call.function.arguments_json}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": call.id, "type": "function", "function": function} | more
 
 
 def logprobs(given: pb.Logprobs) -> dict[str, Any]:

@@ -10,28 +10,49 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 # A text, texts, token ids, or lists of token ids; that a list holds one kind only is checked later.
 Texts = str | list[str | int | list[int]]
 Mode = Literal["none", "auto", "required"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-class TextPart(Struct, tag="text"):
+class CacheControl(Struct):
+    """Anthropic's mark for caching, as OpenRouter and other gateways take it."""
+
+    type: str = "ephemeral"
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class CacheBreakpoint(Struct):
+    """OpenAI's mark for caching."""
+
+    mode: str = "explicit"
+    ttl: Literal["30m", "12h"] | None = None
+
+
+class Marked(Struct):
+    """Part of a prompt that may end what is worth caching."""
+
+    cache_control: CacheControl | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class TextPart(Marked, tag="text", kw_only=True):
     text: str
 
 
 class ImageUrl(Struct):
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
-class ImagePart(Struct, tag="image_url"):
-    image_url: ImageUrl
+class ImagePart(Marked, tag="image_url", kw_only=True):
+    image_url: ImageUrl | str
 
 
 class InputAudio(Struct):
-    data: bytes  # base64 in JSON
-    format: str
+    data: str  # base64
+    format: str = ""
 
 
-class AudioPart(Struct, tag="input_audio"):
+class AudioPart(Marked, tag="input_audio", kw_only=True):
     input_audio: InputAudio
 
 
@@ -41,7 +62,7 @@ class File(Struct):
     filename: str | None = None
 
 
-class FilePart(Struct, tag="file"):
+class FilePart(Marked, tag="file", kw_only=True):
     file: File
 
 
@@ -49,7 +70,19 @@ class RefusalPart(Struct, tag="refusal"):
     refusal: str
 
 
-Part = TextPart | ImagePart | AudioPart | FilePart | RefusalPart
+class ThinkingPart(Struct, tag="thinking"):
+    """Thinking of an earlier answer: Anthropic's block, or Mistral's with a list of texts."""
+
+    thinking: str | list[TextPart] = ""
+    signature: str | None = None
+
+
+class RedactedThinkingPart(Struct, tag="redacted_thinking"):
+    data: str
+
+
+ContentPart = TextPart | ImagePart | AudioPart | FilePart | RefusalPart
+Part = ContentPart | ThinkingPart | RedactedThinkingPart
 
 
 class FunctionCall(Struct):
@@ -64,15 +97,23 @@ class CustomCall(Struct):
 
 class FunctionToolCall(Struct, tag="function"):
     function: FunctionCall
-    id: str = ""
+    id: str | None = None
+    extra_content: dict[str, Raw] | None = None  # Gemini's signature of the thought behind it
 
 
 class CustomToolCall(Struct, tag="custom"):
     custom: CustomCall
-    id: str = ""
+    id: str | None = None
+    extra_content: dict[str, Raw] | None = None
+
+
+class EarlierAudio(Struct):
+    id: str | None = None
 
 
 class ChatMessage(Struct):
+    """Message, with what callers send back of an earlier answer: its thinking, and what proves it."""
+
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
     name: str | None = None
@@ -80,6 +121,13 @@ class ChatMessage(Struct):
     tool_call_id: str | None = None
     function_call: FunctionCall | None = None
     refusal: str | None = None
+    audio: EarlierAudio | None = None
+    cache_control: CacheControl | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None  # the same, in OpenRouter's word
+    reasoning_details: list[dict[str, Raw]] | None = None
+    thinking_blocks: list[dict[str, Raw]] | None = None  # the same, in Anthropic's form
+    extra_content: dict[str, Raw] | None = None
 
 
 class Function(Struct):
@@ -87,9 +135,10 @@ class Function(Struct):
     description: str | None = None
     parameters: Raw | UnsetType = UNSET
     strict: bool | None = None
+    cache_control: CacheControl | None = None
 
 
-class FunctionTool(Struct, tag="function"):
+class FunctionTool(Marked, tag="function", kw_only=True):
     function: Function
 
 
@@ -99,7 +148,7 @@ class Custom(Struct):
     format: Raw | UnsetType = UNSET
 
 
-class CustomTool(Struct, tag="custom"):
+class CustomTool(Marked, tag="custom", kw_only=True):
     custom: Custom
 
 

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from genai_spine.inference.choices import summed
-from genai_spine.openai_api.responses import DONE, answer_id, encode, finish, logprobs, text_logprobs, usage
+from genai_spine.openai_api.responses import (
+    DONE,
+    answer_id,
+    encode,
+    finish,
+    logprobs,
+    state,
+    text_logprobs,
+    usage,
+)
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -87,10 +96,12 @@ class ChatFrames(Frames):
             said["refusal"] = delta.refusal
         if delta.HasField("annotations_json"):
             said["annotations"] = Raw(delta.annotations_json.encode())
+        if delta.HasField("reasoning_state_json"):
+            said |= state(delta.reasoning_state_json)
         if delta.tool_calls:
             said |= self._calls(delta)
-        if said:
-            spoken = logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+        spoken = logprobs(delta.logprobs) if delta.HasField("logprobs") else None
+        if said or spoken:  # a token may be half of a character, and its text come with the next one
             frames.append(self._frame(index, b'"delta":%b,"logprobs":%b' % (encode(said), encode(spoken))))
         if delta.finish_reason:
             reason = finish(delta.finish_reason, before_tools=self.before_tools)
@@ -116,6 +127,8 @@ class ChatFrames(Frames):
         body: dict[str, object] = {"index": fragment.index}
         if first:
             body |= {"id": fragment.id, "type": kind}
+        if fragment.HasField("provider_state_json"):
+            body["extra_content"] = Raw(fragment.provider_state_json.encode())
         return body | {kind: called}
 
 

@@ -161,6 +161,10 @@ def _message(stored: pb.StoredMessage, id: str) -> dict[str, Any]:
         "refusal": "".join(part.refusal for part in message.content) or None,
         "content_parts": None if is_one_text or not message.content else list(map(_part, message.content)),
     }
+    if message.HasField("reasoning"):
+        body["reasoning_content"] = message.reasoning
+    if message.reasoning_state_json:
+        body |= responses.state(message.reasoning_state_json)
     if message.tool_calls:
         body["tool_calls"] = [responses.tool_call(call) for call in message.tool_calls]
     if message.HasField("tool_call_id"):

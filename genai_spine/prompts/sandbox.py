@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, Undefined, meta, nodes, pass_context
 from jinja2.exceptions import SecurityError
-from jinja2.lexer import TokenStream
+from jinja2.lexer import Lexer, TokenStream
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_OUTPUT_CHARS = 10_000_000  # characters of one rendered template
@@ -94,6 +94,7 @@ WHOLE_VALUE_NODES = (
     nodes.Concat,
     nodes.Getitem,
 )  # read all of a value
+SPACES = "\x1c\x1d\x1e\x1f\x85\u2028\u2029"  # white space that stands for carriage returns meanwhile
 NODE_COST = 100  # of a node, in characters that could be read meanwhile
 
 Loops = tuple[str | None, ...]
@@ -104,6 +105,22 @@ class TextRefused(Exception):
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(f"line {line}: {problem}" if line else problem)
+
+
+class UnchangedLineEnds(Lexer):
+    """Lexer that leaves the carriage returns of a template as they are; Jinja's own has one line end for
+    all.
+
+    Its caller writes them as another kind of white space, which a template has no use for; in what is no
+    syntax they come back.
+    """
+
+    def __init__(self, environment: "PromptEnvironment", returns: str) -> None:
+        super().__init__(environment)
+        self._returns = returns
+
+    def _normalize_newlines(self, value: str) -> str:
+        return value.replace(self._returns, "\r")
 
 
 class PromptEnvironment(ImmutableSandboxedEnvironment):
@@ -125,8 +142,11 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> TokenStream:
         """Jinja's tokens, with `{name}` in plain text as if it were `{{ name }}`."""
-        lexed = self._doubled(self.lexer.tokeniter(source, name, filename, state))
-        return TokenStream(self.lexer.wrap(_limited(lexed), name, filename), name, filename)
+        lexer = self.lexer
+        if "\r" in source and (unused := next((sign for sign in SPACES if sign not in source), None)):
+            source, lexer = source.replace("\r", unused), UnchangedLineEnds(self, unused)
+        lexed = self._doubled(lexer.tokeniter(source, name, filename, state))
+        return TokenStream(lexer.wrap(_limited(lexed), name, filename), name, filename)
 
     def _doubled(self, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
         """Tokens in which `{name}` of plain text has become a Jinja expression."""

@@ -15,9 +15,11 @@ from genai_spine.providers.anthropic.adapter import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.providers.builtin.adapter import Builtin
+from genai_spine.providers.conversation import CallRules
 from genai_spine.providers.ollama.adapter import Ollama
 from genai_spine.providers.openai import entra
 from genai_spine.providers.openai.adapter import Dialect, OpenAI
+from genai_spine.providers.openai.messages import MessageDialect, no_reasoning, reasoning_always
 from genai_spine.providers.replay.adapter import Replay
 
 
@@ -110,14 +112,28 @@ def _every(model: str) -> bool:
     return True
 
 
+# Ids of calls: "string too long. Expected a string with maximum length 40".
+OFFICIAL_MESSAGES = MessageDialect(
+    CallRules(max_chars=40, bare_functions=True), cache="prompt_cache_breakpoint"
+)
+LOCAL_MESSAGES = MessageDialect(reasoning=reasoning_always)
+DEMANDING = MessageDialect(reasoning=reasoning_always, demanding=True)
+REFUSING = MessageDialect(reasoning=no_reasoning)  # fields of messages that they do not know
+# "must be a-z, A-Z, 0-9, with a length of 9"
+MISTRAL_MESSAGES = MessageDialect(
+    CallRules(max_chars=9, one_length=True), reasoning=no_reasoning, empty_answers=False
+)
 OFFICIAL = {
     "max_tokens": "max_completion_tokens",
+    "messages": OFFICIAL_MESSAGES,
     "base64_embeddings": True,
     "text_models": _instruct,
     "responses": _responses_only,
     "schema": STRICT,
     "stores": True,
 }
+
+LOCAL = {"options": TOP_K, "text_models": _every, "local": True, "messages": LOCAL_MESSAGES}
 
 PROVIDERS: dict[str, ProviderRow] = {
     "openai": ProviderRow(
@@ -145,33 +161,44 @@ PROVIDERS: dict[str, ProviderRow] = {
     ),
     # Strict schemas: https://console.groq.com/docs/structured-outputs, 2026-11-28.
     "groq": ProviderRow(
-        _gateway(schema=SchemaRules(closed=True, all_required=True)),
+        _gateway(schema=SchemaRules(closed=True, all_required=True), messages=REFUSING),
         "Groq",
         "https://api.groq.com/openai/v1",
         model="llama-3.3-70b-versatile",
     ),
     "together": ProviderRow(_gateway(options=TOP_K), "Together", "https://api.together.xyz/v1"),
     "deepinfra": ProviderRow(_gateway(options=TOP_K), "DeepInfra", "https://api.deepinfra.com/v1/openai"),
-    "openrouter": ProviderRow(_gateway(options=TOP_K), "OpenRouter", "https://openrouter.ai/api/v1"),
+    # Earlier thinking: https://openrouter.ai/docs/guides/best-practices/reasoning-tokens, 2026-11-28.
+    "openrouter": ProviderRow(
+        _gateway(
+            options=TOP_K,
+            messages=MessageDialect(reasoning=lambda model: "reasoning", details=True, cache="cache_control"),
+        ),
+        "OpenRouter",
+        "https://openrouter.ai/api/v1",
+    ),
     "mistral": ProviderRow(
-        _gateway(),
+        _gateway(messages=MISTRAL_MESSAGES),
         "Mistral",
         "https://api.mistral.ai/v1",
         model="mistral-small-latest",
         embedding_model="mistral-embed",
     ),
     "xai": ProviderRow(_gateway(), "xAI", "https://api.x.ai/v1"),
+    "deepseek": ProviderRow(
+        _gateway(messages=DEMANDING), "DeepSeek", "https://api.deepseek.com", model="deepseek-chat"
+    ),
+    "moonshot": ProviderRow(_gateway(messages=DEMANDING), "Moonshot (Kimi)", "https://api.moonshot.ai/v1"),
+    # Signatures of thoughts: https://ai.google.dev/gemini-api/docs/openai, 2026-11-29.
     "gemini": ProviderRow(
-        _gateway(),
+        _gateway(messages=MessageDialect(reasoning=no_reasoning, signatures=True)),
         "Gemini, by its OpenAI-compatible endpoint",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         embedding_model="gemini-embedding-001",
     ),
-    "vllm": ProviderRow(_gateway(options=TOP_K, text_models=_every, local=True), "vLLM", key=False),
-    "llamacpp": ProviderRow(
-        _gateway(options=TOP_K, text_models=_every, local=True), "llama.cpp server", key=False
-    ),
-    "lmstudio": ProviderRow(_gateway(options=TOP_K, text_models=_every, local=True), "LM Studio", key=False),
+    "vllm": ProviderRow(_gateway(**LOCAL), "vLLM", key=False),
+    "llamacpp": ProviderRow(_gateway(**LOCAL), "llama.cpp server", key=False),
+    "lmstudio": ProviderRow(_gateway(**LOCAL), "LM Studio", key=False),
     "ollama": ProviderRow(
         Ollama,
         "Ollama",

@@ -15,6 +15,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import UnsupportedOperation, UnsupportedOption
 from genai_spine.json_schema.rules import SchemaRules
+from genai_spine.providers.http.egress import Egress
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2, model_service_pb2, provider_service_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
@@ -60,6 +61,7 @@ class Endpoint:
     implicit: bool = False
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
+    egress: Egress = field(default_factory=Egress)  # proxy, CA file, client certificate
 
 
 def further_fields(

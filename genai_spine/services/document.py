@@ -38,6 +38,7 @@ const show = (text) => {
     spec: {...spec, openapi: "3.0.3", servers: [{url: location.origin + base}]},
     dom_id: "#page",
     deepLinking: true,
+    filter: true,
     docExpansion: "none",
     defaultModelExpandDepth: 2,
     defaultModelsExpandDepth: 2,

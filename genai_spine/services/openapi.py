@@ -21,7 +21,7 @@ One typed AI service for completions, embeddings and models over gRPC, REST and 
 
 **Addresses.** Every path is also reachable under `/api`: `/api/v1/models` is `/v1/models`.
 
-**OpenAI clients.** Point an OpenAI SDK at `/v1`. The paths of `OpenAIService` take and return OpenAI's
+**OpenAI clients.** Point an OpenAI SDK at `/v1`. The paths of the group OpenAI take and return OpenAI's
 JSON; the other paths take this service's own messages, the same that gRPC clients send.
 
 **Older paths** are `deprecated` here; they are the same calls as the paths of today, and go on working.
@@ -44,6 +44,8 @@ event is `data: [DONE]`; an error after the first event is one event with the ke
 HTTP_BODY = "google.api.HttpBody"
 PATH_VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")  # {model}, {model=*}, {model=**}
 ERRORS = {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX", "default")}
+SUMMARY_END = re.compile(r"\.$|[.:;] ")  # a first sentence, and of it what comes before the details
+NO_CONTENT = 204
 REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 
 
@@ -52,10 +54,14 @@ def document(version: str) -> dict[str, Any]:
     protos = FileDescriptorSet.FromString(_resource("v1/descriptors.binpb"))
     kept = yaml.load(_resource("services/openai_schemas.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     schemas = ProtoSchemas(protos)
-    paths = Paths(schemas, kept["bodies"], kept["examples"])
-    for file in protos.file:
-        for service in schemas.pool.FindFileByName(file.name).services_by_name.values():
-            paths.add(service)
+    paths = Paths(schemas, kept)
+    services = {
+        service.name: service
+        for file in protos.file
+        for service in schemas.pool.FindFileByName(file.name).services_by_name.values()
+    }
+    for name in kept["groups"]:
+        paths.add(services[name])
     kept["schemas"]["Error"]["description"] += _reasons(schemas)
     return {
         "openapi": "3.1.0",
@@ -64,12 +70,15 @@ def document(version: str) -> dict[str, Any]:
             "version": version,
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "contact": {"name": "Whoever runs this service"},
         },
         "servers": [{"url": "/"}, {"url": "/api"}],
+        "security": [],  # this version asks nobody who calls
         "tags": paths.tags,
         "paths": paths.items,
         "components": {
             "headers": kept["headers"],
+            "parameters": kept["parameters"],
             "responses": kept["responses"],
             "schemas": {**schemas.components, **kept["schemas"]},
         },
@@ -77,12 +86,13 @@ def document(version: str) -> dict[str, Any]:
 
 
 class Paths:
-    """Path items of services. `bodies` and `examples` are by operation id, as in the YAML file."""
+    """Path items of services. kept: the YAML file, most of it by operation id."""
 
-    def __init__(self, schemas: ProtoSchemas, bodies: dict[str, Any], examples: dict[str, Any]) -> None:
+    def __init__(self, schemas: ProtoSchemas, kept: dict[str, Any]) -> None:
         self.items: dict[str, Schema] = {}
         self.tags: list[Schema] = []
-        self._schemas, self._bodies, self._examples = schemas, bodies, examples
+        self._schemas, self._kept = schemas, kept
+        self._bodies, self._examples = kept["bodies"], kept["examples"]
 
     def add(self, service: ServiceDescriptor) -> None:
         """Adds every binding of every method, and the service as a tag."""
@@ -92,22 +102,23 @@ class Paths:
                 path = getattr(rule, verb)
                 operation = self._operation(method, number)
                 operation.update(self._request(method, path, rule.body))
-                operation["responses"] = {"200": self._answer(method), **ERRORS}
+                operation["responses"] = {**self._answer(method), **ERRORS}
                 if number > 1:  # an older path
                     operation["deprecated"] = True
                 self.items.setdefault(PATH_VARIABLE.sub(r"{\1}", path), {})[verb] = operation
         if any(_rules(method) for method in service.methods):
-            self.tags.append({"name": service.name, "description": self._schemas.comments[service.full_name]})
+            text = self._schemas.comments[service.full_name]
+            self.tags.append({"name": self._kept["groups"][service.name], "description": text})
 
     def _operation(self, method: MethodDescriptor, number: int) -> Schema:
         """Operation of a binding. number: 1 for the method's own path, more for additional bindings."""
         comment = self._schemas.comments[method.full_name]
-        first = comment.removeprefix(f"{method.name} ").partition(". ")[0].removesuffix(".")
+        first = SUMMARY_END.split(comment.removeprefix(f"{method.name} "), maxsplit=1)[0]
         text = re.sub(r"\s+(?=Errors: )", "\n\n", comment)
         service = method.containing_service
         return {
             "operationId": _operation_id(method) + (f"_{number}" if number > 1 else ""),
-            "tags": [service.name],
+            "tags": [self._kept["groups"][service.name]],
             "summary": first[0].upper() + first[1:],
             "description": f"{text}\n\ngRPC: `{service.full_name}/{method.name}`",
         }
@@ -120,7 +131,7 @@ class Paths:
         if body != "*":
             queried = [leaf for leaf in _leaves(message) if leaf[0].split(".")[0] not in (*in_path, body)]
             parameters += [self._parameter(name, field, "query") for name, field in queried]
-        request: Schema = {"parameters": parameters} if parameters else {}
+        request: Schema = {"parameters": parameters + self._headers(path)}
         if body:
             request["requestBody"] = self._body(method, body, in_path)
         return request
@@ -128,7 +139,8 @@ class Paths:
     def _body(self, method: MethodDescriptor, body: str, in_path: list[str]) -> Schema:
         name, message = _operation_id(method), method.input_type
         media = "application/json"
-        if message.full_name == HTTP_BODY:
+        of_field = body != "*" and message.fields_by_name[body].message_type
+        if HTTP_BODY in (message.full_name, of_field and of_field.full_name):
             content = {"schema": self._bodies[name]["request"]}
             media = self._bodies[name].get("media", media)
         elif body != "*":
@@ -147,8 +159,18 @@ class Paths:
         required = place == "path" or is_needed(field)
         return {"name": name, "in": place, "required": required, "description": text, "schema": schema}
 
+    def _headers(self, path: str) -> list[Schema]:
+        """Request headers of an operation, by its path."""
+        has_provider = path.startswith(tuple(self._kept["provider_paths"]))
+        names = ["Lane", "RequestId", *(["Provider"] if has_provider else [])]
+        return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
     def _answer(self, method: MethodDescriptor) -> Schema:
+        """Good answer by its HTTP status."""
         name, message = _operation_id(method), method.output_type
+        status = self._kept["statuses"].get(name, 200)
+        if status == NO_CONTENT:
+            return {str(status): {"description": "Done; there is no body.", "headers": REQUEST_ID}}
         if message.full_name == HTTP_BODY:
             text, kinds = self._bodies[name]["description"], self._bodies[name]["answer"]
             content = {media: {"schema": schema} for media, schema in kinds.items()}
@@ -158,7 +180,7 @@ class Paths:
                 text = f"Server-sent events; the data of each is one {message.name}. {text}"
             media = "text/event-stream" if method.server_streaming else "application/json"
             content = {media: {"schema": self._schemas.reference(message)}}
-        return {"description": text, "headers": REQUEST_ID, "content": content}
+        return {str(status): {"description": text, "headers": REQUEST_ID, "content": content}}
 
 
 def _rules(method: MethodDescriptor) -> list[http_pb2.HttpRule]:

@@ -8,6 +8,7 @@ from google.protobuf import json_format
 from genai_spine import validation
 from genai_spine.costs import cost_of
 from genai_spine.errors import InvalidFields, InvalidRequest
+from genai_spine.providers import reasoning_state
 from genai_spine.sessions.history import check_attachments
 from genai_spine.sessions.sessions import DEFAULT_WINDOW, SessionLibrary, check_metadata, new_session
 from genai_spine.v1 import session_service_pb2 as pb
@@ -101,6 +102,7 @@ def _adopt(entry: pb.ExportedMessage, session: pb.Session, number: int) -> None:
         raise InvalidFields([(f"{place}.message.content", "is required")])
     check_metadata(message.metadata, f"{place}.message.metadata")
     check_attachments(entry.attachments, f"{place}.attachments")
+    reasoning_state.entries(message.reasoning_state_json, f"{place}.message")
     message.id, message.session_id, message.sequence = str(uuid4()), session.id, number
     message.model = message.model or session.model
     message.tokens = message.input_tokens + message.output_tokens

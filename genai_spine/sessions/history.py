@@ -136,6 +136,8 @@ def _message(newest: pb.ExportedMessage) -> message_pb2.Message:
     message = message_pb2.Message(role=ROLES[newest.message.role])
     message.content.add(text=newest.message.content)
     message.content.extend(_content_part(file) for file in newest.attachments)
+    if newest.message.reasoning_state_json:
+        message.reasoning_state_json = newest.message.reasoning_state_json
     return message
 
 

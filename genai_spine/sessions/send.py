@@ -18,7 +18,7 @@ import structlog
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
-from genai_spine.chunks import ChunkBuilder
+from genai_spine.chunks import ChunkBuilder, first_choice
 from genai_spine.errors import Conflict, SessionNotFound
 from genai_spine.inference.inference import Inference
 from genai_spine.sessions.history import History, check_attachments, on_behalf, text_of
@@ -271,6 +271,8 @@ def _answer(question: pb.SessionMessage, completion: completions.Completion) -> 
         message_cost=cost,
         latency_ms=completion.latency_ms,
     )
+    if state_json := first_choice(completion).message.reasoning_state_json:
+        answer.reasoning_state_json = clean(state_json)
     answer.metadata.SetInParent()
     answer.create_time.FromDatetime(datetime.now(UTC))
     return answer

@@ -5,6 +5,7 @@ a power failure may take the last commits, but never leaves a broken file. Postg
 """
 
 import asyncio
+import os
 import sqlite3
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from genai_spine.telemetry.urls import shown
+
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
 LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
@@ -32,6 +35,10 @@ UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one p
 
 class RowsRefused(Exception):
     """The database works, but does not take one of the rows; a retry cannot help."""
+
+
+class DatabaseUnreachable(ConnectionError):
+    """No connection to the database; the message names it, without its password."""
 
 
 class Utc(sa.types.TypeDecorator[datetime]):
@@ -109,10 +116,11 @@ class Database:
         if not 1 <= pool_min < pool_max:
             raise ValueError(f"pool sizes must be 1 <= min < max, got {pool_min} and {pool_max}")
         scheme, _, rest = url.partition("://")
+        self._url = shown(url)
         self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
-            self._open_sqlite(rest)
+            self._open_sqlite(url)
         elif scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
             self._open_postgresql(f"postgresql://{rest}")
         else:
@@ -134,6 +142,14 @@ class Database:
         """Round trip to the database; raises what the driver raises."""
         async with self.engine.connect() as connection:
             await connection.execute(sa.text("SELECT 1"))
+
+    async def reach(self) -> None:
+        """Round trip to the database. Raises DatabaseUnreachable."""
+        try:
+            await self.ping()
+        except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+            raise DatabaseUnreachable(f"the database {self._url} cannot be reached: {reason}") from error
 
     async def close(self) -> None:
         """End of all connections."""
@@ -175,12 +191,12 @@ class Database:
         else:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
 
-    def _open_sqlite(self, path: str) -> None:
-        path = path.partition("?")[0].removeprefix("/")
-        if path in ("", ":memory:"):
+    def _open_sqlite(self, given: str) -> None:
+        if (file := sqlite_path(given)) is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="genai-spine-")
-            path = f"{self._scratch.name}/scratch.db"
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self._scratch.name) / "scratch.db"
+        _make_private(file)
+        path = str(file)
         url = sa.URL.create("sqlite+aiosqlite", database=path)
         self.engine = create_async_engine(url, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
@@ -203,6 +219,21 @@ class Database:
         )
         self.time = _aware_time
         self._writer = _PostgresqlWriter(connect)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """File of a database; None: it is none of SQLite, or is in memory."""
+    scheme, _, rest = url.partition("://")
+    path = rest.partition("?")[0].removeprefix("/")
+    is_file = scheme in ("sqlite", "sqlite+aiosqlite") and path not in ("", ":memory:")
+    return Path(path) if is_file else None
+
+
+def _make_private(path: Path) -> None:
+    """New database for this user alone: it will hold conversations. SQLite gives its mode to its logs."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _set_pragmas(connection: Any) -> None:

@@ -19,11 +19,14 @@ async def upgrade(database: str | Database) -> list[str]:
     """Names of the revisions that were applied, oldest first; empty when nothing was to do.
 
     database: a URL as Database takes it, or an open one. Several processes may call this at once: one
-    does the work, the others wait for it. All revisions are one transaction: all or nothing.
+    does the work, the others wait for it. All revisions are one transaction: all or nothing. Raises
+    DatabaseUnreachable.
     """
-    async with _opened(database) as opened, opened.engine.begin() as connection:
-        await opened.lock_for_upgrade(connection)
-        return await connection.run_sync(_upgrade)
+    async with _opened(database) as opened:
+        await opened.reach()
+        async with opened.engine.begin() as connection:
+            await opened.lock_for_upgrade(connection)
+            return await connection.run_sync(_upgrade)
 
 
 async def current(database: str | Database) -> str | None:
@@ -40,7 +43,10 @@ def head() -> str:
 
 
 async def check(database: Database) -> None:
-    """Schema version check. Raises ValueError when the tables are not those of this version."""
+    """Schema version check. Raises ValueError when the tables are not those of this version, and
+    DatabaseUnreachable.
+    """
+    await database.reach()
     if (revision := await current(database)) != head():
         raise ValueError(f"the database is at revision {revision}; run `genai-spine migrate`")
 

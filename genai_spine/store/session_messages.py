@@ -172,6 +172,7 @@ def _message(row: RowMapping) -> pb.SessionMessage:
             price_book=row["price_book"],
         ),
         latency_ms=row["latency_ms"],
+        reasoning_state_json=row["reasoning_state"],
     )
     read_json(row["metadata_json"], message.metadata)
     message.create_time.FromDatetime(row["created_at"])

@@ -231,6 +231,7 @@ def _message_row(message: pb.SessionMessage) -> dict[str, Any]:
         "price_book": clean(cost.price_book) or None,
         "latency_ms": message.latency_ms,
         "metadata_json": _json(message.metadata),
+        "reasoning_state": clean(message.reasoning_state_json) or None,
         "created_at": moment(message.create_time),
     }
 

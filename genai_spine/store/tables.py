@@ -311,6 +311,7 @@ session_messages = sa.Table(
     sa.Column("price_book", sa.Text),
     _number("latency_ms"),
     _text("metadata_json"),
+    sa.Column("reasoning_state", sa.Text),  # JSON array; NULL: none
     sa.Column("created_at", Utc, nullable=False),
     sa.Index("ux_session_messages", "session_id", "sequence", unique=True),
 )

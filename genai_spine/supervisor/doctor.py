@@ -6,15 +6,14 @@ from urllib.parse import urlsplit
 
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.store.database import Database
-from genai_spine.supervisor import envoy
-
-PROVIDER_TIMEOUT_S = 3.0
+from genai_spine.store.database import Database, sqlite_path
+from genai_spine.supervisor import default_model, envoy
+from genai_spine.supervisor.provider_check import connection_problem
+from genai_spine.telemetry.urls import shown
 
 
 class Finding(NamedTuple):
@@ -30,13 +29,16 @@ async def examine(settings: Settings) -> list[Finding]:
     findings += await _database(settings)
     findings.append(_prices(settings))
     findings += await asyncio.gather(*(_provider(endpoint) for endpoint in settings.endpoints.values()))
-    findings.append(_default(settings))
+    findings.append(await _default(settings))
     findings.append(await _envoy())
     return findings
 
 
 async def _database(settings: Settings) -> list[Finding]:
     kind = urlsplit(settings.database).scheme
+    path = sqlite_path(settings.database)
+    if path and not path.exists():  # to look at it would make an empty one
+        return [Finding("database", "broken", f"{path} is not there; run `genai-spine migrate`")]
     database = Database(settings.database)
     try:
         await database.ping()
@@ -47,6 +49,9 @@ async def _database(settings: Settings) -> list[Finding]:
         await database.close()
     if revision != schema.head():
         return [Finding("database", "broken", f"{kind} at {revision}; run `genai-spine migrate`")]
+    if path and path.stat().st_mode & 0o077:
+        words = f"{path} can be read by other users of this machine; run `chmod 600 {path}*`"
+        return [Finding("database", "warning", words)]
     return [Finding("database", "ok", f"{kind} at revision {revision}")]
 
 
@@ -61,33 +66,19 @@ async def _provider(endpoint: Endpoint) -> Finding:
     part = f"provider {endpoint.name}"
     reached = await connection_problem(endpoint)
     if reached is None:
-        return Finding(part, "ok", endpoint.base_url)
+        return Finding(part, "ok", shown(endpoint.base_url))
     if endpoint.implicit:
         return Finding(part, "ok", f"not used: {reached}")
-    return Finding(part, "warning", f"{endpoint.base_url}: {reached}")
+    return Finding(part, "warning", f"{shown(endpoint.base_url)}: {reached}")
 
 
-async def connection_problem(endpoint: Endpoint) -> str | None:
-    """Reason why a provider cannot be reached; None when it answers."""
-    provider = PROVIDERS[endpoint.name].make(endpoint)
-    try:
-        await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
-    except TimeoutError:
-        return f"no answer within {PROVIDER_TIMEOUT_S:g} s"
-    except SpineError as error:
-        return str(error)
-    finally:
-        await provider.close()
-    return None
-
-
-def _default(settings: Settings) -> Finding:
-    name = settings.default_provider
-    if name in settings.endpoints:
-        model = settings.default_model or settings.endpoints[name].default_model
-        return Finding("default provider", "ok", f"{name}, model {model}")
-    state = "warning" if name in PROVIDERS else "broken"
-    return Finding("default provider", state, f"{name} is not configured")
+async def _default(settings: Settings) -> Finding:
+    found = await default_model.find(settings)
+    if found.problem is None:
+        return Finding("default model", "ok", f"{found.provider}:{found.model}")
+    state = "warning" if settings.default_provider in PROVIDERS else "broken"
+    text = f"{found.problem}; `genai-spine up` uses {found.provider}:{found.model}"
+    return Finding("default model", state, f"{text}. {found.remedy}" if found.remedy else text)
 
 
 async def _envoy() -> Finding:

@@ -9,6 +9,9 @@ import contextlib
 import copy
 import http.client
 import json
+import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +34,14 @@ DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"
 READY_TIMEOUT_S = 10.0
 QUIT_TIMEOUT_S = 5.0
 POLL_S = 0.05
+ADMIN_SOCKET = "admin.sock"  # relative to the folder that Envoy runs in: a socket's path has a hundred bytes
+# Of our variables Envoy needs the two that envoy.yaml reads; the keys of providers are among the others.
+PASSED_ON = (
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "LANG"),
+    *("GENAI_PUBLISH_HOST", "GENAI_CORS_ORIGINS"),
+)
+TAKEN = re.compile(r"cannot bind '[^']*:(?P<port>\d+)': (?P<reason>[\w ]+)")
+LONGEST_SOCKET_PATH = 100  # bytes: Linux has room for 107, others for less
 # How long a draining Envoy still accepts connections; calls in flight may take as long as they need.
 LISTENER_DRAIN_S = 1
 
@@ -49,7 +60,7 @@ class Addresses:
 
     host: str = "127.0.0.1"
     port: int = 8100
-    admin_port: int = 0  # on 127.0.0.1
+    admin_port: int = 0  # on 127.0.0.1; 0: a Unix socket in the folder that Envoy runs in
     symbols: tuple[str, int] | None = None  # of the listener for symbol documentation; None: there is none
     descriptors: Path = DESCRIPTORS
     # Lane (cpu, gpu, batch) -> (IP address, port) of each server; a lane without servers answers 503.
@@ -76,7 +87,7 @@ def overlay(config: Config, addresses: Addresses) -> Config:
     result: Config = json.loads(
         json.dumps(config)
     )  # YAML's aliases would make one object of two listeners' parts
-    result["admin"]["address"] = _socket("127.0.0.1", addresses.admin_port)
+    result["admin"]["address"] = _admin_address(addresses.admin_port)
     resources = result["static_resources"]
     listening = {"public": (addresses.host, addresses.port)}
     if addresses.symbols:
@@ -98,6 +109,13 @@ def overlay(config: Config, addresses: Addresses) -> Config:
 
 def _socket(host: str, port: int) -> Config:
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _admin_address(port: int) -> Config:
+    """Where Envoy's admin interface listens, which anyone who reaches it may stop Envoy by."""
+    if port:
+        return _socket("127.0.0.1", port)
+    return {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}
 
 
 def _admit(listener: Config, host: str, origins: Sequence[str]) -> None:
@@ -167,7 +185,7 @@ class Envoy:
         self.run_dir = run_dir
         self.port = 0  # where it listens, known once it is ready
         self.symbols_port = 0  # the same of the listener for symbol documentation; 0: there is none
-        self.admin_port = 0
+        self._admin_port = 0  # 0: it listens on a Unix socket
         self._process: Process | None = None
         self._launched: tuple[Config, int] | None = None  # configuration and threads
 
@@ -216,9 +234,9 @@ class Envoy:
     async def _ready(self, process: Process) -> None:
         while not await self._is_live():
             if process.returncode is not None:
-                raise EnvoyError(f"Envoy ended with status {process.returncode}: {self._log()}")
+                raise EnvoyError(self._end(process.returncode))
             await asyncio.sleep(POLL_S)
-        listeners = json.loads(await self._admin("GET", "/listeners?format=json"))
+        listeners = json.loads(await self.admin("GET", "/listeners?format=json"))
         ports = {
             one["name"]: one["local_address"]["socket_address"]["port_value"]
             for one in listeners["listener_statuses"]
@@ -228,8 +246,9 @@ class Envoy:
 
     async def _is_live(self) -> bool:
         try:
-            self.admin_port = int((self.run_dir / "admin_address").read_text().rpartition(":")[2])
-            return (await self._admin("GET", "/ready")).startswith("LIVE")
+            address = (self.run_dir / "admin_address").read_text()
+            self._admin_port = 0 if address.endswith(ADMIN_SOCKET) else int(address.rpartition(":")[2])
+            return (await self.admin("GET", "/ready")).startswith("LIVE")
         except (OSError, ValueError):  # no admin address yet, or not listening yet
             return False
 
@@ -245,7 +264,7 @@ class Envoy:
     async def check(self, limit_s: float) -> Health:
         """Health by the admin interface: a server behind it that is away or hangs is not Envoy's fault."""
         try:
-            await self._admin("GET", "/ready", limit_s)
+            await self.admin("GET", "/ready", limit_s)
         except (OSError, http.client.HTTPException):
             return Health.SILENT
         return Health.ANSWERS
@@ -259,7 +278,7 @@ class Envoy:
         """Ask clients to leave and stop listening after LISTENER_DRAIN_S; calls in flight go on."""
         if self._running():
             with contextlib.suppress(OSError, http.client.HTTPException):  # it ended in between
-                await self._admin("POST", "/drain_listeners?graceful")
+                await self.admin("POST", "/drain_listeners?graceful")
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """End Envoy. With grace_s > 0: drain first, and let calls in flight finish for up to grace_s."""
@@ -268,7 +287,7 @@ class Envoy:
                 await self.drain()
                 await self._idle(grace_s)
             if self._running():
-                await self._admin("POST", "/quitquitquit")
+                await self.admin("POST", "/quitquitquit")
                 await asyncio.wait_for(self.wait(), QUIT_TIMEOUT_S)
         except (OSError, TimeoutError, http.client.HTTPException):
             pass  # it is gone already, or hangs: either way the next line ends it
@@ -278,7 +297,7 @@ class Envoy:
     async def _idle(self, limit_s: float) -> None:
         """Wait until no call is in flight, for up to limit_s."""
         for _ in range(int(limit_s / POLL_S)):
-            stats = await self._admin("GET", "/stats?format=json&filter=^http.edge.downstream_rq_active$")
+            stats = await self.admin("GET", "/stats?format=json&filter=^http.edge.downstream_rq_active$")
             if not json.loads(stats)["stats"][0]["value"]:
                 return
             await asyncio.sleep(POLL_S)
@@ -292,16 +311,29 @@ class Envoy:
                 self._process.kill()
             await self._process.wait()
 
-    async def _admin(self, method: str, path: str, limit_s: float = QUIT_TIMEOUT_S) -> str:
-        return await asyncio.to_thread(_request, self.admin_port, method, path, limit_s)
+    async def admin(self, method: str, path: str, limit_s: float = QUIT_TIMEOUT_S) -> str:
+        """Body of one call of the admin interface. Errors: OSError, http.client.HTTPException."""
+        if self._admin_port:
+            connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=limit_s)
+        else:
+            connection = _AdminSocket(self.run_dir / ADMIN_SOCKET, limit_s)
+        return await asyncio.to_thread(_request, connection, method, path)
 
     def _log(self) -> str:
         return _failure_lines((self.run_dir / "envoy.log").read_text("utf-8", errors="replace"))
 
+    def _end(self, status: int) -> str:
+        """Why it ended at its start: in our words where a port is the reason, else in its own."""
+        said = self._log()
+        if taken := TAKEN.search(said):
+            return _port_problem(taken["port"], taken["reason"])
+        return f"Envoy ended with status {status}: {said}"
+
 
 def _write(config: Config, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "admin_address").unlink(missing_ok=True)
+    for left in ("admin_address", ADMIN_SOCKET):
+        (folder / left).unlink(missing_ok=True)
     path = folder / "envoy.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
     return path
@@ -315,15 +347,42 @@ async def _spawn(run_dir: Path, worker_threads: int) -> Process:
             *("--disable-hot-restart", "--concurrency", str(worker_threads)),
             *("--drain-time-s", str(LISTENER_DRAIN_S), "--drain-strategy", "immediate"),
             *("--file-flush-interval-msec", "500"),  # access log
+            cwd=run_dir,
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
             stdout=sys.stderr,  # its access log; standard output is for what a program reads
             stderr=log,
             start_new_session=True,  # Ctrl-C in a terminal is for us: we drain Envoy, then end it
         )
 
 
-def _request(port: int, method: str, path: str, limit_s: float) -> str:
-    """Body of one call of Envoy's admin interface. Errors: OSError, http.client.HTTPException."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+def _port_problem(port: str, reason: str) -> str:
+    if reason.startswith("Address already in use"):
+        return f"port {port} is taken by another program; choose another one: --port, GENAI_API_PORT"
+    return f"port {port} cannot be listened on: {reason}"
+
+
+class _AdminSocket(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, limit_s: float) -> None:
+        super().__init__("localhost", timeout=limit_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connection by way of the folder, since the whole path may be longer than a socket's can be."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        if len(os.fsencode(self._path)) < LONGEST_SOCKET_PATH:
+            self.sock.connect(str(self._path))
+            return
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+
+def _request(connection: http.client.HTTPConnection, method: str, path: str) -> str:
     try:
         connection.request(method, path)
         return connection.getresponse().read().decode()

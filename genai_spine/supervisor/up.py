@@ -6,17 +6,18 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import structlog
 import typer
 
+from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.supervisor import doctor
+from genai_spine.supervisor import default_model
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
+from genai_spine.supervisor.run_folder import run_folder
 from genai_spine.supervisor.server_process import ServerProcess
 from genai_spine.supervisor.watchdog import Child, Watchdog
 
@@ -39,8 +40,8 @@ async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None
         for lane in lanes
         for _ in range(settings.processes if lane == "cpu" else 1)
     ]
-    with tempfile.TemporaryDirectory(prefix="genai-spine-") as folder:
-        edge = Envoy(Path(folder))
+    with run_folder() as folder:
+        edge = Envoy(folder)
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
@@ -109,26 +110,25 @@ def _stopping() -> asyncio.Event:
 async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
     """Variables for the servers, and what a person should know about them.
 
-    A default provider that cannot be reached would make the first call fail. Then a provider whose key
-    is set takes its place, and without one the built-in processor.
+    A default that cannot be called would make the first call fail; what stands in for it is said.
     """
-    name = settings.default_provider
-    endpoint = settings.endpoints.get(name)
-    reached = "is not configured" if endpoint is None else await doctor.connection_problem(endpoint)
-    if reached is None:
+    found = await default_model.find(settings)
+    if found.problem is None:
         return {}, None
-    keyed = next((one for one in settings.endpoints.values() if one.api_key and one.default_model), None)
-    chosen = keyed or settings.endpoints["builtin"]
-    notice = f"default provider {name} cannot be used ({reached}); "
-    if keyed:
-        notice += f"using {chosen.name}, whose key is set, with model {chosen.default_model}"
-    else:
-        notice += (
-            "no key is set either, so the built-in extractive processor answers: it is no language model. "
-            "Start Ollama, or set GENAI_OPENAI_API_KEY"
-        )
-    variables = {"GENAI_DEFAULT_PROVIDER": chosen.name, "GENAI_DEFAULT_MODEL": chosen.default_model or ""}
-    return variables, notice
+    notice = found.problem
+    own = settings.endpoints.get(settings.default_provider)
+    if (found.provider, found.model) != (settings.default_provider, _own_model(settings, own)):
+        notice += f"; using {found.provider}:{found.model}"
+    if found.provider == "builtin":
+        notice += ", the built-in extractive processor, which is no language model"
+    if found.remedy:
+        notice += f". {found.remedy[0].upper()}{found.remedy[1:]}"
+    return {"GENAI_DEFAULT_PROVIDER": found.provider, "GENAI_DEFAULT_MODEL": found.model}, notice
+
+
+def _own_model(settings: Settings, endpoint: Endpoint | None) -> str | None:
+    """Default model as the settings have it."""
+    return settings.default_model or (endpoint.default_model if endpoint else None)
 
 
 def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresses:

@@ -254,7 +254,7 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamCapability(self, request, context):
-        """StreamCapability does what one of the other methods does and sends the text while it is written,
+        """StreamCapability streams what one of the other methods does. The text comes while it is written, with
         progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
         an error after the first event is the last event there, and the status of the call for gRPC clients.
         """
@@ -263,8 +263,8 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCapabilities(self, request, context):
-        """ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-        so that tools can discover them. Errors: none.
+        """ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+        the protos, so that tools can discover them. Errors: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,13 +72,13 @@ class CapabilityServiceStub:
     Synthesize: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.SynthesizeRequest, _capability_service_pb2.SynthesizeResponse]
     """Synthesize answers a query from several documents, with citations."""
     StreamCapability: _grpc.UnaryStreamMultiCallable[_capability_service_pb2.StreamCapabilityRequest, _capability_service_pb2.CapabilityEvent]
-    """StreamCapability does what one of the other methods does and sends the text while it is written,
+    """StreamCapability streams what one of the other methods does. The text comes while it is written, with
     progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
     an error after the first event is the last event there, and the status of the call for gRPC clients.
     """
     ListCapabilities: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ListCapabilitiesRequest, _capability_service_pb2.ListCapabilitiesResponse]
-    """ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-    so that tools can discover them. Errors: none.
+    """ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+    the protos, so that tools can discover them. Errors: none.
     """
 
 @_typing.type_check_only
@@ -125,13 +125,13 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     Synthesize: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.SynthesizeRequest, _capability_service_pb2.SynthesizeResponse]  # type: ignore[assignment]
     """Synthesize answers a query from several documents, with citations."""
     StreamCapability: _aio.UnaryStreamMultiCallable[_capability_service_pb2.StreamCapabilityRequest, _capability_service_pb2.CapabilityEvent]  # type: ignore[assignment]
-    """StreamCapability does what one of the other methods does and sends the text while it is written,
+    """StreamCapability streams what one of the other methods does. The text comes while it is written, with
     progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
     an error after the first event is the last event there, and the status of the call for gRPC clients.
     """
     ListCapabilities: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ListCapabilitiesRequest, _capability_service_pb2.ListCapabilitiesResponse]  # type: ignore[assignment]
-    """ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-    so that tools can discover them. Errors: none.
+    """ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+    the protos, so that tools can discover them. Errors: none.
     """
 
 class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -277,7 +277,7 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.StreamCapabilityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_capability_service_pb2.CapabilityEvent], _abc.AsyncIterator[_capability_service_pb2.CapabilityEvent]]:
-        """StreamCapability does what one of the other methods does and sends the text while it is written,
+        """StreamCapability streams what one of the other methods does. The text comes while it is written, with
         progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
         an error after the first event is the last event there, and the status of the call for gRPC clients.
         """
@@ -288,8 +288,8 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.ListCapabilitiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capability_service_pb2.ListCapabilitiesResponse, _abc.Awaitable[_capability_service_pb2.ListCapabilitiesResponse]]:
-        """ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-        so that tools can discover them. Errors: none.
+        """ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+        the protos, so that tools can discover them. Errors: none.
         """
 
 def add_CapabilityServiceServicer_to_server(servicer: CapabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -33,6 +33,7 @@ class ReasoningEffort(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASONING_EFFORT_MEDIUM: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_HIGH: _ClassVar[ReasoningEffort]
     REASONING_EFFORT_XHIGH: _ClassVar[ReasoningEffort]
+    REASONING_EFFORT_MAX: _ClassVar[ReasoningEffort]
 
 class DisconnectPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +67,7 @@ REASONING_EFFORT_LOW: ReasoningEffort
 REASONING_EFFORT_MEDIUM: ReasoningEffort
 REASONING_EFFORT_HIGH: ReasoningEffort
 REASONING_EFFORT_XHIGH: ReasoningEffort
+REASONING_EFFORT_MAX: ReasoningEffort
 DISCONNECT_POLICY_UNSPECIFIED: DisconnectPolicy
 DISCONNECT_POLICY_CANCEL_UPSTREAM: DisconnectPolicy
 DISCONNECT_POLICY_DRAIN_FOR_USAGE: DisconnectPolicy
@@ -283,18 +285,20 @@ class Completion(_message.Message):
     def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., created: _Optional[int] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
-    __slots__ = ("index", "id", "name", "arguments", "is_custom")
+    __slots__ = ("index", "id", "name", "arguments", "is_custom", "provider_state_json")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     IS_CUSTOM_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_STATE_JSON_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     name: str
     arguments: str
     is_custom: bool
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., is_custom: _Optional[bool] = ...) -> None: ...
+    provider_state_json: str
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., is_custom: _Optional[bool] = ..., provider_state_json: _Optional[str] = ...) -> None: ...
 
 class ChoiceDelta(_message.Message):
     __slots__ = ("index", "content", "reasoning", "refusal", "tool_calls", "finish_reason", "logprobs", "annotations_json", "reasoning_state_json", "parsed_json")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgenai_spine/v1/message.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\xa7\x01\n\tImagePart\x12\x12\n\x03url\x18\x01 \x01(\tH\x00R\x03url\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00R\x04\x64\x61ta\x12\"\n\nmedia_type\x18\x03 \x01(\tH\x01R\tmediaType\x88\x01\x01\x12\x33\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1b.genai_spine.v1.ImageDetailR\x06\x64\x65tailB\x08\n\x06sourceB\r\n\x0b_media_type\"I\n\tAudioPart\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x06\xa2\xbb\x18\x02\x08\x01R\x04\x64\x61ta\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38\x10R\x06\x66ormat\"|\n\x08\x46ilePart\x12\x19\n\x07\x66ile_id\x18\x01 \x01(\tH\x00R\x06\x66ileId\x12\x1d\n\tfile_data\x18\x02 \x01(\tH\x00R\x08\x66ileData\x12\x1f\n\x08\x66ilename\x18\x03 \x01(\tH\x01R\x08\x66ilename\x88\x01\x01\x42\x08\n\x06sourceB\x0b\n\t_filename\"\xdd\x01\n\x0b\x43ontentPart\x12\x14\n\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x31\n\x05image\x18\x02 \x01(\x0b\x32\x19.genai_spine.v1.ImagePartH\x00R\x05image\x12\x31\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.genai_spine.v1.AudioPartH\x00R\x05\x61udio\x12.\n\x04\x66ile\x18\x04 \x01(\x0b\x32\x18.genai_spine.v1.FilePartH\x00R\x04\x66ile\x12\x1a\n\x07refusal\x18\x05 \x01(\tH\x00R\x07refusalB\x06\n\x04part\"I\n\x0c\x46unctionCall\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x61rguments_json\x18\x02 \x01(\tR\rargumentsJson\"6\n\nCustomCall\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05input\x18\x02 \x01(\tR\x05input\"\x94\x01\n\x08ToolCall\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12:\n\x08\x66unction\x18\x02 \x01(\x0b\x32\x1c.genai_spine.v1.FunctionCallH\x00R\x08\x66unction\x12\x34\n\x06\x63ustom\x18\x03 \x01(\x0b\x32\x1a.genai_spine.v1.CustomCallH\x00R\x06\x63ustomB\x06\n\x04\x63\x61ll\"\x9d\x04\n\x07Message\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x14.genai_spine.v1.RoleB\x06\xa2\xbb\x18\x02\x08\x01R\x04role\x12\x35\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x1b.genai_spine.v1.ContentPartR\x07\x63ontent\x12 \n\x04name\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x00R\x04name\x88\x01\x01\x12\x37\n\ntool_calls\x18\x04 \x03(\x0b\x32\x18.genai_spine.v1.ToolCallR\ttoolCalls\x12.\n\x0ctool_call_id\x18\x05 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x01R\ntoolCallId\x88\x01\x01\x12!\n\treasoning\x18\x06 \x01(\tH\x02R\treasoning\x88\x01\x01\x12.\n\x10\x61nnotations_json\x18\x07 \x01(\tH\x03R\x0f\x61nnotationsJson\x88\x01\x01\x12\x35\n\x14reasoning_state_json\x18\x08 \x01(\tH\x04R\x12reasoningStateJson\x88\x01\x01\x12>\n\x0cprompt_cache\x18\t \x01(\x0e\x32\x1b.genai_spine.v1.PromptCacheR\x0bpromptCacheB\x07\n\x05_nameB\x0f\n\r_tool_call_idB\x0c\n\n_reasoningB\x13\n\x11_annotations_jsonB\x17\n\x15_reasoning_state_json\"\xd6\x01\n\x0c\x46unctionTool\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x04name\x12%\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00R\x0b\x64\x65scription\x88\x01\x01\x12\x34\n\x0fparameters_json\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02H\x01H\x01R\x0eparametersJson\x88\x01\x01\x12\x1b\n\x06strict\x18\x04 \x01(\x08H\x02R\x06strict\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_parameters_jsonB\t\n\x07_strict\"\xa0\x01\n\nCustomTool\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x04name\x12%\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00R\x0b\x64\x65scription\x88\x01\x01\x12,\n\x0b\x66ormat_json\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02H\x01H\x01R\nformatJson\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x0e\n\x0c_format_json\"\x80\x01\n\x04Tool\x12:\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x1c.genai_spine.v1.FunctionToolH\x00R\x08\x66unction\x12\x34\n\x06\x63ustom\x18\x02 \x01(\x0b\x32\x1a.genai_spine.v1.CustomToolH\x00R\x06\x63ustomB\x06\n\x04tool\"\xa7\x02\n\nToolChoice\x12\x33\n\x04mode\x18\x01 \x01(\x0e\x32\x1f.genai_spine.v1.ToolChoice.ModeR\x04mode\x12(\n\rfunction_name\x18\x02 \x01(\tH\x00R\x0c\x66unctionName\x88\x01\x01\x12$\n\x0b\x63ustom_name\x18\x03 \x01(\tH\x01R\ncustomName\x88\x01\x01\x12#\n\rallowed_tools\x18\x04 \x03(\tR\x0c\x61llowedTools\"M\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\r\n\tMODE_AUTO\x10\x02\x12\x11\n\rMODE_REQUIRED\x10\x03\x42\x10\n\x0e_function_nameB\x0e\n\x0c_custom_name*\x86\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05\x12\x11\n\rROLE_FUNCTION\x10\x06*U\n\x0bPromptCache\x12\x1c\n\x18PROMPT_CACHE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROMPT_CACHE_5M\x10\x01\x12\x13\n\x0fPROMPT_CACHE_1H\x10\x02*o\n\x0bImageDetail\x12\x1c\n\x18IMAGE_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11IMAGE_DETAIL_AUTO\x10\x01\x12\x14\n\x10IMAGE_DETAIL_LOW\x10\x02\x12\x15\n\x11IMAGE_DETAIL_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgenai_spine/v1/message.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\xa7\x01\n\tImagePart\x12\x12\n\x03url\x18\x01 \x01(\tH\x00R\x03url\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00R\x04\x64\x61ta\x12\"\n\nmedia_type\x18\x03 \x01(\tH\x01R\tmediaType\x88\x01\x01\x12\x33\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1b.genai_spine.v1.ImageDetailR\x06\x64\x65tailB\x08\n\x06sourceB\r\n\x0b_media_type\"I\n\tAudioPart\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x06\xa2\xbb\x18\x02\x08\x01R\x04\x64\x61ta\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38\x10R\x06\x66ormat\"|\n\x08\x46ilePart\x12\x19\n\x07\x66ile_id\x18\x01 \x01(\tH\x00R\x06\x66ileId\x12\x1d\n\tfile_data\x18\x02 \x01(\tH\x00R\x08\x66ileData\x12\x1f\n\x08\x66ilename\x18\x03 \x01(\tH\x01R\x08\x66ilename\x88\x01\x01\x42\x08\n\x06sourceB\x0b\n\t_filename\"\x9d\x02\n\x0b\x43ontentPart\x12\x14\n\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x31\n\x05image\x18\x02 \x01(\x0b\x32\x19.genai_spine.v1.ImagePartH\x00R\x05image\x12\x31\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.genai_spine.v1.AudioPartH\x00R\x05\x61udio\x12.\n\x04\x66ile\x18\x04 \x01(\x0b\x32\x18.genai_spine.v1.FilePartH\x00R\x04\x66ile\x12\x1a\n\x07refusal\x18\x05 \x01(\tH\x00R\x07refusal\x12>\n\x0cprompt_cache\x18\x06 \x01(\x0e\x32\x1b.genai_spine.v1.PromptCacheR\x0bpromptCacheB\x06\n\x04part\"I\n\x0c\x46unctionCall\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x61rguments_json\x18\x02 \x01(\tR\rargumentsJson\"6\n\nCustomCall\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05input\x18\x02 \x01(\tR\x05input\"\xe9\x01\n\x08ToolCall\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12:\n\x08\x66unction\x18\x02 \x01(\x0b\x32\x1c.genai_spine.v1.FunctionCallH\x00R\x08\x66unction\x12\x34\n\x06\x63ustom\x18\x03 \x01(\x0b\x32\x1a.genai_spine.v1.CustomCallH\x00R\x06\x63ustom\x12;\n\x13provider_state_json\x18\x04 \x01(\tB\x06\xa2\xbb\x18\x02H\x01H\x01R\x11providerStateJson\x88\x01\x01\x42\x06\n\x04\x63\x61llB\x16\n\x14_provider_state_json\"\x9e\x04\n\x07Message\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x14.genai_spine.v1.RoleB\x06\xa2\xbb\x18\x02\x08\x01R\x04role\x12\x35\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x1b.genai_spine.v1.ContentPartR\x07\x63ontent\x12 \n\x04name\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x00R\x04name\x88\x01\x01\x12\x37\n\ntool_calls\x18\x04 \x03(\x0b\x32\x18.genai_spine.v1.ToolCallR\ttoolCalls\x12/\n\x0ctool_call_id\x18\x05 \x01(\tB\x08\xa2\xbb\x18\x04\x38\x80\x80\x04H\x01R\ntoolCallId\x88\x01\x01\x12!\n\treasoning\x18\x06 \x01(\tH\x02R\treasoning\x88\x01\x01\x12.\n\x10\x61nnotations_json\x18\x07 \x01(\tH\x03R\x0f\x61nnotationsJson\x88\x01\x01\x12\x35\n\x14reasoning_state_json\x18\x08 \x01(\tH\x04R\x12reasoningStateJson\x88\x01\x01\x12>\n\x0cprompt_cache\x18\t \x01(\x0e\x32\x1b.genai_spine.v1.PromptCacheR\x0bpromptCacheB\x07\n\x05_nameB\x0f\n\r_tool_call_idB\x0c\n\n_reasoningB\x13\n\x11_annotations_jsonB\x17\n\x15_reasoning_state_json\"\xd6\x01\n\x0c\x46unctionTool\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x04name\x12%\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00R\x0b\x64\x65scription\x88\x01\x01\x12\x34\n\x0fparameters_json\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02H\x01H\x01R\x0eparametersJson\x88\x01\x01\x12\x1b\n\x06strict\x18\x04 \x01(\x08H\x02R\x06strict\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x12\n\x10_parameters_jsonB\t\n\x07_strict\"\xa0\x01\n\nCustomTool\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x01R\x04name\x12%\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00R\x0b\x64\x65scription\x88\x01\x01\x12,\n\x0b\x66ormat_json\x18\x03 \x01(\tB\x06\xa2\xbb\x18\x02H\x01H\x01R\nformatJson\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x0e\n\x0c_format_json\"\xc0\x01\n\x04Tool\x12:\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x1c.genai_spine.v1.FunctionToolH\x00R\x08\x66unction\x12\x34\n\x06\x63ustom\x18\x02 \x01(\x0b\x32\x1a.genai_spine.v1.CustomToolH\x00R\x06\x63ustom\x12>\n\x0cprompt_cache\x18\x03 \x01(\x0e\x32\x1b.genai_spine.v1.PromptCacheR\x0bpromptCacheB\x06\n\x04tool\"\xa7\x02\n\nToolChoice\x12\x33\n\x04mode\x18\x01 \x01(\x0e\x32\x1f.genai_spine.v1.ToolChoice.ModeR\x04mode\x12(\n\rfunction_name\x18\x02 \x01(\tH\x00R\x0c\x66unctionName\x88\x01\x01\x12$\n\x0b\x63ustom_name\x18\x03 \x01(\tH\x01R\ncustomName\x88\x01\x01\x12#\n\rallowed_tools\x18\x04 \x03(\tR\x0c\x61llowedTools\"M\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\r\n\tMODE_AUTO\x10\x02\x12\x11\n\rMODE_REQUIRED\x10\x03\x42\x10\n\x0e_function_nameB\x0e\n\x0c_custom_name*\x86\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05\x12\x11\n\rROLE_FUNCTION\x10\x06*\x81\x01\n\x0bPromptCache\x12\x1c\n\x18PROMPT_CACHE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROMPT_CACHE_5M\x10\x01\x12\x13\n\x0fPROMPT_CACHE_1H\x10\x02\x12\x14\n\x10PROMPT_CACHE_30M\x10\x03\x12\x14\n\x10PROMPT_CACHE_12H\x10\x04*\x8a\x01\n\x0bImageDetail\x12\x1c\n\x18IMAGE_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11IMAGE_DETAIL_AUTO\x10\x01\x12\x14\n\x10IMAGE_DETAIL_LOW\x10\x02\x12\x15\n\x11IMAGE_DETAIL_HIGH\x10\x03\x12\x19\n\x15IMAGE_DETAIL_ORIGINAL\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIOPART'].fields_by_name['data']._serialized_options = b'\242\273\030\002\010\001'
   _globals['_AUDIOPART'].fields_by_name['format']._loaded_options = None
   _globals['_AUDIOPART'].fields_by_name['format']._serialized_options = b'\242\273\030\004\010\0018\020'
+  _globals['_TOOLCALL'].fields_by_name['provider_state_json']._loaded_options = None
+  _globals['_TOOLCALL'].fields_by_name['provider_state_json']._serialized_options = b'\242\273\030\002H\001'
   _globals['_MESSAGE'].fields_by_name['role']._loaded_options = None
   _globals['_MESSAGE'].fields_by_name['role']._serialized_options = b'\242\273\030\002\010\001'
   _globals['_MESSAGE'].fields_by_name['name']._loaded_options = None
   _globals['_MESSAGE'].fields_by_name['name']._serialized_options = b'\242\273\030\0038\200\002'
   _globals['_MESSAGE'].fields_by_name['tool_call_id']._loaded_options = None
-  _globals['_MESSAGE'].fields_by_name['tool_call_id']._serialized_options = b'\242\273\030\0038\200\002'
+  _globals['_MESSAGE'].fields_by_name['tool_call_id']._serialized_options = b'\242\273\030\0048\200\200\004'
   _globals['_FUNCTIONTOOL'].fields_by_name['name']._loaded_options = None
   _globals['_FUNCTIONTOOL'].fields_by_name['name']._serialized_options = b'\242\273\030\005\010\0018\200\001'
   _globals['_FUNCTIONTOOL'].fields_by_name['parameters_json']._loaded_options = None
@@ -50,12 +52,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMTOOL'].fields_by_name['name']._serialized_options = b'\242\273\030\005\010\0018\200\001'
   _globals['_CUSTOMTOOL'].fields_by_name['format_json']._loaded_options = None
   _globals['_CUSTOMTOOL'].fields_by_name['format_json']._serialized_options = b'\242\273\030\002H\001'
-  _globals['_ROLE']._serialized_start=2313
-  _globals['_ROLE']._serialized_end=2447
-  _globals['_PROMPTCACHE']._serialized_start=2449
-  _globals['_PROMPTCACHE']._serialized_end=2534
-  _globals['_IMAGEDETAIL']._serialized_start=2536
-  _globals['_IMAGEDETAIL']._serialized_end=2647
+  _globals['_ROLE']._serialized_start=2527
+  _globals['_ROLE']._serialized_end=2661
+  _globals['_PROMPTCACHE']._serialized_start=2664
+  _globals['_PROMPTCACHE']._serialized_end=2793
+  _globals['_IMAGEDETAIL']._serialized_start=2796
+  _globals['_IMAGEDETAIL']._serialized_end=2934
   _globals['_IMAGEPART']._serialized_start=83
   _globals['_IMAGEPART']._serialized_end=250
   _globals['_AUDIOPART']._serialized_start=252
@@ -63,23 +65,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILEPART']._serialized_start=327
   _globals['_FILEPART']._serialized_end=451
   _globals['_CONTENTPART']._serialized_start=454
-  _globals['_CONTENTPART']._serialized_end=675
-  _globals['_FUNCTIONCALL']._serialized_start=677
-  _globals['_FUNCTIONCALL']._serialized_end=750
-  _globals['_CUSTOMCALL']._serialized_start=752
-  _globals['_CUSTOMCALL']._serialized_end=806
-  _globals['_TOOLCALL']._serialized_start=809
-  _globals['_TOOLCALL']._serialized_end=957
-  _globals['_MESSAGE']._serialized_start=960
-  _globals['_MESSAGE']._serialized_end=1501
-  _globals['_FUNCTIONTOOL']._serialized_start=1504
-  _globals['_FUNCTIONTOOL']._serialized_end=1718
-  _globals['_CUSTOMTOOL']._serialized_start=1721
-  _globals['_CUSTOMTOOL']._serialized_end=1881
-  _globals['_TOOL']._serialized_start=1884
-  _globals['_TOOL']._serialized_end=2012
-  _globals['_TOOLCHOICE']._serialized_start=2015
-  _globals['_TOOLCHOICE']._serialized_end=2310
-  _globals['_TOOLCHOICE_MODE']._serialized_start=2199
-  _globals['_TOOLCHOICE_MODE']._serialized_end=2276
+  _globals['_CONTENTPART']._serialized_end=739
+  _globals['_FUNCTIONCALL']._serialized_start=741
+  _globals['_FUNCTIONCALL']._serialized_end=814
+  _globals['_CUSTOMCALL']._serialized_start=816
+  _globals['_CUSTOMCALL']._serialized_end=870
+  _globals['_TOOLCALL']._serialized_start=873
+  _globals['_TOOLCALL']._serialized_end=1106
+  _globals['_MESSAGE']._serialized_start=1109
+  _globals['_MESSAGE']._serialized_end=1651
+  _globals['_FUNCTIONTOOL']._serialized_start=1654
+  _globals['_FUNCTIONTOOL']._serialized_end=1868
+  _globals['_CUSTOMTOOL']._serialized_start=1871
+  _globals['_CUSTOMTOOL']._serialized_end=2031
+  _globals['_TOOL']._serialized_start=2034
+  _globals['_TOOL']._serialized_end=2226
+  _globals['_TOOLCHOICE']._serialized_start=2229
+  _globals['_TOOLCHOICE']._serialized_end=2524
+  _globals['_TOOLCHOICE_MODE']._serialized_start=2413
+  _globals['_TOOLCHOICE_MODE']._serialized_end=2490
 # @@protoc_insertion_point(module_scope)

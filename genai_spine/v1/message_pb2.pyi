@@ -23,6 +23,8 @@ class PromptCache(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROMPT_CACHE_UNSPECIFIED: _ClassVar[PromptCache]
     PROMPT_CACHE_5M: _ClassVar[PromptCache]
     PROMPT_CACHE_1H: _ClassVar[PromptCache]
+    PROMPT_CACHE_30M: _ClassVar[PromptCache]
+    PROMPT_CACHE_12H: _ClassVar[PromptCache]
 
 class ImageDetail(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -30,6 +32,7 @@ class ImageDetail(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_DETAIL_AUTO: _ClassVar[ImageDetail]
     IMAGE_DETAIL_LOW: _ClassVar[ImageDetail]
     IMAGE_DETAIL_HIGH: _ClassVar[ImageDetail]
+    IMAGE_DETAIL_ORIGINAL: _ClassVar[ImageDetail]
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_DEVELOPER: Role
@@ -40,10 +43,13 @@ ROLE_FUNCTION: Role
 PROMPT_CACHE_UNSPECIFIED: PromptCache
 PROMPT_CACHE_5M: PromptCache
 PROMPT_CACHE_1H: PromptCache
+PROMPT_CACHE_30M: PromptCache
+PROMPT_CACHE_12H: PromptCache
 IMAGE_DETAIL_UNSPECIFIED: ImageDetail
 IMAGE_DETAIL_AUTO: ImageDetail
 IMAGE_DETAIL_LOW: ImageDetail
 IMAGE_DETAIL_HIGH: ImageDetail
+IMAGE_DETAIL_ORIGINAL: ImageDetail
 
 class ImagePart(_message.Message):
     __slots__ = ("url", "data", "media_type", "detail")
@@ -76,18 +82,20 @@ class FilePart(_message.Message):
     def __init__(self, file_id: _Optional[str] = ..., file_data: _Optional[str] = ..., filename: _Optional[str] = ...) -> None: ...
 
 class ContentPart(_message.Message):
-    __slots__ = ("text", "image", "audio", "file", "refusal")
+    __slots__ = ("text", "image", "audio", "file", "refusal", "prompt_cache")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_FIELD_NUMBER: _ClassVar[int]
     text: str
     image: ImagePart
     audio: AudioPart
     file: FilePart
     refusal: str
-    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[ImagePart, _Mapping]] = ..., audio: _Optional[_Union[AudioPart, _Mapping]] = ..., file: _Optional[_Union[FilePart, _Mapping]] = ..., refusal: _Optional[str] = ...) -> None: ...
+    prompt_cache: PromptCache
+    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[ImagePart, _Mapping]] = ..., audio: _Optional[_Union[AudioPart, _Mapping]] = ..., file: _Optional[_Union[FilePart, _Mapping]] = ..., refusal: _Optional[str] = ..., prompt_cache: _Optional[_Union[PromptCache, str]] = ...) -> None: ...
 
 class FunctionCall(_message.Message):
     __slots__ = ("name", "arguments_json")
@@ -106,14 +114,16 @@ class CustomCall(_message.Message):
     def __init__(self, name: _Optional[str] = ..., input: _Optional[str] = ...) -> None: ...
 
 class ToolCall(_message.Message):
-    __slots__ = ("id", "function", "custom")
+    __slots__ = ("id", "function", "custom", "provider_state_json")
     ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_STATE_JSON_FIELD_NUMBER: _ClassVar[int]
     id: str
     function: FunctionCall
     custom: CustomCall
-    def __init__(self, id: _Optional[str] = ..., function: _Optional[_Union[FunctionCall, _Mapping]] = ..., custom: _Optional[_Union[CustomCall, _Mapping]] = ...) -> None: ...
+    provider_state_json: str
+    def __init__(self, id: _Optional[str] = ..., function: _Optional[_Union[FunctionCall, _Mapping]] = ..., custom: _Optional[_Union[CustomCall, _Mapping]] = ..., provider_state_json: _Optional[str] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning", "annotations_json", "reasoning_state_json", "prompt_cache")
@@ -160,12 +170,14 @@ class CustomTool(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., format_json: _Optional[str] = ...) -> None: ...
 
 class Tool(_message.Message):
-    __slots__ = ("function", "custom")
+    __slots__ = ("function", "custom", "prompt_cache")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_CACHE_FIELD_NUMBER: _ClassVar[int]
     function: FunctionTool
     custom: CustomTool
-    def __init__(self, function: _Optional[_Union[FunctionTool, _Mapping]] = ..., custom: _Optional[_Union[CustomTool, _Mapping]] = ...) -> None: ...
+    prompt_cache: PromptCache
+    def __init__(self, function: _Optional[_Union[FunctionTool, _Mapping]] = ..., custom: _Optional[_Union[CustomTool, _Mapping]] = ..., prompt_cache: _Optional[_Union[PromptCache, str]] = ...) -> None: ...
 
 class ToolChoice(_message.Message):
     __slots__ = ("mode", "function_name", "custom_name", "allowed_tools")

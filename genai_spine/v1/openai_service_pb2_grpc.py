@@ -30,7 +30,8 @@ class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def __init__(self, channel):
@@ -150,157 +151,156 @@ class OpenAIServiceServicer:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def CreateChatCompletion(self, request, context):
-        """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-        JSON object, or server-sent events when the body has "stream": true.
+        """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+        events when the body has "stream": true.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListChatCompletions(self, request, context):
-        """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-        "store": true.
+        """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+        query, metadata[key]=value, must all be there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetChatCompletion(self, request, context):
-        """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+        """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListChatMessages(self, request, context):
-        """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-        the answer to. Errors: COMPLETION_NOT_FOUND.
+        """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateChatCompletion(self, request, context):
-        """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-        metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+        """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteChatCompletion(self, request, context):
-        """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+        """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateTextCompletion(self, request, context):
-        """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-        native one, with messages.
+        """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+        both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateEmbedding(self, request, context):
-        """CreateEmbedding takes the body of POST /v1/embeddings.
+        """CreateEmbedding makes vectors of texts, for search and comparison.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateImage(self, request, context):
-        """CreateImage takes the body of POST /v1/images/generations.
+        """CreateImage draws images from a text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateTranscription(self, request, context):
-        """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+        """CreateTranscription writes down what is said in a sound file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateTranslation(self, request, context):
-        """CreateTranslation takes the multipart body of POST /v1/audio/translations.
+        """CreateTranslation writes down in English what is said in a sound file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSpeech(self, request, context):
-        """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+        """CreateSpeech speaks a text and sends the sound as it is made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateFile(self, request, context):
-        """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-        x-genai-provider names the provider; default openai.
+        """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+        header x-genai-provider names the provider; default openai.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFileObjects(self, request, context):
-        """ListFileObjects answers GET /v1/files.
+        """ListFileObjects lists the files that a provider keeps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFileObject(self, request, context):
-        """GetFileObject answers GET /v1/files/{file_id}.
+        """GetFileObject describes one file that a provider keeps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFileObject(self, request, context):
-        """DeleteFileObject answers DELETE /v1/files/{file_id}.
+        """DeleteFileObject deletes a file at its provider.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFileContent(self, request, context):
-        """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+        """GetFileContent sends the bytes of a file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateBatchObject(self, request, context):
-        """CreateBatchObject takes the body of POST /v1/batches.
+        """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBatchObjects(self, request, context):
-        """ListBatchObjects answers GET /v1/batches.
+        """ListBatchObjects lists the batches of a provider, without their cost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBatchObject(self, request, context):
-        """GetBatchObject answers GET /v1/batches/{batch_id}.
+        """GetBatchObject says how far a batch is and, once it has ended, what it cost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelBatchObject(self, request, context):
-        """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+        """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -426,7 +426,8 @@ class OpenAIService:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @staticmethod

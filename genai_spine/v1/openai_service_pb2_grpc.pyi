@@ -31,7 +31,8 @@ class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @_typing.overload
@@ -39,129 +40,123 @@ class OpenAIServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OpenAIServiceAsyncStub: ...
     CreateChatCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-    JSON object, or server-sent events when the body has "stream": true.
+    """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+    events when the body has "stream": true.
     """
     ListChatCompletions: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]
-    """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-    "store": true.
+    """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+    query, metadata[key]=value, must all be there.
     """
     GetChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
-    """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
     ListChatMessages: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]
-    """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-    the answer to. Errors: COMPLETION_NOT_FOUND.
-    """
+    """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
     UpdateChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]
-    """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-    metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
-    """
+    """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
     DeleteChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
-    """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-    native one, with messages.
+    """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+    both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
     """
     CreateEmbedding: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateEmbedding takes the body of POST /v1/embeddings."""
+    """CreateEmbedding makes vectors of texts, for search and comparison."""
     CreateImage: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateImage takes the body of POST /v1/images/generations."""
+    """CreateImage draws images from a text."""
     CreateTranscription: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    """CreateTranscription writes down what is said in a sound file."""
     CreateTranslation: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    """CreateTranslation writes down in English what is said in a sound file."""
     CreateSpeech: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    """CreateSpeech speaks a text and sends the sound as it is made."""
     CreateFile: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-    x-genai-provider names the provider; default openai.
+    """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+    header x-genai-provider names the provider; default openai.
     """
     ListFileObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]
-    """ListFileObjects answers GET /v1/files."""
+    """ListFileObjects lists the files that a provider keeps."""
     GetFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """GetFileObject answers GET /v1/files/{file_id}."""
+    """GetFileObject describes one file that a provider keeps."""
     DeleteFileObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    """DeleteFileObject deletes a file at its provider."""
     GetFileContent: _grpc.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]
-    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    """GetFileContent sends the bytes of a file."""
     CreateBatchObject: _grpc.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """CreateBatchObject takes the body of POST /v1/batches."""
+    """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
     ListBatchObjects: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]
-    """ListBatchObjects answers GET /v1/batches."""
+    """ListBatchObjects lists the batches of a provider, without their cost."""
     GetBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
-    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
     CancelBatchObject: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]
-    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+    """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 @_typing.type_check_only
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateChatCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-    JSON object, or server-sent events when the body has "stream": true.
+    """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+    events when the body has "stream": true.
     """
     ListChatCompletions: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-    "store": true.
+    """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+    query, metadata[key]=value, must all be there.
     """
     GetChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
     ListChatMessages: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-    the answer to. Errors: COMPLETION_NOT_FOUND.
-    """
+    """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
     UpdateChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-    metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
-    """
+    """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
     DeleteChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+    """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-    native one, with messages.
+    """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+    both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
     """
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateEmbedding takes the body of POST /v1/embeddings."""
+    """CreateEmbedding makes vectors of texts, for search and comparison."""
     CreateImage: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateImage takes the body of POST /v1/images/generations."""
+    """CreateImage draws images from a text."""
     CreateTranscription: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+    """CreateTranscription writes down what is said in a sound file."""
     CreateTranslation: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+    """CreateTranslation writes down in English what is said in a sound file."""
     CreateSpeech: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+    """CreateSpeech speaks a text and sends the sound as it is made."""
     CreateFile: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-    x-genai-provider names the provider; default openai.
+    """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+    header x-genai-provider names the provider; default openai.
     """
     ListFileObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListFileObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListFileObjects answers GET /v1/files."""
+    """ListFileObjects lists the files that a provider keeps."""
     GetFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetFileObject answers GET /v1/files/{file_id}."""
+    """GetFileObject describes one file that a provider keeps."""
     DeleteFileObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+    """DeleteFileObject deletes a file at its provider."""
     GetFileContent: _aio.UnaryStreamMultiCallable[_openai_service_pb2.GetFileObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+    """GetFileContent sends the bytes of a file."""
     CreateBatchObject: _aio.UnaryUnaryMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CreateBatchObject takes the body of POST /v1/batches."""
+    """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
     ListBatchObjects: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListBatchObjectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListBatchObjects answers GET /v1/batches."""
+    """ListBatchObjects lists the batches of a provider, without their cost."""
     GetBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """GetBatchObject answers GET /v1/batches/{batch_id}."""
+    """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
     CancelBatchObject: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetBatchObjectRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+    """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @_abc_1.abstractmethod
@@ -170,8 +165,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-        JSON object, or server-sent events when the body has "stream": true.
+        """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+        events when the body has "stream": true.
         """
 
     @_abc_1.abstractmethod
@@ -180,8 +175,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListChatCompletionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-        "store": true.
+        """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+        query, metadata[key]=value, must all be there.
         """
 
     @_abc_1.abstractmethod
@@ -190,7 +185,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetChatCompletionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+        """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListChatMessages(
@@ -198,9 +193,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListChatMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-        the answer to. Errors: COMPLETION_NOT_FOUND.
-        """
+        """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def UpdateChatCompletion(
@@ -208,9 +201,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.UpdateChatCompletionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-        metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
-        """
+        """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def DeleteChatCompletion(
@@ -218,7 +209,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetChatCompletionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND."""
+        """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateTextCompletion(
@@ -226,8 +217,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-        native one, with messages.
+        """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+        both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
         """
 
     @_abc_1.abstractmethod
@@ -236,7 +227,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateEmbedding takes the body of POST /v1/embeddings."""
+        """CreateEmbedding makes vectors of texts, for search and comparison."""
 
     @_abc_1.abstractmethod
     def CreateImage(
@@ -244,7 +235,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateImage takes the body of POST /v1/images/generations."""
+        """CreateImage draws images from a text."""
 
     @_abc_1.abstractmethod
     def CreateTranscription(
@@ -252,7 +243,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateTranscription takes the multipart body of POST /v1/audio/transcriptions."""
+        """CreateTranscription writes down what is said in a sound file."""
 
     @_abc_1.abstractmethod
     def CreateTranslation(
@@ -260,7 +251,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateTranslation takes the multipart body of POST /v1/audio/translations."""
+        """CreateTranslation writes down in English what is said in a sound file."""
 
     @_abc_1.abstractmethod
     def CreateSpeech(
@@ -268,7 +259,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made."""
+        """CreateSpeech speaks a text and sends the sound as it is made."""
 
     @_abc_1.abstractmethod
     def CreateFile(
@@ -276,8 +267,8 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-        x-genai-provider names the provider; default openai.
+        """CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+        header x-genai-provider names the provider; default openai.
         """
 
     @_abc_1.abstractmethod
@@ -286,7 +277,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListFileObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListFileObjects answers GET /v1/files."""
+        """ListFileObjects lists the files that a provider keeps."""
 
     @_abc_1.abstractmethod
     def GetFileObject(
@@ -294,7 +285,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """GetFileObject answers GET /v1/files/{file_id}."""
+        """GetFileObject describes one file that a provider keeps."""
 
     @_abc_1.abstractmethod
     def DeleteFileObject(
@@ -302,7 +293,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """DeleteFileObject answers DELETE /v1/files/{file_id}."""
+        """DeleteFileObject deletes a file at its provider."""
 
     @_abc_1.abstractmethod
     def GetFileContent(
@@ -310,7 +301,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetFileObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file."""
+        """GetFileContent sends the bytes of a file."""
 
     @_abc_1.abstractmethod
     def CreateBatchObject(
@@ -318,7 +309,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _httpbody_pb2.HttpBody,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CreateBatchObject takes the body of POST /v1/batches."""
+        """CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer."""
 
     @_abc_1.abstractmethod
     def ListBatchObjects(
@@ -326,7 +317,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.ListBatchObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListBatchObjects answers GET /v1/batches."""
+        """ListBatchObjects lists the batches of a provider, without their cost."""
 
     @_abc_1.abstractmethod
     def GetBatchObject(
@@ -334,7 +325,7 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetBatchObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """GetBatchObject answers GET /v1/batches/{batch_id}."""
+        """GetBatchObject says how far a batch is and, once it has ended, what it cost."""
 
     @_abc_1.abstractmethod
     def CancelBatchObject(
@@ -342,6 +333,6 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _openai_service_pb2.GetBatchObjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body."""
+        """CancelBatchObject stops a batch; what it has answered by then is billed. It has no body."""
 
 def add_OpenAIServiceServicer_to_server(servicer: OpenAIServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,8 +39,8 @@ class PricingServiceStub:
     Errors: INVALID_FIELDS (page token).
     """
     ListPricesArray: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]
-    """ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-    once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+    """ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+    for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
     Errors: INVALID_FIELDS (page token).
     """
     GetPrice: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.GetPriceRequest, _pricing_service_pb2.ModelPrice]
@@ -62,8 +62,8 @@ class PricingServiceAsyncStub(PricingServiceStub):
     Errors: INVALID_FIELDS (page token).
     """
     ListPricesArray: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPricesArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-    once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+    """ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+    for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
     Errors: INVALID_FIELDS (page token).
     """
     GetPrice: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.GetPriceRequest, _pricing_service_pb2.ModelPrice]  # type: ignore[assignment]
@@ -94,8 +94,8 @@ class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pricing_service_pb2.ListPricesArrayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-        once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+        """ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+        for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
         Errors: INVALID_FIELDS (page token).
         """
 

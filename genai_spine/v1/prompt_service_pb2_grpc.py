@@ -178,8 +178,9 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPromptVersionsArray(self, request, context):
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-        token of the next page is in the response header x-next-page-token.
+        """ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+        clients read them, in a bare JSON array; the token of the next page is in the response header
+        x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -242,7 +243,8 @@ class PromptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamPrompt(self, request, context):
-        """StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end.
+        """StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+        while it is written and the whole result at the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

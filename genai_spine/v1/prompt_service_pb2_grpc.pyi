@@ -58,8 +58,9 @@ class PromptServiceStub:
     ListPromptVersions: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-    token of the next page is in the response header x-next-page-token.
+    """ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+    clients read them, in a bare JSON array; the token of the next page is in the response header
+    x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]
@@ -87,7 +88,9 @@ class PromptServiceStub:
     INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
     """
     StreamPrompt: _grpc.UnaryStreamMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.PromptEvent]
-    """StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end."""
+    """StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+    while it is written and the whole result at the end.
+    """
     ExportPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ExportPromptsRequest, _prompt_service_pb2.ExportPromptsResponse]
     """ExportPrompts writes prompts as YAML. Errors: PROMPT_NOT_FOUND."""
     ImportPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ImportPromptsRequest, _prompt_service_pb2.ImportPromptsResponse]
@@ -124,8 +127,9 @@ class PromptServiceAsyncStub(PromptServiceStub):
     ListPromptVersions: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsRequest, _prompt_service_pb2.ListPromptVersionsResponse]  # type: ignore[assignment]
     """ListPromptVersions lists versions, newest first. Errors: PROMPT_NOT_FOUND."""
     ListPromptVersionsArray: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptVersionsArrayRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-    token of the next page is in the response header x-next-page-token.
+    """ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+    clients read them, in a bare JSON array; the token of the next page is in the response header
+    x-next-page-token.
     Errors: PROMPT_NOT_FOUND.
     """
     GetPromptVersion: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptVersionRequest, _prompt_service_pb2.PromptVersion]  # type: ignore[assignment]
@@ -153,7 +157,9 @@ class PromptServiceAsyncStub(PromptServiceStub):
     INVALID_PROMPT_VARIABLES, and those of CompletionService.CreateCompletion.
     """
     StreamPrompt: _aio.UnaryStreamMultiCallable[_prompt_service_pb2.ExecutePromptRequest, _prompt_service_pb2.PromptEvent]  # type: ignore[assignment]
-    """StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end."""
+    """StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+    while it is written and the whole result at the end.
+    """
     ExportPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ExportPromptsRequest, _prompt_service_pb2.ExportPromptsResponse]  # type: ignore[assignment]
     """ExportPrompts writes prompts as YAML. Errors: PROMPT_NOT_FOUND."""
     ImportPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ImportPromptsRequest, _prompt_service_pb2.ImportPromptsResponse]  # type: ignore[assignment]
@@ -229,8 +235,9 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ListPromptVersionsArrayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-        token of the next page is in the response header x-next-page-token.
+        """ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+        clients read them, in a bare JSON array; the token of the next page is in the response header
+        x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 
@@ -306,7 +313,9 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ExecutePromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_prompt_service_pb2.PromptEvent], _abc.AsyncIterator[_prompt_service_pb2.PromptEvent]]:
-        """StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end."""
+        """StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+        while it is written and the whole result at the end.
+        """
 
     @_abc_1.abstractmethod
     def ExportPrompts(

@@ -97,7 +97,7 @@ class Attachment(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SessionMessage(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence", "message_cost", "created_at")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "tokens", "cost", "cost_ticks", "provider", "attachments", "execution_id", "sequence", "message_cost", "created_at", "reasoning_state_json")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,7 @@ class SessionMessage(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COST_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REASONING_STATE_JSON_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -138,7 +139,8 @@ class SessionMessage(_message.Message):
     sequence: int
     message_cost: _usage_pb2.Cost
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    reasoning_state_json: str
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., provider: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[AttachmentInfo, _Mapping]]] = ..., execution_id: _Optional[str] = ..., sequence: _Optional[int] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reasoning_state_json: _Optional[str] = ...) -> None: ...
 
 class AttachmentInfo(_message.Message):
     __slots__ = ("filename", "media_type", "size_bytes")

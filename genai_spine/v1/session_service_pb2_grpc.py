@@ -157,8 +157,8 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMessage(self, request, context):
-        """StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-        leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+        """StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+        is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,8 +61,8 @@ class SessionServiceStub:
     60 s. Errors also: CONFLICT (it waited in vain), and those of CompletionService.CreateCompletion.
     """
     StreamMessage: _grpc.UnaryStreamMultiCallable[_session_service_pb2.SendMessageRequest, _session_service_pb2.MessageEvent]
-    """StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-    leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+    """StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+    is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
     """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListMessagesRequest, _session_service_pb2.ListMessagesResponse]
     """ListMessages lists a session's messages, the oldest first; the system message comes first of all."""
@@ -117,8 +117,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     60 s. Errors also: CONFLICT (it waited in vain), and those of CompletionService.CreateCompletion.
     """
     StreamMessage: _aio.UnaryStreamMultiCallable[_session_service_pb2.SendMessageRequest, _session_service_pb2.MessageEvent]  # type: ignore[assignment]
-    """StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-    leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+    """StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+    is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListMessagesRequest, _session_service_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """ListMessages lists a session's messages, the oldest first; the system message comes first of all."""
@@ -212,8 +212,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.SendMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_session_service_pb2.MessageEvent], _abc.AsyncIterator[_session_service_pb2.MessageEvent]]:
-        """StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-        leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+        """StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+        is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
         """
 
     @_abc_1.abstractmethod

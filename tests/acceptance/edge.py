@@ -48,10 +48,8 @@ class Edge:
 
     async def check_lua(self) -> None:
         """The Lua filter met no error of its own."""
-        async with self.http.get(
-            f"http://127.0.0.1:{self.envoy.admin_port}/stats?filter=lua.errors"
-        ) as stats:
-            assert (await stats.text()).strip() == "http.edge.lua.errors: 0"
+        stats = await self.envoy.admin("GET", "/stats?filter=lua.errors")
+        assert stats.strip() == "http.edge.lua.errors: 0"
 
     async def raw(self, request: bytes) -> str:
         """Bytes as they are, up to the end of the answer's body; the answer."""
@@ -78,14 +76,19 @@ class Answer:
 
 @asynccontextmanager
 async def edge_with(
-    folder: Path, *, host: str = "127.0.0.1", origins: Sequence[str] = (), **lanes: list[Any]
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    origins: Sequence[str] = (),
+    admin_port: int = 0,
+    **lanes: list[Any],
 ) -> AsyncIterator[Edge]:
     """An Envoy for these servers (or what has a port), which run already. `edge.server`: the first of cpu."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for 1,000 connections; Envoy inherits it
     ports = {lane: [("127.0.0.1", server.port) for server in servers] for lane, servers in lanes.items()}
     envoy = Envoy(folder)
-    await envoy.start(Addresses(host=host, port=0, lanes=ports, origins=origins))
+    await envoy.start(Addresses(host=host, port=0, lanes=ports, origins=origins, admin_port=admin_port))
     try:
         async with clients(envoy) as (http, channel):
             yield Edge(envoy, lanes["cpu"][0], http, channel)
@@ -101,6 +104,11 @@ async def clients(envoy: Envoy) -> AsyncIterator[tuple[aiohttp.ClientSession, gr
         grpc.aio.insecure_channel(address, options=UNLIMITED) as channel,
     ):
         yield http, channel
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 def listens(port: int) -> bool:

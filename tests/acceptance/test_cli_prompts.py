@@ -11,7 +11,19 @@ import pytest
 
 from tests.acceptance.stack import Stack, finished, genai_spine
 
-COMMANDS = ("list", "show", "edit", "diff", "rollback", "label", "run", "export", "import")
+COMMANDS = (
+    "list",
+    "show",
+    "create",
+    "edit",
+    "delete",
+    "diff",
+    "rollback",
+    "label",
+    "run",
+    "export",
+    "import",
+)
 
 
 class Terminal:
@@ -63,7 +75,7 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_list_shows_what_there_is(terminal: Terminal) -> None:
     assert "summarize-article" in terminal.said("list", "--search", "SUMMARIZE-article")
     listed = terminal.json("list", "--no-system", "--search", terminal.slug)
-    assert [prompt["slug"] for prompt in listed] == [terminal.slug]
+    assert [prompt["slug"] for prompt in listed["prompts"]] == [terminal.slug]
 
 
 def test_edit_saves_what_the_editor_wrote_as_a_new_version(terminal: Terminal) -> None:
@@ -117,10 +129,44 @@ def test_run_says_which_variable_is_wrong(terminal: Terminal, variables: Any, wo
 def test_export_gives_what_import_takes(terminal: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "out.yaml"
     terminal.said("export", terminal.slug, "--output", str(file))
-    assert terminal.json("import", "--dry-run", str(file)) == {"unchanged": [terminal.slug]}
+    assert terminal.json("import", "--dry-run", str(file)) == {
+        "created": [],
+        "updated": [],
+        "unchanged": [terminal.slug],
+    }
     file.write_text(file.read_text().replace("{name}", "{{ nobody }}"))
     assert "nobody" in terminal.failed("import", str(file))
 
 
 def test_unknown_prompt_is_said_in_one_line(terminal: Terminal) -> None:
     assert terminal.failed("show", "no-such-prompt") == "genai-spine: NOT_FOUND: no prompt 'no-such-prompt'\n"
+
+
+def test_prompt_is_made_compared_and_deleted(terminal: Terminal, tmp_path: Path) -> None:
+    slug = f"{terminal.slug}-new"
+    (tmp_path / "template").write_text("Write about {{ subject }}.")
+    given = ("--file", str(tmp_path / "template"), "--name", "New one", "--tag", "a", "-m", "gpt-4o")
+    assert terminal.said("create", slug, *given) == f"{slug} is at version 1\n"
+    made = terminal.json("show", slug)
+    assert (made["name"], made["user_prompt_template"], made["tags"], made["preferred_model"]) == (
+        *("New one", "Write about {{ subject }}.", ["a"]),
+        "gpt-4o",
+    )
+    assert "ALREADY_EXISTS" in terminal.failed("create", slug, *given)
+    terminal.said("edit", slug, EDITOR="sed -i s/about/of/")
+    assert terminal.said("diff", slug, "1", "2") == terminal.said("diff", slug, "--from", "1", "--to", "2")
+    assert "Write about {{ subject }}. -> Write of" in terminal.said("diff", slug, "1", "2")
+    assert terminal.said("delete", slug) == f"deleted {slug}\n"
+    assert "NOT_FOUND" in terminal.failed("show", slug)
+
+
+def test_new_prompt_is_written_in_the_editor(terminal: Terminal) -> None:
+    slug = f"{terminal.slug}-edited"
+    said = terminal.said("create", slug, EDITOR='sed -i "s/Write about/Sing of/"')
+    assert said == f"{slug} is at version 1\n"
+    assert terminal.json("show", slug)["user_prompt_template"] == "Sing of {{ subject }}."
+
+
+def test_edit_of_a_prompt_that_is_not_there_says_how_to_make_it(terminal: Terminal) -> None:
+    said = terminal.failed("edit", "no-such-prompt")
+    assert said.splitlines()[-1] == "`genai-spine prompts create no-such-prompt` makes a new one"

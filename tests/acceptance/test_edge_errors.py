@@ -106,8 +106,18 @@ async def test_grpc_web_error_is_untouched(edge: Edge, text: bool) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code", "says"),
     [
-        ("GET", "/nowhere", None, 404, "NOT_FOUND", "nothing answers this HTTP method at /nowhere"),
-        ("DELETE", "/health", None, 404, "NOT_FOUND", "nothing answers this HTTP method at /health"),
+        ("GET", "/nowhere", None, 404, "NOT_FOUND", "nothing answers at /nowhere; /docs lists the paths"),
+        ("GET", "/api/no?x=1", None, 404, "NOT_FOUND", "nothing answers at /api/no; /docs lists the paths"),
+        ("POST", "/chat/completions", b"{}", 404, "NOT_FOUND",
+         "nothing answers at /chat/completions; a base URL for OpenAI clients ends in /v1"),
+        ("POST", "/api/embeddings", b"{}", 404, "NOT_FOUND",
+         "nothing answers at /api/embeddings; a base URL for OpenAI clients ends in /api/v1"),
+        ("POST", "/v1/v1/embeddings", b"{}", 404, "NOT_FOUND",
+         "nothing answers at /v1/v1/embeddings; /v1 stands there twice"),
+        ("POST", "/v1/responses", b"{}", 404, "NOT_FOUND",
+         "nothing answers at /v1/responses; ask /v1/chat/completions: .chat()"),
+        ("DELETE", "/health", None, 405, "METHOD_NOT_ALLOWED", "/health takes GET, HEAD"),
+        ("PUT", "/api/v1/files?z", None, 405, "METHOD_NOT_ALLOWED", "/api/v1/files takes GET, HEAD, POST"),
         ("POST", CREATE, b'{"temperature": "hot"}', 400, "VALIDATION_ERROR", "temperature"),
         ("POST", CREATE, b'{"max_tokens": 3.5}', 400, "VALIDATION_ERROR", "max_tokens"),
         ("POST", CREATE, b'{\n"user": "\xff\x01"', 400, "VALIDATION_ERROR", ""),
@@ -148,6 +158,47 @@ async def test_broken_http_is_answered_in_both_shapes(edge: Edge, request_bytes:
     error = json.loads(body)["error"]
     assert f"x-request-id: {uuid.UUID(error['request_id'])}" in head
     assert error["message"] == json.loads(body)["detail"] != ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/health", "GET, HEAD"),
+        ("GET", CHAT, "POST"),
+        ("HEAD", CHAT, "POST"),
+        ("PUT", "/v1/models/org/model:latest", "GET, HEAD"),
+        ("POST", "/v1/prompts/greet", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("GET", "/v1/prompts/greet:render", "POST"),
+        ("PATCH", "/v1/files", "GET, HEAD, POST"),
+    ],
+)
+async def test_wrong_method_is_told_which_are_right(edge: Edge, method: str, path: str, allow: str) -> None:
+    answer = await edge.call(method, path)
+    assert (answer.status, answer.headers["allow"]) == (405, allow)
+    assert edge.server.calls == []
+    await edge.check_lua()
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/health", "/v1/models"])
+async def test_head_has_the_answer_of_get_without_its_body(edge: Edge, path: str) -> None:
+    answer = await edge.call("HEAD", path)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"] == "application/json"
+    raw = f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\nGET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.envoy.port)
+    writer.write(raw.encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    following = await reader.readuntil(b"\r\n\r\n")  # at once: no body stood between
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert following.startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_root_leads_to_the_page_of_the_api(edge: Edge) -> None:
+    for path in ("/", "/api/"):
+        answer = await edge.call("GET", path, allow_redirects=False)
+        assert (answer.status, answer.headers["location"]) == (302, "docs")
 
 
 async def test_lane_that_does_not_exist_is_refused(edge: Edge) -> None:

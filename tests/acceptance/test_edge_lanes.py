@@ -31,11 +31,10 @@ async def lane_calls(edge: Edge, lane: str | None) -> None:
 
 async def healthy(edge: Edge, count: int) -> None:
     """Until this many servers of lane cpu are healthy in Envoy's eyes."""
-    url = f"http://127.0.0.1:{edge.envoy.admin_port}/stats?filter=spine_cpu.membership_healthy"
 
     async def counted() -> bool:
-        async with edge.http.get(url) as stats:
-            return (await stats.text()).strip().endswith(f": {count}")
+        stats = await edge.envoy.admin("GET", "/stats?filter=spine_cpu.membership_healthy")
+        return stats.strip().endswith(f": {count}")
 
     await until(counted)
 

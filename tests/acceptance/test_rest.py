@@ -220,7 +220,7 @@ ERRORS = {
         "tools",
     ),
     "unknown path": Wrong("/v1/nothing", {}, 404, "NOT_FOUND", "/v1/nothing"),
-    "unknown method": Wrong("/v1/models", {}, 404, "NOT_FOUND", "/v1/models"),
+    "unknown method": Wrong("/v1/models", {}, 405, "METHOD_NOT_ALLOWED", "/v1/models"),
 }
 BODY = {
     "type": "object",

@@ -400,7 +400,7 @@ def test_conversation_in_the_terminal_is_kept(
     said_by(stack, "sessions", "export", id, "--output", str(export))
     copy = said_by(stack, "sessions", "import", str(export)).strip()
     assert said_by(stack, "sessions", "export", copy, "--format", "markdown").startswith("# T\n")
-    calls = json.loads(said_by(stack, "executions", "list", "--session", id, "--json"))
+    calls = json.loads(said_by(stack, "executions", "list", "--session", id, "--json"))["executions"]
     assert len(calls) == 2
     table = said_by(stack, "executions", "list", "--session", id, "--limit", "1")
     assert "succeeded" in table

@@ -141,13 +141,6 @@ async def test_limit_that_is_no_number_is_a_bad_request(stack: Stack) -> None:
         assert (await answer.json())["error"]["message"]
 
 
-async def test_query_that_is_too_long_is_no_invitation_to_repeat_it(stack: Stack) -> None:
-    for size in (20_000, 45_000, 80_000):
-        async with session(stack.url) as http, http.get(f"{PATH}?metadata[a]={'x' * size}") as answer:
-            assert answer.status == (400 if size < 60_000 else 431)
-            assert (await answer.json())["error"]["type"] == "invalid_request_error"
-
-
 async def test_native_paths_have_the_same_answers(stack: Stack) -> None:
     said = {"role": "ROLE_USER", "content": [{"text": "Hello"}]}
     request = {"model": MODEL, "messages": [said], "store": True, "metadata": {"a": "native"}}

@@ -61,7 +61,7 @@ class Spoken:
         url = "builtin:" if upstream is None else upstream.url
         if isinstance(upstream, OpenAIUpstream):
             url = upstream.base_url
-        key, further = "sk-test", variant.further
+        key, further = "sk-test-1", variant.further
         self.model = MODELS.get(name, variant.model)
         self.embedding_model = "hashing" if upstream is None else "embedding-model"
         if isinstance(upstream, BedrockUpstream):

@@ -141,7 +141,7 @@ async def test_ids_that_are_not_there_are_not_found(spoken: Spoken) -> None:
     ("reply", "kind"),
     [
         (openai_errors.rate_limited(1), errors.ProviderRateLimited),
-        (openai_errors.invalid_key("sk-test"), errors.ProviderAuthentication),
+        (openai_errors.invalid_key("sk-test-1"), errors.ProviderAuthentication),
         (openai_errors.server_error(), errors.ProviderUnavailable),
         (Reply(body="{"), errors.ProviderError),
         (Reply(fault="close"), errors.ProviderUnavailable),

@@ -186,7 +186,7 @@ FAULTS: dict[str, tuple[Reply, type[errors.SpineError], dict[str, Any]]] = {
         {"provider_code": "rate_limit_exceeded"},
     ),
     "quota": (openai_errors.insufficient_quota(), errors.ProviderQuotaExceeded, {}),
-    "key": (openai_errors.invalid_key("sk-test"), errors.ProviderAuthentication, {}),
+    "key": (openai_errors.invalid_key("sk-test-1"), errors.ProviderAuthentication, {}),
     "server": (openai_errors.server_error(), errors.ProviderUnavailable, {}),
     "proxy": (openai_errors.bad_gateway(), errors.ProviderUnavailable, {}),
     "filter": (openai_errors.content_filter(), errors.ContentFiltered, {}),
@@ -206,7 +206,7 @@ async def test_each_fault_has_its_error(spoken: Spoken, fault: str, operation: s
         await called(spoken, operation)
     assert type(failed.value) is kind
     assert metadata.items() <= failed.value.metadata.items()
-    assert "sk-test" not in str(failed.value)
+    assert "sk-test-1" not in str(failed.value)
     assert failed.value.retry_after_s == (3 if fault == "rate" else None)
     assert len(spoken.up.bill) == 1, "the SDK's own retries are off"
 
@@ -257,7 +257,7 @@ async def test_cut_speech_is_an_error(spoken: Spoken, fault: Any, after: int) ->
         ({"created": 1}, "no_images"),
         ({"created": 1, "data": [{"revised_prompt": "x"}]}, "no_images"),
         ({"created": 1, "data": [{"b64_json": "*"}]}, "invalid_base64"),
-        ({"created": "now", "data": [{"url": "x"}]}, "invalid_json"),
+        ("no images", "invalid_json"),
     ],
 )
 async def test_images_that_cannot_be_read_are_an_error(spoken: Spoken, body: Any, code: str) -> None:
@@ -301,14 +301,14 @@ async def test_environment_of_the_official_package_does_not_count(monkeypatch: p
         await direct(spoken.provider).create_images(image(), Call())
         headers = spoken.up.bill[0].headers
         assert "foreign" not in headers.values()
-        assert (headers["api-key"], headers["user-agent"]) == ("sk-test", "genai-spine")
+        assert (headers["api-key"], headers["user-agent"]) == ("sk-test-1", "genai-spine")
         assert "authorization" not in headers
 
 
 async def test_deployments_of_azure_have_paths_of_their_own() -> None:
     async with OpenAIUpstream() as upstream:
         further = {"api_version": "2024-10-21"}
-        provider = PROVIDERS["azure"].make(Endpoint("azure", upstream.url, "sk-test", further=further))
+        provider = PROVIDERS["azure"].make(Endpoint("azure", upstream.url, "sk-test-1", further=further))
         with pytest.raises(errors.ModelNotFound):  # this upstream is none of Azure's
             await direct(provider).create_images(image(model="my images"), Call())
         with pytest.raises(errors.ModelNotFound):
@@ -323,4 +323,4 @@ async def test_deployments_of_azure_have_paths_of_their_own() -> None:
             "/openai/files/file-1",
         ]
         assert {entry.query["api-version"] for entry in upstream.bill} == {"2024-10-21"}
-        assert {entry.headers["api-key"] for entry in upstream.bill} == {"sk-test"}
+        assert {entry.headers["api-key"] for entry in upstream.bill} == {"sk-test-1"}

@@ -10,13 +10,17 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from genai_spine.providers.base import Endpoint
 from tests.databases import BOTH, PostgresServer
-from tests.service.running import Running, Upstreams, running
+from tests.service.running import TIMEOUTS, Running, Upstreams, running
+from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.azure import AzureUpstream
 from tests.upstreams.bedrock import BedrockUpstream
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai import OpenAIUpstream
+from tests.upstreams.server import Upstream
+from tests.upstreams.vendor_rules import VENDORS
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
@@ -84,3 +88,42 @@ def service(on_sqlite: Running, upstreams: Upstreams) -> Running:
 def booked(on_each: Running, upstreams: Upstreams) -> Running:
     """The same, once with SQLite and once with PostgreSQL."""
     return on_each
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def all_vendors() -> AsyncIterator[dict[str, Upstream]]:
+    found: dict[str, Upstream] = {name: OpenAIUpstream(vendor=name) for name in VENDORS}
+    found |= {"openai": OpenAIUpstream(), "openrouter": OpenAIUpstream(strict=False)}
+    found |= {"anthropic": AnthropicUpstream(), "bedrock": BedrockUpstream()}
+    async with AsyncExitStack() as stack:
+        for upstream in found.values():
+            await stack.enter_async_context(upstream)
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def vendors_service(
+    all_upstreams: Upstreams, module_sqlite_url: str, all_vendors: dict[str, Upstream]
+) -> AsyncIterator[Running]:
+    endpoints = {}
+    for name, upstream in all_vendors.items():
+        url = upstream.base_url if isinstance(upstream, OpenAIUpstream) else upstream.url
+        key = aws_wire.BEARER if name == "bedrock" else "sk-test"
+        further = {"control_url": url} if name == "bedrock" else {}
+        endpoints[name] = Endpoint(name, url, key, timeouts=TIMEOUTS, further=further)
+    async with running(all_upstreams, module_sqlite_url, endpoints=endpoints) as found:
+        yield found
+
+
+@pytest.fixture
+def vendors(all_vendors: dict[str, Upstream]) -> dict[str, Upstream]:
+    """Strict simulators by the names of their providers, with nothing scripted and an empty bill."""
+    for upstream in all_vendors.values():
+        upstream.reset()
+    return all_vendors
+
+
+@pytest.fixture
+def serving(vendors_service: Running, vendors: dict[str, Upstream]) -> Running:
+    """A server with every vendor whose rules of a conversation are simulated."""
+    return vendors_service

@@ -68,7 +68,7 @@ class Upstreams:
             "openai": Endpoint(
                 "openai",
                 openai,
-                "sk-test",
+                "sk-test-1",
                 "gpt-4o-mini",
                 "text-embedding-3-small",
                 TIMEOUTS,
@@ -82,7 +82,7 @@ class Upstreams:
                 "ollama", self.ollama.url, None, "llama3.2:latest", "nomic-embed-text:latest", TIMEOUTS
             ),
             "groq": Endpoint(
-                "groq", "http://127.0.0.1:9/v1", "gsk-test", timeouts=TIMEOUTS
+                "groq", "http://127.0.0.1:9/v1", "gsk-test-1", timeouts=TIMEOUTS
             ),  # nobody listens
             "builtin": Endpoint("builtin", "builtin:", None, "extractive", "hashing"),
         }
@@ -96,7 +96,7 @@ class Upstreams:
             found.name: Endpoint(
                 found.name,
                 urls.get(found.name) or getattr(self, found.name).url,
-                keys.get(found.name, "sk-test"),
+                keys.get(found.name, "sk-test-1"),
                 timeouts=TIMEOUTS,
                 further=further.get(found.name, {}),
             )

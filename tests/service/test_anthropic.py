@@ -32,7 +32,7 @@ async def module_anthropic() -> AsyncIterator[AnthropicUpstream]:
 async def serving(
     all_upstreams: Upstreams, module_sqlite_url: str, module_anthropic: AnthropicUpstream
 ) -> AsyncIterator[Running]:
-    endpoint = Endpoint("anthropic", module_anthropic.url, "sk-test", MODEL, timeouts=TIMEOUTS)
+    endpoint = Endpoint("anthropic", module_anthropic.url, "sk-test-1", MODEL, timeouts=TIMEOUTS)
     given = all_upstreams.endpoints() | {"anthropic": endpoint}
     async with running(all_upstreams, module_sqlite_url, endpoints=given) as found:
         yield found

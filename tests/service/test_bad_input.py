@@ -260,14 +260,14 @@ class TestOurOwnFaults:
         assert (row.error_reason, row.error) == ("INTERNAL_ERROR", found.message)
 
     async def test_a_client_is_not_shown_the_key_that_the_provider_refused(self, service: Running) -> None:
-        service.openai.script(openai_errors.invalid_key("sk-test"))
+        service.openai.script(openai_errors.invalid_key("sk-test-1"))
         call = service.completions.CreateCompletion(asked())
         found = await failure(call)
         assert found.reason == "PROVIDER_AUTHENTICATION"
         assert "Incorrect API key provided" in found.message
-        assert "sk-test" not in found.message + repr(await call.trailing_metadata())
+        assert "sk-test-1" not in found.message + repr(await call.trailing_metadata())
         [row] = await service.rows(found.request_id)
-        assert "sk-test" not in row.error
+        assert "sk-test-1" not in row.error
 
 
 async def test_the_server_is_well_after_all_of_this(service: Running) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from genai_spine.providers import PROVIDERS
 from genai_spine.store import schema
@@ -48,13 +48,18 @@ class TestHealth:
             await state(service, "genai_spine.v1.Nothing")
         assert unknown.value.code() == grpc.StatusCode.NOT_FOUND
 
-    async def test_reflection_shows_the_contract(self, service: Running) -> None:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)
+    @pytest.mark.parametrize("version", ["v1alpha", "v1"])
+    async def test_reflection_shows_the_contract(self, service: Running, version: str) -> None:
+        reflect: Any = service.channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
         wanted = [
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="genai_spine.v1.CompletionService"),
         ]
-        listed, file = [response async for response in stub.ServerReflectionInfo(iter(wanted))]
+        listed, file = [response async for response in reflect(iter(wanted))]
         names = {found.name for found in listed.list_services_response.service}
         assert {f"genai_spine.v1.{name}" for name in SERVICES} < names
         assert "grpc.health.v1.Health" in names

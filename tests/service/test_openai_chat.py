@@ -248,7 +248,7 @@ class TestFields:
             idempotency_key="k",
         )
         assert posted.json["choices"]
-        assert service.openai.bill[0].headers["authorization"] == "Bearer sk-test", (
+        assert service.openai.bill[0].headers["authorization"] == "Bearer sk-test-1", (
             "our key, not the caller's"
         )
 

@@ -226,7 +226,7 @@ class TestFailures:
     async def test_a_refused_key_is_not_tried_again_and_all_symbols_fail(
         self, upstreams: Upstreams, module_sqlite_url: str
     ) -> None:
-        upstreams.openai.default = openai_errors.invalid_key("sk-test")
+        upstreams.openai.default = openai_errors.invalid_key("sk-test-1")
         async with serving(upstreams, module_sqlite_url) as (found, stub):
             events = [event async for event in stub.StreamDocumentSymbols(batch(4))]
             assert len(found.openai.bill.calls) == 4

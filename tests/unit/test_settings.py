@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from genai_spine import settings
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Timeouts
+from genai_spine.providers.http.egress import Egress
 from genai_spine.routing.router import Alias, Member
 from genai_spine.settings import Settings
 from genai_spine.symbols.question import JobRules
 from genai_spine.v1 import routing_pb2
+from tests.upstreams.proxy import CERTIFICATE
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     names = [*(f"{name.upper()}_API_KEY" for name in PROVIDERS), *settings.WITHOUT_PREFIX]
     for name in settings.os.environ.copy():
-        if name.startswith(("GENAI_", "AWS_")) or name in names:
+        if name.startswith(("GENAI_", "AWS_")) or name in names or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 
@@ -372,6 +374,64 @@ class TestStoredCompletions:
     def test_days_have_limits(self, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
         with pytest.raises(ValidationError, match="stored_completions_days"):
             loaded(monkeypatch, GENAI_STORED_COMPLETIONS_DAYS=days)
+
+
+class TestEgress:
+    def test_every_provider_goes_by_the_proxies_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = loaded(
+            monkeypatch,
+            OPENAI_API_KEY="k",
+            HTTPS_PROXY="http://a:1",
+            http_proxy="http://b:2",
+            NO_PROXY="c.test",
+            GENAI_CA_FILE=str(CERTIFICATE),
+        ).endpoints
+        for name in ("openai", "ollama"):
+            assert found[name].egress == Egress("http://b:2", "http://a:1", "c.test", CERTIFICATE)
+
+    def test_provider_may_have_its_own_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = loaded(
+            monkeypatch,
+            OPENAI_API_KEY="k",
+            ANTHROPIC_API_KEY="k",
+            GROQ_API_KEY="k",
+            HTTPS_PROXY="http://a:1",
+            GENAI_OPENAI_PROXY="http://own:3",
+            GENAI_OPENAI_CA_FILE=str(CERTIFICATE),
+            GENAI_OPENAI_CLIENT_CERTIFICATE=str(CERTIFICATE),
+            GENAI_OPENAI_CLIENT_KEY=str(CERTIFICATE),
+            GENAI_GROQ_PROXY="none",
+        ).endpoints
+        own = "http://own:3"
+        assert found["openai"].egress == Egress(own, own, "", CERTIFICATE, CERTIFICATE, CERTIFICATE)
+        assert found["anthropic"].egress == Egress(None, "http://a:1")
+        assert found["groq"].egress == Egress()
+
+    def test_proxies_can_stand_in_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("OPENAI_API_KEY=k\nHTTPS_PROXY=http://a:1\n")
+        assert settings.load().endpoints["openai"].egress.https_proxy == "http://a:1"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "problem"),
+        [
+            ("HTTPS_PROXY", "socks5://u:secret@a:1", "HTTPS_PROXY or ALL_PROXY: .*socks5:// is not"),
+            ("all_proxy", "socks5h://u:secret@a", "HTTPS_PROXY or ALL_PROXY: .*socks5h:// is not"),
+            ("GENAI_OPENAI_PROXY", "http://u:secret@a:port", "GENAI_OPENAI_PROXY: not the URL of a proxy"),
+            ("GENAI_CA_FILE", "/nowhere/secret-less.pem", "GENAI_CA_FILE or .*: /nowhere/.*: No such file"),
+            ("GENAI_OPENAI_CLIENT_KEY", __file__, "one of GENAI_OPENAI_.*: a key without its certificate"),
+        ],
+    )
+    def test_what_cannot_work_is_refused_by_name(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+    ) -> None:
+        with pytest.raises(ValueError, match=problem) as caught:
+            loaded(monkeypatch, OPENAI_API_KEY="k", **{name: value})
+        assert "secret@" not in str(caught.value)
+
+    def test_proxy_that_nobody_needs_is_not_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "ollama" in loaded(monkeypatch, ALL_PROXY="socks5://a:1").endpoints  # it is on this machine
 
 
 class TestCache:

@@ -51,6 +51,7 @@ def check_turns(body: dict[str, Any]) -> None:
         if before["role"] == message["role"]:  # merged by the API of today, refused by those before
             raise refuse('messages: roles must alternate between "user" and "assistant"')
     _check_results(messages)
+    _check_calls(body)
     system = body.get("system")
     for index, block in enumerate(system if isinstance(system, list) else []):
         if block.get("type") != "text":
@@ -145,6 +146,32 @@ def _check_results(messages: list[dict[str, Any]]) -> None:
         raise refuse(
             f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks "
             f"immediately after: {', '.join(open_calls)}."
+        )
+
+
+def _check_calls(body: dict[str, Any]) -> None:
+    """Ids differ in the whole conversation, tools are declared, and a budget of thinking begins its turn."""
+    messages = body["messages"]
+    ids = [block["id"] for message in messages for block in _blocks(message, "tool_use")]
+    if len(set(ids)) < len(ids):
+        raise refuse("messages: `tool_use` ids must be unique")
+    if ids and not body.get("tools"):
+        raise refuse("Requests which include `tool_use` or `tool_result` blocks must define tools")
+    if (body.get("thinking") or {}).get("type") != "enabled":
+        return
+    first = None
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if message["role"] == "assistant":
+            first = index
+        elif not _blocks(message, "tool_result"):
+            break
+    content = messages[first]["content"] if first is not None else []
+    if content and isinstance(content, list) and content[0]["type"] not in ("thinking", "redacted_thinking"):
+        raise refuse(
+            f"messages.{first}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+            f"`{content[0]['type']}`. When `thinking` is enabled, a final `assistant` message must start "
+            "with a thinking block (preceding the lastmost set of `tool_use` and `tool_result` blocks)."
         )
 
 

@@ -18,6 +18,7 @@ from tests.upstreams.aws_wire import error
 from tests.upstreams.server import Refused
 
 Shapes = dict[str, Any]
+MOST_POINTS = 4
 NUMBERS = {"integer": int, "long": int, "float": (int, float), "double": (int, float)}
 
 
@@ -111,10 +112,29 @@ def check_converse(body: dict[str, Any]) -> None:
         raise refusal("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
     if budget and most and budget >= most:
         raise refusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    if thinking.get("type") == "enabled":
+        check_thinking_turn(body["messages"])
+    points = json.dumps(body).count('"cachePoint"')
+    if points > MOST_POINTS:
+        raise refusal(f"You invoked an unsupported model or your request has {points} cache points.")
     choice = (body.get("toolConfig") or {}).get("toolChoice") or {}
     if thinking.get("type") in ("enabled", "adaptive") and not choice.keys() <= {"auto"}:
         raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
     check_text_format(body)
+
+
+def check_thinking_turn(messages: list[dict[str, Any]]) -> None:
+    first = None
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index]["role"] == "assistant":
+            first = index
+        elif not any("toolResult" in block for block in messages[index]["content"]):
+            break
+    if first is not None and "reasoningContent" not in messages[first]["content"][0]:
+        raise refusal(
+            f"messages.{first}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+            "`tool_use`."
+        )
 
 
 def check_text_format(body: dict[str, Any]) -> None:
@@ -144,6 +164,7 @@ def check_conversation(body: dict[str, Any]) -> None:
     names: list[str] = []
     wanted: set[str] = set()
     before = "assistant"
+    used: set[str] = set()
     for number, message in enumerate(messages):
         if message["role"] == before:
             raise refusal("A conversation must alternate between user and assistant roles.")
@@ -155,6 +176,9 @@ def check_conversation(body: dict[str, Any]) -> None:
         if results != wanted:
             raise refusal(f"messages.{number}: toolResult blocks {sorted(results)} for {sorted(wanted)}.")
         wanted = {block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block}
+        if wanted & used or len(wanted) < sum("toolUse" in block for block in blocks):
+            raise refusal(f"messages.{number}: `tool_use` ids must be unique")
+        used |= wanted
         if (wanted or results) and not (body.get("toolConfig") or {}).get("tools"):
             raise refusal(
                 "The toolConfig field must be defined when using toolUse and toolResult content blocks."

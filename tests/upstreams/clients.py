@@ -16,7 +16,7 @@ ECHO = "You said: Hello"
 def openai_client(up: OpenAIUpstream, **options: Any) -> openai.AsyncOpenAI:
     """The official client; not loading the CA certificates saves 50 ms per test."""
     http = openai.DefaultAsyncHttpxClient(verify=False)
-    options = {"api_key": "sk-test", "max_retries": 0, **options}
+    options = {"api_key": "sk-test-1", "max_retries": 0, **options}
     return openai.AsyncOpenAI(base_url=up.base_url, http_client=http, **options)
 
 
@@ -43,5 +43,5 @@ async def raw(up: Upstream, path: str, **body: Any) -> bytes:
 def anthropic_client(up: Upstream, **options: Any) -> anthropic.AsyncAnthropic:
     """The official client; without the CA certificates, as openai_client()."""
     http = anthropic.DefaultAsyncHttpxClient(verify=False)
-    options = {"api_key": "sk-test", "max_retries": 0, **options}
+    options = {"api_key": "sk-test-1", "max_retries": 0, **options}
     return anthropic.AsyncAnthropic(base_url=up.url, http_client=http, **options)

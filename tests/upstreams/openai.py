@@ -21,6 +21,7 @@ from tests.upstreams.openai_rules import check_chat, check_completion, check_emb
 from tests.upstreams.openai_text import completion_answer, embedding_answer
 from tests.upstreams.reply import Reply
 from tests.upstreams.server import Refused, Upstream, arguments, default_reply, serve
+from tests.upstreams.vendor_rules import VENDORS
 
 CREATED = 1715367049
 LIMIT_HEADERS = {
@@ -39,9 +40,12 @@ LIMIT_HEADERS = {
 class OpenAIUpstream(Upstream):
     """Takes any model name that is not in unknown_models; `models` is what the list shows."""
 
-    def __init__(self, *, api_key: str | None = None, **options: Any) -> None:
-        """api_key: the only one that is accepted; None: none is asked for. options: see Upstream."""
+    def __init__(self, *, api_key: str | None = None, vendor: str | None = None, **options: Any) -> None:
+        """api_key: the only one that is accepted; None: none is asked for. vendor: whose rules of a chat hold
+        in the place of OpenAI's. options: see Upstream.
+        """
         super().__init__(**options)
+        self.check_chat = VENDORS[vendor] if vendor else check_chat
         self.api_key = api_key
         self.cabinet = FileCabinet(self)
         self.models = [
@@ -64,7 +68,7 @@ class OpenAIUpstream(Upstream):
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/v1/chat/completions", self.endpoint(chat_answer, check_chat)),
+            web.post("/v1/chat/completions", self.endpoint(chat_answer, self.check_chat)),
             web.post("/v1/responses", self.endpoint(responses_answer, check_responses)),
             web.post("/v1/completions", self.endpoint(completion_answer, check_completion)),
             web.post("/v1/embeddings", self.endpoint(embedding_answer, check_embedding)),

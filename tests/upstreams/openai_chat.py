@@ -161,7 +161,7 @@ def _choice(index: int, speech: Speech, body: dict[str, Any], reply: Reply, entr
 
 
 def _tool_json(position: int, call: ToolCall, entry: Entry) -> dict[str, Any]:
-    head = {"id": call.id or f"call_{entry.number}_{position}", "type": call.kind}
+    head = {"id": call.id or f"call_{entry.number}_{position}", "type": call.kind, **call.extra}
     if call.kind == "custom":
         return {**head, "custom": {"name": call.name, "input": "".join(call.arguments)}}
     return {**head, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
@@ -234,7 +234,7 @@ def _call_deltas(position: int, call: ToolCall, shown: dict[str, Any]) -> Iterat
     if call.kind == "legacy":
         yield Delta({"function_call": opened}, channel, call.name)
     else:
-        head = {"index": position, "id": shown["id"], "type": shown["type"], part: opened}
+        head = {"index": position, "id": shown["id"], "type": shown["type"], part: opened, **call.extra}
         yield Delta({"tool_calls": [head]}, channel, call.name)
     for text in pieces(call.arguments):
         piece = {text_key: text}

@@ -17,6 +17,7 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: str | list[str] = "{}"  # a list: the fragments of a stream, as they are
     id: str | None = None  # None: call_<number of the request>_<index>
     kind: Literal["function", "custom", "legacy"] = "function"  # legacy: message.function_call
+    extra: dict[str, Any] = {}  # into the call, and its first piece
 
 
 class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

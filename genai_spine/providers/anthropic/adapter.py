@@ -12,21 +12,31 @@ from typing import NoReturn
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct, UnsetType
 
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import completion
 from genai_spine.providers.anthropic import request as messages_request
-from genai_spine.providers.anthropic.response import EVENT, MESSAGE, Fault, MessageReader
+from genai_spine.providers.anthropic.response import (
+    EVENT,
+    FINISH_REASONS,
+    MESSAGE,
+    MessageReader,
+    Usage,
+    usage,
+)
 from genai_spine.providers.base import Endpoint, Option, Provider, Route
-from genai_spine.providers.http.client import Headers, HttpClient, Reply, StatusError, retry_after_s
-from genai_spine.providers.http.event_stream import ServerSentEvents
+from genai_spine.providers.http import error_body, lenient_json
+from genai_spine.providers.http.client import CUT, Headers, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
+from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
 
 API_VERSION = "2023-06-01"
 FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
+GRACE_S = 0.5  # for message_stop, after the stop reason and the usage
 MIN_TOP_P = 0.95  # that goes with thinking
 MAX_PAGES = 50  # of a list; more is a list without an end
 
@@ -103,6 +113,7 @@ class Anthropic(Provider):
                     try:
                         for payload in payloads:
                             self._take(payload, reader, route.model)
+                        events.grace_s = None if reader.stop_reason is None else GRACE_S
                     except errors.SpineError:
                         # What the same read brought before is the caller's, and on the upstream's bill.
                         if (chunk := reader.chunk()).ByteSize():
@@ -112,11 +123,12 @@ class Anthropic(Provider):
                         yield chunk
         except StatusError as error:
             self._fail(error.reply, route.model)
-        except errors.ProviderError:
-            if not reader.done:  # a connection that breaks after message_stop cuts nothing
+        except errors.ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if reader.stop_reason is None or error.metadata["provider_code"] != CUT:
                 raise
-        if not reader.done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+        if not (reader.done or reader.stop_reason):
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
         if not reader.begun:
             raise self.http.unusable("no_message", "the answer has no message")
 
@@ -125,11 +137,14 @@ class Anthropic(Provider):
         reply = await self.http.post("/v1/messages", body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
-        message = self.http.decode(reply.body, MESSAGE)
-        if message.type != "message":
-            raise self.http.unusable("no_message", "the answer is no message")
         reader = MessageReader()
-        reader.take_whole(message)
+        if payloads := events_of(reply.body):  # a stream, although none was asked for
+            for payload in payloads:
+                self._take(payload, reader, route.model)
+        else:
+            self._take_whole(reply.body, reader, route.model)
+        if reader.stop_reason is None:
+            raise self.http.unusable(CUT, "the answer ended before it was complete")
         return completion(reader.chunk())
 
     async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
@@ -185,23 +200,60 @@ class Anthropic(Provider):
             self._refuse("tool_choice", "a forced tool call together with reasoning")
 
     def _take(self, payload: bytes, reader: MessageReader, model: str) -> None:
+        """Adds an event of a stream, which may be the whole message."""
         event = self.http.decode(payload, EVENT)
-        if event.type == "error":
-            self._fail(Reply(0, {}, payload), model)
+        if event.type == "content_block_delta":  # as most are
+            reader.take(event)
+            return
+        if event.type == "message":
+            self._take_whole(payload, reader, model)
+            return
+        odd = not event.type and error_body.is_error(payload)
+        if event.type == "error" or odd or _is_error(event.error):
+            self._fail(Reply(HTTPStatus.OK, {}, payload), model)
         reader.take(event)
+        if reader.stop_reason is not None:
+            self._check(reader, model)
+
+    def _take_whole(self, body: bytes, reader: MessageReader, model: str) -> None:
+        """Adds an answer that is no stream. Errors carry the usage that it tells."""
+        try:
+            message = self.http.decode(body, MESSAGE)
+            if message.type == "error" or _is_error(message.error):
+                self._fail(Reply(HTTPStatus.OK, {}, body), model)
+            if message.type not in ("", "message") or not (message.content or message.stop_reason):
+                if error_body.is_error(body):
+                    self._fail(Reply(HTTPStatus.OK, {}, body), model)
+                raise self.http.unusable("no_message", "the answer is no message")
+            reader.take_whole(message)
+            self._check(reader, model)
+        except errors.SpineError as error:
+            if reported := lenient_json.member(body, "usage", Usage):
+                error.usage = usage(reported, whole=True)
+            raise
+
+    def _check(self, reader: MessageReader, model: str) -> None:
+        """Raises what an answer that has ended says of its failure."""
+        if reader.nameless:
+            raise self.http.unusable("nameless_call", "the model called a tool without naming it")
+        reason = reader.stop_reason or ""
+        if reason not in FINISH_REASONS and finish_reason(reason) is None:
+            fault = {"type": "api_error", "message": f"the answer ended with {reason!r}"}
+            self._fail(Reply(HTTPStatus.OK, {}, msgspec.json.encode({"error": fault})), model)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
         """Raises what the upstream's error means; the table is ERROR_TEXTS, then TYPES, then STATUSES."""
-        fault = _fault(reply)
-        code = fault.type or str(reply.status)
-        message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
-        message = self.http.public(message)
-        if fault.type == "not_found_error" or reply.status == HTTPStatus.NOT_FOUND:
+        fault = error_body.read(reply.body)
+        in_answer = reply.status == HTTPStatus.OK
+        status = (fault.status or reply.status) if in_answer else reply.status
+        code = fault.type if fault.type in TYPES else fault.code or fault.type or str(status)
+        message = self.http.public(fault.message or error_body.text_of(reply.status, reply.body))
+        if fault.type == "not_found_error" or status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message[:500]}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
-        kind = TYPES.get(fault.type or "") or STATUSES.get(reply.status, errors.ProviderUnavailable)
+        kind = TYPES.get(fault.type) or STATUSES.get(status, errors.ProviderUnavailable)
         if kind in (errors.ProviderRejected, errors.ProviderRateLimited, errors.ContextLengthExceeded):
-            text = f"{message} {(fault.details and fault.details.error_code) or ''}".lower()
+            text = f"{message} {fault.inner}".lower()
             kind = next((mapped for words, mapped in ERROR_TEXTS.items() if words in text), kind)
         raise kind(
             provider=self.name,
@@ -222,18 +274,9 @@ def _headers(request: pb.CreateCompletionRequest) -> Headers:
     return FILES_BETA if messages_request.names_files(request) else {}
 
 
-class _Faulty(Struct):
-    """Body of an error answer: {"type": "error", "error": {...}}."""
-
-    error: Fault | None = None
-
-
-def _fault(reply: Reply) -> Fault:
-    """Error of a body; an empty one where the body is none of the API's, as of a proxy."""
-    try:
-        return FAULTY.decode(reply.body).error or Fault()
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Fault()
+def _is_error(given: Raw | UnsetType) -> bool:
+    """Whether the field `error` of an answer holds one."""
+    return isinstance(given, Raw) and bytes(given) not in error_body.NO_ERROR
 
 
 class _Count(Struct):
@@ -292,4 +335,3 @@ def _model(info: _Info) -> model_service_pb2.Model:
 
 COUNT = msgspec.json.Decoder(_Count)
 MODELS = msgspec.json.Decoder(_Models)
-FAULTY = msgspec.json.Decoder(_Faulty)

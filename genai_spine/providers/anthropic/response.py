@@ -8,12 +8,15 @@ message_delta with the stop reason and the usage, then message_stop.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder, with_whole_characters
+from genai_spine.providers.http import lenient_json
+from genai_spine.providers.tool_calls import unique_id
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -79,6 +82,12 @@ class Delta(Struct):
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
 
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that are JSON and no text become its text."""
+        pieces = fields.get("partial_json", "")
+        return fields if isinstance(pieces, str) else {**fields, "partial_json": lenient_json.text(pieces)}
+
 
 class Block(Struct):
     """Content block: text, thinking, redacted_thinking or tool_use."""
@@ -100,36 +109,29 @@ class Message(Struct):
     type: str = ""
     id: str = ""
     model: str = ""
-    content: list[Block] = []
+    content: list[Block] | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
     usage: Usage | None = None
+    error: Raw | UnsetType = UNSET
 
-
-class Details(Struct):
-    """Details of an error, with a code that is finer than its type."""
-
-    error_code: str | None = None
-
-
-class Fault(Struct):
-    """Error of an answer, or of an event within a stream."""
-
-    type: str | None = None
-    message: str | None = None
-    details: Details | None = None
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Content that is a text becomes a block of it."""
+        text = fields.get("content")
+        return {**fields, "content": [{"type": "text", "text": text}]} if isinstance(text, str) else fields
 
 
 class Event(Struct):
     """Event of a stream; `type` says which fields it has."""
 
-    type: str
-    index: int = 0
+    type: str = ""
+    index: int | None = None
     message: Message | None = None
     content_block: Block | None = None
     delta: Delta | None = None
     usage: Usage | None = None
-    error: Fault | None = None
+    error: Raw | UnsetType = UNSET
 
 
 EVENT = msgspec.json.Decoder(Event)
@@ -153,7 +155,7 @@ class ThinkingBlock:
             return {"type": "redacted_thinking", "data": self.redacted}
         return {
             "type": "thinking",
-            "thinking": "".join(self.text),
+            "thinking": with_whole_characters("".join(self.text)),
             "signature": "".join(self.signature),
         }
 
@@ -162,53 +164,67 @@ class MessageReader:
     """Reader of one answer; chunk() gives what was added since the last one.
 
     begun: a message was there. done: message_stop has come, so a broken connection cuts nothing.
+    stop_reason: as it came, once it has; nothing but message_stop follows.
     """
 
     def __init__(self) -> None:
         self.begun = self.done = False
+        self.nameless = False  # a tool was called without its name
+        self.stop_reason: str | None = None
         self._id = self._model = ""
         self._usage: Usage | None = None
+        self._index = 0  # of the block that was begun last
         self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
+        self._call_ids: list[str] = []  # by the number of the call
+        self._halves: dict[str, str] = {}  # of characters, from one chunk to the next
         self._initial_arguments: dict[int, str] = {}  # arguments that came with the start of the block
         self._thoughts: dict[int, ThinkingBlock] = {}
         self._citations: list[Raw] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._builder = ChunkBuilder()
+        self._builder = ChunkBuilder(self._halves)
         self._ended: tuple[str, StopDetails | None] | None = None
         self._counted = False
 
     def take(self, event: Event) -> None:
         """Adds one event of a stream."""
         kind, delta = event.type, event.delta
+        if kind == "content_block_delta" and delta and delta.text:
+            self._builder.choice().content.append(delta.text)
+            return
+        index = self._index if event.index is None else event.index
         if kind == "content_block_delta" and delta:
-            if delta.text:
-                self._builder.choice().content.append(delta.text)
-            else:
-                self._add(event.index, delta)
+            self._add(index, delta)
         elif kind == "content_block_start" and event.content_block:
-            self._begin_block(event.index, event.content_block)
+            # Without an index, blocks are counted.
+            self._begin_block(index + (event.index is None and self.begun), event.content_block)
         elif kind == "content_block_stop":
-            self._end_block(event.index)
+            self._end_block(index)
         elif kind == "message_start" and event.message:
             self._begin(event.message)
-        elif kind == "message_delta" and delta:
+        elif kind == "message_delta":
             if event.usage:
                 self._count(event.usage)
-            if delta.stop_reason:
-                self._ended = delta.stop_reason, delta.stop_details
+            if delta and delta.stop_reason:
+                self._stop(delta.stop_reason, delta.stop_details)
         elif kind == "message_stop":
             self.done = True
+            if self.stop_reason is None and self.begun:
+                self._stop("end_turn", None)
 
     def take_whole(self, message: Message) -> None:
         """Adds an answer that is no stream."""
         self._begin(message)
-        for index, block in enumerate(message.content):
+        for index, block in enumerate(message.content or ()):
             self._begin_block(index, block)
             self._end_block(index)
-        self._ended = message.stop_reason or "end_turn", message.stop_details
+        self._stop(message.stop_reason or "end_turn", message.stop_details)
         self.done = True
+
+    def _stop(self, reason: str, details: StopDetails | None) -> None:
+        self.stop_reason = reason
+        self._ended = reason, details
 
     def _begin(self, message: Message) -> None:
         self.begun = True
@@ -224,6 +240,7 @@ class MessageReader:
         self._counted = True
 
     def _begin_block(self, index: int, block: Block) -> None:
+        self.begun, self._index = True, index
         if block.type == "text":
             if block.text:
                 self._builder.choice().content.append(block.text)
@@ -234,9 +251,12 @@ class MessageReader:
         elif block.type == "redacted_thinking":
             self._thoughts[index] = ThinkingBlock(redacted=block.data or "")
         elif block.type == "tool_use":
-            self._calls[index] = len(self._calls)
-            self._call(index).add(block.id, block.name)
-            self._initial_arguments[index] = "{}" if block.input is UNSET else bytes(block.input).decode()
+            self._calls[index] = len(self._call_ids)
+            own = block.id and block.id not in self._call_ids
+            self._call_ids.append(block.id if block.id and own else unique_id())
+            self._call(index).add(self._call_ids[-1], block.name)
+            self.nameless = self.nameless or not block.name
+            self._initial_arguments[index] = _arguments(block.input)
 
     def _end_block(self, index: int) -> None:
         arguments = self._initial_arguments.pop(index, "")
@@ -275,7 +295,9 @@ class MessageReader:
 
     def _finish(self, choice: ChoiceBuilder, reason: str, details: StopDetails | None) -> None:
         delta = choice.delta
-        delta.finish_reason = FINISH_REASONS.get(reason, pb.FINISH_REASON_STOP)
+        delta.finish_reason = FINISH_REASONS.get(reason) or finish_reason(reason) or pb.FINISH_REASON_STOP
+        if self._call_ids and delta.finish_reason == pb.FINISH_REASON_STOP:
+            delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
         if details and details.explanation:
             choice.refusal.append(details.explanation)
         if self._thoughts:
@@ -283,6 +305,14 @@ class MessageReader:
             delta.reasoning_state_json = msgspec.json.encode(blocks).decode()
         if self._citations:
             delta.annotations_json = msgspec.json.encode(self._citations).decode()
+
+
+def _arguments(given: Raw | UnsetType) -> str:
+    """Arguments as JSON text; some have the text of an object in the place of it, or null."""
+    text = "" if given is UNSET else bytes(given).decode()
+    if text.startswith('"'):
+        text = msgspec.json.decode(text, type=str)
+    return "{}" if text in ("", "null") else text
 
 
 def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:

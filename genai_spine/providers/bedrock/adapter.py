@@ -13,6 +13,7 @@ from time import time
 from typing import NoReturn
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from genai_spine import errors
 from genai_spine.call import Call
@@ -21,7 +22,9 @@ from genai_spine.concurrency import gather_or_cancel
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http import error_body, lenient_json
+from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
 
@@ -45,6 +48,9 @@ OPTIONS = {
     "messages.audio": Option("audio"),
     "messages.file": Option("document"),
 }
+
+GRACE_S = 0.5  # for the end of a stream, once the usage has come
+USAGE_GRACE_S = 5.0  # for the usage, after the message's end
 
 # By the exception's name; a stream writes it with a small first letter.
 EXCEPTIONS: dict[str, type[errors.ProviderFailure]] = {
@@ -130,11 +136,11 @@ class Bedrock(Provider):
         body = msgspec.json.encode(write_request(request, route))
         path = f"/model/{aws.segment(route.model)}/converse-stream"
         headers = await self._headers(self.endpoint, ("POST", path), body, call)
-        reader = response.ConverseReader()
+        reader, frames = response.ConverseReader(), aws.EventStream()
         try:
-            async with aclosing(self.http.stream(path, body, call, aws.EventStream(), headers)) as reads:
+            async with aclosing(self.http.stream(path, body, call, frames, headers)) as reads:
                 async for payloads in reads:
-                    builder = self._begun(route.model)
+                    builder = self._begun(route.model, reader)
                     try:
                         for payload in payloads:
                             self._read(payload, reader, builder)
@@ -147,26 +153,44 @@ class Bedrock(Provider):
                     # That a message begins is no answer yet: until it says something, another may be asked.
                     if has_output(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
                         yield chunk
+                    if reader.stop_reason is not None:
+                        frames.grace_s = GRACE_S if chunk.HasField("usage") else USAGE_GRACE_S
         except StatusError as error:
             self._fail(error.reply, route.model)
         except errors.ProviderError as error:
             # A connection that breaks after the message's end cuts nothing of it.
-            if reader.stop_reason is None or error.metadata["provider_code"] != "cut_stream":
+            if reader.stop_reason is None or error.metadata["provider_code"] != CUT:
                 raise
         if reader.stop_reason is None:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
         self._check_end(reader)
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         body = msgspec.json.encode(write_request(request, route))
         reply = await self._post(route.model, "converse", body, call)
-        answer = self.http.decode(reply.body, response.ANSWER)
-        builder, reader = self._begun(route.model), response.ConverseReader()
+        reader = response.ConverseReader()
+        builder = self._begun(route.model, reader)
         builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
-        reader.whole(answer, builder.choice())
-        self._add(answer, builder.chunk)
-        self._check_end(reader)
+        self._read_whole(reply.body, reader, builder)
         return completion(builder.build())
+
+    def _read_whole(self, body: bytes, reader: response.ConverseReader, builder: ChunkBuilder) -> None:
+        """Adds an answer that is no stream. Errors carry the usage that it tells."""
+        try:
+            answer = self.http.decode(body, response.ANSWER)
+            failed = isinstance(answer.error, Raw) and bytes(answer.error) not in error_body.NO_ERROR
+            if failed or (answer.output is None and error_body.is_error(body)):
+                self._fail(Reply(HTTPStatus.OK, {}, body), "")
+            if answer.output is None or (answer.output.message is None and not answer.stop_reason):
+                raise self.http.unusable("no_message", "the answer has no message")
+            reader.whole(answer, builder.choice())
+            self._add(answer, builder.chunk)
+            self._check_stop(reader)
+            self._check_end(reader)
+        except errors.SpineError as error:
+            if reported := lenient_json.member(body, "usage", response.Usage):
+                error.usage = response.usage(reported)
+            raise
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
@@ -232,6 +256,8 @@ class Bedrock(Provider):
     async def close(self) -> None:
         await self.http.close()
         await self._control_http.close()
+        if self._signer is not None:
+            self._signer.close()
 
     async def _headers(
         self, endpoint: Endpoint, request: tuple[str, str], body: bytes, call: Call
@@ -258,21 +284,29 @@ class Bedrock(Provider):
             self._fail(reply, "")
         return reply.body
 
-    def _begun(self, model: str) -> ChunkBuilder:
+    def _begun(self, model: str, reader: response.ConverseReader) -> ChunkBuilder:
         """A chunk of the only choice, without its text."""
-        builder = ChunkBuilder()
+        builder = ChunkBuilder(reader.halves)
         builder.chunk.model, builder.chunk.create_time.seconds = model, int(time())
         builder.choice()
         return builder
 
     def _read(self, payload: bytes, reader: response.ConverseReader, builder: ChunkBuilder) -> None:
         event = self.http.decode(payload, response.EVENT)
+        if event.content_block_delta is not None:  # which most are
+            reader.event(event, builder.choice())
+            return
+        if event.output is not UNSET or (event.is_unknown and error_body.is_error(payload)):
+            self._read_whole(payload, reader, builder)
+            return
         if event.exception is not None:
             name = event.exception.name
             raise self._failure(name[:1].upper() + name[1:], event.exception.message, Reply(0, {}, b""), "")
         if event.broken is not None:
             raise self.http.unusable("broken_event", event.broken)
         reader.event(event, builder.choice())
+        if event.message_stop is not None:
+            self._check_stop(reader)
         if event.metadata is not None:
             self._add(event.metadata, builder.chunk)
 
@@ -281,6 +315,14 @@ class Bedrock(Provider):
             chunk.usage.CopyFrom(response.usage(answer.usage))
         if answer.service_tier and answer.service_tier.type:
             chunk.service_tier = answer.service_tier.type
+
+    def _check_stop(self, reader: response.ConverseReader) -> None:
+        """Raises what a stop reason says of a failure, and ProviderError for a call without a name."""
+        if reader.nameless:
+            raise self.http.unusable("nameless_call", "the model called a tool without naming it")
+        reason = reader.stop_reason or ""
+        if reason not in {*response.STOP_REASONS, *response.MALFORMED} and finish_reason(reason) is None:
+            raise self._failure("", f"the answer ended with {reason!r}", Reply(HTTPStatus.OK, {}, b""), "")
 
     def _check_end(self, reader: response.ConverseReader) -> None:
         """Raises ProviderError where the model ended without a well-formed answer, which was billed."""
@@ -304,7 +346,10 @@ class Bedrock(Provider):
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
         name, message = aws.fault(dict(reply.headers), reply.body)
-        message = message or reply.body[:500].decode("utf-8", "replace") or f"HTTP {reply.status}"
+        fault = error_body.read(reply.body)
+        if reply.status == HTTPStatus.OK and fault.status:
+            reply = replace(reply, status=fault.status)
+        message = message or fault.message or error_body.text_of(reply.status, reply.body)
         raise self._failure(name, message, reply, model)
 
     def _failure(self, name: str, message: str, reply: Reply, model: str) -> errors.SpineError:

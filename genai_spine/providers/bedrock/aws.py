@@ -10,6 +10,8 @@ import hmac
 import struct
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from time import gmtime, strftime, time
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -41,17 +43,23 @@ class _BrokenFrame(Exception):
 class EventStream:
     """Frame decoder of AWS event streams. Events become JSON, {"<event type>": payload}, as boto3 shows them.
 
+    A body that begins as JSON or as a page is no stream of events: it is one payload.
+
     An exception within the stream is {"exception": {"name", "message"}}, and bytes that are no event are
     {"broken": why}; both come in their place after the events before them. botocore's own buffer does the
     same, tells less, and takes ten times as long.
     """
 
     def __init__(self) -> None:
+        self.grace_s: float | None = None
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads that are complete now; the rest waits for more."""
         data = self._buffer + data if self._buffer else data
+        if data[:1] in (b"{", b"<"):  # no event has a length that begins so
+            self._buffer = data
+            return []
         payloads, at = [], 0
         try:
             while end := _end(data, at):
@@ -64,8 +72,8 @@ class EventStream:
         return payloads
 
     def rest(self) -> list[bytes]:
-        """Always empty: half an event says nothing."""
-        return []  # half an event says nothing; the reader knows from the events whether one is missing
+        """A body that is no stream. Half an event says nothing: the reader knows whether one is missing."""
+        return [self._buffer] if self._buffer[:1] in (b"{", b"<") else []
 
 
 def _end(data: bytes, at: int) -> int:
@@ -172,6 +180,7 @@ class Signer:
         self._credentials: Any = None
         self._frozen: Any = None
         self._loading: asyncio.Task[None] | None = None
+        self._authorities: Any = None  # file of those whom botocore trusts, as long as it may read it
         self._keyed = lru_cache(2)(_keyed)  # one holds for a day
 
     async def headers(self, request: tuple[str, str], body: bytes, call: Call) -> dict[str, str]:
@@ -201,6 +210,11 @@ class Signer:
     def forget(self) -> None:
         """The service says that they have expired; the next call looks for others."""
         self._credentials = self._frozen = None
+
+    def close(self) -> None:
+        """Removes the file that botocore was given."""
+        if self._authorities is not None:
+            self._authorities.close()
 
     def _stale(self) -> bool:
         needed = getattr(self._credentials, "refresh_needed", None)  # keys that never expire have none
@@ -232,10 +246,9 @@ class Signer:
     def _find(self) -> None:
         """Blocks: files, processes, and the network."""
         from botocore import exceptions as aws
-        from botocore.session import Session  # which imports all that signing needs as well
 
         try:
-            credentials = self._credentials or Session().get_credentials()
+            credentials = self._credentials or self._session().get_credentials()
             frozen = credentials.get_frozen_credentials() if credentials else None
         except (aws.ConnectionError, aws.HTTPClientError, aws.MetadataRetrievalError) as error:
             raise self._failure(errors.ProviderUnavailable, str(error)) from error
@@ -245,6 +258,29 @@ class Signer:
             nothing = "no AWS credentials in the environment, in a profile, or from container or instance"
             raise self._failure(errors.ProviderAuthentication, nothing)
         self._credentials, self._frozen = credentials, frozen
+
+    def _session(self) -> Any:
+        """Session of botocore that reaches AWS's token services by the endpoint's egress.
+
+        The metadata of an instance or container are on a link of the machine, and asked as botocore does.
+        """
+        from botocore.config import Config
+        from botocore.httpsession import get_cert_path
+        from botocore.session import Session  # which imports all that signing needs as well
+
+        session, egress, host = Session(), self._endpoint.egress, f"sts.{self._region}.amazonaws.com"
+        urls = {"http": egress.http_proxy, "https": egress.https_proxy}
+        proxies = {scheme: url for scheme, url in urls.items() if url and egress.proxy(scheme, host, 443)}
+        session.set_default_client_config(Config(proxies=proxies))  # and not those of the environment
+        if egress.ca_file:
+            self.close()
+            known = Path(get_cert_path(True)).read_bytes()
+            # botocore takes one file, by its name; it is there for as long as the signer.
+            self._authorities = NamedTemporaryFile(suffix=".pem")  # noqa: SIM115
+            self._authorities.write(known + b"\n" + egress.ca_file.read_bytes())
+            self._authorities.flush()
+            session.set_config_variable("ca_bundle", self._authorities.name)
+        return session
 
     def _failure(self, kind: type[errors.ProviderFailure], message: str) -> errors.ProviderFailure:
         return kind(provider=self._endpoint.name, provider_code="credentials", provider_message=message)

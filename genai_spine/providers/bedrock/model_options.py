@@ -30,6 +30,7 @@ BUDGETS = {
     pb.REASONING_EFFORT_MEDIUM: 8192,
     pb.REASONING_EFFORT_HIGH: 16384,
     pb.REASONING_EFFORT_XHIGH: 32768,
+    pb.REASONING_EFFORT_MAX: 32768,
 }
 EFFORTS = {
     pb.REASONING_EFFORT_MINIMAL: "low",
@@ -37,6 +38,7 @@ EFFORTS = {
     pb.REASONING_EFFORT_MEDIUM: "medium",
     pb.REASONING_EFFORT_HIGH: "high",
     pb.REASONING_EFFORT_XHIGH: "high",
+    pb.REASONING_EFFORT_MAX: "high",
 }
 
 
@@ -105,7 +107,7 @@ def _reasoning(request: pb.CreateCompletionRequest, model: str, output: dict[str
     if ANTHROPIC in model and none:
         return {"thinking": {"type": "disabled"}}
     if ADAPTIVE.search(model):
-        output["effort"] = "max" if effort == pb.REASONING_EFFORT_XHIGH else EFFORTS[effort]
+        output["effort"] = "max" if effort >= pb.REASONING_EFFORT_XHIGH else EFFORTS[effort]
         return {"thinking": {"type": "adaptive"}}
     if ANTHROPIC in model:
         return {"thinking": _budget(request, BUDGETS[effort], None)}

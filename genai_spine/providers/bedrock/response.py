@@ -1,7 +1,7 @@
 """Converse responses: whole answers and the events of ConverseStream, read into the contract's messages.
 
 Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, 2026-11-28.
-Token counts out of every bound make an answer unreadable; unknown events are passed over.
+Token counts out of every bound are none; unknown events are passed over.
 """
 
 from base64 import b64encode
@@ -11,9 +11,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from genai_spine.chunks import ChoiceBuilder
+from genai_spine.chunks import ChoiceBuilder, with_whole_characters
 from genai_spine.providers.bedrock.request import ANSWER_TOOL
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT
+from genai_spine.providers.http import lenient_json
+from genai_spine.providers.tool_calls import unique_id
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -73,8 +75,8 @@ class Reasoning(Struct, rename="camel"):
 class ToolUse(Struct, rename="camel"):
     """Tool call, in a stream its beginning."""
 
-    tool_use_id: str
-    name: str
+    tool_use_id: str = ""
+    name: str = ""
     input: Raw = Raw(b"{}")
 
 
@@ -99,20 +101,27 @@ class Block(Struct, rename="camel"):
 
 
 class Message(Struct):
-    content: list[Block] = []
+    content: list[Block] | None = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Content that is a text becomes a block of it."""
+        text = fields.get("content")
+        return {**fields, "content": [{"text": text}]} if isinstance(text, str) else fields
 
 
 class Output(Struct):
-    message: Message
+    message: Message | None = None
 
 
 class Answer(Struct, rename="camel"):
     """Whole answer of Converse."""
 
-    output: Output
-    stop_reason: str
+    output: Output | None = None
+    stop_reason: str | None = None
     usage: Usage | None = None
     service_tier: Tier | None = None
+    error: Raw | UnsetType = UNSET
 
 
 class ReasoningDelta(Struct, rename="camel"):
@@ -127,6 +136,12 @@ class ToolUseDelta(Struct):
     """Addition to the arguments of a tool call, as JSON text."""
 
     input: str = ""
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that are JSON and no text become its text."""
+        given = fields.get("input", "")
+        return fields if isinstance(given, str) else {**fields, "input": lenient_json.text(given)}
 
 
 class Delta(Struct, rename="camel"):
@@ -145,23 +160,23 @@ class Start(Struct, rename="camel"):
 
 
 class BlockStart(Struct, rename="camel"):
-    content_block_index: Index
-    start: Start
+    content_block_index: Index | None = None
+    start: Start | None = None
 
 
 class BlockDelta(Struct, rename="camel"):
-    content_block_index: Index
-    delta: Delta
+    content_block_index: Index | None = None
+    delta: Delta | None = None
 
 
 class BlockStop(Struct, rename="camel"):
-    content_block_index: Index
+    content_block_index: Index | None = None
 
 
 class MessageStop(Struct, rename="camel"):
     """End of the message; only metadata follows."""
 
-    stop_reason: str
+    stop_reason: str | None = None
 
 
 class Metadata(Struct, rename="camel"):
@@ -188,6 +203,15 @@ class Event(Struct, rename="camel"):
     metadata: Metadata | None = None
     exception: StreamException | None = None
     broken: str | None = None
+    message_start: Raw | UnsetType = UNSET
+    output: Raw | UnsetType = UNSET  # of a whole answer, although a stream was asked for
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is none of the events above."""
+        known = (self.content_block_delta, self.content_block_start, self.content_block_stop)
+        rest = (self.message_stop, self.metadata, self.exception, self.broken)
+        return known == (None,) * 3 and rest == (None,) * 4 and self.message_start is UNSET
 
 
 class TokenCount(Struct, rename="camel"):
@@ -223,6 +247,14 @@ def usage(reported: Usage) -> usage_pb2.Usage:
     )
 
 
+def _arguments(given: Raw) -> str:
+    """Arguments as JSON text; some have the text of an object in the place of it, or null."""
+    text = bytes(given).decode()
+    if text.startswith('"'):
+        text = msgspec.json.decode(text, type=str)
+    return "{}" if text in ("", "null") else text
+
+
 @dataclass(slots=True)
 class ReasoningBlock:
     """Reasoning block while it arrives."""
@@ -237,7 +269,11 @@ class ReasoningBlock:
         if self.redacted:
             return {"reasoningContent": {"redactedContent": b64encode(b"".join(self.redacted)).decode()}}
         signed = {"signature": self.signature} if self.signature else {}
-        return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), **signed}}}
+        return {
+            "reasoningContent": {
+                "reasoningText": {"text": with_whole_characters("".join(self.text)), **signed}
+            }
+        }
 
 
 @dataclass(slots=True)
@@ -252,14 +288,19 @@ class ConverseReader:
     answers: set[int] = field(default_factory=set)  # blocks that give the answer by ANSWER_TOOL
     thoughts: dict[int, ReasoningBlock] = field(default_factory=dict)
     citations: list[Raw] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)  # of the calls
+    halves: dict[str, str] = field(default_factory=dict)  # of characters, from one chunk to the next
+    index: int = -1  # of the block that was begun last
+    nameless: bool = False  # a tool was called without its name
     stop_reason: str | None = None
 
     def whole(self, answer: Answer, choice: ChoiceBuilder) -> None:
         """Adds an answer that is no stream."""
-        for index, block in enumerate(answer.output.message.content):
+        message = answer.output and answer.output.message
+        for index, block in enumerate((message and message.content) or ()):
             if block.tool_use:
                 self.start(index, block.tool_use, choice)
-                self.tool_input(index, bytes(block.tool_use.input).decode(), choice)
+                self.tool_input(index, _arguments(block.tool_use.input), choice)
             elif reasoning := block.reasoning_content:
                 text = reasoning.reasoning_text or ReasoningText()
                 delta = ReasoningDelta(text.text, text.signature, reasoning.redacted_content)
@@ -269,14 +310,16 @@ class ConverseReader:
                 self.citations += cited.citations
             else:
                 choice.content.append(block.text or "")
-        self.stop(answer.stop_reason, choice)
+        self.stop(answer.stop_reason or "end_turn", choice)
 
     def event(self, event: Event, choice: ChoiceBuilder) -> None:
         """Adds one event of a stream; exceptions and broken events are the adapter's."""
         if (change := event.content_block_delta) is not None:
-            index, delta = change.content_block_index, change.delta
+            delta = change.delta or Delta()
             if delta.text:
                 choice.content.append(delta.text)
+                return
+            index = self._place(change.content_block_index)
             if delta.tool_use:
                 self.tool_input(index, delta.tool_use.input, choice)
             if delta.reasoning_content:
@@ -284,13 +327,19 @@ class ConverseReader:
             if isinstance(delta.citation, Raw):
                 self.citations.append(delta.citation.copy())
         elif (begun := event.content_block_start) is not None:
-            if begun.start.tool_use:
-                self.start(begun.content_block_index, begun.start.tool_use, choice)
+            at = begun.content_block_index
+            self.index = self.index + 1 if at is None else at
+            if begun.start and begun.start.tool_use:
+                self.start(self.index, begun.start.tool_use, choice)
         elif (ended := event.content_block_stop) is not None:
-            if ended.content_block_index in self.empty:
-                self.tool_input(ended.content_block_index, "{}", choice)
+            if self._place(ended.content_block_index) in self.empty:
+                self.tool_input(self._place(ended.content_block_index), "{}", choice)
         elif event.message_stop is not None:
-            self.stop(event.message_stop.stop_reason, choice)
+            self.stop(event.message_stop.stop_reason or "end_turn", choice)
+
+    def _place(self, index: int | None) -> int:
+        """Index of a block; the one that was begun last, where an event has none."""
+        return max(0, self.index) if index is None else index
 
     def start(self, index: int, use: ToolUse, choice: ChoiceBuilder) -> None:
         """Begins a tool call, or the answer that is given by ANSWER_TOOL."""
@@ -298,8 +347,12 @@ class ConverseReader:
         if use.name == ANSWER_TOOL:
             self.answers.add(index)
             return
-        self.tools[index] = len(self.tools)
-        choice.tool_call(self.tools[index]).add(use.tool_use_id, use.name)
+        self.tools[index] = len(self.ids)
+        self.ids.append(
+            use.tool_use_id if use.tool_use_id and use.tool_use_id not in self.ids else unique_id()
+        )
+        self.nameless = self.nameless or not use.name
+        choice.tool_call(self.tools[index]).add(self.ids[-1], use.name)
 
     def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:
         """Appends arguments to the call of the block, or text to the answer."""
@@ -324,9 +377,11 @@ class ConverseReader:
     def stop(self, reason: str, choice: ChoiceBuilder) -> None:
         """Sets the finish reason, reasoning state and citations of the choice."""
         delta, self.stop_reason = choice.delta, reason
-        delta.finish_reason = STOP_REASONS.get(reason, pb.FINISH_REASON_STOP)
+        delta.finish_reason = STOP_REASONS.get(reason) or finish_reason(reason) or pb.FINISH_REASON_STOP
         if reason == "tool_use" and self.answers and not self.tools:
             delta.finish_reason = pb.FINISH_REASON_STOP
+        if self.tools and delta.finish_reason == pb.FINISH_REASON_STOP:
+            delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
         thoughts = [self.thoughts[index] for index in sorted(self.thoughts)]
         # Without a signature the model cannot check them, and Bedrock takes none back.
         if any(thought.signature or thought.redacted for thought in thoughts):

@@ -1,20 +1,20 @@
 """HTTP client that all JSON adapters share: pooled connections, timeouts, typed failures.
 
 Errors: ProviderUnavailable (no connection, or lost before any answer), ProviderError (cut or unreadable
-answer), ProviderTimeout, DeadlineExceeded. A status other than 200 is the adapter's to judge: it comes back
-in the Reply, and from a stream as StatusError. Redirects are not followed, and HTTP proxies of the
-environment are not used.
+answer), ProviderAuthentication (of a proxy), ProviderTimeout, DeadlineExceeded. A status other than 200 is
+the adapter's to judge: it comes back in the Reply, and from a stream as StatusError. Redirects are followed
+within the origin only, so that no key leaves it.
 """
 
 import asyncio
-import ssl
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import inf
 from time import monotonic, time
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
 
@@ -22,20 +22,40 @@ from genai_spine.call import Call
 from genai_spine.errors import (
     DeadlineExceeded,
     InvalidRequest,
+    ProviderAuthentication,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     SpineError,
 )
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.connection import Connection, ConnectionLost, Exchange, ReadTimeout
+from genai_spine.providers.http import error_body, lenient_json
+from genai_spine.providers.http.connection import (
+    AnswerTooLarge,
+    Connection,
+    ConnectionLost,
+    Exchange,
+    ReadTimeout,
+)
+from genai_spine.providers.http.content_coding import UndecodableBody
+from genai_spine.providers.http.dial import Dialer, ProxyRefused
+from genai_spine.providers.http.egress import DEFAULT_PORTS, authority
 from genai_spine.providers.http.event_stream import EventTooLarge, FrameDecoder
+from genai_spine.providers.http.pool import Pool
 
 T = TypeVar("T")
 Headers = Mapping[str, str]  # names in lower case
 
 NO_HEADERS: Headers = {}
-MAX_IDLE_S = 30.0  # a connection that rested longer is not used again: the peer may be about to close it
+MAX_REDIRECTS = 5
+SAME_METHOD = (307, 308)  # redirects that a request follows with its body (RFC 9110, 15.4.8 and 15.4.9)
+REDIRECTS = (301, 302, 303, *SAME_METHOD)
+PROXY_AUTHENTICATION = 407
+BROKEN = (ReadTimeout, ConnectionLost, UndecodableBody, AnswerTooLarge, EventTooLarge)  # answers
+# Of a strict decoder, for a body that it cannot read.
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+CUT = "cut_stream"  # code of an answer that ends too early
+MIN_SECRET_LENGTH = 8  # a shorter key is a local server's dummy
 MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
 MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
 
@@ -104,22 +124,21 @@ class HttpClient:
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> None:
         """headers: sent with every request, authentication among them."""
-        try:
-            url = urlsplit(endpoint.base_url)
-            port = url.port
-        except ValueError:  # of the port, or of an IPv6 address
-            url, port = urlsplit(""), None
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise InvalidRequest(field="base_url", problem=f"not an http(s) URL: {endpoint.base_url!r}")
+        url = _url(endpoint.base_url)
         self.endpoint = endpoint
-        self._host, self._tls = url.hostname, url.scheme == "https"
-        self._port = port or (443 if self._tls else 80)
+        self.origin = _origin(url)
         self._prefix, self._query = url.path.rstrip("/"), f"?{url.query}" if url.query else ""
-        self._ssl = ssl.create_default_context() if self._tls else None
-        fixed = {"host": url.netloc.rpartition("@")[2], "accept": "*/*", "user-agent": "genai-spine"}
+        self.pool = Pool(_dialer(endpoint, self.origin))
+        proxy = self.pool.dialer.proxy
+        host = re.sub(r"%[^]]*", "", url.netloc.rpartition("@")[2])  # the zone of an address is ours alone
+        # Without accept-encoding, any coding may come (RFC 9110, 12.5.3).
+        fixed = {"host": host, "accept": "*/*", "accept-encoding": "identity", "user-agent": "genai-spine"}
+        self._absolute = ""  # what stands before the path in a request to a proxy
+        if proxy is not None and url.scheme == "http":
+            self._absolute = f"http://{host}"
+            if proxy.authorization:
+                fixed["proxy-authorization"] = proxy.authorization
         self._head = _header_lines({**fixed, **(headers or {})})
-        self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
 
     async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
         return await self.request("POST", path, body, call, headers)
@@ -135,73 +154,106 @@ class HttpClient:
         headers: of this request alone, such as its signature.
         """
         timer = CallTimer(self.endpoint, call)
-        exchange = await self._send(f"{method} {self._prefix}{path}", headers, body, timer)
-        timer.begin("the answer", self.endpoint.timeouts.first_token_s)
+        if call.read_timeout_s is not None:
+            timer.deadline = min(timer.deadline, call.started + call.read_timeout_s)
+        target = f"{method} {self._prefix}{path}{self._query}"
+        exchange = await self.open(target, _traced(headers, call), body, timer, "the answer")
         try:
-            status = await exchange.head(timer.left_s)
-            answer = await exchange.all(timer.left_s)
-        except ReadTimeout:
-            raise timer.expired() from None
-        except ConnectionLost as error:
-            raise self._lost(exchange, error) from error
+            if exchange.status < 300:
+                answer = await exchange.all(timer.left_s)
+            else:
+                answer = await exchange.beginning(MAX_ERROR_BYTES, timer.left_s)
+        except BROKEN as error:
+            raise self.meaning(error, exchange, timer) from error
         finally:
-            self._release(exchange)
-        return Reply(status, exchange.headers, answer)
+            self.pool.release(exchange)
+        return Reply(exchange.status, exchange.headers, answer)
 
     async def stream(
         self, path: str, body: bytes, call: Call, decoder: FrameDecoder, headers: Headers = NO_HEADERS
     ) -> AsyncGenerator[list[bytes]]:
         """Event payloads; what one read of the socket brought is one list. Closing it hangs up."""
         timer = CallTimer(self.endpoint, call)
-        exchange = await self._send(f"POST {self._prefix}{path}", headers, body, timer)
+        target = f"POST {self._prefix}{path}{self._query}"
+        exchange = await self.open(target, _traced(headers, call), body, timer, "the first token")
         timeouts = self.endpoint.timeouts
-        timer.begin("the first token", timeouts.first_token_s)
         try:
-            if await exchange.head(timer.left_s) != 200:
-                refusal = (await exchange.all(timer.left_s))[:MAX_ERROR_BYTES]
+            if exchange.status != 200:
+                refusal = await exchange.beginning(MAX_ERROR_BYTES, timer.left_s)
                 raise StatusError(Reply(exchange.status, exchange.headers, refusal))
+            grace_s = None
             while data := await exchange.some(timer.left_s):
                 if payloads := decoder.feed(data):
                     yield payloads
                 # A comment counts as well: the upstream says that it is still at work.
-                timer.begin("the next token", timeouts.between_tokens_s)
+                if decoder.grace_s is None:
+                    timer.begin("the next token", timeouts.between_tokens_s)
+                elif decoder.grace_s != grace_s:  # the answer is complete, and nothing has to follow
+                    grace_s = decoder.grace_s
+                    timer.begin("the end", grace_s)
             if payloads := decoder.rest():
                 yield payloads
-        except ReadTimeout:
-            raise timer.expired() from None
-        except ConnectionLost as error:
-            raise self._lost(exchange, error) from error
-        except EventTooLarge as error:
-            raise self.unusable("event_too_large", str(error.__doc__)) from error
+        except BROKEN as error:
+            if not (isinstance(error, ReadTimeout) and decoder.grace_s is not None):
+                raise self.meaning(error, exchange, timer) from error
         finally:
-            self._release(exchange)
+            self.pool.release(exchange)
 
     def decode(self, body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-        """Decoded body. Raises ProviderError (invalid_json) with the beginning of what came."""
+        """Decoded body, leniently where the strict decoder refuses it.
+
+        Raises ProviderError (invalid_json) with what is wrong, and with nothing of the model's words.
+        """
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            excerpt = self.public(body[:200].decode("utf-8", "replace"))
-            raise self.unusable("invalid_json", f"{error}; it began: {excerpt}") from error
+        except UNREADABLE as error:
+            try:
+                return lenient_json.read(bytes(body), decoder.type)
+            except (ValueError, RecursionError):
+                raise self.unusable("invalid_json", _complaint(bytes(body), error)) from error
 
     def public(self, text: str) -> str:
         """Upstream's text without our key: some repeat it when they refuse it."""
-        return text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text
+        return masked(text, self.endpoint.api_key)
 
     def unusable(self, code: str, message: str) -> ProviderError:
         """ProviderError for an answer that cannot be used, with a code of our own."""
         return ProviderError(provider=self.endpoint.name, provider_code=code, provider_message=message)
 
     async def close(self) -> None:
-        for connection in list(self._open):
-            connection.abort()
-        self._open.clear()
-        self._idle.clear()
+        self.pool.close()
+
+    async def open(
+        self, target: str, headers: Headers, body: bytes, timer: CallTimer, phase: str
+    ) -> Exchange:
+        """Exchange whose status has come; for pool.release(). target: method, and path with its query.
+
+        phase: what is waited for from here on, within first_token_s.
+        """
+        for hop in range(MAX_REDIRECTS + 1):
+            exchange = await self._send(target, headers, body, timer)
+            if not hop:
+                timer.begin(phase, self.endpoint.timeouts.first_token_s)
+            try:
+                status = await exchange.head(timer.left_s)
+                if status < 300 or not (following := self._redirect(target, exchange)):
+                    return exchange
+            except BROKEN as error:
+                self.pool.release(exchange)
+                raise self.meaning(error, exchange, timer) from error
+            except BaseException:
+                self.pool.release(exchange)
+                raise
+            self.pool.release(exchange)
+            target = following
+        raise self._unreachable(str(status), OSError(f"more than {MAX_REDIRECTS} redirects, to {target}"))
 
     async def _send(self, target: str, headers: Headers, body: bytes, timer: CallTimer) -> Exchange:
-        """Exchange of a request that was sent. target: method and path."""
-        connection = self._idle_connection() or await self._connect(timer)
-        head = f"{target}{self._query} HTTP/1.1\r\n".encode("ascii")
+        """Exchange of a request that was sent."""
+        connection = self.pool.take() or await self._connect(timer)
+        if self._absolute:
+            target = target.replace(" ", f" {self._absolute}", 1)
+        head = f"{target} HTTP/1.1\r\n".encode("ascii")
         if body:
             head += b"content-length: %d\r\n" % len(body)
             if "content-type" not in headers:
@@ -213,54 +265,129 @@ class HttpClient:
         except ConnectionLost as error:
             raise self._unreachable("connection_lost", error) from error
 
-    def _idle_connection(self) -> Connection | None:
-        """Connection of the pool that is still usable, the latest first; None to open one."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed and monotonic() - connection.idle_since < MAX_IDLE_S:
-                return connection
-            connection.abort()
-            self._open.discard(connection)
-        return None
+    def _redirect(self, target: str, exchange: Exchange) -> str | None:
+        """Target that a redirect names; None: the status is none.
+
+        Errors: ProviderUnavailable for a redirect that is not followed, ProviderAuthentication of a proxy.
+        """
+        status, location = exchange.status, exchange.headers.get("location")
+        if status == PROXY_AUTHENTICATION and self._absolute:
+            raise self._proxy_refused(ProxyRefused(status, "Proxy Authentication Required"))
+        method, _, path = target.partition(" ")
+        if status not in REDIRECTS or location is None:
+            return None
+        shown = ascii(location[:300])[1:-1]
+        try:
+            there = _url(urljoin(f"{self.origin[0]}://{_authority(self.origin)}{path}", location))
+            followed = _origin(there) == self.origin and not there.username and not there.password
+        except (InvalidRequest, ValueError):
+            followed = False
+        if not followed or not location.isascii() or not location.isprintable() or " " in location:
+            raise self._unreachable(str(status), OSError(f"HTTP {status} to another address: {shown}"))
+        if status not in SAME_METHOD and method != "GET":
+            raise self._unreachable(str(status), OSError(f"HTTP {status} without the request, to {shown}"))
+        return f"{method} {there.path or '/'}{f'?{there.query}' if there.query else ''}"
 
     async def _connect(self, timer: CallTimer) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timer.left_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop), self._host, self._port, ssl=self._ssl
-                )
+                return await self.pool.connect()
         except TimeoutError as error:
             if not timer.phase_ends_first:
                 raise timer.expired() from None
             cause = TimeoutError(f"no connection in {timer.limit_s:g} s")
             raise self._unreachable("connect_timeout", cause) from error
+        except ProxyRefused as error:
+            raise self._proxy_refused(error) from error
         except OSError as error:
             raise self._unreachable("connect", error) from error
-        self._open.add(connection)
-        return connection
 
-    def _release(self, exchange: Exchange) -> None:
-        connection = exchange.connection
-        if exchange.done and connection.reusable and not connection.closed:
-            connection.resume()  # it may have been paused for a consumer that left
-            connection.idle_since = monotonic()
-            self._idle.append(connection)
-        else:
-            connection.abort()
-            self._open.discard(connection)
-
-    def _lost(self, exchange: Exchange, error: Exception) -> SpineError:
-        """Error of a lost connection: before the status nothing was answered, after it the answer was cut,
+    def meaning(self, error: Exception, exchange: Exchange, timer: CallTimer) -> SpineError:
+        """Error of an answer that broke: before the status nothing was answered, after it the answer was cut,
         and may be billed.
         """
+        if isinstance(error, ReadTimeout):
+            return timer.expired()
+        if isinstance(error, AnswerTooLarge):
+            return self.unusable("answer_too_large", str(error))
+        if isinstance(error, UndecodableBody):
+            return self.unusable("undecodable_body", str(error))
+        if isinstance(error, EventTooLarge):
+            return self.unusable("event_too_large", str(error.__doc__))
         if not exchange.status:
             return self._unreachable("connection_lost", error)
-        return self.unusable("cut_stream", f"the answer was cut: {error}")
+        return self.unusable(CUT, f"the answer was cut: {error}")
+
+    def _proxy_refused(self, error: ProxyRefused) -> SpineError:
+        """Error of a proxy: its operator must act where it asks for credentials, else it may do later."""
+        if error.status != PROXY_AUTHENTICATION:
+            return self._unreachable("proxy", error)
+        proxy = self.pool.dialer.proxy
+        problem = "refuses our credentials" if proxy and proxy.authorization else "asks for credentials"
+        message = f"the {proxy} {problem}: {error}"
+        return ProviderAuthentication(
+            provider=self.endpoint.name, provider_code="proxy_authentication", provider_message=message
+        )
 
     def _unreachable(self, code: str, error: Exception) -> ProviderUnavailable:
-        reason = f"{self._host}:{self._port}: {error}"
+        by = f" by {proxy}" if (proxy := self.pool.dialer.proxy) else ""
+        reason = f"{_authority(self.origin)}{by}: {error}"
         return ProviderUnavailable(provider=self.endpoint.name, provider_code=code, provider_message=reason)
+
+
+Origin = tuple[str, str, int]  # scheme, host, port
+
+
+def _url(text: str) -> SplitResult:
+    """Parts of an http or https URL. Raises InvalidRequest."""
+    try:
+        url = urlsplit(text)
+        if url.scheme in DEFAULT_PORTS and url.hostname and (url.port is None or url.port):
+            return url
+    except ValueError:  # of the port, or of an IPv6 address
+        pass
+    raise InvalidRequest(field="base_url", problem=f"not an http(s) URL: {text!r}")
+
+
+def _origin(url: SplitResult) -> Origin:
+    host = (url.hostname or "").replace("%25", "%")  # a zone of IPv6, as RFC 6874 writes it
+    return url.scheme, host, url.port or DEFAULT_PORTS[url.scheme]
+
+
+def _authority(origin: Origin) -> str:
+    return authority(origin[1], origin[2])
+
+
+def _dialer(endpoint: Endpoint, origin: Origin) -> Dialer:
+    """Way to the endpoint by its egress. Raises InvalidRequest."""
+    scheme, host, port = origin
+    try:
+        proxy = endpoint.egress.proxy(scheme, host, port)
+        tls = endpoint.egress.tls() if scheme == "https" else None
+        return Dialer(host, port, tls, proxy, endpoint.egress.tls() if proxy and proxy.tls else None)
+    except ValueError as error:
+        raise InvalidRequest(field="egress", problem=f"provider {endpoint.name}: {error}") from error
+
+
+def _traced(headers: Headers, call: Call) -> Headers:
+    """Headers of one request, with what its caller says of the trace that it belongs to."""
+    return {**dict(call.trace_headers), **headers} if call.trace_headers else headers
+
+
+def masked(text: str, secret: str | None) -> str:
+    """Text without a secret, which is masked as a word of its own; a short one is a word like any other."""
+    if not secret or len(secret) < MIN_SECRET_LENGTH or secret not in text:
+        return text
+    return re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
+
+
+def _complaint(body: bytes, error: Exception) -> str:
+    """What is wrong with a body: the title of a page, or where its JSON ends to be any."""
+    if not body.strip():
+        return "the body is empty"
+    if error_body.is_page(body):
+        return f"no JSON but a page: {error_body.page_text(body)}"
+    return f"{error} ({len(body)} bytes)"
 
 
 def _header_lines(headers: Mapping[str, str]) -> bytes:

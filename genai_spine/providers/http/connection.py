@@ -6,12 +6,17 @@ pool never carries bytes of the exchange before.
 """
 
 import asyncio
+from collections.abc import Iterator
 from time import monotonic
 from typing import Any, cast
 
 import httptools
 
+from genai_spine.providers.http.content_coding import ContentDecoder, UndecodableBody
+
 PAUSE_ABOVE_BYTES = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
+MAX_HEAD_BYTES = 256 << 10  # of head, trailers or chunk extensions that bring nothing of the body
+MAX_BODY_BYTES = 128 << 20  # of a whole answer, decoded; the server's own answers are not larger
 
 
 class ConnectionLost(Exception):
@@ -22,10 +27,25 @@ class ReadTimeout(Exception):
     """The time allowed passed without the arrival of anything."""
 
 
+class AnswerTooLarge(Exception):
+    """The upstream sends more than an answer can have."""
+
+
 class Exchange:
     """Response while it arrives; one consumer waits for it at a time."""
 
-    __slots__ = ("chunks", "connection", "done", "error", "headers", "size", "status", "waiter")
+    __slots__ = (
+        "chunks",
+        "connection",
+        "decoder",
+        "done",
+        "error",
+        "headers",
+        "pieces",
+        "size",
+        "status",
+        "waiter",
+    )
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
@@ -36,6 +56,8 @@ class Exchange:
         self.done = False
         self.error: Exception | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self.decoder: ContentDecoder | None = None  # of a body that is compressed
+        self.pieces: Iterator[bytes] = iter(())  # decoded, and not taken yet
 
     def wake(self) -> None:
         """Wakes the consumer, after anything has changed."""
@@ -68,8 +90,10 @@ class Exchange:
     async def some(self, timeout_s: float | None) -> bytes:
         """Bytes that have arrived since the last call, at least one; b"" at the end of the body.
 
-        Raises ReadTimeout, ConnectionLost.
+        Raises ReadTimeout, ConnectionLost, UndecodableBody.
         """
+        if self.decoder is not None:
+            return await self._decoded(timeout_s)
         while not self.chunks:
             if self.done:
                 return b""
@@ -78,16 +102,56 @@ class Exchange:
             await self._wait(timeout_s)
         return self._take()
 
+    async def _decoded(self, timeout_s: float | None) -> bytes:
+        """The same of a compressed body, a piece at a time: a few bytes may stand for many."""
+        while True:
+            if piece := next(self.pieces, b""):
+                await asyncio.sleep(0)  # the next one is there at once, and others want to work
+                return piece
+            while not self.chunks:
+                if self.done:
+                    return b""
+                if self.error:
+                    raise self.error
+                await self._wait(timeout_s)
+            self.pieces = cast(ContentDecoder, self.decoder).pieces(self._take())
+
     async def all(self, timeout_s: float | None) -> bytes:
-        """Whole body within timeout_s; taken in parts, because a paused socket brings nothing."""
-        end = None if timeout_s is None else monotonic() + timeout_s
-        chunks = [self._take()]
-        while not self.done:
-            if self.error:
-                raise self.error
-            await self._wait(None if end is None else end - monotonic())
-            chunks.append(self._take())
+        """Whole body within timeout_s; taken in parts, because a paused socket brings nothing.
+
+        Raises ReadTimeout, ConnectionLost, UndecodableBody, AnswerTooLarge.
+        """
+        chunks = await self._until(MAX_BODY_BYTES, timeout_s)
+        if sum(map(len, chunks)) > MAX_BODY_BYTES:
+            raise AnswerTooLarge(f"the answer is larger than {MAX_BODY_BYTES} bytes")
+        if not self.complete:
+            raise ConnectionLost("the compressed body ended early")
         return b"".join(chunks)
+
+    async def beginning(self, most: int, timeout_s: float | None) -> bytes:
+        """First bytes of an error's body, as far as they can be read: its status says enough without them.
+
+        Raises ReadTimeout.
+        """
+        try:
+            chunks = await self._until(most, timeout_s)
+        except (UndecodableBody, ConnectionLost, AnswerTooLarge):
+            return b""
+        return b"".join(chunks)[:most]
+
+    @property
+    def complete(self) -> bool:
+        """Whether a body that is done had its end; a compressed one may lack it."""
+        return self.decoder is None or self.decoder.complete
+
+    async def _until(self, most: int, timeout_s: float | None) -> list[bytes]:
+        """Parts of the body: all of it, or as many as are more than `most` bytes."""
+        end = None if timeout_s is None else monotonic() + timeout_s
+        chunks, size = list[bytes](), 0
+        while size <= most and (data := await self.some(None if end is None else end - monotonic())):
+            chunks.append(data)
+            size += len(data)
+        return chunks
 
     def _take(self) -> bytes:
         data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
@@ -106,10 +170,11 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
         self.reusable = True
-        self.idle_since = 0.0
+        self.opened_at = self.idle_since = 0.0  # on time.monotonic()
         self._parser: Any = None
         self._until_eof = False
         self._paused = False
+        self._barren_bytes = 0  # since a read that brought something of a body
 
     @property
     def closed(self) -> bool:
@@ -122,6 +187,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionLost("the connection is closed")
         self._parser = httptools.HttpResponseParser(self)
         self._until_eof = False
+        self._barren_bytes = 0
         self.exchange = Exchange(self)
         cast(asyncio.Transport, self.transport).write(request)
         return self.exchange
@@ -147,15 +213,27 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.done:
             self.abort()  # bytes that nobody asked for: the peer is out of step
             return
+        size = exchange.size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             exchange.error = ConnectionLost(f"not HTTP: {error}")
             self.abort()
+        if exchange.size != size:
+            self._barren_bytes = 0
+        elif not exchange.done:
+            self._nothing_came(exchange, len(data))
         if exchange.size > PAUSE_ABOVE_BYTES and not self._paused and not self.closed:
             self._paused = True
             cast(asyncio.Transport, self.transport).pause_reading()
         exchange.wake()
+
+    def _nothing_came(self, exchange: Exchange, size: int) -> None:
+        """Ends an answer that goes on with headers or chunk extensions, for which there is no end."""
+        self._barren_bytes += size
+        if self._barren_bytes > MAX_HEAD_BYTES and exchange.error is None:
+            exchange.error = AnswerTooLarge(f"more than {MAX_HEAD_BYTES} bytes came that are no answer")
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.reusable = False
@@ -181,6 +259,8 @@ class Connection(asyncio.Protocol):
             return
         headers = exchange.headers
         self._until_eof = "content-length" not in headers and "transfer-encoding" not in headers
+        if "content-encoding" in headers:
+            exchange.decoder = ContentDecoder.of(headers["content-encoding"])
         exchange.status = status
 
     def on_body(self, body: bytes) -> None:

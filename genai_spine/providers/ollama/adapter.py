@@ -5,12 +5,11 @@ Wire facts: https://github.com/ollama/ollama/blob/main/docs/api.md and https://d
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from http import HTTPStatus
-from time import monotonic, time
+from time import monotonic
 from typing import Any, NoReturn
 
 import msgspec
@@ -19,13 +18,16 @@ from msgspec import Raw
 from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
+from genai_spine.media import media_types
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, further_fields, reported_usage
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError, retry_after_s
-from genai_spine.providers.http.event_stream import JsonLines
+from genai_spine.providers.conversation import CallRules, Entry, arrange
+from genai_spine.providers.http import error_body
+from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.event_stream import JsonLines, lines_of
+from genai_spine.providers.ollama.response import AnswerReader, usage_of
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
     EMBEDDINGS,
-    FAULT,
     MODEL_DETAILS,
     PULL_PROGRESS,
     SCHEMA,
@@ -40,9 +42,9 @@ from genai_spine.providers.ollama.wire_types import (
     think,
     tool_json,
 )
-from genai_spine.providers.wire_types import FINISH_REASONS, ROLES, token_logprob
+from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
+from genai_spine.v1 import message_pb2, model_service_pb2
 from genai_spine.v1.provider_service_pb2 import PullModelResponse
 
 OPTIONS = {
@@ -65,7 +67,7 @@ OPTIONS = {
 }
 OF_THE_REQUEST = ("response_format", "tools", "reasoning_effort", "logprobs", "top_logprobs")
 IN_OPTIONS = [name for name in OPTIONS if name not in OF_THE_REQUEST]
-DATA_URL = re.compile(r"data:[^;,]*;base64,(.*)", re.DOTALL)
+CALLS = CallRules()
 MAX_CONCURRENT_SHOWS = 4  # descriptions of models that are asked for at a time
 SHOW_TIMEOUT_S = 2.0  # all of them together get so long
 PULL_SILENCE_TIMEOUT_S = 1800.0  # while it checks what it has loaded, nothing comes
@@ -77,6 +79,8 @@ CAPABILITIES = {
     "tools": "tools",
     "thinking": "reasoning",
 }
+GRACE_S = 0.5  # for the end of a stream whose last line has come
+NO_MESSAGE = "the answer has no message or is not done"
 NOT_THERE = ("file does not exist", "not found")  # what a registry says of a model that it does not have
 
 
@@ -101,38 +105,62 @@ class Ollama(Provider):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         body = self._write(request, route.model, stream=True)
-        done, calls = False, 0
+        reader, frames = AnswerReader(self.http, self._fail_in_answer), JsonLines()
         try:
-            async with aclosing(self.http.stream("/api/chat", body, call, JsonLines())) as reads:
+            async with aclosing(self.http.stream("/api/chat", body, call, frames)) as reads:
                 async for lines in reads:
-                    builder = ChunkBuilder()
+                    builder = ChunkBuilder(reader.halves)
                     try:
                         for line in lines:
-                            answer = self.http.decode(line, CHAT)
-                            self._add(answer, builder, calls)
-                            calls += len(answer.message.tool_calls or ()) if answer.message else 0
-                            done = done or answer.done
+                            reader.add(self._decoded(line), line, builder)
                     except errors.SpineError:
                         # What the same read brought before is the caller's.
                         if has_output(chunk := builder.build()):
                             yield chunk
                         raise
-                    yield builder.build()
+                    if builder.choices:
+                        yield builder.build()
+                    frames.grace_s = GRACE_S if reader.done else None
         except StatusError as error:
             self._fail(error.reply, route.model)
-        if not done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+        except errors.ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if not reader.done or error.metadata["provider_code"] != CUT:
+                raise
+        if not reader.done:
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         reply = await self.http.post("/api/chat", self._write(request, route.model, stream=False), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
-        answer = self.http.decode(reply.body, CHAT)
-        if answer.message is None or not answer.done:
-            raise self.http.unusable("no_message", "the answer has no message or is not done")
-        builder = ChunkBuilder()
-        self._add(answer, builder, 0)
+        reader, builder = AnswerReader(self.http, self._fail_in_answer), ChunkBuilder()
+        for line in lines_of(reply.body):  # one, unless it streams although it was not asked to
+            reader.add(self._decoded(line), line, builder)
+        if not reader.answered or not reader.done:
+            raise self._billed(self.http.unusable("no_message", NO_MESSAGE), reply.body)
         return completion(builder.build())
+
+    def _decoded(self, line: bytes) -> Chat:
+        """Decoded line; one that cannot be read tells what it cost all the same."""
+        try:
+            return self.http.decode(line, CHAT)
+        except errors.SpineError as error:
+            raise self._billed(error, line) from error
+
+    def _billed(self, error: errors.SpineError, line: bytes) -> errors.SpineError:
+        """The error with the counts of a line, which need not be JSON."""
+        counts = usage_of(line)
+        if counts is not None:
+            error.usage = counts
+        return error
+
+    def _fail_in_answer(self, line: bytes, answer: Chat) -> NoReturn:
+        """Raises the error that a good-looking answer holds, with the usage that it tells."""
+        try:
+            self._fail(Reply(HTTPStatus.OK, {}, line), answer.model)
+        except errors.SpineError as error:
+            raise self._billed(error, line) from None
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
@@ -175,7 +203,7 @@ class Ollama(Provider):
         finally:
             await http.close()
         if status != "success":
-            raise self.http.unusable("cut_stream", f"the pull ended at {status or 'its beginning'!r}")
+            raise self.http.unusable(CUT, f"the pull ended at {status or 'its beginning'!r}")
 
     def _steps(self, lines: list[bytes], model: str) -> Iterator[PullModelResponse]:
         """Steps of a pull that one read brought, those about the same layer as one.
@@ -204,7 +232,7 @@ class Ollama(Provider):
         """Raises the error of a pull: ModelNotFound, where the text says that the registry does not have the
         model, whatever the status.
         """
-        message = self._error_message(reply)
+        message = self._words(reply)
         if any(words in message for words in NOT_THERE):
             hint = f"{self.name} says: {message}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -296,114 +324,83 @@ class Ollama(Provider):
                 if request.prompt.HasField(name):
                     self._refuse(f"prompt.{name}")
             return [{"role": "user", "content": request.prompt.text}]
-        names = {call.id: call.function.name for message in request.messages for call in message.tool_calls}
-        return [self._message(message, names) for message in request.messages]
+        return [self._message(entry) for entry in arrange(request.messages, CALLS)]
 
-    def _message(self, message: message_pb2.Message, names: dict[str, str]) -> dict[str, Any]:
-        """Message as Ollama has it: text apart from images. names: of the functions by call id."""
+    def _message(self, entry: Entry) -> dict[str, Any]:
+        """Message as Ollama has it: text apart from images."""
+        message = entry.message
         role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
+        if entry.result_of:
+            role = "tool"
         text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
         body: dict[str, Any] = {"role": role, "content": text}
         images = [self._image(part.image) for part in message.content if part.HasField("image")]
         if images:
             body["images"] = images
         if message.tool_calls:
-            body["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
+            pairs = zip(message.tool_calls, entry.call_ids, strict=True)
+            body["tool_calls"] = [self._tool_call(call, call_id) for call, call_id in pairs]
         if message.role == message_pb2.ROLE_ASSISTANT and message.reasoning:
             body["thinking"] = message.reasoning  # gpt-oss goes on from it between calls of tools
-        if message.role == message_pb2.ROLE_TOOL:
+        if entry.result_of:
             # Templates know a result by its tool's name; the id tells calls of one tool apart.
-            body["tool_name"] = names.get(message.tool_call_id, message.name)
-            body["tool_call_id"] = message.tool_call_id
+            body["tool_name"] = entry.name
+            body["tool_call_id"] = entry.result_of
         return body
 
-    def _tool_call(self, call: message_pb2.ToolCall) -> dict[str, Any]:
-        """Tool call of an earlier answer, with its id where it has one."""
-        function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
-        return {"id": call.id, "function": function} if call.id else {"function": function}
+    def _tool_call(self, call: message_pb2.ToolCall, call_id: str) -> dict[str, Any]:
+        """Tool call of an earlier answer; one with free text, which another provider made, is an object."""
+        if call.HasField("custom"):
+            function: dict[str, Any] = {"name": call.custom.name, "arguments": {"input": call.custom.input}}
+        else:
+            function = {"name": call.function.name, "arguments": Raw(self._arguments(call))}
+        return {"id": call_id, "function": function}
 
     def _arguments(self, call: message_pb2.ToolCall) -> bytes:
         """JSON object of a call's arguments: text that is not one cannot be sent. Raises InvalidFields."""
         try:
-            msgspec.json.decode(call.function.arguments_json or "{}", type=dict[str, Raw])
-        except msgspec.DecodeError as error:
+            msgspec.json.decode(call.function.arguments_json.strip() or "{}", type=dict[str, Raw])
+        except (msgspec.DecodeError, RecursionError) as error:
             raise errors.InvalidFields(
                 [("messages.tool_calls.function.arguments_json", str(error))]
             ) from error
-        return (call.function.arguments_json or "{}").encode()
+        return (call.function.arguments_json.strip() or "{}").encode()
 
     def _image(self, image: message_pb2.ImagePart) -> str | bytes:
         """Base64 of an image; images by URL are refused."""
         if image.data:
             return image.data
-        match = DATA_URL.match(image.url)
-        if match is None:
+        found = media_types.parse(image.url)
+        if found is None:
             self._refuse("messages.content.image.url", "images by URL; send the image itself")
-        return match.group(1)
+        return found.data
 
-    def _add(self, answer: Chat, builder: ChunkBuilder, calls: int) -> None:
-        """Adds one line to the chunk. calls: tool calls that this stream has brought before."""
-        if answer.error:
-            self._fail(Reply(500, {}, msgspec.json.encode({"error": answer.error})), answer.model)
-        chunk = builder.chunk
-        if not builder.choices:
-            chunk.model, chunk.create_time.seconds = answer.model, int(time())
-        choice = builder.choice()
-        delta = choice.delta
-        if (message := answer.message) is not None:
-            if message.content:
-                choice.content.append(message.content)
-            if message.thinking:
-                choice.reasoning.append(message.thinking)
-            for index, call in enumerate(message.tool_calls or (), calls):
-                name, arguments = call.function.name, bytes(call.function.arguments).decode()
-                choice.tool_call(index).add(call.id or f"call_{index}", name, arguments)
-        if answer.logprobs:
-            delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
-        if answer.done:
-            delta.finish_reason = FINISH_REASONS.get(answer.done_reason or "stop", pb.FINISH_REASON_STOP)
-            if choice.tool_calls or calls:
-                delta.finish_reason = pb.FINISH_REASON_TOOL_CALLS
-            _add_usage(answer, chunk)
-
-    def _error_message(self, reply: Reply) -> str:
+    def _words(self, reply: Reply) -> str:
         """Message of an error body, or the body itself, without our key."""
-        message = reply.body[:500].decode("utf-8", "replace")
-        # What does not decode is not Ollama's own error but that of a proxy in between.
-        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            message = FAULT.decode(reply.body).error or message
+        message = error_body.read(reply.body).message or error_body.text_of(reply.status, reply.body)
         return self.http.public(message)
 
     def _fail(self, reply: Reply, model: str) -> NoReturn:
         """Raises what the status means; the table is STATUSES. Errors of a context that is too long are known
         by their text.
         """
-        message = self._error_message(reply)
-        if reply.status == HTTPStatus.NOT_FOUND:
+        fault = error_body.read(reply.body)
+        in_answer = reply.status == HTTPStatus.OK
+        # Of an error within an answer, the words are all that there is.
+        status = fault.status or HTTPStatus.INTERNAL_SERVER_ERROR if in_answer else reply.status
+        message = self._words(reply)
+        if status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
-        kind = STATUSES.get(reply.status, errors.ProviderUnavailable)
+        kind = STATUSES.get(status, errors.ProviderUnavailable)
         if "context length" in message:
             kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
         raise kind(
             provider=self.name,
-            provider_code=str(reply.status),
+            provider_code=fault.code or str(status) if in_answer else str(status),
             provider_message=message,
             retry_after_s=retry_after_s(reply.headers),
         )
-
-
-def _add_usage(answer: Chat, chunk: pb.CompletionChunk) -> None:
-    """Adds the counts of the last line; tokens read from the prompt cache are input tokens as well."""
-    if answer.eval_count is None and answer.prompt_eval_count is None:
-        return
-    chunk.usage.CopyFrom(reported_usage(answer.prompt_eval_count or 0, answer.eval_count or 0))
-    cached = min(answer.prompt_eval_cached_count or 0, chunk.usage.input_tokens)
-    chunk.usage.cache_read_tokens = cached
-    chunk.usage.uncached_input_tokens -= cached
-    # Left out when the whole prompt was in the cache, so the number is not known.
-    if answer.prompt_eval_count is None:
-        chunk.usage.input_provenance = usage_pb2.PROVENANCE_UNKNOWN
 
 
 STATUSES: dict[int, type[errors.ProviderFailure]] = {

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine import errors
 from genai_spine.json_schema.rewrite import SchemaRules, portable
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -65,6 +65,7 @@ LEVELS = {
     pb.REASONING_EFFORT_MEDIUM: "medium",
     pb.REASONING_EFFORT_HIGH: "high",
     pb.REASONING_EFFORT_XHIGH: "max",
+    pb.REASONING_EFFORT_MAX: "max",
 }
 
 
@@ -84,8 +85,16 @@ Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 class Function(Struct):
     """Function of a tool call; the arguments are an object, not text."""
 
-    name: str
+    name: str = ""
     arguments: Raw = Raw(b"{}")
+
+    @property
+    def arguments_json(self) -> str:
+        """JSON text of the arguments; gateways send the text in the place of the object."""
+        text = bytes(self.arguments).decode()
+        if text.startswith('"'):
+            text = msgspec.json.decode(text, type=str)
+        return "{}" if text in ("", "null") else text
 
 
 class ToolCall(Struct):
@@ -102,6 +111,12 @@ class AssistantMessage(Struct):
     thinking: str | None = None
     tool_calls: list[ToolCall] | None = None
 
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Content in parts becomes its text."""
+        text, thinking, _ = parted(fields.get("content"))
+        return {**fields, "content": text, "thinking": thinking or parted(fields.get("thinking"))[0]}
+
 
 class Chat(Struct):
     """Answer of /api/chat, whole or one line of a stream."""
@@ -114,7 +129,7 @@ class Chat(Struct):
     prompt_eval_cached_count: Count | None = None
     eval_count: Count | None = None
     logprobs: list[Token] | None = None
-    error: str | None = None
+    error: Raw | UnsetType = UNSET
 
 
 class Embeddings(Struct):
@@ -161,15 +176,8 @@ class PullProgress(Struct):
     error: str | None = None
 
 
-class FaultBody(Struct):
-    """Body of an error answer."""
-
-    error: str | None = None
-
-
 CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
 TAGS = msgspec.json.Decoder(Tags)
 MODEL_DETAILS = msgspec.json.Decoder(ModelDetails)
 PULL_PROGRESS = msgspec.json.Decoder(PullProgress)
-FAULT = msgspec.json.Decoder(FaultBody)

@@ -20,21 +20,22 @@ import msgspec
 from msgspec import Struct
 
 from genai_spine.call import Call
-from genai_spine.chunks import ChunkBuilder, completion
+from genai_spine.chunks import completion
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option, Route
 from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
 from genai_spine.providers.http.event_stream import ServerSentEvents
-from genai_spine.providers.openai import azure, chat, embeddings, responses_request
+from genai_spine.providers.openai import azure, chat, chat_answer, embeddings, responses_request
 from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
 from genai_spine.providers.openai.entra import Entra
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.files import Files
 from genai_spine.providers.openai.media import Media
+from genai_spine.providers.openai.messages import PLAIN, MessageDialect
 from genai_spine.providers.openai.responses_response import ResponsesReader
 from genai_spine.providers.openai.sdk import Sdk
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import model_service_pb2
+from genai_spine.v1 import message_pb2, model_service_pb2
 
 AS_IT_IS = SchemaRules()
 
@@ -63,6 +64,7 @@ class Dialect:
     responses: Callable[[str], bool] | None = None
     # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
     schema: SchemaRules = AS_IT_IS
+    messages: MessageDialect = PLAIN  # what it takes of an earlier answer, and of ids
     # It may store answers by itself: is told not to where the request says a word about storing.
     stores: bool = False
     azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
@@ -135,16 +137,18 @@ class OpenAI(Media, Files):
         """The answer's chunks. Errors: those of writing the request are raised at once."""
         path, body, reading = self._write(request, route.model, stream=True)
         if self.entra is None:
-            reads = self.http.stream(path, body, call, ServerSentEvents())
+            reads = self.http.stream(path, body, call, reading.frames)
         else:
-            reads = self._authorized(path, body, call)
+            reads = self._authorized(path, body, call, reading.frames)
         fail = partial(self._fail, model=route.model)
         return reading.stream(reads, fail, max(1, request.choice_count))
 
-    async def _authorized(self, path: str, body: bytes, call: Call) -> AsyncGenerator[list[bytes]]:
+    async def _authorized(
+        self, path: str, body: bytes, call: Call, frames: ServerSentEvents
+    ) -> AsyncGenerator[list[bytes]]:
         """Reads of a stream that needs a token of Entra first."""
         headers = await self._authorization(call)
-        async with aclosing(self.http.stream(path, body, call, ServerSentEvents(), headers)) as reads:
+        async with aclosing(self.http.stream(path, body, call, frames, headers)) as reads:
             async for payloads in reads:
                 yield payloads
 
@@ -153,9 +157,7 @@ class OpenAI(Media, Files):
         reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
-        builder = ChunkBuilder()
-        reading.whole(reply.body, builder)
-        return completion(builder.build())
+        return completion(reading.read(reply.body))
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
@@ -182,7 +184,7 @@ class OpenAI(Media, Files):
         return [
             model_service_pb2.Model(
                 id=entry.id,
-                create_time=chat.moment(entry.created or entry.created_at),
+                create_time=chat_answer.moment(entry.created or entry.created_at),
                 owned_by=entry.owned_by or self.name,
             )
             for entry in entries
@@ -236,12 +238,14 @@ class OpenAI(Media, Files):
             path, reading = "/completions", ChatReader(self.http, TEXT)
         else:
             body = chat.write_request(request, model, self.options, stream=stream)
-            chat.write_chat(body, request, self.dialect.schema)
+            chat.write_chat(body, request, self.dialect.schema, self.dialect.messages)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
+            forced = request.tool_choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
+            forced = forced or bool(request.tool_choice.function_name or request.tool_choice.custom_name)
             if self.dialect.stores and request.HasField("store"):
                 body["store"] = False  # this service stores it; OpenAI may store by default
-            path, reading = "/chat/completions", ChatReader(self.http, CHAT)
+            path, reading = "/chat/completions", ChatReader(self.http, CHAT, forced=forced)
         if self.dialect.responses:
             body.pop("api", None)
         path = self._path(path, model)
@@ -282,7 +286,7 @@ class _Models(Struct):
     data: list[_Model]
 
 
-CHAT = msgspec.json.Decoder(chat.Answer)
-TEXT = msgspec.json.Decoder(chat.TextAnswer)
+CHAT = msgspec.json.Decoder(chat_answer.Answer)
+TEXT = msgspec.json.Decoder(chat_answer.TextAnswer)
 MODELS = msgspec.json.Decoder(_Models)
 MODEL_LIST = msgspec.json.Decoder(list[_Model])

@@ -1,4 +1,8 @@
-"""Readers of chat and text completions: answers and stream events become chunks."""
+"""Readers of chat and text completions: answers and stream events become chunks.
+
+Each event is decoded once: strictly, and leniently only where that fails (HttpClient.decode). What is odd is
+seen by cheap signs: an answer without choices, a finish reason that is none of ours, a fragment of a call.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -8,21 +12,34 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import UNSET, Raw
 
-from genai_spine.chunks import ChunkBuilder, has_output
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, says_something
 from genai_spine.errors import ProviderError, SpineError
-from genai_spine.providers.http.client import HttpClient, Reply, StatusError
-from genai_spine.providers.openai import chat
+from genai_spine.providers.http import error_body, lenient_json
+from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply, StatusError
+from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
+from genai_spine.providers.openai import chat_answer
+from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, ChatMessage, TextLogprobs
 from genai_spine.providers.openai.errors import failure
-from genai_spine.providers.wire_types import FINISH_REASONS
+from genai_spine.providers.reasoning_state import StateReader
+from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
+from genai_spine.providers.wire_types import finish_reason, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
 
-DONE = b"[DONE]"  # payload of the last event of a stream
+DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
+NOTHING = (b"", b"null")
 
 
 class ResponseReader(ABC):
     """Reader of one answer of one API. Errors: ProviderError, and those of errors.failure()."""
 
     done = False  # a stream has said all; what its connection does now is of no interest
+
+    def __init__(self, http: HttpClient) -> None:
+        self.http = http
+        self.frames = ServerSentEvents()
+        self.halves: dict[str, str] = {}  # of characters, from one chunk to the next
+        self.has_output = False  # something for the caller has come
+        self.usage: chat_answer.Usage | None = None
 
     async def stream(
         self, reads: AsyncGenerator[list[bytes]], fail: Callable[[Reply], NoReturn], choice_count: int
@@ -36,12 +53,18 @@ class ResponseReader(ABC):
                         yield chunk
                     if error is not None:
                         raise error
+                    self.frames.grace_s = self.grace_s(choice_count)
         except StatusError as refused:
             fail(refused.reply)
-        except ProviderError:
-            if not self.done:  # a connection that breaks after the end cuts nothing
+        except ProviderError as error:
+            # A connection that breaks after the end cuts nothing.
+            if self.grace_s(choice_count) is None or error.metadata["provider_code"] != CUT:
                 raise
-        self.end(choice_count)
+        chunk, missing = self.last_chunk(choice_count)
+        if chunk is not None:
+            yield chunk
+        if missing is not None:
+            raise missing
 
     def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
         """One chunk of the events that one read brought, and the error that ended it.
@@ -49,27 +72,66 @@ class ResponseReader(ABC):
         The chunk is None where the events say nothing to a caller. What came before an error is the
         caller's all the same, and on the upstream's bill.
         """
-        builder = ChunkBuilder()
+        builder, error = ChunkBuilder(self.halves), None
         try:
             for payload in payloads:
                 self.event(payload, builder)
-        except SpineError as error:
-            chunk = builder.build()
-            return (chunk if has_output(chunk) else None), error
+        except SpineError as stopped:
+            error = stopped
         chunk = builder.build()
-        return (chunk if chunk.ByteSize() else None), None
+        # That a message begins is no answer yet: until it says something, another upstream may be asked.
+        if not self.has_output:
+            self.has_output = any(map(says_something, chunk.choices))
+            if not self.has_output:
+                del chunk.choices[:]
+        told = bool(chunk.choices) or chunk.HasField("usage")
+        return (chunk if told else None), error
+
+    def last_chunk(self, choice_count: int) -> tuple[pb.CompletionChunk | None, SpineError | None]:
+        """The rest of a stream at its end, or the error that it should not be over."""
+        builder = ChunkBuilder(self.halves)
+        try:
+            self.end(choice_count, builder)
+        except SpineError as error:
+            return None, error
+        return (builder.build() if builder.choices else None), None
+
+    def read(self, body: bytes) -> pb.CompletionChunk:
+        """An answer that is no stream, or that came as one although none was asked for."""
+        builder = ChunkBuilder()
+        if payloads := events_of(body):
+            for payload in payloads:
+                self.event(payload, builder)
+            self.end(1, builder)
+        else:
+            self.whole(body, builder)
+        return builder.build()
+
+    def _billed(self, error: SpineError) -> SpineError:
+        """The error with the usage that the upstream has told."""
+        if self.usage is not None and (counts := chat_answer.usage(self.usage)).total_tokens:
+            error.usage = counts
+        return error
+
+    def grace_s(self, choice_count: int) -> float | None:
+        """Seconds in which more may come after an answer that is complete; None while it is not."""
+        return GRACE_S if self.done else None
 
     @abstractmethod
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
-        """Adds one event of a stream to the chunk."""
+        """Adds one event of a stream to the chunk; an event may be the whole answer."""
 
     @abstractmethod
     def whole(self, body: bytes, builder: ChunkBuilder) -> None:
         """Adds an answer that is no stream."""
 
     @abstractmethod
-    def end(self, choice_count: int) -> None:
+    def end(self, choice_count: int, builder: ChunkBuilder) -> None:
         """Ends the stream; raises when it should not be over."""
+
+
+GRACE_S = 0.5  # after all has been said
+USAGE_GRACE_S = 5.0  # for usage, after all choices have ended
 
 
 class ChatReader(ResponseReader):
@@ -79,119 +141,226 @@ class ChatReader(ResponseReader):
     others no finish reason.
     """
 
-    def __init__(self, http: HttpClient, decoder: msgspec.json.Decoder[Any]) -> None:
-        self.http, self.decoder = http, decoder
+    def __init__(self, http: HttpClient, decoder: msgspec.json.Decoder[Any], *, forced: bool = False) -> None:
+        """forced: the caller chose the tool, and the API says `stop` for its calls."""
+        super().__init__(http)
+        self.decoder, self.forced = decoder, forced
         self.begun: set[int] = set()  # by the index of the choice
         self.finished: set[int] = set()  # with a finish reason
-        self.calls: dict[int, int] = {}  # tool calls that were begun
+        self.calls: dict[int, ToolCalls] = {}
+        self.states: dict[int, StateReader] = {}  # what a choice proves its thinking with
+        self._counted = False  # by the event that is read
+        self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
 
-    def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
-        """As in the base class; events of plain text, which most are, are read without a builder."""
+    def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         try:
-            found = [None if payload == DONE else self.decoder.decode(payload) for payload in payloads]
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return super().chunk(payloads)
-        if not all(map(self._is_plain, found)):
-            return super().chunk(payloads)
-        chunk = self._plain_chunk([answer for answer in found if answer is not None])
-        self.done = self.done or None in found
-        return (chunk if chunk.ByteSize() else None), None
-
-    def _is_plain(self, answer: Any) -> bool:
-        """Whether an event holds nothing but text of the first choice, its end, or usage."""
-        if answer is None:
-            return self.begun == self.finished
-        if type(answer) is not chat.Answer or answer.error is not UNSET or len(answer.choices) > 1:
-            return False
+            answer = self.decoder.decode(payload)
+        except UNREADABLE:
+            answer = self._odd(payload, builder)
+            if answer is None:
+                return
+        if answer.error is not UNSET or not answer.choices:
+            self._check(answer, payload)
+        if builder is not self._headed and (answer.id or answer.model):
+            self._headed = builder
+            self._add_head(answer, builder.chunk)
         for choice in answer.choices:
-            delta = choice.delta
-            if choice.index or choice.message or choice.logprobs:
-                return False
-            if delta and (delta.tool_calls or delta.function_call or delta.refusal):
-                return False
-            if delta and delta.annotations is not UNSET:
-                return False
-        return True
+            into = builder.choices.get(choice.index)
+            if into is None:
+                into = builder.choice(choice.index)
+                self.begun.add(choice.index)
+            message = choice.delta or choice.message
+            if message is not None:
+                if message.content:
+                    into.content.append(message.content)
+                if message.reasoning_content or message.reasoning:
+                    into.reasoning.append(message.reasoning_content or message.reasoning)
+                if (
+                    message.tool_calls
+                    or message.function_call
+                    or message.refusal
+                    or message.annotations is not UNSET
+                    or message.reasoning_details is not UNSET
+                    or message.extra_content is not UNSET
+                    or message.usage
+                ):
+                    self._add_rest(message, into)
+            if choice.text:
+                into.content.append(choice.text)
+            if choice.logprobs:
+                _add_logprobs(into.delta, choice.logprobs)
+            if choice.error is not UNSET or choice.usage:
+                self._check_choice(choice, payload)
+            if choice.finish_reason:
+                self._finish(choice, into, payload)
+            elif self.states and choice.index in self.finished:
+                self._add_state(into)
+        if answer.usage or answer.x_groq:
+            self._count(answer.usage or answer.x_groq.usage)
+        if self._counted:
+            self._add_usage(builder.chunk)
 
-    def _plain_chunk(self, found: Sequence[chat.Answer]) -> pb.CompletionChunk:
-        chunk = pb.CompletionChunk()
-        content, reasoning, finish_reason = [], [], None
-        for answer in found:
-            for choice in answer.choices:
-                if delta := choice.delta:
-                    content.append(delta.content or "")
-                    reasoning.append(delta.reasoning_content or delta.reasoning or "")
-                finish_reason = choice.finish_reason or finish_reason
-            self._add_head(answer, chunk)
-            if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
-                chunk.usage.CopyFrom(counts)
-        if any(answer.choices for answer in found):
-            self.begun.add(0)
-            into = chunk.choices.add(content="".join(content), reasoning="".join(reasoning))
-            if finish_reason:
-                self.finished.add(0)
-                into.finish_reason = FINISH_REASONS.get(finish_reason, pb.FINISH_REASON_STOP)
-        return chunk
+    def whole(self, body: bytes, builder: ChunkBuilder) -> None:
+        self.event(body, builder)
+        if not builder.choices:
+            raise self._unusable("no_choices", "the answer has no choices")
+        self._finish_all(builder)
+
+    def end(self, choice_count: int, builder: ChunkBuilder) -> None:
+        if not self.done and len(self.finished) < choice_count:
+            raise self._unusable(CUT, "the stream ended before it was complete")
+        if not self.begun:
+            raise self._unusable("no_choices", "the answer has no choices")
+        self._finish_all(builder)
+
+    def grace_s(self, choice_count: int) -> float | None:
+        if not self.done and len(self.finished) < choice_count:
+            return None
+        return GRACE_S if self.done or self.usage else USAGE_GRACE_S
+
+    def _odd(self, payload: bytes, builder: ChunkBuilder) -> Any:
+        """Answer of a payload that the strict decoder refused; None for one that says nothing."""
+        said = payload.strip()
+        if said in NOTHING:
+            return None
+        if said in DONE:
+            self.done = True
+            self._finish_all(builder)
+            return None
+        try:
+            return self.http.decode(payload, self.decoder)
+        except ProviderError as error:
+            self._count(_usage_of(payload))
+            raise self._billed(error) from error
+
+    def _finish_all(self, builder: ChunkBuilder) -> None:
+        """Finishes the choices that no finish reason has ended."""
+        for index in sorted(self.begun - self.finished):
+            self._finish(ChatChoice(index=index, finish_reason="stop"), builder.choice(index), b"")
+
+    def _check(self, answer: Any, payload: bytes) -> None:
+        """Raises what the upstream says went wrong after its status 200."""
+        error = answer.error
+        if isinstance(error, Raw) and bytes(error) not in error_body.NO_ERROR:
+            raise self._failure(payload, answer.usage)
+        if not answer.choices and answer.usage is None and error_body.is_error(payload):
+            raise self._failure(payload, None)
+
+    def _check_choice(self, choice: Any, payload: bytes) -> None:
+        """Raises the error of a choice; takes usage that stands in it."""
+        if choice.usage:
+            self._count(choice.usage)
+        if isinstance(choice.error, Raw) and bytes(choice.error) not in error_body.NO_ERROR:
+            raise self._failure(b'{"error":%b}' % bytes(choice.error), _usage_of(payload))
+
+    def _finish(self, choice: Any, into: ChoiceBuilder, payload: bytes) -> None:
+        """Sets the finish reason; that of an answer with calls is TOOL_CALLS, except after a forced call."""
+        reason = finish_reason(choice.finish_reason)
+        if reason is None:
+            said = {"error": {"message": f"the answer ended with {choice.finish_reason!r}", "code": "failed"}}
+            raise self._failure(msgspec.json.encode(said), _usage_of(payload))
+        if reason == pb.FINISH_REASON_UNSPECIFIED:
+            return
+        self.finished.add(choice.index)
+        if calls := self.calls.get(choice.index):
+            self._end_choice(calls, into)
+            if reason == pb.FINISH_REASON_STOP and not self.forced:
+                reason = pb.FINISH_REASON_TOOL_CALLS
+        if self.states:
+            self._add_state(into)
+        into.delta.finish_reason = reason
+
+    def _add_state(self, into: ChoiceBuilder) -> None:
+        """Adds what the choice proves its thinking with: whole, with the end of the choice."""
+        state = self.states.get(into.delta.index)
+        if state is not None and (state_json := state.state_json):
+            into.delta.reasoning_state_json = state_json
+
+    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder) -> None:
+        if not calls.end(into):
+            raise self._unusable("nameless_call", "the model called a tool without naming it")
+
+    def _add_rest(self, message: ChatMessage, into: ChoiceBuilder) -> None:
+        """Adds what few messages have; older servers send `function_call`."""
+        if message.refusal:
+            into.refusal.append(message.refusal)
+        notes = bytes(message.annotations) if isinstance(message.annotations, Raw) else b""
+        if notes.startswith(b"[") and notes != b"[]":
+            # On one line: a whole answer may have several, which no event of a stream has room for.
+            into.delta.annotations_json = msgspec.json.format(notes, indent=-1).decode()
+        if message.usage:
+            self._count(message.usage)
+        index = into.delta.index
+        if message.reasoning_details is not UNSET or message.extra_content is not UNSET:
+            state = self.states.setdefault(index, StateReader())
+            state.add(message.reasoning_details, message.extra_content)
+        if called := message.function_call:
+            calls = self.calls.setdefault(index, ToolCalls())
+            id = None if calls else unique_id()
+            calls.add([Fragment(0, id, called.name, called.arguments or called.input)], into)
+        if message.tool_calls:
+            self.calls.setdefault(index, ToolCalls()).add(
+                [_fragment(call) for call in message.tool_calls], into
+            )
+
+    def _count(self, reported: chat_answer.Usage | None) -> None:
+        """Takes usage: totals so far, of which a later event may have only a part."""
+        if reported is None:
+            return
+        self._counted = True
+        if self.usage is None:
+            self.usage = reported
+        else:
+            self.usage.update(reported)
+
+    def _add_usage(self, chunk: pb.CompletionChunk) -> None:
+        self._counted = False
+        if self.usage and (counts := chat_answer.usage(self.usage)).total_tokens:
+            chunk.usage.CopyFrom(counts)
 
     def _add_head(self, answer: Any, chunk: pb.CompletionChunk) -> None:
         """Adds id, model, time and tier; they are the same in every event of a stream."""
-        # Azure's first chunk holds what it found in the prompt, and no id.
-        if answer.id and not chunk.id:
-            if answer.created != self._created[0]:
-                self._created = answer.created, chat.seconds(answer.created)
-            chunk.id, chunk.model = answer.id, answer.model or ""
-            chunk.create_time.seconds = self._created[1]
+        if answer.created != self._created[0]:
+            self._created = answer.created, chat_answer.seconds(answer.created)
+        chunk.id, chunk.model = answer.id or "", answer.model or ""
+        chunk.create_time.seconds = self._created[1]
         if answer.system_fingerprint:
             chunk.system_fingerprint = answer.system_fingerprint
-        if isinstance(answer, chat.Answer) and answer.service_tier:
+        if answer.service_tier:
             chunk.service_tier = answer.service_tier
 
-    def event(self, payload: bytes, builder: ChunkBuilder) -> None:
-        if payload == DONE:
-            self.done = True
-            for index in sorted(self.begun - self.finished):
-                chat.add_choice(builder, chat.ChatChoice(index=index, finish_reason="stop"))
-            return
-        answer = self._answer(payload)
-        for choice in answer.choices:
-            self.begun.add(choice.index)
-            if choice.finish_reason:
-                self.finished.add(choice.index)
-            if isinstance(choice, chat.ChatChoice) and choice.delta:
-                self._number(choice.index, choice.delta.tool_calls or ())
-        self._add(answer, builder)
+    def _failure(self, payload: bytes, usage: chat_answer.Usage | None) -> SpineError:
+        """Error of the upstream in an answer, with the usage that it told."""
+        self._count(usage)
+        return self._billed(failure(self.http, Reply(200, {}, payload), ""))
 
-    def whole(self, body: bytes, builder: ChunkBuilder) -> None:
-        self._add(self._answer(body), builder)
-        if not builder.choices:
-            raise self.http.unusable("no_choices", "the answer has no choices")
+    def _unusable(self, code: str, message: str) -> SpineError:
+        return self._billed(self.http.unusable(code, message))
 
-    def end(self, choice_count: int) -> None:
-        if not self.done and len(self.finished) < choice_count:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
-        if not self.begun:
-            raise self.http.unusable("no_choices", "the answer has no choices")
 
-    def _answer(self, data: bytes) -> Any:
-        """Decoded answer. Raises what the upstream says went wrong after its status 200."""
-        answer = self.http.decode(data, self.decoder)
-        if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-            raise failure(self.http, Reply(200, {}, data), "")
-        return answer
+def _usage_of(body: bytes) -> chat_answer.Usage | None:
+    """Usage of a body that cannot be used, and need not be JSON."""
+    return lenient_json.member(body, "usage", chat_answer.Usage)
 
-    def _number(self, choice: int, deltas: Sequence[chat.ToolCall]) -> None:
-        """Numbers tool calls that have no index (Gemini, older Ollama): an id begins another call."""
-        for delta in deltas:
-            begun = self.calls.get(choice, 0)
-            if delta.index is None:
-                delta.index = begun if delta.id or not begun else begun - 1
-            self.calls[choice] = max(begun, delta.index + 1)
 
-    def _add(self, answer: chat.Answer | chat.TextAnswer, builder: ChunkBuilder) -> None:
-        """Adds everything of an answer; id, model and time are those of the first chunk that has an id."""
-        self._add_head(answer, builder.chunk)
-        for choice in answer.choices:
-            chat.add_choice(builder, choice)
-        if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
-            builder.chunk.usage.CopyFrom(counts)
+def _add_logprobs(delta: pb.ChoiceDelta, logprobs: ChatLogprobs | TextLogprobs) -> None:
+    """Adds log probabilities; those of a text completion are parallel lists."""
+    content = delta.logprobs.content
+    if isinstance(logprobs, ChatLogprobs):
+        content.extend(token_logprob(token) for token in logprobs.content or ())
+        delta.logprobs.refusal.extend(token_logprob(token) for token in logprobs.refusal or ())
+        return
+    tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
+    for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=False):
+        entry = content.add(token=token, logprob=logprob or 0.0)
+        for other, value in (top or {}).items():
+            entry.top_logprobs.add(token=other, logprob=value)
+
+
+def _fragment(call: chat_answer.ToolCall) -> Fragment:
+    called = call.function or call.custom or chat_answer.Function(call.name, call.arguments)
+    arguments = called.arguments or called.input
+    extra = bytes(call.extra_content) if isinstance(call.extra_content, Raw) else b""
+    state = msgspec.json.format(extra, indent=-1).decode() if extra.startswith(b"{") else None
+    return Fragment(call.index, call.id, called.name, arguments, call.type == "custom", state)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from genai_spine.providers.base import further_fields
 from genai_spine.providers.http.client import HttpClient
-from genai_spine.providers.openai import chat
+from genai_spine.providers.openai import chat_answer
 from genai_spine.v1 import completion_service_pb2 as pb
 
 
@@ -41,7 +41,7 @@ def read(
     # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
     for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
         response.embeddings.add(index=index, values=_vector(http, entry.embedding))
-    if answer.usage and (counts := chat.usage(answer.usage)).total_tokens:
+    if answer.usage and (counts := chat_answer.usage(answer.usage)).total_tokens:
         response.usage.CopyFrom(counts)
     return response
 
@@ -72,7 +72,7 @@ class _Embeddings(Struct):
 
     data: list[_Embedding]
     model: str = ""
-    usage: chat.Usage | None = None
+    usage: chat_answer.Usage | None = None
 
 
 EMBEDDINGS = msgspec.json.Decoder(_Embeddings)

@@ -6,6 +6,7 @@ shortly before its end, and calls that need one at the same time wait for one fe
 """
 
 import asyncio
+import os
 import shlex
 from base64 import urlsafe_b64decode
 from contextlib import suppress
@@ -22,7 +23,7 @@ from msgspec import Struct
 from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication, SpineError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import HttpClient
+from genai_spine.providers.http.client import HttpClient, masked
 
 # What an Endpoint's further settings must hold, one of these, for a token to be had.
 CREDENTIALS = (("tenant_id", "client_id", "client_secret"), ("token_command",))
@@ -71,7 +72,7 @@ class Entra:
 
     def public(self, text: str) -> str:
         """Upstream's text without the token."""
-        return text.replace(self._token, "***") if self._token else text
+        return masked(text, self._token)
 
     async def close(self) -> None:
         """Ends a fetch that is still running."""
@@ -124,7 +125,11 @@ class Entra:
         try:
             program, *arguments = shlex.split(command)
             process = await asyncio.create_subprocess_exec(
-                program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+                *(program, *arguments),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=PIPE,
+                env={**os.environ, **self.endpoint.egress.variables},
             )
         except (OSError, ValueError) as error:  # not there; empty, or quotes that do not close
             raise self._failed("token_command", f"the token command did not start: {error}") from error

@@ -7,12 +7,9 @@ https://openrouter.ai/docs/api/reference/errors-and-debugging, 2026-11-28; the c
 """
 
 from http import HTTPStatus
-from typing import Any
-
-import msgspec
-from msgspec import Struct
 
 from genai_spine import errors
+from genai_spine.providers.http import error_body
 from genai_spine.providers.http.client import HttpClient, Reply, retry_after_s
 
 # Error codes, or types, that decide whatever the status says.
@@ -56,24 +53,24 @@ STATUSES: dict[int, type[errors.ProviderFailure]] = {
 def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
     """SpineError of an upstream's error: by CODES, then STATUSES, else ProviderUnavailable.
 
-    model: for the hint of ModelNotFound. The message goes to the caller without our key.
+    model: for the hint of ModelNotFound. The message goes to the caller without our key, and with nothing of
+    the answer that an error came in.
     """
-    name, fault = http.endpoint.name, _fault(reply)
+    name, fault = http.endpoint.name, error_body.read(reply.body)
     # Gateways say the status in the body of an answer that had begun as a good one.
-    status = fault.code if reply.status == HTTPStatus.OK and isinstance(fault.code, int) else reply.status
-    code = str(fault.code or fault.type or reply.status)
-    message = fault.message or reply.body[:300].decode("utf-8", "replace") or f"HTTP {reply.status}"
-    message = http.public(message)
+    in_answer = reply.status == HTTPStatus.OK
+    status = (fault.status or reply.status) if in_answer else reply.status
+    code = fault.code or fault.type or str(status)
+    message = http.public(fault.message or error_body.text_of(reply.status, reply.body))
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
-    inner = fault.innererror.code if fault.innererror else None
     kind = (
         CODES.get(code)
-        or CODES.get(fault.type or "")
-        or CODES.get(inner or "")
+        or CODES.get(fault.type)
+        or CODES.get(fault.inner)
         or STATUSES.get(status, errors.ProviderUnavailable)
     )
-    if fault.metadata and fault.metadata.flagged_input is not None:
+    if fault.flagged:
         kind = errors.ContentFiltered
     if kind is errors.ProviderRejected and "context length" in message.lower():
         kind = errors.ContextLengthExceeded  # compatible servers send no code
@@ -83,43 +80,3 @@ def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
         provider_message=message,
         retry_after_s=retry_after_s(reply.headers),
     )
-
-
-class _Inner(Struct):
-    code: str | None = None
-
-
-class _Metadata(Struct):
-    flagged_input: Any = None
-
-
-class Fault(Struct):
-    """Error object of a body."""
-
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-    innererror: _Inner | None = None  # Azure
-    metadata: _Metadata | None = None  # OpenRouter, whose moderation answers 403
-
-
-class _Faulty(Struct):
-    """Body of an error answer, in the forms that are met."""
-
-    error: Fault | str | None = None
-    message: str | None = None  # Mistral
-    detail: Any = None  # vLLM before 0.5
-
-
-def _fault(reply: Reply) -> Fault:
-    """Error of a body; an empty one where the body is none of these forms, as of a proxy."""
-    try:
-        faulty = FAULTY.decode(reply.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Fault()
-    if isinstance(faulty.error, Fault):
-        return faulty.error
-    return Fault(message=faulty.error or faulty.message or (str(faulty.detail) if faulty.detail else None))
-
-
-FAULTY = msgspec.json.Decoder(_Faulty)

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.call import Call
 from genai_spine.providers.base import Provider
 from genai_spine.providers.http.client import HttpClient
-from genai_spine.providers.openai import chat
+from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.media import UsageReport, usage_of_report
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import execution_pb2, usage_pb2
@@ -167,7 +167,7 @@ class Files(Provider):
             execution.state = execution_pb2.EXECUTION_STATE_FAILED
             execution.error_reason = "PROVIDER_REJECTED"
             execution.error = fault.message or fault.code or f"HTTP {response.status_code}"
-            execution.usage.CopyFrom(chat.usage(chat.Usage()))
+            execution.usage.CopyFrom(chat_answer.usage(chat_answer.Usage()))
         return execution
 
     def _line_usage(self, reported: Raw | UnsetType) -> usage_pb2.Usage:
@@ -178,7 +178,7 @@ class Files(Provider):
         younger = self.http.decode(bytes(reported), USAGE_REPORT)
         if younger.input_tokens is not None:
             return usage_of_report(younger)
-        return chat.usage(self.http.decode(bytes(reported), USAGE))
+        return chat_answer.usage(self.http.decode(bytes(reported), USAGE))
 
     def _file(self, file: "_File") -> files.ProviderFile:
         """Contract's file; times are Unix seconds, size is bytes."""
@@ -188,14 +188,14 @@ class Files(Provider):
             filename=file.filename,
             purpose=file.purpose,
             size_bytes=file.bytes,
-            create_time=chat.moment(file.created_at),
-            expire_time=chat.moment(file.expires_at),
+            create_time=chat_answer.moment(file.created_at),
+            expire_time=chat_answer.moment(file.expires_at),
             status=file.status or "",
         )
 
     def _batch(self, reported: "_Batch") -> batches.ProviderBatch:
         """Contract's batch; an unknown status is UNSPECIFIED."""
-        times = {name: chat.moment(getattr(reported, at)) for name, at in TIMES.items()}
+        times = {name: chat_answer.moment(getattr(reported, at)) for name, at in TIMES.items()}
         batch = batches.ProviderBatch(
             id=reported.id,
             provider=self.name,
@@ -330,7 +330,7 @@ BATCH = msgspec.json.Decoder(_Batch)
 BATCH_PAGE = msgspec.json.Decoder(_BatchPage)
 LINE = msgspec.json.Decoder(_Line)
 USAGE_REPORT = msgspec.json.Decoder(UsageReport)
-USAGE = msgspec.json.Decoder(chat.Usage)
+USAGE = msgspec.json.Decoder(chat_answer.Usage)
 
 
 def _paged(request: files.ListFilesRequest | batches.ListBatchesRequest) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.providers.base import Provider, Route
 from genai_spine.providers.http.client import HttpClient
-from genai_spine.providers.openai import chat
+from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
@@ -59,7 +59,7 @@ class Media(Provider):
         if not answer.data:
             raise self.http.unusable("no_images", "the answer has no images")
         response = media.CreateImagesResponse(
-            create_time=chat.moment(answer.created),
+            create_time=chat_answer.moment(answer.created),
             model=route.model,
             units={"images": len(answer.data)},
         )
@@ -230,16 +230,16 @@ def usage_of_report(usage: UsageReport) -> usage_pb2.Usage:
     """Usage in disjoint buckets, from a report of a younger path."""
     input_details = usage.input_tokens_details or usage.input_token_details or _InputDetails()
     output_details = usage.output_tokens_details or _OutputDetails()
-    return chat.usage(
-        chat.Usage(
+    return chat_answer.usage(
+        chat_answer.Usage(
             prompt_tokens=usage.input_tokens,
             completion_tokens=usage.output_tokens,
-            prompt_tokens_details=chat.InputDetails(
+            prompt_tokens_details=chat_answer.InputDetails(
                 cached_tokens=input_details.cached_tokens,
                 audio_tokens=input_details.audio_tokens,
                 image_tokens=input_details.image_tokens,
             ),
-            completion_tokens_details=chat.OutputDetails(
+            completion_tokens_details=chat_answer.OutputDetails(
                 reasoning_tokens=output_details.reasoning_tokens, audio_tokens=output_details.audio_tokens
             ),
         )

@@ -16,10 +16,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.errors import InvalidFields
 from genai_spine.json_schema.rewrite import SchemaRules
+from genai_spine.providers import reasoning_state
 from genai_spine.providers.base import Option, further_fields
-from genai_spine.providers.openai import chat
+from genai_spine.providers.conversation import CallRules, Entry, arrange
+from genai_spine.providers.openai import chat, messages
 from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -40,6 +42,7 @@ OPTIONS = {
     "tools.custom": Option("tools"),
 }
 APIS = ("responses", "chat")
+CALLS = CallRules(max_chars=64)
 # These return their thinking encrypted. Others answer 400 when they are asked for it.
 REASONING_MODEL = re.compile(r"(o\d|gpt-[5-9]|codex)(?!.*chat)")
 EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
@@ -55,7 +58,7 @@ class _Choice(Struct):
 class StateItem(Struct):
     """Item of reasoning_state_json: reasoning as it was sent, the others only as their places."""
 
-    type: str
+    type: str = ""
     call_id: str | None = None
     phase: str | None = None  # of a message: commentary or final_answer; lost, the next answer gets worse
 
@@ -135,12 +138,17 @@ def _messages(request: pb.CreateCompletionRequest) -> Body:
     """instructions and input. What is said above the conversation before it begins are instructions."""
     if request.HasField("prompt"):
         return {"input": [{"role": "user", "content": request.prompt.text}]}
-    messages = list(request.messages)
+    entries = arrange(request.messages, CALLS)
     instructions = []
-    while len(messages) > 1 and _instructs(messages[0]):
-        instructions.append("".join(part.text for part in messages.pop(0).content))
-    custom = {call.id for message in messages for call in message.tool_calls if call.HasField("custom")}
-    items = [item for message in messages for item in _items(message, custom)]
+    while len(entries) > 1 and _instructs(entries[0].message):
+        instructions.append("".join(part.text for part in entries.pop(0).message.content))
+    custom = {
+        entry.call_ids[at]
+        for entry in entries
+        for at, call in enumerate(entry.message.tool_calls)
+        if call.HasField("custom")
+    }
+    items = [item for entry in entries for item in _items(entry, custom)]
     return ({"instructions": "\n\n".join(instructions)} if instructions else {}) | {"input": items}
 
 
@@ -150,21 +158,16 @@ def _instructs(message: message_pb2.Message) -> bool:
     return texts and message.role in (message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER)
 
 
-def _items(message: message_pb2.Message, custom: set[str]) -> Sequence[Body | Raw]:
+def _items(entry: Entry, custom: set[str]) -> Sequence[Body | Raw]:
     """Input items of one message. custom: the ids of calls of custom tools, whose results are items of their
     own kind.
     """
+    message = entry.message
+    if entry.result_of:
+        kind = "custom_tool_call_output" if entry.result_of in custom else "function_call_output"
+        return [{"type": kind, "call_id": entry.result_of, "output": _content(message)}]
     if message.role == message_pb2.ROLE_ASSISTANT:
-        return list(_assistant(message))
-    if message.role == message_pb2.ROLE_TOOL:
-        kind = "custom_tool_call_output" if message.tool_call_id in custom else "function_call_output"
-        return [{"type": kind, "call_id": message.tool_call_id, "output": _content(message)}]
-    if message.role == message_pb2.ROLE_FUNCTION:
-        raise UnsupportedOption(
-            field="messages.role",
-            provider="the Responses API",
-            option="results of functions without a call id",
-        )
+        return list(_assistant(entry))
     return [{"role": ROLES[message.role], "content": _content(message)}]
 
 
@@ -179,15 +182,11 @@ def _content(message: message_pb2.Message) -> str | list[Body]:
 def _part(part: message_pb2.ContentPart) -> Body:
     kind = part.WhichOneof("part")
     if kind == "image":
-        detail = message_pb2.ImageDetail.Name(part.image.detail or message_pb2.IMAGE_DETAIL_AUTO)
-        return {
-            "type": "input_image",
-            "image_url": part.image.url or chat.data_url(part.image.media_type, part.image.data),
-            "detail": detail.removeprefix("IMAGE_DETAIL_").lower(),
-        }
+        detail = messages.detail_name(part.image.detail or message_pb2.IMAGE_DETAIL_AUTO)
+        return {"type": "input_image", "image_url": messages.image_url(part.image), "detail": detail}
     if kind == "file":
         source = part.file.WhichOneof("source") or "file_id"
-        file = {"type": "input_file", source: getattr(part.file, source)}
+        file = {"type": "input_file", source: messages.file_source(part.file, source)}
         # A file that was uploaded has its name already.
         if part.file.HasField("filename") and source != "file_id":
             file["filename"] = part.file.filename
@@ -195,23 +194,26 @@ def _part(part: message_pb2.ContentPart) -> Body:
     return {"type": "input_text", "text": part.text or part.refusal}
 
 
-def _assistant(message: message_pb2.Message) -> Iterator[Body | Raw]:
+def _assistant(entry: Entry) -> Iterator[Body | Raw]:
     """Items of an assistant's message: text, reasoning and calls in the order in which they came, as far as
     that was kept.
     """
+    message = entry.message
     message_item = _message_item(message)
-    calls = {call.id: _call(call) for call in message.tool_calls}
-    for raw, item in _state(message):
+    pairs = zip(message.tool_calls, entry.call_ids, strict=True)
+    calls = [(call.id, _call(call, call_id)) for call, call_id in pairs]
+    for raw, item in _state(message, entry.path):
         if item.type == "reasoning":
             yield raw
         elif item.type == "message" and message_item:
             yield message_item | ({"phase": item.phase} if item.phase else {})
             message_item = {}
-        elif item.call_id in calls:
-            yield calls.pop(item.call_id)
+        elif found := next((call for call in calls if call[0] == item.call_id), None):
+            calls.remove(found)
+            yield found[1]
     if message_item:
         yield message_item
-    yield from calls.values()
+    yield from (call for _, call in calls)
 
 
 def _message_item(message: message_pb2.Message) -> Body:
@@ -228,23 +230,21 @@ def _message_item(message: message_pb2.Message) -> Body:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def _state(message: message_pb2.Message) -> list[tuple[Raw, StateItem]]:
-    """Items that were kept; [] for the state of another provider."""
-    if not message.reasoning_state_json:
-        return []
+def _state(message: message_pb2.Message, path: str) -> list[tuple[Raw, StateItem]]:
+    """Items that were kept; [] for the state of another provider. Errors: InvalidFields."""
+    raws = reasoning_state.responses_items(message.reasoning_state_json, path)
     try:
-        raws = msgspec.json.decode(message.reasoning_state_json, type=list[Raw])
         return [(raw, msgspec.json.decode(raw, type=StateItem)) for raw in raws]
     except msgspec.DecodeError:
         return []
 
 
-def _call(call: message_pb2.ToolCall) -> Body:
+def _call(call: message_pb2.ToolCall, call_id: str) -> Body:
     """Item of a tool call."""
     if call.HasField("custom"):
-        named = {"type": "custom_tool_call", "call_id": call.id, "name": call.custom.name}
+        named = {"type": "custom_tool_call", "call_id": call_id, "name": call.custom.name}
         return named | {"input": call.custom.input}
-    named = {"type": "function_call", "call_id": call.id, "name": call.function.name}
+    named = {"type": "function_call", "call_id": call_id, "name": call.function.name}
     return named | {"arguments": call.function.arguments_json}
 
 

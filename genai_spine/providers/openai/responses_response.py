@@ -7,23 +7,32 @@ A stream announces each item (output_item.added), adds to it by deltas, repeats 
 and ends with the whole response; only deltas become chunks, so nothing comes twice.
 """
 
+from typing import Any, TypeVar
+
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from genai_spine.chunks import ChunkBuilder, ToolCallBuilder
-from genai_spine.providers.http.client import HttpClient, Reply
-from genai_spine.providers.openai import chat
-from genai_spine.providers.openai.chat_response import ResponseReader
+from genai_spine.chunks import ChunkBuilder
+from genai_spine.errors import ProviderError
+from genai_spine.providers.http import error_body, lenient_json
+from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply
+from genai_spine.providers.openai import chat_answer
+from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import StateItem
+from genai_spine.providers.tool_calls import Fragment, ToolCalls
+from genai_spine.providers.wire_types import Byte, parted
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import usage_pb2
 
+T = TypeVar("T")
+
+NULL = b"null"
 PARAGRAPH = "\n\n"
 INCOMPLETE = {
     "max_output_tokens": pb.FINISH_REASON_LENGTH,
     "content_filter": pb.FINISH_REASON_CONTENT_FILTER,
 }
+FAILED = ("failed", "error")  # statuses
 CALLS = ("function_call", "custom_tool_call")
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
@@ -32,9 +41,9 @@ class ResponsesReader(ResponseReader):
     """Reader of one response of the Responses API."""
 
     def __init__(self, http: HttpClient) -> None:
-        self.http = http
+        super().__init__(http)
         self.done = False  # the event that ends the response has come
-        self.calls: dict[int, int] = {}  # output_index of an item to the number of the call
+        self.calls = ToolCalls()
         self.thought = False
         self.state: list[Raw] = []
         self.annotations: list[Raw] = []
@@ -42,9 +51,12 @@ class ResponsesReader(ResponseReader):
         self.head: _Response | None = None
 
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
-        if payload == b"[DONE]":  # of gateways; OpenAI's stream just ends
-            return
-        event = self.http.decode(payload, EVENT)
+        try:
+            event = EVENT.decode(payload)
+        except UNREADABLE:
+            if payload.strip() in (b"", *DONE):  # of gateways; OpenAI's stream just ends
+                return
+            event = self._decoded(payload, EVENT)
         if event.type.endswith(".delta") and not (event.delta or event.logprobs):
             return  # it says nothing to a caller
         self._add(event, payload, builder)
@@ -68,29 +80,34 @@ class ResponsesReader(ResponseReader):
             "response.function_call_arguments.delta",
             "response.custom_tool_call_input.delta",
         ):
-            self._call(builder, event.output_index).arguments.append(event.delta)
+            custom = event.type == "response.custom_tool_call_input.delta"
+            self._call(builder, Fragment(event.output_index, arguments=event.delta, is_custom=custom))
         elif event.type == "response.output_text.annotation.added" and event.annotation is not UNSET:
             self.annotations.append(_compact(event.annotation))
         elif event.type == "response.output_item.added":
             self._begin(builder, self.http.decode(_raw_item(event.item), ITEM), event.output_index)
         elif event.type == "response.output_item.done":
+            self._begin(builder, self.http.decode(_raw_item(event.item), ITEM), event.output_index)
             self._keep(_raw_item(event.item))
         else:
             self._of_the_whole(event, payload, builder)
 
     def whole(self, body: bytes, builder: ChunkBuilder) -> None:
-        response = self.http.decode(body, RESPONSE)
+        response = self._decoded(body, RESPONSE)
+        if not response.output and not response.status and error_body.is_error(body):
+            raise failure(self.http, Reply(200, {}, body), response.model)
         choice = builder.choice()
-        for number, raw in enumerate(response.output):
+        for number, raw in enumerate(response.output or ()):
+            if bytes(raw) == NULL:
+                continue
             item = self.http.decode(raw, ITEM)
             self._begin(builder, item, number)
-            if item.type in CALLS:
-                self._call(builder, number).arguments.append(item.arguments or item.input)
-            for summary in (*item.summary, *(item.content if item.type == "reasoning" else ())):
+            content = item.content or ()
+            for summary in (*(item.summary or ()), *(content if item.type == "reasoning" else ())):
                 self._paragraph(builder)
                 choice.reasoning.append(summary.text)
                 self.thought = True
-            for part in item.content if item.type == "message" else ():
+            for part in content if item.type == "message" else ():
                 choice.content.append(part.text)
                 choice.refusal.append(part.refusal)
                 self.annotations += map(_compact, part.annotations)
@@ -98,16 +115,26 @@ class ResponsesReader(ResponseReader):
             self._keep(raw)
         self._finish(response, body, builder)
 
-    def end(self, choice_count: int) -> None:
+    def end(self, choice_count: int, builder: ChunkBuilder) -> None:
         if not self.done:
-            raise self.http.unusable("cut_stream", "the stream ended before it was complete")
+            raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     def _of_the_whole(self, event: "_Event", payload: bytes, builder: ChunkBuilder) -> None:
         """Takes an event about the whole response: its head, its end, or an error."""
         if event.type == "error":
             nested = event.error is not UNSET
             raise failure(self.http, Reply(200, {}, payload if nested else b'{"error":%b}' % payload), "")
-        if event.response is UNSET:
+        if not event.type and isinstance(
+            event.output, Raw
+        ):  # a whole response, although a stream was asked for
+            self.done = True
+            self.whole(payload, builder)
+            return
+        if isinstance(event.error, Raw) and bytes(event.error) not in error_body.NO_ERROR:
+            raise failure(self.http, Reply(200, {}, payload), "")
+        if not isinstance(event.response, Raw):
+            if not event.type and error_body.is_error(payload):
+                raise failure(self.http, Reply(200, {}, payload), "")
             return
         response = self.http.decode(event.response, RESPONSE)
         if event.type in ENDS:
@@ -118,39 +145,51 @@ class ResponsesReader(ResponseReader):
 
     def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
         """Adds the end of the only choice, and what is known of the whole."""
-        if response.status == "failed" or response.error is not None:
-            raise failure(self.http, Reply(200, {}, body), response.model)
-        if response.status not in ("completed", "incomplete"):
-            raise self.http.unusable(
-                "not_complete", f"the response is {response.status or 'without a status'}"
-            )
+        self.usage = _chat_usage(response.usage) if response.usage else self.usage
+        failed = isinstance(response.error, Raw) and bytes(response.error) not in error_body.NO_ERROR
+        if failed or response.status in FAILED:
+            raise self._billed(failure(self.http, Reply(200, {}, body), response.model))
+        if response.status not in ("completed", "incomplete") and not (
+            response.output and not response.status
+        ):
+            problem = f"the response is {response.status or 'without a status'}"
+            raise self._billed(self.http.unusable("not_complete", problem))
         _head(response, builder.chunk)
         delta = builder.choice().delta
         reason = response.incomplete_details.reason if response.incomplete_details else None
+        if not self.calls.end(builder.choice()):
+            raise self._billed(
+                self.http.unusable("nameless_call", "the model called a tool without naming it")
+            )
         done = pb.FINISH_REASON_TOOL_CALLS if self.calls else pb.FINISH_REASON_STOP
         delta.finish_reason = INCOMPLETE.get(reason or "", pb.FINISH_REASON_LENGTH if reason else done)
         if self.annotations:
             delta.annotations_json = msgspec.json.encode(self.annotations).decode()
         if self.keep:
             delta.reasoning_state_json = msgspec.json.encode(self.state).decode()
-        if response.usage and (counts := _usage(response.usage)).total_tokens:
+        if self.usage and (counts := chat_answer.usage(self.usage)).total_tokens:
             builder.chunk.usage.CopyFrom(counts)
 
+    def _decoded(self, body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decoded body; one that cannot be read tells what it cost all the same."""
+        try:
+            return self.http.decode(body, decoder)
+        except ProviderError as error:
+            reported = lenient_json.member(body, "usage", _Usage)
+            self.usage = _chat_usage(reported) if reported else self.usage
+            raise self._billed(error) from error
+
     def _begin(self, builder: ChunkBuilder, item: "_Item", output_index: int) -> None:
-        """Begins a tool call, when the item is one."""
+        """Begins a tool call, when the item is one; the item that ends the call repeats it."""
         if item.type not in CALLS:
             return
-        number = self.calls[output_index] = len(self.calls)
-        call = builder.choice().tool_call(number)
-        call.add(item.call_id or item.id, item.name)
-        call.delta.is_custom = item.type == "custom_tool_call"
+        custom = item.type == "custom_tool_call"
+        arguments = item.arguments or item.input
+        id = item.call_id or item.id
+        self._call(builder, Fragment(output_index, id, item.name, arguments, is_custom=custom))
 
-    def _call(self, builder: ChunkBuilder, output_index: int) -> ToolCallBuilder:
-        """Tool call of an item. Raises ProviderError for an item that is no call."""
-        number = self.calls.get(output_index)
-        if number is None:
-            raise self.http.unusable("unknown_item", f"arguments of item {output_index}, which is no call")
-        return builder.choice().tool_call(number)
+    def _call(self, builder: ChunkBuilder, fragment: Fragment) -> None:
+        self.calls.add([fragment], builder.choice())
 
     def _paragraph(self, builder: ChunkBuilder) -> None:
         """Separates one summary of reasoning from the one before."""
@@ -174,14 +213,14 @@ def _compact(raw: bytes | Raw) -> Raw:
 
 
 def _raw_item(item: Raw | UnsetType) -> bytes:
-    return b"{}" if item is UNSET else bytes(item)
+    return b"{}" if item is UNSET or bytes(item) == NULL else bytes(item)
 
 
 def _head(response: "_Response", chunk: pb.CompletionChunk) -> None:
     """Fills in id, model, time and tier, as far as they are known."""
     if not chunk.id:
         chunk.id, chunk.model = response.id, response.model
-        chunk.create_time.seconds = chat.seconds(response.created_at)
+        chunk.create_time.seconds = chat_answer.seconds(response.created_at)
     if response.service_tier and response.service_tier != "auto":  # asked for, and not yet decided
         chunk.service_tier = response.service_tier
 
@@ -201,16 +240,14 @@ def _logprob(entry: "_Logprob") -> pb.TokenLogprob:
     return token_logprob
 
 
-def _usage(reported: "_Usage") -> usage_pb2.Usage:
-    input_details, output_details = reported.input_tokens_details, reported.output_tokens_details
-    return chat.usage(
-        chat.Usage(
-            prompt_tokens=reported.input_tokens,
-            completion_tokens=reported.output_tokens,
-            total_tokens=reported.total_tokens,
-            prompt_tokens_details=input_details,
-            completion_tokens_details=output_details,
-        )
+def _chat_usage(reported: "_Usage") -> chat_answer.Usage:
+    """Usage under the names that it has in a chat."""
+    return chat_answer.Usage(
+        prompt_tokens=reported.input_tokens,
+        completion_tokens=reported.output_tokens,
+        total_tokens=reported.total_tokens,
+        prompt_tokens_details=reported.input_tokens_details,
+        completion_tokens_details=reported.output_tokens_details,
     )
 
 
@@ -219,7 +256,7 @@ class _Logprob(Struct):
 
     token: str = ""
     logprob: float = 0.0
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
     top_logprobs: list["_Logprob"] | None = None
 
 
@@ -235,14 +272,24 @@ class _Part(Struct):
 class _Item(Struct):
     """Item of a response: message, call or reasoning."""
 
-    type: str
+    type: str = ""
     id: str | None = None
     call_id: str | None = None
-    name: str = ""
-    arguments: str = ""
-    input: str = ""
-    content: list[_Part] = []
-    summary: list[_Part] = []
+    name: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    content: list[_Part] | None = None
+    summary: list[_Part] | None = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that are JSON become its text, content that is a text a part of it."""
+        spelled = chat_answer.Function.mended(fields)
+        for name in ("content", "summary"):
+            parts = fields.get(name)
+            parts = parts if isinstance(parts, list) else [parts]
+            spelled[name] = [{"text": part} if isinstance(part, str) else part for part in parts]
+        return spelled
 
 
 class _Usage(Struct):
@@ -251,8 +298,8 @@ class _Usage(Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
-    input_tokens_details: chat.InputDetails | None = None
-    output_tokens_details: chat.OutputDetails | None = None
+    input_tokens_details: chat_answer.InputDetails | None = None
+    output_tokens_details: chat_answer.OutputDetails | None = None
 
 
 class _Incomplete(Struct):
@@ -261,21 +308,15 @@ class _Incomplete(Struct):
     reason: str | None = None
 
 
-class _Error(Struct):
-    """Error of a failed response."""
-
-    code: str | None = None
-
-
 class _Response(Struct):
     """Response as a whole; `status` tells how it ended."""
 
-    id: str
-    output: list[Raw]
+    id: str = ""
+    output: list[Raw] | None = None
     created_at: float | None = None
     model: str = ""
     status: str | None = None
-    error: _Error | None = None
+    error: Raw | UnsetType = UNSET
     incomplete_details: _Incomplete | None = None
     usage: _Usage | None = None
     service_tier: str | None = None
@@ -284,14 +325,20 @@ class _Response(Struct):
 class _Event(Struct):
     """Event of a stream; `type` says which fields it has."""
 
-    type: str
+    type: str = ""
     delta: str = ""
     output_index: int = 0
     item: Raw | UnsetType = UNSET
     response: Raw | UnsetType = UNSET
     annotation: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
+    output: Raw | UnsetType = UNSET
     logprobs: list[_Logprob] | None = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """A delta that is a part becomes its text."""
+        return {**fields, "delta": parted(fields["delta"])[0]} if "delta" in fields else fields
 
 
 EVENT = msgspec.json.Decoder(_Event)

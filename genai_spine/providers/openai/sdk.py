@@ -1,7 +1,7 @@
 """OpenAI SDK client, for what is called rarely: images, sound, files and batches.
 
 The official `openai` package is imported with the first such call, because that takes most of a second. Its
-own retries are off, and neither its variables nor proxies of the environment count. Errors: those of
+own retries are off, its variables do not count, and http/client.py does the sending. Errors: those of
 http/client.py; what a status means is the adapter's to say.
 """
 
@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from genai_spine.call import Call
-from genai_spine.errors import (
-    ProviderError,
-    ProviderFailure,
-    ProviderObjectNotFound,
-    ProviderUnavailable,
-    SpineError,
-)
+from genai_spine.errors import ProviderObjectNotFound, SpineError
 from genai_spine.providers.base import Endpoint
-from genai_spine.providers.http.client import MAX_ERROR_BYTES, CallTimer, Headers, Reply
+from genai_spine.providers.http.client import MAX_ERROR_BYTES, CallTimer, Headers, HttpClient, Reply
 from genai_spine.providers.openai import azure
 
 if TYPE_CHECKING:
@@ -64,7 +58,7 @@ class Sdk:
     @asynccontextmanager
     async def asking(self, call: Call, subject: Subject) -> AsyncIterator["AsyncOpenAI"]:
         """The client, for one call within the time of an answer; its exceptions leave as ours."""
-        client = await self._client(subject)
+        client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
         timer.begin("the answer", self.endpoint.timeouts.first_token_s)
         try:
@@ -93,7 +87,7 @@ class Sdk:
 
     async def stream(self, open: Open, call: Call, subject: Subject) -> AsyncGenerator[tuple[str, bytes]]:
         """The answer's media type and bytes, piece by piece as they arrive. Closing it hangs up."""
-        client = await self._client(subject)
+        client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
         timer.begin("the first bytes", self.endpoint.timeouts.first_token_s)
         try:
@@ -120,24 +114,31 @@ class Sdk:
         if self._openai is not None:
             await self._openai.close()
 
-    async def _client(self, subject: Subject) -> "AsyncOpenAI":
+    async def _client(self, subject: Subject, call: Call) -> "AsyncOpenAI":
+        """Client for one call, which knows where its subject is asked for and which trace it belongs to."""
         if self._module is None:
             self._module = await asyncio.to_thread(import_module, "openai")
         if self._openai is None:
             self._openai = self._make()
+        client = self._openai
         if subject.kind == "model" and azure.by_deployment(self.endpoint):
-            below = f"{self._openai.base_url}deployments/{quote(subject.id, safe='')}"
-            return self._openai.with_options(base_url=below)
-        return self._openai
+            below = f"{client.base_url}deployments/{quote(subject.id, safe='')}"
+            client = client.with_options(base_url=below)
+        if call.trace_headers:
+            client = client.with_options(default_headers=dict(call.trace_headers))
+        return client
 
     def _make(self) -> "AsyncOpenAI":
-        """Client with our own HTTP settings. Its key is set for each request, by `_sign`."""
+        """Client with our own HTTP client. Its key is set for each request, by `_sign`."""
+        from genai_spine.providers.http.sdk_transport import SdkTransport
+
         sdk, url = self._module, urlsplit(self.endpoint.base_url)
+        no_limit = sdk.Timeout(None)  # limits are the CallTimer's
         http = sdk.DefaultAsyncHttpxClient(
             trust_env=False,
-            verify=url.scheme == "https",  # loading the certificates takes 50 ms
-            # All other limits are the CallTimer's.
-            timeout=sdk.Timeout(None, connect=self.endpoint.timeouts.connect_s),
+            transport=SdkTransport(HttpClient(self.endpoint)),
+            follow_redirects=False,
+            timeout=no_limit,
             event_hooks={"request": [self._sign]},
         )
         client: AsyncOpenAI = sdk.AsyncOpenAI(
@@ -147,13 +148,9 @@ class Sdk:
             project="",
             base_url=urlunsplit(url._replace(query="")),
             default_query=dict(parse_qsl(url.query)),
-            default_headers={
-                "OpenAI-Organization": sdk.Omit(),
-                "OpenAI-Project": sdk.Omit(),
-                "User-Agent": "genai-spine",
-            },
+            default_headers={"OpenAI-Organization": sdk.Omit(), "OpenAI-Project": sdk.Omit()},
             max_retries=0,
-            timeout=sdk.Timeout(None, connect=self.endpoint.timeouts.connect_s),
+            timeout=no_limit,
             http_client=http,
         )
         return client
@@ -164,21 +161,10 @@ class Sdk:
         request.headers.update({**self._headers, **await self._authorize(Call())})
 
     def _meaning(self, error: Exception, subject: Subject) -> Exception:
-        """SpineError of the SDK's exception, or of its HTTP client's; any other as it is."""
+        """SpineError of the SDK's exception; any other as it is."""
         if isinstance(error, self._module.APIStatusError):
             return self._refusal(error.response, subject)
-        if isinstance(error, self._module.APITimeoutError):
-            return self._failure(ProviderUnavailable, "connect_timeout", "no connection in time")
-        cause = error
-        if isinstance(error, self._module.APIConnectionError):
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        elif type(error).__module__.partition(".")[0] != "httpx2":
-            return error
-        text = f"{type(cause).__name__}: {cause}"
-        if "complete message body" in text or cause is error:  # the status had come
-            return self._failure(ProviderError, "cut_stream", f"the answer was cut: {text}")
-        code = "connect" if "Connect" in text else "connection_lost"
-        return self._failure(ProviderUnavailable, code, text)
+        return error.__cause__ if isinstance(error.__cause__, SpineError) else error
 
     def _refusal(self, response: Any, subject: Subject) -> Exception:
         """Error of a status other than 2xx: NotFound for a file or batch, else the adapter's."""
@@ -189,6 +175,3 @@ class Sdk:
             self._fail(Reply(response.status_code, headers, response.content[:MAX_ERROR_BYTES]), subject.id)
         except SpineError as error:
             return error
-
-    def _failure(self, kind: type[ProviderFailure], code: str, message: str) -> ProviderFailure:
-        return kind(provider=self.endpoint.name, provider_code=code, provider_message=message)

@@ -131,6 +131,7 @@ def _number_calls(request: pb.CreateCompletionRequest) -> None:
     for message in request.messages:
         message.ClearField("reasoning_state_json")
         for call in message.tool_calls:
+            call.ClearField("provider_state_json")
             call.id = numbers.setdefault(call.id, f"call_{len(numbers)}")
         if message.HasField("tool_call_id"):
             number = numbers.setdefault(message.tool_call_id, f"call_{len(numbers)}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import InvalidFields, SchemaMismatch, UnsupportedOption
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.answers import ExpectedAnswer, StreamedAnswer, complete_choice, parsed
@@ -171,20 +172,94 @@ class TestJsonAnswerChoices:
         collected = StreamedAnswer(expected(asking()))
         for pieces_of in (['{"na', "{"], ['me":"Ann"}', '"name":"Bob"}']):
             deltas = [pb.ChoiceDelta(index=index, content=text) for index, text in enumerate(pieces_of)]
-            collected.add(pb.CompletionChunk(choices=deltas))
+            collected.take(pb.CompletionChunk(choices=deltas))
         assert [(delta.index, delta.parsed_json) for delta in collected.checked()] == [
             (0, '{"name":"Ann"}'),
             (1, '{"name":"Bob"}'),
         ]
 
-    def test_collected_stream_leaves_its_chunks_as_they_were(self) -> None:
+    def test_chunk_keeps_the_json_that_it_brings(self) -> None:
         collected = StreamedAnswer(expected(asking()))
         chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
-        collected.add(chunk)
-        collected.add(chunk)
+        assert collected.take(chunk)
         assert chunk == pb.CompletionChunk(choices=[pb.ChoiceDelta(index=0, content="{")])
         with pytest.raises(SchemaMismatch):
             collected.checked()
+
+    @pytest.mark.parametrize("size", [1, 3, 1000])
+    @pytest.mark.parametrize(
+        ("text", "reasoning"),
+        [
+            ('{"name":"Ann"}', ""),
+            (' \n{"name":"Ann"}\n', ""),
+            ('\ufeff{"name":"Ann"}', ""),
+            ('<think>so {"name":"Bob"} no</think>\n\n{"name":"Ann"}', 'so {"name":"Bob"} no'),
+            ('<think></think>```json\n{"name":"Ann"}\n```', ""),
+            ('```json\n{"name":"Ann"}\n```\nThat is all.', ""),
+            ('```{"name":"Ann"}```', ""),
+            ('```JSON  \r\n{"name":"Ann"}\r\n```', ""),
+            ('{"name":"Ann"}\n\nHope this {helps}!', ""),
+            ('Sure, here {it} is: {"name":"Ann"} Bye.', ""),
+            ('Sure:\n```json\n{"name":"Ann"}\n```', ""),
+            ('thoughts first</think>{"name":"Ann"}', ""),
+        ],
+    )
+    def test_json_of_an_answer_is_its_content_whole_and_streamed(
+        self, text: str, reasoning: str, size: int
+    ) -> None:
+        collected, sent = StreamedAnswer(expected(asking())), ChunkBuilder()
+        deltas = [pb.ChoiceDelta(content=text[at : at + size]) for at in range(0, len(text), size)]
+        for delta in (*deltas, pb.ChoiceDelta(finish_reason=pb.FINISH_REASON_STOP)):
+            chunk = pb.CompletionChunk(choices=[delta])
+            if collected.take(chunk):
+                assert not sent.choice().delta.finish_reason
+                sent.add(chunk)
+        sent.add(pb.CompletionChunk(choices=collected.checked()))
+        streamed = sent.completion().choices[0]
+        whole = pb.Choice(
+            message=message_pb2.Message(content=[message_pb2.ContentPart(text=text)]),
+            finish_reason=pb.FINISH_REASON_STOP,
+        )
+        complete_choice(whole, expected(asking()))
+        for choice in (streamed, whole):
+            assert text_of(choice.message).strip() == choice.parsed_json == '{"name":"Ann"}'
+            assert (choice.message.reasoning, choice.finish_reason) == (reasoning, pb.FINISH_REASON_STOP)
+
+    @pytest.mark.parametrize("size", [1, 5, 1000])
+    def test_strings_of_the_json_hide_their_brackets(self, size: int) -> None:
+        text = '{"name":"}\\\\\\"}{[","x":[{"y":"\\u007d"},[]]} and more }'
+        collected, sent = StreamedAnswer(expected(asking(response_format=JSON_OBJECT))), ""
+        for at in range(0, len(text), size):
+            chunk = pb.CompletionChunk(choices=[pb.ChoiceDelta(content=text[at : at + size])])
+            collected.take(chunk)
+            sent += chunk.choices[0].content
+        assert sent == text.partition(" and")[0]
+
+    def test_stream_that_only_looked_like_json_is_a_mismatch(self) -> None:
+        collected = StreamedAnswer(expected(asking()))
+        collected.take(pb.CompletionChunk(choices=[pb.ChoiceDelta(content='{it} is {"name":"Ann"}')]))
+        with pytest.raises(SchemaMismatch, match="other words"):
+            collected.checked()
+
+    def test_words_before_a_call_are_no_json_and_go_out(self) -> None:
+        collected = StreamedAnswer(expected(asking()))
+        words = pb.CompletionChunk(choices=[pb.ChoiceDelta(content="Let me look.")])
+        assert not collected.take(words)
+        call = pb.CompletionChunk(choices=[pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(id="a", name="f")])])
+        assert collected.take(call)
+        assert call.choices[0].content == "Let me look."
+        end = pb.CompletionChunk(choices=[pb.ChoiceDelta(finish_reason=pb.FINISH_REASON_TOOL_CALLS)])
+        assert collected.take(end)
+        assert end.choices[0].finish_reason
+        assert collected.checked() == []
+
+    def test_words_of_a_filtered_answer_go_out_at_its_end(self) -> None:
+        collected = StreamedAnswer(expected(asking()))
+        filtered = pb.ChoiceDelta(content="I must", finish_reason=pb.FINISH_REASON_CONTENT_FILTER)
+        assert not collected.take(pb.CompletionChunk(choices=[filtered]))
+        assert collected.checked() == [
+            pb.ChoiceDelta(content="I must", finish_reason=pb.FINISH_REASON_CONTENT_FILTER)
+        ]
 
 
 class TestJsonAnswerRequests:

@@ -184,3 +184,26 @@ def test_output_is_bounded():
 
 def test_a_failure_says_the_line_and_the_reason():
     assert refusal("a\nb\n{{ name + 1 }}", name="v").startswith("line 3: ")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "a\r\nb {name}\r\n",
+        "mixed\r\nand\nlone\r{{ name }}\r",
+        '{"k": 1}\r\n{{ name }}\r\n\r\n',
+        "{name}\x1c\r\n\x1d",
+        "\u2028{name}\r\n\u2029\x85",
+        "😀\r\n{name}",
+    ],
+)
+def test_line_ends_of_a_template_stay_as_they_are(source):
+    assert rendered(source, name="v\r\nw") == source.replace("{{ name }}", "{name}").replace(
+        "{name}", "v\r\nw"
+    )
+
+
+def test_line_ends_within_braces_are_white_space():
+    assert rendered("{%\r\nif name\r\n%}yes\r\n{% endif %}{{\r\n name\r}}", name="v") == "yes\r\nv"
+    assert rendered('{{ "q\r\nw" }}', name="v") == "q\r\nw"
+    assert refusal("a\r\n{% if %}", name="v").startswith("line 2:")

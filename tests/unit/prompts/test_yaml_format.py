@@ -70,3 +70,8 @@ def test_what_is_no_list_of_prompts_is_refused_with_its_place(text, words):
 def test_variables_need_no_types():
     [prompt] = yaml_format.read("{slug: a, variables: [{name: x}]}")
     assert list(prompt.variables) == [PromptVariable(name="x")]
+
+
+def test_line_ends_of_windows_come_back():
+    prompt = Prompt(slug="a", user_prompt_template="one\r\ntwo {x}\r\nthree\rfour\n")
+    assert yaml_format.read(yaml_format.written([prompt])) == [prompt]

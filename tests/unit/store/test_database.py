@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store import schema
-from genai_spine.store.database import Database, RowsRefused
+from genai_spine.store.database import Database, DatabaseUnreachable, RowsRefused, sqlite_path
 from genai_spine.store.executions import Executions
 from tests.databases import PostgresServer
 
@@ -36,6 +36,31 @@ async def test_sqlite_file_is_made_with_its_folders_and_a_log_that_survives_a_ki
     assert await scalar(database, "PRAGMA busy_timeout") == 5000
     await database.close()
     assert (tmp_path / "a/b/spine.db").is_file()
+
+
+async def test_sqlite_file_its_log_and_its_folder_are_of_this_user_alone(tmp_path: Path):
+    folder = tmp_path / "data"
+    database = Database(f"sqlite:///{folder}/spine.db")
+    await schema.upgrade(database)
+    modes = {name: (folder / name).stat().st_mode & 0o777 for name in os.listdir(folder)}
+    await database.close()
+    assert modes == {"spine.db": 0o600, "spine.db-shm": 0o600, "spine.db-wal": 0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+async def test_database_that_is_away_is_named_without_its_password():
+    database = Database("postgresql://me:hunter2@127.0.0.1:1/spine")
+    with pytest.raises(DatabaseUnreachable) as caught:
+        await schema.upgrade(database)
+    assert str(caught.value).startswith("the database postgresql://***@127.0.0.1:1/spine cannot be reached: ")
+    await database.close()
+
+
+def test_file_of_a_database_is_told_from_its_url():
+    assert sqlite_path("sqlite:///data/x.db?mode=rw") == Path("data/x.db")
+    assert sqlite_path("sqlite:////data/x.db") == Path("/data/x.db")
+    for url in ("sqlite://", "sqlite:///:memory:", "postgresql://host/x"):
+        assert sqlite_path(url) is None
 
 
 async def test_relative_sqlite_path_is_relative_to_the_working_folder(tmp_path, monkeypatch):

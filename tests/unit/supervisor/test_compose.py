@@ -21,7 +21,7 @@ import yaml
 from genai_spine import settings
 from genai_spine.providers import PROVIDERS
 from genai_spine.supervisor import envoy
-from tests.acceptance.edge import edge_with
+from tests.acceptance.edge import edge_with, free_port
 from tests.acceptance.edge_server import EdgeServer
 from tests.waiting import until
 
@@ -78,6 +78,7 @@ def test_env_example_sets_nothing_and_names_only_what_exists() -> None:
     assert [line for line in lines if line and not line.startswith("#")] == []
     ours = {f"GENAI_{name.upper()}" for name in settings.Settings.model_fields}
     ours |= {f"GENAI_{name.upper()}_{end}" for name in PROVIDERS for end in ("API_KEY", "URL")}
+    ours |= {"HTTPS_PROXY", "NO_PROXY"}
     assert EXAMPLE.keys() <= ours | {name for name, _ in VARIABLE.findall(TEXT)}
 
 
@@ -188,8 +189,8 @@ async def test_command_of_the_envoy_container_is_accepted(tmp_path: Path) -> Non
     assert process.returncode == 0, said.decode()
 
 
-async def in_envoys_container(running: envoy.Envoy, command: list[str]) -> int:
-    here = [word.replace("/9901", f"/{running.admin_port}") for word in resolved(command)]
+async def in_envoys_container(admin_port: int, command: list[str]) -> int:
+    here = [word.replace("/9901", f"/{admin_port}") for word in resolved(command)]
     process = await asyncio.create_subprocess_exec(*here)
     return await asyncio.wait_for(process.wait(), 30)
 
@@ -197,19 +198,20 @@ async def in_envoys_container(running: envoy.Envoy, command: list[str]) -> int:
 async def test_health_check_of_the_envoy_container_tells_live_from_dead(tmp_path: Path) -> None:
     test = SERVICES["envoy"]["healthcheck"]["test"]
     assert test[0] == "CMD"
-    running = envoy.Envoy(tmp_path)
-    await running.start(envoy.Addresses(port=0))
-    assert await in_envoys_container(running, test[1:]) == 0
+    running, admin_port = envoy.Envoy(tmp_path), free_port()
+    await running.start(envoy.Addresses(port=0, admin_port=admin_port))
+    assert await in_envoys_container(admin_port, test[1:]) == 0
     await running.stop()
-    assert await in_envoys_container(running, test[1:]) != 0
+    assert await in_envoys_container(admin_port, test[1:]) != 0
 
 
 async def test_stop_of_the_envoy_container_waits_until_no_call_is_in_flight(tmp_path: Path) -> None:
     (hook,) = SERVICES["envoy"]["pre_stop"]
-    async with EdgeServer() as server, edge_with(tmp_path, cpu=[server]) as edge:
+    admin_port = free_port()
+    async with EdgeServer() as server, edge_with(tmp_path, admin_port=admin_port, cpu=[server]) as edge:
         call = asyncio.create_task(edge.call("GET", "/health", "hold"))
         await until(lambda: server.held == 1)
-        stopping = asyncio.create_task(in_envoys_container(edge.envoy, hook["command"]))
+        stopping = asyncio.create_task(in_envoys_container(admin_port, hook["command"]))
         done, _ = await asyncio.wait({stopping}, timeout=1.5)
         assert not done
         server.release.set()

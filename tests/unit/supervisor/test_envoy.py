@@ -2,8 +2,8 @@
 
 import asyncio
 import copy
-import http.client
 import socket
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from genai_spine.json_schema.from_proto import ProtoSchemas
 from genai_spine.supervisor import envoy
 from genai_spine.supervisor.envoy import Addresses, Envoy, EnvoyError
-from tests.acceptance.edge import listens
+from tests.acceptance.edge import free_port, listens
 from tests.waiting import until
 
 LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
@@ -154,6 +157,23 @@ def test_every_service_with_rest_paths_is_transcoded() -> None:
     }
 
 
+def test_methods_of_every_path_are_those_of_the_protos() -> None:
+    """Each stands in a line of envoy.yaml; this prints them as they should be."""
+    found: dict[str, set[str]] = {}
+    schemas = ProtoSchemas(FileDescriptorSet.FromString(envoy.DESCRIPTORS.read_bytes()))
+    services = envoy._transcoder(envoy.load()["static_resources"]["listeners"][0])["services"]
+    for service in map(schemas.pool.FindServiceByName, services):
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            for one in (rule, *rule.additional_bindings):
+                if verb := one.WhichOneof("pattern"):
+                    found.setdefault(getattr(one, verb), set()).add(verb.upper())
+    order = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    lines = [f"{','.join(verb for verb in order if verb in found[path])} {path}" for path in sorted(found)]
+    text = envoy.config_path().read_text().partition("ROUTES = [[\n")[2].partition("]]")[0]
+    assert [line.strip() for line in text.strip().splitlines()] == lines, "\n".join(lines)
+
+
 async def test_envoy_accepts_the_file_of_docker_compose(tmp_path: Path) -> None:
     config = envoy.load()
     for listener in config["static_resources"]["listeners"]:
@@ -192,25 +212,52 @@ async def test_envoy_starts_on_a_free_port_and_stops(tmp_path: Path) -> None:
     assert not listens(running.port)
 
 
-async def test_admin_interface_is_on_loopback_only(tmp_path: Path) -> None:
-    running = Envoy(tmp_path)
+@pytest.mark.parametrize("depth", [0, 3])
+async def test_admin_interface_is_a_socket_of_this_user_alone(tmp_path: Path, depth: int) -> None:
+    folder = tmp_path.joinpath(*["a-folder-with-a-long-name-of-its-own"] * depth)
+    running = Envoy(folder)
     await running.start(Addresses(port=0))
-    assert (tmp_path / "admin_address").read_text() == f"127.0.0.1:{running.admin_port}"
+    mode = (folder / "admin.sock").stat().st_mode
+    assert (stat.S_ISSOCK(mode), stat.S_IMODE(mode)) == (True, 0o600)
+    assert await running.admin("GET", "/ready") == "LIVE\n"
     await running.stop()
 
 
+async def test_admin_interface_is_on_loopback_where_a_port_is_set(tmp_path: Path) -> None:
+    port = free_port()
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0, admin_port=port))
+    assert (tmp_path / "admin_address").read_text() == f"127.0.0.1:{port}"
+    assert await running.admin("GET", "/ready") == "LIVE\n"
+    await running.stop()
+
+
+async def test_envoy_does_not_get_the_keys_of_providers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENAI_OPENAI_API_KEY", "sk-secret")
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0))
+    variables = await asyncio.to_thread(Path(f"/proc/{running.labels['pid']}/environ").read_bytes)
+    await running.stop()
+    names = {line.partition(b"=")[0].decode() for line in variables.split(b"\0") if line}
+    assert names <= set(envoy.PASSED_ON)
+    assert b"sk-secret" not in variables
+
+
 @pytest.mark.parametrize("which", ["port", "admin_port"])
-async def test_taken_port_is_reported_in_envoys_words(tmp_path: Path, which: str) -> None:
+async def test_taken_port_is_reported_in_plain_words(tmp_path: Path, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EnvoyError, match=f"cannot bind '127.0.0.1:{port}': Address already in use"):
+        with pytest.raises(EnvoyError, match=rf"^port {port} is taken by another program; choose") as caught:
             await Envoy(tmp_path).start(Addresses(**{"port": 0, which: port}))
+    assert "debugstr" not in str(caught.value)
 
 
 async def test_two_envoys_do_not_share_one_port(tmp_path: Path) -> None:
     one = Envoy(tmp_path / "one")
     await one.start(Addresses(port=0))
-    with pytest.raises(EnvoyError, match="Address already in use"):
+    with pytest.raises(EnvoyError, match="is taken by another program"):
         await Envoy(tmp_path / "other").start(Addresses(port=one.port))
     await one.stop()
 
@@ -270,9 +317,7 @@ def test_envoy_is_not_started_from_a_thread_whose_end_would_kill_it(tmp_path: Pa
 async def test_stop_and_drain_of_a_dead_envoy_do_nothing(tmp_path: Path) -> None:
     running = Envoy(tmp_path)
     await running.start(Addresses(port=0))
-    connection = http.client.HTTPConnection("127.0.0.1", running.admin_port)
-    await asyncio.to_thread(connection.request, "POST", "/quitquitquit")
-    connection.close()
+    await running.admin("POST", "/quitquitquit")
     assert await running.wait() == 0
     await running.drain()
     await running.stop(1)

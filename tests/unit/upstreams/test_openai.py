@@ -53,7 +53,7 @@ class TestAnswers:
         assert (entry.path, entry.model, entry.status) == ("/v1/chat/completions", "gpt-4o", 200)
         assert entry.body == {"model": "gpt-4o", "messages": HELLO, "temperature": 0.5}
         assert json.loads(entry.raw) == entry.body
-        assert entry.headers["authorization"] == "Bearer sk-test"
+        assert entry.headers["authorization"] == "Bearer sk-test-1"
         assert (entry.prompt_tokens, entry.completion_tokens, entry.chunks) == (2, 4, 1)
         assert entry.finished
         assert not entry.disconnected

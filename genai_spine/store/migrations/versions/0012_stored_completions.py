@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_stored_completions"
-down_revision = "0010_session_etags"
+down_revision = "0011_reasoning_state"
 
 
 def upgrade() -> None:

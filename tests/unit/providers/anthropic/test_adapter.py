@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunks import fold, text_of
 from genai_spine.errors import (
     InvalidFields,
     ModelNotFound,
@@ -14,12 +17,13 @@ from genai_spine.errors import (
     UnsupportedOption,
 )
 from genai_spine.providers import PROVIDERS
-from genai_spine.providers.base import Endpoint
+from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.contract.options import SAMPLES, said
 from tests.contract.spoken import Spoken, folded, speaking
 from tests.direct import direct
+from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.upstreams.reply import Reply, ToolCall
 
 OLD, MIDDLE, LATEST = "claude-sonnet-4-20250514", "claude-sonnet-4-6", "claude-opus-4-7"
@@ -98,7 +102,7 @@ async def test_headers_are_the_key_the_version_and_a_beta_only_where_it_is_neede
     await spoken.whole(spoken.request())
     await spoken.whole(spoken.request(**SAMPLES["messages.file"].fields))
     plain, with_file = (entry.headers for entry in spoken.up.bill)
-    assert (plain["x-api-key"], plain["anthropic-version"]) == ("sk-test", "2023-06-01")
+    assert (plain["x-api-key"], plain["anthropic-version"]) == ("sk-test-1", "2023-06-01")
     assert plain["content-type"] == "application/json"
     assert "authorization" not in plain
     assert "anthropic-beta" not in plain
@@ -161,8 +165,85 @@ async def test_count_for_an_unknown_model_is_an_error(spoken: Spoken) -> None:
 
 async def test_key_that_the_upstream_repeats_is_not_shown(spoken: Spoken) -> None:
     spoken.up.script(
-        Reply(status=401, body={"error": {"type": "authentication_error", "message": "bad sk-test"}})
+        Reply(status=401, body={"error": {"type": "authentication_error", "message": "bad sk-test-1"}})
     )
     with pytest.raises(SpineError) as error:
         await spoken.whole(spoken.request())
     assert error.value.metadata["provider_message"] == "bad ***"
+
+
+TIMEOUTS = Timeouts(first_token_s=20, between_tokens_s=20)
+SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+MESSAGE = {"type": "message", "id": "m1", "model": "claude-9", "content": [{"type": "text", "text": "Hi"}]}
+COUNTS = {"input_tokens": 3, "output_tokens": 2}
+EVENTS = [
+    {"type": "message_start", "message": {"id": "m1", "model": "claude-9", "usage": {"input_tokens": 3}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+]
+
+
+def framed(*events: Any) -> bytes:
+    return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events)
+
+
+async def answered(*answer: bytes | Then, stream: bool) -> pb.Completion:
+    """What an upstream's bytes come to."""
+    async with RawServer(answer) as server:
+        provider = PROVIDERS["anthropic"].make(Endpoint("anthropic", server.url, timeouts=TIMEOUTS))
+        asked = direct(provider)
+        request = pb.CreateCompletionRequest(model="claude-9", prompt=pb.TextPrompt(text="x"), max_tokens=9)
+        try:
+            if stream:
+                return await fold(asked.stream(request, Call()))
+            return await asked.complete(request, Call())
+        finally:
+            await provider.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        framed(*EVENTS, {"type": "message_stop"}),
+        b"\xef\xbb\xbf" + framed(*EVENTS),
+        b"event: x\r\n" + framed(*EVENTS).replace(b"\n", b"\r\n"),
+        msgspec.json.encode(MESSAGE | {"stop_reason": "end_turn", "usage": COUNTS}),
+        msgspec.json.format(msgspec.json.encode(MESSAGE | {"stop_reason": None, "usage": COUNTS})),
+    ],
+)
+async def test_stream_and_message_are_read_whichever_was_asked_for(body: bytes, stream: bool) -> None:
+    answer = await answered(response(body), stream=stream)
+    assert (text_of(answer.choices[0]), answer.usage.total_tokens) == ("Hi", 5)
+
+
+async def test_stream_ends_with_its_stop_reason_though_its_connection_stays() -> None:
+    events = framed(*EVENTS)
+    chunk = b"%x\r\n%b\r\n" % (len(events), events)
+    for then in (Then.STALL, Then.CLOSE):
+        answer = await answered(SSE_HEAD, chunk, then, stream=True)
+        assert (text_of(answer.choices[0]), answer.usage.total_tokens) == ("Hi", 5)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (
+            {"type": "error", "error": {"type": "api_error", "message": "no memory"}},
+            errors.ProviderUnavailable,
+        ),
+        ({"error": {"type": "rate_limit_error", "message": "no memory"}}, errors.ProviderRateLimited),
+        ({"error": {"message": "no memory", "code": "429"}}, errors.ProviderRateLimited),
+        ({"detail": "no memory"}, errors.ProviderUnavailable),
+        ({"message": "no memory", "status": 401}, errors.ProviderAuthentication),
+        (MESSAGE | {"stop_reason": "error", "usage": COUNTS}, errors.ProviderUnavailable),
+        (MESSAGE | {"error": {"message": "no memory"}, "usage": COUNTS}, errors.ProviderUnavailable),
+        (MESSAGE | {"content": [{"type": "tool_use", "id": "a"}], "usage": COUNTS}, errors.ProviderError),
+    ],
+)
+async def test_error_in_a_good_looking_answer_is_one(body: Any, kind: Any, stream: bool) -> None:
+    with pytest.raises(kind, match=r"no memory|ended with 'error'|without naming it") as failure:
+        await answered(response(msgspec.json.encode(body)), stream=stream)
+    assert (failure.value.usage is not None) == ("usage" in body)

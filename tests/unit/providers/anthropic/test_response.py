@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.providers.anthropic.response import EVENT, MESSAGE, MessageReader, Usage, usage
+from genai_spine.providers.base import Endpoint
+from genai_spine.providers.http.client import HttpClient
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
@@ -155,3 +157,98 @@ class TestAnthropicUsage:
         found = counted(whole=False, input_tokens=7, output_tokens=1)
         assert (found.input_tokens, found.output_tokens, found.total_tokens) == (7, 0, 7)
         assert not found.output_provenance
+
+
+def calls_of(chunk: pb.CompletionChunk) -> list[tuple[str, str, str]]:
+    found = [(call.id, call.name, call.arguments) for call in chunk.choices[0].tool_calls]
+    ids = [id for id, _, _ in found]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    return [("" if id.startswith("call_") else id, name, arguments) for id, name, arguments in found]
+
+
+STOP = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": "2"}}
+
+
+class TestAnthropicOddities:
+    @pytest.mark.parametrize(
+        ("blocks", "found"),
+        [
+            ([{"id": "a", "input": {"x": 1}}, {"id": "a"}], [("a", '{"x":1}'), ("", "{}")]),
+            ([{"id": "", "input": {}}, {"input": None}], [("", "{}"), ("", "{}")]),
+            ([{"id": None, "input": '{"x":1}'}], [("", '{"x":1}')]),
+            ([{"id": "a", "input": ""}, {"id": "b"}], [("a", "{}"), ("b", "{}")]),
+            ([{"id": 3, "input": {"x": 1.10}}], [("3", '{"x":1.1}')]),
+        ],
+    )
+    def test_calls_of_any_form_have_ids_of_their_own(self, blocks: Any, found: Any) -> None:
+        blocks = [{"type": "tool_use", "name": "f", **block} for block in blocks]
+        read = read_whole(content=blocks, stop_reason="end_turn")
+        assert calls_of(read) == [(id, "f", arguments) for id, arguments in found]
+        assert read.choices[0].finish_reason == pb.FINISH_REASON_TOOL_CALLS
+
+    def test_blocks_of_one_index_and_of_none_are_blocks_of_their_own(self) -> None:
+        for index in (0, None):
+            events = []
+            for id in "abc":
+                events += [
+                    {"type": "content_block_start", "index": index, "content_block": tool(id)},
+                    {
+                        "type": "content_block_delta",
+                        "index": index,
+                        "delta": {"type": "input_json_delta", "partial_json": {"x": id}},
+                    },
+                    {"type": "content_block_stop", "index": index},
+                ]
+            assert calls_of(read(*events, STOP)) == [(id, "f", f'{{"x":"{id}"}}') for id in "abc"]
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"content": "Hi"},
+            {"content": [{"type": "text", "text": "Hi", "citations": None}], "id": None, "model": None},
+            {"content": {"type": "text", "text": "Hi"}, "stop_details": []},
+            {"content": [None, {"type": "text", "text": "Hi"}], "usage": {"input_tokens": "3", "x": None}},
+            {"content": {"type": "text", "text": "Hi"}, "usage": {"input_tokens": 3.0, "cache_creation": []}},
+            {"content": [{"type": "text", "text": "Hi"}], "type": "", "usage": None},
+        ],
+    )
+    def test_message_of_any_form_has_its_text(self, odd: Any) -> None:
+        assert read_whole(**{"stop_reason": "end_turn", **odd}).choices[0].content == "Hi"
+
+    def test_halves_of_a_character_are_joined(self) -> None:
+        reader, texts = MessageReader(), []
+        for half in (r"a\ud83d", r"\ude80", r"\ude80b\ud83d"):
+            body = '{"type":"content_block_delta","index":0,"delta":{"text":"%s"}}' % half  # noqa: UP031
+            reader.take(HTTP.decode(body.encode(), EVENT))
+            texts += [choice.content for choice in reader.chunk().choices]
+        reader.take(HTTP.decode(msgspec.json.encode(STOP), EVENT))
+        assert "".join([*texts, reader.chunk().choices[0].content]) == "a\U0001f680\ufffdb\ufffd"
+
+    def test_end_without_a_stop_reason_is_one(self) -> None:
+        chunk = read(begin(0, type="text", text="Hi"), {"type": "message_stop"})
+        assert chunk.choices[0].finish_reason == pb.FINISH_REASON_STOP
+
+    def test_usage_of_any_event_counts(self) -> None:
+        chunk = read({"type": "message_delta", "delta": None, "usage": {"output_tokens": 2.0}}, STOP)
+        assert chunk.usage.output_tokens == 2
+
+
+HTTP = HttpClient(Endpoint("anthropic", "http://127.0.0.1:9"))
+
+
+def tool(id: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": "f", "input": {}}
+
+
+def read(*events: dict[str, Any]) -> pb.CompletionChunk:
+    reader = MessageReader()
+    for event in events:
+        reader.take(HTTP.decode(msgspec.json.encode(event), EVENT))
+    return reader.chunk()
+
+
+def read_whole(**message: Any) -> pb.CompletionChunk:
+    reader = MessageReader()
+    reader.take_whole(HTTP.decode(msgspec.json.encode({"type": "message"} | message), MESSAGE))
+    return reader.chunk()

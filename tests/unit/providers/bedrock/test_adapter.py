@@ -212,7 +212,7 @@ class TestBedrockErrors:
         assert raised.value.metadata["provider_code"] == "broken_event"
         assert "".join(chunk.choices[0].content for chunk in heard) == "one "
 
-    @pytest.mark.parametrize("payload", [b'{"contentBlockIndex":0,', b"[]", b'{"contentBlockIndex":"x"}'])
+    @pytest.mark.parametrize("payload", [b'{"contentBlockIndex":0,', b"{}}", b"\xff"])
     async def test_event_that_is_no_json_is_an_error(self, payload: bytes) -> None:
         body = aws_wire.event("messageStart", {}) + aws_wire.event("contentBlockDelta", payload)
         async with RawServer(response(body)) as server:

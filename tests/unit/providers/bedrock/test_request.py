@@ -8,7 +8,7 @@ import pytest
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.providers.base import Endpoint, Provider, Route
-from genai_spine.providers.bedrock.request import tool_use_id, write_request
+from genai_spine.providers.bedrock.request import write_request
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.upstreams.bedrock import CLAUDE, NOVA
@@ -61,10 +61,12 @@ def file(**fields: Any) -> message_pb2.ContentPart:
 
 class TestConverseTurns:
     def test_who_speaks_twice_speaks_once_and_results_share_a_turn(self) -> None:
+        both = calling("{}")
+        both.tool_calls.extend(calling("{}", "c2").tool_calls)
         body = written(
             user(text("a")),
             user(text("b")),
-            calling("{}"),
+            both,
             message(message_pb2.ROLE_TOOL, text("1"), tool_call_id="c1"),
             message(message_pb2.ROLE_TOOL, text("2"), tool_call_id="c2"),
             user(text("c")),
@@ -141,7 +143,7 @@ class TestConverseTools:
             message(message_pb2.ROLE_FUNCTION, text("1"), name="weather"),
         )
         used = body["messages"][2]["content"][0]["toolResult"]["toolUseId"]
-        assert used == body["messages"][1]["content"][0]["toolUse"]["toolUseId"] == tool_use_id("", "weather")
+        assert used == body["messages"][1]["content"][0]["toolUse"]["toolUseId"] == "call_1"
 
     @pytest.mark.parametrize(
         ("choice", "names", "sent"),
@@ -266,10 +268,11 @@ class TestConverseCaching:
 
 
 class TestConverseThinking:
-    def test_thinking_goes_back_only_where_it_is_bedrocks(self) -> None:
+    def test_thinking_of_claude_goes_back_whichever_platform_it_came_from(self) -> None:
         own = '[{"reasoningContent":{"reasoningText":{"text":"hm","signature":"s"}}}]'
-        others = '[{"type":"thinking","thinking":"hm","signature":"s"}]'
-        for state, expected in ((own, json.loads(own)), (others, [])):
+        anthropics = '[{"type":"thinking","thinking":"hm","signature":"s"}]'
+        others = '[{"type":"reasoning","id":"rs_1","encrypted_content":"e","summary":[]}]'
+        for state, expected in ((own, json.loads(own)), (anthropics, json.loads(own)), (others, [])):
             said = message(message_pb2.ROLE_ASSISTANT, text("b"), reasoning="hm", reasoning_state_json=state)
             blocks = written(user(text("a")), said)["messages"][1]["content"]
             assert blocks == [*expected, {"text": "b"}]

@@ -21,8 +21,7 @@ from genai_spine.errors import (
     ProviderUnavailable,
 )
 from genai_spine.providers.base import Endpoint, Timeouts
-from genai_spine.providers.http import client as http_client
-from genai_spine.providers.http import connection
+from genai_spine.providers.http import connection, pool
 from genai_spine.providers.http.client import HttpClient, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from tests.unit.providers.http.raw_server import RawServer, Then, response
@@ -81,6 +80,7 @@ class TestHttpClientRequests:
             b"content-length: 7",
             b"host: 127.0.0.1:%d" % server.port,
             b"accept: */*",
+            b"accept-encoding: identity",
             b"user-agent: genai-spine",
             b"authorization: Bearer k",
         }
@@ -157,7 +157,7 @@ class TestHttpClientPool:
     async def test_connection_that_rested_long_is_not_used_again(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http_client, "MAX_IDLE_S", 0.0)
+        monkeypatch.setattr(pool, "MAX_IDLE_S", 0.0)
         async with RawServer(response(b"{}")) as server:
             client = client_of(server)
             for _ in range(3):
@@ -168,7 +168,7 @@ class TestHttpClientPool:
         async with RawServer([response(b"one"), Then.CLOSE], response(b"two")) as server:
             client = client_of(server)
             assert (await client.get("/", Call())).body == b"one"
-            await until(lambda: all(connection.closed for connection in client._idle))
+            await until(lambda: all(connection.closed for connection in client.pool.idle))
             assert (await client.get("/", Call())).body == b"two"
 
     async def test_connection_that_was_paused_reads_again_for_the_next_call(
@@ -183,6 +183,10 @@ class TestHttpClientPool:
             await asyncio.sleep(0.02)  # the rest arrives, and nobody takes it
             await stream.aclose()
             assert (await client.get("/", Call())).body == b"next"
+
+
+class Tokens(msgspec.Struct):
+    count: int
 
 
 class TestHttpClientFailures:
@@ -229,13 +233,46 @@ class TestHttpClientFailures:
             with pytest.raises(ProviderError, match="cut"):
                 await client_of(server).post("/chat", b"{}", Call())
 
-    async def test_answer_that_is_no_json_shows_how_it_began(self) -> None:
+    def test_answer_that_is_no_json_is_unusable_and_not_repeated(self) -> None:
         client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
-        for body in (b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1e999}', b""):
+        kind = msgspec.json.Decoder(Tokens)
+        cut = b'{"count": 1, "text": "the model said this'
+        for body in (cut, b"\xff\xfe", b"[" * 100_000, b"the model said this", b'"the model said this"'):
             with pytest.raises(ProviderError) as failure:
-                client.decode(body, msgspec.json.Decoder(dict[str, Any]))
+                client.decode(body, kind)
             assert failure.value.metadata["provider_code"] == "invalid_json"
-            assert len(str(failure.value)) < 1200
+            assert "model said" not in str(failure.value)
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (b"", "the body is empty"),
+            (b" \n", "the body is empty"),
+            (b"<html><head><title>502 Bad\n Gateway</title></head><p>long</p></html>", "502 Bad Gateway"),
+            (b"<!DOCTYPE html><H1 class='a'>Just a <b>moment</b> &amp; more</H1>", "Just a moment & more"),
+            (b"<?xml version='1.0'?><Error/>", "an HTML page"),
+        ],
+    )
+    def test_page_becomes_its_title(self, body: bytes, said: str) -> None:
+        client = HttpClient(Endpoint("up", "http://127.0.0.1:9"))
+        with pytest.raises(ProviderError) as failure:
+            client.decode(body, msgspec.json.Decoder(Tokens))
+        assert failure.value.metadata["provider_message"].endswith(said)
+
+    @pytest.mark.parametrize(
+        ("key", "text", "shown"),
+        [
+            ("k", "Worker limit", "Worker limit"),
+            ("none", "none of them", "none of them"),
+            ("sk-12345678", "wrong key sk-12345678.", "wrong key ***."),
+            ("sk-12345678", '{"key":"sk-12345678"}', '{"key":"***"}'),
+            ("password", "passwords differ, password", "passwords differ, ***"),
+            ("a.b*c(d)[e", "a.b*c(d)[e and aab*c(d)[e", "*** and aab*c(d)[e"),
+            ("sk-12345678", "sk-123", "sk-123"),
+        ],
+    )
+    def test_key_is_masked_and_nothing_else(self, key: str, text: str, shown: str) -> None:
+        assert HttpClient(Endpoint("up", "http://127.0.0.1:9", key)).public(text) == shown
 
 
 class TestCallTimer:
@@ -281,6 +318,19 @@ class TestCallTimer:
                 call = Call(deadline=time.monotonic() + 0.02 + attempt / 1000)
                 with pytest.raises(DeadlineExceeded):
                     await drained(client_of(server), call)
+
+    async def test_whole_answer_has_the_time_that_the_callers_sdk_gives(self, client_of: ClientOf) -> None:
+        call = Call(read_timeout_s=0.1)
+        async with RawServer([Then.STALL]) as server:
+            with pytest.raises(DeadlineExceeded):
+                await client_of(server).post("/chat", b"{}", call)
+
+    async def test_stream_goes_on_for_longer_than_the_callers_sdk_waits_for_bytes(
+        self, client_of: ClientOf
+    ) -> None:
+        pieces = [chunk(b"data: %d\n\n" % number) for number in range(10)]
+        async with RawServer([CHUNKED_HEAD, *pieces, END], pause_s=0.03) as server:
+            assert len(await drained(client_of(server), Call(read_timeout_s=0.1))) == 10
 
     async def test_call_whose_deadline_has_passed_is_not_begun(self, client_of: ClientOf) -> None:
         async with RawServer(response(b"{}")) as server:

@@ -111,3 +111,63 @@ def test_event_without_end_is_refused_in_time(
     endless.feed(b"x" * 1000)
     with pytest.raises(EventTooLarge):
         endless.feed(b"x")
+
+
+class TestOddities:
+    @pytest.mark.parametrize("size", [1, 2, 100])
+    @pytest.mark.parametrize(
+        ("stream", "payloads"),
+        [
+            (b"\xef\xbb\xbfdata: A\n\ndata: B\n\n", [b"A", b"B"]),
+            (b"\xef\xbb\xbf: ping\n\ndata: A\n\n", [b"A"]),
+            (b"\n\n\xef\xbb\xbfdata: A\n\ndata: B\n\n", [b"B"]),  # a mark elsewhere is a part of a name
+            (b"\r\n\r\ndata: A\r\n\r\n", [b"A"]),
+            (b"data:\n\ndata: \n\ndata: A\n\ndata\n\n", [b"A"]),
+            (b"data:A\n\ndata:\ndata:\n\nevent: x\ndata:  B\n\n", [b"A", b"B"]),
+            (b' \n{"a":\n 1}\n', [b' \n{"a":\n 1}\n']),
+            (b'\xef\xbb\xbf{"a":1}', [b'{"a":1}']),
+            (b'{"a":1}\n{"a":2}\n\n{"a":3}', [b'{"a":1}', b'{"a":2}', b'{"a":3}']),
+            (b"<html>\n\n<title>data: x</title>", [b"<html>\n\n<title>data: x</title>"]),
+            (b'[{"a":1}]', [b'[{"a":1}]']),
+        ],
+    )
+    def test_stream_of_events_or_none_is_told_by_its_first_bytes(
+        self, stream: bytes, payloads: list[bytes], size: int
+    ) -> None:
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert whole(ServerSentEvents(), *pieces) == payloads
+
+    @pytest.mark.parametrize("size", [1, 2, 100])
+    @pytest.mark.parametrize(
+        ("stream", "payloads"),
+        [
+            (b'\xef\xbb\xbf{"a":1}\n{"a":2}\n', [b'{"a":1}', b'{"a":2}']),
+            (b'{\n "a": 1\n}\n', [b'{\n "a": 1\n}\n']),
+            (
+                b'data: {"a":1}\n\n: ping\n\nevent: x\ndata: {"a":2}\n\ndata: [DONE]\n\n',
+                [b'{"a":1}', b'{"a":2}'],
+            ),
+            (b'\r\n{"a":1}\r\n\r\n', [b'{"a":1}']),
+            (b"<html>\n</html>", [b"<html>", b"</html>"]),
+        ],
+    )
+    def test_lines_are_read_from_events_and_from_one_value(
+        self, stream: bytes, payloads: list[bytes], size: int
+    ) -> None:
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert [line.rstrip(b"\r") for line in whole(JsonLines(), *pieces)] == payloads
+
+    @pytest.mark.parametrize(
+        ("body", "payloads"),
+        [
+            (b"data: A\n\ndata: B\n\n", [b"A", b"B"]),
+            (b"\xef\xbb\xbfevent: x\ndata: A", [b"A"]),
+            (b": ping\n\nid: 1\ndata: A\n\n", [b"A"]),
+            (b'{"data": "x"}', []),
+            (b"", []),
+        ],
+    )
+    def test_events_are_found_where_one_answer_was_asked_for(
+        self, body: bytes, payloads: list[bytes]
+    ) -> None:
+        assert event_stream.events_of(body) == payloads

@@ -221,19 +221,6 @@ class TestOllamaAnswers:
             assert completion.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
             assert completion.usage.output_tokens == 1
 
-    async def test_old_server_sends_no_ids_and_gets_them_made(self) -> None:
-        calls = [{"function": {"name": name, "arguments": {"n": 1}}} for name in "ab"]
-        message = {"role": "assistant", "content": "", "tool_calls": calls}
-        body = json.dumps({"model": "m", "message": message, "done": True}).encode()
-        async with RawServer(response(body)) as server:
-            ollama = at(server.url)
-            completion = await direct(ollama).complete(chat(), Call())
-            found = completion.choices[0].message.tool_calls
-            assert [(call.id, call.function.name) for call in found] == [("call_0", "a"), ("call_1", "b")]
-            assert json.loads(found[0].function.arguments_json) == {"n": 1}
-            await ollama.close()
-            await asyncio.sleep(0.001)
-
     @pytest.mark.parametrize(
         "body",
         [{"done": True}, {"message": {"content": "a"}, "done": False}, {"message": {}, "eval_count": -1}],

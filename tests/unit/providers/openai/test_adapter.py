@@ -33,7 +33,7 @@ async def up() -> AsyncIterator[OpenAIUpstream]:
 
 
 def provider(row: str, url: str) -> OpenAI:
-    made = PROVIDERS[row].make(Endpoint(row, url, "sk-test", timeouts=TIMEOUTS))
+    made = PROVIDERS[row].make(Endpoint(row, url, "sk-test-1", timeouts=TIMEOUTS))
     assert isinstance(made, OpenAI)
     return made
 
@@ -75,9 +75,9 @@ class TestOpenAIDialects:
     @pytest.mark.parametrize(
         ("row", "header", "value", "limit"),
         [
-            ("openai", "authorization", "Bearer sk-test", "max_completion_tokens"),
-            ("azure", "api-key", "sk-test", "max_completion_tokens"),
-            ("groq", "authorization", "Bearer sk-test", "max_tokens"),
+            ("openai", "authorization", "Bearer sk-test-1", "max_completion_tokens"),
+            ("azure", "api-key", "sk-test-1", "max_completion_tokens"),
+            ("groq", "authorization", "Bearer sk-test-1", "max_tokens"),
         ],
     )
     async def test_keys_and_limits_go_out_under_the_endpoints_names(
@@ -196,7 +196,8 @@ class TestOpenAIStreams:
     @pytest.mark.parametrize("together", [True, False])
     async def test_tool_calls_without_an_index_are_told_apart_by_their_ids(self, together: bool) -> None:
         def delta_chunk(fragment: str, **head: Any) -> dict[str, Any]:
-            call = {**head, "function": {"arguments": fragment}}
+            name = {"name": "f"} if head else {}
+            call = {**head, "function": {**name, "arguments": fragment}}
             return {"index": 0, "delta": {"tool_calls": [call]}}
 
         pieces = [

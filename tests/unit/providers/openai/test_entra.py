@@ -14,6 +14,7 @@ import pytest
 from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication
 from genai_spine.providers.base import Endpoint, Timeouts
+from genai_spine.providers.http.egress import Egress
 from genai_spine.providers.openai import entra
 from genai_spine.providers.openai.entra import Entra, TokenResponse
 from tests.upstreams.azure import AzureUpstream
@@ -48,6 +49,19 @@ def command(tmp_path: Path, program: str) -> Entra:
 
 def jwt(**claims: Any) -> str:
     return f"eyJ.{urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.sig"
+
+
+async def test_command_is_told_of_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://other:1")
+    script = tmp_path / "proxies.py"
+    names = ["HTTPS_PROXY", "https_proxy", "NO_PROXY"]
+    script.write_text(f"import os; print('|'.join(os.environ[name] for name in {names}))")
+    egress = Egress(https_proxy="http://own:3", no_proxy="a.test")
+    found = Entra.of(
+        Endpoint("azure", "http://x", further={"token_command": f"{sys.executable} {script}"}, egress=egress)
+    )
+    assert found is not None
+    assert await found.token(Call()) == "http://own:3|http://own:3|a.test"
 
 
 class TestEntraSources:

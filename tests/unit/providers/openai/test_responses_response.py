@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from genai_spine.chunks import ChunkBuilder, completion
-from genai_spine.errors import ProviderError
+from genai_spine.chunks import ChunkBuilder, completion, text_of
+from genai_spine.errors import ProviderError, ProviderFailure, ProviderRateLimited, ProviderUnavailable
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai.responses_response import ResponsesReader
@@ -138,8 +138,98 @@ def test_calls_are_numbered_among_calls() -> None:
 
 def test_arguments_of_something_that_is_no_call_are_an_error() -> None:
     with pytest.raises(ProviderError) as error:
-        streamed({"type": "response.function_call_arguments.delta", "output_index": 4, "delta": "{"})
-    assert error.value.metadata["provider_code"] == "unknown_item"
+        streamed(
+            {"type": "response.function_call_arguments.delta", "output_index": 4, "delta": "{"}, EVENTS[-1]
+        )
+    assert error.value.metadata["provider_code"] == "nameless_call"
+
+
+ITEM = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a":1}'}
+
+
+@pytest.mark.parametrize(
+    ("items", "found"),
+    [
+        ([ITEM | {"arguments": {"a": 1}}], [("c1", "f", '{"a":1}')]),
+        ([ITEM, ITEM | {"name": "g"}], [("c1", "f", '{"a":1}'), (None, "g", '{"a":1}')]),
+        ([ITEM | {"call_id": "", "id": None}], [(None, "f", '{"a":1}')]),
+        ([ITEM | {"call_id": None}], [("fc_1", "f", '{"a":1}')]),
+        ([None, ITEM | {"arguments": None}], [("c1", "f", "")]),
+    ],
+)
+def test_calls_of_any_form_have_ids_of_their_own(items: Any, found: list[Any]) -> None:
+    events = [{"type": "response.output_item.done", "output_index": 0, "item": item} for item in items]
+    for answer in (whole(output=items), folded(*events, EVENTS[-1])):
+        calls = answer.choices[0].message.tool_calls
+        assert len({call.id for call in calls}) == len(found)
+        for call, (id, name, arguments) in zip(calls, found, strict=True):
+            assert (call.function.name, call.function.arguments_json) == (name, arguments)
+            assert call.id == id or (id is None and call.id.startswith("call_"))
+
+
+def test_name_of_a_call_may_come_at_its_end() -> None:
+    events = [
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": ITEM | {"name": "", "arguments": ""},
+        },
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": '{"a":1}'},
+        {"type": "response.output_item.done", "output_index": 0, "item": ITEM},
+    ]
+    [call] = folded(*events, EVENTS[-1]).choices[0].message.tool_calls
+    assert (call.id, call.function.name, call.function.arguments_json) == ("c1", "f", '{"a":1}')
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"output": [{"type": "message", "content": "Hi"}], "error": {}},
+        {"output": [{"type": "message", "content": {"type": "output_text", "text": "Hi"}}], "id": None},
+        {
+            "output": [{"type": "message", "content": [{"text": "Hi", "annotations": None}]}],
+            "created_at": "7",
+        },
+        {"output": {"type": "message", "content": [None, {"type": "output_text", "text": "Hi"}]}},
+        {"output": [{"type": "message", "content": [{"text": "Hi"}]}], "status": None, "model": None},
+    ],
+)
+def test_response_of_any_form_has_its_text(odd: Any) -> None:
+    usage = {"input_tokens": "3", "output_tokens": 2.0, "input_tokens_details": None}
+    found = whole(**odd, usage=usage)
+    assert (text_of(found.choices[0]), found.usage.total_tokens) == ("Hi", 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"message": "no memory", "code": "500"}}, ProviderUnavailable),
+        ({"error": "no memory"}, ProviderUnavailable),
+        ({"object": "error", "message": "no memory", "code": 429}, ProviderRateLimited),
+        ({"detail": "no memory"}, ProviderUnavailable),
+        (response(status="failed", error={"message": "no memory", "code": "x"}), ProviderUnavailable),
+    ],
+)
+def test_error_in_the_place_of_an_answer_is_one(body: Any, kind: Any) -> None:
+    for failing in (lambda: reading().read(json.dumps(body).encode()), lambda: streamed(body)):
+        with pytest.raises(kind, match="no memory"):
+            failing()
+
+
+def test_response_in_the_place_of_its_stream_is_read() -> None:
+    [chunk] = streamed(response(output=OUTPUT))
+    assert chunk.choices[0].content == "Hi"
+    stream = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in EVENTS)
+    assert completion(reading().read(stream)) == folded(*EVENTS)
+
+
+def test_response_that_cannot_be_used_tells_its_usage() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    for body in (response(status="failed", usage=usage), response(status="queued", usage=usage)):
+        with pytest.raises(ProviderFailure) as failure:
+            reading().read(json.dumps(body).encode())
+        assert failure.value.usage
+        assert failure.value.usage.total_tokens == 5
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", None])
@@ -155,9 +245,9 @@ def test_gateway_may_end_its_stream_as_a_chat_does() -> None:
     read.event(b"[DONE]", chunk)
     assert not chunk.ByteSize()
     with pytest.raises(ProviderError, match="ended before it was complete"):
-        read.end(1)
+        read.end(1, ChunkBuilder())
     streamed(EVENTS[-1], read=read)
-    read.end(1)
+    read.end(1, ChunkBuilder())
 
 
 @pytest.mark.parametrize(

@@ -1225,6 +1225,11 @@ class ImageDetail(betterproto2.Enum):
     Large and exact.
     """
 
+    ORIGINAL = 4
+    """
+    As large as it is.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -1232,6 +1237,7 @@ class ImageDetail(betterproto2.Enum):
             1: "IMAGE_DETAIL_AUTO",
             2: "IMAGE_DETAIL_LOW",
             3: "IMAGE_DETAIL_HIGH",
+            4: "IMAGE_DETAIL_ORIGINAL",
         }
 
     @classmethod
@@ -1241,6 +1247,7 @@ class ImageDetail(betterproto2.Enum):
             "IMAGE_DETAIL_AUTO": 1,
             "IMAGE_DETAIL_LOW": 2,
             "IMAGE_DETAIL_HIGH": 3,
+            "IMAGE_DETAIL_ORIGINAL": 4,
         }
 
 
@@ -1531,12 +1538,24 @@ class PromptCache(betterproto2.Enum):
     One hour.
     """
 
+    _30M = 3
+    """
+    Half an hour: OpenAI's own mark. Providers that know it not take the nearest time that they have.
+    """
+
+    _12H = 4
+    """
+    Twelve hours: OpenAI's own mark, as PROMPT_CACHE_30M.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
             0: "PROMPT_CACHE_UNSPECIFIED",
             1: "PROMPT_CACHE_5M",
             2: "PROMPT_CACHE_1H",
+            3: "PROMPT_CACHE_30M",
+            4: "PROMPT_CACHE_12H",
         }
 
     @classmethod
@@ -1545,6 +1564,8 @@ class PromptCache(betterproto2.Enum):
             "PROMPT_CACHE_UNSPECIFIED": 0,
             "PROMPT_CACHE_5M": 1,
             "PROMPT_CACHE_1H": 2,
+            "PROMPT_CACHE_30M": 3,
+            "PROMPT_CACHE_12H": 4,
         }
 
 
@@ -1724,6 +1745,11 @@ class ReasoningEffort(betterproto2.Enum):
 
     XHIGH = 6
     """
+    Much more than a lot.
+    """
+
+    MAX = 7
+    """
     As much as the model offers.
     """
 
@@ -1737,6 +1763,7 @@ class ReasoningEffort(betterproto2.Enum):
             4: "REASONING_EFFORT_MEDIUM",
             5: "REASONING_EFFORT_HIGH",
             6: "REASONING_EFFORT_XHIGH",
+            7: "REASONING_EFFORT_MAX",
         }
 
     @classmethod
@@ -1749,6 +1776,7 @@ class ReasoningEffort(betterproto2.Enum):
             "REASONING_EFFORT_MEDIUM": 4,
             "REASONING_EFFORT_HIGH": 5,
             "REASONING_EFFORT_XHIGH": 6,
+            "REASONING_EFFORT_MAX": 7,
         }
 
 
@@ -3771,6 +3799,13 @@ class ContentPart(betterproto2.Message):
     refusal: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True, group="part")
     """
     The model's words when it declined.
+    """
+
+    prompt_cache: "PromptCache" = betterproto2.field(
+        6, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
+    )
+    """
+    The prompt up to the end of this part is worth caching, as in Message. Default: not marked.
     """
 
 
@@ -7492,17 +7527,18 @@ class ImagePart(betterproto2.Message):
 
     url: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True, group="source")
     """
-    https URL, or a data: URL with base64 content.
+    https URL, or a data: URL.
     """
 
     data: "bytes | None" = betterproto2.field(2, betterproto2.TYPE_BYTES, optional=True, group="source")
     """
-    The image itself; needs media_type.
+    The image itself.
     """
 
     media_type: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    Media type of data, such as image/png. Set by the caller together with data.
+    Media type of data, such as image/png. Default: what the first bytes of PNG, JPEG, GIF, WebP and the
+    like say; required for others.
     """
 
     detail: "ImageDetail" = betterproto2.field(
@@ -8872,7 +8908,8 @@ class Message(betterproto2.Message):
 
     reasoning: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
-    The model's thinking, where the provider shows it. Set by the server.
+    The model's thinking, where the provider shows it. Set by the server; send it back with an assistant
+    message that called tools, because some providers demand it. Other providers ignore it.
     """
 
     annotations_json: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
@@ -10995,6 +11032,11 @@ class SessionMessage(betterproto2.Message):
     The same as create_time.
     """
 
+    reasoning_state_json: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own form of its thinking, as in Message; it goes back with each send of the session.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("cost_usd"):
@@ -12242,6 +12284,13 @@ class Tool(betterproto2.Message):
     A tool with free-text input.
     """
 
+    prompt_cache: "PromptCache" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
+    )
+    """
+    The tools up to this one are worth caching, as in Message. Default: not marked.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Tool", Tool)
 
@@ -12272,6 +12321,12 @@ class ToolCall(betterproto2.Message):
     )
     """
     A tool with free-text input.
+    """
+
+    provider_state_json: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own state of this call, such as the signature of the thought behind it: a JSON object.
+    Set by the server; send it back unchanged with the call. Other providers ignore it.
     """
 
 
@@ -12307,6 +12362,11 @@ class ToolCallDelta(betterproto2.Message):
     is_custom: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
     """
     The call is of a custom tool; only in its first piece.
+    """
+
+    provider_state_json: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own state of the call, as in ToolCall; whole, in one piece.
     """
 
 
@@ -13220,7 +13280,7 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[CapabilityEvent]":
         """
-        StreamCapability does what one of the other methods does and sends the text while it is written,
+        StreamCapability streams what one of the other methods does. The text comes while it is written, with
         progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
         an error after the first event is the last event there, and the status of the call for gRPC clients.
         """
@@ -13244,8 +13304,8 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListCapabilitiesResponse":
         """
-        ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-        so that tools can discover them. Errors: none.
+        ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+        the protos, so that tools can discover them. Errors: none.
         """
 
         return await self._unary_unary(
@@ -13670,7 +13730,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
     OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
     Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
-    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     async def create_chat_completion(
@@ -13682,8 +13743,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-        JSON object, or server-sent events when the body has "stream": true.
+        CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+        events when the body has "stream": true.
         """
 
         async for response in self._unary_stream(
@@ -13705,8 +13766,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-        "store": true.
+        ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+        query, metadata[key]=value, must all be there.
         """
 
         return await self._unary_unary(
@@ -13727,7 +13788,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+        GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -13748,8 +13809,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-        the answer to. Errors: COMPLETION_NOT_FOUND.
+        ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -13770,8 +13830,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-        metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+        UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -13792,7 +13851,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+        DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -13813,8 +13872,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-        native one, with messages.
+        CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+        both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
         """
 
         async for response in self._unary_stream(
@@ -13836,7 +13895,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateEmbedding takes the body of POST /v1/embeddings.
+        CreateEmbedding makes vectors of texts, for search and comparison.
         """
 
         return await self._unary_unary(
@@ -13857,7 +13916,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateImage takes the body of POST /v1/images/generations.
+        CreateImage draws images from a text.
         """
 
         return await self._unary_unary(
@@ -13878,7 +13937,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+        CreateTranscription writes down what is said in a sound file.
         """
 
         return await self._unary_unary(
@@ -13899,7 +13958,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateTranslation takes the multipart body of POST /v1/audio/translations.
+        CreateTranslation writes down in English what is said in a sound file.
         """
 
         return await self._unary_unary(
@@ -13920,7 +13979,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+        CreateSpeech speaks a text and sends the sound as it is made.
         """
 
         async for response in self._unary_stream(
@@ -13942,8 +14001,8 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-        x-genai-provider names the provider; default openai.
+        CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+        header x-genai-provider names the provider; default openai.
         """
 
         return await self._unary_unary(
@@ -13964,7 +14023,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListFileObjects answers GET /v1/files.
+        ListFileObjects lists the files that a provider keeps.
         """
 
         return await self._unary_unary(
@@ -13985,7 +14044,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        GetFileObject answers GET /v1/files/{file_id}.
+        GetFileObject describes one file that a provider keeps.
         """
 
         return await self._unary_unary(
@@ -14006,7 +14065,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        DeleteFileObject answers DELETE /v1/files/{file_id}.
+        DeleteFileObject deletes a file at its provider.
         """
 
         return await self._unary_unary(
@@ -14027,7 +14086,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+        GetFileContent sends the bytes of a file.
         """
 
         async for response in self._unary_stream(
@@ -14049,7 +14108,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CreateBatchObject takes the body of POST /v1/batches.
+        CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer.
         """
 
         return await self._unary_unary(
@@ -14070,7 +14129,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListBatchObjects answers GET /v1/batches.
+        ListBatchObjects lists the batches of a provider, without their cost.
         """
 
         return await self._unary_unary(
@@ -14091,7 +14150,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        GetBatchObject answers GET /v1/batches/{batch_id}.
+        GetBatchObject says how far a batch is and, once it has ended, what it cost.
         """
 
         return await self._unary_unary(
@@ -14112,7 +14171,7 @@ class OpenAiServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+        CancelBatchObject stops a batch; what it has answered by then is billed. It has no body.
         """
 
         return await self._unary_unary(
@@ -14161,8 +14220,8 @@ class PricingServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-        once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+        ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+        for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
         Errors: INVALID_FIELDS (page token).
         """
 
@@ -14367,8 +14426,9 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "__google__api__.HttpBody":
         """
-        ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-        token of the next page is in the response header x-next-page-token.
+        ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+        clients read them, in a bare JSON array; the token of the next page is in the response header
+        x-next-page-token.
         Errors: PROMPT_NOT_FOUND.
         """
 
@@ -14543,7 +14603,8 @@ class PromptServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[PromptEvent]":
         """
-        StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end.
+        StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+        while it is written and the whole result at the end.
         """
 
         async for response in self._unary_stream(
@@ -15013,8 +15074,8 @@ class SessionServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[MessageEvent]":
         """
-        StreamMessage is SendMessage, with the answer while it is written and both messages at the end. Who
-        leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
+        StreamMessage says something and streams the model's answer. It is SendMessage, with the answer while it
+        is written and both messages at the end. Who leaves before the end has said nothing: neither message is stored. Errors: as SendMessage.
         """
 
         async for response in self._unary_stream(

@@ -4553,7 +4553,7 @@ export const CapabilityService: GenService<{
     output: typeof SynthesizeResponseSchema;
   },
   /**
-   * StreamCapability does what one of the other methods does and sends the text while it is written,
+   * StreamCapability streams what one of the other methods does. The text comes while it is written, with
    * progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
    * an error after the first event is the last event there, and the status of the call for gRPC clients.
    *
@@ -4565,8 +4565,8 @@ export const CapabilityService: GenService<{
     output: typeof CapabilityEventSchema;
   },
   /**
-   * ListCapabilities lists every method with JSON Schemas of its input and output, made from the protos,
-   * so that tools can discover them. Errors: none.
+   * ListCapabilities lists every method with the JSON Schemas of its input and output. They are made from
+   * the protos, so that tools can discover them. Errors: none.
    *
    * @generated from rpc genai_spine.v1.CapabilityService.ListCapabilities
    */

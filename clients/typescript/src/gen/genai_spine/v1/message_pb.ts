@@ -11,7 +11,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/message.proto.
  */
 export const file_genai_spine_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("ChxnZW5haV9zcGluZS92MS9tZXNzYWdlLnByb3RvEg5nZW5haV9zcGluZS52MSKJAQoJSW1hZ2VQYXJ0Eg0KA3VybBgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABIXCgptZWRpYV90eXBlGAMgASgJSAGIAQESKwoGZGV0YWlsGAQgASgOMhsuZ2VuYWlfc3BpbmUudjEuSW1hZ2VEZXRhaWxCCAoGc291cmNlQg0KC19tZWRpYV90eXBlIjsKCUF1ZGlvUGFydBIUCgRkYXRhGAEgASgMQgaiuxgCCAESGAoGZm9ybWF0GAIgASgJQgiiuxgECAE4ECJgCghGaWxlUGFydBIRCgdmaWxlX2lkGAEgASgJSAASEwoJZmlsZV9kYXRhGAIgASgJSAASFQoIZmlsZW5hbWUYAyABKAlIAYgBAUIICgZzb3VyY2VCCwoJX2ZpbGVuYW1lIroBCgtDb250ZW50UGFydBIOCgR0ZXh0GAEgASgJSAASKgoFaW1hZ2UYAiABKAsyGS5nZW5haV9zcGluZS52MS5JbWFnZVBhcnRIABIqCgVhdWRpbxgDIAEoCzIZLmdlbmFpX3NwaW5lLnYxLkF1ZGlvUGFydEgAEigKBGZpbGUYBCABKAsyGC5nZW5haV9zcGluZS52MS5GaWxlUGFydEgAEhEKB3JlZnVzYWwYBSABKAlIAEIGCgRwYXJ0IjQKDEZ1bmN0aW9uQ2FsbBIMCgRuYW1lGAEgASgJEhYKDmFyZ3VtZW50c19qc29uGAIgASgJIikKCkN1c3RvbUNhbGwSDAoEbmFtZRgBIAEoCRINCgVpbnB1dBgCIAEoCSJ+CghUb29sQ2FsbBIKCgJpZBgBIAEoCRIwCghmdW5jdGlvbhgCIAEoCzIcLmdlbmFpX3NwaW5lLnYxLkZ1bmN0aW9uQ2FsbEgAEiwKBmN1c3RvbRgDIAEoCzIaLmdlbmFpX3NwaW5lLnYxLkN1c3RvbUNhbGxIAEIGCgRjYWxsIrQDCgdNZXNzYWdlEioKBHJvbGUYASABKA4yFC5nZW5haV9zcGluZS52MS5Sb2xlQgaiuxgCCAESLAoHY29udGVudBgCIAMoCzIbLmdlbmFpX3NwaW5lLnYxLkNvbnRlbnRQYXJ0EhoKBG5hbWUYAyABKAlCB6K7GAM4gAJIAIgBARIsCgp0b29sX2NhbGxzGAQgAygLMhguZ2VuYWlfc3BpbmUudjEuVG9vbENhbGwSIgoMdG9vbF9jYWxsX2lkGAUgASgJQgeiuxgDOIACSAGIAQESFgoJcmVhc29uaW5nGAYgASgJSAKIAQESHQoQYW5ub3RhdGlvbnNfanNvbhgHIAEoCUgDiAEBEiEKFHJlYXNvbmluZ19zdGF0ZV9qc29uGAggASgJSASIAQESMQoMcHJvbXB0X2NhY2hlGAkgASgOMhsuZ2VuYWlfc3BpbmUudjEuUHJvbXB0Q2FjaGVCBwoFX25hbWVCDwoNX3Rvb2xfY2FsbF9pZEIMCgpfcmVhc29uaW5nQhMKEV9hbm5vdGF0aW9uc19qc29uQhcKFV9yZWFzb25pbmdfc3RhdGVfanNvbiKrAQoMRnVuY3Rpb25Ub29sEhcKBG5hbWUYASABKAlCCaK7GAUIATiAARIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEiQKD3BhcmFtZXRlcnNfanNvbhgDIAEoCUIGorsYAkgBSAGIAQESEwoGc3RyaWN0GAQgASgISAKIAQFCDgoMX2Rlc2NyaXB0aW9uQhIKEF9wYXJhbWV0ZXJzX2pzb25CCQoHX3N0cmljdCKBAQoKQ3VzdG9tVG9vbBIXCgRuYW1lGAEgASgJQgmiuxgFCAE4gAESGAoLZGVzY3JpcHRpb24YAiABKAlIAIgBARIgCgtmb3JtYXRfanNvbhgDIAEoCUIGorsYAkgBSAGIAQFCDgoMX2Rlc2NyaXB0aW9uQg4KDF9mb3JtYXRfanNvbiJuCgRUb29sEjAKCGZ1bmN0aW9uGAEgASgLMhwuZ2VuYWlfc3BpbmUudjEuRnVuY3Rpb25Ub29sSAASLAoGY3VzdG9tGAIgASgLMhouZ2VuYWlfc3BpbmUudjEuQ3VzdG9tVG9vbEgAQgYKBHRvb2wi+QEKClRvb2xDaG9pY2USLQoEbW9kZRgBIAEoDjIfLmdlbmFpX3NwaW5lLnYxLlRvb2xDaG9pY2UuTW9kZRIaCg1mdW5jdGlvbl9uYW1lGAIgASgJSACIAQESGAoLY3VzdG9tX25hbWUYAyABKAlIAYgBARIVCg1hbGxvd2VkX3Rvb2xzGAQgAygJIk0KBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEg0KCU1PREVfTk9ORRABEg0KCU1PREVfQVVUTxACEhEKDU1PREVfUkVRVUlSRUQQA0IQCg5fZnVuY3Rpb25fbmFtZUIOCgxfY3VzdG9tX25hbWUqhgEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg8KC1JPTEVfU1lTVEVNEAESEgoOUk9MRV9ERVZFTE9QRVIQAhINCglST0xFX1VTRVIQAxISCg5ST0xFX0FTU0lTVEFOVBAEEg0KCVJPTEVfVE9PTBAFEhEKDVJPTEVfRlVOQ1RJT04QBipVCgtQcm9tcHRDYWNoZRIcChhQUk9NUFRfQ0FDSEVfVU5TUEVDSUZJRUQQABITCg9QUk9NUFRfQ0FDSEVfNU0QARITCg9QUk9NUFRfQ0FDSEVfMUgQAipvCgtJbWFnZURldGFpbBIcChhJTUFHRV9ERVRBSUxfVU5TUEVDSUZJRUQQABIVChFJTUFHRV9ERVRBSUxfQVVUTxABEhQKEElNQUdFX0RFVEFJTF9MT1cQAhIVChFJTUFHRV9ERVRBSUxfSElHSBADYgZwcm90bzM", [file_genai_spine_v1_field_rules]);
+  fileDesc("ChxnZW5haV9zcGluZS92MS9tZXNzYWdlLnByb3RvEg5nZW5haV9zcGluZS52MSKJAQoJSW1hZ2VQYXJ0Eg0KA3VybBgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABIXCgptZWRpYV90eXBlGAMgASgJSAGIAQESKwoGZGV0YWlsGAQgASgOMhsuZ2VuYWlfc3BpbmUudjEuSW1hZ2VEZXRhaWxCCAoGc291cmNlQg0KC19tZWRpYV90eXBlIjsKCUF1ZGlvUGFydBIUCgRkYXRhGAEgASgMQgaiuxgCCAESGAoGZm9ybWF0GAIgASgJQgiiuxgECAE4ECJgCghGaWxlUGFydBIRCgdmaWxlX2lkGAEgASgJSAASEwoJZmlsZV9kYXRhGAIgASgJSAASFQoIZmlsZW5hbWUYAyABKAlIAYgBAUIICgZzb3VyY2VCCwoJX2ZpbGVuYW1lIu0BCgtDb250ZW50UGFydBIOCgR0ZXh0GAEgASgJSAASKgoFaW1hZ2UYAiABKAsyGS5nZW5haV9zcGluZS52MS5JbWFnZVBhcnRIABIqCgVhdWRpbxgDIAEoCzIZLmdlbmFpX3NwaW5lLnYxLkF1ZGlvUGFydEgAEigKBGZpbGUYBCABKAsyGC5nZW5haV9zcGluZS52MS5GaWxlUGFydEgAEhEKB3JlZnVzYWwYBSABKAlIABIxCgxwcm9tcHRfY2FjaGUYBiABKA4yGy5nZW5haV9zcGluZS52MS5Qcm9tcHRDYWNoZUIGCgRwYXJ0IjQKDEZ1bmN0aW9uQ2FsbBIMCgRuYW1lGAEgASgJEhYKDmFyZ3VtZW50c19qc29uGAIgASgJIikKCkN1c3RvbUNhbGwSDAoEbmFtZRgBIAEoCRINCgVpbnB1dBgCIAEoCSLAAQoIVG9vbENhbGwSCgoCaWQYASABKAkSMAoIZnVuY3Rpb24YAiABKAsyHC5nZW5haV9zcGluZS52MS5GdW5jdGlvbkNhbGxIABIsCgZjdXN0b20YAyABKAsyGi5nZW5haV9zcGluZS52MS5DdXN0b21DYWxsSAASKAoTcHJvdmlkZXJfc3RhdGVfanNvbhgEIAEoCUIGorsYAkgBSAGIAQFCBgoEY2FsbEIWChRfcHJvdmlkZXJfc3RhdGVfanNvbiK1AwoHTWVzc2FnZRIqCgRyb2xlGAEgASgOMhQuZ2VuYWlfc3BpbmUudjEuUm9sZUIGorsYAggBEiwKB2NvbnRlbnQYAiADKAsyGy5nZW5haV9zcGluZS52MS5Db250ZW50UGFydBIaCgRuYW1lGAMgASgJQgeiuxgDOIACSACIAQESLAoKdG9vbF9jYWxscxgEIAMoCzIYLmdlbmFpX3NwaW5lLnYxLlRvb2xDYWxsEiMKDHRvb2xfY2FsbF9pZBgFIAEoCUIIorsYBDiAgARIAYgBARIWCglyZWFzb25pbmcYBiABKAlIAogBARIdChBhbm5vdGF0aW9uc19qc29uGAcgASgJSAOIAQESIQoUcmVhc29uaW5nX3N0YXRlX2pzb24YCCABKAlIBIgBARIxCgxwcm9tcHRfY2FjaGUYCSABKA4yGy5nZW5haV9zcGluZS52MS5Qcm9tcHRDYWNoZUIHCgVfbmFtZUIPCg1fdG9vbF9jYWxsX2lkQgwKCl9yZWFzb25pbmdCEwoRX2Fubm90YXRpb25zX2pzb25CFwoVX3JlYXNvbmluZ19zdGF0ZV9qc29uIqsBCgxGdW5jdGlvblRvb2wSFwoEbmFtZRgBIAEoCUIJorsYBQgBOIABEhgKC2Rlc2NyaXB0aW9uGAIgASgJSACIAQESJAoPcGFyYW1ldGVyc19qc29uGAMgASgJQgaiuxgCSAFIAYgBARITCgZzdHJpY3QYBCABKAhIAogBAUIOCgxfZGVzY3JpcHRpb25CEgoQX3BhcmFtZXRlcnNfanNvbkIJCgdfc3RyaWN0IoEBCgpDdXN0b21Ub29sEhcKBG5hbWUYASABKAlCCaK7GAUIATiAARIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEiAKC2Zvcm1hdF9qc29uGAMgASgJQgaiuxgCSAFIAYgBAUIOCgxfZGVzY3JpcHRpb25CDgoMX2Zvcm1hdF9qc29uIqEBCgRUb29sEjAKCGZ1bmN0aW9uGAEgASgLMhwuZ2VuYWlfc3BpbmUudjEuRnVuY3Rpb25Ub29sSAASLAoGY3VzdG9tGAIgASgLMhouZ2VuYWlfc3BpbmUudjEuQ3VzdG9tVG9vbEgAEjEKDHByb21wdF9jYWNoZRgDIAEoDjIbLmdlbmFpX3NwaW5lLnYxLlByb21wdENhY2hlQgYKBHRvb2wi+QEKClRvb2xDaG9pY2USLQoEbW9kZRgBIAEoDjIfLmdlbmFpX3NwaW5lLnYxLlRvb2xDaG9pY2UuTW9kZRIaCg1mdW5jdGlvbl9uYW1lGAIgASgJSACIAQESGAoLY3VzdG9tX25hbWUYAyABKAlIAYgBARIVCg1hbGxvd2VkX3Rvb2xzGAQgAygJIk0KBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEg0KCU1PREVfTk9ORRABEg0KCU1PREVfQVVUTxACEhEKDU1PREVfUkVRVUlSRUQQA0IQCg5fZnVuY3Rpb25fbmFtZUIOCgxfY3VzdG9tX25hbWUqhgEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg8KC1JPTEVfU1lTVEVNEAESEgoOUk9MRV9ERVZFTE9QRVIQAhINCglST0xFX1VTRVIQAxISCg5ST0xFX0FTU0lTVEFOVBAEEg0KCVJPTEVfVE9PTBAFEhEKDVJPTEVfRlVOQ1RJT04QBiqBAQoLUHJvbXB0Q2FjaGUSHAoYUFJPTVBUX0NBQ0hFX1VOU1BFQ0lGSUVEEAASEwoPUFJPTVBUX0NBQ0hFXzVNEAESEwoPUFJPTVBUX0NBQ0hFXzFIEAISFAoQUFJPTVBUX0NBQ0hFXzMwTRADEhQKEFBST01QVF9DQUNIRV8xMkgQBCqKAQoLSW1hZ2VEZXRhaWwSHAoYSU1BR0VfREVUQUlMX1VOU1BFQ0lGSUVEEAASFQoRSU1BR0VfREVUQUlMX0FVVE8QARIUChBJTUFHRV9ERVRBSUxfTE9XEAISFQoRSU1BR0VfREVUQUlMX0hJR0gQAxIZChVJTUFHRV9ERVRBSUxfT1JJR0lOQUwQBGIGcHJvdG8z", [file_genai_spine_v1_field_rules]);
 
 /**
  * ImagePart is an image in a message.
@@ -26,7 +26,7 @@ export type ImagePart = Message$1<"genai_spine.v1.ImagePart"> & {
    */
   source: {
     /**
-     * https URL, or a data: URL with base64 content.
+     * https URL, or a data: URL.
      *
      * @generated from field: string url = 1;
      */
@@ -34,7 +34,7 @@ export type ImagePart = Message$1<"genai_spine.v1.ImagePart"> & {
     case: "url";
   } | {
     /**
-     * The image itself; needs media_type.
+     * The image itself.
      *
      * @generated from field: bytes data = 2;
      */
@@ -43,7 +43,8 @@ export type ImagePart = Message$1<"genai_spine.v1.ImagePart"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Media type of data, such as image/png. Set by the caller together with data.
+   * Media type of data, such as image/png. Default: what the first bytes of PNG, JPEG, GIF, WebP and the
+   * like say; required for others.
    *
    * @generated from field: optional string media_type = 3;
    */
@@ -188,6 +189,13 @@ export type ContentPart = Message$1<"genai_spine.v1.ContentPart"> & {
     value: string;
     case: "refusal";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The prompt up to the end of this part is worth caching, as in Message. Default: not marked.
+   *
+   * @generated from field: genai_spine.v1.PromptCache prompt_cache = 6;
+   */
+  promptCache: PromptCache;
 };
 
 /**
@@ -288,6 +296,14 @@ export type ToolCall = Message$1<"genai_spine.v1.ToolCall"> & {
     value: CustomCall;
     case: "custom";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The provider's own state of this call, such as the signature of the thought behind it: a JSON object.
+   * Set by the server; send it back unchanged with the call. Other providers ignore it.
+   *
+   * @generated from field: optional string provider_state_json = 4;
+   */
+  providerStateJson?: string | undefined;
 };
 
 /**
@@ -339,7 +355,8 @@ export type Message = Message$1<"genai_spine.v1.Message"> & {
   toolCallId?: string | undefined;
 
   /**
-   * The model's thinking, where the provider shows it. Set by the server.
+   * The model's thinking, where the provider shows it. Set by the server; send it back with an assistant
+   * message that called tools, because some providers demand it. Other providers ignore it.
    *
    * @generated from field: optional string reasoning = 6;
    */
@@ -481,6 +498,13 @@ export type Tool = Message$1<"genai_spine.v1.Tool"> & {
     value: CustomTool;
     case: "custom";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The tools up to this one are worth caching, as in Message. Default: not marked.
+   *
+   * @generated from field: genai_spine.v1.PromptCache prompt_cache = 3;
+   */
+  promptCache: PromptCache;
 };
 
 /**
@@ -661,6 +685,20 @@ export enum PromptCache {
    * @generated from enum value: PROMPT_CACHE_1H = 2;
    */
   PROMPT_CACHE_1H = 2,
+
+  /**
+   * Half an hour: OpenAI's own mark. Providers that know it not take the nearest time that they have.
+   *
+   * @generated from enum value: PROMPT_CACHE_30M = 3;
+   */
+  PROMPT_CACHE_30M = 3,
+
+  /**
+   * Twelve hours: OpenAI's own mark, as PROMPT_CACHE_30M.
+   *
+   * @generated from enum value: PROMPT_CACHE_12H = 4;
+   */
+  PROMPT_CACHE_12H = 4,
 }
 
 /**
@@ -702,6 +740,13 @@ export enum ImageDetail {
    * @generated from enum value: IMAGE_DETAIL_HIGH = 3;
    */
   HIGH = 3,
+
+  /**
+   * As large as it is.
+   *
+   * @generated from enum value: IMAGE_DETAIL_ORIGINAL = 4;
+   */
+  ORIGINAL = 4,
 }
 
 /**

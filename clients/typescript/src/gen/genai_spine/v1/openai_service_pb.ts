@@ -266,14 +266,15 @@ export const GetBatchObjectRequestSchema: GenMessage<GetBatchObjectRequest> = /*
  * OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
  * bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
  * Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
- * ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+ * ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+ * paths answer 422.
  *
  * @generated from service genai_spine.v1.OpenAIService
  */
 export const OpenAIService: GenService<{
   /**
-   * CreateChatCompletion takes the body of POST /v1/chat/completions and returns the answer: one
-   * JSON object, or server-sent events when the body has "stream": true.
+   * CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
+   * events when the body has "stream": true.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateChatCompletion
    */
@@ -283,8 +284,8 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListChatCompletions answers GET /v1/chat/completions: the stored answers, of requests with
-   * "store": true.
+   * ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+   * query, metadata[key]=value, must all be there.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListChatCompletions
    */
@@ -294,7 +295,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetChatCompletion answers GET /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+   * GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetChatCompletion
    */
@@ -304,8 +305,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListChatMessages answers GET /v1/chat/completions/{completion_id}/messages: what the stored answer is
-   * the answer to. Errors: COMPLETION_NOT_FOUND.
+   * ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListChatMessages
    */
@@ -315,8 +315,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * UpdateChatCompletion takes the body of POST /v1/chat/completions/{completion_id}, which replaces the
-   * metadata of a stored answer. Errors: COMPLETION_NOT_FOUND.
+   * UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.UpdateChatCompletion
    */
@@ -326,7 +325,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * DeleteChatCompletion answers DELETE /v1/chat/completions/{completion_id}. Errors: COMPLETION_NOT_FOUND.
+   * DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.DeleteChatCompletion
    */
@@ -336,8 +335,8 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTextCompletion takes either body of POST /v1/completions: OpenAI's, with a prompt, or the
-   * native one, with messages.
+   * CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
+   * both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTextCompletion
    */
@@ -347,7 +346,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateEmbedding takes the body of POST /v1/embeddings.
+   * CreateEmbedding makes vectors of texts, for search and comparison.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateEmbedding
    */
@@ -357,7 +356,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateImage takes the body of POST /v1/images/generations.
+   * CreateImage draws images from a text.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateImage
    */
@@ -367,7 +366,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTranscription takes the multipart body of POST /v1/audio/transcriptions.
+   * CreateTranscription writes down what is said in a sound file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTranscription
    */
@@ -377,7 +376,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateTranslation takes the multipart body of POST /v1/audio/translations.
+   * CreateTranslation writes down in English what is said in a sound file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateTranslation
    */
@@ -387,7 +386,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateSpeech takes the body of POST /v1/audio/speech and returns sound as it is made.
+   * CreateSpeech speaks a text and sends the sound as it is made.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateSpeech
    */
@@ -397,8 +396,8 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateFile takes the multipart body of POST /v1/files. For this and all methods below, the header
-   * x-genai-provider names the provider; default openai.
+   * CreateFile sends a file to a provider, for batches and other uses. For this and all methods below, the
+   * header x-genai-provider names the provider; default openai.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateFile
    */
@@ -408,7 +407,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListFileObjects answers GET /v1/files.
+   * ListFileObjects lists the files that a provider keeps.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListFileObjects
    */
@@ -418,7 +417,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetFileObject answers GET /v1/files/{file_id}.
+   * GetFileObject describes one file that a provider keeps.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetFileObject
    */
@@ -428,7 +427,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * DeleteFileObject answers DELETE /v1/files/{file_id}.
+   * DeleteFileObject deletes a file at its provider.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.DeleteFileObject
    */
@@ -438,7 +437,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetFileContent answers GET /v1/files/{file_id}/content with the bytes of the file.
+   * GetFileContent sends the bytes of a file.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetFileContent
    */
@@ -448,7 +447,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CreateBatchObject takes the body of POST /v1/batches.
+   * CreateBatchObject starts a batch of requests that stand in a file; batches cost less and take longer.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CreateBatchObject
    */
@@ -458,7 +457,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * ListBatchObjects answers GET /v1/batches.
+   * ListBatchObjects lists the batches of a provider, without their cost.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.ListBatchObjects
    */
@@ -468,7 +467,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * GetBatchObject answers GET /v1/batches/{batch_id}.
+   * GetBatchObject says how far a batch is and, once it has ended, what it cost.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.GetBatchObject
    */
@@ -478,7 +477,7 @@ export const OpenAIService: GenService<{
     output: typeof HttpBodySchema;
   },
   /**
-   * CancelBatchObject answers POST /v1/batches/{batch_id}/cancel, which has no body.
+   * CancelBatchObject stops a batch; what it has answered by then is billed. It has no body.
    *
    * @generated from rpc genai_spine.v1.OpenAIService.CancelBatchObject
    */

@@ -582,8 +582,8 @@ export const PricingService: GenService<{
     output: typeof ListPricesResponseSchema;
   },
   /**
-   * ListPricesArray returns the same prices as a bare JSON array of ModelPrice, for REST clients: all at
-   * once, unless page_size is set. The token of the next page is in the response header x-next-page-token.
+   * ListPricesArray lists what every model costs. The prices are those of ListPrices, as a bare JSON array
+   * for REST clients, all at once unless page_size is set. The token of the next page is in the response header x-next-page-token.
    * Errors: INVALID_FIELDS (page token).
    *
    * @generated from rpc genai_spine.v1.PricingService.ListPricesArray

@@ -1777,8 +1777,9 @@ export const PromptService: GenService<{
     output: typeof ListPromptVersionsResponseSchema;
   },
   /**
-   * ListPromptVersionsArray is ListPromptVersions as existing REST clients read it: a bare JSON array. The
-   * token of the next page is in the response header x-next-page-token.
+   * ListPromptVersionsArray lists the versions of a prompt, the newest first. They come as existing REST
+   * clients read them, in a bare JSON array; the token of the next page is in the response header
+   * x-next-page-token.
    * Errors: PROMPT_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.PromptService.ListPromptVersionsArray
@@ -1865,7 +1866,8 @@ export const PromptService: GenService<{
     output: typeof ExecutePromptResponseSchema;
   },
   /**
-   * StreamPrompt is ExecutePrompt, with the text while it is written and the whole result at the end.
+   * StreamPrompt fills in the variables and streams what a model answers. It is ExecutePrompt, with the text
+   * while it is written and the whole result at the end.
    *
    * @generated from rpc genai_spine.v1.PromptService.StreamPrompt
    */

@@ -1,0 +1,46 @@
+"""Call headers: what a caller's headers say beyond the request, read where they are what they should be.
+
+A header that is malformed counts as not sent: SDKs and proxies write them, not the caller.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+MAX_READ_TIMEOUT_S = 3600.0
+# Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.
+READ_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
+# https://www.w3.org/TR/trace-context/#header-name, 2026-11-29. Later versions may add fields after these.
+TRACEPARENT = re.compile(
+    r"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"|(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?)"
+)
+TRACESTATE_MEMBER = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
+MAX_TRACESTATE_MEMBERS = 32
+
+
+def trace(metadata: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str], ...]:
+    """Headers of the caller's trace, to be sent on; none where it says none, or says it wrongly."""
+    parents = [str(value) for name, value in metadata if name == "traceparent"]
+    if len(parents) != 1 or not TRACEPARENT.fullmatch(parents[0]):
+        return ()
+    state = ",".join(str(value) for name, value in metadata if name == "tracestate")
+    members = [member for part in state.split(",") if (member := part.strip(" \t"))]
+    if not members or len(members) > MAX_TRACESTATE_MEMBERS:
+        return (("traceparent", parents[0]),)
+    if not all(map(TRACESTATE_MEMBER.fullmatch, members)):
+        return (("traceparent", parents[0]),)
+    return (("traceparent", parents[0]), ("tracestate", ",".join(members)))
+
+
+def read_timeout_s(given: Mapping[str, str | bytes]) -> float | None:
+    """Seconds that the caller's SDK waits for bytes, at most MAX_READ_TIMEOUT_S; None: it does not say."""
+    found = [seconds for name in READ_TIMEOUTS if (seconds := _seconds(str(given.get(name, "")))) is not None]
+    return min(*found, MAX_READ_TIMEOUT_S) if found else None
+
+
+def _seconds(text: str) -> float | None:
+    """Decimal number of seconds above 0."""
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,12})?", text, re.ASCII):
+        return None
+    seconds = float(text)
+    return seconds or None

@@ -1,0 +1,277 @@
+"""Chat completions wire format: answers, whole or in chunks, as Structs; and their usage.
+
+Shapes: https://platform.openai.com/docs/api-reference/chat, 2026-11-21. What compatible upstreams leave out
+(index, usage, role) has a default. Other forms of a field are brought into this one by `mended`, which the
+lenient decoder calls (http/lenient_json.py): the strict one knows only what is here.
+"""
+
+from typing import Annotated, Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from genai_spine.providers.http import lenient_json
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
+from genai_spine.v1 import usage_pb2
+
+Index = Annotated[int, Meta(ge=0, le=1000)]
+
+
+class Function(Struct):
+    """Function of a tool call, or a custom tool, whose `input` is free text."""
+
+    name: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that are JSON and no text (llama.cpp, ggml-org/llama.cpp#20198) become its text."""
+        spelled: dict[str, Any] = {name: fields[name] for name in ("arguments", "input") if name in fields}
+        for name, value in spelled.items():
+            if value is not None and not isinstance(value, str):
+                spelled[name] = lenient_json.text(value)
+        return {**fields, **spelled}
+
+
+class ToolCall(Struct):
+    """Tool call of a message, or what a chunk adds to one; `index` tells them apart."""
+
+    index: Index | None = None
+    id: str | None = None
+    type: str | None = None
+    function: Function | None = None
+    custom: Function | None = None
+    name: str | None = None  # of servers that have no function around name and arguments
+    arguments: str | None = None
+    extra_content: Raw | UnsetType = UNSET  # Gemini
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """As of a function."""
+        return Function.mended(fields)
+
+
+class ChatMessage(Struct):
+    """Message of an answer, or what a chunk adds to one."""
+
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, vLLM, xAI
+    reasoning: str | None = None  # OpenRouter, Groq, newer vLLM
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    annotations: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET  # OpenRouter
+    extra_content: Raw | UnsetType = UNSET  # Gemini
+    usage: "Usage | None" = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Content that is a list of parts (Mistral's text and thinking chunks) becomes text and reasoning.
+
+        https://docs.mistral.ai/capabilities/reasoning, 2026-11-29.
+        """
+        text, thinking, refusal = parted(fields.get("content"))
+        spelled: dict[str, Any] = {"content": text}
+        for name in ("reasoning_content", "reasoning"):
+            thought, thought_about, _ = parted(fields.get(name))
+            spelled[name] = thought + thought_about
+        if thinking:
+            spelled["reasoning_content"] = thinking + (spelled["reasoning_content"] or spelled["reasoning"])
+        if refusal and not fields.get("refusal"):
+            spelled["refusal"] = refusal
+        return {**fields, **spelled}
+
+
+class ChatLogprobs(Struct):
+    """Log probabilities of a chat's choice, by token."""
+
+    content: list[Token] | None = None
+    refusal: list[Token] | None = None
+
+
+class TextLogprobs(Struct):
+    """Log probabilities of a text completion: parallel lists."""
+
+    tokens: list[str] = []
+    token_logprobs: list[float | None] = []
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
+class ChatChoice(Struct):
+    """Choice of a chat: `message` when it is whole, `delta` in a stream."""
+
+    index: Index = 0
+    message: ChatMessage | None = None
+    delta: ChatMessage | None = None
+    finish_reason: str | None = None
+    logprobs: ChatLogprobs | None = None
+    text: str | None = None  # of servers that answer a chat as they answer a prompt
+    error: Raw | UnsetType = UNSET  # OpenRouter
+    usage: "Usage | None" = None  # Moonshot
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Turns a finish reason that is an object (SGLang) into its type, and a text into a message."""
+        return _mended_choice(fields)
+
+
+class TextChoice(Struct):
+    """Choice of a text completion, whole or in a stream."""
+
+    index: Index = 0
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: TextLogprobs | None = None
+    message: ChatMessage | None = None  # of servers that answer a prompt as they answer a chat
+    delta: ChatMessage | None = None
+    error: Raw | UnsetType = UNSET
+    usage: "Usage | None" = None
+
+    @classmethod
+    def mended(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """As of a chat's choice; a text may be a list of parts."""
+        mended = _mended_choice(fields)
+        return {**mended, "text": parted(mended["text"])[0]} if "text" in mended else mended
+
+
+def _mended_choice(fields: dict[str, Any]) -> dict[str, Any]:
+    spelled: dict[str, Any] = {}
+    reason = fields.get("finish_reason")
+    if isinstance(reason, dict):
+        spelled["finish_reason"] = reason.get("type") or reason.get("reason")
+        if reason.get("message") and "error" not in fields:
+            spelled["error"] = reason
+    for name in ("message", "delta"):
+        if isinstance(fields.get(name), str):
+            spelled[name] = {"content": fields[name]}
+    return {**fields, **spelled}
+
+
+class InputDetails(Struct):
+    """Input tokens by kind; all are part of prompt_tokens."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class OutputDetails(Struct):
+    """Output tokens by kind; all are part of completion_tokens, except where `usage` says."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(Struct):
+    """Token counts of one call."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    input_tokens: int | None = None  # gateways that use the names of another API
+    output_tokens: int | None = None
+
+    def update(self, later: "Usage") -> None:
+        """Takes over the counts of a later event, which may be totals so far, or only a part of them."""
+        for name in self.__struct_fields__:
+            if value := getattr(later, name):
+                setattr(self, name, value)
+
+
+class OwnUsage(Struct):
+    """Place of the usage at Groq."""
+
+    usage: Usage | None = None
+
+
+class Answer(Struct):
+    """Chat completion, whole or one chunk of it."""
+
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: list[ChatChoice] = []
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    error: Raw | UnsetType = UNSET
+    x_groq: OwnUsage | None = None
+
+
+class TextAnswer(Struct):
+    """Text completion, whole or one chunk of it."""
+
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: list[TextChoice] = []
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    error: Raw | UnsetType = UNSET
+    x_groq: OwnUsage | None = None
+
+
+def usage(reported: Usage) -> usage_pb2.Usage:
+    """Usage in disjoint buckets: OpenAI's prompt_tokens hold the cached ones, completion_tokens the
+    reasoning.
+
+    xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
+    """
+    input_details = reported.prompt_tokens_details or InputDetails()
+    output_details = reported.completion_tokens_details or OutputDetails()
+    cached = _tokens(input_details.cached_tokens or reported.prompt_cache_hit_tokens)
+    written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
+    image = _tokens(input_details.image_tokens)
+    reasoning, audio_out = _tokens(output_details.reasoning_tokens), _tokens(output_details.audio_tokens)
+    prompt = _tokens(reported.prompt_tokens or reported.input_tokens)
+    output = _tokens(reported.completion_tokens or reported.output_tokens)
+    if prompt and reported.completion_tokens is None and not output:
+        output = max(0, _tokens(reported.total_tokens) - prompt)
+    if reasoning and reported.total_tokens == prompt + output + reasoning:
+        output += reasoning
+    uncached = max(0, prompt - cached - written - audio_in - image)
+    visible = max(0, output - reasoning - audio_out)
+    input_tokens = uncached + cached + written + audio_in + image
+    output_tokens = visible + reasoning + audio_out
+    return usage_pb2.Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        uncached_input_tokens=uncached,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=written,
+        audio_input_tokens=audio_in,
+        image_input_tokens=image,
+        visible_output_tokens=visible,
+        reasoning_tokens=reasoning,
+        audio_output_tokens=audio_out,
+        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
+        accepted_prediction_tokens=_tokens(output_details.accepted_prediction_tokens),
+        rejected_prediction_tokens=_tokens(output_details.rejected_prediction_tokens),
+    )
+
+
+def _tokens(reported: int | None) -> int:
+    """Token count that the contract can hold; what is out of every bound is taken as none."""
+    return reported if reported and 0 < reported < MAX_TOKEN_COUNT else 0
+
+
+def moment(unix_time: float | None) -> Timestamp | None:
+    """A time that the contract can hold, to the second; None: not known."""
+    whole = seconds(unix_time)
+    return Timestamp(seconds=whole) if whole else None
+
+
+def seconds(unix_time: float | None) -> int:
+    """Unix time that the contract can hold; 0: not known."""
+    return int(unix_time) if unix_time and 0 < unix_time < 2**32 else 0

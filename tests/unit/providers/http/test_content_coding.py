@@ -1,0 +1,108 @@
+"""Content codings: what a server compressed unasked is read as if it had not."""
+
+import gzip
+import zlib
+
+import pytest
+
+from genai_spine.providers.http import content_coding
+from genai_spine.providers.http.content_coding import ContentDecoder, UndecodableBody
+
+WORDS = b'data: {"choices": []}\n\n' * 50
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-15)
+
+
+def decoded(coding: str, *parts: bytes) -> tuple[bytes, bool]:
+    """The bytes, and whether the body ended where it said."""
+    decoder = ContentDecoder.of(coding)
+    assert decoder is not None
+    found = b"".join(piece for part in parts for piece in decoder.pieces(part))
+    return found, decoder.complete
+
+
+def members(*data: bytes) -> bytes:
+    return b"".join(map(gzip.compress, data))
+
+
+class TestContentDecoder:
+    @pytest.mark.parametrize(
+        ("coding", "body"),
+        [
+            ("gzip", gzip.compress(WORDS)),
+            ("GZip", gzip.compress(WORDS)),
+            ("x-gzip", gzip.compress(WORDS)),
+            ("deflate", zlib.compress(WORDS)),
+            ("deflate", raw_deflate(WORDS)),
+            ("deflate", zlib.compress(WORDS, 0)),
+            ("deflate, gzip", gzip.compress(zlib.compress(WORDS))),
+            ("gzip, deflate", raw_deflate(gzip.compress(WORDS))),
+            ("identity, gzip", gzip.compress(WORDS)),
+            ("gzip", members(WORDS[:7], b"", WORDS[7:])),
+            ("gzip", members(WORDS) + b"\0" * 512),
+            ("gzip", members(WORDS) + b"padding"),
+            ("gzip", members(WORDS[:9]) + b"\0\0" + members(WORDS[9:])),
+            ("gzip", WORDS),  # of a gateway that decoded it and left the header
+        ],
+    )
+    def test_body_is_the_same_however_it_was_compressed_and_cut(self, coding: str, body: bytes) -> None:
+        assert decoded(coding, body) == (WORDS, True)
+        assert decoded(coding, *(body[at : at + 1] for at in range(len(body)))) == (WORDS, True)
+
+    @pytest.mark.parametrize("coding", ["", "identity", "identity, identity", "none", " , "])
+    def test_body_that_is_not_encoded_has_no_decoder(self, coding: str) -> None:
+        assert ContentDecoder.of(coding) is None
+
+    @pytest.mark.parametrize("wbits", [31, 15, -15], ids=["gzip", "zlib", "raw"])
+    def test_what_was_flushed_is_there_before_the_rest(self, wbits: int) -> None:
+        decoder = ContentDecoder.of("gzip" if wbits == 31 else "deflate")
+        assert decoder is not None
+        press = zlib.compressobj(wbits=wbits)
+        for number in range(5):
+            event = b"data: %d\n\n" % number
+            flushed = press.compress(event) + press.flush(zlib.Z_SYNC_FLUSH)
+            assert b"".join(decoder.pieces(flushed)) == event
+            assert not decoder.complete
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate"])
+    @pytest.mark.parametrize("cut", [1, 2, 5, 20])
+    def test_body_that_ends_early_is_known(self, coding: str, cut: int) -> None:
+        body = gzip.compress(WORDS) if coding == "gzip" else zlib.compress(WORDS)
+        assert decoded(coding, body[:-cut])[1] is False
+        assert decoded(coding, body[:cut])[1] is False
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+    def test_body_of_nothing_is_complete(self, coding: str) -> None:
+        assert decoded(coding) == (b"", True)
+
+    @pytest.mark.parametrize(
+        ("coding", "body"),
+        [
+            ("gzip", gzip.compress(WORDS)[:-8] + b"\0" * 8),
+            ("gzip", zlib.compress(WORDS)),
+            ("gzip", b"\x1f\x8b\xff\xff"),
+            ("deflate", gzip.compress(WORDS)),
+            ("deflate, gzip", gzip.compress(b"words")),
+        ],
+    )
+    def test_body_that_is_something_else_is_refused(self, coding: str, body: bytes) -> None:
+        with pytest.raises(UndecodableBody, match="the compressed body is broken"):
+            decoded(coding, body)
+
+    @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, br", "gzip, gzip, gzip, gzip"])
+    def test_coding_that_nobody_knows_is_named(self, coding: str) -> None:
+        with pytest.raises(UndecodableBody, match=f"content-encoding '{coding}' cannot be decoded here"):
+            decoded(coding, b"\x1b\x00")
+
+    @pytest.mark.parametrize("layers", [1, 2, 3])
+    def test_bomb_comes_out_in_pieces(self, layers: int) -> None:
+        bomb = b"\0" * (64 << 20)
+        for _ in range(layers):
+            bomb = gzip.compress(bomb, 9)
+        decoder = ContentDecoder.of(", ".join(["gzip"] * layers))
+        assert decoder is not None
+        sizes = [len(piece) for piece in decoder.pieces(bomb)]
+        assert sum(sizes) == 64 << 20
+        assert max(sizes) <= content_coding.MAX_PIECE_BYTES
