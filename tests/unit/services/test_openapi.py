@@ -129,7 +129,13 @@ def described(field: Any) -> list[dict[str, Any]]:
     ]
 
 
-REQUEST_FIELDS = [field for message in request_messages() for field in message.fields]
+# A body that travels as bytes is described by hand.
+REQUEST_FIELDS = [
+    field
+    for message in request_messages()
+    for field in message.fields
+    if not (field.message_type and field.message_type.full_name == "google.api.HttpBody")
+]
 
 
 def test_document_is_valid_openapi_3_1() -> None:
