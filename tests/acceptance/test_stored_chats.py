@@ -154,7 +154,7 @@ async def test_native_paths_have_the_same_answers(stack: Stack) -> None:
             assert [each["completion"]["id"] for each in (await answer.json())["completions"]] == [id]
         async with http.get(f"{path}/messages") as answer:
             [message] = (await answer.json())["messages"]
-            assert message["message"]["content"] == [{"text": "Hello"}]
+            assert [part["text"] for part in message["message"]["content"]] == ["Hello"]
         async with http.patch(path, json={"metadata": {"a": "b"}}) as answer:
             assert (await answer.json())["metadata"] == {"a": "b"}
         async with http.delete(path) as answer:
