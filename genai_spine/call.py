@@ -35,6 +35,7 @@ class Call:
     path: str | None = None  # path of the REST request; None for a gRPC client
     user_agent: str = ""  # what the client says it is: its user agent
     lane: str = "cpu"
+    generation: int = 0  # number of the configuration that it began with
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header

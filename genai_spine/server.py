@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
@@ -20,12 +19,15 @@ from genai_spine.capabilities.context import CapabilityDependencies
 from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
+from genai_spine.configuration.loader import Configuration, reloaded
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.reflection import reflect
+from genai_spine.errors import SpineError
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.inference.inference import Inference, RetryRules
@@ -150,30 +152,61 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class Foundation:
+    """Parts of a server that no reload replaces: what it stores, counts and listens with."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    delivery: Delivery
+    background: BackgroundCompletions
+    prompts: PromptLibrary
+    interceptor: ServiceInterceptor
+
+
+@dataclass(slots=True)
 class Server:
-    """Server process: started, drained and stopped in order."""
+    """Server process: started, reconfigured, drained and stopped in order."""
 
     grpc: grpc.aio.Server
-    interceptor: ServiceInterceptor
-    ledger: Ledger
-    database: Database
+    foundation: Foundation
     upstreams: dict[str, Upstream]
-    delivery: Delivery
-    sweeper: Sweeper
-    prompts: PromptLibrary
     symbols: SymbolService
+    sweeper: Sweeper
     health: health.aio.HealthServicer
     names: list[str]
-    drain_delay_s: float
-    drain_s: float
     port: int = 0
+    replaced: set[asyncio.Task[None]] = field(default_factory=set)  # upstreams that end with their last calls
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in force."""
+        return self.foundation.settings
+
+    @property
+    def interceptor(self) -> ServiceInterceptor:
+        return self.foundation.interceptor
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.foundation.ledger
+
+    @property
+    def database(self) -> Database:
+        return self.foundation.database
+
+    @property
+    def delivery(self) -> Delivery:
+        return self.foundation.delivery
 
     async def start(self) -> None:
         """Start of ledger, sweeper and listener, once the tables are checked."""
         await self._check_tables()
-        await default_prompts.seed(self.prompts)
+        await default_prompts.seed(self.foundation.prompts)
         await self.ledger.start()
         self.sweeper.start()
+        for upstream in self.upstreams.values():
+            upstream.pool.start()
         await self.grpc.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -188,27 +221,62 @@ class Server:
         else:
             await schema.check(self.database)
 
+    async def reload(self, settings: Settings) -> None:
+        """New configuration for calls that begin from now on; those that run keep theirs.
+
+        settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, which leave the old
+        configuration in force.
+        """
+        prices = await asyncio.to_thread(_prices, settings)
+        upstreams = _upstreams(settings, self.settings, self.upstreams)
+        self.foundation.settings = settings
+        _attach(self.foundation, prices, upstreams, self.symbols)
+        older = self.interceptor.calls.next_generation()
+        left = [one for one in self.upstreams.values() if one not in upstreams.values()]
+        self.upstreams = upstreams
+        for upstream in upstreams.values():
+            upstream.pool.start()
+        task = asyncio.create_task(_close_after(older, left))
+        await asyncio.sleep(0)  # it has begun: cancelled now, it closes them all the same
+        self.replaced.add(task)
+        task.add_done_callback(self.replaced.discard)
+
     async def stop(self) -> None:
         """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
+        drain_s = self.settings.drain_timeout
         self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
-        log.info("draining", running=self.interceptor.running, up_to_s=self.drain_s)
-        await asyncio.sleep(self.drain_delay_s)
+        log.info("draining", running=self.interceptor.running, up_to_s=drain_s)
+        await asyncio.sleep(self.settings.drain_delay)
         # A batch that would take longer answers with what it has, rather than be cut off.
-        last_orders = asyncio.get_running_loop().call_later(self.drain_s / 2, self.symbols.stop)
-        until = monotonic() + self.drain_s
-        time_is_up = asyncio.get_running_loop().call_later(self.drain_s, self.interceptor.streams.cut)
-        await self.grpc.stop(self.drain_s + STREAM_END_S)
+        last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
+        until = monotonic() + drain_s
+        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.interceptor.streams.cut)
+        await self.grpc.stop(drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.sweeper.stop()
+        for task in self.replaced:
+            task.cancel()  # which closes what it waits for
+        await asyncio.gather(*self.replaced, return_exceptions=True)
         for upstream in self.upstreams.values():
-            for key_slot in upstream.key_slots:
-                await key_slot.provider.close()
-        await self.prompts.close()
+            await upstream.close()
+        await self.foundation.prompts.close()
         await self.ledger.stop()
         await self.database.close()
+
+
+async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream]) -> None:
+    """Closes upstreams once no call can use them any more."""
+    try:
+        await older
+        for upstream in upstreams:
+            while upstream.running:  # for callers that went away
+                await upstream.wait(None)
+    finally:
+        for upstream in upstreams:
+            await upstream.close()
 
 
 def build(settings: Settings) -> Server:
@@ -217,75 +285,61 @@ def build(settings: Settings) -> Server:
     ledger = Ledger(
         Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
     )
-    prices = PriceBook.load(settings.price_overrides, settings.own_price)
-    upstreams = {
-        name: Upstream(
-            _keyed(endpoint, settings.record), replace(settings.limits, concurrency=endpoint.max_concurrency)
-        )
-        for name, endpoint in settings.endpoints.items()
-    }
-    providers = {name: upstream.provider for name, upstream in upstreams.items()}
-    router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
-    tiers = Tiers(settings.quality_tiers)
-    rules = RetryRules(settings.provider_retries, settings.fallback_chain, tiers)
+    responses, completions = Responses(database), Completions(database)
     background = BackgroundCompletions(
-        Completions(database), lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
+        completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
     )
-    ttl_s = settings.stored_completions_days * 86400.0
-    stored = StoredCompletions(StoredCompletionRows(database), ttl_s=ttl_s)
-    delivery = Delivery(_cache(settings, Responses(database)), SharedCalls(), background, stored)
-    books = Accounting(ledger, prices)
-    inference = Inference(router, upstreams, books, delivery, rules)
-    # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, books, delivery, replace(rules, retries=0))
-    symbols = SymbolService(once, settings.symbols)
-    catalog = Catalog(router, prices)
+    rows = StoredCompletionRows(database)
+    stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+    delivery = Delivery(_cache(settings, responses), SharedCalls(), background, stored)
+    sweeps = {
+        "response_cache": responses.sweep,
+        "completions": completions.sweep,
+        "stored_completions": rows.sweep,
+    }
     server = grpc.aio.server(options=OPTIONS)
-    interceptor = ServiceInterceptor(settings.lane, server)
-    checks = health.aio.HealthServicer()
-    registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
-    prompts = PromptLibrary(PromptRows(database))
-    names = _attach(
-        interceptor, CompletionService(inference, catalog, background), registry, prompts, database, symbols
+    foundation = Foundation(
+        settings=settings,
+        database=database,
+        ledger=ledger,
+        delivery=delivery,
+        background=background,
+        prompts=PromptLibrary(PromptRows(database)),
+        interceptor=ServiceInterceptor(settings.lane, server),
     )
-    _attach_sessions(interceptor, inference, database, settings.lease_ttl)
+    upstreams = _upstreams(settings, settings, {})
+    symbols = _attach(foundation, _prices(settings), upstreams)
+    names = [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
+    checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    _reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    reflect([*names, health.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
-        interceptor=interceptor,
-        ledger=ledger,
-        database=database,
+        foundation=foundation,
         upstreams=upstreams,
-        delivery=delivery,
-        sweeper=_sweeper(database),
-        prompts=prompts,
         symbols=symbols,
+        sweeper=Sweeper(sweeps),
         health=checks,
         names=names,
-        drain_delay_s=settings.drain_delay,
-        drain_s=settings.drain_timeout,
         port=port,
     )
 
 
-def _reflect(names: list[str], server: grpc.aio.Server) -> None:
-    """Reflection by both names of the service: v1 differs from v1alpha in nothing but the package.
+def _prices(settings: Settings) -> PriceBook:
+    return PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
 
-    grpcio-reflection 1.85 has v1alpha alone
-    (https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto, 2026-11-29).
-    """
-    reflection.enable_server_reflection(names, server)
-    method = grpc.stream_stream_rpc_method_handler(
-        reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    handlers = grpc.method_handlers_generic_handler(
-        "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": method}
-    )
-    server.add_generic_rpc_handlers((handlers,))
+
+def _upstreams(settings: Settings, old: Settings, running: Mapping[str, Upstream]) -> dict[str, Upstream]:
+    """Upstreams of the settings; of those that run already, the same where nothing of them has changed."""
+    found: dict[str, Upstream] = {}
+    for name, endpoint in settings.endpoints.items():
+        limits = replace(settings.limits, concurrency=endpoint.max_concurrency)
+        known = running.get(name)
+        if known is None or old.endpoints[name] != endpoint or known.limits != limits:
+            known = Upstream(_instances(endpoint, settings.record), limits)
+        found[name] = known
+    return found
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
@@ -296,53 +350,71 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
     return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
 
 
-def _sweeper(database: Database) -> Sweeper:
-    """Sweeper of the tables whose rows expire."""
-    return Sweeper(
-        {
-            "response_cache": Responses(database).sweep,
-            "completions": Completions(database).sweep,
-            "stored_completions": StoredCompletionRows(database).sweep,
-        }
+def _instances(endpoint: Endpoint, record: Path | None) -> list[Provider]:
+    """Adapters of a provider, one for each host and API key. record: folder for recorded exchanges."""
+    make = PROVIDERS[endpoint.registry_name].make
+    return [
+        recorded(make(replace(endpoint, base_url=url, api_key=key)), record)
+        for key in (endpoint.api_key, *endpoint.more_keys)
+        for url in (endpoint.base_url, *endpoint.more_base_urls)
+    ]
+
+
+def _inferences(
+    foundation: Foundation, prices: PriceBook, upstreams: dict[str, Upstream]
+) -> tuple[Inference, Inference]:
+    """Inference as configured, and one without retries."""
+    settings = foundation.settings
+    router = Router(
+        {name: upstream.provider for name, upstream in upstreams.items()},
+        settings.default_provider,
+        settings.default_model,
+        settings.model_aliases,
+        settings.other_lanes,
     )
-
-
-def _keyed(endpoint: Endpoint, record: Path | None) -> list[Provider]:
-    """Adapters of a provider, one for each API key. record: folder for recorded exchanges."""
-    make = PROVIDERS[endpoint.name].make
-    keys = (endpoint.api_key, *endpoint.more_keys)
-    return [recorded(make(replace(endpoint, api_key=key)), record) for key in keys]
+    tiers = Tiers(settings.quality_tiers)
+    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.fallbacks, tiers)
+    books = Accounting(foundation.ledger, prices)
+    inference = Inference(router, upstreams, books, foundation.delivery, rules)
+    # A job repeats its calls itself, so that nothing is repeated by two.
+    once = Inference(router, upstreams, books, foundation.delivery, replace(rules, retries=0))
+    return inference, once
 
 
 def _attach(
-    interceptor: ServiceInterceptor,
-    completion: CompletionService,
-    registry: CapabilityRegistry,
-    prompts: PromptLibrary,
-    database: Database,
-    symbols: SymbolService,
-) -> list[str]:
-    """Services attached to the interceptor; returns their full names."""
-    inference, catalog = completion.inference, completion.catalog
-    providers = ProviderService(registry, inference.upstreams, catalog)
-    books = BatchSettlement(inference.ledger, inference.prices, Executions(database), BatchLabels(database))
-    files = ProviderFileService(inference.router)
-    batches = ProviderBatchService(inference.router, books)
+    foundation: Foundation,
+    prices: PriceBook,
+    upstreams: dict[str, Upstream],
+    symbols: SymbolService | None = None,
+) -> SymbolService:
+    """Services of one configuration attached to the interceptor, in the place of those before.
+
+    symbols: service of the configuration before, which knows its running jobs.
+    """
+    settings, database = foundation.settings, foundation.database
+    providers = {name: upstream.provider for name, upstream in upstreams.items()}
+    inference, once = _inferences(foundation, prices, upstreams)
+    router, tiers = inference.router, Tiers(settings.quality_tiers)
+    if symbols is None:
+        symbols = SymbolService(once, settings.symbols)
+    symbols.reconfigure(once, settings.symbols)
+    catalog = Catalog(router, prices, upstreams)
+    registry = CapabilityRegistry(described(provider, prices, tiers) for provider in providers.values())
+    completion = CompletionService(inference, catalog, foundation.background)
+    files = ProviderFileService(router)
+    settlement = BatchSettlement(foundation.ledger, prices, Executions(database), BatchLabels(database))
+    batches = ProviderBatchService(router, settlement)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
-        OpenAIFacade(inference),
-        StoredChatFacade(stored),
-        MediaFacade(inference),
-        FilesFacade(files, batches),
+        OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)
     )
-    capabilities = CapabilityService(CapabilityDependencies(inference, prompts, CatalogModels(catalog)))
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
         (add_StoredCompletionServiceServicer_to_server, stored),
         (add_OpenAIServiceServicer_to_server, facade),
-        (add_PromptServiceServicer_to_server, PromptService(prompts, inference)),
+        (add_PromptServiceServicer_to_server, PromptService(foundation.prompts, inference)),
         (add_MediaServiceServicer_to_server, MediaService(inference)),
-        (add_ProviderServiceServicer_to_server, providers),
+        (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
         (add_ModelServiceServicer_to_server, ModelService(catalog)),
@@ -353,36 +425,68 @@ def _attach(
         ),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
-        (add_CapabilityServiceServicer_to_server, capabilities),
+        (
+            add_CapabilityServiceServicer_to_server,
+            CapabilityService(CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))),
+        ),
         (add_SymbolServiceServicer_to_server, symbols),
+        (add_SessionServiceServicer_to_server, _sessions(database, inference, settings)),
     ]
     for add, service in attached:
-        add(service, interceptor)
-    return [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
+        add(service, foundation.interceptor)
+    return symbols
 
 
-def _attach_sessions(
-    interceptor: ServiceInterceptor, inference: Inference, database: Database, lease_ttl_s: float
-) -> None:
-    """Session service, with its library and sender."""
+def _sessions(database: Database, inference: Inference, settings: Settings) -> SessionService:
     library = SessionLibrary(Sessions(database), SessionMessages(database))
-    sender = MessageSender(library, inference, lease_ttl_s)
-    add_SessionServiceServicer_to_server(SessionService(library, sender), interceptor)  # type: ignore[arg-type]
+    return SessionService(library, MessageSender(library, inference, settings.lease_ttl))
 
 
-async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serving until SIGTERM or SIGINT; ready gets the port once calls are taken."""
+async def serve(configuration: Configuration, report: Callable[[dict[str, Any]], None]) -> None:
+    """Serving until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    report gets {"port": ...} once calls are taken, and for each SIGHUP {"reloaded": ...} or {"refused": why}.
+    """
+    settings = configuration.settings
     server = build(settings)
-    stopping = asyncio.Event()
+    stopping, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     await server.start()
     # What was made until now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
-    ready(server.port)
+    report({"port": server.port})
+    reloading = asyncio.create_task(_reload_forever(server, configuration, reload, report))
     await stopping.wait()
+    reloading.cancel()
+    await asyncio.gather(reloading, return_exceptions=True)
     await server.stop()
     log.info("stopped")
+
+
+async def _reload_forever(
+    server: Server,
+    configuration: Configuration,
+    asked: asyncio.Event,
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """Reads the configuration again, each time that the event is set; one that is wrong changes nothing."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            latest = await asyncio.to_thread(configuration.reread)
+            settings, fixed = reloaded(server.settings, latest.settings)
+            await server.reload(settings)
+        except (ValueError, OSError, SpineError) as error:
+            log.error("configuration_refused", cause=str(error))
+            report({"refused": str(error)})
+            continue
+        if fixed:
+            log.warning("configuration_needs_restart", settings=fixed)
+        log.info("configuration_reloaded", providers=sorted(server.upstreams))
+        report({"reloaded": sorted(server.upstreams), "needs_restart": fixed})

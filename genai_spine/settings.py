@@ -18,6 +18,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from genai_spine.billing.price import OwnPrice
+from genai_spine.billing.price_book import OperatorModels
+from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
 from genai_spine.providers import PROVIDERS, ProviderRow
 from genai_spine.providers.base import Endpoint, Timeouts
@@ -174,8 +176,12 @@ class Settings(BaseSettings):
     )
     output_token_price: Decimal | None = Field(None, ge=0, description="The same for output tokens.")
 
-    # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below.
+    # Name of a provider to its endpoint: filled from GENAI_<PROVIDER>_API_KEY, _BASE_URL, ... below, and from
+    # genai.yaml, as those that follow are.
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, exclude=True)
+    fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude=True)  # of one model each
+    stated_prices: tuple[StatedPrice, ...] = Field((), exclude=True)
+    other_lanes: dict[str, str] = Field(default_factory=dict, exclude=True)  # provider to its lane
 
     @property
     def limits(self) -> UpstreamLimits:
@@ -205,6 +211,20 @@ class Settings(BaseSettings):
         return OwnPrice(*owner, self.input_token_price, self.output_token_price)
 
     @property
+    def operator_models(self) -> OperatorModels:
+        """Models that genai.yaml describes, for the price book."""
+        return OperatorModels(
+            self.stated_prices,
+            {
+                (name, model): terms.context_length
+                for name, endpoint in self.endpoints.items()
+                for model, terms in endpoint.models.items()
+                if terms.context_length
+            },
+            {name: endpoint.row for name, endpoint in self.endpoints.items() if endpoint.row},
+        )
+
+    @property
     def symbols_address(self) -> tuple[str, int] | None:
         """Address of the listener for symbol documentation; None: there is none."""
         return None if self.port is None else (self.host or self.api_host, self.port)
@@ -213,14 +233,14 @@ class Settings(BaseSettings):
     @classmethod
     def _aliases(cls, value: Any) -> Any:
         named = _named(value, "name=provider:model,name=provider:model|provider:model")
-        return {name: _alias(name, models) for name, models in named.items()}
+        return {name: alias(name, models) for name, models in named.items()}
 
     @field_validator("quality_tiers", mode="before")
     @classmethod
     def _tiers(cls, value: Any) -> Any:
         named = _named(value, "model=economy,model=standard,model=premium")
-        if wrong := {tier for tier in named.values() if tier not in TIER_NAMES}:
-            raise ValueError(f"{wrong.pop()!r} is not one of {', '.join(TIER_NAMES)}")
+        if wrong := [tier for tier in named.values() if not isinstance(tier, str) or tier not in TIER_NAMES]:
+            raise ValueError(f"{wrong[0]!r} is not one of {', '.join(TIER_NAMES)}")
         return named
 
     @field_validator("fallback_chain", "cors_origins", mode="before")
@@ -274,16 +294,29 @@ def load(**overrides: Any) -> Settings:
 
     Raises ValidationError naming the variable.
     """
-    variables = {**_env_file(), **os.environ}
+    variables = environment()
     given = _without_prefix(variables)
     given |= {name: value for name, value in overrides.items() if value is not None}
     settings = Settings(**given)
     endpoints = {
-        name: endpoint
+        name: found
         for name, row in PROVIDERS.items()
-        if (endpoint := _endpoint(name, row, variables, settings)) is not None
+        if (found := endpoint(name, row, variables, settings)) is not None
     }
     return settings.model_copy(update={"endpoints": endpoints})
+
+
+def environment() -> dict[str, str]:
+    """Variables of the file .env and of the environment, which wins."""
+    return {**_env_file(), **os.environ}
+
+
+def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
+    """Variables that are set and that a setting is read from, by its name in Settings."""
+    names = [f"GENAI_{name.upper()}"]
+    if name.upper() in WITHOUT_PREFIX:
+        names.append(name.upper())
+    return [found for found in names if variables.get(found)]
 
 
 def _without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -299,7 +332,7 @@ def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
-def _endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
+def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: Settings) -> Endpoint | None:
     """Endpoint of a provider, from its variables. None: not configured."""
     own = f"GENAI_{name.upper()}_"
     # The names without prefix are those that each provider's own tools read.
@@ -384,8 +417,10 @@ def _host(url: str) -> str:
 
 def _named(value: Any, form: str) -> dict[str, Any]:
     """Pairs of `name=value,name=value`, or of a JSON object; form: how to write it, for the error."""
+    if isinstance(value, Mapping):
+        return {str(name): given for name, given in value.items()}
     if not isinstance(value, str):
-        return dict(value)
+        raise ValueError(f"must be a mapping, or {form}")
     if value.lstrip().startswith("{"):
         return dict(json.loads(value))
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
@@ -394,8 +429,11 @@ def _named(value: Any, form: str) -> dict[str, Any]:
     return {name.strip(): given.strip() for name, _, given in pairs}
 
 
-def _alias(name: str, given: Any) -> Any:
-    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}."""
+def alias(name: str, given: Any) -> Alias:
+    """Alias of one model, of models separated by |, of a list, or of {"models": [...], "strategy": ...}.
+
+    Raises ValueError.
+    """
     if isinstance(given, Alias):
         return given
     strategy = None
@@ -425,7 +463,7 @@ def _strategy(name: str, given: str | None) -> "routing_pb2.RoutingStrategy | No
     known = {
         key.removeprefix("ROUTING_STRATEGY_").lower(): key for key in routing_pb2.RoutingStrategy.keys()[1:]
     }
-    if given not in known:
+    if not isinstance(given, str) or given not in known:
         raise ValueError(f"{name}: strategy {given!r} is not one of {', '.join(known)}")
     found: routing_pb2.RoutingStrategy = getattr(routing_pb2, known[given])
     return found

@@ -70,7 +70,7 @@ class Price:
     provider: str  # whose price it is: openai for gpt-4o on azure
     model: str  # the row's name, which can be shorter or longer than the one asked for
     name: str | None  # for people
-    source: str  # "settings", "overrides", "overlay" or "genai-prices"
+    source: str  # "settings", "configuration", "overrides", "overlay" or "genai-prices"
     is_free: bool  # free by nature; a hosted model with a price of 0 is not
     rates: Rates
     unpriced: tuple[int, ...] = ()  # places of buckets without a price
@@ -86,7 +86,7 @@ class Price:
     @property
     def is_operators(self) -> bool:
         """Whether the price counts for a model on the operator's own machines, too."""
-        return self.source in ("settings", "overrides")
+        return self.source in ("settings", "configuration", "overrides")
 
     @property
     def per_token(self) -> bool:

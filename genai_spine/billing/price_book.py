@@ -1,14 +1,16 @@
 """The price book: finds the price of a model and what a call costs, in integer ticks of 1e-10 USD.
 
-Sources, the first that knows a model wins: a price of the settings, the operator's overrides, prices.yaml,
-genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data and the
-matching rules of genai-prices are used; its updater is never started, so nothing here touches the network.
+Sources, the first that knows a model wins: a price of the settings, of genai.yaml, the operator's overrides,
+prices.yaml, genai-prices (https://github.com/pydantic/genai-prices, pinned in pyproject.toml). Only the data
+and the matching rules of genai-prices are used; its updater is never started, so nothing here touches the
+network.
 """
 
 import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +21,18 @@ from genai_prices import data as genai_prices_data
 from genai_prices.types import Provider
 
 from genai_spine.billing.price import OwnPrice, Price
-from genai_spine.billing.price_sources import PROVIDER_IDS, Row, checksum, digest_of, published, read, stated
+from genai_spine.billing.price_sources import (
+    CONFIGURATION,
+    PROVIDER_IDS,
+    Row,
+    StatedPrice,
+    checksum,
+    configured,
+    digest_of,
+    published,
+    read,
+    stated,
+)
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.operation_pb2 import OPERATION_BATCH
@@ -43,12 +56,25 @@ class Source(NamedTuple):
     valid_from: date | None  # newest first day of a price that holds now; None: no price is dated
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorModels:
+    """Prices, context lengths and sellers of models, as genai.yaml states them."""
+
+    prices: tuple[StatedPrice, ...] = ()
+    context_lengths: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by provider and model
+    # Name of a provider to the row of the registry that it is an instance of, where they differ.
+    sellers: Mapping[str, str] = field(default_factory=dict)
+
+
 class PriceBook:
     """Built once at start by load(); safe to share between threads."""
 
-    def __init__(self, rows: Iterable[Row], version: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rows: Iterable[Row], version: str, clock: Callable[[], float], operators: OperatorModels
+    ) -> None:
         """rows: those of the files, the strongest last. clock: Unix time in seconds."""
         self.version = version
+        self._operators = operators
         self._clock = clock
         self._upstream = {provider.id: provider for provider in genai_prices_data.providers}
         self._rows = {id(row.info): row for row in published()}
@@ -71,6 +97,7 @@ class PriceBook:
         cls,
         overrides: Path | None = None,
         own: OwnPrice | None = None,
+        operators: "OperatorModels | None" = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> "PriceBook":
@@ -80,7 +107,12 @@ class PriceBook:
             files["overrides"] = overrides
         rows = [row for source, path in files.items() for row in read(path, source)]
         compiled = {f"genai-prices {GENAI_PRICES_VERSION}": Path(genai_prices_data.__file__), **files}
-        book = cls(rows, " + ".join(f"{name} {checksum(path)}" for name, path in compiled.items()), clock)
+        versions = [f"{name} {checksum(path)}" for name, path in compiled.items()]
+        operators = operators or OperatorModels()
+        if operators.prices:
+            rows += [configured(price) for price in operators.prices]
+            versions.append(f"{CONFIGURATION} {digest_of(operators.prices)}")
+        book = cls(rows, " + ".join(versions), clock, operators)
         return book._with(own) if own else book
 
     def _with(self, own: OwnPrice) -> "PriceBook":
@@ -90,7 +122,8 @@ class PriceBook:
         if known is not None and own.output is None:
             own = own._replace(output=known.output_usd_per_1m)
         row = stated(own)
-        return PriceBook([*self._files, row], f"{self.version} + settings {digest_of(own)}", self._clock)
+        version = f"{self.version} + settings {digest_of(own)}"
+        return PriceBook([*self._files, row], version, self._clock, self._operators)
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price that holds now; None when the book has none for this model.
@@ -101,8 +134,12 @@ class PriceBook:
         return self._price(provider, model, None, False, self._minute())
 
     def context_length(self, provider: str, model: str) -> int | None:
-        """Most tokens of input and output together, as genai-prices has it; found as a price is."""
-        upstream = PROVIDER_IDS.get(provider, provider)
+        """Most tokens of input and output together, as the operator or genai-prices has it; found as a price
+        is.
+        """
+        if length := self._operators.context_lengths.get((provider, model)):
+            return length
+        upstream = self._seller(provider)
         name = model.lower().removeprefix("models/")
         row = self._row(upstream, name, self._stretch(self._minute()))
         if row is not None and row.info.context_window is None:  # a row of a price file says nothing of it
@@ -130,7 +167,7 @@ class PriceBook:
     def ticks(self, provider: str, model: str, usage: usage_pb2.Usage, *, local: bool = False) -> int | None:
         """As cost(), and only the number; None when the book cannot tell."""
         price = self._price(provider, model, None, False, self._minute())
-        if local and (price is None or price.source != "overrides"):
+        if local and (price is None or not price.is_operators):
             return 0
         return None if price is None else price.ticks(usage)
 
@@ -181,6 +218,11 @@ class PriceBook:
             price_book=self.version,
         )
 
+    def _seller(self, provider: str) -> str:
+        """Id in genai-prices of the provider that a configured one is an instance of."""
+        sold_as = self._operators.sellers.get(provider, provider)
+        return PROVIDER_IDS.get(sold_as, sold_as)
+
     def _minute(self) -> int:
         """Prices change at dates and, off-peak, at times of day; all of them at whole minutes."""
         return int(self._clock()) // 60
@@ -205,9 +247,12 @@ class PriceBook:
     def _price_at(
         self, provider: str, model: str, service_tier: str | None, batch: bool, minute: int
     ) -> Price | None:
-        upstream = PROVIDER_IDS.get(provider, provider)
+        upstream = self._seller(provider)
         name = model.lower().removeprefix("models/")  # "models/" is Gemini's
-        row = self._row(upstream, name, self._stretch(minute))
+        row = None
+        if provider in self._operators.sellers:  # an instance may have prices of its own
+            row = self._own[self._stretch(minute)].get(provider, {}).get(name)
+        row = row or self._row(upstream, name, self._stretch(minute))
         if row is None:
             return None
         now = _utc(minute)

@@ -54,6 +54,8 @@ IMAGES, REQUESTS = "images", "requests_kcount"
 UNIT_KEYS = (AUDIO_HOURS, AUDIO_INPUT_HOURS, CHARACTERS, IMAGES, REQUESTS)
 MS_PER_HOUR = 3_600_000
 
+CONFIGURATION = "configuration"  # source of the prices of genai.yaml
+
 Amount = Decimal | TieredPrices
 
 
@@ -106,6 +108,15 @@ UNIT_FIELDS = {
     "image": (IMAGES, 1),
     "request": (REQUESTS, 1000),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StatedPrice:
+    """The operator's price of one model of one provider: the fields of a row of a price file, as text."""
+
+    provider: str
+    model: str
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +220,20 @@ def stated(own: OwnPrice) -> Row:
     return _file_row({"provider": own.provider, "model": own.model, **prices}, "settings", "settings")
 
 
+def configured(price: StatedPrice) -> Row:
+    """The row of a price of genai.yaml. Raises PriceBookError."""
+    item = {**price.fields, "provider": price.provider, "model": price.model}
+    return _file_row(item, CONFIGURATION, f"{price.provider} {price.model}")
+
+
 def checksum(path: Path) -> str:
     """Short digest of a file, by which a price book's version names it."""
     return f"sha256:{sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
-def digest_of(own: OwnPrice) -> str:
-    """Short digest of a price that the settings state."""
-    return f"sha256:{sha256(repr(own).encode()).hexdigest()[:12]}"
+def digest_of(stated: object) -> str:
+    """Short digest of prices that the settings or genai.yaml state."""
+    return f"sha256:{sha256(repr(stated).encode()).hexdigest()[:12]}"
 
 
 def _file_row(item: Any, source: str, where: str) -> Row:

@@ -1,7 +1,7 @@
 """Models that can be called: those of every configured provider, and whether each provider answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from time import monotonic
 
@@ -10,10 +10,11 @@ import structlog
 from genai_spine import page_tokens
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
-from genai_spine.errors import ModelNotFound, ProviderTimeout, SpineError
+from genai_spine.errors import ModelNotFound, ProviderTimeout, SpineError, UnsupportedOperation
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
 from genai_spine.routing.router import Router
+from genai_spine.routing.upstream import Upstream
 from genai_spine.v1 import model_service_pb2, provider_service_pb2
 
 ASK_S = 5.0  # a provider that does not list its models within this is left out
@@ -24,9 +25,13 @@ log = structlog.get_logger()
 
 
 class Catalog:
-    def __init__(self, router: Router, prices: PriceBook) -> None:
+    def __init__(
+        self, router: Router, prices: PriceBook, upstreams: Mapping[str, Upstream] | None = None
+    ) -> None:
+        """upstreams: by the names of the router's providers; None: each provider is its only host."""
         self.router = router
         self.prices = prices
+        self._upstreams = upstreams or {}
         self._lists: dict[str, tuple[float, list[model_service_pb2.Model]]] = {}
 
     async def page(
@@ -66,6 +71,10 @@ class Catalog:
 
         model: the upstream's name. None: nobody says. Asks nobody, so it is good for every request.
         """
+        configured = self.router.providers.get(provider)
+        terms = configured.endpoint.models.get(model) if configured else None
+        if terms and terms.context_length:
+            return terms.context_length
         _, models = self._lists.get(provider, (0.0, ()))
         for entry in models:
             if entry.name == model and entry.HasField("context_length"):
@@ -75,7 +84,7 @@ class Catalog:
     async def health(self) -> dict[str, str]:
         """Provider to healthy, unhealthy, error: ..., or not_configured, for every row of the registry."""
         names = list(self.router.providers)
-        states = await asyncio.gather(*(_state(self.router.providers[name]) for name in names))
+        states = await asyncio.gather(*(_state(self._live(self.router.providers[name])) for name in names))
         return dict.fromkeys(PROVIDERS, "not_configured") | dict(zip(names, states, strict=True))
 
     def pull(
@@ -84,7 +93,7 @@ class Catalog:
         """Errors: InvalidRequest (unknown provider), UnsupportedOperation, those of the provider."""
         provider = self.router.resolve(request.provider, request.model).provider
         self._lists.pop(provider.name, None)  # it will have one model more
-        return provider.pull(request.model, call)
+        return self._live(provider).pull(request.model, call)
 
     async def _listed(self, provider: Provider) -> list[model_service_pb2.Model] | None:
         try:
@@ -97,9 +106,32 @@ class Catalog:
     async def _models(self, provider: Provider) -> list[model_service_pb2.Model]:
         since, models = self._lists.get(provider.name, (-FRESH_S, []))
         if monotonic() - since >= FRESH_S:
-            models = [self._described(provider, model) for model in await _in_time(provider)]
+            listed = await self._with_declared(provider)
+            models = [self._described(provider, model) for model in listed]
             self._lists[provider.name] = (monotonic(), models)
         return models
+
+    def _live(self, provider: Provider) -> Provider:
+        """Adapter of a host that answers."""
+        upstream = self._upstreams.get(provider.name)
+        return upstream.live_provider if upstream else provider
+
+    async def _with_declared(self, provider: Provider) -> list[model_service_pb2.Model]:
+        """Models that the upstream lists, and those that the operator names.
+
+        Where it lists none (it has no such list), the operator's alone count.
+        """
+        declared = provider.endpoint.models
+        try:
+            listed = await _in_time(self._live(provider))
+        except (ModelNotFound, UnsupportedOperation):
+            if not declared:
+                raise
+            listed = []
+        known = {model.id for model in listed}
+        return listed + [
+            model_service_pb2.Model(id=name, owned_by=provider.name) for name in declared if name not in known
+        ]
 
     def _described(self, provider: Provider, model: model_service_pb2.Model) -> model_service_pb2.Model:
         """The upstream's entry with our id, and what the price book knows."""
@@ -107,6 +139,9 @@ class Catalog:
         model.id = self.router.id_of(Route(provider, model.name))
         if not model.HasField("supports_streaming"):
             model.supports_streaming = "embeddings" not in model.capabilities
+        terms = provider.endpoint.models.get(model.name)
+        if terms and terms.context_length:
+            model.context_length = terms.context_length
         if not model.HasField("context_length") and (
             known := self.prices.context_length(provider.name, model.name)
         ):

@@ -150,7 +150,7 @@ def cost(offer: pb.ProviderCapability, amount: Amount) -> Decimal:
 
 def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.ProviderInfo:
     """A configured provider as the registry shows it; its prices are those of its default models."""
-    row = PROVIDERS[provider.name]
+    row = PROVIDERS[provider.endpoint.registry_name]
     info = pb.ProviderInfo(
         provider_name=provider.name,
         provider_type=pb.PROVIDER_TYPE_INTERNAL if provider.local else pb.PROVIDER_TYPE_EXTERNAL,
@@ -158,8 +158,13 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         requires_api_key=row.key,
         title=row.title,
     )
+    endpoint = provider.endpoint
+    if endpoint.residency is not None:
+        info.residency = endpoint.residency
+    if endpoint.retention_days is not None:
+        info.retention_days = endpoint.retention_days
     chat, embedding = provider.endpoint.default_model, provider.endpoint.default_embedding_model
-    told = () if provider.name == "builtin" else TOLD
+    told = () if provider.endpoint.registry_name == "builtin" else TOLD
     by_option = [found for option, found in BY_OPTION.items() if option in provider.options]
     if _takes_schemas(provider):
         by_option.append(pb.CAPABILITY_LLM_STRUCTURED)
@@ -167,7 +172,7 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         info.capabilities.append(_offer(provider, capability, chat, prices, tiers))
     if embedding:
         info.capabilities.append(_offer(provider, pb.CAPABILITY_EMBEDDING, embedding, prices, tiers))
-    for capability, usd in PER_MINUTE.get(provider.name, {}).items():
+    for capability, usd in PER_MINUTE.get(provider.endpoint.registry_name, {}).items():
         offer = info.capabilities.add(capability=capability, provider_name=provider.name)
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
         offer.quality_tier, offer.priority = (
@@ -210,5 +215,5 @@ def _offer(
 
 
 def _priority(provider: Provider, capability: int) -> int:
-    shipped = PRIORITIES.get(provider.name, {})
+    shipped = PRIORITIES.get(provider.endpoint.registry_name, {})
     return shipped.get(capability, shipped.get(None, DEFAULT_PRIORITY))

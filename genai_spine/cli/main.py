@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from genai_spine.cli import capabilities, client, completion, executions, prompt_editor, prompts, sessions
+from genai_spine.cli import (
+    capabilities,
+    client,
+    completion,
+    config,
+    executions,
+    prompt_editor,
+    prompts,
+    sessions,
+)
 from genai_spine.cli.conversation import converse
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -40,6 +48,7 @@ from genai_spine.version import VERSION
 # would else spend a second of CPU on loading databases, prices and word lists, every time.
 if TYPE_CHECKING:
     from genai_spine.billing.price_book import PriceBook
+    from genai_spine.configuration.loader import Configuration
     from genai_spine.settings import Settings
 
 Lane = Literal["cpu", "gpu", "batch"]
@@ -56,6 +65,8 @@ for command in (prompt_editor.create, prompt_editor.edit):
 app.add_typer(prompts.group, name="prompts")
 app.add_typer(sessions.group, name="sessions")
 app.add_typer(executions.group, name="executions")
+app.add_typer(config.group, name="config")
+app.command(name="reload")(config.reload)
 
 
 def main() -> None:
@@ -74,17 +85,20 @@ def main() -> None:
         sys.exit(1)
 
 
-def settings_with(**options: Any) -> "Settings":
-    from genai_spine.settings import load
+def configuration_with(**options: Any) -> "Configuration":
+    """Configuration of genai.yaml and the environment. options: of the command line, None where not given."""
+    from genai_spine.configuration.loader import load
 
     try:
-        settings = load(**options)
-    except ValidationError as error:
-        fail("; ".join(_problem(problem) for problem in error.errors()))
+        found = load(**options)
     except ValueError as error:
         fail(error)
-    logs.configure("DEBUG" if settings.debug else settings.log_level)
-    return settings
+    logs.configure("DEBUG" if found.settings.debug else found.settings.log_level)
+    return found
+
+
+def settings_with(**options: Any) -> "Settings":
+    return configuration_with(**options).settings
 
 
 def book_with(settings: "Settings", overrides: Path | None = None) -> "PriceBook":
@@ -92,15 +106,10 @@ def book_with(settings: "Settings", overrides: Path | None = None) -> "PriceBook
     from genai_spine.billing.price_book import PriceBook
 
     try:
-        return PriceBook.load(overrides or settings.price_overrides, settings.own_price)
+        path = overrides or settings.price_overrides
+        return PriceBook.load(path, settings.own_price, settings.operator_models)
     except PriceBookError as error:
         fail(error)
-
-
-def _problem(problem: Any) -> str:
-    name = "_".join(str(part) for part in problem["loc"])
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    return f"GENAI_{name.upper()}: {text}" if name else text
 
 
 def known_lanes(given: list[str] | None) -> list[str] | None:
@@ -131,8 +140,8 @@ def up(
     """Start the server and Envoy, and print the URLs and the first calls to try."""
     from genai_spine.supervisor import up
 
-    settings = settings_with(api_port=port, processes=processes)
-    run(up.up(settings, list(lane or ["cpu"]), as_json=as_json))
+    configuration = configuration_with(api_port=port, processes=processes)
+    run(up.up(configuration, list(lane or ["cpu"]), as_json=as_json))
 
 
 @app.command()
@@ -149,11 +158,11 @@ def serve(
     from genai_spine import server
     from genai_spine.supervisor import up
 
-    settings = settings_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
-    if settings.processes == 1:
-        run(server.serve(settings, lambda port: typer.echo(json.dumps({"port": port}))))
+    configuration = configuration_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
+    if configuration.settings.processes == 1:
+        run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
-        run(up.serve(settings))
+        run(up.serve(configuration))
 
 
 @app.command()
@@ -303,7 +312,10 @@ def show_price(
         prices.show_price(run(client.price(address, model)), as_json=as_json)
         return
     settings = settings_with()
-    providers = {name: PROVIDERS[name].make(endpoint) for name, endpoint in settings.endpoints.items()}
+    providers = {
+        name: PROVIDERS[endpoint.registry_name].make(endpoint)
+        for name, endpoint in settings.endpoints.items()
+    }
     router = Router(providers, settings.default_provider, settings.default_model, settings.model_aliases)
     found = PriceList(Catalog(router, book_with(settings))).price(model)
     prices.show_price(run(found), as_json=as_json)
@@ -359,17 +371,6 @@ def health(
     print_json({"status": state}) if as_json else typer.echo(state)
     if state != "SERVING":
         raise typer.Exit(1)
-
-
-@app.command()
-def config(
-    directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
-) -> None:
-    """Write Envoy's effective configuration for these settings, to read or to run elsewhere."""
-    from genai_spine.supervisor import up
-
-    settings = settings_with()
-    typer.echo(up.write_edge_config(settings, directory))
 
 
 # After the others, so that --help begins with how to start.

@@ -22,6 +22,7 @@ from genai_spine import http_answer, validation
 from genai_spine.call import Call
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
+from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
 from genai_spine.services import rest_aliases
 
@@ -85,15 +86,30 @@ class ServiceInterceptor:
         """Interceptor of one server. lane: the lane that calls are booked on."""
         self.lane = lane
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
-        self.running = 0
+        self.calls = RunningCalls()
         self.streams = RunningStreams()
         self._server = server
+        self._behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
+
+    @property
+    def running(self) -> int:
+        """Number of running calls."""
+        return self.calls.count
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Called by generated code with the bare handlers; the wrapped ones go in below."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """Called by generated code, as on a grpc server."""
+        """Called by generated code, as on a grpc server.
+
+        Of a service that is attached a second time new calls go to the new one.
+        """
+        known = f"/{service}/{next(iter(handlers))}" in self._behaviours
+        for name, handler in handlers.items():
+            bare = handler.unary_stream if handler.response_streaming else handler.unary_unary
+            self._behaviours[f"/{service}/{name}"] = bare
+        if known:
+            return
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
@@ -101,16 +117,16 @@ class ServiceInterceptor:
     def _wrap(self, method: str, handler: Any) -> Any:
         streaming = handler.response_streaming
         make = grpc.unary_stream_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
-        bare = handler.unary_stream if streaming else handler.unary_unary
         serialize = handler.response_serializer
         return make(
-            self._stream(method, bare) if streaming else self._unary(method, bare),
+            self._stream(method) if streaming else self._unary(method),
             request_deserializer=_tolerant(handler.request_deserializer),
             response_serializer=_raw_or(serialize) if streaming else serialize,
         )
 
-    def _unary(self, method: str, behaviour: Unary) -> Callable[[Message, Context], Awaitable[Message]]:
+    def _unary(self, method: str) -> Callable[[Message, Context], Awaitable[Message]]:
         async def answer(request: Message, context: Context) -> Message:
+            behaviour: Unary = self._behaviours[method]
             call = self._enter(method, context)
             try:
                 self._admit(request, call)
@@ -126,8 +142,9 @@ class ServiceInterceptor:
 
         return answer
 
-    def _stream(self, method: str, behaviour: Streaming) -> Callable[[Message, Context], Awaitable[None]]:
+    def _stream(self, method: str) -> Callable[[Message, Context], Awaitable[None]]:
         async def answer(request: Message, context: Context) -> None:
+            behaviour: Streaming = self._behaviours[method]
             call = self._enter(method, context)
             sent, last = 0, None
             try:
@@ -159,7 +176,6 @@ class ServiceInterceptor:
         given = dict(metadata)
         request_id = str(given.get("x-request-id", ""))
         remaining_s = context.time_remaining()
-        self.running += 1
         request_id = request_id if REQUEST_ID.fullmatch(request_id) else new_request_id()
         context.set_trailing_metadata((("x-request-id", request_id),))
         return Call(
@@ -168,6 +184,7 @@ class ServiceInterceptor:
             path=_text(given.get("x-envoy-original-path")),
             user_agent=(_text(given.get("user-agent")) or "")[:256],
             lane=self.lane,
+            generation=self.calls.begin(),
             idempotency_key=_text(given.get("idempotency-key")),
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
             cache_control=_text(given.get("x-cache-control")),
@@ -220,7 +237,7 @@ class ServiceInterceptor:
         asyncio.get_running_loop().call_soon(partial(self._log, call, "OK", **more))
 
     def _log(self, call: Call, code: str, **more: object) -> None:
-        self.running -= 1
+        self.calls.end(call.generation)
         log.info(
             "call",
             method=call.method,

@@ -104,7 +104,7 @@ class Failover:
         self._note(slot.route, error)
         if slot.delivered or not isinstance(error, FAILOVER):
             raise error
-        if isinstance(error, KEY_ERRORS) and self._other_key(slot):
+        if self._other_key(slot, error):
             self._queue.appendleft(slot.route)
             return
         self._retry_at.pop(slot.route, None)
@@ -119,9 +119,14 @@ class Failover:
     def _budget(self) -> int:
         return max(self._retries + 1, len(self._routes))
 
-    def _other_key(self, slot: Slot) -> bool:
+    def _other_key(self, slot: Slot, error: SpineError) -> bool:
+        """Whether another key, or another host, of the same upstream is asked at once."""
         most = self._budget + len(slot.upstream.key_slots) - 1
-        return self._attempts < most and slot.upstream.has_other_key(slot.key_slot)
+        if self._attempts >= most:
+            return False
+        if isinstance(error, KEY_ERRORS):
+            return slot.upstream.has_other_key(slot.key_slot)
+        return isinstance(error, errors.ProviderUnavailable) and slot.upstream.has_other_host(slot.key_slot)
 
     @property
     def _may_wait(self) -> bool:

@@ -16,6 +16,7 @@ from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import ContextLengthExceeded, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
+from genai_spine.inference.default_options import with_defaults
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
@@ -42,6 +43,7 @@ class RetryRules:
 
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of one model each
     tiers: Tiers = field(default_factory=Tiers)
 
 
@@ -68,7 +70,7 @@ class Inference:
         self.delivery = delivery
         self.retries = rules.retries
         context = RoutingContext(self.prices, upstreams, rules.tiers)
-        self.planner = CandidatePlanner(router, context, rules.fallback_chain)
+        self.planner = CandidatePlanner(router, context, rules.fallback_chain, rules.fallbacks)
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """One whole answer: from the cache, shared with an equal request, or of a new call."""
@@ -254,6 +256,9 @@ class Inference:
             prepared = request if length is None else await truncated(request, route.model, length)
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)
+        terms = provider.endpoint.models.get(route.model)
+        if terms is not None and terms.options is not None:
+            prepared = with_defaults(prepared, terms.options)
         return cast(R, prepared)
 
 

@@ -1,9 +1,7 @@
 """YAML of callers, read within limits into what JSON can say.
 
-libyaml composes by recursion in C, which ends the process where a text is deep, and its scanner needs
-quadratic time for open brackets. It scans no further than it is asked to, though: so the depth is watched
-event by event, and a hostile text is left at its first level too many. What stays slow (thousands of %TAG
-lines, a number in base 60) belongs into a process of its own: sandbox_process.py, which loads this module.
+What stays slow within the limits of `bounded_yaml` (thousands of %TAG lines, a number in base 60) belongs
+into a process of its own: sandbox_process.py, which loads this module.
 """
 
 from typing import Any
@@ -11,15 +9,14 @@ from typing import Any
 import yaml
 
 from genai_spine.prompts.sandbox import TextRefused
+from genai_spine.text import bounded_yaml
+from genai_spine.text.bounded_yaml import LOADER
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Lists and mappings within each other. Deeper structures of a prompt could not be told: protobuf reads 100
 # messages within each other, and a level of a Struct is three.
 MAX_DEPTH = 35
 MAX_NODES = 50_000  # values, keys, lists and mappings; checking so many as prompts takes 0.5 s
 MAX_INT_BITS = 1000  # of a whole number; a double has 1023
-OPENING = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
-CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
 def load(text: str) -> Any:
@@ -35,22 +32,12 @@ def load(text: str) -> Any:
 
 def _check_shape(text: str) -> None:
     """Depth and number of nodes, event by event. Raises TextRefused."""
-    depth = nodes = 0
-    event: Any  # its marks are there always, which the types do not know
-    for event in yaml.parse(text, LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            raise TextRefused(None, "must not use aliases")
-        if isinstance(event, CLOSING):
-            depth -= 1
-        nodes += isinstance(event, yaml.NodeEvent)
-        depth += isinstance(event, OPENING)
-        if depth > MAX_DEPTH:
-            line = event.start_mark.line + 1
-            raise TextRefused(
-                None, f"must be nested at most {MAX_DEPTH} levels deep, is deeper on line {line}"
-            )
-        if nodes > MAX_NODES:
-            raise TextRefused(None, f"must hold at most {MAX_NODES} values, lists and mappings")
+    try:
+        for event in bounded_yaml.events(text, MAX_DEPTH, MAX_NODES):
+            if isinstance(event, yaml.AliasEvent):
+                raise TextRefused(None, "must not use aliases")
+    except bounded_yaml.TooLarge as error:
+        raise TextRefused(None, str(error)) from None
 
 
 def _check_plain(value: Any, place: str) -> None:

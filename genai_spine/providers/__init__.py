@@ -199,6 +199,9 @@ PROVIDERS: dict[str, ProviderRow] = {
     "vllm": ProviderRow(_gateway(**LOCAL), "vLLM", key=False),
     "llamacpp": ProviderRow(_gateway(**LOCAL), "llama.cpp server", key=False),
     "lmstudio": ProviderRow(_gateway(**LOCAL), "LM Studio", key=False),
+    "compatible": ProviderRow(
+        _gateway(options=TOP_K), "Any other server that speaks OpenAI's protocol", key=False
+    ),
     "ollama": ProviderRow(
         Ollama,
         "Ollama",

@@ -43,6 +43,18 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """Terms of one model that the operator states: they win over what the upstream and the price book say."""
+
+    context_length: int | None = None  # tokens of input and output together
+    capabilities: frozenset[str] | None = (
+        None  # all that it can beyond text, of routing.model_terms; None: not said
+    )
+    # Options of a request that does not set them; nothing else of the message is set.
+    options: pb.CreateCompletionRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Address, credentials and defaults of one provider: a registry row filled in by the settings."""
 
@@ -62,6 +74,19 @@ class Endpoint:
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
     egress: Egress = field(default_factory=Egress)  # proxy, CA file, client certificate
+    row: str = ""  # row of PROVIDERS that it is an instance of; "": of the row of its name
+    more_base_urls: tuple[str, ...] = ()  # of further hosts that serve the same as base_url
+    health_check_s: float = 10.0  # between two health checks, where there are several hosts
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of every request, in lower case
+    models: Mapping[str, ModelTerms] = field(default_factory=dict)  # by the upstream's name
+    local: bool | None = None  # runs on the operator's machines; None: as the adapter says
+    residency: str | None = None  # where it keeps and processes data
+    retention_days: int | None = None  # for which it keeps what it is sent; None: nobody says
+
+    @property
+    def registry_name(self) -> str:
+        """Name of its row of PROVIDERS."""
+        return self.row or self.name
 
 
 def further_fields(
@@ -114,7 +139,7 @@ class Provider:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
-        self.local = self.LOCAL
+        self.local = self.LOCAL if endpoint.local is None else endpoint.local
         self.schema = self.SCHEMA
 
     def stream(

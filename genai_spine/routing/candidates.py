@@ -10,6 +10,7 @@ from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
+from genai_spine.routing.model_terms import check_terms
 from genai_spine.routing.router import Router
 from genai_spine.routing.strategies import STRATEGIES, RoutingContext
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -25,15 +26,23 @@ MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | me
 class CandidatePlanner:
     """Plans requests: candidates by name, filtered by conditions and options, ordered by a strategy."""
 
-    def __init__(self, router: Router, context: RoutingContext, fallback_chain: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        router: Router,
+        context: RoutingContext,
+        fallback_chain: Sequence[str] = (),
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """fallback_chain: aliases, models, or providers for their default models; tried after all others.
+        fallbacks: the same of one model or alias, in place of the chain.
 
         What of it cannot be called, because its provider is not configured, is logged and passed over.
         """
         self.router = router
         self.context = context
         self._routes = lru_cache(MAX_NAMES)(router.routes)
-        self.chain = [route for name in fallback_chain for route in self._of_chain(name)]
+        self.chain = self._chain_of(fallback_chain)
+        self.chains = {model: self._chain_of(names) for model, names in (fallbacks or {}).items()}
 
     def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
         """Candidates in the order in which they are tried, at least one.
@@ -42,7 +51,8 @@ class CandidatePlanner:
         the request (the first candidate's), NoCandidates when its own conditions leave none.
         """
         routes = self._routes(request.provider, request.model)
-        if len(routes) == 1 and not self.chain and not request.HasField("routing"):
+        chain = self.chains.get(request.model, self.chain) if self.chains else self.chain
+        if len(routes) == 1 and not chain and not request.HasField("routing"):
             check_candidate(request, routes[0])
             return routes
         routing = request.routing
@@ -53,7 +63,7 @@ class CandidatePlanner:
         ordered = STRATEGIES.get(strategy or 0)
         if ordered is not None and len(routes) > 1:
             routes = ordered(routes, request, self.context)
-        if last := self._last(request):
+        if last := self._last(request, chain):
             routes = self._distinct(routes + last)
         return self._preferred(routes, routing)
 
@@ -84,16 +94,17 @@ class CandidatePlanner:
                 raise InvalidRequest(field=field, problem=str(error)) from None
         return found
 
-    def _last(self, request: pb.CreateCompletionRequest) -> list[Route]:
+    def _last(self, request: pb.CreateCompletionRequest, chain: Sequence[Route]) -> list[Route]:
         """The server's own chain, of which those stay out that cannot honour the request."""
         routing = request.routing
-        if routing.no_fallback or routing.fallback_models or not self.chain:
+        if routing.no_fallback or routing.fallback_models or not chain:
             return []
         return [
-            route
-            for route in self.chain
-            if not _refusal(route, request) and not self._too_much(route, request)
+            route for route in chain if not _refusal(route, request) and not self._too_much(route, request)
         ]
+
+    def _chain_of(self, names: Sequence[str]) -> list[Route]:
+        return [route for name in names for route in self._of_chain(name)]
 
     def _of_chain(self, name: str) -> list[Route]:
         try:
@@ -120,6 +131,14 @@ class CandidatePlanner:
         name = f"{route.provider.name}:{route.model}"
         if routing.min_quality > self.context.tier(route):
             return f"{name} is below {routing_pb2.QualityTier.Name(routing.min_quality)}"
+        endpoint = route.provider.endpoint
+        if routing.residencies and endpoint.residency not in routing.residencies:
+            return f"{name} is in {endpoint.residency or 'an unknown place'}"
+        if routing.HasField("max_retention_days"):
+            days = endpoint.retention_days
+            if days is None or days > routing.max_retention_days:
+                time = "an unknown time" if days is None else f"{days} days"
+                return f"{name} keeps what it is sent for {time}"
         if routing.HasField("max_cost_ticks"):
             ticks = self.context.ticks(route, self.context.expected(request))
             if ticks is None or ticks > routing.max_cost_ticks:
@@ -186,6 +205,8 @@ def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
             raise InvalidFields([(name, f"must be at least {option.min} for {provider.name}")])
     _check_parts(request, provider, options)
     provider.check_options(request, route)
+    if provider.endpoint.models:
+        check_terms(request, route)
 
 
 def _is_emulated(name: str, value: Any) -> bool:

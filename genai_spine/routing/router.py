@@ -51,12 +51,14 @@ class Router:
         default_provider: str,
         default_model: str | None = None,
         aliases: Mapping[str, Alias] | None = None,
+        other_lanes: Mapping[str, str] | None = None,
     ) -> None:
-        """default_model: of the default provider."""
+        """default_model: of the default provider. other_lanes: providers of other lanes, to their lane."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model
         self.aliases = aliases or {}
+        self.other_lanes = other_lanes or {}
         self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
@@ -114,7 +116,11 @@ class Router:
     def id_of(self, route: Route) -> str:
         """The shortest name that leads back to the route."""
         name = (route.provider.name, route.model)
-        short = self.owner(route.model) == name and route.model not in self.aliases
+        alias = self.aliases.get(route.model)
+        if alias is None:
+            short = self.owner(route.model) == name and not self._is_provider(route.model)
+        else:
+            short = alias.members == (Member(f"{name[0]}:{name[1]}"),)
         return route.model if short else f"{name[0]}:{name[1]}"
 
     def _resolve(self, provider: str, model: str, embedding: bool) -> Route:
@@ -122,30 +128,34 @@ class Router:
             found = self._named(provider)
             own = model.removeprefix(f"{provider}:")
             return Route(found, own or self._default(found, embedding))
-        if not model:
-            found = self._named(self.default_provider)
+        if not model or self._is_provider(model):
+            found = self._named(model or self.default_provider)
             return Route(found, self._default(found, embedding))
         name, upstream_model = self.owner(model)
         if name not in self.providers:
-            raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {_how(name)}")
+            raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {self._how(name)}")
         return Route(self.providers[name], upstream_model)
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""
         prefix, colon, rest = model.partition(":")
-        if colon and rest and (prefix in PROVIDERS or prefix in self.providers):
+        if colon and rest and any(prefix in known for known in (PROVIDERS, self.providers, self.other_lanes)):
             return prefix, rest
         for start, name in PREFIXES:
             if model.startswith(start):
                 return name, model
         return ("ollama" if colon else self.default_provider), model
 
+    def _is_provider(self, name: str) -> bool:
+        """Whether a name is that of a configured provider, of this lane or of another one."""
+        return name in self.providers or name in self.other_lanes
+
     def _named(self, name: str) -> Provider:
         found = self.providers.get(name)
         if found is None:
             known = ", ".join(sorted(self.providers))
-            problem = f"provider {name!r} is not configured; {_how(name)}"
-            if name not in PROVIDERS:
+            problem = f"provider {name!r} is not configured; {self._how(name)}"
+            if name not in PROVIDERS and name not in self.other_lanes:
                 problem = f"unknown provider {name!r}"
             raise InvalidRequest(field="provider", problem=f"{problem}; configured: {known}")
         return found
@@ -161,11 +171,12 @@ class Router:
             raise InvalidRequest(field="model", problem=f"provider {provider.name} has no default model")
         return model
 
-
-def _how(name: str) -> str:
-    row = PROVIDERS.get(name)
-    if row is None:
-        return "this version has no such provider"
-    needs = f"GENAI_{name.upper()}_API_KEY" if row.key else f"GENAI_{name.upper()}_BASE_URL"
-    both = " and its _BASE_URL" if row.key and row.base_url is None else ""
-    return f"set {needs}{both}"
+    def _how(self, name: str) -> str:
+        if lane := self.other_lanes.get(name):
+            return f"it is on lane {lane}: send the header x-genai-lane: {lane}"
+        row = PROVIDERS.get(name)
+        if row is None:
+            return "this version has no such provider"
+        needs = f"GENAI_{name.upper()}_API_KEY" if row.key else f"GENAI_{name.upper()}_BASE_URL"
+        both = " and its _BASE_URL" if row.key and row.base_url is None else ""
+        return f"set {needs}{both}"

@@ -9,6 +9,7 @@ from genai_spine import errors
 from genai_spine.errors import CircuitOpen, ProviderBusy, SpineError
 from genai_spine.providers.base import Provider
 from genai_spine.routing.circuit_breaker import DEFAULTS, Circuit, UpstreamLimits
+from genai_spine.routing.host_pool import Host, HostPool
 from genai_spine.v1 import provider_service_pb2 as pb
 
 # What says that the upstream is not well. A refused request says nothing of the kind.
@@ -19,31 +20,43 @@ NEWEST = 0.2  # weight of the newest measurement in a running mean
 
 
 class KeySlot:
-    """One key of an upstream."""
+    """One key of an upstream, for one of its hosts."""
 
-    __slots__ = ("circuit", "cooldown_until", "provider")
+    __slots__ = ("circuit", "cooldown_until", "host", "provider")
 
-    def __init__(self, provider: Provider, circuit: Circuit) -> None:
+    def __init__(self, provider: Provider, circuit: Circuit, host: Host) -> None:
         self.provider = provider
         self.circuit = circuit
+        self.host = host
         self.cooldown_until = 0.0  # on time.monotonic()
 
 
 class Upstream:
-    """One provider with all its keys: concurrency limit, circuits, cooldowns and mean latencies."""
+    """One provider with all its hosts and keys: concurrency limit, circuits, cooldowns and mean latencies."""
 
     def __init__(self, providers: Sequence[Provider], limits: UpstreamLimits = DEFAULTS) -> None:
-        """providers: the same upstream, one for each key."""
+        """providers: the same upstream, one for each host and key."""
         self.provider = providers[0]
         self.name = self.provider.name
         self.limits = limits
         self.running = 0
-        self.key_slots = [KeySlot(provider, Circuit(limits)) for provider in providers]
+        hosts: dict[str, Host] = {}
+        for provider in providers:
+            hosts.setdefault(provider.endpoint.base_url, Host(provider))
+        self.pool = HostPool(list(hosts.values()), self.provider.endpoint.health_check_s)
+        self.key_slots = [
+            KeySlot(provider, Circuit(limits), hosts[provider.endpoint.base_url]) for provider in providers
+        ]
         # Running means, by model: of the time to the first token of streams, and of whole answers.
         self.first_ms: dict[str, float] = {}
         self.whole_ms: dict[str, float] = {}
         self._next = 0
         self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def key_count(self) -> int:
+        """Number of keys, each of which all hosts take."""
+        return len(self.key_slots) // len(self.pool.hosts)
 
     @property
     def full(self) -> bool:
@@ -83,6 +96,7 @@ class Upstream:
         if not key_slot.circuit.is_quiet:
             key_slot.circuit.begin()
         self.running += 1
+        key_slot.host.running += 1
         return key_slot
 
     async def wait(self, limit_s: float | None) -> None:
@@ -100,6 +114,9 @@ class Upstream:
     def release(self, key_slot: KeySlot, outcome: BaseException | None) -> None:
         """Ends what take() began; outcome: None for a good answer."""
         self.running -= 1
+        key_slot.host.running -= 1
+        if len(self.pool.hosts) > 1:
+            self.pool.record(key_slot.host, outcome)
         if outcome is None:
             if not key_slot.circuit.is_quiet:
                 key_slot.circuit.succeeded()
@@ -138,7 +155,7 @@ class Upstream:
         )
 
     def _next_key(self) -> KeySlot | None:
-        """In turn; a key in its cooldown only when all are."""
+        """On the live host with the fewest calls, in turn; a key in its cooldown only when all are."""
         now, count = monotonic(), len(self.key_slots)
         admitting = [
             key_slot
@@ -147,8 +164,14 @@ class Upstream:
         ]
         if not admitting:
             return None
-        rested = [key_slot for key_slot in admitting if key_slot.cooldown_until <= now]
-        key_slot = rested[0] if rested else min(admitting, key=lambda key_slot: key_slot.cooldown_until)
+        key_slot = min(
+            admitting,
+            key=lambda key_slot: (
+                key_slot.host.is_down,
+                max(0.0, key_slot.cooldown_until - now),
+                key_slot.host.running,
+            ),
+        )
         self._next = self.key_slots.index(key_slot) + 1
         return key_slot
 
@@ -159,6 +182,24 @@ class Upstream:
             other is not key_slot and other.circuit.allows and other.cooldown_until <= now
             for other in self.key_slots
         )
+
+    def has_other_host(self, key_slot: KeySlot) -> bool:
+        """There is a host besides this one that answers, as far as is known."""
+        return any(
+            other.host is not key_slot.host and not other.host.is_down and other.circuit.allows
+            for other in self.key_slots
+        )
+
+    @property
+    def live_provider(self) -> Provider:
+        """Adapter for what is no call of a model: of a host that answers."""
+        return self.pool.live.provider
+
+    async def close(self) -> None:
+        """Ends the health checks and frees the adapters."""
+        await self.pool.stop()
+        for key_slot in self.key_slots:
+            await key_slot.provider.close()
 
     def _rest(self, key_slot: KeySlot, error: SpineError) -> None:
         if isinstance(error, errors.ProviderRateLimited):

@@ -48,7 +48,9 @@ class ProviderService:
         shown.circuit_state = upstream.state
         if not upstream.allows:
             shown.rest_ms = int(upstream.open_s * 1000)
-        shown.running, shown.key_count = upstream.running, len(upstream.key_slots)
+        shown.running, shown.key_count = upstream.running, upstream.key_count
+        shown.host_count = len(upstream.pool.hosts)
+        shown.live_host_count = sum(not host.is_down for host in upstream.pool.hosts)
         if upstream.limits.concurrency is not None:
             shown.max_concurrency = upstream.limits.concurrency
         for offer in shown.capabilities:

@@ -30,6 +30,11 @@ class SymbolService:
         self._rules = rules
         self._jobs: set[Job] = set()
 
+    def reconfigure(self, inference: Inference, rules: JobRules) -> None:
+        """Replaces inference and rules for jobs that begin from now on."""
+        self._inference = inference
+        self._rules = rules
+
     async def DocumentSymbols(
         self, request: pb.DocumentSymbolsRequest, call: Call
     ) -> pb.DocumentSymbolsResponse:

@@ -57,7 +57,7 @@ def _substitute(settings: Settings, problem: str, remedy: str) -> DefaultModel:
 
 async def _listed(endpoint: Endpoint) -> list[Model] | None:
     """Models on the machines of the operator; None: hosted elsewhere, or the list did not come in time."""
-    provider: Provider = PROVIDERS[endpoint.name].make(endpoint)
+    provider: Provider = PROVIDERS[endpoint.registry_name].make(endpoint)
     try:
         if not provider.local or endpoint.name == "builtin":
             return None

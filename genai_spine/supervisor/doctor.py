@@ -57,9 +57,13 @@ async def _database(settings: Settings) -> list[Finding]:
 
 def _prices(settings: Settings) -> Finding:
     try:
-        return Finding("prices", "ok", PriceBook.load(settings.price_overrides, settings.own_price).version)
+        return Finding("prices", "ok", _book(settings).version)
     except (PriceBookError, OSError) as error:
         return Finding("prices", "broken", str(error))
+
+
+def _book(settings: Settings) -> PriceBook:
+    return PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
 
 
 async def _provider(endpoint: Endpoint) -> Finding:

@@ -11,7 +11,7 @@ PROVIDER_TIMEOUT_S = 3.0
 
 async def connection_problem(endpoint: Endpoint) -> str | None:
     """Reason why a provider cannot be reached; None when it answers."""
-    provider = PROVIDERS[endpoint.name].make(endpoint)
+    provider = PROVIDERS[endpoint.registry_name].make(endpoint)
     try:
         await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
     except TimeoutError:

@@ -11,13 +11,16 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from genai_spine.configuration.source import SNAPSHOT
 from genai_spine.supervisor.health_check import health_or_error
 from genai_spine.supervisor.watchdog import Health, StartFailed, abort
 
 START_TIMEOUT_S = (
     120.0  # a server that does not say its port within this hangs: slow machines and databases need less
 )
+RELOAD_TIMEOUT_S = 60.0  # for a server to say what became of a new configuration
 EXIT_TIMEOUT_S = 5.0  # for a server that said something else, to end by itself
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
 
@@ -28,6 +31,7 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where 
 DIE_WITH_PARENT = """
 import ctypes, os, resource, signal, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload, until it listens to it itself
 if resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 if os.getppid() != int(sys.argv[1]):
@@ -43,8 +47,9 @@ class ServerProcess:
     lane: str
     host: str
     port: int  # 0: any; the process says which
-    environment: Mapping[str, str]
+    snapshot: Path | None = None  # file with the configuration that it reads
     process: asyncio.subprocess.Process | None = None
+    is_ready: bool = False
 
     @property
     def kind(self) -> str:
@@ -56,6 +61,8 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Start; returns when the process takes calls. Raises StartFailed."""
+        self.is_ready, version = False, self._version()
+        environment = {SNAPSHOT: str(self.snapshot)} if self.snapshot else {}
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
@@ -64,7 +71,7 @@ class ServerProcess:
             "genai_spine",
             "serve",
             *arguments,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **environment},
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C in a terminal reaches the whole group; the servers stop when they are told to.
             start_new_session=True,
@@ -79,6 +86,34 @@ class ServerProcess:
         except (ValueError, KeyError):
             await self.stop(EXIT_TIMEOUT_S)
             raise self._failed(f"ended with status {self.process.returncode}") from None
+        self.is_ready = True
+        if version != self._version():  # it may have read the one before
+            await self.reload()
+
+    async def reload(self) -> str | None:
+        """Lets the process read its configuration again. Why it refuses it; None when it is in force.
+
+        One that does not run yet, or not any more, reads it when it starts.
+        """
+        if not self.is_ready or self.process is None or self.process.returncode is not None:
+            return None
+        self.process.send_signal(signal.SIGHUP)
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT_S):
+                answer = json.loads(await self._stdout().readline())
+        except TimeoutError:
+            return f"the server on port {self.port} does not answer within {RELOAD_TIMEOUT_S:g} s"
+        except ValueError:  # it ended, and is started again
+            return None
+        refused: str | None = answer.get("refused")
+        return refused
+
+    def _version(self) -> tuple[int, int] | None:
+        """Identity of the snapshot: each new one is another file."""
+        if self.snapshot is None:
+            return None
+        found = self.snapshot.stat()
+        return found.st_ino, found.st_mtime_ns
 
     def _failed(self, why: str) -> StartFailed:
         return StartFailed(f"a server on lane {self.lane} did not start: it {why}; its log above says more")

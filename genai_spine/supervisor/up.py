@@ -6,17 +6,21 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 import typer
 
+from genai_spine.configuration.loader import Configuration
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.supervisor import default_model
+from genai_spine.supervisor import control, default_model
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
+from genai_spine.supervisor.reload import Reloader
 from genai_spine.supervisor.run_folder import run_folder
 from genai_spine.supervisor.server_process import ServerProcess
 from genai_spine.supervisor.watchdog import Child, Watchdog
@@ -26,57 +30,97 @@ STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking,
 log = structlog.get_logger()
 
 
-async def up(settings: Settings, lanes: Sequence[str], *, as_json: bool) -> None:
+async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: bool) -> None:
     """Run of servers and Envoy until SIGTERM or SIGINT.
 
     Raises StartFailed when a process does not start; later it is restarted.
     """
+    settings = configuration.settings
     stopping = _stopping()
     await schema.upgrade(settings.database)
     defaults, notice = await _defaults(settings)
-    servers = [
-        # All of them stop together, so there is none that a refused call could go to.
-        ServerProcess(lane, "127.0.0.1", 0, defaults | {"GENAI_DRAIN_DELAY": "0"})
-        for lane in lanes
-        for _ in range(settings.processes if lane == "cpu" else 1)
-    ]
     with run_folder() as folder:
+        snapshot = folder / "configuration.json"
+        reloader = Reloader(configuration, snapshot, _Defaults(settings, defaults).overrides)
+        reloader.start(_as_overrides(defaults))
+        reloader.listen(stopping.set)
+        servers = reloader.servers = [
+            ServerProcess(lane, "127.0.0.1", 0, snapshot)
+            for lane in lanes
+            for _ in range(settings.processes if lane == "cpu" else 1)
+        ]
         edge = Envoy(folder)
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
                 await edge.start(_addresses(settings, servers))
-                _announce(
-                    {
-                        "url": f"http://{settings.api_host}:{edge.port}",
-                        "grpc": f"{settings.api_host}:{edge.port}",
-                        "docs": f"http://{settings.api_host}:{edge.port}/docs",
-                        "symbols": _symbols(settings, edge),
-                        "servers": [f"{server.host}:{server.port}" for server in servers],
-                        "pid": os.getpid(),
-                        "default_model": _default_route(settings, defaults),
-                        "notice": notice,
-                    },
-                    as_json=as_json,
-                )
-                await _watch([*servers, edge], settings, stopping)
+                async with control.listening(edge.port, reloader.answer):
+                    _announce(
+                        {
+                            "url": f"http://{settings.api_host}:{edge.port}",
+                            "grpc": f"{settings.api_host}:{edge.port}",
+                            "docs": f"http://{settings.api_host}:{edge.port}/docs",
+                            "symbols": _symbols(settings, edge),
+                            "servers": [f"{server.host}:{server.port}" for server in servers],
+                            "pid": os.getpid(),
+                            "default_model": _default_route(settings, defaults),
+                            "notice": notice,
+                        },
+                        as_json=as_json,
+                    )
+                    await _watch([*servers, edge], settings, stopping)
         finally:
             await _stop(servers, edge, settings.drain_timeout)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(configuration: Configuration) -> None:
     """Several server processes without Envoy, on grpc_port and those after it."""
+    settings = configuration.settings
     stopping = _stopping()
-    servers = [
-        ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, {})
-        for number in range(settings.processes)
-    ]
-    try:
-        await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
-        typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-        await _watch(servers, settings, stopping)
-    finally:
-        await _stop(servers, None, settings.drain_timeout)
+    with run_folder() as folder:
+        snapshot = folder / "configuration.json"
+        reloader = Reloader(configuration, snapshot, _no_overrides)
+        reloader.start({})
+        reloader.listen(stopping.set)
+        servers = reloader.servers = [
+            ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, snapshot)
+            for number in range(settings.processes)
+        ]
+        try:
+            await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
+            async with control.listening(servers[0].port, reloader.answer):
+                typer.echo(json.dumps({"ports": [server.port for server in servers]}))
+                await _watch(servers, settings, stopping)
+        finally:
+            await _stop(servers, None, settings.drain_timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """Default route as it was found at the start."""
+
+    settings: Settings
+    variables: dict[str, str]
+
+    async def overrides(self, settings: Settings) -> dict[str, Any]:
+        """Settings of servers behind our own Envoy after a reload.
+
+        A default provider that could not be used at the start is asked again. One that worked is not replaced
+        because it does not answer just now.
+        """
+        replaced = self.variables and settings.default_provider == self.settings.default_provider
+        return _as_overrides((await _defaults(settings))[0] if replaced else {})
+
+
+def _as_overrides(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that win over genai.yaml, of the variables that say the same."""
+    own = {name.removeprefix("GENAI_").lower(): value for name, value in variables.items()}
+    # All servers stop together, so there is none that a refused call could go to.
+    return {**own, "drain_delay": 0.0}
+
+
+async def _no_overrides(settings: Settings) -> dict[str, Any]:
+    return {}
 
 
 def write_edge_config(settings: Settings, folder: Path) -> Path:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgenai_spine/v1/routing.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\x90\x04\n\x07Routing\x12;\n\x08strategy\x18\x01 \x01(\x0e\x32\x1f.genai_spine.v1.RoutingStrategyR\x08strategy\x12\x34\n\x0f\x66\x61llback_models\x18\x02 \x03(\tB\x0b\xa2\xbb\x18\x07(\x10\x30\x01\x38\x80\x02R\x0e\x66\x61llbackModels\x12\x1f\n\x0bno_fallback\x18\x03 \x01(\x08R\nnoFallback\x12;\n\x13preferred_providers\x18\x04 \x03(\tB\n\xa2\xbb\x18\x06(\x10\x30\x01\x38@R\x12preferredProviders\x12<\n\x0bmin_quality\x18\x05 \x01(\x0e\x32\x1b.genai_spine.v1.QualityTierR\nminQuality\x12Q\n\x0cmax_cost_usd\x18\x06 \x01(\x01\x42*\x18\x01\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00\x65\xcd\xcd\x41\xaa\xbb\x18\x0emax_cost_ticksH\x00R\nmaxCostUsd\x88\x01\x01\x12\x41\n\x0ehedge_after_ms\x18\x07 \x01(\rB\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x80O\"AH\x01R\x0chedgeAfterMs\x88\x01\x01\x12)\n\x0emax_cost_ticks\x18\x08 \x01(\x04H\x02R\x0cmaxCostTicks\x88\x01\x01\x42\x0f\n\r_max_cost_usdB\x11\n\x0f_hedge_after_msB\x11\n\x0f_max_cost_ticks*\xb0\x02\n\x0fRoutingStrategy\x12 \n\x1cROUTING_STRATEGY_UNSPECIFIED\x10\x00\x12\x1a\n\x16ROUTING_STRATEGY_ORDER\x10\x01\x12\x1d\n\x19ROUTING_STRATEGY_WEIGHTED\x10\x02\x12#\n\x1fROUTING_STRATEGY_COST_OPTIMIZED\x10\x03\x12\x1c\n\x18ROUTING_STRATEGY_QUALITY\x10\x04\x12\x1a\n\x16ROUTING_STRATEGY_SPEED\x10\x05\x12 \n\x1cROUTING_STRATEGY_LOCAL_FIRST\x10\x06\x12 \n\x1cROUTING_STRATEGY_ROUND_ROBIN\x10\x07\x12\x1d\n\x19ROUTING_STRATEGY_BALANCED\x10\x08*z\n\x0bQualityTier\x12\x1c\n\x18QUALITY_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14QUALITY_TIER_ECONOMY\x10\x01\x12\x19\n\x15QUALITY_TIER_STANDARD\x10\x02\x12\x18\n\x14QUALITY_TIER_PREMIUM\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgenai_spine/v1/routing.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\x88\x05\n\x07Routing\x12;\n\x08strategy\x18\x01 \x01(\x0e\x32\x1f.genai_spine.v1.RoutingStrategyR\x08strategy\x12\x34\n\x0f\x66\x61llback_models\x18\x02 \x03(\tB\x0b\xa2\xbb\x18\x07(\x10\x30\x01\x38\x80\x02R\x0e\x66\x61llbackModels\x12\x1f\n\x0bno_fallback\x18\x03 \x01(\x08R\nnoFallback\x12;\n\x13preferred_providers\x18\x04 \x03(\tB\n\xa2\xbb\x18\x06(\x10\x30\x01\x38@R\x12preferredProviders\x12<\n\x0bmin_quality\x18\x05 \x01(\x0e\x32\x1b.genai_spine.v1.QualityTierR\nminQuality\x12Q\n\x0cmax_cost_usd\x18\x06 \x01(\x01\x42*\x18\x01\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00\x65\xcd\xcd\x41\xaa\xbb\x18\x0emax_cost_ticksH\x00R\nmaxCostUsd\x88\x01\x01\x12\x41\n\x0ehedge_after_ms\x18\x07 \x01(\rB\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x80O\"AH\x01R\x0chedgeAfterMs\x88\x01\x01\x12)\n\x0emax_cost_ticks\x18\x08 \x01(\x04H\x02R\x0cmaxCostTicks\x88\x01\x01\x12,\n\x0bresidencies\x18\t \x03(\tB\n\xa2\xbb\x18\x06(\x10\x30\x01\x38@R\x0bresidencies\x12\x31\n\x12max_retention_days\x18\n \x01(\rH\x03R\x10maxRetentionDays\x88\x01\x01\x42\x0f\n\r_max_cost_usdB\x11\n\x0f_hedge_after_msB\x11\n\x0f_max_cost_ticksB\x15\n\x13_max_retention_days*\xb0\x02\n\x0fRoutingStrategy\x12 \n\x1cROUTING_STRATEGY_UNSPECIFIED\x10\x00\x12\x1a\n\x16ROUTING_STRATEGY_ORDER\x10\x01\x12\x1d\n\x19ROUTING_STRATEGY_WEIGHTED\x10\x02\x12#\n\x1fROUTING_STRATEGY_COST_OPTIMIZED\x10\x03\x12\x1c\n\x18ROUTING_STRATEGY_QUALITY\x10\x04\x12\x1a\n\x16ROUTING_STRATEGY_SPEED\x10\x05\x12 \n\x1cROUTING_STRATEGY_LOCAL_FIRST\x10\x06\x12 \n\x1cROUTING_STRATEGY_ROUND_ROBIN\x10\x07\x12\x1d\n\x19ROUTING_STRATEGY_BALANCED\x10\x08*z\n\x0bQualityTier\x12\x1c\n\x18QUALITY_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14QUALITY_TIER_ECONOMY\x10\x01\x12\x19\n\x15QUALITY_TIER_STANDARD\x10\x02\x12\x18\n\x14QUALITY_TIER_PREMIUM\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTING'].fields_by_name['max_cost_usd']._serialized_options = b'\030\001\242\273\030\022\021\000\000\000\000\000\000\000\000\031\000\000\000\000e\315\315A\252\273\030\016max_cost_ticks'
   _globals['_ROUTING'].fields_by_name['hedge_after_ms']._loaded_options = None
   _globals['_ROUTING'].fields_by_name['hedge_after_ms']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\360?\031\000\000\000\000\200O\"A'
-  _globals['_ROUTINGSTRATEGY']._serialized_start=614
-  _globals['_ROUTINGSTRATEGY']._serialized_end=918
-  _globals['_QUALITYTIER']._serialized_start=920
-  _globals['_QUALITYTIER']._serialized_end=1042
+  _globals['_ROUTING'].fields_by_name['residencies']._loaded_options = None
+  _globals['_ROUTING'].fields_by_name['residencies']._serialized_options = b'\242\273\030\006(\0200\0018@'
+  _globals['_ROUTINGSTRATEGY']._serialized_start=734
+  _globals['_ROUTINGSTRATEGY']._serialized_end=1038
+  _globals['_QUALITYTIER']._serialized_start=1040
+  _globals['_QUALITYTIER']._serialized_end=1162
   _globals['_ROUTING']._serialized_start=83
-  _globals['_ROUTING']._serialized_end=611
+  _globals['_ROUTING']._serialized_end=731
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ QUALITY_TIER_STANDARD: QualityTier
 QUALITY_TIER_PREMIUM: QualityTier
 
 class Routing(_message.Message):
-    __slots__ = ("strategy", "fallback_models", "no_fallback", "preferred_providers", "min_quality", "max_cost_usd", "hedge_after_ms", "max_cost_ticks")
+    __slots__ = ("strategy", "fallback_models", "no_fallback", "preferred_providers", "min_quality", "max_cost_usd", "hedge_after_ms", "max_cost_ticks", "residencies", "max_retention_days")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_MODELS_FIELD_NUMBER: _ClassVar[int]
     NO_FALLBACK_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class Routing(_message.Message):
     MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     HEDGE_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_TICKS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENCIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     strategy: RoutingStrategy
     fallback_models: _containers.RepeatedScalarFieldContainer[str]
     no_fallback: bool
@@ -58,4 +60,6 @@ class Routing(_message.Message):
     max_cost_usd: float
     hedge_after_ms: int
     max_cost_ticks: int
-    def __init__(self, strategy: _Optional[_Union[RoutingStrategy, str]] = ..., fallback_models: _Optional[_Iterable[str]] = ..., no_fallback: _Optional[bool] = ..., preferred_providers: _Optional[_Iterable[str]] = ..., min_quality: _Optional[_Union[QualityTier, str]] = ..., max_cost_usd: _Optional[float] = ..., hedge_after_ms: _Optional[int] = ..., max_cost_ticks: _Optional[int] = ...) -> None: ...
+    residencies: _containers.RepeatedScalarFieldContainer[str]
+    max_retention_days: int
+    def __init__(self, strategy: _Optional[_Union[RoutingStrategy, str]] = ..., fallback_models: _Optional[_Iterable[str]] = ..., no_fallback: _Optional[bool] = ..., preferred_providers: _Optional[_Iterable[str]] = ..., min_quality: _Optional[_Union[QualityTier, str]] = ..., max_cost_usd: _Optional[float] = ..., hedge_after_ms: _Optional[int] = ..., max_cost_ticks: _Optional[int] = ..., residencies: _Optional[_Iterable[str]] = ..., max_retention_days: _Optional[int] = ...) -> None: ...

@@ -137,7 +137,7 @@ async def test_up_starts_a_pool_for_each_lane_and_a_port_for_each_process(tmp_pa
 
 
 def test_configuration_for_envoy_is_written_out(tmp_path: Path) -> None:
-    said = at(tmp_path, "config", str(tmp_path / "edge"), GENAI_API_PORT="8123", GENAI_PROCESSES="2")
+    said = at(tmp_path, "config", "envoy", str(tmp_path / "edge"), GENAI_API_PORT="8123", GENAI_PROCESSES="2")
     text = Path(said.stdout.strip()).read_text()
     assert "port_value: 8123" in text
     assert "port_value: 50052" in text

@@ -9,7 +9,7 @@ from genai_spine import errors
 from genai_spine.providers import PROVIDERS
 from genai_spine.settings import Settings
 from genai_spine.v1 import error_reason_pb2
-from tests.style import support
+from tests.style import configuration, support
 from tests.style.source import ROOT, SOURCES, offenders
 from tests.style.test_registries import subclasses
 
@@ -48,6 +48,10 @@ def error_rows() -> list[str]:
 def test_every_setting_is_documented_with_its_default():
     text = (ROOT / "docs/configuration.md").read_text()
     assert re.findall(r"^\| `GENAI_[A-Z_]+` \|.*$", text, re.M) == setting_rows()
+
+
+def test_every_key_of_genai_yaml_is_documented():
+    assert configuration.PAGE.read_text() == configuration.page()
 
 
 def test_every_error_is_documented():

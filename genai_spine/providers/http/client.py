@@ -138,7 +138,7 @@ class HttpClient:
             self._absolute = f"http://{host}"
             if proxy.authorization:
                 fixed["proxy-authorization"] = proxy.authorization
-        self._head = _header_lines({**fixed, **(headers or {})})
+        self._head = _header_lines({**fixed, **(headers or {}), **endpoint.headers})
 
     async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
         return await self.request("POST", path, body, call, headers)

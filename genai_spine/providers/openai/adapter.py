@@ -119,7 +119,7 @@ class OpenAI(Media, Files):
         super().__init__(endpoint)
         self.dialect = dialect
         self.options = OPTIONS | dict(dialect.options) | {"max_tokens": Option(dialect.max_tokens)}
-        self.local = dialect.local
+        self.local = dialect.local if endpoint.local is None else endpoint.local
         self.schema = dialect.schema
         self.deployments = dialect.azure and azure.by_deployment(endpoint)
         self.entra = Entra.of(endpoint) if dialect.azure else None

@@ -106,7 +106,7 @@ class Entra:
             "scope": SCOPE,
         }
         # The secret stands where a key does, so that the wire hides it when it is repeated in an error.
-        http = HttpClient(replace(self.endpoint, base_url=url, api_key=further["client_secret"]))
+        http = HttpClient(replace(self.endpoint, base_url=url, api_key=further["client_secret"], headers={}))
         headers = {"content-type": "application/x-www-form-urlencoded"}
         try:
             reply = await http.post("", urlencode(form).encode(), Call(), headers)

@@ -49,7 +49,7 @@ class Sdk:
     ) -> None:
         """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal."""
         self.endpoint = endpoint
-        self._headers = headers
+        self._headers = {**headers, **endpoint.headers}
         self._authorize = authorize
         self._fail = fail
         self._module: Any = None

@@ -136,7 +136,7 @@ class Recorder(Provider):
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Secrets to mask: keys and credentials of the endpoint."""
     named = [value for name, value in endpoint.further.items() if SECRET_NAME.search(name)]
-    return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named)))
+    return tuple(filter(None, (endpoint.api_key, *endpoint.more_keys, *named, *endpoint.headers.values())))
 
 
 def _ms_since(started: float) -> float:

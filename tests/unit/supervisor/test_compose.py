@@ -274,7 +274,9 @@ def test_dockerfile_builds_an_installation_that_works_outside_the_repository(tmp
     assert entry == "genai-spine"
     assert not (target / "bin" / "pip").exists()
     assert "serve" in spine("--help").stdout
-    written = spine("config", str(tmp_path / "edge"))  # envoy.yaml and the descriptors are in the package
+    written = spine(
+        "config", "envoy", str(tmp_path / "edge")
+    )  # envoy.yaml and the descriptors are in the package
     assert written.returncode == 0, written.stderr
     assert str(target) in (tmp_path / "edge" / "envoy.yaml").read_text()
     check = json.loads(step(stages()[1], "HEALTHCHECK").partition("CMD ")[2])

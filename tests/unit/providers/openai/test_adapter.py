@@ -12,6 +12,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import ProviderError, UnsupportedOption
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Timeouts
+from genai_spine.providers.openai import chat_response
 from genai_spine.providers.openai.adapter import OpenAI
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
@@ -172,6 +173,17 @@ class TestOpenAIStreams:
     async def test_stream_with_done_is_whole_although_its_connection_breaks(self) -> None:
         said = {"index": 0, "delta": {"content": "a"}}
         assert text(await streamed(event(said), event(STOP), DONE, Then.CLOSE)) == "a"
+
+    @pytest.mark.parametrize("then", [Then.STALL, Then.CLOSE])
+    @pytest.mark.parametrize("usage", [{"prompt_tokens": 7, "completion_tokens": 5}, None])
+    async def test_stream_without_done_ends_though_its_connection_stays(
+        self, usage: Any, then: Then, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(chat_response, "USAGE_GRACE_S", 0.05)
+        said = {"index": 0, "delta": {"content": "a"}}
+        pings = [chunked(b": ping\n\n")] * 3  # which say nothing of an answer that is complete
+        answer = await streamed(event(said), event(STOP, usage=usage), *pings, then)
+        assert (text(answer), answer.HasField("usage")) == ("a", usage is not None)
 
     async def test_done_without_a_finish_reason_finishes_what_was_begun(self) -> None:
         said = [{"index": index, "delta": {"content": "a"}} for index in (0, 1)]

@@ -10026,6 +10026,26 @@ class ProviderInfo(betterproto2.Message):
     Keys that are configured.
     """
 
+    residency: "str | None" = betterproto2.field(13, betterproto2.TYPE_STRING, optional=True)
+    """
+    Where it keeps and processes data, as it is configured. Unset: not said.
+    """
+
+    retention_days: "int | None" = betterproto2.field(14, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Days for which it keeps what it is sent, as it is configured; 0: it keeps nothing. Unset: not said.
+    """
+
+    host_count: "int" = betterproto2.field(15, betterproto2.TYPE_UINT32)
+    """
+    Hosts that it is configured with; more than one are a pool.
+    """
+
+    live_host_count: "int" = betterproto2.field(16, betterproto2.TYPE_UINT32)
+    """
+    Hosts that answer, as far as this process knows.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ProviderInfo", ProviderInfo)
 
@@ -10481,6 +10501,18 @@ class Routing(betterproto2.Message):
     """
     Candidates whose estimated cost is above this many ticks of 1e-10 US dollars, or not known, are left
     out. Default: none is.
+    """
+
+    residencies: "list[str]" = betterproto2.field(9, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Candidates are left out whose provider is not configured to keep and process data in one of these
+    places (`residency` of genai.yaml). Default: any place.
+    """
+
+    max_retention_days: "int | None" = betterproto2.field(10, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Candidates are left out whose provider keeps what it is sent for more days than this, or of which the
+    configuration does not say it (`retention_days` of genai.yaml). 0: it keeps nothing. Default: no limit.
     """
 
     def __post_init__(self) -> None:

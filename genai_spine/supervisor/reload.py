@@ -1,0 +1,113 @@
+"""Reload of the configuration: checked here first, then handed to every server process.
+
+Servers read a snapshot, a file in the supervisor's own folder, and never genai.yaml itself: one that restarts
+while somebody edits the file gets what was found valid last. When one of them refuses a new configuration
+(the file of a secret is gone by then), all of them go back to the one before.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from os import tcgetpgrp
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from genai_spine.configuration.loader import Configuration, reloaded
+from genai_spine.settings import Settings
+from genai_spine.supervisor.server_process import ServerProcess
+
+log = structlog.get_logger()
+
+# Settings that servers get besides the configuration, by their names.
+Overrides = Callable[[Settings], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Result of a reload."""
+
+    refused: str | None = None  # why nothing has changed
+    providers: list[str] = field(default_factory=list)
+    needs_restart: list[str] = field(default_factory=list)  # settings that have changed in vain
+    processes: int = 0  # that have the new configuration
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Reloader:
+    """Configuration of a supervisor and its servers. start() writes the first snapshot."""
+
+    def __init__(self, configuration: Configuration, snapshot: Path, overrides: Overrides) -> None:
+        """overrides: those of a configuration that takes the place of this one."""
+        self.configuration = configuration
+        self.snapshot = snapshot
+        self.servers: Sequence[ServerProcess] = ()
+        self._overrides = overrides
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+
+    def start(self, overrides: Mapping[str, Any]) -> None:
+        """Writes the snapshot that servers start with."""
+        self.configuration.source.write_snapshot(self.snapshot, overrides)
+
+    def listen(self, hang_up: Callable[[], None]) -> None:
+        """SIGHUP reloads from now on. hang_up: called in its place when the terminal was closed."""
+        on_terminal = sys.stdin is not None and sys.stdin.isatty()
+
+        def reload() -> None:
+            if on_terminal and not _has_terminal():
+                hang_up()
+                return
+            task = asyncio.create_task(self.reload())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+    async def reload(self) -> Outcome:
+        """Reads the configuration again; nothing changes anywhere when it is wrong."""
+        async with self._lock:
+            try:
+                latest = await asyncio.to_thread(self.configuration.reread)
+            except (ValueError, OSError) as error:
+                return self._refused(str(error))
+            settings, fixed = reloaded(self.configuration.settings, latest.settings)
+            before = self.snapshot.read_bytes()
+            latest.source.write_snapshot(self.snapshot, await self._overrides(settings))
+            problems = await self._tell_servers()
+            if problems:
+                self.snapshot.write_bytes(before)
+                await self._tell_servers()
+                return self._refused("; ".join(problems))
+            self.configuration = Configuration(settings, latest.source, latest.options)
+        if fixed:
+            log.warning("configuration_needs_restart", settings=fixed)
+        log.info("configuration_reloaded", providers=sorted(settings.endpoints), processes=len(self.servers))
+        return Outcome(None, sorted(settings.endpoints), fixed, len(self.servers))
+
+    async def answer(self) -> dict[str, Any]:
+        """Reload, and its outcome as JSON."""
+        return (await self.reload()).as_json()
+
+    async def _tell_servers(self) -> list[str]:
+        """Reload of every server; what those say that refuse it."""
+        answers = await asyncio.gather(*(server.reload() for server in self.servers))
+        return [answer for answer in answers if answer is not None]
+
+    def _refused(self, why: str) -> Outcome:
+        log.error("configuration_refused", cause=why)
+        return Outcome(refused=why)
+
+
+def _has_terminal() -> bool:
+    """Whether the terminal that this was started from is still there."""
+    try:
+        tcgetpgrp(sys.stdin.fileno())
+    except (OSError, ValueError):
+        return False
+    return True

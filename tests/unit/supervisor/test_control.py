@@ -1,0 +1,78 @@
+"""Control socket of a running service."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_spine.supervisor import control
+from genai_spine.supervisor.control import ControlError
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folder of this test's sockets; their paths have at most 107 bytes."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", os.path.relpath(tmp_path))
+    return tmp_path
+
+
+async def reload() -> dict[str, Any]:
+    return {"refused": None, "processes": 2}
+
+
+async def test_who_asks_hears_what_became_of_it() -> None:
+    async with control.listening(5, reload):
+        assert await control.ask_reload(5) == {"refused": None, "processes": 2}
+        assert await control.ask_reload(5) == {"refused": None, "processes": 2}
+    with pytest.raises(ControlError, match="no service of this user listens on port 5"):
+        await control.ask_reload(5)
+
+
+async def test_other_ports_are_named() -> None:
+    async with control.listening(5, reload), control.listening(7, reload):
+        with pytest.raises(ControlError, match="port 6; --port is one of 5, 7"):
+            await control.ask_reload(6)
+
+
+async def test_the_socket_of_a_killed_service_is_replaced() -> None:
+    control.socket_path(5).touch()
+    async with control.listening(5, reload):
+        assert (await control.ask_reload(5))["processes"] == 2
+
+
+async def test_nobody_else_may_enter(runtime: Path) -> None:
+    async with control.listening(5, reload):
+        assert control.folder().stat().st_mode & 0o777 == 0o700
+    control.folder().chmod(0o755)
+    with pytest.raises(ControlError, match="not a folder of this user alone"):
+        control.folder()
+    async with control.listening(5, reload):  # the service runs all the same
+        pass
+
+
+async def test_a_link_is_no_folder_of_ours(runtime: Path) -> None:
+    (runtime / "elsewhere").mkdir(mode=0o700)
+    (runtime / f"genai-spine-{os.getuid()}").symlink_to(runtime / "elsewhere")
+    with pytest.raises(ControlError):
+        control.folder()
+
+
+@pytest.mark.parametrize("sent", [b"stop\n", b"", b"x" * 5000])
+async def test_anything_but_the_word_changes_nothing(sent: bytes) -> None:
+    asked = 0
+
+    async def count() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {}
+
+    async with control.listening(5, count):
+        reader, writer = await asyncio.open_unix_connection(control.socket_path(5))
+        writer.write(sent)
+        writer.write_eof()
+        answer = await reader.read()
+        assert answer == b"" or b"knows the word reload only" in answer
+        writer.close()
+    assert asked == 0
