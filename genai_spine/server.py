@@ -12,7 +12,9 @@ from typing import Any
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
+from genai_spine.behaviour.book import BehaviourBook
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.capabilities.context import CapabilityDependencies
@@ -30,6 +32,7 @@ from genai_spine.edge.reflection import reflect
 from genai_spine.errors import SpineError
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
@@ -42,7 +45,7 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay.recorder import recorded
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.routing.router import Router
+from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -164,6 +167,14 @@ class Foundation:
     interceptor: ServiceInterceptor
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Knowledge of models that a configuration brings: their prices, and what they accept."""
+
+    prices: PriceBook
+    behaviour: BehaviourBook
+
+
 @dataclass(slots=True)
 class Server:
     """Server process: started, reconfigured, drained and stopped in order."""
@@ -227,10 +238,10 @@ class Server:
         settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, which leave the old
         configuration in force.
         """
-        prices = await asyncio.to_thread(_prices, settings)
+        facts = await asyncio.to_thread(_model_facts, settings)
         upstreams = _upstreams(settings, self.settings, self.upstreams)
         self.foundation.settings = settings
-        _attach(self.foundation, prices, upstreams, self.symbols)
+        _attach(self.foundation, facts, upstreams, self.symbols)
         older = self.interceptor.calls.next_generation()
         left = [one for one in self.upstreams.values() if one not in upstreams.values()]
         self.upstreams = upstreams
@@ -308,11 +319,11 @@ def build(settings: Settings) -> Server:
         interceptor=ServiceInterceptor(settings.lane, server),
     )
     upstreams = _upstreams(settings, settings, {})
-    symbols = _attach(foundation, _prices(settings), upstreams)
+    symbols = _attach(foundation, _model_facts(settings), upstreams)
     names = [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflect([*names, health.SERVICE_NAME], server)
+    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
@@ -326,8 +337,9 @@ def build(settings: Settings) -> Server:
     )
 
 
-def _prices(settings: Settings) -> PriceBook:
-    return PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
+def _model_facts(settings: Settings) -> ModelFacts:
+    prices = PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
+    return ModelFacts(prices, BehaviourBook.load(settings.behaviour))
 
 
 def _upstreams(settings: Settings, old: Settings, running: Mapping[str, Upstream]) -> dict[str, Upstream]:
@@ -361,7 +373,7 @@ def _instances(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _inferences(
-    foundation: Foundation, prices: PriceBook, upstreams: dict[str, Upstream]
+    foundation: Foundation, facts: ModelFacts, upstreams: dict[str, Upstream]
 ) -> tuple[Inference, Inference]:
     """Inference as configured, and one without retries."""
     settings = foundation.settings
@@ -370,20 +382,26 @@ def _inferences(
         settings.default_provider,
         settings.default_model,
         settings.model_aliases,
-        settings.other_lanes,
+        Surroundings(settings.other_lanes, facts.behaviour),
     )
     tiers = Tiers(settings.quality_tiers)
-    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.fallbacks, tiers)
-    books = Accounting(foundation.ledger, prices)
-    inference = Inference(router, upstreams, books, foundation.delivery, rules)
+    rules = RetryRules(
+        settings.provider_retries,
+        settings.fallback_chain,
+        settings.fallbacks,
+        settings.strict_options,
+        tiers,
+    )
+    accounting = Accounting(foundation.ledger, facts.prices)
+    inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, books, foundation.delivery, replace(rules, retries=0))
+    once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     return inference, once
 
 
 def _attach(
     foundation: Foundation,
-    prices: PriceBook,
+    facts: ModelFacts,
     upstreams: dict[str, Upstream],
     symbols: SymbolService | None = None,
 ) -> SymbolService:
@@ -393,8 +411,8 @@ def _attach(
     """
     settings, database = foundation.settings, foundation.database
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
-    inference, once = _inferences(foundation, prices, upstreams)
-    router, tiers = inference.router, Tiers(settings.quality_tiers)
+    inference, once = _inferences(foundation, facts, upstreams)
+    router, prices, tiers = inference.router, facts.prices, Tiers(settings.quality_tiers)
     if symbols is None:
         symbols = SymbolService(once, settings.symbols)
     symbols.reconfigure(once, settings.symbols)
@@ -417,7 +435,7 @@ def _attach(
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
-        (add_ModelServiceServicer_to_server, ModelService(catalog)),
+        (add_ModelServiceServicer_to_server, ModelService(catalog, DriftCheck(inference))),
         (add_PricingServiceServicer_to_server, PricingService(PriceList(catalog))),
         (
             add_ExecutionServiceServicer_to_server,

@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         None, description="Folder to write all exchanges with providers to, for the provider `replay`."
     )
     price_overrides: Path | None = Field(None, description="YAML file of prices that win over the book.")
+    behaviour: Path | None = Field(
+        None, description="YAML file of rules of what models accept, that win over the behaviour book."
+    )
+    strict_options: bool = Field(
+        False,
+        description="Options that a model does not take are refused, in place of a warning.",
+    )
     cache_enabled: bool = Field(False, description="Answers are kept for requests that ask for it.")
     cache_ttl: float = Field(
         3600.0, gt=0, le=31_536_000, description="Seconds that an answer is kept at most."

@@ -239,7 +239,7 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
     request = pb.CreateCompletionRequest(
         model=given.model, provider=given.provider or None, cost_labels=given.cost_labels
     )
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user"):
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options"):
         if (value := getattr(given, name)) is not None:
             setattr(request, name, value)
     for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):

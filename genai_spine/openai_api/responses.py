@@ -7,7 +7,7 @@ and usage.cost_usd, which its SDKs pass through.
 import base64
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from genai_spine.inference.choices import summed
 from genai_spine.providers import reasoning_state
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
+from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 FINISH_REASONS = {
     pb.FINISH_REASON_STOP: "stop",
@@ -122,6 +123,7 @@ def native(completion: pb.Completion) -> bytes:
             "latency_ms": completion.latency_ms,
             "request_id": completion.request_id,
             "execution_id": completion.execution_id,
+            **warnings(completion.warnings),
         }
     )
 
@@ -252,7 +254,7 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
 
 
 def _provenance(completion: pb.Completion) -> dict[str, Any]:
-    """Fields of ours beside OpenAI's: ids."""
+    """Fields of ours beside OpenAI's: ids and warnings."""
     fingerprint, tier = completion.system_fingerprint, completion.service_tier
     return {
         "system_fingerprint": fingerprint or None,
@@ -260,7 +262,21 @@ def _provenance(completion: pb.Completion) -> dict[str, Any]:
         "provider": completion.provider,
         "request_id": completion.request_id,
         "execution_id": completion.execution_id,
-    }
+    } | warnings(completion.warnings)
+
+
+def warnings(found: Iterable[OptionWarning]) -> dict[str, Any]:
+    """Field `warnings` of an answer: options that were dropped or mapped; no field without any."""
+    listed = [
+        {
+            "option": warning.option,
+            "action": OptionWarning.Action.Name(warning.action).removeprefix("ACTION_").lower(),
+            "value_used": warning.value_used if warning.HasField("value_used") else None,
+            "reason": warning.reason,
+        }
+        for warning in found
+    ]
+    return {"warnings": listed} if listed else {}
 
 
 def _float32_le(values: Sequence[float]) -> str:

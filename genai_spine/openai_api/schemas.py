@@ -221,6 +221,7 @@ class Sampling(Struct):
     seed: int | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    strict_options: bool | None = None
     cost_labels: dict[str, str] | None = None
 
 

@@ -1,8 +1,9 @@
 """From the model that a caller names to the provider and upstream model that answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from genai_spine.behaviour.book import BehaviourBook, RulesFile
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
@@ -42,6 +43,14 @@ class Alias:
     strategy: "routing_pb2.RoutingStrategy | None" = None
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Surroundings of a router: providers of other lanes, to their lane, and the rules of models."""
+
+    other_lanes: Mapping[str, str] = field(default_factory=dict)
+    book: BehaviourBook = field(default_factory=lambda: BehaviourBook(RulesFile()))
+
+
 class Router:
     """Resolves names of requests to routes: alias, then provider and model."""
 
@@ -51,14 +60,15 @@ class Router:
         default_provider: str,
         default_model: str | None = None,
         aliases: Mapping[str, Alias] | None = None,
-        other_lanes: Mapping[str, str] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        """default_model: of the default provider. other_lanes: providers of other lanes, to their lane."""
+        """default_model: of the default provider. surroundings: None: no other lane, and no rules."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model
         self.aliases = aliases or {}
-        self.other_lanes = other_lanes or {}
+        surroundings = surroundings or Surroundings()
+        self.other_lanes, self.book = surroundings.other_lanes, surroundings.book
         self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
@@ -99,7 +109,7 @@ class Router:
             except (InvalidRequest, ModelNotFound) as error:
                 failure = failure or error
                 continue
-            found.append(Route(route.provider, route.model, member.weight))
+            found.append(Route(route.provider, route.model, member.weight, route.rules))
         if not found and failure is not None:
             raise failure
         return found
@@ -127,14 +137,17 @@ class Router:
         if provider:
             found = self._named(provider)
             own = model.removeprefix(f"{provider}:")
-            return Route(found, own or self._default(found, embedding))
+            return self._route(found, own or self._default(found, embedding))
         if not model or self._is_provider(model):
             found = self._named(model or self.default_provider)
-            return Route(found, self._default(found, embedding))
+            return self._route(found, self._default(found, embedding))
         name, upstream_model = self.owner(model)
         if name not in self.providers:
             raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {self._how(name)}")
-        return Route(self.providers[name], upstream_model)
+        return self._route(self.providers[name], upstream_model)
+
+    def _route(self, provider: Provider, model: str) -> Route:
+        return Route(provider, model, rules=self.book.rules(provider.kind, model))
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""

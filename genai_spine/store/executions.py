@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import (
     ColumnElement,
@@ -71,6 +72,7 @@ _DERIVED = (
     "lane",
     "prompt_version",
     "cost_labels",
+    "warnings",
     "first_token_ms",
     "state",
     "success",
@@ -84,7 +86,7 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
-_FIXED |= {"principal", "cost_labels"}
+_FIXED |= {"principal", "cost_labels", "warnings"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -244,6 +246,7 @@ class Executions:
             _LANES[execution.lane],
             execution.prompt_version or None,
             _labels(execution),
+            _warnings(execution) if execution.warnings else None,
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -292,6 +295,8 @@ def execution_of(row: RowMapping) -> Execution:
     if row["prompt_version"]:
         execution.prompt_version = row["prompt_version"]
     execution.cost_labels.update(row["cost_labels"] or {})
+    for warning in row["warnings"] or ():
+        json_format.ParseDict(warning, execution.warnings.add(), ignore_unknown_fields=True)
     if row["first_token_ms"] is not None:
         execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):
@@ -307,6 +312,13 @@ def execution_of(row: RowMapping) -> Execution:
 def _labels(execution: Execution) -> str | None:
     labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
     return json.dumps(labels, sort_keys=True, ensure_ascii=False) if labels else None
+
+
+def _warnings(execution: Execution) -> str:
+    listed = [
+        json_format.MessageToDict(warning, preserving_proto_field_name=True) for warning in execution.warnings
+    ]
+    return json.dumps(listed, ensure_ascii=False).replace("\\u0000", "\ufffd")
 
 
 def _datetime(time: Timestamp) -> datetime:

@@ -96,6 +96,7 @@ executions = sa.Table(
     sa.Column("metadata_json", sa.Text),  # as the caller gave it
     sa.Column("principal", sa.Text),  # who pays: whose key it was; NULL: no key
     sa.Column("cost_labels", sa.JSON(none_as_null=True)),  # for what, in the caller's words: an object
+    sa.Column("warnings", sa.JSON(none_as_null=True)),  # options that were dropped or mapped: a list
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     # What few rows have costs the others nothing.

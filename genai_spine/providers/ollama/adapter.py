@@ -104,7 +104,7 @@ class Ollama(Provider):
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        body = self._write(request, route.model, stream=True)
+        body = self._write(request, route, stream=True)
         reader, frames = AnswerReader(self.http, self._fail_in_answer), JsonLines()
         try:
             async with aclosing(self.http.stream("/api/chat", body, call, frames)) as reads:
@@ -131,7 +131,7 @@ class Ollama(Provider):
             raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
-        reply = await self.http.post("/api/chat", self._write(request, route.model, stream=False), call)
+        reply = await self.http.post("/api/chat", self._write(request, route, stream=False), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
         reader, builder = AnswerReader(self.http, self._fail_in_answer), ChunkBuilder()
@@ -298,9 +298,9 @@ class Ollama(Provider):
     async def close(self) -> None:
         await self.http.close()
 
-    def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> bytes:
+    def _write(self, request: pb.CreateCompletionRequest, route: Route, *, stream: bool) -> bytes:
         body = further_fields(request)
-        body |= {"model": model, "stream": stream, "messages": self._messages(request)}
+        body |= {"model": route.model, "stream": stream, "messages": self._messages(request)}
         options = own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:
@@ -312,7 +312,7 @@ class Ollama(Provider):
         if request.HasField("response_format"):
             body |= format_of(request.response_format)
         if request.reasoning_effort:
-            body["think"] = think(request.reasoning_effort)
+            body["think"] = think(request.reasoning_effort, route.rules.effort_form)
         for name in ("logprobs", "top_logprobs"):
             if request.HasField(name):
                 body[name] = getattr(request, name)

@@ -52,11 +52,11 @@ def format_of(form: pb.ResponseFormat) -> dict[str, Any]:
     return {"format": "json"} if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else {}
 
 
-def think(effort: pb.ReasoningEffort) -> bool | str:
-    """Field `think`. Ollama knows false, low, medium, high and max; most models take every level as true."""
+def think(effort: pb.ReasoningEffort, form: str) -> bool | str:
+    """Field `think`: false, low, medium, high or max; form "switch": the model knows on and off alone."""
     if effort == pb.REASONING_EFFORT_NONE:
         return False
-    return LEVELS[effort]
+    return True if form == "switch" else LEVELS[effort]
 
 
 LEVELS = {

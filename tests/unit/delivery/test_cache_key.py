@@ -79,6 +79,7 @@ BESIDE: dict[str, Any] = {
     "cost_labels": {"team": "search"},
     "store": True,
     "metadata": {"team": "search"},
+    "strict_options": True,
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012_stored_completions"
-down_revision = "0011_reasoning_state"
+revision = "0013_stored_completions"
+down_revision = "0012_warnings"
 
 
 def upgrade() -> None:
