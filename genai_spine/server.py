@@ -27,6 +27,7 @@ from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
+from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.reflection import reflect
 from genai_spine.errors import SpineError
@@ -133,24 +134,7 @@ FILES = (
     symbol_service_pb2,
 )
 
-MAX_MESSAGE_BYTES = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
-MAX_ANSWER_BYTES = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-    ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
-    # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 0),
-    # Above Envoy's 32 KiB of headers, to which it adds some: what it lets in is not refused here.
-    ("grpc.max_metadata_size", 64 << 10),
-    ("grpc.absolute_max_metadata_size", 128 << 10),
-]
-
 log = structlog.get_logger()
 
 
@@ -308,7 +292,7 @@ def build(settings: Settings) -> Server:
         "completions": completions.sweep,
         "stored_completions": rows.sweep,
     }
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
     foundation = Foundation(
         settings=settings,
         database=database,
