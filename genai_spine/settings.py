@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
     )
+    stored_completions_days: int = Field(
+        30, ge=1, le=3650, description="Days that answers of requests with `store` are kept."
+    )
     drain_delay: float = Field(
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
     )

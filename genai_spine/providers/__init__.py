@@ -130,6 +130,7 @@ OFFICIAL = {
     "text_models": _instruct,
     "responses": _responses_only,
     "schema": STRICT,
+    "stores": True,
 }
 
 LOCAL = {"options": TOP_K, "text_models": _every, "local": True, "messages": LOCAL_MESSAGES}
