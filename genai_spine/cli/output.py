@@ -5,7 +5,8 @@ import os
 import re
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any, NoReturn
+from types import TracebackType
+from typing import Annotated, Any, NoReturn, Self
 
 import grpc
 import typer
@@ -13,6 +14,8 @@ import uvloop
 from dotenv import dotenv_values
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.console import Console
+from rich.status import Status
 
 from genai_spine.configuration.public_address import public_address
 from genai_spine.errors import SpineError
@@ -124,3 +127,60 @@ def print_listing(name: str, entries: list[Any], **further: Any) -> None:
     """JSON of a list: under its name, with a next_page_token, which is empty where nothing follows."""
     listed = [as_rest(entry) if isinstance(entry, Message) else entry for entry in entries]
     print_json({name: listed, "next_page_token": "", **further})
+
+
+class Waiting:
+    """Spinner on standard error, while a call has said nothing; nothing is shown in a pipe or a file."""
+
+    def __init__(self, doing: str) -> None:
+        self._status = Status(doing, console=Console(stderr=True)) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def update(self, doing: str) -> None:
+        """Other words beside the spinner."""
+        if self._status:
+            self._status.update(doing)
+
+    def say(self, doing: str) -> None:
+        """Other words beside the spinner; without one, a line on standard error."""
+        if self._status:
+            self._status.update(doing)
+        else:
+            typer.echo(doing, err=True)
+
+    def stop(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+class StreamedAnswer(Waiting):
+    """Text of an answer on standard output, and a line feed; what comes after begins on a line of its own.
+
+    A terminal gets it without control characters; a pipe or a file gets it as it is.
+    """
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(doing)
+        self._is_begun = False
+        self._is_line_open = False
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        self.stop()
+        self._is_begun = True
+        self._is_line_open = not text.endswith("\n")
+        write(text)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.stop()
+        if self._is_line_open or (self._is_begun and kind is None):
+            typer.echo()

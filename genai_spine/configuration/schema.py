@@ -132,6 +132,7 @@ class ProviderSection(Section):
     region: str | None = Field(None, description="Of Bedrock.")
     control_url: str | None = Field(None, description="Of Bedrock: where models are listed.")
     speed: str | None = Field(None, description="Of replay.")
+    num_ctx: str | None = Field(None, description="Of Ollama: most tokens that a model is loaded with.")
 
     @field_validator("models", mode="before")
     @classmethod

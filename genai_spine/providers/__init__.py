@@ -40,7 +40,7 @@ class ProviderRow:
     model: str | None = None  # default model
     embedding_model: str | None = None
     media_models: Mapping[str, str] = field(default_factory=dict)  # as Endpoint.default_media_models
-    timeout_s: float = 60.0
+    timeout_s: float = 600.0  # as official SDKs wait for an answer
     # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
     further: tuple[str, ...] = ()
     # Groups of those; a group that is set as a whole stands in for the key.
@@ -132,6 +132,7 @@ OFFICIAL = {
     "text_models": _instruct,
     "responses": _responses_only,
     "schema": STRICT,
+    "stores": True,
 }
 
 LOCAL = {"options": TOP_K, "text_models": _every, "local": True, "messages": LOCAL_MESSAGES}
@@ -215,7 +216,7 @@ PROVIDERS: dict[str, ProviderRow] = {
         key=False,
         model="llama3.2:latest",
         embedding_model="nomic-embed-text:latest",
-        timeout_s=120.0,
+        further=("num_ctx",),
     ),
     "bedrock": ProviderRow(
         Bedrock,

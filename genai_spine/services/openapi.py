@@ -142,7 +142,8 @@ class Paths:
     def _body(self, method: MethodDescriptor, body: str, in_path: list[str]) -> Schema:
         name, message = _operation_id(method), method.input_type
         media = "application/json"
-        if message.full_name == HTTP_BODY:
+        of_field = body != "*" and message.fields_by_name[body].message_type
+        if HTTP_BODY in (message.full_name, of_field and of_field.full_name):
             content = {"schema": self._bodies[name]["request"]}
             media = self._bodies[name].get("media", media)
         elif body != "*":

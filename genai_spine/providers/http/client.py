@@ -86,6 +86,9 @@ class CallTimer:
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
         self.deadline = inf if call.deadline is None else call.deadline
+        self.first_token_s = endpoint.timeouts.first_token_s
+        if endpoint.timeouts.are_callers and call.read_timeout_s is not None:
+            self.first_token_s = max(self.first_token_s, call.read_timeout_s)
         total_s = endpoint.timeouts.total_s
         self.end = inf if total_s is None else monotonic() + total_s
         self.begin("connecting", endpoint.timeouts.connect_s)
@@ -234,7 +237,7 @@ class HttpClient:
         for hop in range(MAX_REDIRECTS + 1):
             exchange = await self._send(target, headers, body, timer)
             if not hop:
-                timer.begin(phase, self.endpoint.timeouts.first_token_s)
+                timer.begin(phase, timer.first_token_s)
             try:
                 status = await exchange.head(timer.left_s)
                 if status < 300 or not (following := self._redirect(target, exchange)):

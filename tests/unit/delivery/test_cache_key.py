@@ -78,6 +78,9 @@ BESIDE: dict[str, Any] = {
     "disconnect_policy": pb.DISCONNECT_POLICY_CONTINUE,
     "routing": routing_pb2.Routing(fallback_models=["ollama"]),
     "cost_labels": {"team": "search"},
+    "store": True,
+    "metadata": {"team": "search"},
+    "strict_options": True,
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,
