@@ -53,6 +53,11 @@ class Report:
         return pytest.param(self, id=f"{self.id} {self.reports}")
 
 
+def reported(id: str, names: str) -> Any:
+    """The mark of a test: id and reports of its case, as they stand in the test's name."""
+    return pytest.mark.parametrize("report", [pytest.param(names, id=f"{id} {names}")])
+
+
 def chunk(finish: str | None = None, logprobs: Any = None, **delta: Any) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     choice |= {"logprobs": {"content": logprobs}} if logprobs else {}

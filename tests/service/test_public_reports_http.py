@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from genai_spine.providers.base import Endpoint
-from tests.service.public_reports import COUNTS, Read, check, chunk, counted, event, read
+from tests.service.public_reports import COUNTS, Read, check, chunk, counted, event, read, reported
 from tests.service.running import TIMEOUTS, Running, Upstreams, running
 from tests.unit.providers.http.raw_server import Answer, RawServer, Then, response
 
@@ -46,11 +46,6 @@ async def service(raw: RawServer, upstreams: Upstreams, module_sqlite_url: str) 
     endpoints = {"openai": Endpoint("openai", f"{raw.url}/v1", "sk-a-long-key", timeouts=TIMEOUTS)}
     async with running(upstreams, module_sqlite_url, endpoints=endpoints, provider_retries=1) as found:
         yield found
-
-
-def reported(id: str, names: str) -> Any:
-    """The mark of a test: id and reports of its case, as they stand in the test's name."""
-    return pytest.mark.parametrize("report", [pytest.param(names, id=f"{id} {names}")])
 
 
 async def said(service: Running, streamed: bool, report: str, **headers: str) -> Read:

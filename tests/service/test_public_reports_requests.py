@@ -20,6 +20,7 @@ from tests.service.conversations import (
     calling,
     results,
 )
+from tests.service.public_reports import reported
 from tests.service.running import Posted, Running
 from tests.upstreams.reply import Reply, ToolCall, Usage
 from tests.upstreams.server import Upstream
@@ -27,11 +28,6 @@ from tests.upstreams.server import Upstream
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 Vendors = dict[str, Upstream]
-
-
-def reported(id: str, names: str) -> Any:
-    """The mark of a test: id and reports of its case, as they stand in the test's name."""
-    return pytest.mark.parametrize("report", [pytest.param(names, id=f"{id} {names}")])
 
 
 def body(vendors: Vendors, name: str) -> dict[str, Any]:
