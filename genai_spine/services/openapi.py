@@ -35,6 +35,9 @@ them; default `openai`.
 
 **Request ids.** `x-request-id` is accepted, otherwise made; it is on every response and in every error.
 
+**Deadlines.** The request header `x-request-timeout` says how many seconds the caller waits; then the call
+ends as PROVIDER_TIMEOUT.
+
 **Lanes.** The request header `x-genai-lane` (`cpu`, `gpu` or `batch`) chooses the servers; default `cpu`.
 
 **Streams.** `text/event-stream`: each event is `data: ` and one line of JSON. On OpenAI's paths the last
@@ -162,7 +165,7 @@ class Paths:
     def _headers(self, path: str) -> list[Schema]:
         """Request headers of an operation, by its path."""
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
-        names = ["Lane", "RequestId", *(["Provider"] if has_provider else [])]
+        names = ["Lane", "RequestId", "Timeout", *(["Provider"] if has_provider else [])]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
     def _answer(self, method: MethodDescriptor) -> Schema:
