@@ -154,12 +154,16 @@ class ChatReader(ResponseReader):
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
 
     def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
-        if len(payloads) == 1 and self.has_output and not self.halves:
+        if len(payloads) == 1 and not self.halves:
+            if payloads[0] in DONE and self.begun == self.finished:
+                self.done = True
+                return None, None
             try:
                 chunk = self._text_chunk(self.decoder.decode(payloads[0]))
             except UNREADABLE:
                 chunk = None
             if chunk is not None:
+                self.has_output = True
                 return chunk, None
         return super().chunk(payloads)
 
