@@ -189,11 +189,13 @@ class CandidatePlanner:
     def _is_concerned(
         self, request: pb.CreateCompletionRequest, route: Route, options: Mapping[str, Option]
     ) -> bool:
-        """Whether a rule may be about the request. Most requests are spared the rest by it."""
+        """Whether a rule may be about the request, or a bound. Most requests are spared the rest by it."""
         fields, absent = route.rules.fields, self.router.book.absent
-        for field, _ in request.ListFields():
+        for field, value in request.ListFields():
             name = field.name
-            if name in fields or name in BOUNDED or (name in absent and name not in options):
+            if name in fields or (name in absent and name not in options):
+                return True
+            if name in BOUNDED and (option := options.get(name)) and _is_outside(value, option):
                 return True
         return False
 
@@ -221,6 +223,10 @@ class CandidatePlanner:
         for route in routes:
             seen.setdefault((route.provider.name, route.model), route)
         return list(seen.values())
+
+
+def _is_outside(value: float, option: Option) -> bool:
+    return (option.max is not None and value > option.max) or (option.min is not None and value < option.min)
 
 
 def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
