@@ -20,7 +20,10 @@ OPENAI_PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
     *("/v1/files", "/v1/batches"),
 )
-OPENAI_FAMILIES = ("/v1/models/", "/v1/images/", "/v1/audio/", "/v1/files/", "/v1/batches/")
+OPENAI_FAMILIES = (
+    *("/v1/chat/completions/", "/v1/models/", "/v1/images/", "/v1/audio/"),
+    *("/v1/files/", "/v1/batches/"),
+)
 # OpenAI's `type` of an error, by status; 5xx and what is not listed: below.
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # Our field names to those that a client of an OpenAI-shaped path has sent.

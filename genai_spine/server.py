@@ -26,6 +26,8 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
+from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.reflection import reflect
 from genai_spine.errors import SpineError
@@ -37,6 +39,7 @@ from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
+from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
@@ -58,6 +61,7 @@ from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
+from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
@@ -73,6 +77,7 @@ from genai_spine.store.prompts import PromptRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
 from genai_spine.v1 import (
     capability_service_pb2,
@@ -89,6 +94,7 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
+    stored_completion_service_pb2,
     symbol_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
@@ -105,11 +111,13 @@ from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServ
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from genai_spine.v1.stored_completion_service_pb2_grpc import add_StoredCompletionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
     completion_service_pb2,
+    stored_completion_service_pb2,
     openai_service_pb2,
     media_service_pb2,
     prompt_service_pb2,
@@ -126,24 +134,7 @@ FILES = (
     symbol_service_pb2,
 )
 
-MAX_MESSAGE_BYTES = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
-MAX_ANSWER_BYTES = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-    ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
-    # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 0),
-    # Above Envoy's 32 KiB of headers, to which it adds some: what it lets in is not refused here.
-    ("grpc.max_metadata_size", 64 << 10),
-    ("grpc.absolute_max_metadata_size", 128 << 10),
-]
-
 log = structlog.get_logger()
 
 
@@ -293,8 +284,15 @@ def build(settings: Settings) -> Server:
     background = BackgroundCompletions(
         completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
     )
-    delivery = Delivery(_cache(settings, responses), SharedCalls(), background)
-    server = grpc.aio.server(options=OPTIONS)
+    rows = StoredCompletionRows(database)
+    stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+    delivery = Delivery(_cache(settings, responses), SharedCalls(), background, stored)
+    sweeps = {
+        "response_cache": responses.sweep,
+        "completions": completions.sweep,
+        "stored_completions": rows.sweep,
+    }
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
     foundation = Foundation(
         settings=settings,
         database=database,
@@ -316,7 +314,7 @@ def build(settings: Settings) -> Server:
         foundation=foundation,
         upstreams=upstreams,
         symbols=symbols,
-        sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
+        sweeper=Sweeper(sweeps),
         health=checks,
         names=names,
         port=port,
@@ -408,9 +406,13 @@ def _attach(
     files = ProviderFileService(router)
     settlement = BatchSettlement(foundation.ledger, prices, Executions(database), BatchLabels(database))
     batches = ProviderBatchService(router, settlement)
-    facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    stored = StoredCompletionService(StoredCompletionRows(database))
+    facade = OpenAIService(
+        OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)
+    )
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
+        (add_StoredCompletionServiceServicer_to_server, stored),
         (add_OpenAIServiceServicer_to_server, facade),
         (add_PromptServiceServicer_to_server, PromptService(foundation.prompts, inference)),
         (add_MediaServiceServicer_to_server, MediaService(inference)),
@@ -430,10 +432,7 @@ def _attach(
             CapabilityService(CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))),
         ),
         (add_SymbolServiceServicer_to_server, symbols),
-        (
-            add_SessionServiceServicer_to_server,
-            _sessions(database, inference, settings),
-        ),
+        (add_SessionServiceServicer_to_server, _sessions(database, inference, settings)),
     ]
     for add, service in attached:
         add(service, foundation.interceptor)

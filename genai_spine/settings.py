@@ -21,7 +21,7 @@ from genai_spine.billing.price import OwnPrice
 from genai_spine.billing.price_book import OperatorModels
 from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
-from genai_spine.providers import PROVIDERS, ProviderRow
+from genai_spine.providers import PROVIDERS, ProviderRow, row_at
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.http.egress import Egress, of_environment
 from genai_spine.routing.circuit_breaker import UpstreamLimits
@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     cache_memory_mb: int = Field(64, ge=1, le=65536, description="MiB of answers that a process keeps.")
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
+    )
+    stored_completions_days: int = Field(
+        30, ge=1, le=3650, description="Days that answers of requests with `store` are kept."
     )
     drain_delay: float = Field(
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
@@ -356,6 +359,8 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
     stands_in = stands_in or any(all(name in further for name in group) for group in row.credential_settings)
     if not url or (row.key and not (key or stands_in)):
         return None
+    there = row_at(name, url)
+    row = PROVIDERS[there] if there != name else row
     timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT"))
     media_models = {
         kind: model
@@ -364,6 +369,7 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
     }
     return Endpoint(
         name=name,
+        row="" if there == name else there,
         base_url=url,
         api_key=key,
         more_keys=tuple(keys[1:]),

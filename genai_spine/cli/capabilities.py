@@ -195,7 +195,7 @@ async def watch(
         async for event in CapabilityServiceStub(channel).StreamCapability(request):
             last = event
             if event.progress.done:
-                waiting.say(f"{event.progress.done} of {event.progress.total} pieces")
+                waiting.say(f"{event.progress.done} of {event.progress.total} chunks")
             if shown:
                 shown.write(event.text)
     return last

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.status import Status
 
+from genai_spine.configuration.public_address import public_address
 from genai_spine.errors import SpineError
 from genai_spine.services import rest_aliases
 from genai_spine.supervisor.watchdog import StartFailed
@@ -29,18 +30,31 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # listen
 
 
 def server_address() -> str:
-    """Public address of the server that these settings start, unless GENAI_ADDRESS names another one.
-
-    The variables are read here, not by settings.py, whose imports would cost every command a second.
-    """
-    given = {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
-    if address := given.get("GENAI_ADDRESS"):
+    """Public address of the server that these settings start, unless GENAI_ADDRESS names another one."""
+    if address := _variables().get("GENAI_ADDRESS"):
         return address
-    host, port = given.get("GENAI_API_HOST") or "127.0.0.1", given.get("GENAI_API_PORT") or "8100"
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        fail(f"GENAI_API_PORT={port} names no port to call; say --address host:port")
+    host, port = listens_at()
+    if not port:
+        fail("GENAI_API_PORT=0 names no port to call; say --address host:port")
     host = ANY_ADDRESS.get(host, host)
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def listens_at() -> tuple[str, int]:
+    """Host and port of the server that these settings start; port 0: any. What is wrong ends the command.
+
+    They are not read by settings.py, whose imports would cost every command a second.
+    """
+    try:
+        return public_address(_variables())
+    except ValueError as error:
+        fail(error)
+
+
+def _variables() -> dict[str, str]:
+    """Variables of .env and of the environment, which wins; one that is empty says nothing."""
+    given = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
+    return {name: value for name, value in given.items() if value}
 
 
 PageToken = Annotated[str | None, typer.Option(help="next_page_token of the listing before it.")]
@@ -48,7 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[
     str,
     typer.Option(
-        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or GENAI_API_HOST and _PORT.",
+        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or where `up` listens.",
         callback=lambda given: given or server_address(),
         show_default=False,
     ),

@@ -79,7 +79,7 @@ class EndpointReader:
         return replace(
             found,
             name=name,
-            row="" if name == row_name else row_name,
+            row="" if name == found.registry_name else found.registry_name,
             implicit=False,
             default_model=section.default_model or next(iter(section.models), found.default_model),
             timeouts=replace(found.timeouts, are_callers=are_callers, **timeouts),

@@ -276,13 +276,13 @@ class Inference:
 
 
 def is_plain(request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest, call: Call) -> bool:
-    """Whether a request asks for no cache, no shared call and no answer that outlives its caller."""
+    """Whether a request asks for no cache, no shared call and no answer that outlives its caller or call."""
     if call.cache_control is not None:
         return False
     if isinstance(request, pb.CreateEmbeddingsRequest):
         return True
     cancels = request.disconnect_policy <= pb.DISCONNECT_POLICY_CANCEL_UPSTREAM
-    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce)
+    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce or request.store)
 
 
 def _delivery_request(operation: Operation[Any]) -> DeliveryRequest:

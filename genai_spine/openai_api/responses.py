@@ -44,6 +44,11 @@ def finish(reason: pb.FinishReason, *, before_tools: bool = False) -> str:
 
 
 def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
+    """Chat completion as JSON; before_tools as in chat_object()."""
+    return encode(chat_object(completion, before_tools=before_tools))
+
+
+def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, Any]:
     """Chat completion object.
 
     before_tools: the caller declared `functions`, so calls go back as `function_call`.
@@ -57,17 +62,15 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
         }
         for choice in completion.choices
     ]
-    return encode(
-        {
-            "id": answer_id(completion.id, "chatcmpl-"),
-            "object": "chat.completion",
-            "created": completion.create_time.seconds,
-            "model": completion.model,
-            "choices": choices,
-            "usage": usage(completion.usage, completion.cost),
-            **_provenance(completion),
-        }
-    )
+    return {
+        "id": answer_id(completion.id, "chatcmpl-"),
+        "object": "chat.completion",
+        "created": completion.create_time.seconds,
+        "model": completion.model,
+        "choices": choices,
+        "usage": usage(completion.usage, completion.cost),
+        **_provenance(completion),
+    }
 
 
 def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes:
@@ -196,7 +199,7 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
         called = message.tool_calls[0].function
         body["function_call"] = {"name": called.name, "arguments": called.arguments_json}
     elif message.tool_calls:
-        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+        body["tool_calls"] = [tool_call(call) for call in message.tool_calls]
     return body
 
 
@@ -207,7 +210,8 @@ def state(state_json: str) -> dict[str, Any]:
     return shown | ({"extra_content": extra} if extra is not None else {})
 
 
-def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
+def tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
+    """Tool call of a message."""
     own = call.provider_state_json
     more = {"extra_content": Raw(own.encode())} if own else {}
     if call.HasField("custom"):

@@ -239,6 +239,14 @@ class Chat(Sampling):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     reasoning_effort: Effort | None = None
+    store: bool | None = None
+    metadata: Raw | UnsetType = UNSET
+
+
+class ChatUpdate(Struct):
+    """Change of a stored completion."""
+
+    metadata: dict[str, str] | None
 
 
 class Text(Sampling):

@@ -265,11 +265,11 @@ class Provider:
 
 
 # Fields that say what is asked for rather than how; every adapter takes them.
-# The second line is honoured above the adapters.
+# The second line and the third are honoured above the adapters.
 ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
     | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
-    | {"strict_options"}
+    | {"strict_options", "store", "metadata"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import RowMapping, exists, select, update
 
-from genai_spine.store import expiry
 from genai_spine.store.database import Database, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import completions, leases
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -70,8 +70,8 @@ class Completions:
         return None
 
     async def sweep(self) -> int:
-        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
-        return await expiry.sweep(self._database, completions)
+        """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, completions)
 
 
 def _outcome(row: RowMapping) -> pb.Completion | CompletionFailure | str:

@@ -90,6 +90,22 @@ def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
+class JsonTexts(FunctionElement[Any]):
+    """Rows (key, value) of a column that holds a JSON object of texts; use it with `table_valued`."""
+
+    inherit_cache = True
+
+
+@compiles(JsonTexts, "postgresql")
+def _postgresql_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_each_text({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(JsonTexts, "sqlite")
+def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
 class _RowWriter(Protocol):
     """Protocol of the bulk writers of both databases."""
 
@@ -202,6 +218,12 @@ class Database:
             return lite.on_conflict_do_update(index_elements=key, set_=dict(lite.excluded))
         post = postgresql.insert(table).values(row)
         return post.on_conflict_do_update(index_elements=key, set_=dict(post.excluded))
+
+    def insert_once(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
+        """Inserts the row unless one with its primary key is there."""
+        if self.dialect == "sqlite":
+            return sqlite.insert(table).values(row).on_conflict_do_nothing()
+        return postgresql.insert(table).values(row).on_conflict_do_nothing()
 
     async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
         """Makes other processes that upgrade wait until this connection's transaction ends."""

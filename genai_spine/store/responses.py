@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from genai_spine.store import expiry
 from genai_spine.store.database import Database, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import response_cache
 
 
@@ -49,5 +49,5 @@ class Responses:
         return None if row is None else (row.body, max(0.0, (row.now - row.created_at).total_seconds()))
 
     async def sweep(self) -> int:
-        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
-        return await expiry.sweep(self._database, response_cache)
+        """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, response_cache)

@@ -101,8 +101,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DetectDrift(self, request, context):
-        """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
-        and returns the rules that no longer hold. Every question is a call of the provider and costs a few
+        """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+        small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
         tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
         cannot be asked at all.
         """

@@ -51,8 +51,8 @@ class ModelServiceStub:
     Errors: INVALID_FIELDS (bad page token).
     """
     DetectDrift: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]
-    """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
-    and returns the rules that no longer hold. Every question is a call of the provider and costs a few
+    """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+    small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
     tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
     cannot be asked at all.
     """
@@ -79,8 +79,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     Errors: INVALID_FIELDS (bad page token).
     """
     DetectDrift: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]  # type: ignore[assignment]
-    """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
-    and returns the rules that no longer hold. Every question is a call of the provider and costs a few
+    """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+    small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
     tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
     cannot be asked at all.
     """
@@ -134,8 +134,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DetectDriftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.DetectDriftResponse, _abc.Awaitable[_model_service_pb2.DetectDriftResponse]]:
-        """DetectDrift asks a provider a small set of questions, each with one option that the book has a rule for,
-        and returns the rules that no longer hold. Every question is a call of the provider and costs a few
+        """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+        small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
         tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
         cannot be asked at all.
         """

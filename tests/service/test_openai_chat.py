@@ -180,7 +180,10 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"modalities": ["text"], "service_tier": "flex"}, {"modalities": ["text"], "service_tier": "flex"}),
     ({"audio": {"voice": "a", "format": "wav"}}, {"audio": {"voice": "a", "format": "wav"}}),
-    ({"store": True, "metadata": {"b": "1", "a": "2"}}, {"store": True, "metadata": {"b": "1", "a": "2"}}),
+    # What is stored, this service stores; metadata of nothing stored is the provider's own.
+    ({"store": True, "metadata": {"b": "1", "a": "2"}}, {"store": False, "metadata": None}),
+    ({"store": False, "metadata": {"b": 1}}, {"store": False, "metadata": {"b": 1}}),
+    ({"metadata": {"b": {"c": 1}}}, {"store": None, "metadata": {"b": {"c": 1}}}),
     (
         {"prediction": {"type": "content", "content": "x"}},
         {"prediction": {"type": "content", "content": "x"}},

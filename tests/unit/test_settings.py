@@ -378,6 +378,16 @@ class TestEndpoints:
         assert not asked["ollama"].implicit
 
 
+class TestStoredCompletions:
+    def test_are_kept_for_thirty_days(self) -> None:
+        assert settings.load().stored_completions_days == 30
+
+    @pytest.mark.parametrize("days", ["0", "3651", "ten"])
+    def test_days_have_limits(self, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+        with pytest.raises(ValidationError, match="stored_completions_days"):
+            loaded(monkeypatch, GENAI_STORED_COMPLETIONS_DAYS=days)
+
+
 class TestEgress:
     def test_every_provider_goes_by_the_proxies_of_the_environment(
         self, monkeypatch: pytest.MonkeyPatch

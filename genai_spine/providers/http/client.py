@@ -142,6 +142,7 @@ class HttpClient:
             if proxy.authorization:
                 fixed["proxy-authorization"] = proxy.authorization
         self._head = _header_lines({**fixed, **(headers or {}), **endpoint.headers})
+        self._operators = frozenset(endpoint.headers)  # win over those of one request, too
 
     async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
         return await self.request("POST", path, body, call, headers)
@@ -262,6 +263,8 @@ class HttpClient:
             if "content-type" not in headers:
                 head += b"content-type: application/json\r\n"
         if headers:
+            if self._operators:
+                headers = {name: headers[name] for name in headers if name.lower() not in self._operators}
             head += _header_lines(headers)[:-2]
         try:
             return connection.send(head + self._head + body)

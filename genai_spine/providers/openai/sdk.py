@@ -48,9 +48,12 @@ class Sdk:
         authorize: Authorize,
         fail: Callable[[Reply, str], NoReturn],
     ) -> None:
-        """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal."""
+        """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal.
+
+        Those of the endpoint are sent by the HTTP client, as in every other call.
+        """
         self.endpoint = endpoint
-        self._headers = {**headers, **endpoint.headers}
+        self._headers = headers
         self._authorize = authorize
         self._fail = fail
         self._module: Any = None
