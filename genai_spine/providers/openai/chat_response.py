@@ -1,7 +1,7 @@
 """Readers of chat and text completions: answers and stream events become chunks.
 
-Each event is decoded once: strictly, and leniently only where that fails (HttpClient.decode). What is odd is
-seen by cheap signs: an answer without choices, a finish reason that is none of ours, a fragment of a call.
+Each event is decoded strictly, and leniently only where that fails (HttpClient.decode). What is odd is seen
+by cheap signs: an answer without choices, a finish reason that is none of ours, a fragment of a call.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, C
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
-from genai_spine.providers.wire_types import finish_reason, token_logprob
+from genai_spine.providers.wire_types import FINISH_REASONS, finish_reason, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
 
 DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
@@ -153,6 +153,43 @@ class ChatReader(ResponseReader):
         self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
 
+    def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
+        if len(payloads) == 1 and not self.halves:
+            if payloads[0] in DONE and self.begun == self.finished:
+                self.done = True
+                return None, None
+            try:
+                chunk = self._text_chunk(self.decoder.decode(payloads[0]))
+            except UNREADABLE:
+                chunk = None
+            if chunk is not None:
+                self.has_output = True
+                return chunk, None
+        return super().chunk(payloads)
+
+    def _text_chunk(self, answer: Any) -> pb.CompletionChunk | None:
+        """Chunk of what most reads bring, one event with some text, without a builder; None where there is
+        more to it.
+        """
+        if len(answer.choices) != 1 or answer.error is not UNSET or answer.usage or answer.x_groq:
+            return None
+        (choice,) = answer.choices
+        message = choice.delta
+        if choice.index not in self.begun or message is None or not _is_text(choice, message):
+            return None
+        chunk = pb.CompletionChunk()
+        delta = chunk.choices.add(index=choice.index) if choice.index else chunk.choices.add()
+        try:
+            if message.content:
+                delta.content = message.content
+            if thought := message.reasoning_content or message.reasoning:
+                delta.reasoning = thought
+        except UnicodeEncodeError:  # half of a character
+            return None
+        if answer.id or answer.model:
+            self._add_head(answer, chunk)
+        return chunk
+
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         try:
             answer = self.decoder.decode(payload)
@@ -176,15 +213,7 @@ class ChatReader(ResponseReader):
                     into.content.append(message.content)
                 if message.reasoning_content or message.reasoning:
                     into.reasoning.append(message.reasoning_content or message.reasoning)
-                if (
-                    message.tool_calls
-                    or message.function_call
-                    or message.refusal
-                    or message.annotations is not UNSET
-                    or message.reasoning_details is not UNSET
-                    or message.extra_content is not UNSET
-                    or message.usage
-                ):
+                if _has_more(message):
                     self._add_rest(message, into)
             if choice.text:
                 into.content.append(choice.text)
@@ -256,7 +285,7 @@ class ChatReader(ResponseReader):
 
     def _finish(self, choice: Any, into: ChoiceBuilder, payload: bytes) -> None:
         """Sets the finish reason; that of an answer with calls is TOOL_CALLS, except after a forced call."""
-        reason = finish_reason(choice.finish_reason)
+        reason = FINISH_REASONS.get(choice.finish_reason) or finish_reason(choice.finish_reason)
         if reason is None:
             said = {"error": {"message": f"the answer ended with {choice.finish_reason!r}", "code": "failed"}}
             raise self._failure(msgspec.json.encode(said), _usage_of(payload))
@@ -337,6 +366,27 @@ class ChatReader(ResponseReader):
 
     def _unusable(self, code: str, message: str) -> SpineError:
         return self._billed(self.http.unusable(code, message))
+
+
+def _has_more(message: ChatMessage) -> bool:
+    """Whether there is more in a message than text and thinking."""
+    return bool(
+        message.tool_calls
+        or message.function_call
+        or message.refusal
+        or message.annotations is not UNSET
+        or message.reasoning_details is not UNSET
+        or message.extra_content is not UNSET
+        or message.usage
+    )
+
+
+def _is_text(choice: Any, message: ChatMessage) -> bool:
+    """Whether all of a choice is text or thinking of its message."""
+    if not (message.content or message.reasoning_content or message.reasoning):
+        return False
+    more = choice.finish_reason or choice.text or choice.logprobs or choice.usage
+    return not more and choice.error is UNSET and not _has_more(message)
 
 
 def _usage_of(body: bytes) -> chat_answer.Usage | None:
