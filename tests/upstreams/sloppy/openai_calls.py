@@ -1,4 +1,4 @@
-"""Tool calls of chat completions as compatible servers write them: their ids, indexes, names and arguments."""
+"""Tool calls of chat completions as compatible servers write them: ids, indexes, names and arguments."""
 
 import itertools
 import json
