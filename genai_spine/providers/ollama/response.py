@@ -53,15 +53,17 @@ class AnswerReader:
             if message.thinking:
                 choice.reasoning.append(message.thinking)
             for call in message.tool_calls or ():
-                self._call(call, choice)
+                self._call(call, answer, choice)
         if answer.logprobs:
             choice.delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
         if answer.done:
             self._end(answer, line, builder)
 
-    def _call(self, call: ToolCall, choice: ChoiceBuilder) -> None:
+    def _call(self, call: ToolCall, answer: Chat, choice: ChoiceBuilder) -> None:
         if not call.function.name:
-            raise self._http.unusable("nameless_call", "the model called a tool without naming it")
+            error = self._http.unusable("nameless_call", "the model called a tool without naming it")
+            error.usage = usage(answer)
+            raise error
         number = len(self._ids)
         self._ids.append(call.id if call.id and call.id not in self._ids else unique_id())
         choice.tool_call(number).add(self._ids[number], call.function.name, call.function.arguments_json)

@@ -271,7 +271,7 @@ class ChatReader(ResponseReader):
             return
         self.finished.add(choice.index)
         if calls := self.calls.get(choice.index):
-            self._end_choice(calls, into)
+            self._end_choice(calls, into, payload)
             if reason == pb.FINISH_REASON_STOP and not self.forced:
                 reason = pb.FINISH_REASON_TOOL_CALLS
         if self.states:
@@ -284,8 +284,9 @@ class ChatReader(ResponseReader):
         if state is not None and (state_json := state.state_json):
             into.delta.reasoning_state_json = state_json
 
-    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder) -> None:
+    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder, payload: bytes) -> None:
         if not calls.end(into):
+            self._count(_usage_of(payload))
             raise self._unusable("nameless_call", "the model called a tool without naming it")
 
     def _add_rest(self, message: ChatMessage, into: ChoiceBuilder) -> None:

@@ -311,6 +311,16 @@ FAULTS += [{"__type": "InternalServerException", "message": "no"}, {"error": "ou
 
 
 @entry(TABLE, "failure")
+def call_without_a_name(x: Exchange) -> bool:
+    if x.as_stream or not x.calls:
+        return False
+    for [fragment] in x.calls:
+        fragment.pop("name")
+    x.failed, x.billed = True, x.counts.known
+    return True
+
+
+@entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
     x.failed, x.whole, x.as_stream = True, x.rng.choice(FAULTS), False
     return True

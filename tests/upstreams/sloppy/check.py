@@ -123,7 +123,9 @@ class Check:
         if row.state != state:
             return [f"the row is {execution_pb2.ExecutionState.Name(row.state)}"]
         if x.failed:
-            return []
+            counts = row.usage
+            booked = (counts.input_tokens, counts.output_tokens, counts.cache_read_tokens)
+            return [f"booked: {problem}" for problem in usage_of(x, *booked)] if x.billed else []
         if usage is None:
             return ["no usage"]
         counts, cached = row.usage, usage["prompt_tokens_details"]["cached_tokens"]

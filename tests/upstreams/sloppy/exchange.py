@@ -12,7 +12,7 @@ from typing import Any
 
 MOST_AT_ONCE = 12  # distortions of one exchange
 FAILURE = "failure"  # group of distortions after which the answer is an error
-FAILING = 0.14  # share of exchanges
+FAILING = 0.18  # share of exchanges
 SELDOM = 0.1  # share of exchanges that get two of the rare distortions
 WORDS = [
     "Oslo",
@@ -119,6 +119,7 @@ class Exchange:
     events: list[Any] = field(default_factory=list)
     whole: Any = None
     failed: bool = False  # the answer is an error
+    billed: bool = False  # and tells its usage
     framing: Framing = field(default_factory=Framing)
     transport: Transport = field(default_factory=Transport)
     ascii: bool = False
@@ -195,7 +196,7 @@ def drawn(name: str, protocol: Protocol, seed: int) -> Exchange:
     chosen = set(rng.sample(oddities, rng.randint(1, MOST_AT_ONCE)))
     rare = [other for other in oddities if protocol.distortions[other].rare]
     chosen |= set(rng.sample(rare, min(len(rare), 2))) if rng.random() < SELDOM else set()
-    chosen |= {rng.choice(failures)} if rng.random() < FAILING else set()
+    failing = rng.sample(failures, len(failures)) if rng.random() < FAILING else []
     for group in sorted({found.group for found in protocol.distortions.values()} - {""}):
         members = [
             other for other in oddities if other in chosen and protocol.distortions[other].group == group
@@ -204,10 +205,22 @@ def drawn(name: str, protocol: Protocol, seed: int) -> Exchange:
     if "other_form" in chosen and len(exchange.choices) == 1:
         exchange.as_stream = not exchange.stream
     protocol.write(exchange)
-    for distortion_name, distortion in protocol.distortions.items():
-        if distortion_name in chosen and distortion.apply(exchange):
-            exchange.fired.append(distortion_name)
+    for other, distortion in protocol.distortions.items():
+        if distortion.group == FAILURE:
+            # At the place of the first of them in the table; where one does not apply, another does.
+            _distort(exchange, protocol, failing)
+            failing = []
+        elif other in chosen:
+            _distort(exchange, protocol, [other])
     return exchange
+
+
+def _distort(exchange: Exchange, protocol: Protocol, names: list[str]) -> None:
+    """Applies the first of the distortions that applies."""
+    for name in names:
+        if protocol.distortions[name].apply(exchange):
+            exchange.fired.append(name)
+            return
 
 
 def _counts(rng: Random) -> Counts:

@@ -268,6 +268,16 @@ FAULTS += [{"done": True, "done_reason": "error", "message": {"content": ""}}]
 
 
 @entry(TABLE, "failure")
+def call_without_a_name(x: Exchange) -> bool:
+    if x.as_stream or not x.calls:
+        return False
+    for [fragment] in x.calls:
+        fragment["function"].pop("name")
+    x.failed, x.billed = True, x.counts.known
+    return True
+
+
+@entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
     fault = x.rng.choice(FAULTS)
     x.failed, x.whole, x.events = True, fault, [fault]

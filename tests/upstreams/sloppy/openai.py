@@ -429,6 +429,16 @@ FAULTS += [
 
 
 @entry(TABLE, "failure")
+def call_without_a_name(x: Exchange) -> bool:
+    if x.as_stream or not x.calls or any("function_call" in delta for delta in x.deltas):
+        return False
+    for [fragment] in x.calls:
+        (fragment.get("function") or fragment).pop("name", None)
+    x.failed, x.billed = True, x.counts.known
+    return True
+
+
+@entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
     fault = x.rng.choice(FAULTS)
     x.failed, x.whole, x.events = True, fault, [fault]

@@ -185,6 +185,8 @@ def bytes_split_anywhere(x: Exchange) -> bool:
 @entry(HTTP)
 def stays_open_after_the_end(x: Exchange) -> bool:
     whole = not x.as_stream or x.failed or x.transport.coding or x.framing.unended
+    if not x.counts.known and x.rng.random() < 0.8:  # usage is waited for, for seconds
+        return False
     x.transport.stays_open = x.stream and not whole
     return x.transport.stays_open
 

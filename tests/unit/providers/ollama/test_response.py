@@ -176,3 +176,11 @@ async def test_last_line_that_comes_twice_ends_the_answer_once() -> None:
 
 def _never(line: bytes, answer: Chat) -> NoReturn:
     raise AssertionError(line)
+
+
+async def test_call_without_a_name_is_booked_by_its_answer() -> None:
+    with pytest.raises(ProviderError, match="without naming it") as failure:
+        nameless = said(content="", tool_calls=[{"function": {"arguments": {}}}])
+        await answered(response(json.dumps(END | nameless).encode()), stream=False)
+    assert failure.value.usage is not None
+    assert failure.value.usage.total_tokens == 5

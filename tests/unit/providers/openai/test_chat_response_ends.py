@@ -207,3 +207,11 @@ class TestOneEnd:
         payloads = [*reader.frames.feed(event(HELLO)), *reader.frames.rest()]
         with pytest.raises(ProviderError, match="before it was complete"):
             streamed(*payloads, reader=reader)
+
+    @pytest.mark.parametrize("finish", [None, "tool_calls"])
+    def test_call_without_a_name_is_booked_by_its_answer(self, finish: Any) -> None:
+        message = {"tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}
+        with pytest.raises(ProviderError, match="without naming it") as failure:
+            read(event({"message": message, "finish_reason": finish}, usage=COUNTS).decode())
+        assert failure.value.usage is not None
+        assert failure.value.usage.output_tokens == COUNTS["completion_tokens"]
