@@ -156,6 +156,10 @@ class ChunkBuilder:
             if field.name == "choices":
                 for delta in value:
                     self.choice(delta.index).add(delta)
+            elif field.is_repeated:
+                repeated = getattr(self.chunk, field.name)
+                del repeated[:]
+                repeated.extend(value)
             elif field.message_type:  # a later count replaces the one before, zeros included
                 getattr(self.chunk, field.name).CopyFrom(value)
             elif field.has_presence or getattr(self.chunk, field.name) != value:  # most repeat the same ids
@@ -212,6 +216,7 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
         if whole.HasField(name):
             setattr(result, name, getattr(whole, name))
     result.cache_status = whole.cache_status
+    result.warnings.extend(whole.warnings)
     for delta in sorted(whole.choices, key=lambda delta: delta.index):
         result.choices.append(_choice(delta))
     return result
@@ -240,6 +245,7 @@ def _totals_of(whole: pb.Completion) -> pb.CompletionChunk:
     for name in ("usage", "cost"):
         if whole.HasField(name):
             getattr(chunk, name).CopyFrom(getattr(whole, name))
+    chunk.warnings.extend(whole.warnings)
     return chunk
 
 

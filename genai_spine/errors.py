@@ -43,6 +43,7 @@ SpineError
 └── ExecutionNotFound             NOT_FOUND 404
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -52,6 +53,7 @@ from genai_spine.v1 import error_reason_pb2 as reasons
 from genai_spine.v1 import usage_pb2
 
 DOMAIN = "genai-spine.internal"
+PLAIN_FIELD = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,120}")
 
 
 class SpineError(Exception):
@@ -64,9 +66,11 @@ class SpineError(Exception):
     openai_status: ClassVar[int | None] = None  # None: as http_status
     openai_code: ClassVar[str | None] = None  # None: as rest_code
     retryable: ClassVar[bool] = False  # another attempt can help
+    may_quote: ClassVar[bool] = False  # the message may repeat what a caller or a model said
     usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
+        self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them
         self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
         self.retry_after_s = retry_after_s
         super().__init__((self.__doc__ or "").format_map(metadata))
@@ -79,6 +83,16 @@ class SpineError(Exception):
     def connection_lost(self) -> bool:
         """Whether the connection broke after the request was sent: the provider may have billed it."""
         return self.metadata.get("provider_code") == "connection_lost"
+
+    @property
+    def logged(self) -> str:
+        """Message for logs and ledger, which hold no content: where its words may repeat what a caller or a
+        model said, only the fields that they are about.
+        """
+        if not self.may_quote:
+            return str(self)
+        fields = [field if PLAIN_FIELD.fullmatch(field) else "a field" for field, _ in self.violations]
+        return "; ".join(fields[:8]) or self.reason_name
 
     def blames(self, field: str) -> bool:
         """Whether the error names the field, by itself or in the provider's words."""
@@ -98,6 +112,7 @@ class InternalError(SpineError):
 class InvalidFields(SpineError):
     """{message}"""
 
+    may_quote = True
     code = code_pb2.INVALID_ARGUMENT
     reason = reasons.ERROR_REASON_INVALID_FIELDS
     http_status = 422
@@ -119,6 +134,7 @@ class InvalidFields(SpineError):
 class InvalidRequest(SpineError):
     """{field}: {problem}"""
 
+    may_quote = True
     code = code_pb2.INVALID_ARGUMENT
     reason = reasons.ERROR_REASON_INVALID_REQUEST
     http_status = 400
@@ -251,6 +267,12 @@ class ProviderError(ProviderFailure):
     reason = reasons.ERROR_REASON_PROVIDER_ERROR
     retryable = True
 
+    @property
+    def logged(self) -> str:
+        if self.metadata["provider_code"] != "invalid_json":
+            return str(self)
+        return f"provider {self.metadata['provider']} answered something unusable: invalid_json"
+
 
 class ProviderTimeout(SpineError):
     """provider {provider} was too slow: {phase} took more than {timeout_s} s"""
@@ -269,6 +291,13 @@ class SchemaMismatch(SpineError):
     reason = reasons.ERROR_REASON_SCHEMA_MISMATCH
     http_status = 502
     rest_code = "PROVIDER_ERROR"
+    may_quote = True
+
+    @property
+    def logged(self) -> str:
+        path = self.metadata["path"]
+        where = path if PLAIN_FIELD.fullmatch(path) else "a field"
+        return f"the answer of model '{self.metadata['model']}' does not match the schema: {where}"
 
 
 class CompletionNotFound(SpineError):
@@ -290,7 +319,7 @@ class NoCandidates(SpineError):
 
 
 class CircuitOpen(SpineError):
-    """the circuit breaker of provider {provider} is open for {open_s} s: {failures} calls in a row failed"""
+    """the circuit breaker of {upstream} is open for {open_s} s: {failures} calls in a row failed"""
 
     code = code_pb2.UNAVAILABLE
     reason = reasons.ERROR_REASON_PROVIDER_CIRCUIT_OPEN
@@ -330,6 +359,7 @@ class ProviderObjectNotFound(SpineError):
 class InvalidPromptVariables(SpineError):
     """{field}: {problem}"""
 
+    may_quote = True
     code = code_pb2.INVALID_ARGUMENT
     reason = reasons.ERROR_REASON_INVALID_PROMPT_VARIABLES
     http_status = 400
@@ -339,6 +369,7 @@ class InvalidPromptVariables(SpineError):
 class InvalidTemplate(SpineError):
     """{field}: {problem}"""
 
+    may_quote = True
     code = code_pb2.INVALID_ARGUMENT
     reason = reasons.ERROR_REASON_INVALID_TEMPLATE
     http_status = 422
@@ -367,6 +398,7 @@ class PromptProtected(SpineError):
 class Conflict(SpineError):
     """{field}: {problem}"""
 
+    may_quote = True
     code = code_pb2.ALREADY_EXISTS
     reason = reasons.ERROR_REASON_CONFLICT
     http_status = 409
@@ -417,7 +449,7 @@ def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
         return InvalidFields([(field, message.removeprefix(f"{field}: "))])
     error = kind.__new__(kind)
     Exception.__init__(error, message)
-    error.metadata, error.retry_after_s = dict(metadata), None
+    error.metadata, error.retry_after_s, error.are_attempts_spent = dict(metadata), None, False
     return error
 
 

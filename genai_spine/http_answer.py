@@ -7,7 +7,9 @@ both with the abort's metadata and one filter in envoy.yaml puts them in place.
 import math
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -18,7 +20,10 @@ OPENAI_PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
     *("/v1/files", "/v1/batches"),
 )
-OPENAI_FAMILIES = ("/v1/models/", "/v1/images/", "/v1/audio/", "/v1/files/", "/v1/batches/")
+OPENAI_FAMILIES = (
+    *("/v1/chat/completions/", "/v1/models/", "/v1/images/", "/v1/audio/"),
+    *("/v1/files/", "/v1/batches/"),
+)
 # OpenAI's `type` of an error, by status; 5xx and what is not listed: below.
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # Our field names to those that a client of an OpenAI-shaped path has sent.
@@ -31,15 +36,20 @@ PARAMS = {
     "filename": "file",
     "response_format.json_schema.schema_json": "response_format.json_schema.schema",
 }
+MAX_CLIENT_WAIT_S = 120  # a longer retry-after is waited out by no SDK
 _UNPRINTABLE = re.compile(r"[^ -~]")
 MAX_BODY_BYTES = 2500  # bytes; see interceptors.py for what else must fit into 8 KiB of metadata
 
 
 def openai_shaped(path: str | None) -> bool:
+    """Whether a path is one of OpenAI's, however it is written: with escapes, or a slash at its end."""
     if path is None:
         return False
     plain = path.partition("?")[0]
-    return plain in OPENAI_PATHS or plain.startswith(OPENAI_FAMILIES)
+    if plain in OPENAI_PATHS:
+        return True
+    plain = unquote(plain)
+    return plain.rstrip("/") in OPENAI_PATHS or plain.startswith(OPENAI_FAMILIES)
 
 
 def carrying(content_type: str, headers: Mapping[str, str]) -> str:
@@ -85,13 +95,28 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
     openai = openai_shaped(call.path)
     status = http_status(error, openai)
     headers = [("x-genai-http-status", str(status)), ("x-genai-error", _ascii(error, call, openai))]
-    if error.retry_after_s is not None and status == 429:
+    if error.retry_after_s is not None:
         headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
-    # What was answered is billed, and billed again with every repetition.
-    answered = isinstance(error, ProviderError) or error.usage is not None
-    if (answered or not error.retryable) and (status in (409, 429) or status >= 500):
+    if (status in (409, 429) or status >= 500) and not _is_worth_repeating(error, call, status):
         headers.append(("x-should-retry", "false"))
     return headers
+
+
+def _is_worth_repeating(error: SpineError, call: Call, status: int) -> bool:
+    """Whether an SDK may send the request again: that can help, and does not multiply our own attempts.
+
+    After those it may only where nothing was paid and it is told for how long to wait. What was answered is
+    billed, and billed again with every repetition; what took too long (504) may have been.
+    """
+    answered = isinstance(error, ProviderError) or error.usage is not None
+    if answered or status == HTTPStatus.GATEWAY_TIMEOUT:
+        return False
+    if not error.retryable or (call.billed and not error.connection_lost):
+        return False
+    if not error.are_attempts_spent:
+        return True  # also after a lost connection: whether anything was done is not known
+    told = error.retry_after_s is not None and error.retry_after_s <= MAX_CLIENT_WAIT_S
+    return told and status in (429, 503) and not call.billed
 
 
 def _ascii(error: SpineError, call: Call, openai: bool) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from genai_spine.errors import ProviderRejected, SpineError, UnsupportedOption
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 T = TypeVar("T")
 Drop = Callable[[SpineError], object]  # drops a field, or raises the error where none is to blame
@@ -26,6 +27,11 @@ def drop_refused(request: pb.CreateCompletionRequest, error: SpineError, droppab
             request.ClearField(name)
             return name
     raise error
+
+
+def dropped_warning(name: str, error: SpineError) -> OptionWarning:
+    """Warning that a field was dropped, with what the model said of it."""
+    return OptionWarning(option=name, action=OptionWarning.ACTION_DROPPED, reason=str(error)[:500])
 
 
 async def stream_without_refused(ask: Callable[[], AsyncGenerator[T]], drop: Drop) -> AsyncGenerator[T]:

@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection
 
+from genai_spine.behaviour.book import BehaviourBook
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.capabilities.context import CapabilityDependencies
@@ -25,22 +26,27 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
+from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.reflection import reflect
 from genai_spine.errors import SpineError
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
+from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.prompts import default_prompts
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.providers.replay.recorder import recorded
 from genai_spine.routing.quality_tiers import Tiers
-from genai_spine.routing.router import Router
+from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -55,6 +61,7 @@ from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
+from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
@@ -70,6 +77,7 @@ from genai_spine.store.prompts import PromptRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
 from genai_spine.v1 import (
     capability_service_pb2,
@@ -86,6 +94,7 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     session_service_pb2,
+    stored_completion_service_pb2,
     symbol_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
@@ -102,11 +111,13 @@ from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServ
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from genai_spine.v1.stored_completion_service_pb2_grpc import add_StoredCompletionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
     completion_service_pb2,
+    stored_completion_service_pb2,
     openai_service_pb2,
     media_service_pb2,
     prompt_service_pb2,
@@ -123,24 +134,7 @@ FILES = (
     symbol_service_pb2,
 )
 
-MAX_MESSAGE_BYTES = 40 << 20  # bytes; above Envoy's limit of 32 MiB, so that Envoy's clear 413 comes first
-MAX_ANSWER_BYTES = 128 << 20  # bytes; ten images in base64; Envoy's max_response_body_size is the same
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-    ("grpc.so_reuseport", 0),  # two servers on one port would each get some of the connections
-    # A stream may be silent for minutes while a model thinks: pings keep it alive, and clients may ping.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 0),
-    # Above Envoy's 32 KiB of headers, to which it adds some: what it lets in is not refused here.
-    ("grpc.max_metadata_size", 64 << 10),
-    ("grpc.absolute_max_metadata_size", 128 << 10),
-]
-
 log = structlog.get_logger()
 
 
@@ -155,6 +149,14 @@ class Foundation:
     background: BackgroundCompletions
     prompts: PromptLibrary
     interceptor: ServiceInterceptor
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Knowledge of models that a configuration brings: their prices, and what they accept."""
+
+    prices: PriceBook
+    behaviour: BehaviourBook
 
 
 @dataclass(slots=True)
@@ -220,10 +222,10 @@ class Server:
         settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, which leave the old
         configuration in force.
         """
-        prices = await asyncio.to_thread(_prices, settings)
+        facts = await asyncio.to_thread(_model_facts, settings)
         upstreams = _upstreams(settings, self.settings, self.upstreams)
         self.foundation.settings = settings
-        _attach(self.foundation, prices, upstreams, self.symbols)
+        _attach(self.foundation, facts, upstreams, self.symbols)
         older = self.interceptor.calls.next_generation()
         left = [one for one in self.upstreams.values() if one not in upstreams.values()]
         self.upstreams = upstreams
@@ -282,8 +284,15 @@ def build(settings: Settings) -> Server:
     background = BackgroundCompletions(
         completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
     )
-    delivery = Delivery(_cache(settings, responses), SharedCalls(), background)
-    server = grpc.aio.server(options=OPTIONS)
+    rows = StoredCompletionRows(database)
+    stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+    delivery = Delivery(_cache(settings, responses), SharedCalls(), background, stored)
+    sweeps = {
+        "response_cache": responses.sweep,
+        "completions": completions.sweep,
+        "stored_completions": rows.sweep,
+    }
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
     foundation = Foundation(
         settings=settings,
         database=database,
@@ -294,26 +303,27 @@ def build(settings: Settings) -> Server:
         interceptor=ServiceInterceptor(settings.lane, server),
     )
     upstreams = _upstreams(settings, settings, {})
-    symbols = _attach(foundation, _prices(settings), upstreams)
+    symbols = _attach(foundation, _model_facts(settings), upstreams)
     names = [service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    _reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
         foundation=foundation,
         upstreams=upstreams,
         symbols=symbols,
-        sweeper=Sweeper({"response_cache": responses.sweep, "completions": completions.sweep}),
+        sweeper=Sweeper(sweeps),
         health=checks,
         names=names,
         port=port,
     )
 
 
-def _prices(settings: Settings) -> PriceBook:
-    return PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
+def _model_facts(settings: Settings) -> ModelFacts:
+    prices = PriceBook.load(settings.price_overrides, settings.own_price, settings.operator_models)
+    return ModelFacts(prices, BehaviourBook.load(settings.behaviour))
 
 
 def _upstreams(settings: Settings, old: Settings, running: Mapping[str, Upstream]) -> dict[str, Upstream]:
@@ -326,24 +336,6 @@ def _upstreams(settings: Settings, old: Settings, running: Mapping[str, Upstream
             known = Upstream(_instances(endpoint, settings.record), limits)
         found[name] = known
     return found
-
-
-def _reflect(names: list[str], server: grpc.aio.Server) -> None:
-    """Reflection by both names of the service: v1 differs from v1alpha in nothing but the package.
-
-    grpcio-reflection 1.85 has v1alpha alone
-    (https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto, 2026-11-29).
-    """
-    reflection.enable_server_reflection(names, server)
-    method = grpc.stream_stream_rpc_method_handler(
-        reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    handlers = grpc.method_handlers_generic_handler(
-        "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": method}
-    )
-    server.add_generic_rpc_handlers((handlers,))
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
@@ -365,7 +357,7 @@ def _instances(endpoint: Endpoint, record: Path | None) -> list[Provider]:
 
 
 def _inferences(
-    foundation: Foundation, prices: PriceBook, upstreams: dict[str, Upstream]
+    foundation: Foundation, facts: ModelFacts, upstreams: dict[str, Upstream]
 ) -> tuple[Inference, Inference]:
     """Inference as configured, and one without retries."""
     settings = foundation.settings
@@ -374,20 +366,26 @@ def _inferences(
         settings.default_provider,
         settings.default_model,
         settings.model_aliases,
-        settings.other_lanes,
+        Surroundings(settings.other_lanes, facts.behaviour),
     )
     tiers = Tiers(settings.quality_tiers)
-    rules = RetryRules(settings.provider_retries, settings.fallback_chain, settings.fallbacks, tiers)
-    books = Accounting(foundation.ledger, prices)
-    inference = Inference(router, upstreams, books, foundation.delivery, rules)
+    rules = RetryRules(
+        settings.provider_retries,
+        settings.fallback_chain,
+        settings.fallbacks,
+        settings.strict_options,
+        tiers,
+    )
+    accounting = Accounting(foundation.ledger, facts.prices)
+    inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, books, foundation.delivery, replace(rules, retries=0))
+    once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     return inference, once
 
 
 def _attach(
     foundation: Foundation,
-    prices: PriceBook,
+    facts: ModelFacts,
     upstreams: dict[str, Upstream],
     symbols: SymbolService | None = None,
 ) -> SymbolService:
@@ -397,8 +395,8 @@ def _attach(
     """
     settings, database = foundation.settings, foundation.database
     providers = {name: upstream.provider for name, upstream in upstreams.items()}
-    inference, once = _inferences(foundation, prices, upstreams)
-    router, tiers = inference.router, Tiers(settings.quality_tiers)
+    inference, once = _inferences(foundation, facts, upstreams)
+    router, prices, tiers = inference.router, facts.prices, Tiers(settings.quality_tiers)
     if symbols is None:
         symbols = SymbolService(once, settings.symbols)
     symbols.reconfigure(once, settings.symbols)
@@ -408,16 +406,20 @@ def _attach(
     files = ProviderFileService(router)
     settlement = BatchSettlement(foundation.ledger, prices, Executions(database), BatchLabels(database))
     batches = ProviderBatchService(router, settlement)
-    facade = OpenAIService(OpenAIFacade(inference), MediaFacade(inference), FilesFacade(files, batches))
+    stored = StoredCompletionService(StoredCompletionRows(database))
+    facade = OpenAIService(
+        OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)
+    )
     attached: list[tuple[Callable[..., None], Any]] = [
         (add_CompletionServiceServicer_to_server, completion),
+        (add_StoredCompletionServiceServicer_to_server, stored),
         (add_OpenAIServiceServicer_to_server, facade),
         (add_PromptServiceServicer_to_server, PromptService(foundation.prompts, inference)),
         (add_MediaServiceServicer_to_server, MediaService(inference)),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_ProviderFileServiceServicer_to_server, files),
         (add_ProviderBatchServiceServicer_to_server, batches),
-        (add_ModelServiceServicer_to_server, ModelService(catalog)),
+        (add_ModelServiceServicer_to_server, ModelService(catalog, DriftCheck(inference))),
         (add_PricingServiceServicer_to_server, PricingService(PriceList(catalog))),
         (
             add_ExecutionServiceServicer_to_server,
@@ -430,10 +432,7 @@ def _attach(
             CapabilityService(CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))),
         ),
         (add_SymbolServiceServicer_to_server, symbols),
-        (
-            add_SessionServiceServicer_to_server,
-            _sessions(database, inference, settings),
-        ),
+        (add_SessionServiceServicer_to_server, _sessions(database, inference, settings)),
     ]
     for add, service in attached:
         add(service, foundation.interceptor)

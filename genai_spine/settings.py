@@ -21,7 +21,7 @@ from genai_spine.billing.price import OwnPrice
 from genai_spine.billing.price_book import OperatorModels
 from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.origins import LOOPBACK_HOSTS, origin
-from genai_spine.providers import PROVIDERS, ProviderRow
+from genai_spine.providers import PROVIDERS, ProviderRow, row_at
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.http.egress import Egress, of_environment
 from genai_spine.routing.circuit_breaker import UpstreamLimits
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     circuit_successes: int = Field(2, ge=1, description="Good trials after which it is back.")
     provider_retries: int = Field(3, ge=0, le=10, description="Attempts after the first, per request.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to connect to a provider.")
-    token_timeout: float = Field(60.0, gt=0, description="Seconds of silence allowed inside a stream.")
+    token_timeout: float = Field(300.0, gt=0, description="Seconds of silence allowed inside a stream.")
     total_timeout: float | None = Field(
         None, gt=0, description="Seconds for a whole provider call; unset: no limit."
     )
@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         None, description="Folder to write all exchanges with providers to, for the provider `replay`."
     )
     price_overrides: Path | None = Field(None, description="YAML file of prices that win over the book.")
+    behaviour: Path | None = Field(
+        None, description="YAML file of rules of what models accept, that win over the behaviour book."
+    )
+    strict_options: bool = Field(
+        False,
+        description="Options that a model does not take are refused, in place of a warning.",
+    )
     cache_enabled: bool = Field(False, description="Answers are kept for requests that ask for it.")
     cache_ttl: float = Field(
         3600.0, gt=0, le=31_536_000, description="Seconds that an answer is kept at most."
@@ -132,6 +139,9 @@ class Settings(BaseSettings):
     cache_memory_mb: int = Field(64, ge=1, le=65536, description="MiB of answers that a process keeps.")
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
+    )
+    stored_completions_days: int = Field(
+        30, ge=1, le=3650, description="Days that answers of requests with `store` are kept."
     )
     drain_delay: float = Field(
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
@@ -349,7 +359,9 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
     stands_in = stands_in or any(all(name in further for name in group) for group in row.credential_settings)
     if not url or (row.key and not (key or stands_in)):
         return None
-    timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT")) or row.timeout_s
+    there = row_at(name, url)
+    row = PROVIDERS[there] if there != name else row
+    timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT"))
     media_models = {
         kind: model
         for kind in ("image", "transcription", "speech")
@@ -357,6 +369,7 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
     }
     return Endpoint(
         name=name,
+        row="" if there == name else there,
         base_url=url,
         api_key=key,
         more_keys=tuple(keys[1:]),
@@ -369,7 +382,8 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
         egress=_egress(own, url, variables, settings),
         timeouts=Timeouts(
             connect_s=settings.connect_timeout,
-            first_token_s=timeout_s,
+            first_token_s=timeout_s or row.timeout_s,
+            are_callers=timeout_s is None,
             between_tokens_s=settings.token_timeout,
             total_s=settings.total_timeout,
         ),

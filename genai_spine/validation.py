@@ -349,6 +349,10 @@ def _create_completion(request: pb.CreateCompletionRequest) -> Sequence[Problem]
         problems.append(both if request.messages else (".messages", "is required unless prompt is set"))
     if request.top_logprobs and not request.logprobs:
         problems.append((".top_logprobs", "needs logprobs"))
+    if request.store and request.HasField("prompt"):
+        problems.append((".store", "needs messages"))
+    if request.metadata and not request.store:
+        problems.append((".metadata", "needs store"))
     if request.tools or request.HasField("tool_choice"):
         problems += _tools(request)
     return problems

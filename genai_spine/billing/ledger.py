@@ -332,4 +332,5 @@ def _time_ordered_uuid() -> str:
 
 
 def _cause(error: BaseException) -> str:
+    error = error.__cause__ or error if isinstance(error, ServiceUnavailable) else error
     return f"{type(error).__name__}: {error}"[:500]

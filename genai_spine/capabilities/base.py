@@ -124,7 +124,7 @@ class Capability(Generic[Request, Response]):
         given = merged(request)
         context.call.cost_labels = dict(cast(Any, given).cost_labels)
         _merge_content_alias(given)
-        self.apply_defaults(given)
+        await _off_loop(given.ByteSize(), self.apply_defaults, given)
         chunks = await self.chunks(self.full_content(given), given, context)
         context.omitted_characters += self.unread_characters(given)
         try:
@@ -162,7 +162,7 @@ class Capability(Generic[Request, Response]):
         """Response to one chunk. streamed: its text goes out as events. Raises UnreadableAnswer."""
         answer = await context.complete(await self._prepare(chunk, request, context, streamed=streamed))
         try:
-            return self.read(answer, request, chunk)
+            return cast(Response, await _off_loop(request.ByteSize(), self.read, answer, request, chunk))
         except UnreadableAnswer as error:
             if answer.was_cut:
                 raise UnreadableAnswer(f"{error}; a limit of tokens cut it") from None
@@ -230,7 +230,8 @@ class Capability(Generic[Request, Response]):
     ) -> PreparedRequest:
         """Completion request of one chunk: filled prompt, temperature, schema, and its attribution."""
         prompts, wanted = context.services.prompts, cast(Any, request)
-        filled = await prompts.fill(await prompts.version(self.slug(request)), self.variables(request, chunk))
+        variables = await _off_loop(request.ByteSize(), self.variables, request, chunk)
+        filled = await prompts.fill(await prompts.version(self.slug(request)), variables)
         completion = completions.CreateCompletionRequest(
             messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
         )

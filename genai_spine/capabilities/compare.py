@@ -92,7 +92,7 @@ class Compare(Capability[pb.CompareRequest, pb.CompareResponse]):
         """Parts of the first document with those of the second that belong to them."""
         pairs = list(_pairs(whole.text, whole.other, budget._replace(tokens=budget.tokens // 2)))
         if len(pairs) > chunking.MAX_CHUNKS:
-            raise ValueError(f"it would take more than {chunking.MAX_CHUNKS} pieces")
+            raise ValueError(f"it would take more than {chunking.MAX_CHUNKS} chunks")
         return [
             TextChunk(first, number=number, total=len(pairs), other=second)
             for number, (first, second) in enumerate(pairs, 1)

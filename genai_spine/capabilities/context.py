@@ -18,11 +18,12 @@ from genai_spine.errors import (
     ProviderError,
     SpineError,
 )
-from genai_spine.refused_fields import REFUSALS, drop_refused
+from genai_spine.refused_fields import REFUSALS, drop_refused, dropped_warning
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_pb2, message_pb2, usage_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
+from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 Request = completions.CreateCompletionRequest
 
@@ -146,6 +147,7 @@ class Context:
     chunk_count: int = 1
     answer_was_cut: bool = False
     dropped_fields: set[str] = field(default_factory=set)  # fields that the model does not take
+    warnings: dict[str, OptionWarning] = field(default_factory=dict)  # by the option
     slug: str = ""
     prompt_version: int = 0
 
@@ -162,8 +164,11 @@ class Context:
                 completion = await self._completed(prepared, call)
                 break
             except REFUSALS as error:
-                self.dropped_fields.add(prepared.drop_refused(error))
+                name = prepared.drop_refused(error)
+                self.dropped_fields.add(name)
+                self.warnings[name] = dropped_warning(name, error)
         self.bill.add(completion)
+        self.warnings |= {warning.option: warning for warning in completion.warnings}
         self.slug, self.prompt_version = prepared.slug, prepared.purpose.prompt_version
         answer = _answer(completion)
         self.answer_was_cut = self.answer_was_cut or answer.was_cut
@@ -207,6 +212,7 @@ class Context:
             answer_was_cut=self.answer_was_cut,
         )
         result.context.CopyFrom(how)
+        result.warnings.extend(self.warnings.values())
 
 
 def _answer(completion: completions.Completion) -> Answer:

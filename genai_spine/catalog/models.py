@@ -77,7 +77,7 @@ class Catalog:
             return terms.context_length
         _, models = self._lists.get(provider, (0.0, ()))
         for entry in models:
-            if entry.name == model and entry.HasField("context_length"):
+            if entry.name in (model, f"{model}:latest") and entry.HasField("context_length"):
                 return entry.context_length
         return self.prices.context_length(provider, model)
 

@@ -8,8 +8,18 @@ import typer
 from google.protobuf.message import Message
 
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, fail, plain, print_json, run, write
-from genai_spine.cli.streamed_answer import StreamedAnswer, Waiting
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    StreamedAnswer,
+    Waiting,
+    fail,
+    plain,
+    print_json,
+    run,
+    write,
+)
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import capability_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityResult
@@ -185,7 +195,7 @@ async def watch(
         async for event in CapabilityServiceStub(channel).StreamCapability(request):
             last = event
             if event.progress.done:
-                waiting.say(f"{event.progress.done} of {event.progress.total} pieces")
+                waiting.say(f"{event.progress.done} of {event.progress.total} chunks")
             if shown:
                 shown.write(event.text)
     return last

@@ -9,8 +9,7 @@ import typer
 
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.cli.conversation import Say
-from genai_spine.cli.output import print_json
-from genai_spine.cli.streamed_answer import StreamedAnswer
+from genai_spine.cli.output import StreamedAnswer, print_json
 from genai_spine.supervisor.health_check import DIRECT
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (

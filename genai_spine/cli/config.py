@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from genai_spine.cli.output import Json, fail, run
+from genai_spine.cli.output import Json, fail, listens_at, run
 
 if TYPE_CHECKING:
     from genai_spine.configuration.document import ConfigurationError
@@ -89,14 +89,14 @@ def litellm(
 
 def reload(
     port: Annotated[
-        int | None, typer.Option(help="Port that the service listens on. Default: GENAI_API_PORT, 8100.")
+        int | None, typer.Option(help="Port that the service listens on. Default: as `up`.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Let a running `up` read its configuration again; calls that run are not cut."""
     from genai_spine.supervisor import control
 
-    outcome = run(control.ask_reload(port or _loaded(None, as_json=as_json).settings.api_port))
+    outcome = run(control.ask_reload(listens_at()[1] if port is None else port))
     if as_json:
         typer.echo(json.dumps(outcome))
     elif outcome["refused"] is None:

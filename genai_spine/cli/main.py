@@ -22,6 +22,7 @@ from genai_spine.cli import (
     completion,
     config,
     executions,
+    models,
     prompt_editor,
     prompts,
     sessions,
@@ -67,6 +68,8 @@ app.add_typer(sessions.group, name="sessions")
 app.add_typer(executions.group, name="executions")
 app.add_typer(config.group, name="config")
 app.command(name="reload")(config.reload)
+app.add_typer(models.group, name="models")
+app.command()(models.drift)
 
 
 def main() -> None:
@@ -195,29 +198,6 @@ def chat(
     """
     talk = client.Chat(model, system, max_tokens, as_json=as_json)
     converse(talk.opened(address), " ".join(text) if text else None)
-
-
-@app.command()
-def models(
-    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
-    address: Address = DEFAULT_ADDRESS,
-    as_json: Json = False,
-) -> None:
-    """List the models that can be called."""
-    listed = run(client.models(address, provider))
-    if as_json:
-        print_json(listed)
-        return
-    rows = []
-    for entry in listed.data:
-        prices = (entry.pricing.input_per_1m, entry.pricing.output_per_1m)
-        costs = [f"{price:g}" for price in prices] if entry.HasField("pricing") else ["?", "?"]
-        context = entry.context_window or entry.context_length
-        rows.append((entry.id, entry.provider, str(context or ""), *costs))
-    columns = (Column("model"), Column("provider"), number("context"))
-    show_table((*columns, number("$ per 1M in"), number("$ per 1M out")), rows)
-    for name in listed.unreachable_providers:
-        typer.echo(f"provider {name} does not answer; its models are not listed", err=True)
 
 
 @app.command()

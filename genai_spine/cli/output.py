@@ -5,7 +5,8 @@ import os
 import re
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any, NoReturn
+from types import TracebackType
+from typing import Annotated, Any, NoReturn, Self
 
 import grpc
 import typer
@@ -13,7 +14,10 @@ import uvloop
 from dotenv import dotenv_values
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.console import Console
+from rich.status import Status
 
+from genai_spine.configuration.public_address import public_address
 from genai_spine.errors import SpineError
 from genai_spine.services import rest_aliases
 from genai_spine.supervisor.watchdog import StartFailed
@@ -26,18 +30,31 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # listen
 
 
 def server_address() -> str:
-    """Public address of the server that these settings start, unless GENAI_ADDRESS names another one.
-
-    The variables are read here, not by settings.py, whose imports would cost every command a second.
-    """
-    given = {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
-    if address := given.get("GENAI_ADDRESS"):
+    """Public address of the server that these settings start, unless GENAI_ADDRESS names another one."""
+    if address := _variables().get("GENAI_ADDRESS"):
         return address
-    host, port = given.get("GENAI_API_HOST") or "127.0.0.1", given.get("GENAI_API_PORT") or "8100"
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        fail(f"GENAI_API_PORT={port} names no port to call; say --address host:port")
+    host, port = listens_at()
+    if not port:
+        fail("GENAI_API_PORT=0 names no port to call; say --address host:port")
     host = ANY_ADDRESS.get(host, host)
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def listens_at() -> tuple[str, int]:
+    """Host and port of the server that these settings start; port 0: any. What is wrong ends the command.
+
+    They are not read by settings.py, whose imports would cost every command a second.
+    """
+    try:
+        return public_address(_variables())
+    except ValueError as error:
+        fail(error)
+
+
+def _variables() -> dict[str, str]:
+    """Variables of .env and of the environment, which wins; one that is empty says nothing."""
+    given = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
+    return {name: value for name, value in given.items() if value}
 
 
 PageToken = Annotated[str | None, typer.Option(help="next_page_token of the listing before it.")]
@@ -45,7 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[
     str,
     typer.Option(
-        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or GENAI_API_HOST and _PORT.",
+        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or where `up` listens.",
         callback=lambda given: given or server_address(),
         show_default=False,
     ),
@@ -110,3 +127,60 @@ def print_listing(name: str, entries: list[Any], **further: Any) -> None:
     """JSON of a list: under its name, with a next_page_token, which is empty where nothing follows."""
     listed = [as_rest(entry) if isinstance(entry, Message) else entry for entry in entries]
     print_json({name: listed, "next_page_token": "", **further})
+
+
+class Waiting:
+    """Spinner on standard error, while a call has said nothing; nothing is shown in a pipe or a file."""
+
+    def __init__(self, doing: str) -> None:
+        self._status = Status(doing, console=Console(stderr=True)) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def update(self, doing: str) -> None:
+        """Other words beside the spinner."""
+        if self._status:
+            self._status.update(doing)
+
+    def say(self, doing: str) -> None:
+        """Other words beside the spinner; without one, a line on standard error."""
+        if self._status:
+            self._status.update(doing)
+        else:
+            typer.echo(doing, err=True)
+
+    def stop(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+class StreamedAnswer(Waiting):
+    """Text of an answer on standard output, and a line feed; what comes after begins on a line of its own.
+
+    A terminal gets it without control characters; a pipe or a file gets it as it is.
+    """
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(doing)
+        self._is_begun = False
+        self._is_line_open = False
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        self.stop()
+        self._is_begun = True
+        self._is_line_open = not text.endswith("\n")
+        write(text)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.stop()
+        if self._is_line_open or (self._is_begun and kind is None):
+            typer.echo()

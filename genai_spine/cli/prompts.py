@@ -13,6 +13,7 @@ from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
     Address,
     Json,
+    StreamedAnswer,
     as_rest,
     fail,
     harmless,
@@ -22,7 +23,6 @@ from genai_spine.cli.output import (
     run,
     write,
 )
-from genai_spine.cli.streamed_answer import StreamedAnswer
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub

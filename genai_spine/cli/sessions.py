@@ -15,6 +15,7 @@ from genai_spine.cli.output import (
     Address,
     Json,
     PageToken,
+    StreamedAnswer,
     as_rest,
     harmless,
     plain,
@@ -23,7 +24,6 @@ from genai_spine.cli.output import (
     run,
     write,
 )
-from genai_spine.cli.streamed_answer import StreamedAnswer
 from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import session_service_pb2 as pb
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub

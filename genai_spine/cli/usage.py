@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from genai_spine.cli.executions import FAILED, PAGE_SIZE, Time, pages
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, print_listing, run
-from genai_spine.cli.streamed_answer import Waiting
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Waiting, print_listing, run
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import usd_of
 from genai_spine.v1 import execution_service_pb2 as pb

@@ -38,7 +38,7 @@ VARIABLES = {
 }
 FURTHER = (
     *("api_version", "tenant_id", "client_id", "client_secret", "token_url", "token_command"),
-    *("region", "control_url", "speed"),
+    *("region", "control_url", "speed", "num_ctx"),
 )
 # Variables that hold for every provider.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -75,13 +75,14 @@ class EndpointReader:
         timeouts = {
             limit: value for limit in Timeouts.__slots__ if (value := getattr(own, limit, None)) is not None
         }
+        are_callers = found.timeouts.are_callers and "first_token_s" not in timeouts
         return replace(
             found,
             name=name,
-            row="" if name == row_name else row_name,
+            row="" if name == found.registry_name else found.registry_name,
             implicit=False,
             default_model=section.default_model or next(iter(section.models), found.default_model),
-            timeouts=replace(found.timeouts, **timeouts),
+            timeouts=replace(found.timeouts, are_callers=are_callers, **timeouts),
             more_base_urls=tuple(section.base_urls[1:]),
             health_check_s=section.health_check_s,
             headers={

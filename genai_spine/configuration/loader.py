@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from genai_spine import settings
+from genai_spine.behaviour import book
+from genai_spine.behaviour.book import BookError
 from genai_spine.billing import price_sources
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_sources import StatedPrice
@@ -43,7 +45,7 @@ RELOADED = frozenset(
         *("connect_timeout", "token_timeout", "total_timeout", "price_overrides", "ca_file"),
         *("model_name", "max_concurrent_requests", "max_retries", "retry_min_wait", "retry_max_wait"),
         *("max_prompt_tokens", "input_token_price", "output_token_price"),
-        *("endpoints", "fallbacks", "stated_prices", "other_lanes"),
+        *("endpoints", "fallbacks", "stated_prices", "other_lanes", "behaviour", "strict_options"),
     }
 )
 
@@ -113,6 +115,8 @@ class _Reader:
             self._check_endpoint(name, endpoint)
         if "price_overrides" in file.settings and found.price_overrides is not None:
             self._check_price_file(found.price_overrides)
+        if "behaviour" in file.settings and found.behaviour is not None:
+            self._check_behaviour_file(found.behaviour)
         result = self._together(file, found, mine)
         self.substitution.check()
         return result
@@ -204,6 +208,12 @@ class _Reader:
             price_sources.read(path, "overrides")
         except PriceBookError as error:
             self._fault(str(error), "settings", "price_overrides")
+
+    def _check_behaviour_file(self, path: Path) -> None:
+        try:
+            book.read(path)
+        except BookError as error:
+            self._fault(str(error), "settings", "behaviour")
 
     def _together(self, file: FileSection, found: Settings, mine: Mapping[str, Endpoint]) -> Settings:
         endpoints = {**found.endpoints, **mine}

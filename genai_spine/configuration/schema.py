@@ -23,6 +23,8 @@ from genai_spine.configuration.document import ConfigurationError, Document, Fau
 from genai_spine.settings import Lane
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+# Headers that each request sets by itself.
+FRAMING = ("connection", "content-length", "content-type", "transfer-encoding")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 ALL_MODELS = "*"  # of `fallbacks`
 Protocol = Literal["openai", "anthropic", "bedrock", "azure", "ollama"]
@@ -130,6 +132,7 @@ class ProviderSection(Section):
     region: str | None = Field(None, description="Of Bedrock.")
     control_url: str | None = Field(None, description="Of Bedrock: where models are listed.")
     speed: str | None = Field(None, description="Of replay.")
+    num_ctx: str | None = Field(None, description="Of Ollama: most tokens that a model is loaded with.")
 
     @field_validator("models", mode="before")
     @classmethod
@@ -146,6 +149,8 @@ class ProviderSection(Section):
         for name, text in value.items():
             if not HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a header")
+            if name.lower() in FRAMING:
+                raise ValueError(f"{name} is set by each request itself")
             if not text.get_secret_value().isprintable() or not text.get_secret_value().isascii():
                 raise ValueError(f"the value of {name} must be printable ASCII")
         return {name.lower(): text for name, text in value.items()}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from genai_spine.configuration.document import ConfigurationError, Fault, read_bytes
+from genai_spine.configuration.public_address import configuration_path
 from genai_spine.settings import environment
 
-DEFAULT_FILE = "genai.yaml"
 # Set by the supervisor for its servers: the file as it was when it was found valid, so that none of them
 # reads a newer one that is not.
 SNAPSHOT = "GENAI_CONFIG_SNAPSHOT"
@@ -37,11 +37,11 @@ class Source:
 
     @classmethod
     def _of_file(cls) -> Self:
-        named = environment().get("GENAI_CONFIG")
-        path = Path(named or DEFAULT_FILE)
+        variables = environment()
+        path = configuration_path(variables)
         if not path.exists():
-            if named:
-                raise ConfigurationError([Fault("GENAI_CONFIG names no file", source=named)])
+            if variables.get("GENAI_CONFIG"):
+                raise ConfigurationError([Fault("GENAI_CONFIG names no file", source=str(path))])
             return cls()
         return cls.of(path.absolute())
 

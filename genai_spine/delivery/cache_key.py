@@ -14,11 +14,17 @@ from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
-VERSION = b"1"  # raised when equal requests get other fingerprints than before
+VERSION = b"2"  # raised when equal requests get other fingerprints than before
 # Who asks, who else could answer, and what is done with the answer: none of it changes the answer.
-BESIDE = ("user", "cache_max_age_s", "coalesce", "disconnect_policy", "routing", "cost_labels")
+BESIDE = frozenset(
+    {"user", "cache_max_age_s", "coalesce", "disconnect_policy", "routing", "cost_labels", "strict_options"}
+    | {"store", "metadata"}
+)
 # Values that mean the same as none.
 SAME_AS_UNSET: Mapping[str, object] = NEUTRAL | {"truncation": pb.TRUNCATION_NONE, "top_logprobs": 0}
+
+# Settings of one provider alone that say which upstream it is.
+NAMING = ("api_version", "region")
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -48,7 +54,25 @@ def of(operation: str, request: Request, route: Route) -> str:
         plain.provider_options_json = options
     # Deterministic: maps are sorted by key. Two versions of protobuf may differ, and then miss once.
     text = plain.SerializeToString(deterministic=True)
-    return sha256(b"\0".join((VERSION, operation.encode(), text))).hexdigest()
+    return sha256(b"\0".join((VERSION, operation.encode(), _upstream(route), text))).hexdigest()
+
+
+def _upstream(route: Route) -> bytes:
+    """What stands behind the name of a provider, which the operator may point elsewhere, as JSON.
+
+    Keys are left out: another key is the same model. Names of headers count without their values, which may
+    be secrets.
+    """
+    endpoint = route.provider.endpoint
+    terms = endpoint.models.get(route.model)
+    options = terms.options.SerializeToString(deterministic=True) if terms and terms.options else b""
+    further = {name: value for name, value in endpoint.further.items() if name in NAMING}
+    return msgspec.json.encode(
+        (
+            *(endpoint.registry_name, endpoint.base_url, *endpoint.more_base_urls),
+            *(sorted(endpoint.headers), sorted(further.items()), options),
+        )
+    )
 
 
 def _sorted(options_json: str) -> str:

@@ -1,4 +1,5 @@
-"""Delivery of answers, between caller and provider: the cache, a shared call, a caller who goes away.
+"""Delivery of answers, between caller and provider: the cache, a shared call, a caller who goes away, an
+answer that is to be stored.
 
 inference.py makes the call; here is decided whether it is made, and who hears of it.
 """
@@ -17,6 +18,7 @@ from genai_spine.delivery.background_completions import BackgroundCompletion, Ba
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.restamp import Restamp
 from genai_spine.delivery.shared_call import Outcome, SharedCalls, Subscriber, once
+from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -74,6 +76,12 @@ class DeliveryRequest:
         """Whether equal requests may share one call."""
         return isinstance(self.message, pb.CreateCompletionRequest) and self.message.coalesce
 
+    @property
+    def stored(self) -> pb.CreateCompletionRequest | None:
+        """The request where its answer is to be stored."""
+        request = self.message
+        return request if isinstance(request, pb.CreateCompletionRequest) and request.store else None
+
     def set_cache_status(self, status: pb.CacheStatus) -> None:
         """Sets the status of the answer and of the x-cache header."""
         self.status = status
@@ -84,9 +92,14 @@ class Delivery:
     """Decides between the cache, a shared call and a call of the caller's own."""
 
     def __init__(
-        self, responses: ResponseCache | None, shared_calls: SharedCalls, background: BackgroundCompletions
+        self,
+        responses: ResponseCache | None,
+        shared_calls: SharedCalls,
+        background: BackgroundCompletions,
+        stored: StoredCompletions,
     ) -> None:
         """responses: None, this server keeps no answers."""
+        self._stored = stored
         self._responses = responses
         self._shared_calls = shared_calls
         self._background = background
@@ -99,6 +112,22 @@ class Delivery:
 
         Errors: those of make; InvalidRequest, ServiceUnavailable.
         """
+        answer = await self._unary(request, kind, make)
+        if (stored := request.stored) is not None and isinstance(answer, pb.Completion):
+            await self._stored.add(stored, answer, request.call)
+        return answer
+
+    def stream(
+        self, request: DeliveryRequest, make: Callable[[Call], AsyncGenerator[pb.CompletionChunk]]
+    ) -> AsyncGenerator[pb.CompletionChunk]:
+        """The same, chunk by chunk."""
+        chunks = self._stream(request, make)
+        stored = request.stored
+        return chunks if stored is None else self._stored.stream(stored, chunks, request.call)
+
+    async def _unary(
+        self, request: DeliveryRequest, kind: type[Answer], make: Callable[[Call], Awaitable[Answer]]
+    ) -> Answer:
         if (stored := await self._found(request, kind)) is not None:
             return stored
         if not _is_special(request):
@@ -106,10 +135,9 @@ class Delivery:
         subscriber, restamped = await self._subscribe(request, "unary", lambda call: once(make(call)))
         return restamped(await subscriber.unary())
 
-    async def stream(
+    async def _stream(
         self, request: DeliveryRequest, make: Callable[[Call], AsyncGenerator[pb.CompletionChunk]]
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        """The same, chunk by chunk."""
         if (stored := await self._found(request, pb.Completion)) is not None:
             for chunk in chunks.unfold(stored):
                 yield chunk
@@ -195,7 +223,7 @@ class Delivery:
             shared_call.on_complete(self._cached(request))
         restamped = _again(request, background) if joined else _own(request, background)
         if background is not None:
-            shared_call.on_complete(_record_outcome(background, restamped))
+            shared_call.on_complete(self._recorded(request, background, restamped))
         return shared_call.subscribe(request.policy), restamped
 
     def _task(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -210,6 +238,24 @@ class Delivery:
             key = request.successful_key
             if self._responses is not None and key is not None and not isinstance(outcome, Exception):
                 self._responses.keep(key, request.operation, outcome)
+
+        return keep
+
+    def _recorded(
+        self,
+        request: DeliveryRequest,
+        background: BackgroundCompletion,
+        restamped: Callable[[pb.Completion], pb.Completion],
+    ) -> Callable[[Outcome], Awaitable[None]]:
+        async def keep(outcome: Outcome) -> None:
+            if isinstance(outcome, pb.Completion):
+                answer = pb.Completion()
+                answer.CopyFrom(outcome)
+                await background.close(restamped(answer))
+                if (stored := request.stored) is not None:  # also when nobody waits for it any more
+                    await self._stored.add(stored, answer, request.call)
+            elif isinstance(outcome, Exception):
+                await background.close(outcome)
 
         return keep
 
@@ -245,17 +291,3 @@ def _again(request: DeliveryRequest, background: BackgroundCompletion | None) ->
     if background is not None:
         restamp.id = background.id
     return restamp.restamped
-
-
-def _record_outcome(
-    background: BackgroundCompletion, restamped: Callable[[pb.Completion], pb.Completion]
-) -> Callable[[Outcome], Awaitable[None]]:
-    async def keep(outcome: Outcome) -> None:
-        if isinstance(outcome, pb.Completion):
-            answer = pb.Completion()
-            answer.CopyFrom(outcome)
-            await background.close(restamped(answer))
-        elif isinstance(outcome, Exception):
-            await background.close(outcome)
-
-    return keep

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 MAX_READ_TIMEOUT_S = 3600.0
 # Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.
 READ_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
+RETRY_COUNT = "x-stainless-retry-count"  # of the same SDKs: retries before this one
 # https://www.w3.org/TR/trace-context/#header-name, 2026-11-29. Later versions may add fields after these.
 TRACEPARENT = re.compile(
     r"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -36,6 +37,12 @@ def read_timeout_s(given: Mapping[str, str | bytes]) -> float | None:
     """Seconds that the caller's SDK waits for bytes, at most MAX_READ_TIMEOUT_S; None: it does not say."""
     found = [seconds for name in READ_TIMEOUTS if (seconds := _seconds(str(given.get(name, "")))) is not None]
     return min(*found, MAX_READ_TIMEOUT_S) if found else None
+
+
+def client_retries(given: Mapping[str, str | bytes]) -> int:
+    """How often the caller's SDK has sent the request before; 0 where it does not say."""
+    count = str(given.get(RETRY_COUNT, ""))
+    return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else 0
 
 
 def _seconds(text: str) -> float | None:

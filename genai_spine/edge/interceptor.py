@@ -162,10 +162,10 @@ class ServiceInterceptor:
                 if last is None or not call.path:
                     await self._leave(context, call, error)
                 told = self._known(call, error)
-                self._log(call, "OK", messages=sent, error_in_stream=str(told))
+                self._log(call, "OK", messages=sent, error_in_stream=told.logged)
                 await context.write(stream_end.last_message(last, sent, told, call))
                 return
-            error_in_stream = str(call.failure) if call.failure else None
+            error_in_stream = _logged(call.failure) if call.failure else None
             self._log_soon(call, messages=sent, error_in_stream=error_in_stream)
 
         return answer
@@ -190,6 +190,7 @@ class ServiceInterceptor:
             cache_control=_text(given.get("x-cache-control")),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=call_headers.read_timeout_s(given),
+            client_retries=call_headers.client_retries(given),
             if_match=_text(given.get("if-match")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
@@ -216,7 +217,7 @@ class ServiceInterceptor:
         """Abort of the call with the error's status."""
         told = self._known(call, error)
         code = grpc_code(told, call)
-        self._log(call, code_pb2.Code.Name(code), reason=told.reason_name, error=str(told))
+        self._log(call, code_pb2.Code.Name(code), reason=told.reason_name, error=told.logged)
         message = _short(str(told), MAX_MESSAGE_BYTES, escaped=True)
         await context.abort(CODES[code], message, _trailers(told, call))
         raise AssertionError("abort returned")
@@ -241,13 +242,17 @@ class ServiceInterceptor:
         log.info(
             "call",
             method=call.method,
-            path=call.path,
+            path=call.path and call.path.partition("?")[0],  # a query may hold what is searched for
             code=code,
             latency_ms=call.latency_ms,
             request_id=call.request_id,
             caller=call.user_agent,
             **more,
         )
+
+
+def _logged(failure: Exception) -> str:
+    return failure.logged if isinstance(failure, SpineError) else type(failure).__name__
 
 
 def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], ...]:

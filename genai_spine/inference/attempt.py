@@ -13,6 +13,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
+from genai_spine.behaviour import warning_header
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import (
@@ -26,6 +27,7 @@ from genai_spine.errors import (
 )
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
+from genai_spine.inference.stop_sequences import StopCutter
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -121,6 +123,9 @@ class Attempt(Generic[R]):
         self.execution.cost_labels.update(operation.call.cost_labels)
         if operation.call.attribution is not None:
             self.execution.MergeFrom(operation.call.attribution)
+        self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
+        if self.warnings:
+            self.execution.warnings.extend(self.warnings)
         accounting.ledger.begin(self.execution)
 
     async def __aenter__(self) -> "Attempt[R]":
@@ -163,6 +168,7 @@ class Attempt(Generic[R]):
         self, chunks: AsyncIterator[pb.CompletionChunk]
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """Chunks with our ids, and without usage: that comes with the cost, in finish_stream()."""
+        cutter = self._cutter()
         async with aclosing(cast(AsyncGenerator[pb.CompletionChunk], chunks)) as arriving:
             async for chunk in arriving:
                 if chunk.HasField("usage"):
@@ -171,6 +177,8 @@ class Attempt(Generic[R]):
                     chunk.ClearField("usage")
                 if not chunk.choices:
                     continue
+                if cutter is not None:
+                    cutter.chunk(chunk)
                 if not self.slot.delivered:
                     await self._begin_stream(chunk)
                 if chunk.HasField("service_tier"):
@@ -185,6 +193,7 @@ class Attempt(Generic[R]):
         self._succeed()
         last = self.stamp(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
+        last.warnings.extend(self.warnings)
         await self._book()
         last.latency_ms = self.call.latency_ms
         return last
@@ -225,6 +234,10 @@ class Attempt(Generic[R]):
         self.model = answer.model or execution.model
         if isinstance(answer, pb.Completion):
             self.service_tier = answer.service_tier or None
+            answer.warnings.extend(self.warnings)
+            self._set_header()
+            if (cutter := self._cutter()) is not None:
+                cutter.completion(answer)
         if isinstance(answer, pb.Completion | media.CreateImagesResponse):
             answer.create_time.seconds = answer.create_time.seconds or int(time())
         if isinstance(answer, media.CreateImagesResponse | media.Transcription):
@@ -248,7 +261,7 @@ class Attempt(Generic[R]):
         """Settles a call that went wrong. An upstream that refused has used nothing."""
         self.execution.discarded = isinstance(error, SchemaMismatch)
         self.execution.state = execution_pb2.EXECUTION_STATE_FAILED
-        self.execution.error_reason, self.execution.error = error.reason_name, str(error)
+        self.execution.error_reason, self.execution.error = error.reason_name, error.logged
         if error.usage is not None:
             self._usage = usage_pb2.Usage()
             self._usage.CopyFrom(error.usage)
@@ -261,7 +274,8 @@ class Attempt(Generic[R]):
         finally:  # also when the caller goes away meanwhile
             self._price(self._partial_usage() if may_have_billed else self._usage or _nothing())
             booked = self._close()
-        await booked
+        if not isinstance(error, ServiceUnavailable):  # who has waited for the ledger in vain waits no more
+            await booked
 
     def cancel(self) -> None:
         """Settles a call whose caller went away; does not wait, because the caller's task must end."""
@@ -283,9 +297,19 @@ class Attempt(Generic[R]):
     async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
         self._created = chunk.create_time.seconds or int(time())
+        self._set_header()
         if chunk.id:
             self.execution.provider_response_id = chunk.id
         await self._begin_delivery()
+
+    def _cutter(self) -> StopCutter | None:
+        """Cutter at stop sequences that the model does not take; None: there are none."""
+        adaptation = self.route.adaptation
+        return StopCutter(adaptation.stop_sequences) if adaptation and adaptation.stop_sequences else None
+
+    def _set_header(self) -> None:
+        if self.warnings:
+            self.call.headers[warning_header.NAME] = warning_header.text(self.warnings)
 
     async def _begin_delivery(self) -> None:
         """Waits until the intent is durable: nothing is delivered before that."""

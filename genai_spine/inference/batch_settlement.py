@@ -78,7 +78,7 @@ class BatchSettlement:
                         waiting.clear()
         except ProviderObjectNotFound as gone:
             # Somebody deleted the output, so what it cost can no longer be found out.
-            log.warning("batch_output_gone", batch_id=batch.id, provider=provider.name, cause=str(gone))
+            log.warning("batch_output_gone", batch_id=batch.id, provider=provider.name, cause=gone.logged)
         await asyncio.gather(*waiting)
 
     def _complete(

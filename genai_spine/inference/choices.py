@@ -23,8 +23,10 @@ Queue = asyncio.Queue[tuple[int, pb.CompletionChunk | Exception]]
 def must_be_gathered(operation: Completing) -> bool:
     """Whether the first candidate cannot give the choices that are asked for in one call."""
     route = operation.routes[0]
-    several = operation.request.choice_count > 1
-    return several and "choice_count" not in route.provider.options_for(operation.request, route)
+    if operation.request.choice_count <= 1:
+        return False
+    one_at_a_time = "choice_count" not in route.provider.options_for(operation.request, route)
+    return one_at_a_time or route.rules.calls_each_choice
 
 
 def single(operation: Completing) -> list[Completing]:

@@ -25,6 +25,8 @@ class TokenCounter:
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)
         await _count(response, request, route, call)
         length = self.catalog.context_length(route.provider.name, route.model)
+        if length is None:
+            length = await route.provider.context_length(route.model, call)
         response.fits = length is None or response.input_tokens + (request.max_tokens or 1) <= length
         if length is not None:
             response.context_length = length

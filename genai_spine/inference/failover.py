@@ -57,7 +57,7 @@ class Slot:
 
     def release(self, outcome: BaseException | None) -> None:
         """Ends the call for circuit breaker, key and limit. outcome: None for a good answer."""
-        self.upstream.release(self.key_slot, outcome)
+        self.upstream.release(self.key_slot, self.route.model, outcome)
 
 
 class Failover:
@@ -66,11 +66,15 @@ class Failover:
     def __init__(
         self, routes: Sequence[Route], upstreams: Mapping[str, Upstream], call: Call, retries: int
     ) -> None:
-        """retries: calls after the first one, as far as there are not more candidates and keys than that."""
+        """retries: calls after the first one, as far as there are not more candidates and keys than that.
+
+        None after the first round for a request that its client repeats by itself.
+        """
         self._routes = routes
         self._upstreams = upstreams
         self._call = call
-        self._retries = retries
+        self._retries = 0 if call.client_retries else retries
+        self._is_repeater = retries > 0  # without retries of ours, those of a client multiply nothing
         self._queue = deque(routes)
         self._attempts = 0
         self._rounds = 0
@@ -87,14 +91,14 @@ class Failover:
         while self._queue:
             route = self._queue.popleft()
             upstream = self._upstreams[route.provider.name]
-            key_slot = upstream.acquire()
+            key_slot = upstream.acquire(route.model)
             while key_slot is None and upstream.full and not self._queue and self._may_wait:
                 await upstream.wait(self._call.remaining_s)  # nobody else is left: stand in line
-                key_slot = upstream.acquire()
+                key_slot = upstream.acquire(route.model)
             if key_slot is not None:
                 self._attempts += 1
                 return Slot(route, upstream, key_slot)
-            self._note(route, upstream.busy() if upstream.full else upstream.circuit_open())
+            self._note(route, upstream.busy() if upstream.full else upstream.circuit_open(route.model))
         raise self._last()
 
     async def on_error(self, slot: Slot, error: BaseException) -> None:
@@ -125,7 +129,7 @@ class Failover:
         if self._attempts >= most:
             return False
         if isinstance(error, KEY_ERRORS):
-            return slot.upstream.has_other_key(slot.key_slot)
+            return slot.upstream.has_other_key(slot.key_slot, slot.route.model)
         return isinstance(error, errors.ProviderUnavailable) and slot.upstream.has_other_host(slot.key_slot)
 
     @property
@@ -134,11 +138,12 @@ class Failover:
 
     async def _next_round(self) -> None:
         left = [route for route in self._routes if route not in self._exhausted]
-        delay_s = self._delay_s(left) if left and self._attempts < self._budget else None
+        may_repeat = left and self._retries and self._attempts < self._budget
+        delay_s = self._delay_s(left) if may_repeat else None
         remaining_s = self._call.remaining_s
         if delay_s is None or (remaining_s is not None and delay_s >= remaining_s):
             raise self._last()
-        cause = str(self._error)
+        cause = self._error.logged if self._error else None
         log.info("provider_retry", request_id=self._call.request_id, delay_s=round(delay_s, 2), cause=cause)
         await asyncio.sleep(delay_s)
         now = monotonic() + TIMER_S
@@ -163,4 +168,5 @@ class Failover:
         error = self._error or InternalError()
         if len(self._routes) > 1 and len(self._tried) > 1:
             error.metadata["tried"] = "; ".join(self._tried)[-500:]
+        error.are_attempts_spent = self._is_repeater
         return error

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
-from genai_spine.errors import ContextLengthExceeded, SchemaMismatch
+from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
 from genai_spine.inference.default_options import with_defaults
@@ -44,6 +44,7 @@ class RetryRules:
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of one model each
+    strict_options: bool = False  # of requests that do not say themselves
     tiers: Tiers = field(default_factory=Tiers)
 
 
@@ -70,7 +71,9 @@ class Inference:
         self.delivery = delivery
         self.retries = rules.retries
         context = RoutingContext(self.prices, upstreams, rules.tiers)
-        self.planner = CandidatePlanner(router, context, rules.fallback_chain, rules.fallbacks)
+        self.planner = CandidatePlanner(
+            router, context, rules.fallback_chain, rules.fallbacks, strict_options=rules.strict_options
+        )
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """One whole answer: from the cache, shared with an equal request, or of a new call."""
@@ -86,6 +89,14 @@ class Inference:
         if self._may_not_fit(operation):
             return self._stream_fitting(operation)
         return self._stream_delivered(operation)
+
+    async def ask(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
+        """One call of one route, with the request as it is: no other candidate, no repeat, no cache."""
+        failover = Failover([route], self.upstreams, call, 0)
+        operation = Operation("completion", request, call, [route])
+        async with await self._attempt(operation, failover) as attempt:
+            return await attempt.settle(await _complete(attempt))
+        raise InternalError  # an attempt that failed raises, for no other may follow
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         """Vectors of all inputs, in order."""
@@ -239,21 +250,23 @@ class Inference:
         while True:
             slot = await failover.next_slot()
             try:
-                request = await self._prepared(operation.request, slot)
+                request = await self._prepared(operation.request, slot, operation.call)
                 return Attempt(self.accounting, operation, failover, slot, request)
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)
 
-    async def _prepared(self, request: R, slot: Slot) -> R:
+    async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy."""
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
-        prepared: pb.CreateCompletionRequest = request
         provider, route = slot.key_slot.provider, slot.route
+        prepared: pb.CreateCompletionRequest = request
+        if route.adaptation is not None:
+            prepared = route.adaptation.applied(request)
         if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
-            length = self._context_length(route)
-            prepared = request if length is None else await truncated(request, route.model, length)
+            length = self._context_length(route) or await provider.context_length(route.model, call)
+            prepared = prepared if length is None else await truncated(prepared, route.model, length)
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)
         terms = provider.endpoint.models.get(route.model)
@@ -263,13 +276,13 @@ class Inference:
 
 
 def is_plain(request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest, call: Call) -> bool:
-    """Whether a request asks for no cache, no shared call and no answer that outlives its caller."""
+    """Whether a request asks for no cache, no shared call and no answer that outlives its caller or call."""
     if call.cache_control is not None:
         return False
     if isinstance(request, pb.CreateEmbeddingsRequest):
         return True
     cancels = request.disconnect_policy <= pb.DISCONNECT_POLICY_CANCEL_UPSTREAM
-    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce)
+    return cancels and not (request.HasField("cache_max_age_s") or request.coalesce or request.store)
 
 
 def _delivery_request(operation: Operation[Any]) -> DeliveryRequest:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from genai_spine.errors import InvalidRequest
@@ -74,7 +74,7 @@ def parse(body: bytes, content_type: str) -> Form:
             },
         )
         parser.write(body)
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise _unreadable(f"not a multipart body: {error}") from None
     if not reader.complete:
         raise _unreadable("not a multipart body: it ends before its last boundary")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.errors import InvalidRequest
 from genai_spine.media import media_types
@@ -20,6 +20,7 @@ from genai_spine.openai_api.schemas import (
     Batch,
     Chat,
     ChatMessage,
+    ChatUpdate,
     ContentPart,
     CustomChoice,
     CustomTool,
@@ -91,7 +92,8 @@ CACHES = {
 
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Chat, Text, Native, Embedding, Image, Speech, Batch)
+    kind: msgspec.json.Decoder(kind)
+    for kind in (Chat, ChatUpdate, Text, Native, Embedding, Image, Speech, Batch)
 }
 
 
@@ -154,9 +156,26 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
     _tools(request, chat)
     if chat.response_format:
         _response_format(request.response_format, chat.response_format)
-    if extra := extras(body, Chat):
+    if chat.store is not None:
+        request.store = chat.store
+    more = {}
+    if chat.store:
+        request.metadata.update(labels(chat.metadata))
+    elif chat.metadata is not UNSET:
+        more["metadata"] = chat.metadata  # of the provider's own, such as a gateway's
+    if extra := extras(body, Chat, **more):
         request.provider_options_json = extra
     return request
+
+
+def labels(metadata: Raw | UnsetType) -> dict[str, str]:
+    """Metadata of a stored completion. Errors: InvalidRequest where it is no object of texts."""
+    if metadata is UNSET:
+        return {}
+    try:
+        return msgspec.json.decode(metadata, type=dict[str, str] | None) or {}
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(field="metadata", problem=AT.sub("", str(error))) from None
 
 
 def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
@@ -220,7 +239,7 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
     request = pb.CreateCompletionRequest(
         model=given.model, provider=given.provider or None, cost_labels=given.cost_labels
     )
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user"):
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options"):
         if (value := getattr(given, name)) is not None:
             setattr(request, name, value)
     for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):

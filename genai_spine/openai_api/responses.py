@@ -7,7 +7,7 @@ and usage.cost_usd, which its SDKs pass through.
 import base64
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from genai_spine.inference.choices import summed
 from genai_spine.providers import reasoning_state
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
+from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 FINISH_REASONS = {
     pb.FINISH_REASON_STOP: "stop",
@@ -43,6 +44,11 @@ def finish(reason: pb.FinishReason, *, before_tools: bool = False) -> str:
 
 
 def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
+    """Chat completion as JSON; before_tools as in chat_object()."""
+    return encode(chat_object(completion, before_tools=before_tools))
+
+
+def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, Any]:
     """Chat completion object.
 
     before_tools: the caller declared `functions`, so calls go back as `function_call`.
@@ -56,17 +62,15 @@ def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
         }
         for choice in completion.choices
     ]
-    return encode(
-        {
-            "id": answer_id(completion.id, "chatcmpl-"),
-            "object": "chat.completion",
-            "created": completion.create_time.seconds,
-            "model": completion.model,
-            "choices": choices,
-            "usage": usage(completion.usage, completion.cost),
-            **_provenance(completion),
-        }
-    )
+    return {
+        "id": answer_id(completion.id, "chatcmpl-"),
+        "object": "chat.completion",
+        "created": completion.create_time.seconds,
+        "model": completion.model,
+        "choices": choices,
+        "usage": usage(completion.usage, completion.cost),
+        **_provenance(completion),
+    }
 
 
 def text(completions: Sequence[pb.Completion], prefixes: Sequence[str]) -> bytes:
@@ -119,6 +123,7 @@ def native(completion: pb.Completion) -> bytes:
             "latency_ms": completion.latency_ms,
             "request_id": completion.request_id,
             "execution_id": completion.execution_id,
+            **warnings(completion.warnings),
         }
     )
 
@@ -194,7 +199,7 @@ def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]
         called = message.tool_calls[0].function
         body["function_call"] = {"name": called.name, "arguments": called.arguments_json}
     elif message.tool_calls:
-        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+        body["tool_calls"] = [tool_call(call) for call in message.tool_calls]
     return body
 
 
@@ -205,7 +210,8 @@ def state(state_json: str) -> dict[str, Any]:
     return shown | ({"extra_content": extra} if extra is not None else {})
 
 
-def _tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
+def tool_call(call: message_pb2.ToolCall) -> dict[str, Any]:
+    """Tool call of a message."""
     own = call.provider_state_json
     more = {"extra_content": Raw(own.encode())} if own else {}
     if call.HasField("custom"):
@@ -248,7 +254,7 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
 
 
 def _provenance(completion: pb.Completion) -> dict[str, Any]:
-    """Fields of ours beside OpenAI's: ids."""
+    """Fields of ours beside OpenAI's: ids and warnings."""
     fingerprint, tier = completion.system_fingerprint, completion.service_tier
     return {
         "system_fingerprint": fingerprint or None,
@@ -256,7 +262,21 @@ def _provenance(completion: pb.Completion) -> dict[str, Any]:
         "provider": completion.provider,
         "request_id": completion.request_id,
         "execution_id": completion.execution_id,
-    }
+    } | warnings(completion.warnings)
+
+
+def warnings(found: Iterable[OptionWarning]) -> dict[str, Any]:
+    """Field `warnings` of an answer: options that were dropped or mapped; no field without any."""
+    listed = [
+        {
+            "option": warning.option,
+            "action": OptionWarning.Action.Name(warning.action).removeprefix("ACTION_").lower(),
+            "value_used": warning.value_used if warning.HasField("value_used") else None,
+            "reason": warning.reason,
+        }
+        for warning in found
+    ]
+    return {"warnings": listed} if listed else {}
 
 
 def _float32_le(values: Sequence[float]) -> str:

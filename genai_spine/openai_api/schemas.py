@@ -221,6 +221,7 @@ class Sampling(Struct):
     seed: int | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    strict_options: bool | None = None
     cost_labels: dict[str, str] | None = None
 
 
@@ -238,6 +239,14 @@ class Chat(Sampling):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     reasoning_effort: Effort | None = None
+    store: bool | None = None
+    metadata: Raw | UnsetType = UNSET
+
+
+class ChatUpdate(Struct):
+    """Change of a stored completion."""
+
+    metadata: dict[str, str] | None
 
 
 class Text(Sampling):

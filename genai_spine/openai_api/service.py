@@ -10,20 +10,44 @@ from genai_spine.openai_api.facade import Answer, OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.headers import first_message
 from genai_spine.openai_api.media import MediaFacade
+from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.v1 import openai_service_pb2 as openai
 
 
 class OpenAIService:
     """RPCs of the OpenAI API, all with google.api.HttpBody."""
 
-    def __init__(self, facade: OpenAIFacade, media: MediaFacade, files: FilesFacade) -> None:
+    def __init__(
+        self, facade: OpenAIFacade, stored: StoredChatFacade, media: MediaFacade, files: FilesFacade
+    ) -> None:
         self.facade = facade
+        self.stored = stored
         self.media = media
         self.files = files
 
     def CreateChatCompletion(self, request: HttpBody, call: Call) -> AsyncIterator[HttpBody]:
         """POST /v1/chat/completions, unary or SSE."""
         return _bodies(self.facade.chat, request, call)
+
+    async def ListChatCompletions(self, request: openai.ListChatCompletionsRequest, call: Call) -> HttpBody:
+        """GET /v1/chat/completions."""
+        return first_message(await self.stored.list_completions(request, call), call)
+
+    async def GetChatCompletion(self, request: openai.GetChatCompletionRequest, call: Call) -> HttpBody:
+        """GET /v1/chat/completions/{completion_id}."""
+        return first_message(await self.stored.completion(request.completion_id, call), call)
+
+    async def ListChatMessages(self, request: openai.ListChatMessagesRequest, call: Call) -> HttpBody:
+        """GET /v1/chat/completions/{completion_id}/messages."""
+        return first_message(await self.stored.messages(request, call), call)
+
+    async def UpdateChatCompletion(self, request: openai.UpdateChatCompletionRequest, call: Call) -> HttpBody:
+        """POST /v1/chat/completions/{completion_id}."""
+        return first_message(await self.stored.update(request.completion_id, request.body.data, call), call)
+
+    async def DeleteChatCompletion(self, request: openai.GetChatCompletionRequest, call: Call) -> HttpBody:
+        """DELETE /v1/chat/completions/{completion_id}."""
+        return first_message(await self.stored.delete(request.completion_id, call), call)
 
     def CreateTextCompletion(self, request: HttpBody, call: Call) -> AsyncIterator[HttpBody]:
         """POST /v1/completions, unary or SSE."""

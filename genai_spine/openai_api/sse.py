@@ -5,7 +5,8 @@ of a choice has the role; the last is empty and has the finish_reason.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Raw
 
@@ -19,6 +20,7 @@ from genai_spine.openai_api.responses import (
     state,
     text_logprobs,
     usage,
+    warnings,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
@@ -59,8 +61,10 @@ class Frames(ABC):
         reason = encode(finish_reason)
         return b'%b{"index":%d,%b,"finish_reason":%b}]%b' % (self._head, index, body, reason, self._tail)
 
-    def _usage(self, counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> bytes:
-        return self._head + b'],"usage":' + encode(usage(counts, cost)) + b"}\n\n"
+    def _usage(self, counts: usage_pb2.Usage, cost: usage_pb2.Cost, more: Mapping[str, Any]) -> bytes:
+        """Last frame. more: fields beside the usage."""
+        fields = {"usage": usage(counts, cost), **more}
+        return self._head + b"]," + encode(fields)[1:] + b"\n\n"
 
 
 class ChatFrames(Frames):
@@ -77,7 +81,7 @@ class ChatFrames(Frames):
             self._open(chunk, "chatcmpl-", "chat.completion.chunk")
         frames = [frame for delta in chunk.choices for frame in self._delta(delta)]
         if chunk.HasField("usage") and self.include_usage:
-            frames.append(self._usage(chunk.usage, chunk.cost))
+            frames.append(self._usage(chunk.usage, chunk.cost, warnings(chunk.warnings)))
         return b"".join(frames)
 
     def _delta(self, delta: pb.ChoiceDelta) -> list[bytes]:
@@ -158,7 +162,7 @@ class TextFrames(Frames):
         if chunk.HasField("usage"):
             self._ended.append(chunk)
             if self.include_usage and self._last:
-                frames.append(self._usage(*summed(self._ended)))
+                frames.append(self._usage(*summed(self._ended), warnings(chunk.warnings)))
         return b"".join(frames)
 
     def end(self) -> bytes:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genai_spine.call import Call
@@ -13,10 +13,11 @@ from genai_spine.errors import InvalidFields, InvalidRequest, SpineError
 from genai_spine.inference.inference import Inference
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import FilledPrompt, PromptLibrary
-from genai_spine.refused_fields import REFUSALS, drop_refused, stream_without_refused
+from genai_spine.refused_fields import REFUSALS, drop_refused, dropped_warning, stream_without_refused
 from genai_spine.v1 import completion_service_pb2, message_pb2
 from genai_spine.v1 import prompt_service_pb2 as pb
 from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityResult
+from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 MAX_METADATA_CHARS = 16_000  # characters of JSON
 NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
@@ -32,13 +33,15 @@ class PreparedExecution:
     completion: completion_service_pb2.CreateCompletionRequest
     call: Call
     own_temperature: bool = False  # the caller's; otherwise it is the prompt's wish, which can be left out
+    warnings: list[OptionWarning] = field(default_factory=list)  # of what was dropped here
 
     def drop_refused(self, error: SpineError) -> None:
         """Drops the prompt's temperature where the model takes none.
 
         Raises the error where it is about something else, or the caller's own wish.
         """
-        drop_refused(self.completion, error, () if self.own_temperature else ("temperature",))
+        name = drop_refused(self.completion, error, () if self.own_temperature else ("temperature",))
+        self.warnings.append(dropped_warning(name, error))
 
     def result(self, answer: completion_service_pb2.Completion) -> pb.ExecutePromptResponse:
         """Response to the caller, of a whole answer."""
@@ -61,6 +64,7 @@ class PreparedExecution:
                 request_id=answer.request_id,
                 execution_id=answer.execution_id,
                 latency_ms=answer.latency_ms,
+                warnings=[*answer.warnings, *self.warnings],
                 context=CapabilityContext(pieces=1, prompt_slug=prompt.slug, prompt_version=version.version),
             ),
         )

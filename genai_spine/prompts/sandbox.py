@@ -138,6 +138,10 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         for name in REMOVED_GLOBALS:
             del self.globals[name]
 
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Refusal of an attribute, also inside str.format(), where Jinja's own would be an empty text."""
+        raise SecurityError(f"attribute '{attribute}' is not accessible")
+
     def _tokenize(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> TokenStream:
@@ -167,13 +171,19 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
 
 def _limited(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    """Tokens, up to MAX_TOKENS within braces. Raises TextRefused."""
-    count = 0
+    """Tokens, up to MAX_TOKENS within braces. Raises TextRefused, also for a comment without an end."""
+    count, comment = 0, None
     for token in tokens:
+        if token[1] == "comment_begin":
+            comment = token[0]
+        elif token[1] == "comment_end":
+            comment = None
         count += token[1] not in ("data", "whitespace")
         if count > MAX_TOKENS:
             raise TextRefused(token[0], f"it has more than {MAX_TOKENS} words and signs in its braces")
         yield token
+    if comment is not None:
+        raise TextRefused(comment, "the comment has no end")
 
 
 class Template:

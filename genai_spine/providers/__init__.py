@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from urllib.parse import urlsplit
 
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.anthropic.adapter import Anthropic
@@ -34,11 +35,12 @@ class ProviderRow:
     make: Callable[[Endpoint], Provider]
     title: str
     base_url: str | None = None  # None: configured by its URL
+    hosts: tuple[str, ...] = ()  # further ones of the same service, beside that of base_url
     key: bool = True  # it needs a key
     model: str | None = None  # default model
     embedding_model: str | None = None
     media_models: Mapping[str, str] = field(default_factory=dict)  # as Endpoint.default_media_models
-    timeout_s: float = 60.0
+    timeout_s: float = 600.0  # as official SDKs wait for an answer
     # Settings of its own: ("api_version",) is read from GENAI_<NAME>_API_VERSION into Endpoint.further.
     further: tuple[str, ...] = ()
     # Groups of those; a group that is set as a whole stands in for the key.
@@ -130,6 +132,7 @@ OFFICIAL = {
     "text_models": _instruct,
     "responses": _responses_only,
     "schema": STRICT,
+    "stores": True,
 }
 
 LOCAL = {"options": TOP_K, "text_models": _every, "local": True, "messages": LOCAL_MESSAGES}
@@ -187,7 +190,12 @@ PROVIDERS: dict[str, ProviderRow] = {
     "deepseek": ProviderRow(
         _gateway(messages=DEMANDING), "DeepSeek", "https://api.deepseek.com", model="deepseek-chat"
     ),
-    "moonshot": ProviderRow(_gateway(messages=DEMANDING), "Moonshot (Kimi)", "https://api.moonshot.ai/v1"),
+    "moonshot": ProviderRow(
+        _gateway(messages=DEMANDING),
+        "Moonshot (Kimi)",
+        "https://api.moonshot.ai/v1",
+        hosts=("api.moonshot.cn",),
+    ),
     # Signatures of thoughts: https://ai.google.dev/gemini-api/docs/openai, 2026-11-29.
     "gemini": ProviderRow(
         _gateway(messages=MessageDialect(reasoning=no_reasoning, signatures=True)),
@@ -208,7 +216,7 @@ PROVIDERS: dict[str, ProviderRow] = {
         key=False,
         model="llama3.2:latest",
         embedding_model="nomic-embed-text:latest",
-        timeout_s=120.0,
+        further=("num_ctx",),
     ),
     "bedrock": ProviderRow(
         Bedrock,
@@ -230,3 +238,23 @@ PROVIDERS: dict[str, ProviderRow] = {
         embedding_model="hashing",
     ),
 }
+
+# Rows of any server that speaks OpenAI's protocol: at the address of a service that has a row of its own,
+# they are that one.
+ANY_SERVER = ("openai", "compatible")
+_SERVICES = {
+    host: name
+    for name, row in PROVIDERS.items()
+    if isinstance(row.make, partial) and row.make.func is OpenAI and row.base_url
+    for host in (urlsplit(row.base_url).hostname, *row.hosts)
+}
+
+
+def row_at(name: str, url: str) -> str:
+    """Row of a provider that is reached at an address: that of `name`, or of the service at the address."""
+    if name not in ANY_SERVER:
+        return name
+    try:
+        return _SERVICES.get(urlsplit(url).hostname, name)
+    except ValueError:  # no address at all, which is said where it is used
+        return name

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
+from genai_spine.behaviour.adaptation import Adaptation
+from genai_spine.behaviour.book import ModelRules
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import UnsupportedOperation, UnsupportedOption
@@ -37,9 +39,11 @@ class Timeouts:
     """Time limits of one call, in seconds. None: no limit."""
 
     connect_s: float = 5.0
-    first_token_s: float = 60.0  # from sending the request to the first byte of the answer's body
-    between_tokens_s: float = 60.0  # silence inside a stream
+    # From sending the request to the first byte of the answer's body, and for a whole answer.
+    first_token_s: float = 600.0
+    between_tokens_s: float = 300.0  # silence inside a stream
     total_s: float | None = None  # the whole call; the caller's deadline counts as well
+    are_callers: bool = False  # the operator set no first_token_s: a caller's SDK that waits longer gets it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Endpoint:
     # Default models of image, transcription and speech, by these names.
     default_media_models: Mapping[str, str] = field(default_factory=dict)
     egress: Egress = field(default_factory=Egress)  # proxy, CA file, client certificate
-    row: str = ""  # row of PROVIDERS that it is an instance of; "": of the row of its name
+    # Row of PROVIDERS that it is an instance of, whose rules of behaviour hold for it; "": of its name.
+    row: str = ""
     more_base_urls: tuple[str, ...] = ()  # of further hosts that serve the same as base_url
     health_check_s: float = 10.0  # between two health checks, where there are several hosts
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of every request, in lower case
@@ -110,13 +115,21 @@ def reported_usage(input_tokens: int, output_tokens: int) -> usage_pb2.Usage:
     )
 
 
+NO_RULES = ModelRules()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Candidate that answers a request: a provider and the upstream's own name of the model."""
+    """Candidate that answers a request: a provider and the upstream's own name of the model.
+
+    With it travels what the behaviour book says of the model, and the adaptation of one request to it.
+    """
 
     provider: "Provider"
     model: str
     weight: float = 1.0  # of a weighted choice among candidates
+    rules: ModelRules = field(default=NO_RULES, compare=False, repr=False)
+    adaptation: Adaptation | None = field(default=None, compare=False, repr=False)  # None: nothing to adapt
 
 
 class Provider:
@@ -138,6 +151,7 @@ class Provider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
+        self.kind = endpoint.registry_name
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
         self.local = self.LOCAL if endpoint.local is None else endpoint.local
         self.schema = self.SCHEMA
@@ -159,6 +173,13 @@ class Provider:
     async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
         """Tokens of the request's input as the upstream counts them; makes no billed call."""
         raise UnsupportedOperation(provider=self.name, operation="counting of tokens")
+
+    async def context_length(self, model: str, call: Call) -> int | None:
+        """Most tokens of input and output together that a model takes here; None: nobody says.
+
+        Asks the upstream where it can tell, and costs nothing. Errors: none.
+        """
+        return None
 
     async def create_images(
         self, request: media.CreateImagesRequest, route: Route, call: Call
@@ -244,10 +265,11 @@ class Provider:
 
 
 # Fields that say what is asked for rather than how; every adapter takes them.
-# The second line is honoured above the adapters.
+# The second line and the third are honoured above the adapters.
 ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
     | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
+    | {"strict_options", "store", "metadata"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

@@ -1,14 +1,15 @@
 """The plan of a request: who is asked, in which order, before it is given up."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import structlog
 
+from genai_spine.behaviour.adaptation import Candidate, adapt
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
 from genai_spine.routing.model_terms import check_terms
 from genai_spine.routing.router import Router
@@ -32,12 +33,16 @@ class CandidatePlanner:
         context: RoutingContext,
         fallback_chain: Sequence[str] = (),
         fallbacks: Mapping[str, Sequence[str]] | None = None,
+        *,
+        strict_options: bool = False,
     ) -> None:
         """fallback_chain: aliases, models, or providers for their default models; tried after all others.
         fallbacks: the same of one model or alias, in place of the chain.
 
         What of it cannot be called, because its provider is not configured, is logged and passed over.
+        strict_options: of requests that do not say themselves.
         """
+        self.strict_options = strict_options
         self.router = router
         self.context = context
         self._routes = lru_cache(MAX_NAMES)(router.routes)
@@ -45,7 +50,7 @@ class CandidatePlanner:
         self.chains = {model: self._chain_of(names) for model, names in (fallbacks or {}).items()}
 
     def plan(self, request: pb.CreateCompletionRequest) -> list[Route]:
-        """Candidates in the order in which they are tried, at least one.
+        """Candidates in the order in which they are tried, at least one, each with its adaptation.
 
         Errors: those of Router.resolve(), UnsupportedOption and InvalidFields when no candidate can honour
         the request (the first candidate's), NoCandidates when its own conditions leave none.
@@ -53,8 +58,7 @@ class CandidatePlanner:
         routes = self._routes(request.provider, request.model)
         chain = self.chains.get(request.model, self.chain) if self.chains else self.chain
         if len(routes) == 1 and not chain and not request.HasField("routing"):
-            check_candidate(request, routes[0])
-            return routes
+            return [self._adapted(routes[0], request)]
         routing = request.routing
         alias = self.router.aliases.get(request.model)
         strategy = routing.strategy or (alias.strategy if alias else None)
@@ -87,6 +91,8 @@ class CandidatePlanner:
             raise InvalidRequest(field="routing.no_fallback", problem="excludes fallback_models")
         found: list[Route] = []
         for index, name in enumerate(routing.fallback_models):
+            if self.router.is_missing(name):
+                continue
             try:
                 found += self.router.fallback(name)
             except SpineError as error:
@@ -99,17 +105,14 @@ class CandidatePlanner:
         routing = request.routing
         if routing.no_fallback or routing.fallback_models or not chain:
             return []
-        return [
-            route for route in chain if not _refusal(route, request) and not self._too_much(route, request)
-        ]
+        able = [self._attempted(route, request) for route in chain if not self._too_much(route, request)]
+        return [route for route in able if isinstance(route, Route)]
 
     def _chain_of(self, names: Sequence[str]) -> list[Route]:
         return [route for name in names for route in self._of_chain(name)]
 
     def _of_chain(self, name: str) -> list[Route]:
         try:
-            if name in PROVIDERS and name not in self.router.providers and name not in self.router.aliases:
-                raise InvalidRequest(field="fallback_chain", problem=f"provider {name} is not configured")
             return self.router.fallback(name)
         except SpineError as error:
             log.warning("fallback_passed_over", name=name, cause=str(error))
@@ -146,15 +149,37 @@ class CandidatePlanner:
         return None
 
     def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
-        able, first = [], None
+        able: list[Route] = []
+        first: SpineError | None = None
         for route in routes:
-            refusal = _refusal(route, request)
-            if refusal is None:
-                able.append(route)
-            first = first or refusal
+            adapted = self._attempted(route, request)
+            if isinstance(adapted, Route):
+                able.append(adapted)
+            else:
+                first = first or adapted
         if first is not None and not able:
             raise first
         return able
+
+    def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
+        """Route with the adaptation of the request to its model. Errors: UnsupportedOption, InvalidFields."""
+        provider, book = route.provider, self.router.book
+        rules = book.rules(provider.kind, route.model)
+        options = provider.options_for(request, route)
+        strict = request.strict_options if request.HasField("strict_options") else self.strict_options
+        candidate = Candidate(provider.name, route.model, rules, options)
+        adaptation = adapt(request, candidate, book, strict=strict)
+        if adaptation is not None or rules is not route.rules:
+            route = replace(route, rules=rules, adaptation=adaptation)
+        check_candidate(adaptation.applied(request) if adaptation else request, route)
+        return route
+
+    def _attempted(self, route: Route, request: pb.CreateCompletionRequest) -> Route | SpineError:
+        """Adapted route, or why the provider cannot honour the request."""
+        try:
+            return self._adapted(route, request)
+        except SpineError as error:
+            return error
 
     def _preferred(self, routes: list[Route], routing: routing_pb2.Routing) -> list[Route]:
         preferred = list(routing.preferred_providers)
@@ -173,15 +198,6 @@ class CandidatePlanner:
         for route in routes:
             seen.setdefault((route.provider.name, route.model), route)
         return list(seen.values())
-
-
-def _refusal(route: Route, request: pb.CreateCompletionRequest) -> SpineError | None:
-    """Why the provider cannot honour the request."""
-    try:
-        check_candidate(request, route)
-    except SpineError as error:
-        return error
-    return None
 
 
 def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:

@@ -1,29 +1,14 @@
 """From the model that a caller names to the provider and upstream model that answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from genai_spine.behaviour.book import BehaviourBook, RulesFile
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
+from genai_spine.routing.model_names import LOCAL_TAGS, OPEN_WEIGHTS, is_local_tag, owner_of
 from genai_spine.v1 import routing_pb2
-
-# Names that say whose model they are; first match wins (rest-v1.md, section 4).
-PREFIXES = (
-    ("gpt-", "openai"),
-    ("o1", "openai"),
-    ("o3", "openai"),
-    # Not in the older service's rules, where these went to the default provider and were not found.
-    ("o4", "openai"),
-    ("chatgpt-", "openai"),
-    ("text-embedding-", "openai"),
-    ("dall-e-", "openai"),
-    ("whisper-", "openai"),
-    ("tts-", "openai"),
-    ("claude-", "anthropic"),
-    ("amazon.", "bedrock"),
-    ("anthropic.", "bedrock"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +27,14 @@ class Alias:
     strategy: "routing_pb2.RoutingStrategy | None" = None
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Surroundings of a router: providers of other lanes, to their lane, and the rules of models."""
+
+    other_lanes: Mapping[str, str] = field(default_factory=dict)
+    book: BehaviourBook = field(default_factory=lambda: BehaviourBook(RulesFile()))
+
+
 class Router:
     """Resolves names of requests to routes: alias, then provider and model."""
 
@@ -51,14 +44,15 @@ class Router:
         default_provider: str,
         default_model: str | None = None,
         aliases: Mapping[str, Alias] | None = None,
-        other_lanes: Mapping[str, str] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        """default_model: of the default provider. other_lanes: providers of other lanes, to their lane."""
+        """default_model: of the default provider. surroundings: None: no other lane, and no rules."""
         self.providers = providers
         self.default_provider = default_provider
         self.default_model = default_model
         self.aliases = aliases or {}
-        self.other_lanes = other_lanes or {}
+        surroundings = surroundings or Surroundings()
+        self.other_lanes, self.book = surroundings.other_lanes, surroundings.book
         self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
@@ -99,7 +93,7 @@ class Router:
             except (InvalidRequest, ModelNotFound) as error:
                 failure = failure or error
                 continue
-            found.append(Route(route.provider, route.model, member.weight))
+            found.append(Route(route.provider, route.model, member.weight, route.rules))
         if not found and failure is not None:
             raise failure
         return found
@@ -107,8 +101,10 @@ class Router:
     def fallback(self, name: str, *, embedding: bool = False) -> list[Route]:
         """Routes of an entry of a fallback chain: an alias, a provider's default model, or a model.
 
-        Errors: as resolve().
+        Errors: as resolve(); ModelNotFound for a provider that is not configured.
         """
+        if self.is_missing(name):
+            raise self._not_configured(name, name)
         if name in self.providers and name not in self.aliases:
             return [self._resolve(name, "", embedding)]
         return self.routes("", name, embedding=embedding)
@@ -118,7 +114,8 @@ class Router:
         name = (route.provider.name, route.model)
         alias = self.aliases.get(route.model)
         if alias is None:
-            short = self.owner(route.model) == name and not self._is_provider(route.model)
+            is_providers = self._is_provider(route.model) or self._is_no_model(route.model)
+            short = self.owner(route.model) == name and not is_providers
         else:
             short = alias.members == (Member(f"{name[0]}:{name[1]}"),)
         return route.model if short else f"{name[0]}:{name[1]}"
@@ -127,24 +124,51 @@ class Router:
         if provider:
             found = self._named(provider)
             own = model.removeprefix(f"{provider}:")
-            return Route(found, own or self._default(found, embedding))
+            return self._route(found, own or self._default(found, embedding))
         if not model or self._is_provider(model):
             found = self._named(model or self.default_provider)
-            return Route(found, self._default(found, embedding))
+            return self._route(found, self._default(found, embedding))
+        if self._is_no_model(model):
+            raise self._not_configured(model, model)
         name, upstream_model = self.owner(model)
         if name not in self.providers:
-            raise ModelNotFound(model=model, hint=f"provider {name} is not configured; {self._how(name)}")
-        return Route(self.providers[name], upstream_model)
+            raise self._not_configured(name, model)
+        return self._route(self.providers[name], upstream_model)
+
+    def _route(self, provider: Provider, model: str) -> Route:
+        return Route(provider, model, rules=self.book.rules(provider.kind, model))
 
     def owner(self, model: str) -> tuple[str, str]:
         """The provider whose model it is by its name, configured or not, and the provider's name of it."""
         prefix, colon, rest = model.partition(":")
         if colon and rest and any(prefix in known for known in (PROVIDERS, self.providers, self.other_lanes)):
-            return prefix, rest
-        for start, name in PREFIXES:
-            if model.startswith(start):
-                return name, model
-        return ("ollama" if colon else self.default_provider), model
+            found = self.providers.get(prefix)
+            is_outside = found is None or not found.local
+            return ("ollama", model) if is_outside and is_local_tag(prefix, rest) else (prefix, rest)
+        if OPEN_WEIGHTS.fullmatch(model):
+            return self._at_home, model
+        return owner_of(model) or self.default_provider, model
+
+    @property
+    def _at_home(self) -> str:
+        """Provider of models on the operator's own machines: the default one if it is there, else Ollama."""
+        default = self.providers.get(self.default_provider)
+        is_local = default is not None and default.local
+        return self.default_provider if is_local or "ollama" not in self.providers else "ollama"
+
+    def is_missing(self, name: str) -> bool:
+        """Whether a name is that of a provider which is not configured."""
+        return name in PROVIDERS and name not in self.providers and name not in self.aliases
+
+    def _not_configured(self, name: str, model: str) -> ModelNotFound:
+        hint = f"provider {name} is not configured; {self._how(name)}"
+        if "ollama" in self.providers:
+            hint += f"; a model of Ollama's is ollama:{model}"
+        return ModelNotFound(model=model, hint=hint)
+
+    def _is_no_model(self, name: str) -> bool:
+        """Whether a name is only that of a provider which is not configured, and of no local model."""
+        return self.is_missing(name) and name not in LOCAL_TAGS
 
     def _is_provider(self, name: str) -> bool:
         """Whether a name is that of a configured provider, of this lane or of another one."""

@@ -35,6 +35,9 @@ them; default `openai`.
 
 **Request ids.** `x-request-id` is accepted, otherwise made; it is on every response and in every error.
 
+**Deadlines.** The request header `x-request-timeout` says how many seconds the caller waits; then the call
+ends as PROVIDER_TIMEOUT.
+
 **Lanes.** The request header `x-genai-lane` (`cpu`, `gpu` or `batch`) chooses the servers; default `cpu`.
 
 **Streams.** `text/event-stream`: each event is `data: ` and one line of JSON. On OpenAI's paths the last
@@ -139,7 +142,8 @@ class Paths:
     def _body(self, method: MethodDescriptor, body: str, in_path: list[str]) -> Schema:
         name, message = _operation_id(method), method.input_type
         media = "application/json"
-        if message.full_name == HTTP_BODY:
+        of_field = body != "*" and message.fields_by_name[body].message_type
+        if HTTP_BODY in (message.full_name, of_field and of_field.full_name):
             content = {"schema": self._bodies[name]["request"]}
             media = self._bodies[name].get("media", media)
         elif body != "*":
@@ -161,7 +165,7 @@ class Paths:
     def _headers(self, path: str) -> list[Schema]:
         """Request headers of an operation, by its path."""
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
-        names = ["Lane", "RequestId", *(["Provider"] if has_provider else [])]
+        names = ["Lane", "RequestId", "Timeout", *(["Provider"] if has_provider else [])]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
     def _answer(self, method: MethodDescriptor) -> Schema:

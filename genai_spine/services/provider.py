@@ -48,6 +48,7 @@ class ProviderService:
         shown.circuit_state = upstream.state
         if not upstream.allows:
             shown.rest_ms = int(upstream.open_s * 1000)
+        shown.open_models.extend(upstream.open_models)
         shown.running, shown.key_count = upstream.running, upstream.key_count
         shown.host_count = len(upstream.pool.hosts)
         shown.live_host_count = sum(not host.is_down for host in upstream.pool.hosts)

@@ -18,12 +18,12 @@ class BatchLabels:
         """Keeps the labels of a batch, in the place of those that it had."""
         clean = {key: value.replace("\0", "\ufffd") for key, value in labels.items()}
         row = {"provider": provider, "batch_id": batch_id, "cost_labels": clean}
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(self._database.upsert(batch_labels, row))
 
     async def get(self, provider: str, batch_id: str) -> dict[str, str]:
         """Labels of a batch; empty when it has none."""
         columns = batch_labels.c
         query = select(columns.cost_labels).where(columns.provider == provider, columns.batch_id == batch_id)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             return dict((await connection.execute(query)).scalar_one_or_none() or {})

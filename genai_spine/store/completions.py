@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import RowMapping, exists, select, update
 
-from genai_spine.store import expiry
 from genai_spine.store.database import Database, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import completions, leases
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -38,7 +38,7 @@ class Completions:
             "created_at": Now(),
             "expires_at": Now(ttl_s),
         }
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(completions.insert().values(row))
 
     async def finish(self, id: str, outcome: pb.Completion | CompletionFailure, ttl_s: float) -> None:
@@ -51,7 +51,7 @@ class Completions:
         else:
             row |= {"state": "DONE", "body": outcome.SerializeToString()}
             row["execution_id"] = outcome.execution_id
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(update(completions).where(completions.c.id == id).values(row))
 
     async def find(self, id: str) -> pb.Completion | CompletionFailure | str | None:
@@ -59,7 +59,7 @@ class Completions:
         columns, id = completions.c, id.replace("\0", "\ufffd")  # PostgreSQL takes no NUL; no id has it
         lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
         query = select(completions, lives.label("lives")).where(columns.expires_at > Now())
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             for found in (
                 query.where(columns.id == id),
                 query.where(columns.request_id == id).order_by(columns.created_at.desc()).limit(1),
@@ -70,8 +70,8 @@ class Completions:
         return None
 
     async def sweep(self) -> int:
-        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
-        return await expiry.sweep(self._database, completions)
+        """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, completions)
 
 
 def _outcome(row: RowMapping) -> pb.Completion | CompletionFailure | str:

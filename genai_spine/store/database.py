@@ -6,13 +6,15 @@ a power failure may take the last commits, but never leaves a broken file. Postg
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from errno import ENOSPC
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -20,17 +22,28 @@ from typing import Any, Protocol
 
 import asyncpg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from genai_spine.errors import ServiceUnavailable
 from genai_spine.telemetry.urls import shown
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
 LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
+MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
+# Classes of SQLSTATE that say that the server cannot work now: connection, resources (a full disk is one of
+# them), shutdown, files, a lock that another one holds, a replica without writes, colliding transactions.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html, 2026-11-29.
+UNAVAILABLE_STATES = ("08", "53", "57P", "58", "55P03", "25006", "40")
+# SQLite says with the same class that a statement is wrong; whoever wrote it must see that.
+WRONG_STATEMENT = ("no such", "syntax error", "has no column", "already exists")
+
+log = structlog.get_logger()
 
 
 class RowsRefused(Exception):
@@ -77,6 +90,22 @@ def _sqlite_now(element: Now, compiler: Any, **kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
+class JsonTexts(FunctionElement[Any]):
+    """Rows (key, value) of a column that holds a JSON object of texts; use it with `table_valued`."""
+
+    inherit_cache = True
+
+
+@compiles(JsonTexts, "postgresql")
+def _postgresql_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_each_text({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(JsonTexts, "sqlite")
+def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
 class _RowWriter(Protocol):
     """Protocol of the bulk writers of both databases."""
 
@@ -102,6 +131,8 @@ class Database:
         scheme, _, rest = url.partition("://")
         self._url = shown(url)
         self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
+        self._path: Path | None = None  # of SQLite
+        self._write_failure: Exception | None = None  # of the last write of many rows
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
             self._open_sqlite(url)
@@ -122,10 +153,28 @@ class Database:
     def dialect(self) -> str:
         return self.engine.dialect.name
 
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection to read with. Errors: ServiceUnavailable while the database does not work."""
+        with _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection in a transaction. Errors: ServiceUnavailable while the database does not work."""
+        with _translated():
+            async with self.engine.begin() as connection:
+                yield connection
+
     async def ping(self) -> None:
-        """Round trip to the database; raises what the driver raises."""
+        """Round trip to the database; raises what the driver raises, or what the last write met."""
         async with self.engine.connect() as connection:
             await connection.execute(sa.text("SELECT 1"))
+        if self._path is not None and shutil.disk_usage(self._path.parent).free < MIN_FREE_BYTES:
+            raise OSError(ENOSPC, "the disk is full")
+        if self._write_failure is not None:
+            raise self._write_failure
 
     async def reach(self) -> None:
         """Round trip to the database. Raises DatabaseUnreachable."""
@@ -150,8 +199,16 @@ class Database:
         RowsRefused when a row breaks a rule of the table, otherwise what the driver raises; nothing is
         written then.
         """
-        if rows:
+        if not rows:
+            return
+        try:
             await self._writer.write(statement, rows)
+        except RowsRefused:
+            raise
+        except Exception as error:
+            self._write_failure = error
+            raise
+        self._write_failure = None
 
     def upsert(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
         """Inserts the row, or puts it in the place of the one with its primary key."""
@@ -161,6 +218,12 @@ class Database:
             return lite.on_conflict_do_update(index_elements=key, set_=dict(lite.excluded))
         post = postgresql.insert(table).values(row)
         return post.on_conflict_do_update(index_elements=key, set_=dict(post.excluded))
+
+    def insert_once(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
+        """Inserts the row unless one with its primary key is there."""
+        if self.dialect == "sqlite":
+            return sqlite.insert(table).values(row).on_conflict_do_nothing()
+        return postgresql.insert(table).values(row).on_conflict_do_nothing()
 
     async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
         """Makes other processes that upgrade wait until this connection's transaction ends."""
@@ -174,9 +237,10 @@ class Database:
             self._scratch = tempfile.TemporaryDirectory(prefix="genai-spine-")
             file = Path(self._scratch.name) / "scratch.db"
         _make_private(file)
+        self._path = file
         path = str(file)
         url = sa.URL.create("sqlite+aiosqlite", database=path)
-        self.engine = create_async_engine(url, **self._pool)
+        self.engine = create_async_engine(url, hide_parameters=True, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
         self.time = _sqlite_time
         self._writer: _RowWriter = _SqliteWriter(path)
@@ -193,10 +257,46 @@ class Database:
             )
 
         self.engine = create_async_engine(
-            "postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True, **self._pool
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error's text goes to the log, and parameters are content
+            **self._pool,
         )
         self.time = _aware_time
         self._writer = _PostgresqlWriter(connect)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Errors of a database that does not work now as ServiceUnavailable, with one line in the log."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        if not _is_unavailable(error):
+            raise
+        log.warning("database_unavailable", cause=f"{type(error).__name__}: {error}"[:300])
+        raise ServiceUnavailable(cause="its database does not answer") from error
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    """Whether the database does not work now; otherwise it refused a statement or its values."""
+    if isinstance(error, sa.exc.DBAPIError):
+        if isinstance(error.orig, sqlite3.Error) or "sqlite" in type(error.orig).__module__:
+            operational = isinstance(error, sa.exc.OperationalError)
+            return operational and not any(words in str(error.orig) for words in WRONG_STATEMENT)
+        return (
+            error.connection_invalidated or isinstance(error, sa.exc.InterfaceError) or _is_state(error.orig)
+        )
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        return isinstance(error, sa.exc.TimeoutError)  # of the pool
+    # Not of a statement: asyncpg's own while it connects, refused connections, timeouts.
+    return not isinstance(error, asyncpg.PostgresError) or _is_state(error)
+
+
+def _is_state(error: BaseException | None) -> bool:
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    return str(state).startswith(UNAVAILABLE_STATES)
 
 
 def sqlite_path(url: str) -> Path | None:

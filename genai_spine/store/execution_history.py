@@ -31,7 +31,7 @@ class Page(NamedTuple):
 
 class ExecutionHistory:
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     async def page(self, request: ListExecutionsRequest, limit: int, after: PageEnd | None) -> Page:
         """Page of a request's filters. after: end of the page before; None: from the newest row on."""
@@ -39,7 +39,7 @@ class ExecutionHistory:
         chosen += _times(request, after)
         newest = (executions.c.created_at.desc(), executions.c.id.desc())
         bound: datetime | None = None
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             if others:
                 reach = select(executions.c.created_at).where(*chosen).order_by(newest[0])
                 bound = (

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import (
     ColumnElement,
@@ -71,6 +72,7 @@ _DERIVED = (
     "lane",
     "prompt_version",
     "cost_labels",
+    "warnings",
     "first_token_ms",
     "state",
     "success",
@@ -84,7 +86,7 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
-_FIXED |= {"principal", "cost_labels"}
+_FIXED |= {"principal", "cost_labels", "warnings"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -142,14 +144,14 @@ class Executions:
     async def get(self, id: str) -> Execution | None:
         """Execution by id; None: no such row."""
         query = select(executions).where(executions.c.id == id)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else execution_of(row)
 
     async def by_request(self, request_id: str) -> list[Execution]:
         """The calls that one request made, in their order."""
         query = select(executions).where(executions.c.request_id == request_id)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (
                 (await connection.execute(query.order_by(executions.c.attempt, executions.c.id)))
                 .mappings()
@@ -160,7 +162,7 @@ class Executions:
     async def count(self, scope: Scope) -> int:
         """Number of rows in a scope."""
         query = select(func.count()).select_from(executions).where(*_within(scope))
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def page(self, scope: Scope, after: Execution | None, limit: int) -> list[Execution]:
@@ -170,7 +172,7 @@ class Executions:
             at = tuple_(literal(_datetime(after.create_time), Utc()), literal(after.id))
             query = query.where(tuple_(executions.c.created_at, executions.c.id) > at)
         query = query.order_by(executions.c.created_at, executions.c.id).limit(limit)
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [execution_of(row) for row in rows]
 
@@ -192,7 +194,7 @@ class Executions:
             | {"row_id": execution.id, "old_book": execution.cost.price_book}
             for execution, cost in rated
         ]
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(change, values)
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
@@ -202,7 +204,7 @@ class Executions:
         query = select(func.count(), func.sum(row.cost_ticks), unknown, func.max(row.price_book)).where(
             row.request_id == batch_id, row.operation == "batch", row.provider == provider
         )
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             count, ticks, without_price, book = (await connection.execute(query)).one()
         ticks = int(ticks or 0)
         return count, cost_of(ticks, price_known=not without_price, price_book=book)
@@ -226,7 +228,7 @@ class Executions:
             "settled_at": Now(),
         }
         sweep = update(executions).where(executions.c.id.in_(dead)).values(lost).returning(executions.c.id)
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             return list((await connection.execute(sweep)).scalars())
 
     def _row(self, execution: Execution) -> tuple[Any, ...]:
@@ -244,6 +246,7 @@ class Executions:
             _LANES[execution.lane],
             execution.prompt_version or None,
             _labels(execution),
+            _warnings(execution) if execution.warnings else None,
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -292,6 +295,8 @@ def execution_of(row: RowMapping) -> Execution:
     if row["prompt_version"]:
         execution.prompt_version = row["prompt_version"]
     execution.cost_labels.update(row["cost_labels"] or {})
+    for warning in row["warnings"] or ():
+        json_format.ParseDict(warning, execution.warnings.add(), ignore_unknown_fields=True)
     if row["first_token_ms"] is not None:
         execution.first_token_ms = row["first_token_ms"]
     if execution.HasField("usage"):
@@ -307,6 +312,13 @@ def execution_of(row: RowMapping) -> Execution:
 def _labels(execution: Execution) -> str | None:
     labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
     return json.dumps(labels, sort_keys=True, ensure_ascii=False) if labels else None
+
+
+def _warnings(execution: Execution) -> str:
+    listed = [
+        json_format.MessageToDict(warning, preserving_proto_field_name=True) for warning in execution.warnings
+    ]
+    return json.dumps(listed, ensure_ascii=False).replace("\\u0000", "\ufffd")
 
 
 def _datetime(time: Timestamp) -> datetime:

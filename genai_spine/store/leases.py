@@ -8,29 +8,29 @@ from genai_spine.store.tables import leases
 
 class Leases:
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     async def take(self, server_id: str, lane: str, ttl_s: float) -> None:
         """First lease of a process; expired ones of others are deleted."""
         row = {"server_id": server_id, "lane": lane, "lease_until": Now(ttl_s), "started_at": Now()}
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(delete(leases).where(leases.c.lease_until <= Now()))
             await connection.execute(insert(leases).values(row))
 
     async def renew(self, server_id: str, ttl_s: float) -> bool:
         """Renewal; False when the lease expired before: others may have acted on that, so it stays lost."""
         lives = (leases.c.server_id == server_id) & (leases.c.lease_until > Now())
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             result = await connection.execute(update(leases).where(lives).values(lease_until=Now(ttl_s)))
         return result.rowcount == 1
 
     async def release(self, server_id: str) -> None:
         """End of a lease, before a process stops."""
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(delete(leases).where(leases.c.server_id == server_id))
 
     async def live(self) -> dict[str, str]:
         """Lane of each living process, by server id."""
         query = select(leases.c.server_id, leases.c.lane).where(leases.c.lease_until > Now())
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return {row.server_id: row.lane for row in await connection.execute(query)}

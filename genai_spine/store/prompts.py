@@ -37,13 +37,13 @@ _FLAGS = ("is_system", "is_public", "is_active")
 
 class PromptRows:
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     async def get(self, key: str) -> Prompt | None:
         """Prompt by id, active or not, or by the slug of an active one. None: no such prompt."""
         if (where := _where(key)) is None:
             return None
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             row = (await connection.execute(sa.select(prompts).where(where))).mappings().one_or_none()
             if row is None:
                 return None
@@ -59,7 +59,7 @@ class PromptRows:
         query = sa.select(prompts).where(*found, *behind(after, prompts.c.updated_at, prompts.c.id))
         query = query.order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
             rows = (await connection.execute(query.limit(size).offset(request.offset))).mappings()
             page = [_prompt(row) for row in rows]
@@ -74,11 +74,11 @@ class PromptRows:
         if before is not None:
             query = query.where(prompt_versions.c.version < before)
         query = query.order_by(prompt_versions.c.version.desc()).limit(size).offset(offset)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return [_version(row) for row in (await connection.execute(query)).mappings()]
 
     async def version(self, prompt_id: str, number: int) -> PromptVersion | None:
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return await _one_version(connection, prompt_id, number)
 
     @asynccontextmanager
@@ -88,7 +88,7 @@ class PromptRows:
         Raises Conflict when it would give two active prompts one slug.
         """
         try:
-            async with self._engine.begin() as connection:
+            async with self._database.begin() as connection:
                 yield Changes(connection)
                 if not keep:
                     await connection.rollback()

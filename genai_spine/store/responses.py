@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from genai_spine.store import expiry
 from genai_spine.store.database import Database, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import response_cache
 
 
@@ -35,7 +35,7 @@ class Responses:
             "created_at": Now(),
             "expires_at": Now(ttl_s),
         }
-        async with self._database.engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(self._database.upsert(response_cache, row))
 
     async def find(self, key: str, max_age_s: float) -> tuple[bytes, float] | None:
@@ -44,10 +44,10 @@ class Responses:
         query = select(columns.body, columns.created_at, Now().label("now")).where(
             columns.key == key, columns.expires_at > Now(), columns.created_at > Now(-max_age_s)
         )
-        async with self._database.engine.connect() as connection:
+        async with self._database.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else (row.body, max(0.0, (row.now - row.created_at).total_seconds()))
 
     async def sweep(self) -> int:
-        """Number of expired rows deleted; call it again while it is expiry.BATCH_SIZE."""
-        return await expiry.sweep(self._database, response_cache)
+        """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, response_cache)

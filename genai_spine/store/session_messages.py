@@ -26,12 +26,12 @@ FILE = (session_attachments.c.filename, session_attachments.c.media_type, sessio
 
 class SessionMessages:
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     async def page(self, session_id: str, size: int, first: int) -> list[pb.SessionMessage]:
         """Page of messages, oldest first, from number `first` on."""
         query = _of(session_id).where(session_messages.c.sequence >= first).limit(size)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
             found = {row["id"]: _message(row) for row in rows}
             files = select(session_attachments.c.message_id, *FILE)
@@ -47,7 +47,7 @@ class SessionMessages:
     ) -> list[pb.ExportedMessage]:
         """Messages from number `first` on and before number `end`, with their files."""
         numbers = (session_messages.c.sequence >= first, session_messages.c.sequence < end)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             rows = (await connection.execute(_of(session_id).where(*numbers))).mappings().all()
             found = {row["id"]: pb.ExportedMessage(message=_message(row)) for row in rows}
             files = select(session_attachments.c.message_id, *FILE)
@@ -70,14 +70,14 @@ class SessionMessages:
         query = select(messages.sequence).where(
             messages.id == clean(message_id), messages.session_id == session_id
         )
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
     async def file_bytes(self, session_id: str) -> int:
         """Size of all files of a session."""
         query = select(func.coalesce(func.sum(session_attachments.c.size_bytes), 0))
         query = query.join(session_messages).where(session_messages.c.session_id == session_id)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def end_send(
@@ -101,7 +101,7 @@ class SessionMessages:
             **CHANGED,
         }
         mine = (sessions.c.id == answer.session_id, sessions.c.send_token == token)
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             if (
                 await connection.execute(update(sessions).where(*mine).values(values | NO_LEASE))
             ).rowcount != 1:
@@ -113,7 +113,7 @@ class SessionMessages:
 
     async def branch(self, session: pb.Session, count: int) -> None:
         """Adds a session with copies of the first `count` messages of its parent; the sums are theirs."""
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(insert(sessions).values(session_row(session)))
             query = _of(session.parent_session_id).where(session_messages.c.sequence < count)
             rows = [dict(row) for row in (await connection.execute(query)).mappings()]

@@ -44,11 +44,11 @@ COLUMNS = {"title": ("title", "title_folded"), "metadata": ("metadata_json",)}
 
 class Sessions:
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     async def get(self, id: str) -> pb.Session | None:
         """Session by id; None: no such session."""
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
         return None if row is None else session_of(row)
 
@@ -60,14 +60,14 @@ class Sessions:
         query = select(sessions).where(*matching, *behind(after, sessions.c.updated_at, sessions.c.id))
         newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
         counted = select(func.count()).select_from(sessions).where(*matching)
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
             rows = (await connection.execute(newest.limit(size).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
     async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
         """A session with its messages, in one transaction; its sums are the caller's to set."""
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(insert(sessions).values(session_row(session)))
             await add_messages(connection, entries)
 
@@ -81,7 +81,7 @@ class Sessions:
         values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
         etag = session.etag if session.HasField("etag") else None
         changed = update(sessions).where(_is(id), *_has_etag(etag)).values(values)
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
             if found is None:
                 await _refuse_etag(connection, id)
@@ -89,7 +89,7 @@ class Sessions:
 
     async def remove(self, id: str, etag: str | None = None) -> bool:
         """Deletion of a session with all its messages; False: no such session. Raises EtagMismatch."""
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
             if not removed.rowcount:
                 await _refuse_etag(connection, id)
@@ -100,7 +100,7 @@ class Sessions:
         free = or_(sessions.c.send_token.is_(None), sessions.c.send_until <= Now())
         lease = {"send_token": token, "send_until": Now(ttl_s)}
         claimed = update(sessions).where(_is(id), free).values(lease).returning(sessions)
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             row = (await connection.execute(claimed)).mappings().one_or_none()
         return None if row is None else session_of(row)
 
@@ -132,7 +132,7 @@ class Sessions:
 
     async def _held(self, id: str, token: str, values: Mapping[str, Any]) -> bool:
         mine = update(sessions).where(_is(id), sessions.c.send_token == token).values(values)
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             return (await connection.execute(mine)).rowcount == 1
 
 

@@ -3,14 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import sqlalchemy as sa
 import structlog
 
-from genai_spine.store.expiry import BATCH_SIZE
+from genai_spine.store.database import Database, Now
 
+BATCH_SIZE = 500  # rows per statement: a short transaction holds nobody up
 PERIOD_S = 60.0
 PAUSE_S = 0.1  # between two statements, so that other writers get their turn
 
 log = structlog.get_logger()
+
+
+async def delete_expired(database: Database, table: sa.Table) -> int:
+    """Number of expired rows deleted, at most BATCH_SIZE. Rows that another process deletes just now are left
+    to it.
+    """
+    [key] = table.primary_key
+    expired = sa.select(key).where(table.c.expires_at <= Now()).order_by(table.c.expires_at).limit(BATCH_SIZE)
+    statement = sa.delete(table).where(key.in_(expired.with_for_update(skip_locked=True)))
+    async with database.begin() as connection:
+        return (await connection.execute(statement)).rowcount
 
 
 class Sweeper:
@@ -21,7 +34,7 @@ class Sweeper:
     ) -> None:
         """Sweeper of tables. sweeps: by table name.
 
-        Each returns the rows it deleted, at most expiry.BATCH_SIZE.
+        Each returns the rows it deleted, at most BATCH_SIZE.
         """
         self._sweeps = sweeps
         self._period_s = period_s

@@ -96,6 +96,7 @@ executions = sa.Table(
     sa.Column("metadata_json", sa.Text),  # as the caller gave it
     sa.Column("principal", sa.Text),  # who pays: whose key it was; NULL: no key
     sa.Column("cost_labels", sa.JSON(none_as_null=True)),  # for what, in the caller's words: an object
+    sa.Column("warnings", sa.JSON(none_as_null=True)),  # options that were dropped or mapped: a list
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
     # What few rows have costs the others nothing.
@@ -162,6 +163,28 @@ completions = sa.Table(
     sa.Column("expires_at", Utc, nullable=False),
     sa.Index("ix_completions_request_id", "request_id"),
     sa.Index("ix_completions_expires_at", "expires_at"),
+)
+
+# Answers of requests that said `store`, as their callers saw them. A row that is deleted stays without its
+# content until it expires, because a list that is read page by page may go on behind it.
+stored_completions = sa.Table(
+    "stored_completions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # of the answer
+    _text("tenant"),  # "": of everybody
+    _text("model"),  # the provider's own name
+    _text("requested_model"),  # as the caller named it
+    _text("request_id"),
+    sa.Column("execution_id", sa.Text),  # of the call that answered
+    sa.Column("metadata", sa.JSON(none_as_null=True), nullable=False),  # object of texts
+    sa.Column("messages", sa.LargeBinary, nullable=False),  # ListStoredMessagesResponse
+    sa.Column("body", sa.LargeBinary, nullable=False),  # Completion
+    _number("body_bytes"),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("deleted_at", Utc),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Index("ix_stored_completions_created_at", "tenant", "created_at", "id"),
+    sa.Index("ix_stored_completions_expires_at", "expires_at"),
 )
 
 # One row per prompt, as it stands now; what it was before is in prompt_versions.

@@ -12,7 +12,7 @@ from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database, sqlite_path
 from genai_spine.supervisor import default_model, envoy
-from genai_spine.supervisor.provider_check import connection_problem
+from genai_spine.supervisor.provider_check import host_problems
 from genai_spine.telemetry.urls import shown
 
 
@@ -68,19 +68,19 @@ def _book(settings: Settings) -> PriceBook:
 
 async def _provider(endpoint: Endpoint) -> Finding:
     part = f"provider {endpoint.name}"
-    reached = await connection_problem(endpoint)
-    if reached is None:
-        return Finding(part, "ok", shown(endpoint.base_url))
-    if endpoint.implicit:
-        return Finding(part, "ok", f"not used: {reached}")
-    return Finding(part, "warning", f"{shown(endpoint.base_url)}: {reached}")
+    problems = await host_problems(endpoint)
+    if endpoint.implicit and (problem := problems[shown(endpoint.base_url)]):
+        return Finding(part, "ok", f"not used: {problem}")
+    texts = [f"{host}: {problem}" if problem else host for host, problem in problems.items()]
+    return Finding(part, "warning" if any(problems.values()) else "ok", "; ".join(texts))
 
 
 async def _default(settings: Settings) -> Finding:
     found = await default_model.find(settings)
     if found.problem is None:
         return Finding("default model", "ok", f"{found.provider}:{found.model}")
-    state = "warning" if settings.default_provider in PROVIDERS else "broken"
+    known = {*PROVIDERS, *settings.endpoints, *settings.other_lanes}
+    state = "warning" if settings.default_provider in known else "broken"
     text = f"{found.problem}; `genai-spine up` uses {found.provider}:{found.model}"
     return Finding("default model", state, f"{text}. {found.remedy}" if found.remedy else text)
 

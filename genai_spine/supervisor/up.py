@@ -160,8 +160,8 @@ async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
     if found.problem is None:
         return {}, None
     notice = found.problem
-    own = settings.endpoints.get(settings.default_provider)
-    if (found.provider, found.model) != (settings.default_provider, _own_model(settings, own)):
+    name = default_model.provider_of(settings)
+    if (found.provider, found.model) != (name, _own_model(settings, settings.endpoints.get(name))):
         notice += f"; using {found.provider}:{found.model}"
     if found.provider == "builtin":
         notice += ", the built-in extractive processor, which is no language model"
@@ -172,7 +172,7 @@ async def _defaults(settings: Settings) -> tuple[dict[str, str], str | None]:
 
 def _own_model(settings: Settings, endpoint: Endpoint | None) -> str | None:
     """Default model as the settings have it."""
-    return settings.default_model or (endpoint.default_model if endpoint else None)
+    return default_model.model_of(settings) or (endpoint.default_model if endpoint else None)
 
 
 def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresses:
@@ -219,10 +219,10 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
 
 
 def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
-    """Default route, as provider:model, of a request that names neither."""
-    name = defaults.get("GENAI_DEFAULT_PROVIDER", settings.default_provider)
-    own = settings.endpoints[name].default_model
-    return f"{name}:{defaults.get('GENAI_DEFAULT_MODEL') or settings.default_model or own}"
+    """Default route, as provider:model or an alias, of a request that names neither."""
+    name = defaults.get("GENAI_DEFAULT_PROVIDER") or default_model.provider_of(settings)
+    model = defaults.get("GENAI_DEFAULT_MODEL") or _own_model(settings, settings.endpoints.get(name))
+    return str(model) if model in settings.model_aliases else f"{name}:{model}"
 
 
 def _announce(fields: dict[str, object], *, as_json: bool) -> None:

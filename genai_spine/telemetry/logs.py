@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import faulthandler
 import logging
+import os
 import sys
 from typing import Any, BinaryIO
 
@@ -41,13 +42,24 @@ def configure(level: str = "INFO", *, readable: bool | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     # What libraries log goes the same way; grpc tells of every client that hung up, which is no news.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # what its core says goes to standard error as text
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 def write_stack_when_aborted() -> None:
     """SIGABRT, and crashes, write the stack of every thread to standard error before the process ends."""
     faulthandler.enable()
+
+
+class _LibraryLines(logging.Handler):
+    """Handler of what libraries log: one event `library`, with the logger's name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        write = log.error if record.levelno >= logging.ERROR else log.warning
+        exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
+        write("library", logger=record.name, message=record.getMessage(), exc_info=exc_info)
 
 
 class _BufferedLines:

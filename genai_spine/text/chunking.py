@@ -113,7 +113,7 @@ def _cuts(text: str, budget: TokenBudget) -> Iterator[int]:
         # A beginning can have more tokens than the longer text that it was cut from.
         at = border if budget.has(text[at:border]) else end
         yield at
-    raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
+    raise ValueError(f"it would take more than {MAX_CHUNKS} chunks")
 
 
 def _boundary(text: str, low: int, high: int, fences: "list[tuple[int, int]] | None" = None) -> int:

@@ -80,7 +80,7 @@ def split(documents: Documents, budget: TokenBudget) -> list[TextChunk]:
     texts = [text for document in documents for text in _texts(document, budget)]
     groups = grouped(texts, budget)
     if len(groups) > MAX_CHUNKS:
-        raise ValueError(f"it would take more than {MAX_CHUNKS} pieces")
+        raise ValueError(f"it would take more than {MAX_CHUNKS} chunks")
     return [
         TextChunk(SEPARATOR.join(group), number=number, total=len(groups))
         for number, group in enumerate(groups, 1)

@@ -22,20 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import option_warning_pb2 as genai__spine_dot_v1_dot_option__warning__pb2
 from genai_spine.v1 import usage_pb2 as genai__spine_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&genai_spine/v1/capability_result.proto\x12\x0egenai_spine.v1\x1a\x1agenai_spine/v1/usage.proto\"\xb9\x02\n\x10\x43\x61pabilityResult\x12+\n\x05usage\x18\x01 \x01(\x0b\x32\x15.genai_spine.v1.UsageR\x05usage\x12(\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x14.genai_spine.v1.CostR\x04\x63ost\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x1d\n\nrequest_id\x18\x05 \x01(\tR\trequestId\x12!\n\x0c\x65xecution_id\x18\x06 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nlatency_ms\x18\x07 \x01(\rR\tlatencyMs\x12;\n\x07\x63ontext\x18\x08 \x01(\x0b\x32!.genai_spine.v1.CapabilityContextR\x07\x63ontext\"\xf6\x01\n\x0f\x43\x61pabilityUsage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12!\n\x0ctotal_tokens\x18\x03 \x01(\rR\x0btotalTokens\x12\x19\n\x08\x63ost_usd\x18\x04 \x01(\x01R\x07\x63ostUsd\x12\x1d\n\ncost_ticks\x18\x05 \x01(\x03R\tcostTicks\x12\x1f\n\x0bprice_known\x18\x06 \x01(\x08R\npriceKnown\x12\x1d\n\nlatency_ms\x18\x07 \x01(\rR\tlatencyMs\"\xc8\x01\n\x11\x43\x61pabilityContext\x12-\n\x12omitted_characters\x18\x01 \x01(\rR\x11omittedCharacters\x12\x16\n\x06pieces\x18\x02 \x01(\rR\x06pieces\x12\x1f\n\x0bprompt_slug\x18\x03 \x01(\tR\npromptSlug\x12%\n\x0eprompt_version\x18\x04 \x01(\rR\rpromptVersion\x12$\n\x0e\x61nswer_was_cut\x18\x05 \x01(\x08R\x0c\x61nswerWasCutb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&genai_spine/v1/capability_result.proto\x12\x0egenai_spine.v1\x1a#genai_spine/v1/option_warning.proto\x1a\x1agenai_spine/v1/usage.proto\"\xf4\x02\n\x10\x43\x61pabilityResult\x12+\n\x05usage\x18\x01 \x01(\x0b\x32\x15.genai_spine.v1.UsageR\x05usage\x12(\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x14.genai_spine.v1.CostR\x04\x63ost\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x1d\n\nrequest_id\x18\x05 \x01(\tR\trequestId\x12!\n\x0c\x65xecution_id\x18\x06 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nlatency_ms\x18\x07 \x01(\rR\tlatencyMs\x12;\n\x07\x63ontext\x18\x08 \x01(\x0b\x32!.genai_spine.v1.CapabilityContextR\x07\x63ontext\x12\x39\n\x08warnings\x18\t \x03(\x0b\x32\x1d.genai_spine.v1.OptionWarningR\x08warnings\"\xf6\x01\n\x0f\x43\x61pabilityUsage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12!\n\x0ctotal_tokens\x18\x03 \x01(\rR\x0btotalTokens\x12\x19\n\x08\x63ost_usd\x18\x04 \x01(\x01R\x07\x63ostUsd\x12\x1d\n\ncost_ticks\x18\x05 \x01(\x03R\tcostTicks\x12\x1f\n\x0bprice_known\x18\x06 \x01(\x08R\npriceKnown\x12\x1d\n\nlatency_ms\x18\x07 \x01(\rR\tlatencyMs\"\xc8\x01\n\x11\x43\x61pabilityContext\x12-\n\x12omitted_characters\x18\x01 \x01(\rR\x11omittedCharacters\x12\x16\n\x06pieces\x18\x02 \x01(\rR\x06pieces\x12\x1f\n\x0bprompt_slug\x18\x03 \x01(\tR\npromptSlug\x12%\n\x0eprompt_version\x18\x04 \x01(\rR\rpromptVersion\x12$\n\x0e\x61nswer_was_cut\x18\x05 \x01(\x08R\x0c\x61nswerWasCutb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.capability_result_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CAPABILITYRESULT']._serialized_start=87
-  _globals['_CAPABILITYRESULT']._serialized_end=400
-  _globals['_CAPABILITYUSAGE']._serialized_start=403
-  _globals['_CAPABILITYUSAGE']._serialized_end=649
-  _globals['_CAPABILITYCONTEXT']._serialized_start=652
-  _globals['_CAPABILITYCONTEXT']._serialized_end=852
+  _globals['_CAPABILITYRESULT']._serialized_start=124
+  _globals['_CAPABILITYRESULT']._serialized_end=496
+  _globals['_CAPABILITYUSAGE']._serialized_start=499
+  _globals['_CAPABILITYUSAGE']._serialized_end=745
+  _globals['_CAPABILITYCONTEXT']._serialized_start=748
+  _globals['_CAPABILITYCONTEXT']._serialized_end=948
 # @@protoc_insertion_point(module_scope)

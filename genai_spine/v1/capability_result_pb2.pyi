@@ -1,13 +1,15 @@
+from genai_spine.v1 import option_warning_pb2 as _option_warning_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CapabilityResult(_message.Message):
-    __slots__ = ("usage", "cost", "provider", "model", "request_id", "execution_id", "latency_ms", "context")
+    __slots__ = ("usage", "cost", "provider", "model", "request_id", "execution_id", "latency_ms", "context", "warnings")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +18,7 @@ class CapabilityResult(_message.Message):
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     usage: _usage_pb2.Usage
     cost: _usage_pb2.Cost
     provider: str
@@ -24,7 +27,8 @@ class CapabilityResult(_message.Message):
     execution_id: str
     latency_ms: int
     context: CapabilityContext
-    def __init__(self, usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[_option_warning_pb2.OptionWarning]
+    def __init__(self, usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[CapabilityContext, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ...) -> None: ...
 
 class CapabilityUsage(_message.Message):
     __slots__ = ("input_tokens", "output_tokens", "total_tokens", "cost_usd", "cost_ticks", "price_known", "latency_ms")

@@ -3,13 +3,14 @@ import datetime
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import lane_pb2 as _lane_pb2
 from genai_spine.v1 import operation_pb2 as _operation_pb2
+from genai_spine.v1 import option_warning_pb2 as _option_warning_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -30,7 +31,7 @@ EXECUTION_STATE_CANCELLED: ExecutionState
 EXECUTION_STATE_LOST: ExecutionState
 
 class Execution(_message.Message):
-    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at")
+    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at", "warnings")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +79,7 @@ class Execution(_message.Message):
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ExecutionState
     request_id: str
@@ -118,4 +120,5 @@ class Execution(_message.Message):
     success: bool
     user_id: str
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[_option_warning_pb2.OptionWarning]
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ...) -> None: ...

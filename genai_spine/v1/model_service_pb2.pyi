@@ -1,6 +1,7 @@
 import datetime
 
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import model_behaviour_pb2 as _model_behaviour_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -10,6 +11,54 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExplainModelRequest(_message.Message):
+    __slots__ = ("model", "provider")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    provider: str
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
+
+class ListBehaviourRequest(_message.Message):
+    __slots__ = ("provider", "page_size", "page_token")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    page_size: int
+    page_token: str
+    def __init__(self, provider: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBehaviourResponse(_message.Message):
+    __slots__ = ("book_version", "rows", "next_page_token")
+    BOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    book_version: str
+    rows: _containers.RepeatedCompositeFieldContainer[_model_behaviour_pb2.BehaviourRow]
+    next_page_token: str
+    def __init__(self, book_version: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[_model_behaviour_pb2.BehaviourRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DetectDriftRequest(_message.Message):
+    __slots__ = ("provider", "models")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, provider: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DetectDriftResponse(_message.Message):
+    __slots__ = ("drifts", "probe_count", "models", "unavailable_models")
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    PROBE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_MODELS_FIELD_NUMBER: _ClassVar[int]
+    drifts: _containers.RepeatedCompositeFieldContainer[_model_behaviour_pb2.BehaviourDrift]
+    probe_count: int
+    models: _containers.RepeatedScalarFieldContainer[str]
+    unavailable_models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, drifts: _Optional[_Iterable[_Union[_model_behaviour_pb2.BehaviourDrift, _Mapping]]] = ..., probe_count: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., unavailable_models: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("provider", "page_size", "page_token")

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from genai_spine.v1 import model_behaviour_pb2 as genai__spine_dot_v1_dot_model__behaviour__pb2
 from genai_spine.v1 import model_service_pb2 as genai__spine_dot_v1_dot_model__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,21 @@ class ModelServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_model__service__pb2.Model.FromString,
                 _registered_method=True)
+        self.ExplainModel = channel.unary_unary(
+                '/genai_spine.v1.ModelService/ExplainModel',
+                request_serializer=genai__spine_dot_v1_dot_model__service__pb2.ExplainModelRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_model__behaviour__pb2.ModelBehaviour.FromString,
+                _registered_method=True)
+        self.ListBehaviour = channel.unary_unary(
+                '/genai_spine.v1.ModelService/ListBehaviour',
+                request_serializer=genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourResponse.FromString,
+                _registered_method=True)
+        self.DetectDrift = channel.unary_unary(
+                '/genai_spine.v1.ModelService/DetectDrift',
+                request_serializer=genai__spine_dot_v1_dot_model__service__pb2.DetectDriftRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_model__service__pb2.DetectDriftResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -67,6 +83,33 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainModel(self, request, context):
+        """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+        mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+        Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBehaviour(self, request, context):
+        """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+        Errors: INVALID_FIELDS (bad page token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetectDrift(self, request, context):
+        """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+        small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
+        tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+        cannot be asked at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +122,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=genai__spine_dot_v1_dot_model__service__pb2.GetModelRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_model__service__pb2.Model.SerializeToString,
+            ),
+            'ExplainModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainModel,
+                    request_deserializer=genai__spine_dot_v1_dot_model__service__pb2.ExplainModelRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_model__behaviour__pb2.ModelBehaviour.SerializeToString,
+            ),
+            'ListBehaviour': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBehaviour,
+                    request_deserializer=genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourResponse.SerializeToString,
+            ),
+            'DetectDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetectDrift,
+                    request_deserializer=genai__spine_dot_v1_dot_model__service__pb2.DetectDriftRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_model__service__pb2.DetectDriftResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +194,87 @@ class ModelService:
             '/genai_spine.v1.ModelService/GetModel',
             genai__spine_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
             genai__spine_dot_v1_dot_model__service__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.ModelService/ExplainModel',
+            genai__spine_dot_v1_dot_model__service__pb2.ExplainModelRequest.SerializeToString,
+            genai__spine_dot_v1_dot_model__behaviour__pb2.ModelBehaviour.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBehaviour(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.ModelService/ListBehaviour',
+            genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourRequest.SerializeToString,
+            genai__spine_dot_v1_dot_model__service__pb2.ListBehaviourResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetectDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.ModelService/DetectDrift',
+            genai__spine_dot_v1_dot_model__service__pb2.DetectDriftRequest.SerializeToString,
+            genai__spine_dot_v1_dot_model__service__pb2.DetectDriftResponse.FromString,
             options,
             channel_credentials,
             insecure,

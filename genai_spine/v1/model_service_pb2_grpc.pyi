@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from genai_spine.v1 import model_behaviour_pb2 as _model_behaviour_pb2
 from genai_spine.v1 import model_service_pb2 as _model_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -40,6 +41,21 @@ class ModelServiceStub:
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    ExplainModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ExplainModelRequest, _model_behaviour_pb2.ModelBehaviour]
+    """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+    mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+    Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+    """
+    ListBehaviour: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListBehaviourRequest, _model_service_pb2.ListBehaviourResponse]
+    """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+    Errors: INVALID_FIELDS (bad page token).
+    """
+    DetectDrift: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]
+    """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+    small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
+    tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+    cannot be asked at all.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -53,6 +69,21 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
     """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    ExplainModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ExplainModelRequest, _model_behaviour_pb2.ModelBehaviour]  # type: ignore[assignment]
+    """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+    mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+    Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+    """
+    ListBehaviour: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListBehaviourRequest, _model_service_pb2.ListBehaviourResponse]  # type: ignore[assignment]
+    """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+    Errors: INVALID_FIELDS (bad page token).
+    """
+    DetectDrift: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DetectDriftRequest, _model_service_pb2.DetectDriftResponse]  # type: ignore[assignment]
+    """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+    small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
+    tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+    cannot be asked at all.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """ModelService lists the models of every configured provider."""
@@ -75,5 +106,38 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
         """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ExplainModel(
+        self,
+        request: _model_service_pb2.ExplainModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_behaviour_pb2.ModelBehaviour, _abc.Awaitable[_model_behaviour_pb2.ModelBehaviour]]:
+        """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+        mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+        Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+        """
+
+    @_abc_1.abstractmethod
+    def ListBehaviour(
+        self,
+        request: _model_service_pb2.ListBehaviourRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.ListBehaviourResponse, _abc.Awaitable[_model_service_pb2.ListBehaviourResponse]]:
+        """ListBehaviour returns the rows of the behaviour book, the operator's own last.
+        Errors: INVALID_FIELDS (bad page token).
+        """
+
+    @_abc_1.abstractmethod
+    def DetectDrift(
+        self,
+        request: _model_service_pb2.DetectDriftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DetectDriftResponse, _abc.Awaitable[_model_service_pb2.DetectDriftResponse]]:
+        """DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+        small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
+        tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+        cannot be asked at all.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

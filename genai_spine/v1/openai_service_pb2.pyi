@@ -3,9 +3,48 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ListChatCompletionsRequest(_message.Message):
+    __slots__ = ("after", "limit", "order", "model")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    limit: int
+    order: str
+    model: str
+    def __init__(self, after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class GetChatCompletionRequest(_message.Message):
+    __slots__ = ("completion_id",)
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    def __init__(self, completion_id: _Optional[str] = ...) -> None: ...
+
+class ListChatMessagesRequest(_message.Message):
+    __slots__ = ("completion_id", "after", "limit", "order")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    after: str
+    limit: int
+    order: str
+    def __init__(self, completion_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ...) -> None: ...
+
+class UpdateChatCompletionRequest(_message.Message):
+    __slots__ = ("completion_id", "body")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    body: _httpbody_pb2.HttpBody
+    def __init__(self, completion_id: _Optional[str] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class ListFileObjectsRequest(_message.Message):
     __slots__ = ("purpose", "limit", "order", "after")

@@ -29,8 +29,9 @@ if _version_not_supported:
 class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def __init__(self, channel):
@@ -42,6 +43,31 @@ class OpenAIServiceStub:
         self.CreateChatCompletion = channel.unary_stream(
                 '/genai_spine.v1.OpenAIService/CreateChatCompletion',
                 request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ListChatCompletions = channel.unary_unary(
+                '/genai_spine.v1.OpenAIService/ListChatCompletions',
+                request_serializer=genai__spine_dot_v1_dot_openai__service__pb2.ListChatCompletionsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetChatCompletion = channel.unary_unary(
+                '/genai_spine.v1.OpenAIService/GetChatCompletion',
+                request_serializer=genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ListChatMessages = channel.unary_unary(
+                '/genai_spine.v1.OpenAIService/ListChatMessages',
+                request_serializer=genai__spine_dot_v1_dot_openai__service__pb2.ListChatMessagesRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.UpdateChatCompletion = channel.unary_unary(
+                '/genai_spine.v1.OpenAIService/UpdateChatCompletion',
+                request_serializer=genai__spine_dot_v1_dot_openai__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.DeleteChatCompletion = channel.unary_unary(
+                '/genai_spine.v1.OpenAIService/DeleteChatCompletion',
+                request_serializer=genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.CreateTextCompletion = channel.unary_stream(
@@ -124,13 +150,50 @@ class OpenAIServiceStub:
 class OpenAIServiceServicer:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def CreateChatCompletion(self, request, context):
         """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
         events when the body has "stream": true.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChatCompletions(self, request, context):
+        """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+        query, metadata[key]=value, must all be there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChatCompletion(self, request, context):
+        """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChatMessages(self, request, context):
+        """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateChatCompletion(self, request, context):
+        """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteChatCompletion(self, request, context):
+        """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,6 +314,31 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
                     request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'ListChatCompletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChatCompletions,
+                    request_deserializer=genai__spine_dot_v1_dot_openai__service__pb2.ListChatCompletionsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChatCompletion,
+                    request_deserializer=genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ListChatMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChatMessages,
+                    request_deserializer=genai__spine_dot_v1_dot_openai__service__pb2.ListChatMessagesRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'UpdateChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateChatCompletion,
+                    request_deserializer=genai__spine_dot_v1_dot_openai__service__pb2.UpdateChatCompletionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'DeleteChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteChatCompletion,
+                    request_deserializer=genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'CreateTextCompletion': grpc.unary_stream_rpc_method_handler(
                     servicer.CreateTextCompletion,
                     request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
@@ -337,8 +425,9 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
 class OpenAIService:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @staticmethod
@@ -357,6 +446,141 @@ class OpenAIService:
             target,
             '/genai_spine.v1.OpenAIService/CreateChatCompletion',
             google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChatCompletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.OpenAIService/ListChatCompletions',
+            genai__spine_dot_v1_dot_openai__service__pb2.ListChatCompletionsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.OpenAIService/GetChatCompletion',
+            genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChatMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.OpenAIService/ListChatMessages',
+            genai__spine_dot_v1_dot_openai__service__pb2.ListChatMessagesRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.OpenAIService/UpdateChatCompletion',
+            genai__spine_dot_v1_dot_openai__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.OpenAIService/DeleteChatCompletion',
+            genai__spine_dot_v1_dot_openai__service__pb2.GetChatCompletionRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

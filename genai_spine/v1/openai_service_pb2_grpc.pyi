@@ -30,8 +30,9 @@ GRPC_VERSION: str
 class OpenAIServiceStub:
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @_typing.overload
@@ -42,6 +43,18 @@ class OpenAIServiceStub:
     """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
     events when the body has "stream": true.
     """
+    ListChatCompletions: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]
+    """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+    query, metadata[key]=value, must all be there.
+    """
+    GetChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
+    ListChatMessages: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]
+    """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
+    UpdateChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
+    DeleteChatCompletion: _grpc.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]
+    """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
     both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
@@ -81,8 +94,9 @@ class OpenAIServiceStub:
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,6 +104,18 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
     events when the body has "stream": true.
     """
+    ListChatCompletions: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatCompletionsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+    query, metadata[key]=value, must all be there.
+    """
+    GetChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
+    ListChatMessages: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.ListChatMessagesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
+    UpdateChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.UpdateChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
+    DeleteChatCompletion: _aio.UnaryUnaryMultiCallable[_openai_service_pb2.GetChatCompletionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
     CreateTextCompletion: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """CreateTextCompletion continues a prompt, or answers the native body with messages. The path has
     both bodies: OpenAI's, with a prompt, and that of CreateCompletion.
@@ -128,8 +154,9 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
     bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
-    Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
-    ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+    Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+    ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+    paths answer 422.
     """
 
     @_abc_1.abstractmethod
@@ -141,6 +168,48 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         """CreateChatCompletion answers a chat in OpenAI's JSON. The answer is one object, or server-sent
         events when the body has "stream": true.
         """
+
+    @_abc_1.abstractmethod
+    def ListChatCompletions(
+        self,
+        request: _openai_service_pb2.ListChatCompletionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+        query, metadata[key]=value, must all be there.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChatCompletion(
+        self,
+        request: _openai_service_pb2.GetChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListChatMessages(
+        self,
+        request: _openai_service_pb2.ListChatMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def UpdateChatCompletion(
+        self,
+        request: _openai_service_pb2.UpdateChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def DeleteChatCompletion(
+        self,
+        request: _openai_service_pb2.GetChatCompletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateTextCompletion(

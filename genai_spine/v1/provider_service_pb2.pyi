@@ -126,7 +126,7 @@ class ProviderCapability(_message.Message):
     def __init__(self, capability: _Optional[_Union[Capability, str]] = ..., provider_name: _Optional[str] = ..., cost_per_unit: _Optional[float] = ..., cost_unit: _Optional[_Union[CostUnit, str]] = ..., output_cost_per_unit: _Optional[float] = ..., quality_tier: _Optional[_Union[_routing_pb2.QualityTier, str]] = ..., priority: _Optional[int] = ..., supported_languages: _Optional[_Iterable[str]] = ..., supported_formats: _Optional[_Iterable[str]] = ..., max_input_size: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_batch: _Optional[bool] = ..., avg_latency_ms: _Optional[int] = ..., rate_limit_rpm: _Optional[int] = ..., model_name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ProviderInfo(_message.Message):
-    __slots__ = ("provider_name", "provider_type", "capabilities", "is_available", "requires_api_key", "documentation_url", "title", "circuit_state", "rest_ms", "running", "max_concurrency", "key_count", "residency", "retention_days", "host_count", "live_host_count")
+    __slots__ = ("provider_name", "provider_type", "capabilities", "is_available", "requires_api_key", "documentation_url", "title", "circuit_state", "rest_ms", "running", "max_concurrency", "key_count", "residency", "retention_days", "host_count", "live_host_count", "open_models")
     PROVIDER_NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_TYPE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class ProviderInfo(_message.Message):
     RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     HOST_COUNT_FIELD_NUMBER: _ClassVar[int]
     LIVE_HOST_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_MODELS_FIELD_NUMBER: _ClassVar[int]
     provider_name: str
     provider_type: ProviderType
     capabilities: _containers.RepeatedCompositeFieldContainer[ProviderCapability]
@@ -159,7 +160,8 @@ class ProviderInfo(_message.Message):
     retention_days: int
     host_count: int
     live_host_count: int
-    def __init__(self, provider_name: _Optional[str] = ..., provider_type: _Optional[_Union[ProviderType, str]] = ..., capabilities: _Optional[_Iterable[_Union[ProviderCapability, _Mapping]]] = ..., is_available: _Optional[bool] = ..., requires_api_key: _Optional[bool] = ..., documentation_url: _Optional[str] = ..., title: _Optional[str] = ..., circuit_state: _Optional[_Union[CircuitState, str]] = ..., rest_ms: _Optional[int] = ..., running: _Optional[int] = ..., max_concurrency: _Optional[int] = ..., key_count: _Optional[int] = ..., residency: _Optional[str] = ..., retention_days: _Optional[int] = ..., host_count: _Optional[int] = ..., live_host_count: _Optional[int] = ...) -> None: ...
+    open_models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, provider_name: _Optional[str] = ..., provider_type: _Optional[_Union[ProviderType, str]] = ..., capabilities: _Optional[_Iterable[_Union[ProviderCapability, _Mapping]]] = ..., is_available: _Optional[bool] = ..., requires_api_key: _Optional[bool] = ..., documentation_url: _Optional[str] = ..., title: _Optional[str] = ..., circuit_state: _Optional[_Union[CircuitState, str]] = ..., rest_ms: _Optional[int] = ..., running: _Optional[int] = ..., max_concurrency: _Optional[int] = ..., key_count: _Optional[int] = ..., residency: _Optional[str] = ..., retention_days: _Optional[int] = ..., host_count: _Optional[int] = ..., live_host_count: _Optional[int] = ..., open_models: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListProvidersRequest(_message.Message):
     __slots__ = ("capability", "quality_tier", "page_size", "page_token")

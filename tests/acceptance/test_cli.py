@@ -19,6 +19,7 @@ COMMANDS = (
     "migrate",
     "chat",
     "models",
+    "drift",
     "prices",
     "prompts",
     "doctor",

@@ -303,3 +303,13 @@ async def test_answer_of_60_mib_arrives(edge: Edge) -> None:
     size = {"x-edge-answer-bytes": str(60 * MIB)}
     answer = await edge.call("POST", EMBEDDINGS, data=b"{}", headers=size)
     assert (answer.status, len(answer.body)) == (200, 60 * MIB)
+
+
+@pytest.mark.parametrize("coding", ["xchunked", "gzip"])
+async def test_a_transfer_coding_that_is_not_known_is_the_callers_mistake(edge: Edge, coding: str) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    answer = await edge.raw(f"{head}transfer-encoding: {coding}\r\n\r\n".encode())
+    assert answer.startswith("HTTP/1.1 501 ")
+    error = json.loads(answer.partition("\r\n\r\n")[2])["error"]
+    assert (error["code"], error["type"]) == ("VALIDATION_ERROR", "invalid_request_error")
+    assert error["message"] == "transfer-encoding: must be chunked"

@@ -317,7 +317,13 @@ PROVIDER_ERRORS = {
     ),
     "closed": (Reply(fault="close"), (502, "PROVIDER_ERROR"), (502, "PROVIDER_ERROR")),
 }
-NOT_REPEATED = ("quota", "key", "context", "filter")  # another attempt cannot help
+NOT_REPEATED = (
+    "quota",
+    "key",
+    "context",
+    "filter",
+    "not JSON",
+)  # another attempt cannot help, or is paid again
 
 
 @pytest.mark.parametrize("name", PROVIDER_ERRORS)

@@ -163,7 +163,10 @@ SAMPLES: dict[str, Sample] = {
 
 
 def request(name: str, model: str) -> Request:
+    """Request for a field; of OpenAI's models only those that reason take an effort."""
     sample = SAMPLES[name]
+    if name == "reasoning_effort" and model == "gpt-4o":
+        model = "gpt-5.4"
     return Request(**({"model": model, "messages": [said()]} | sample.fields))
 
 

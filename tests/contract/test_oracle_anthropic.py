@@ -57,7 +57,11 @@ EXCHANGES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {  # reply,
     "sampling": (
         Reply(TEXT),
         {"temperature": 0.5, "top_k": 7, "user": "u1"},
-        {"metadata": {"user_id": "u1"}, "extra_body": {"temperature": 0.5, "top_k": 7}},
+        {
+            "metadata": {"user_id": "u1"},
+            "extra_body": {"temperature": 0.5, "top_k": 7},
+            "extra_headers": {"anthropic-version": "2023-06-01"},  # newer ones have no sampling
+        },
     ),
     "tools": (Reply("Let me see", tool_calls=CALLS), {"tools": PARALLEL["tools"]}, {"tools": [WEATHER]}),
     "only tools": (

@@ -82,6 +82,8 @@ async def test_every_field_of_an_execution_survives_the_database(executions):
     execution.cost.cost_ticks = 2**53 + 1
     execution.cost.cost_usd = (2**53 + 1) / 10**10
     execution.cost_labels.update({"team": "search", "feature.a": ""})
+    execution.warnings.add(option="seed", action=1, reason="no 'seed' \u00fc")
+    execution.warnings.add(option="reasoning_effort", action=2, value_used="high", reason="nearest")
     execution.create_time.FromJsonString("2026-11-21T10:11:12Z")
     execution.settle_time.FromJsonString("2026-11-21T10:11:12.000001Z")
     assert [field.name for field, _ in execution.ListFields()] == [

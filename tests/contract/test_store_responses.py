@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.expiry import BATCH_SIZE
 from genai_spine.store.responses import CachedResponse, Responses
+from genai_spine.store.sweeper import BATCH_SIZE
 from genai_spine.store.tables import response_cache
 
 ANSWER = CachedResponse("completion", "openai", "gpt-4o", b"\x00\xff\x0a answer")

@@ -28,6 +28,7 @@ from genai_spine.v1 import (
     openai_service_pb2_grpc,
     provider_batch_service_pb2_grpc,
     provider_file_service_pb2_grpc,
+    stored_completion_service_pb2_grpc,
 )
 from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
@@ -117,6 +118,7 @@ class Running:
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options)
         self.completions: Any = completion_service_pb2_grpc.CompletionServiceStub(self.channel)
+        self.stored: Any = stored_completion_service_pb2_grpc.StoredCompletionServiceStub(self.channel)
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(self.channel)
         self.facade: Any = openai_service_pb2_grpc.OpenAIServiceStub(self.channel)
         self.media: Any = media_service_pb2_grpc.MediaServiceStub(self.channel)

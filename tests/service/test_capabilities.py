@@ -63,17 +63,35 @@ async def test_temperature_is_left_out_for_models_that_take_none(service: Runnin
     service.openai.script(Reply(text="A tram."))
     response = await stub(service).Summarize(pb.SummarizeRequest(content=OSLO, model="o3-mini"))
     assert response.summary == "A tram."
+    assert [warning.option for warning in response.result.warnings] == ["temperature"]
+    (row,) = await service.rows(response.result.request_id)
+    assert [warning.option for warning in row.warnings] == ["temperature"]
+    assert "temperature" not in list(service.openai.bill)[-1].body
+
+
+async def test_temperature_that_no_row_of_the_book_is_about_is_left_out_when_it_is_refused(
+    service: Running,
+) -> None:
+    message = "Unsupported value: 'temperature' does not support 0.3 with this model."
+    body = {
+        "error": {"message": message, "type": "invalid_request_error", "param": "temperature", "code": None}
+    }
+    service.openai.script(Reply(status=400, body=body), Reply(text="A tram."))
+    response = await stub(service).Summarize(pb.SummarizeRequest(content=OSLO, model=GPT))
+    (warning,) = response.result.warnings
+    assert (warning.option, "does not support 0.3" in warning.reason) == ("temperature", True)
     refused, answered = await service.rows(response.result.request_id)
     assert (refused.state, refused.cost.cost_ticks) == (execution_pb2.EXECUTION_STATE_FAILED, 0)
     assert answered.id == response.result.execution_id
     assert "temperature" not in list(service.openai.bill)[-1].body
 
 
-async def test_temperature_of_the_caller_is_refused_by_models_that_take_none(service: Running) -> None:
+async def test_temperature_of_the_caller_is_dropped_with_a_warning_for_models_that_take_none(
+    service: Running,
+) -> None:
     request = pb.RewriteRequest(content=OSLO, model="o3-mini", temperature=0.5)
-    failed = await failure(stub(service).Rewrite(request))
-    assert failed.reason == "PROVIDER_REJECTED"
-    assert "temperature" in failed.message
+    response = await stub(service).Rewrite(request)
+    assert [warning.option for warning in response.result.warnings] == ["temperature"]
 
 
 async def test_schema_is_left_out_for_models_that_take_none(service: Running) -> None:

@@ -26,7 +26,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Start = Callable[[str], AbstractAsyncContextManager[Running]]
+Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def start(configured: Callable[[str], Settings], upstreams: Upstreams, module_sq
     """Server of a text."""
 
     @asynccontextmanager
-    async def started(text: str) -> AsyncIterator[Running]:
-        given = settings_of(configured(text))
+    async def started(text: str, **further: Any) -> AsyncIterator[Running]:
+        given = settings_of(configured(text)) | further
         async with running(upstreams, module_sqlite_url, **given) as found:
             yield found
 
@@ -352,6 +352,26 @@ async def test_a_reload_keeps_the_circuits_of_what_has_not_changed(
         assert service.server.upstreams["y"] is not y
         listed = await service.completions.CreateCompletion(asked(model="x:m"))
         assert listed.provider == "x"
+
+
+async def test_a_provider_that_was_pointed_elsewhere_answers_with_nothing_of_before(
+    start: Start, configured: Callable[[str], Settings], upstreams: Upstreams
+) -> None:
+    text = "providers: {{a: {{protocol: openai, base_url: '{url}', models: [m]}}}}\n"
+    request = asked("Hello", model="a:m", cache_max_age_s=600)
+    async with (
+        OpenAIUpstream() as other,
+        start(f"{text.format(url=upstreams.openai.base_url)}", cache_enabled=True) as service,
+    ):
+        upstreams.openai.script(Reply("before"))
+        for status in (pb.CACHE_STATUS_MISS, pb.CACHE_STATUS_HIT):
+            answer = await service.completions.CreateCompletion(request)
+            assert (answer.choices[0].message.content[0].text, answer.cache_status) == ("before", status)
+        await reload(service, configured(text.format(url=other.base_url)))
+        other.script(Reply("after"))
+        for status in (pb.CACHE_STATUS_MISS, pb.CACHE_STATUS_HIT):
+            answer = await service.completions.CreateCompletion(request)
+            assert (answer.choices[0].message.content[0].text, answer.cache_status) == ("after", status)
 
 
 async def test_a_provider_that_is_gone_is_gone_for_new_calls(

@@ -133,7 +133,8 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"temperature": 0, "top_p": 1}, {"temperature": 0, "top_p": 1}),
     ({"presence_penalty": -2, "frequency_penalty": 2}, {"presence_penalty": -2, "frequency_penalty": 2}),
     ({"user": "ann"}, {"user": "ann"}),
-    ({"reasoning_effort": "xhigh"}, {"reasoning_effort": "xhigh"}),
+    ({"model": "gpt-5.4", "reasoning_effort": "xhigh"}, {"reasoning_effort": "xhigh"}),
+    ({"model": "gpt-6-sol", "reasoning_effort": "max"}, {"reasoning_effort": "max"}),
     ({"parallel_tool_calls": False, "tools": [WEATHER]}, {"parallel_tool_calls": False}),
     ({"tools": [WEATHER], "tool_choice": "required"}, {"tool_choice": "required"}),
     ({"tools": [WEATHER], "tool_choice": "none"}, {"tool_choice": "none"}),
@@ -174,12 +175,15 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"safety_identifier": "s", "prompt_cache_key": "k"},
     ),
     (
-        {"prompt_cache_retention": "24h", "verbosity": "low"},
+        {"model": "gpt-5.4", "prompt_cache_retention": "24h", "verbosity": "low"},
         {"prompt_cache_retention": "24h", "verbosity": "low"},
     ),
     ({"modalities": ["text"], "service_tier": "flex"}, {"modalities": ["text"], "service_tier": "flex"}),
     ({"audio": {"voice": "a", "format": "wav"}}, {"audio": {"voice": "a", "format": "wav"}}),
-    ({"store": True, "metadata": {"b": "1", "a": "2"}}, {"store": True, "metadata": {"b": "1", "a": "2"}}),
+    # What is stored, this service stores; metadata of nothing stored is the provider's own.
+    ({"store": True, "metadata": {"b": "1", "a": "2"}}, {"store": False, "metadata": None}),
+    ({"store": False, "metadata": {"b": 1}}, {"store": False, "metadata": {"b": 1}}),
+    ({"metadata": {"b": {"c": 1}}}, {"store": None, "metadata": {"b": {"c": 1}}}),
     (
         {"prediction": {"type": "content", "content": "x"}},
         {"prediction": {"type": "content", "content": "x"}},

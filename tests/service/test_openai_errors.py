@@ -44,7 +44,7 @@ PROVIDER_ERRORS = [
     (openai_errors.model_not_found("x"), 404, "model_not_found", "invalid_request_error", None, None),
     (openai_errors.bad_gateway(503), 502, "PROVIDER_ERROR", "api_error", None, None),
     (Reply("x", fault="malformed"), 502, "PROVIDER_ERROR", "api_error", None, "false"),
-    (Reply(fault="stall"), 504, "PROVIDER_TIMEOUT", "api_error", None, None),
+    (Reply(fault="stall"), 504, "PROVIDER_TIMEOUT", "api_error", None, "false"),
 ]
 
 

@@ -51,6 +51,7 @@ async def test_any_model_can_be_asked_there(service: Running) -> None:
 
 
 async def test_what_it_cannot_do_is_refused_before_it_is_asked(service: Running) -> None:
-    problem = (await service.post("/v1/chat/completions", chat(seed=1))).problem
-    assert "seed: provider openai does not support seed" in str(problem)
+    named = [{"role": "user", "name": "ann", "content": "Hi"}]
+    problem = (await service.post("/v1/chat/completions", chat(messages=named))).problem
+    assert "provider openai does not support names of speakers" in str(problem)
     assert not service.openai.bill.calls

@@ -84,6 +84,29 @@ class TestAttempts:
         assert len(retrying.openai.bill.calls) == 4
         assert [row.attempt for row in await retrying.rows(found.request_id)] == [1, 2, 3, 4]
 
+    @pytest.mark.parametrize(
+        ("reply", "should_retry"),
+        [
+            (openai_errors.bad_gateway(503), "false"),
+            (openai_errors.server_error(), "false"),
+            (openai_errors.rate_limited(0.01), None),
+            (Reply(fault="reset"), "false"),
+        ],
+        ids=["503", "500", "429 with a time", "reset"],
+    )
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_our_attempts_and_those_of_an_sdk_do_not_multiply(
+        self, retrying: Running, reply: Reply, should_retry: str | None, stream: bool
+    ) -> None:
+        retrying.openai.default = reply
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+        first = await retrying.post("/v1/chat/completions", body, x_stainless_retry_count="0")
+        assert first.headers.get("x-should-retry") == should_retry
+        assert len(retrying.openai.bill.calls) == 4
+        again = await retrying.post("/v1/chat/completions", body, x_stainless_retry_count="1")
+        assert again.headers.get("x-should-retry") == should_retry
+        assert len(retrying.openai.bill.calls) == 5, "a client that repeats gets one attempt"
+
     async def test_embeddings_are_tried_again_too(self, retrying: Running) -> None:
         retrying.openai.script(openai_errors.rate_limited(0.01))
         request = pb.CreateEmbeddingsRequest(
@@ -188,3 +211,24 @@ class TestWaiting:
         assert await retrying.rows("left-1") == [row]
         assert (row.state, row.error_reason) == (FAILED, "PROVIDER_RATE_LIMITED")
         assert len(retrying.openai.bill.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        openai_errors.error(501, "This server does not support embeddings. Start it with `--embeddings`"),
+        openai_errors.error(404, "File Not Found", type="not_found_error"),
+        Reply(status=404, body={"detail": "Not Found"}),
+        Reply(status=405, body={"detail": "Method Not Allowed"}),
+    ],
+    ids=["501", "llama.cpp", "FastAPI", "405"],
+)
+async def test_what_an_upstream_lacks_is_unsupported_and_asked_for_once(
+    retrying: Running, reply: Reply
+) -> None:
+    retrying.openai.default = reply
+    request = pb.CreateEmbeddingsRequest(model="text-embedding-3-small", inputs=[pb.EmbeddingInput(text="x")])
+    found = await failure(retrying.completions.CreateEmbeddings(request))
+    assert (found.reason, found.metadata["provider"]) == ("UNSUPPORTED_OPERATION", "openai")
+    assert len(await retrying.rows(found.request_id)) == 1
+    assert len(retrying.openai.bill.calls) == 1

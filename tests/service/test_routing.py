@@ -17,6 +17,8 @@ from genai_spine.routing import strategies
 from genai_spine.routing.router import Alias, Member
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, routing_pb2
+from genai_spine.v1 import provider_service_pb2 as provider_pb
+from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 from tests.service.running import Running, Upstreams, asked, failure, running, text_of
 from tests.upstreams import openai_errors
 from tests.upstreams.reply import Reply
@@ -262,6 +264,54 @@ class TestCircuit:
         await asyncio.sleep(1.0)  # the rest
         for _ in range(3):
             assert (await unary(service, asked())).provider == "openai"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            openai_errors.server_error(),
+            openai_errors.bad_gateway(503),
+            openai_errors.rate_limited(60),
+            openai_errors.model_not_found("gpt-4"),
+            Reply("x", fault="malformed"),
+        ],
+        ids=["500", "503", "429", "404", "garbage"],
+    )
+    async def test_one_broken_model_leaves_the_providers_other_models_alone(
+        self, routed: AsyncServers, reply: Reply
+    ) -> None:
+        service = await routed(circuit_failures=2)
+        for _ in range(4):
+            service.openai.script(reply)
+            await failure(unary(service, asked(model="gpt-4")))
+        service.openai.reset()
+        assert (await unary(service, asked(model="gpt-4o"))).provider == "openai"
+
+    async def test_a_model_that_is_left_alone_is_named_and_shown(self, routed: AsyncServers) -> None:
+        service = await routed(circuit_failures=2)
+        service.openai.default = openai_errors.server_error()
+        for _ in range(2):
+            await failure(unary(service, asked(model="gpt-4")))
+        found = await failure(unary(service, asked(model="gpt-4")))
+        assert (found.reason, found.metadata["model"]) == ("PROVIDER_CIRCUIT_OPEN", "gpt-4")
+        assert "openai:gpt-4 is open" in found.message
+        listing = ProviderServiceStub(service.channel)
+        [openai] = [
+            info
+            for info in (await listing.ListProviders(provider_pb.ListProvidersRequest())).providers
+            if info.provider_name == "openai"
+        ]
+        assert (openai.is_available, list(openai.open_models)) == (True, ["gpt-4"])
+
+    async def test_a_provider_that_cannot_be_reached_rests_with_all_its_models(
+        self, routed: AsyncServers
+    ) -> None:
+        service = await routed(circuit_failures=2)
+        service.openai.default = Reply(fault="reset")
+        for _ in range(2):
+            await failure(unary(service, asked(model="gpt-4")))
+        service.openai.default = Reply("well")
+        found = await failure(unary(service, asked(model="gpt-4o")))
+        assert (found.reason, found.metadata.get("model")) == ("PROVIDER_CIRCUIT_OPEN", None)
 
     async def test_others_are_asked_meanwhile_without_a_delay(self, routed: AsyncServers) -> None:
         service = await routed(circuit_failures=2)

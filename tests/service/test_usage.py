@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from genai_spine.routing.router import PREFIXES
+from genai_spine.routing.model_names import owner_of
 from genai_spine.v1 import pricing_service_pb2 as pb
 from genai_spine.v1 import pricing_service_pb2_grpc
 from tests.service.running import Running, asked, failure
@@ -80,10 +80,8 @@ async def test_array_is_the_same_list_with_all_fields(usage: Any) -> None:
 
 async def test_every_listed_model_is_found_by_the_name_it_is_listed_under(usage: Any) -> None:
     listed = await usage.ListPrices(pb.ListPricesRequest(page_size=5000))
-    ruled = tuple(start for start, _ in PREFIXES)  # these lead to one provider, which may say it otherwise
-    names = [
-        entry.model for entry in listed.prices if ":" not in entry.model and not entry.model.startswith(ruled)
-    ]
+    # Names that say whose they are lead to one provider, which may say it otherwise.
+    names = [entry.model for entry in listed.prices if owner_of(entry.model) is None]
     assert len(names) > 1000
     for name in names[::5]:
         assert (await price(usage, name)).model == name

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import brotli
 import pytest
 import pytest_asyncio
 
@@ -74,13 +75,25 @@ async def test_answer_that_is_compressed_unasked_is_read(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_answer_in_brotli_is_read(service: Running, raw: RawServer, stream: bool) -> None:
+    body = brotli.compress(b"".join(EVENTS) if stream else WHOLE)
+    raw.answers = [[CHUNKED + b"content-encoding: br\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)]]
+    answer = await service.chat(stream=stream)
+    if stream:
+        said = [choice["delta"] for event in answer.events[:-1] for choice in event["choices"]]
+        assert "".join(delta.get("content") or "" for delta in said) == "Hello Ann"
+    else:
+        assert answer.json["choices"][0]["message"]["content"] == "Hello Ann"
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_coding_that_is_unknown_is_an_error_that_names_it(
     service: Running, raw: RawServer, stream: bool
 ) -> None:
-    raw.answers = [[response(b"\x0b\x01\x80{}", headers="content-encoding: br\r\n")]]
+    raw.answers = [[response(b"\x0b\x01\x80{}", headers="content-encoding: zstd\r\n")]]
     problem = (await service.chat(stream=stream)).problem
     assert (problem["status"], problem["details"]["provider_code"]) == (502, "undecodable_body")
-    assert "content-encoding 'br'" in problem["message"]
+    assert "content-encoding 'zstd'" in problem["message"]
 
 
 @pytest.mark.parametrize("status", [307, 308])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from genai_spine.behaviour.book import BehaviourBook, Row
 from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Option, Provider, Route
@@ -116,8 +117,44 @@ def _schemas(provider: Provider) -> str:
     return "in words" if provider.schema is None else "native"
 
 
+def behaviour_rows() -> Iterator[str]:
+    """Rows of the behaviour book, with what each says."""
+    book = BehaviourBook.load()
+    yield f"Version {book.version}, {len(book.rows)} rows."
+    yield ""
+    yield "| Row | Provider: models | Options | Effort | Evidence, checked |"
+    yield "|---|---|---|---|---|"
+    for row in book.rows:
+        models = row.model.replace("|", ", ") + (f" without {row.but.replace('|', ', ')}" if row.but else "")
+        told = "; ".join(_actions(row)) or " "
+        effort = "" if row.effort is None else ", ".join(row.effort) or "none at all"
+        evidence = f"[{row.evidence}]({row.source}), {row.checked}"
+        owner = f"`{row.provider.replace('|', ', ')}`: `{models}`"
+        yield f"| {row.name} | {owner} | {told} | {effort} | {evidence} |"
+
+
+def _actions(row: Row) -> Iterator[str]:
+    """Options of a row by what becomes of them."""
+    found: dict[str, list[str]] = {}
+    for option in row.options:
+        rule = row.rule(option)
+        when = f" with {' or '.join(rule.conditions)}" if rule.conditions else ""
+        bounds = [f"at least {rule.min:g}"] if rule.min is not None else []
+        bounds += [f"at most {rule.max:g}"] if rule.max is not None else []
+        to = rule.to or ", ".join(bounds) or "other values"
+        action = f"mapped to {to}" if rule.action == "mapped" else rule.action
+        found.setdefault(action + when, []).append(f"`{option}`")
+    for action, options in found.items():
+        yield f"{action}: {', '.join(options)}"
+    if row.api_version:
+        yield f"API version {row.api_version}"
+    if row.authentication:
+        yield f"key as {row.authentication}"
+
+
 def tables() -> str:
-    return "\n".join(("", "## Options", "", *option_rows(), "", "## Operations", "", *operation_rows(), ""))
+    options = ("", "## Options", "", *option_rows(), "", "## Operations", "", *operation_rows(), "")
+    return "\n".join((*options, "## Rows of the behaviour book", "", *behaviour_rows(), ""))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from genai_spine import errors
 from genai_spine.providers import PROVIDERS
 from genai_spine.settings import Settings
 from genai_spine.v1 import error_reason_pb2
-from tests.style import configuration, support
+from tests.style import compatibility, configuration, support
 from tests.style.source import ROOT, SOURCES, offenders
 from tests.style.test_registries import subclasses
 
@@ -61,6 +61,10 @@ def test_every_error_is_documented():
 
 def test_the_tables_of_providers_are_those_of_the_adapters():
     assert support.PAGE.read_text().partition(support.MARK)[2] == support.tables()
+
+
+def test_the_tables_of_what_was_tried_are_those_of_the_tests():
+    assert compatibility.PAGE.read_text().partition(compatibility.MARK)[2] == compatibility.tables()
 
 
 def test_readme_names_every_provider():

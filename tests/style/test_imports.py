@@ -28,7 +28,8 @@ BELOW = {
     "symbols": {"text", "billing"},
     "capabilities": {"text", "json_schema"},
     "text": {"tokens", "json_schema"},
-    "providers": {"json_schema"},
+    "providers": {"json_schema", "behaviour"},
+    "behaviour": set(),
     "billing": {"store"},
     **{room: set() for room in ("json_schema", "store", "tokens", *LEAVES)},
 }

@@ -36,6 +36,10 @@ CALLS = st.builds(
 )
 
 
+def limited(retry_after_s: float | None) -> SpineError:
+    return errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=retry_after_s)
+
+
 def body(error: SpineError, call: Call) -> Any:
     return msgspec.json.decode(dict(http_answer.error_headers(error, call))["x-genai-error"].encode())
 
@@ -95,8 +99,52 @@ class TestHeaders:
         ("seconds", "header"), [(None, None), (0.0, "0"), (0.2, "1"), (7, "7"), (7.01, "8")]
     )
     def test_retry_after_is_an_integer(self, seconds: float | None, header: str | None) -> None:
-        error = errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=seconds)
+        error = limited(seconds)
         assert dict(http_answer.error_headers(error, CHAT)).get("retry-after") == header
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            errors.CircuitOpen(
+                upstream="provider p", provider="p", open_s="7", failures=5, retry_after_s=6.5
+            ),
+            errors.ProviderBusy(provider="p", running=1, retry_after_s=7),
+            errors.ProviderUnavailable(provider="p", provider_message="m", retry_after_s=7),
+            errors.ServiceUnavailable(cause="x", retry_after_s=7),
+        ],
+    )
+    def test_every_error_with_a_known_rest_says_it(self, error: SpineError) -> None:
+        assert dict(http_answer.error_headers(error, CHAT))["retry-after"] == "7"
+
+    @pytest.mark.parametrize(
+        ("error", "billed", "retry"),
+        [
+            (errors.ProviderRateLimited(provider="p", provider_message="m"), False, "false"),
+            (limited(120), False, None),
+            (
+                limited(121),
+                False,
+                "false",
+            ),
+            (limited(9), True, "false"),
+            (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), False, None),
+            (errors.ProviderBusy(provider="p", running=1, retry_after_s=1), True, "false"),
+            (errors.ProviderUnavailable(provider="p", provider_message="m"), False, "false"),
+            (errors.ProviderUnavailable(provider="p", provider_message="m", retry_after_s=1), False, "false"),
+            (errors.ProviderError(provider="p", provider_message="m"), True, "false"),
+            (errors.ProviderTimeout(provider="p", phase="x", timeout_s="1"), True, "false"),
+        ],
+    )
+    def test_once_our_attempts_are_spent_only_a_free_call_with_a_short_rest_is_worth_another(
+        self, error: SpineError, billed: bool, retry: str | None
+    ) -> None:
+        error.are_attempts_spent = True
+        call = Call(path="/v1/chat/completions", billed={"row"} if billed else set())
+        assert dict(http_answer.error_headers(error, call)).get("x-should-retry") == retry
+
+    def test_a_timeout_is_not_worth_another_call_as_it_may_have_been_paid(self) -> None:
+        error = errors.ProviderTimeout(provider="p", phase="x", timeout_s="1")
+        assert dict(http_answer.error_headers(error, CHAT))["x-should-retry"] == "false"
 
 
 class TestBodies:
@@ -201,3 +249,24 @@ class TestBodies:
     )
     def test_which_paths_are_openais(self, path: str | None, shaped: bool) -> None:
         assert http_answer.openai_shaped(path) == shaped
+
+
+@pytest.mark.parametrize(
+    ("path", "is_openais"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/chat/completions/", True),
+        ("/v1/chat/completions/?x=1", True),
+        ("/v1/chat/%63ompletions", True),
+        ("/v1/chat%2Fcompletions", True),
+        ("/v1/%6dodels/a", True),
+        ("/v1/embeddings//", True),
+        ("/v1/images/generations", True),
+        ("/v1/completions:create", False),
+        ("/v1/sessions/", False),
+        ("/", False),
+        (None, False),
+    ],
+)
+def test_openais_paths_are_known_however_they_are_written(path: str | None, is_openais: bool) -> None:
+    assert http_answer.openai_shaped(path) is is_openais

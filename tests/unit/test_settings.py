@@ -329,6 +329,18 @@ class TestEndpoints:
         )
         assert found.timeouts == Timeouts(connect_s=2, first_token_s=300, between_tokens_s=30, total_s=900)
 
+    def test_an_answer_has_the_time_that_sdks_give_unless_the_operator_says_less(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = loaded(monkeypatch, GENAI_OPENAI_API_KEY="k", GENAI_GROQ_API_KEY="k", GENAI_GROQ_TIMEOUT="30")
+        usual = {name: found.endpoints[name].timeouts for name in ("openai", "ollama", "groq")}
+        assert {name: each.first_token_s for name, each in usual.items()} == {
+            "openai": 600,
+            "ollama": 600,
+            "groq": 30,
+        }
+        assert [usual[name].are_callers for name in ("openai", "groq")] == [True, False]
+
     def test_models_of_images_and_sound_can_be_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         found = loaded(
             monkeypatch,
@@ -364,6 +376,16 @@ class TestEndpoints:
         assert not found["builtin"].implicit
         asked = loaded(monkeypatch, GENAI_OLLAMA_URL="http://box:11434").endpoints
         assert not asked["ollama"].implicit
+
+
+class TestStoredCompletions:
+    def test_are_kept_for_thirty_days(self) -> None:
+        assert settings.load().stored_completions_days == 30
+
+    @pytest.mark.parametrize("days", ["0", "3651", "ten"])
+    def test_days_have_limits(self, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+        with pytest.raises(ValidationError, match="stored_completions_days"):
+            loaded(monkeypatch, GENAI_STORED_COMPLETIONS_DAYS=days)
 
 
 class TestEgress:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tests.upstreams.anthropic_errors import error, invalid, invalid_key, missing_key, model_not_found
 from tests.upstreams.anthropic_messages import count_answer, message_answer
-from tests.upstreams.anthropic_rules import check_count, check_message
+from tests.upstreams.anthropic_rules import check_count, check_message, check_version
 from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.reply import Reply
@@ -78,6 +78,11 @@ class AnthropicUpstream(Upstream):
             raise Refused(invalid("messages.0.content.0.document.source: Input tag 'file' is not expected"))
         if entry.model in self.unknown_models:
             raise Refused(model_not_found(entry.model or ""))
+        if self.strict and entry.method == "POST":
+            check_version(entry.body, version, entry.headers)
+
+    def no_longer(self, name: str) -> Reply:
+        return invalid(f"`{name}` is deprecated for this model.")
 
     def _list(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         """One page; where it begins and how long it is stands in the query."""

@@ -54,11 +54,34 @@ UNTHINKING = re.compile(r"claude-3-(5|haiku|opus|sonnet)")
 # 4.6 take both; from 4.7 on there is no budget and no sampling.
 ADAPTIVE = re.compile(r"claude-(?!3)(?!(opus|sonnet|haiku)-4(-[0-5])?(-\d{8})?$)")
 STRUCTURED = re.compile(r"claude-(?!3)(?!(opus|sonnet)-4(-[01])?(-\d{8})?$)")
+MIDDLE = re.compile(r"claude-(opus|sonnet|haiku)-4-6")
+UNFORCED = re.compile(r"claude-(opus-5-5|(fable|mythos)-5-[12])")
+ALWAYS_THINKING = re.compile(r"claude-((opus|sonnet)-5-5|(fable|mythos)-5-[12])")
+EITHER = re.compile(r"claude-(opus|sonnet|haiku)-4-[15](-|$)")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 def refuse(problem: str) -> Refused:
     return Refused(invalid(problem))
+
+
+def check_version(body: dict[str, Any], version: str, headers: Mapping[str, str]) -> None:
+    """Rules of API version 2026-10-21: keys as bearers, no sampling even at its defaults, no documents of an
+    assistant. https://platform.claude.com/docs/en/api/versioning, as reported 2026-10-21.
+    """
+    newest = version == "2026-10-21"
+    if not newest:
+        return
+    if "x-api-key" in headers:
+        raise refuse("x-api-key: send the key as Authorization: Bearer")
+    for name in SAMPLING:
+        if name in body:
+            raise refuse(f"{name}: Extra inputs are not permitted")
+    for message in body.get("messages") or ():
+        content = message.get("content") if isinstance(message, dict) else None
+        blocks = content if isinstance(content, list) else []
+        if message.get("role") == "assistant" and any(block.get("type") == "document" for block in blocks):
+            raise refuse("messages: document blocks are not permitted in assistant messages")
 
 
 def check_message(body: dict[str, Any]) -> None:
@@ -107,6 +130,13 @@ def _check_thinking(body: dict[str, Any]) -> None:
         raise refuse(
             f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags"
         )
+    if kind in ("enabled", "disabled") and ALWAYS_THINKING.match(model):
+        raise refuse(
+            f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.'
+        )
+    if UNFORCED.match(model) and (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        raise refuse("tool_choice: forced tool use is not supported on this model.")
     if kind in ("enabled", "adaptive") and UNTHINKING.match(model):
         raise refuse("thinking: this model does not support extended thinking")
     if kind == "adaptive" and not ADAPTIVE.match(model):
@@ -116,6 +146,8 @@ def _check_thinking(body: dict[str, Any]) -> None:
     effort = (body.get("output_config") or {}).get("effort")
     if effort is not None and effort not in EFFORTS:
         raise refuse(f"output_config.effort: Input should be one of {', '.join(EFFORTS)}")
+    if effort == "xhigh" and MIDDLE.match(model):
+        raise refuse("output_config.effort: 'xhigh' is not supported on this model")
     if effort is not None and not ADAPTIVE.match(model):
         raise refuse("This model does not support the effort parameter.")
 
@@ -140,6 +172,10 @@ def _check_sampling(body: dict[str, Any]) -> None:
     for name in SAMPLING:
         if name in body and not BUDGETED.match(body["model"]):
             raise refuse(f"`{name}` is deprecated for this model.")
+    if EITHER.match(body["model"]) and "temperature" in body and "top_p" in body:
+        raise refuse(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+        )
     if (body.get("thinking") or {}).get("type") not in ("enabled", "adaptive"):
         return
     if body.get("temperature", 1) != 1:

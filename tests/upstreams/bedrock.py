@@ -15,6 +15,7 @@ import uvloop
 from aiohttp import web
 
 from tests.upstreams import aws_wire
+from tests.upstreams.bedrock_models import check_model
 from tests.upstreams.bedrock_rules import (
     check_converse,
     check_count,
@@ -82,6 +83,8 @@ class BedrockUpstream(Upstream):
             raise Refused(aws_wire.error(400, "SerializationException", "Unexpected token"))
         if entry.model in self.unknown_models:
             raise Refused(model_not_found())
+        if self.strict and "converse" in entry.path:
+            check_model(entry.model, entry.body)
 
     def converse_answer(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         speech = speak(_content(reply), _unscripted(body), _limits(body))

@@ -32,6 +32,10 @@ from tests.upstreams.speech import Limits, Speech, Tally, speak
 
 VERSION = "0.40.0"
 DIMENSIONS = 768
+DEFAULT_CONTEXT = 4096
+TRAINED = 131072
+TOO_LONG = "the input length exceeds the context length"
+PER_CUT = 8  # tokens that a cut message takes besides its text
 LAYER = 5_000_000_000  # bytes of the part that is pulled
 PULL_PARTS = 4  # steps in which it comes
 MODIFIED = "2026-10-01T12:00:00.123456789Z"
@@ -50,7 +54,9 @@ class OllamaUpstream(Upstream):
     """Takes any model name that is not in unknown_models.
 
     `models` is what /api/tags shows, each with its capabilities, which are enforced; a model that is not
-    listed there can do everything.
+    listed there can do everything. A model is loaded with the num_ctx of the request, else that of its
+    Modelfile (`contexts`), else `default_context`, and at most TRAINED; what is longer is cut silently, or
+    refused where the request says `truncate: false`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -63,6 +69,9 @@ class OllamaUpstream(Upstream):
             "nomic-embed-text:latest": ["embedding"],
         }
 
+        self.contexts: dict[str, int] = {}  # num_ctx of Modelfiles
+        self.default_context = DEFAULT_CONTEXT
+        self.loaded: dict[str, int] = {}  # to the context that it was loaded with
         self.pulled: set[str] = set()  # since the start; they go with reset()
 
     def reset(self) -> None:
@@ -70,6 +79,9 @@ class OllamaUpstream(Upstream):
         for name in self.pulled:
             self.models.pop(name, None)
         self.pulled.clear()
+        self.contexts.clear()
+        self.loaded.clear()
+        self.default_context = DEFAULT_CONTEXT
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -78,6 +90,7 @@ class OllamaUpstream(Upstream):
             web.post("/api/embed", self.endpoint(self._embed, check_embed)),
             web.post("/api/show", self.endpoint(self._show)),
             web.post("/api/pull", self.endpoint(self._pull, check_pull)),
+            web.get("/api/ps", self.endpoint(self._ps)),
             web.get("/api/tags", self.endpoint(self._tags)),
             web.get("/api/version", self.endpoint(lambda *_: _whole({"version": VERSION}))),
             web.get("/", self.endpoint(lambda *_: Answer([Event(b"Ollama is running")], "text/plain"))),
@@ -112,8 +125,34 @@ class OllamaUpstream(Upstream):
         messages = body.get("messages") or []
         if not messages:
             return _whole({**_head(body), "message": {"role": "assistant", "content": ""}, **_loaded(body)})
+        messages = self._fitted(body, messages)
         speech = speak(_thinking(body, reply), _unscripted(body, messages), _limits(body))
         return _spoken(body, reply, entry, (speech, prompt_tokens(messages)))
+
+    def _fitted(self, body: dict[str, Any], messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Messages that the context takes: the oldest go, instructions and the last one stay, cut at its
+        beginning (server/prompt.go and the runner, 2026-11-29).
+        """
+        context = self._load(body)
+        if prompt_tokens(messages) <= context:
+            return messages
+        if body.get("truncate") is False:
+            raise refusal(400, TOO_LONG)
+        kept = [message for message in messages[:-1] if message.get("role") == "system"]
+        last = messages[-1]
+        room = max(1, context - prompt_tokens(kept) - PER_CUT)
+        return [*kept, {**last, "content": (last.get("content") or "")[-room:]}]
+
+    def _load(self, body: dict[str, Any]) -> int:
+        name = body["model"] if ":" in body["model"] else f"{body['model']}:latest"
+        asked = (body.get("options") or {}).get("num_ctx")
+        context = min(int(asked or self.contexts.get(name) or self.default_context), TRAINED)
+        self.loaded[name] = context
+        return context
+
+    def _ps(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
+        running = [_tag(name) | {"context_length": context} for name, context in self.loaded.items()]
+        return _whole({"models": running})
 
     def _generate(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         self._check_capabilities(body, "generate")
@@ -127,6 +166,11 @@ class OllamaUpstream(Upstream):
     def _embed(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         given = body.get("input")
         inputs = ([given] if given else []) if isinstance(given, str) else given or []
+        context = self._load(body)
+        if any(count_tokens(text) > context for text in inputs):
+            if body.get("truncate") is False:
+                raise refusal(400, TOO_LONG)
+            inputs = [text[:context] for text in inputs]
         size = min(body.get("dimensions") or DIMENSIONS, DIMENSIONS)
         told = reply.usage.prompt_tokens
         tokens = sum(count_tokens(text) for text in inputs) if told is None else told
@@ -170,8 +214,12 @@ class OllamaUpstream(Upstream):
         tagged = name if ":" in name else f"{name}:latest"
         if tagged not in self.models:
             raise Refused(model_not_found(name))
-        info = {"general.architecture": "llama", "llama.context_length": 131072}
-        shown: dict[str, Any] = {"license": "", "modelfile": f"FROM {tagged}", "parameters": ""}
+        info = {"general.architecture": "llama", "llama.context_length": TRAINED}
+        own = self.contexts.get(tagged)
+        parameters = (
+            f'num_ctx                        {own}\nstop                           "</s>"' if own else ""
+        )
+        shown: dict[str, Any] = {"license": "", "modelfile": f"FROM {tagged}", "parameters": parameters}
         shown |= {"template": "{{ .Prompt }}", "details": DETAILS, "model_info": info}
         return _whole(shown | {"capabilities": self.models[tagged], "modified_at": MODIFIED})
 

@@ -27,7 +27,7 @@ COMMON: dict[str, Types] = {
     "logprobs": BOOL,
     "top_logprobs": INT,
 }
-CHAT: Mapping[str, Types] = COMMON | {"messages": LIST, "tools": LIST}
+CHAT: Mapping[str, Types] = COMMON | {"messages": LIST, "tools": LIST, "truncate": BOOL, "shift": BOOL}
 GENERATE: Mapping[str, Types] = COMMON | {
     "prompt": TEXT,
     "suffix": TEXT,
@@ -69,6 +69,7 @@ OPTIONS: Mapping[str, Types] = {
 OPTION_TYPES = {INT: "integer", FLOAT: "float32", LIST: "array", BOOL: "boolean", TEXT: "string"}
 ROLES = ("system", "user", "assistant", "tool")
 LEVELS = ("low", "medium", "high", "max")
+SWITCHED = ("qwen3", "deepseek-r1")  # models that think or do not
 
 
 def refusal(status: int, message: str) -> Refused:
@@ -134,6 +135,11 @@ def _check_rest(body: dict[str, Any]) -> None:
         raise refusal(
             400, f'invalid think value: "{think}" (must be "high", "medium", "low", true, or false)'
         )
+    leveled = str(body.get("model")).startswith("gpt-oss")
+    if think is not None and leveled and think not in ("low", "medium", "high"):
+        raise refusal(400, "think must be one of low, medium, high for this model")
+    if isinstance(think, str) and str(body.get("model")).startswith(SWITCHED):
+        raise refusal(400, "think must be true or false for this model")  # harsher than Ollama
     if not 0 <= body.get("top_logprobs", 0) <= 20:
         raise refusal(400, "top_logprobs must be between 0 and 20")
     for name, value in (body.get("options") or {}).items():

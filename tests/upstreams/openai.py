@@ -15,6 +15,7 @@ from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.openai_chat import chat_answer
 from tests.upstreams.openai_errors import error, invalid_key, missing_key, model_not_found
 from tests.upstreams.openai_files import FileCabinet
+from tests.upstreams.openai_models import check_model
 from tests.upstreams.openai_responses import responses_answer
 from tests.upstreams.openai_responses_rules import check_responses
 from tests.upstreams.openai_rules import check_chat, check_completion, check_embedding
@@ -40,13 +41,22 @@ LIMIT_HEADERS = {
 class OpenAIUpstream(Upstream):
     """Takes any model name that is not in unknown_models; `models` is what the list shows."""
 
-    def __init__(self, *, api_key: str | None = None, vendor: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        vendor: str | None = None,
+        strict_models: bool = True,
+        **options: Any,
+    ) -> None:
         """api_key: the only one that is accepted; None: none is asked for. vendor: whose rules of a chat hold
-        in the place of OpenAI's. options: see Upstream.
+        in the place of OpenAI's. strict_models: the Responses API refuses what single models refuse, beside
+        what all of them do. options: see Upstream.
         """
         super().__init__(**options)
         self.check_chat = VENDORS[vendor] if vendor else check_chat
         self.api_key = api_key
+        self.strict_models = strict_models
         self.cabinet = FileCabinet(self)
         self.models = [
             "gpt-4o",
@@ -101,6 +111,9 @@ class OpenAIUpstream(Upstream):
             raise Refused(error(400, message))
         if entry.model in self.unknown_models:
             raise Refused(model_not_found(entry.model or ""))
+        if self.strict and self.strict_models and entry.path.endswith("/responses"):
+            reasoning, text = entry.body.get("reasoning") or {}, entry.body.get("text") or {}
+            check_model(entry.body, reasoning.get("effort"), text.get("verbosity"))
 
     def _list(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         return _json({"object": "list", "data": [_model(name) for name in self.models]})

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.upstreams.openai_errors import DOCS, error
 from tests.upstreams.openai_messages import check_messages
+from tests.upstreams.openai_models import REASONING, check_model
 from tests.upstreams.openai_schemas import check_response_format, check_tools
 from tests.upstreams.openai_values import Rule, check_value
 from tests.upstreams.samples import message_text
@@ -91,9 +92,6 @@ EMBEDDINGS: Mapping[str, Rule] = {
     "model": COMMON["model"],
     "user": COMMON["user"],
 }
-REASONING_MODEL = re.compile(r"(o\d|gpt-5)(?!.*chat)")
-
-
 RESPONSES_ONLY = re.compile(r"o\d(-mini)?-(pro|deep-research)|codex-|computer-use-|gpt-[\d.]+-(pro|codex)\b")
 
 
@@ -107,6 +105,7 @@ def check_chat(body: dict[str, Any]) -> None:
     check_tools(body)
     _check_combinations(body)
     _check_reasoning_model(body)
+    check_model(body, body.get("reasoning_effort"), body.get("verbosity"))
 
 
 def check_fields(body: dict[str, Any], rules: Mapping[str, Rule]) -> None:
@@ -146,7 +145,7 @@ def check_stream_options(body: dict[str, Any]) -> None:
 
 
 def _check_reasoning_model(body: dict[str, Any]) -> None:
-    if not REASONING_MODEL.match(body["model"]):
+    if not REASONING.match(body["model"]):
         return
     if body.get("max_tokens") is not None:
         message = (
@@ -154,13 +153,6 @@ def _check_reasoning_model(body: dict[str, Any]) -> None:
             "Use 'max_completion_tokens' instead."
         )
         raise Refused(error(400, message, param="max_tokens", code="unsupported_parameter"))
-    for name in ("temperature", "top_p"):
-        if body.get(name) not in (None, 1):
-            message = (
-                f"Unsupported value: '{name}' does not support {body[name]} with this model. "
-                "Only the default (1) value is supported."
-            )
-            raise Refused(error(400, message, param=name, code="unsupported_value"))
 
 
 def check_completion(body: dict[str, Any]) -> None:

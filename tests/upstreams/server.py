@@ -56,6 +56,7 @@ class Upstream:
         self.default = self._first_default = default or Reply()
         self.defaults: dict[str | None, Reply] = {}  # by model name or path
         self.unknown_models: set[str] = set()
+        self.refuses: dict[str, set[str]] = {}  # fields that models no longer take, of late
         self.port = port
         self._queues: dict[str | None, deque[Reply]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
@@ -74,6 +75,7 @@ class Upstream:
         self.bill.clear()
         self._queues.clear()
         self.defaults.clear()
+        self.refuses.clear()
         self.default = self._first_default
 
     def routes(self) -> list[web.RouteDef]:
@@ -81,6 +83,11 @@ class Upstream:
 
     def check(self, entry: Entry) -> None:
         """Refuses requests that no endpoint would take: authorization, unreadable JSON, unknown models."""
+
+    def no_longer(self, name: str) -> Reply:
+        """Refusal of a field that a model took before."""
+        message = f"Unsupported parameter: '{name}' is not supported with this model."
+        return Reply(status=400, body={"error": {"message": message, "param": name}})
 
     def headers(self, entry: Entry) -> dict[str, str]:
         """Headers of every answer."""
@@ -133,6 +140,9 @@ class Upstream:
             self.check(entry)
             if self.strict:
                 check(body)
+            for name in self.refuses.get(str(entry.model), ()):
+                if name in body or name in body.get("inferenceConfig", ()) or name in body.get("options", ()):
+                    raise Refused(self.no_longer(name))
             # Chosen only now: a refused request must not use up a reply that is meant for a good one.
             reply = self._choose(entry)
             if reply.status == 200 and (reply.body is None or reply.fault == "error"):

@@ -7,19 +7,45 @@ from genai_spine_client import errors
 from genai_spine_client.answers import Answer, Piece, Spent, Vectors
 from genai_spine_client.client import Spine
 from genai_spine_client.errors import SpineError
-from genai_spine_client.gen.genai_spine.v1 import ContentPart, ImagePart, Message, Model, Role
+from genai_spine_client.gen.genai_spine.v1 import (
+    ContentPart,
+    CustomTool,
+    FunctionCall,
+    FunctionTool,
+    ImagePart,
+    JsonSchema,
+    Message,
+    Model,
+    ResponseFormat,
+    ResponseFormatKind,
+    Role,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolChoiceMode,
+)
 
 __all__ = [
     "Answer",
     "ContentPart",
+    "CustomTool",
+    "FunctionCall",
+    "FunctionTool",
     "ImagePart",
+    "JsonSchema",
     "Message",
     "Model",
     "Piece",
+    "ResponseFormat",
+    "ResponseFormatKind",
     "Role",
     "Spent",
     "Spine",
     "SpineError",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolChoiceMode",
     "Vectors",
     "errors",
 ]

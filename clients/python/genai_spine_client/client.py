@@ -13,20 +13,15 @@ from genai_spine_client.errors import typed
 from genai_spine_client.gen.genai_spine.v1 import (
     CompletionChunk,
     CompletionServiceStub,
-    ContentPart,
     CreateCompletionRequest,
     CreateEmbeddingsRequest,
     EmbeddingInput,
     GetModelRequest,
     ListModelsRequest,
-    Message,
     Model,
     ModelServiceStub,
-    Role,
 )
-
-Turn = Message | Mapping[str, Any]  # a mapping: {"role": "user", "content": "..."}, further fields as Message
-Messages = str | Sequence[Turn]  # a text is one turn of the user
+from genai_spine_client.inputs import Messages, options, turns
 
 
 class _Options(TypedDict):
@@ -38,7 +33,8 @@ class Spine:
     """All calls of one service; `async with Spine(host, port) as spine:` closes its connection at the end.
 
     Every call raises SpineError. `request_id` names a call in logs and ledger (at most 128 of A-Z a-z 0-9
-    . _ : / + = @ -), `timeout_s` limits it, and `fields` are further fields of the request message.
+    . _ : / + = @ -), `timeout_s` limits it, and `fields` are further fields of the request message; `tools`,
+    `tool_choice`, `response_format` and messages may be dicts in OpenAI's shape (ValueError: they are not).
     """
 
     def __init__(
@@ -69,7 +65,7 @@ class Spine:
         **fields: Any,
     ) -> Answer:
         """The whole answer at once."""
-        request = CreateCompletionRequest(messages=_turns(messages), model=model, **fields)
+        request = CreateCompletionRequest(messages=turns(messages), model=model, **options(fields))
         with typed():
             return Answer(await self.stub.create_completion(request, **self._options(request_id, timeout_s)))
 
@@ -87,7 +83,7 @@ class Spine:
         To leave early, close it (`async with aclosing(spine.stream(...)) as pieces:`) or cancel the task:
         that ends the call at the provider too.
         """
-        request = CreateCompletionRequest(messages=_turns(messages), model=model, **fields)
+        request = CreateCompletionRequest(messages=turns(messages), model=model, **options(fields))
         with typed():
             answer = self.stub.stream_completion(request, **self._options(request_id, timeout_s))
             async with aclosing(cast(AsyncGenerator[CompletionChunk], answer)) as chunks:
@@ -168,15 +164,3 @@ class Models:
         with typed():
             request = GetModelRequest(model=model)
             return await self._spine.model_stub.get_model(request, **self._spine._options())
-
-
-def _turns(messages: Messages) -> list[Message]:
-    turns: Sequence[Turn] = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-    return [turn if isinstance(turn, Message) else _turn(turn) for turn in turns]
-
-
-def _turn(turn: Mapping[str, Any]) -> Message:
-    given = dict(turn)
-    role, content = given.pop("role"), given.pop("content", None) or []
-    parts = [ContentPart(text=content)] if isinstance(content, str) else list(content)
-    return Message(role=Role[role.upper()] if isinstance(role, str) else role, content=parts, **given)

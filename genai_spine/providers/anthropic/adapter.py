@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from genai_spine import errors
+from genai_spine.behaviour.book import ModelRules
 from genai_spine.call import Call
 from genai_spine.chunks import completion
 from genai_spine.providers.anthropic import request as messages_request
@@ -26,15 +27,24 @@ from genai_spine.providers.anthropic.response import (
     Usage,
     usage,
 )
-from genai_spine.providers.base import Endpoint, Option, Provider, Route
+from genai_spine.providers.base import NO_RULES, Endpoint, Option, Provider, Route
 from genai_spine.providers.http import error_body, lenient_json
-from genai_spine.providers.http.client import CUT, Headers, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.client import (
+    CUT,
+    NO_HEADERS,
+    Headers,
+    HttpClient,
+    Reply,
+    StatusError,
+    retry_after_s,
+)
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
+from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2
 
-API_VERSION = "2023-06-01"
+API_VERSION = "2023-06-01"  # where the behaviour book names none for the model
 FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
 GRACE_S = 0.5  # for message_stop, after the stop reason and the usage
 MIN_TOP_P = 0.95  # that goes with thinking
@@ -96,16 +106,13 @@ class Anthropic(Provider):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        headers = {"anthropic-version": API_VERSION}
-        if endpoint.api_key:
-            headers["x-api-key"] = endpoint.api_key
-        self.http = HttpClient(endpoint, headers)
+        self.http = HttpClient(endpoint, NO_HEADERS)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """The first chunk tells the input's usage, the last one all of it."""
-        body, headers = _write(request, route.model, stream=True)
+        body, headers = _write(request, route.model, stream=True), self._headers(route.rules, request)
         reader, events = MessageReader(), ServerSentEvents()
         try:
             async with aclosing(self.http.stream("/v1/messages", body, call, events, headers)) as reads:
@@ -133,7 +140,7 @@ class Anthropic(Provider):
             raise self.http.unusable("no_message", "the answer has no message")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
-        body, headers = _write(request, route.model, stream=False)
+        body, headers = _write(request, route.model, stream=False), self._headers(route.rules, request)
         reply = await self.http.post("/v1/messages", body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
@@ -149,7 +156,8 @@ class Anthropic(Provider):
 
     async def count_tokens(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> int:
         body = msgspec.json.encode(messages_request.countable(request, route.model))
-        reply = await self.http.post("/v1/messages/count_tokens", body, call, _headers(request))
+        headers = self._headers(route.rules, request)
+        reply = await self.http.post("/v1/messages/count_tokens", body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
         return self.http.decode(reply.body, COUNT).input_tokens
@@ -158,7 +166,7 @@ class Anthropic(Provider):
         models: list[model_service_pb2.Model] = []
         path = "/v1/models?limit=1000"
         for _ in range(MAX_PAGES):
-            reply = await self.http.get(path, Call())
+            reply = await self.http.request("GET", path, b"", Call(), self._headers(NO_RULES))
             if reply.status != HTTPStatus.OK:
                 self._fail(reply, "")
             page = self.http.decode(reply.body, MODELS)
@@ -170,6 +178,20 @@ class Anthropic(Provider):
 
     async def close(self) -> None:
         await self.http.close()
+
+    def _headers(self, rules: ModelRules, request: pb.CreateCompletionRequest | None = None) -> Headers:
+        """Headers of one request: the version of the API and the form of the key that the model's rules say,
+        and the beta header, where the request names files that were uploaded.
+        """
+        headers = {"anthropic-version": rules.api_version or API_VERSION}
+        key = self.endpoint.api_key
+        if key and rules.authentication == "bearer":
+            headers["authorization"] = f"Bearer {key}"
+        elif key:
+            headers["x-api-key"] = key
+        if request is not None and messages_request.names_files(request):
+            headers |= FILES_BETA
+        return headers
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
         for name in ("suffix", "best_of"):
@@ -248,6 +270,8 @@ class Anthropic(Provider):
         status = (fault.status or reply.status) if in_answer else reply.status
         code = fault.type if fault.type in TYPES else fault.code or fault.type or str(status)
         message = self.http.public(fault.message or error_body.text_of(reply.status, reply.body))
+        if missing := missing_operation(self.name, status, message, model):
+            raise missing
         if fault.type == "not_found_error" or status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message[:500]}"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
@@ -263,15 +287,8 @@ class Anthropic(Provider):
         )
 
 
-def _write(request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> tuple[bytes, Headers]:
-    return msgspec.json.encode(messages_request.write_request(request, model, stream=stream)), _headers(
-        request
-    )
-
-
-def _headers(request: pb.CreateCompletionRequest) -> Headers:
-    """Headers of one request: the beta header, where it names files that were uploaded."""
-    return FILES_BETA if messages_request.names_files(request) else {}
+def _write(request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> bytes:
+    return msgspec.json.encode(messages_request.write_request(request, model, stream=stream))
 
 
 def _is_error(given: Raw | UnsetType) -> bool:

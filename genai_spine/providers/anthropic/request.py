@@ -64,7 +64,7 @@ EFFORTS = {
     pb.REASONING_EFFORT_LOW: "low",
     pb.REASONING_EFFORT_MEDIUM: "medium",
     pb.REASONING_EFFORT_HIGH: "high",
-    pb.REASONING_EFFORT_XHIGH: "max",
+    pb.REASONING_EFFORT_XHIGH: "xhigh",
     pb.REASONING_EFFORT_MAX: "max",
 }
 TOOL_MODES = {message_pb2.ToolChoice.MODE_NONE: "none", message_pb2.ToolChoice.MODE_REQUIRED: "any"}

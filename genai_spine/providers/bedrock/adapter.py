@@ -24,6 +24,7 @@ from genai_spine.providers.bedrock import aws, embeddings, model_list, model_opt
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
 from genai_spine.providers.http import error_body, lenient_json
 from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
+from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import model_service_pb2
@@ -364,6 +365,9 @@ class Bedrock(Provider):
         message = self.http.public(message)
         if name == "ExpiredTokenException" and self._signer is not None:
             self._signer.forget()
+        is_404 = reply.status == HTTPStatus.NOT_FOUND  # a path names its model here: that is missing
+        if not is_404 and (missing := missing_operation(self.name, reply.status, message, model)):
+            return missing
         no_model = name == "ResourceNotFoundException" or (not name and reply.status == HTTPStatus.NOT_FOUND)
         if no_model or NO_MODEL in message:
             hint = f"{self.name} says: {message[:500]}"

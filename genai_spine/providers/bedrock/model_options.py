@@ -40,6 +40,8 @@ EFFORTS = {
     pb.REASONING_EFFORT_XHIGH: "high",
     pb.REASONING_EFFORT_MAX: "high",
 }
+# Of models that decide themselves; the behaviour book has brought an effort to one that the model has.
+MOST = {pb.REASONING_EFFORT_XHIGH: "xhigh", pb.REASONING_EFFORT_MAX: "max"}
 
 
 def takes_schema(model: str) -> bool:
@@ -107,7 +109,7 @@ def _reasoning(request: pb.CreateCompletionRequest, model: str, output: dict[str
     if ANTHROPIC in model and none:
         return {"thinking": {"type": "disabled"}}
     if ADAPTIVE.search(model):
-        output["effort"] = "max" if effort >= pb.REASONING_EFFORT_XHIGH else EFFORTS[effort]
+        output["effort"] = MOST.get(effort) or EFFORTS[effort]
         return {"thinking": {"type": "adaptive"}}
     if ANTHROPIC in model:
         return {"thinking": _budget(request, BUDGETS[effort], None)}

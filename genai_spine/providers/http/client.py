@@ -86,6 +86,9 @@ class CallTimer:
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self.endpoint = endpoint
         self.deadline = inf if call.deadline is None else call.deadline
+        self.first_token_s = endpoint.timeouts.first_token_s
+        if endpoint.timeouts.are_callers and call.read_timeout_s is not None:
+            self.first_token_s = max(self.first_token_s, call.read_timeout_s)
         total_s = endpoint.timeouts.total_s
         self.end = inf if total_s is None else monotonic() + total_s
         self.begin("connecting", endpoint.timeouts.connect_s)
@@ -139,6 +142,7 @@ class HttpClient:
             if proxy.authorization:
                 fixed["proxy-authorization"] = proxy.authorization
         self._head = _header_lines({**fixed, **(headers or {}), **endpoint.headers})
+        self._operators = frozenset(endpoint.headers)  # win over those of one request, too
 
     async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
         return await self.request("POST", path, body, call, headers)
@@ -233,7 +237,7 @@ class HttpClient:
         for hop in range(MAX_REDIRECTS + 1):
             exchange = await self._send(target, headers, body, timer)
             if not hop:
-                timer.begin(phase, self.endpoint.timeouts.first_token_s)
+                timer.begin(phase, timer.first_token_s)
             try:
                 status = await exchange.head(timer.left_s)
                 if status < 300 or not (following := self._redirect(target, exchange)):
@@ -259,6 +263,8 @@ class HttpClient:
             if "content-type" not in headers:
                 head += b"content-type: application/json\r\n"
         if headers:
+            if self._operators:
+                headers = {name: headers[name] for name in headers if name.lower() not in self._operators}
             head += _header_lines(headers)[:-2]
         try:
             return connection.send(head + self._head + body)

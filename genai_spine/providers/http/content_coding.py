@@ -1,14 +1,16 @@
 """Content codings: answers that come compressed although `accept-encoding: identity` was sent.
 
-gzip and deflate, with zlib's header or raw as some servers send it, in any order and number that the header
-names (RFC 9110, section 8.4). What comes out is given out in pieces, so that a small body cannot fill the
-memory; the limit on the whole is its reader's.
+gzip, deflate, with zlib's header or raw as some servers send it, and br, in any order and number that the
+header names (RFC 9110, section 8.4). What comes out is given out in pieces, so that a small body cannot fill
+the memory; the limit on the whole is its reader's.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
+
+import brotli
 
 MAX_PIECE_BYTES = 1 << 18  # bytes decoded at a time
 MAX_CODINGS = 3  # on top of each other; nobody means more
@@ -18,6 +20,15 @@ GZIP, ZLIB, RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 class UndecodableBody(Exception):
     """The answer's body is not what its content-encoding says, or that is not known here."""
+
+
+class Layer(Protocol):
+    """Decoder of one coding."""
+
+    complete: bool  # nothing is missing; true of an empty body
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Decoded bytes of what arrived, at most MAX_PIECE_BYTES at a time. Raises UndecodableBody."""
 
 
 class Inflater:
@@ -66,6 +77,44 @@ class Inflater:
             data = self._stream.unused_data.lstrip(b"\0")
 
 
+class Brotli:
+    """One layer of br (RFC 7932)."""
+
+    def __init__(self) -> None:
+        self._stream: Any = brotli.Decompressor()
+        self._begun = self._plain = False
+        self.complete = True
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Decoded bytes of what arrived, at most MAX_PIECE_BYTES at a time. Raises UndecodableBody.
+
+        A body that was decoded on its way is told by its first bytes, as far as they are no br.
+        """
+        if self._plain or (self._begun and self.complete):
+            yield data if self._plain else b""  # padding, as after a gzip
+            return
+        try:
+            for piece in self._inflated(data):
+                self._begun = self._begun or bool(piece)
+                yield piece
+        except brotli.error as error:
+            if self._begun or data[0] not in PLAIN:
+                raise UndecodableBody(f"the compressed body is broken: {error}") from error
+            self._plain = self.complete = True
+            yield data
+        self._begun = True
+
+    def _inflated(self, data: bytes) -> Iterator[bytes]:
+        # The package fills blocks that grow, the last of them past the limit: by less than as much again.
+        limit = MAX_PIECE_BYTES // 2
+        self.complete = False
+        piece = self._stream.process(data, output_buffer_limit=limit)
+        while piece or not self._stream.can_accept_more_data():
+            yield piece
+            piece = self._stream.process(b"", output_buffer_limit=limit)
+        self.complete = self._stream.is_finished()
+
+
 class Unknown:
     """A layer that nobody here can take off. A body that is empty needs no decoder."""
 
@@ -79,17 +128,18 @@ class Unknown:
         raise UndecodableBody(f"content-encoding {self._name!r} cannot be decoded here")
 
 
-CODINGS = {
+CODINGS: dict[str, Callable[[], Layer]] = {
     "gzip": partial(Inflater, gzip=True),
     "x-gzip": partial(Inflater, gzip=True),
     "deflate": partial(Inflater, gzip=False),
+    "br": Brotli,
 }
 
 
 class ContentDecoder:
     """Decoder of one body, with a layer for each coding that its header names."""
 
-    def __init__(self, layers: Sequence[Inflater | Unknown]) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         """layers: the last applied first."""
         self._layers = layers
 
@@ -115,7 +165,7 @@ class ContentDecoder:
         return filter(None, found)
 
 
-def _through(layer: Inflater | Unknown, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _through(layer: Layer, pieces: Iterator[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         yield from layer.pieces(piece)
 

@@ -24,6 +24,8 @@ from genai_spine.providers.conversation import CallRules, Entry, arrange
 from genai_spine.providers.http import error_body
 from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusError, retry_after_s
 from genai_spine.providers.http.event_stream import JsonLines, lines_of
+from genai_spine.providers.http.missing_operation import missing_operation
+from genai_spine.providers.ollama.context_size import BYTES_PER_TOKEN, ContextSizes, needed_tokens
 from genai_spine.providers.ollama.response import AnswerReader, usage_of
 from genai_spine.providers.ollama.wire_types import (
     CHAT,
@@ -100,11 +102,12 @@ class Ollama(Provider):
         self.headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self.http = HttpClient(endpoint, self.headers)
         self.details: dict[str, ModelDetails] = {}  # by the model's digest
+        self.contexts = ContextSizes(self.http, self._show, _tokens(endpoint.further.get("num_ctx")))
 
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
-        body = self._write(request, route.model, stream=True)
+        body = await self._written(request, route, call, stream=True)
         reader, frames = AnswerReader(self.http, self._fail_in_answer), JsonLines()
         try:
             async with aclosing(self.http.stream("/api/chat", body, call, frames)) as reads:
@@ -131,7 +134,8 @@ class Ollama(Provider):
             raise self.http.unusable(CUT, "the stream ended before it was complete")
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
-        reply = await self.http.post("/api/chat", self._write(request, route.model, stream=False), call)
+        body = await self._written(request, route, call, stream=False)
+        reply = await self.http.post("/api/chat", body, call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
         reader, builder = AnswerReader(self.http, self._fail_in_answer), ChunkBuilder()
@@ -167,10 +171,12 @@ class Ollama(Provider):
     ) -> pb.CreateEmbeddingsResponse:
         if any(entry.HasField("tokens") for entry in request.inputs):
             self._refuse("inputs", "inputs of token ids")
-        body = further_fields(request)
+        body = {"truncate": False} | further_fields(request)
         body |= {"model": route.model, "input": [entry.text for entry in request.inputs]}
         if request.HasField("dimensions"):
             body["dimensions"] = request.dimensions
+        longest = max((len(entry.text.encode()) for entry in request.inputs), default=0)
+        await self._fit(body, own_options(body), longest // BYTES_PER_TOKEN, call)
         reply = await self.http.post("/api/embed", msgspec.json.encode(body), call)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
@@ -291,16 +297,40 @@ class Ollama(Provider):
         model.capabilities.extend(CAPABILITIES[name] for name in details.capabilities if name in CAPABILITIES)
         model.supports_vision = "vision" in details.capabilities
         model.supports_streaming = "completion" in details.capabilities
-        if length := details.context_length():
+        if length := self.contexts.bounded(details):
             model.context_length = length
         return model
 
     async def close(self) -> None:
         await self.http.close()
 
-    def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> bytes:
-        body = further_fields(request)
-        body |= {"model": model, "stream": stream, "messages": self._messages(request)}
+    async def context_length(self, model: str, call: Call) -> int | None:
+        return await self.contexts.length(model, call)
+
+    async def _written(
+        self, request: pb.CreateCompletionRequest, route: Route, call: Call, *, stream: bool
+    ) -> bytes:
+        """Body of a request, with the context that it needs."""
+        body = self._body(request, route, stream=stream)
+        written = msgspec.json.encode(body)
+        images = [image for message in body["messages"] for image in message.get("images", ())]
+        needed = needed_tokens(body, len(written) - sum(map(len, images)), len(images))
+        is_set = await self._fit(body, body.get("options", {}), needed, call)
+        return msgspec.json.encode(body) if is_set else written
+
+    async def _fit(self, body: dict[str, Any], options: dict[str, Any], needed: int, call: Call) -> bool:
+        """Sets the context of a body that needs so many tokens, unless its caller has; True: it was set."""
+        if "num_ctx" in options:
+            return False
+        num_ctx = await self.contexts.num_ctx(body["model"], needed, call)
+        if num_ctx is None:
+            return False
+        body["options"] = {**options, "num_ctx": num_ctx}
+        return True
+
+    def _body(self, request: pb.CreateCompletionRequest, route: Route, *, stream: bool) -> dict[str, Any]:
+        body = {"truncate": False} | further_fields(request)
+        body |= {"model": route.model, "stream": stream, "messages": self._messages(request)}
         options = own_options(body)  # ours go beside them
         for field, value in request.ListFields():
             if field.name in IN_OPTIONS:
@@ -312,11 +342,11 @@ class Ollama(Provider):
         if request.HasField("response_format"):
             body |= format_of(request.response_format)
         if request.reasoning_effort:
-            body["think"] = think(request.reasoning_effort)
+            body["think"] = think(request.reasoning_effort, route.rules.effort_form)
         for name in ("logprobs", "top_logprobs"):
             if request.HasField(name):
                 body[name] = getattr(request, name)
-        return msgspec.json.encode(body)
+        return body
 
     def _messages(self, request: pb.CreateCompletionRequest) -> list[dict[str, Any]]:
         if request.HasField("prompt"):
@@ -389,11 +419,13 @@ class Ollama(Provider):
         # Of an error within an answer, the words are all that there is.
         status = fault.status or HTTPStatus.INTERNAL_SERVER_ERROR if in_answer else reply.status
         message = self._words(reply)
+        if missing := missing_operation(self.name, status, message, model):
+            raise missing
         if status == HTTPStatus.NOT_FOUND:
             hint = f"{self.name} says: {message}; `ollama pull {model}` gets it"
             raise errors.ModelNotFound(model=model, hint=hint, provider=self.name)
         kind = STATUSES.get(status, errors.ProviderUnavailable)
-        if "context length" in message:
+        if "context length" in message or "context size" in message:
             kind = errors.ContextLengthExceeded  # with status 400, of older versions 500
         raise kind(
             provider=self.name,
@@ -401,6 +433,15 @@ class Ollama(Provider):
             provider_message=message,
             retry_after_s=retry_after_s(reply.headers),
         )
+
+
+def _tokens(setting: str | None) -> int | None:
+    """Number of GENAI_OLLAMA_NUM_CTX. Raises ValueError."""
+    if setting is None:
+        return None
+    if not setting.isdecimal() or not int(setting):
+        raise ValueError(f"GENAI_OLLAMA_NUM_CTX={setting} is no number of tokens")
+    return int(setting)
 
 
 STATUSES: dict[int, type[errors.ProviderFailure]] = {

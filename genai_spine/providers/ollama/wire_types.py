@@ -52,11 +52,11 @@ def format_of(form: pb.ResponseFormat) -> dict[str, Any]:
     return {"format": "json"} if form.kind == pb.ResponseFormat.KIND_JSON_OBJECT else {}
 
 
-def think(effort: pb.ReasoningEffort) -> bool | str:
-    """Field `think`. Ollama knows false, low, medium, high and max; most models take every level as true."""
+def think(effort: pb.ReasoningEffort, form: str) -> bool | str:
+    """Field `think`: false, low, medium, high or max; form "switch": the model knows on and off alone."""
     if effort == pb.REASONING_EFFORT_NONE:
         return False
-    return LEVELS[effort]
+    return True if form == "switch" else LEVELS[effort]
 
 
 LEVELS = {
@@ -157,13 +157,34 @@ class ModelDetails(Struct):
 
     capabilities: list[str] = []
     model_info: dict[str, Any] = {}
+    parameters: str = ""  # of the Modelfile, one a line: name, spaces, value
+
+    def num_ctx(self) -> int | None:
+        """Context that the model is loaded with by its Modelfile; None: it says nothing of it."""
+        found = NUM_CTX.search(self.parameters)
+        return int(found[1]) if found else None
 
     def context_length(self) -> int | None:
-        """Context window in tokens, under a name that begins with the architecture's."""
-        for name, value in self.model_info.items():
-            if name.endswith(".context_length") and isinstance(value, int) and 0 < value < 2**32:
-                return value
-        return None
+        """Context window in tokens: the one it was trained for, under a name that begins with the
+        architecture's, or the smaller one of its Modelfile.
+        """
+        known = [
+            value
+            for name, value in self.model_info.items()
+            if name.endswith(".context_length") and isinstance(value, int) and 0 < value < 2**32
+        ]
+        return min([*known[:1], *([own] if (own := self.num_ctx()) else [])], default=None)
+
+
+class LoadedModel(Struct):
+    """Model that is loaded now, from /api/ps."""
+
+    name: str
+    context_length: Bytes = 0
+
+
+class Loaded(Struct):
+    models: list[LoadedModel] = []
 
 
 class PullProgress(Struct):
@@ -176,8 +197,10 @@ class PullProgress(Struct):
     error: str | None = None
 
 
+NUM_CTX = re.compile(r"^num_ctx\s+([1-9]\d{0,9})\s*$", re.MULTILINE)
 CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
 TAGS = msgspec.json.Decoder(Tags)
+LOADED = msgspec.json.Decoder(Loaded)
 MODEL_DETAILS = msgspec.json.Decoder(ModelDetails)
 PULL_PROGRESS = msgspec.json.Decoder(PullProgress)

@@ -65,6 +65,8 @@ class Dialect:
     # What it demands of a schema that it is to follow strictly. Any other schema goes out as it is.
     schema: SchemaRules = AS_IT_IS
     messages: MessageDialect = PLAIN  # what it takes of an earlier answer, and of ids
+    # It may store answers by itself: is told not to where the request says a word about storing.
+    stores: bool = False
     azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
     local: bool = False
 
@@ -241,6 +243,8 @@ class OpenAI(Media, Files):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
             forced = request.tool_choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
             forced = forced or bool(request.tool_choice.function_name or request.tool_choice.custom_name)
+            if self.dialect.stores and request.HasField("store"):
+                body["store"] = False  # this service stores it; OpenAI may store by default
             path, reading = "/chat/completions", ChatReader(self.http, CHAT, forced=forced)
         if self.dialect.responses:
             body.pop("api", None)

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from genai_spine import errors
 from genai_spine.providers.http import error_body
 from genai_spine.providers.http.client import HttpClient, Reply, retry_after_s
+from genai_spine.providers.http.missing_operation import missing_operation
 
 # Error codes, or types, that decide whatever the status says.
 CODES: dict[str, type[errors.ProviderFailure]] = {
@@ -62,6 +63,8 @@ def failure(http: HttpClient, reply: Reply, model: str) -> errors.SpineError:
     status = (fault.status or reply.status) if in_answer else reply.status
     code = fault.code or fault.type or str(status)
     message = http.public(fault.message or error_body.text_of(reply.status, reply.body))
+    if code not in NO_MODEL and (missing := missing_operation(name, status, message, model)):
+        return missing
     if status == HTTPStatus.NOT_FOUND or code in NO_MODEL:
         return errors.ModelNotFound(model=model, hint=f"{name} says: {message[:500]}", provider=name)
     kind = (

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from genai_spine.call import Call
-from genai_spine.errors import ProviderObjectNotFound, SpineError
+from genai_spine.errors import ProviderObjectNotFound, SpineError, UnsupportedOperation
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import MAX_ERROR_BYTES, CallTimer, Headers, HttpClient, Reply
 from genai_spine.providers.openai import azure
@@ -47,9 +48,12 @@ class Sdk:
         authorize: Authorize,
         fail: Callable[[Reply, str], NoReturn],
     ) -> None:
-        """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal."""
+        """headers: a key, in every request. authorize: headers of one request. fail: raises its refusal.
+
+        Those of the endpoint are sent by the HTTP client, as in every other call.
+        """
         self.endpoint = endpoint
-        self._headers = {**headers, **endpoint.headers}
+        self._headers = headers
         self._authorize = authorize
         self._fail = fail
         self._module: Any = None
@@ -60,7 +64,7 @@ class Sdk:
         """The client, for one call within the time of an answer; its exceptions leave as ours."""
         client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
-        timer.begin("the answer", self.endpoint.timeouts.first_token_s)
+        timer.begin("the answer", timer.first_token_s)
         try:
             async with asyncio.timeout(timer.left_s):
                 yield client
@@ -89,7 +93,7 @@ class Sdk:
         """The answer's media type and bytes, piece by piece as they arrive. Closing it hangs up."""
         client = await self._client(subject, call)
         timer = CallTimer(self.endpoint, call)
-        timer.begin("the first bytes", self.endpoint.timeouts.first_token_s)
+        timer.begin("the first bytes", timer.first_token_s)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(timer.left_s):
@@ -169,7 +173,10 @@ class Sdk:
     def _refusal(self, response: Any, subject: Subject) -> Exception:
         """Error of a status other than 2xx: NotFound for a file or batch, else the adapter's."""
         headers = {name.lower(): value for name, value in response.headers.items()}
-        if response.status_code == 404 and subject.kind != "model":
+        if response.status_code == HTTPStatus.NOT_FOUND and subject.kind != "model":
+            if not subject.id:  # a list, or what is to be made: nothing but the path can be missing
+                operation = f"{subject.kind}s: it answers HTTP 404"
+                return UnsupportedOperation(provider=self.endpoint.name, operation=operation)
             return ProviderObjectNotFound(provider=self.endpoint.name, kind=subject.kind, id=subject.id)
         try:
             self._fail(Reply(response.status_code, headers, response.content[:MAX_ERROR_BYTES]), subject.id)

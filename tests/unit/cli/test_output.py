@@ -1,8 +1,12 @@
 """Text is harmless on a terminal, and the server is found by the variables of its settings."""
 
-import pytest
+from pathlib import Path
 
-from genai_spine.cli.output import harmless, plain, server_address
+import pytest
+import typer
+
+from genai_spine.cli.output import harmless, listens_at, plain, server_address
+from genai_spine.configuration import loader
 
 
 @pytest.mark.parametrize(
@@ -23,6 +27,16 @@ def test_lines_and_tabs_of_content_stay() -> None:
     assert harmless("a\r\n\tb\x1bc\n") == "a\n\tb\\x1bc\n"
 
 
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The working directory, with no variable of the machine that runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GENAI_ADDRESS", "GENAI_API_HOST", "GENAI_API_PORT", "GENAI_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GENAI_AUTH", "off")
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -36,11 +50,70 @@ def test_lines_and_tabs_of_content_stay() -> None:
     ],
 )
 def test_address_is_that_of_the_settings(
-    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(str(tmp_path))
-    for name in ("GENAI_ADDRESS", "GENAI_API_HOST", "GENAI_API_PORT"):
-        monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert server_address() == expected
+
+
+@pytest.mark.parametrize("where", ["genai.yaml", "conf/other.yaml"])
+@pytest.mark.parametrize(
+    ("text", "env_file", "variables", "expected"),
+    [
+        ("settings: {api_port: 8201}", "", {}, ("127.0.0.1", 8201)),
+        ("settings: {api_port: 8201}", "", {"GENAI_API_HOST": "10.0.0.5"}, ("10.0.0.5", 8201)),
+        ("settings: {api_host: '::', api_port: '8201'}", "", {}, ("::", 8201)),
+        ("settings: {api_port: '${OTHER_PORT:-8202}'}", "", {}, ("127.0.0.1", 8202)),
+        ("settings: {api_port: '${OTHER_PORT:-8202}'}", "OTHER_PORT=8203", {}, ("127.0.0.1", 8203)),
+        ("settings: {api_port: '${OTHER_PORT}'}", "", {"OTHER_PORT": "8204"}, ("127.0.0.1", 8204)),
+        ("settings: {lane: gpu}", "GENAI_API_PORT=8205", {}, ("127.0.0.1", 8205)),
+        ("settings: {lane: gpu}", "GENAI_API_PORT=8205", {"GENAI_API_PORT": ""}, ("127.0.0.1", 8205)),
+        ("settings:", "", {}, ("127.0.0.1", 8100)),
+        ("", "", {}, ("127.0.0.1", 8100)),
+    ],
+)
+def test_every_command_looks_where_up_listens(
+    where: str,
+    text: str,
+    env_file: str,
+    variables: dict[str, str],
+    expected: tuple[str, int],
+    bare: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (bare / where).parent.mkdir(exist_ok=True)
+    (bare / where).write_text(text)
+    (bare / ".env").write_text(env_file)
+    if where != "genai.yaml":
+        monkeypatch.setenv("GENAI_CONFIG", where)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = loader.load().settings
+    assert listens_at() == (settings.api_host, settings.api_port) == expected
+
+
+def test_commands_do_not_need_the_keys_of_providers(bare: Path) -> None:
+    (bare / "genai.yaml").write_text(
+        "settings: {api_port: 8201}\nproviders: {a: {provider: openai, api_key: '${NO_SUCH_KEY}'}}\n"
+    )
+    assert server_address() == "127.0.0.1:8201"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("settings: {api_port: 'x'}", "'x' is no port"),
+        ("settings: {api_port: 65536}", "65536 is no port"),
+        ("settings: {api_port: 0}", "GENAI_API_PORT=0 names no port to call"),
+        ("settings: [", "is no YAML"),
+        ("settings: {api_port: '${NO_SUCH_PORT}'}", "the environment has no NO_SUCH_PORT"),
+    ],
+)
+def test_an_address_that_cannot_be_told_ends_the_command(
+    text: str, said: str, bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bare / "genai.yaml").write_text(text)
+    with pytest.raises(typer.Exit):
+        server_address()
+    assert said in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_spine.delivery import cache_key
-from genai_spine.providers.base import Endpoint, Provider, Route
+from genai_spine.providers.base import Endpoint, ModelTerms, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, routing_pb2
 
@@ -77,6 +78,9 @@ BESIDE: dict[str, Any] = {
     "disconnect_policy": pb.DISCONNECT_POLICY_CONTINUE,
     "routing": routing_pb2.Routing(fallback_models=["ollama"]),
     "cost_labels": {"team": "search"},
+    "store": True,
+    "metadata": {"team": "search"},
+    "strict_options": True,
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,
@@ -218,3 +222,38 @@ def test_another_process_finds_the_same() -> None:
         check=True,
     )
     assert found.stdout.strip() == of(asked)
+
+
+HERE = Endpoint("openai", "http://one/v1", "a-key")
+ELSEWHERE: dict[str, Any] = {
+    "base_url": "http://two/v1",
+    "more_base_urls": ("http://two/v1",),
+    "row": "compatible",
+    "headers": {"x-team": "blue"},
+    "further": {"api_version": "2025-01-01"},
+    "models": {"gpt-4o": ModelTerms(options=pb.CreateCompletionRequest(temperature=0.1))},
+}
+THE_SAME: dict[str, Any] = {
+    "api_key": "another-key",
+    "more_keys": ("another-key",),
+    "max_concurrency": 5,
+    "further": {"client_secret": "s"},
+    "models": {
+        "gpt-4o": ModelTerms(context_length=8),
+        "another": ModelTerms(options=pb.CreateCompletionRequest(temperature=0.1)),
+    },
+}
+
+
+def at(endpoint: Endpoint) -> str:
+    return cache_key.of("completion", request(), Route(Provider(endpoint), "gpt-4o"))
+
+
+def test_provider_that_is_pointed_elsewhere_is_another() -> None:
+    found = {at(HERE), *(at(replace(HERE, **{name: value})) for name, value in ELSEWHERE.items())}
+    assert len(found) == len(ELSEWHERE) + 1
+
+
+@pytest.mark.parametrize("name", THE_SAME)
+def test_provider_with_another_key_or_limit_is_the_same(name: str) -> None:
+    assert at(replace(HERE, **{name: THE_SAME[name]})) == at(HERE)

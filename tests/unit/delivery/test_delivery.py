@@ -13,14 +13,17 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.errors import CompletionNotFound, InvalidRequest, ProviderError, ServiceUnavailable
 from genai_spine.providers import base as providers_base
 from genai_spine.providers.base import Endpoint, Route
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, usage_pb2
+from genai_spine.v1.stored_completion_service_pb2 import ListStoredCompletionsRequest
 
 HIT, MISS = pb.CACHE_STATUS_HIT, pb.CACHE_STATUS_MISS
 COALESCED, BYPASS = pb.CACHE_STATUS_COALESCED, pb.CACHE_STATUS_BYPASS
@@ -134,7 +137,9 @@ class Desk:
         self.shared_calls = Counted()
         self.slow = Slow(database)
         self.kept = BackgroundCompletions(self.slow, lambda: "server-1", ttl_s=60)
-        self.delivery = Delivery(responses, self.shared_calls, self.kept)
+        self.stored_rows = StoredCompletionRows(database)
+        stored = StoredCompletions(self.stored_rows, ttl_s=60)
+        self.delivery = Delivery(responses, self.shared_calls, self.kept, stored)
         self.provider = Provider()
 
     async def unary(self, want: DeliveryRequest) -> pb.Completion:
@@ -374,6 +379,14 @@ class TestLeaving:
         with pytest.raises(CompletionNotFound):
             await desk.kept.get("r")
         assert (await desk.ask(sent(request), form)).cache_status == HIT
+
+    async def test_answer_is_stored_where_the_request_says_so_once(self, desk: Desk, form: str) -> None:
+        await leave(desk, sent(asked(disconnect_policy=CONTINUE, store=True), "request-1"), form)
+        await desk.delivery.drain(2)
+        page = await desk.stored_rows.page(ListStoredCompletionsRequest(), {}, 10, None)
+        assert page is not None
+        [stored] = page.completions
+        assert stored.completion == await desk.kept.get("request-1")
 
     async def test_continued_answer_is_found_by_the_requests_id(self, desk: Desk, form: str) -> None:
         await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)

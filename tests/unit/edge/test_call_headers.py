@@ -2,7 +2,7 @@
 
 import pytest
 
-from genai_spine.edge.call_headers import read_timeout_s, trace
+from genai_spine.edge.call_headers import client_retries, read_timeout_s, trace
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -81,3 +81,11 @@ def test_time_of_the_callers_sdk_is_the_least_that_it_says(
 ) -> None:
     given = {"x-stainless-timeout": timeout, "x-stainless-read-timeout": read_timeout}
     assert read_timeout_s({name: value for name, value in given.items() if value is not None}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("count", "known"),
+    [(None, 0), ("0", 0), ("1", 1), ("12", 12), ("-1", 0), ("one", 0), ("1.5", 0), ("٣", 0), ("", 0)],
+)
+def test_client_retries_count_where_they_are_a_number(count: str | None, known: int) -> None:
+    assert client_retries({} if count is None else {"x-stainless-retry-count": count}) == known

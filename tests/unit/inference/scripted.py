@@ -149,13 +149,14 @@ class World:
         }
         cache = ResponseCache(None, ttl_s=60, memory_bytes=1 << 20)
         background: Any = None
+        stored: Any = None
         rows: Any = self.rows
         self.accounting = Accounting(rows, PRICES)
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,
             self.accounting,
-            Delivery(cache, SharedCalls(), background),
+            Delivery(cache, SharedCalls(), background, stored),
             RetryRules(retries),
         )
 

@@ -132,6 +132,17 @@ async def test_attempt_fail_books_usage_only_where_the_upstream_may_have_worked(
     assert bool(row.usage.input_tokens) is billed
 
 
+async def test_attempt_that_has_waited_for_the_ledger_in_vain_does_not_wait_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = world()
+    attempt = await one.attempt(one.operation())
+    never = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(attempt.accounting.ledger, "settle", lambda row: never)
+    await attempt.fail(errors.ServiceUnavailable(cause="its ledger cannot be written"))
+    assert not never.done()
+
+
 @pytest.mark.parametrize("superseded", [False, True])
 async def test_attempt_cancel_settles_and_says_who_ended_it(superseded: bool) -> None:
     one = world()

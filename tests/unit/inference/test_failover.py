@@ -103,6 +103,35 @@ async def test_failover_no_pause_outlasts_the_deadline() -> None:
     assert names == ["openai"]
 
 
+async def test_failover_a_request_that_its_client_repeats_gets_no_second_round() -> None:
+    repeated = Call(client_retries=1)
+    assert (await asked(over(ROUTES[:1], call=repeated), DOWN))[0] == ["openai"]
+    assert (await asked(over(ROUTES, call=repeated), DOWN, DOWN, DOWN))[0] == [
+        "openai",
+        "anthropic",
+        "ollama",
+    ]
+    ups = upstreams(MADE, openai=UpstreamLimits(failures=1))
+    held = ups["openai"].acquire("m")
+    assert held is not None
+    ups["openai"].release(held, "m", DOWN)
+    names, _ = await asked(Failover(ROUTES[:2], ups, repeated, 3), DOWN)
+    assert names == ["anthropic"], "a candidate that was passed over leaves no attempt to another one"
+
+
+async def test_failover_the_last_error_says_that_the_attempts_are_spent() -> None:
+    down = errors.ProviderUnavailable(provider="x", provider_message="down")
+    _, error = await asked(over(ROUTES[:1], retries=1), down, down)
+    assert error is down
+    assert down.are_attempts_spent
+    _, error = await asked(over(ROUTES[:1], retries=1, call=Call(client_retries=1)), down)
+    assert error is down
+    assert down.are_attempts_spent
+    _, error = await asked(over(ROUTES[:1], retries=0), down)
+    assert error is down
+    assert not down.are_attempts_spent, "who leaves all retries to the clients wants them"
+
+
 async def test_failover_the_error_says_what_each_answered() -> None:
     _, error = await asked(over(ROUTES[:2], retries=0), limited(60), GARBAGE)
     assert error is not None
@@ -119,9 +148,9 @@ async def test_failover_another_key_of_the_same_upstream_is_asked_first() -> Non
 
 async def test_failover_an_open_circuit_is_passed_over_and_alone_it_is_an_error() -> None:
     ups = upstreams(MADE, openai=UpstreamLimits(failures=1))
-    key_slot = ups["openai"].acquire()
+    key_slot = ups["openai"].acquire("m")
     assert key_slot is not None
-    ups["openai"].release(key_slot, DOWN)
+    ups["openai"].release(key_slot, "m", DOWN)
     assert (await asked(Failover(ROUTES[:2], ups, Call(), 0)))[0] == ["anthropic"]
     names, error = await asked(Failover(ROUTES[:1], ups, Call(), 0))
     assert names == []
@@ -131,12 +160,12 @@ async def test_failover_an_open_circuit_is_passed_over_and_alone_it_is_an_error(
 
 async def test_failover_who_is_alone_stands_in_line_and_leaves_it_at_the_deadline() -> None:
     ups = upstreams(MADE, openai=UpstreamLimits(concurrency=1))
-    held = ups["openai"].acquire()
+    held = ups["openai"].acquire("m")
     assert held is not None
     waiting = asyncio.create_task(Failover(ROUTES[:1], ups, Call(), 0).next_slot())
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    ups["openai"].release(held, None)
+    ups["openai"].release(held, "m", None)
     slot = await waiting
     assert slot.route.provider.name == "openai"
     late = Call(deadline=monotonic() + 0.02)

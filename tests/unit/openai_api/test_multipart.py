@@ -107,3 +107,9 @@ def test_what_is_wrong_is_named(body: bytes, named: str, said: str) -> None:
 def test_empty_text_is_no_text() -> None:
     found = multipart.parse(field("language", b"") + field("model") + END, KIND)
     assert (found.text("language"), found.text("model"), found.text("prompt")) == (None, "x", None)
+
+
+@pytest.mark.parametrize("boundary", ["x" * 257, "x" * 5000, '"' + "x" * 300 + '"'])
+def test_a_boundary_that_is_too_long_is_a_bad_request(boundary: str) -> None:
+    with pytest.raises(InvalidRequest, match="not a multipart body"):
+        multipart.parse(b"--x--", f"multipart/form-data; boundary={boundary}")

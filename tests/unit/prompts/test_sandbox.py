@@ -132,7 +132,9 @@ def test_the_sandbox_has_no_way_out(source):
 
 
 def test_a_format_sees_no_attribute_of_what_it_formats():
-    assert rendered("{{ '<{0.__class__}>'.format(name) }}", name="v") == "<>"
+    for source in ("{{ '<{0.__class__}>'.format(name) }}", "{{ '{0[__class__]}'.format(name) }}"):
+        with pytest.raises(TextRefused):
+            rendered(source, name="v")
 
 
 @pytest.mark.parametrize("text", ["{{ 'a' * 10 }}", "{{ 'a' | center(9) }}", "{{ 2 ** 3 }}", "{{ [1] * 3 }}"])
@@ -184,6 +186,12 @@ def test_output_is_bounded():
 
 def test_a_failure_says_the_line_and_the_reason():
     assert refusal("a\nb\n{{ name + 1 }}", name="v").startswith("line 3: ")
+
+
+@pytest.mark.parametrize("source", ["{#", "Hello {#", "{# a #}{#", "one\n{#"])
+def test_a_comment_without_an_end_is_refused(source: str) -> None:
+    with pytest.raises(TextRefused, match="comment"):
+        Template(source, [])
 
 
 @pytest.mark.parametrize(

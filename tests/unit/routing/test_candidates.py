@@ -36,6 +36,11 @@ def test_fallbacks_follow_and_nobody_stands_twice() -> None:
     assert names(planner().plan(request)) == [OPENAI, CLAUDE, LLAMA]
 
 
+def test_a_fallback_provider_that_is_not_configured_is_passed_over() -> None:
+    request = asked(routing=routing("groq", "mistral", "ollama", "bedrock"))
+    assert names(planner().plan(request)) == [OPENAI, LLAMA]
+
+
 def test_the_servers_chain_comes_last_and_what_is_not_configured_is_passed_over() -> None:
     found = planner(("mistral", "groq:any", "ollama", "gpt-4o-mini"))
     assert names(found.plan(asked())) == [OPENAI, LLAMA, "openai:gpt-4o-mini"]

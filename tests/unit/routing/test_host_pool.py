@@ -36,33 +36,33 @@ def upstream(*urls: str, keys: tuple[str | None, ...] = (None,)) -> Upstream:
 
 def urls(found: Upstream, count: int) -> list[str]:
     """Hosts of the next calls, none of which ends."""
-    slots = [found.acquire() for _ in range(count)]
+    slots = [found.acquire("m") for _ in range(count)]
     return [slot.host.url for slot in slots if slot is not None]
 
 
 def test_calls_go_to_the_host_with_the_fewest() -> None:
     found = upstream("a", "b")
-    first, second = found.acquire(), found.acquire()
+    first, second = found.acquire("m"), found.acquire("m")
     assert first is not None
     assert second is not None
     assert {first.host.url, second.host.url} == {"a", "b"}
-    found.release(second, None)
+    found.release(second, "m", None)
     assert urls(found, 1) == [second.host.url]
 
 
 def test_hosts_and_keys_take_turns() -> None:
     found = upstream("a", "b", keys=("k", "l"))
     assert len(found.pool.hosts) == 2
-    slots = [found.acquire() for _ in range(4)]
+    slots = [found.acquire("m") for _ in range(4)]
     assert len({(slot.host.url, slot.provider.endpoint.api_key) for slot in slots if slot}) == 4
 
 
 @pytest.mark.parametrize("code", host_pool.UNREACHABLE)
 def test_a_host_that_cannot_be_connected_to_is_left_out_at_once(code: str) -> None:
     found = upstream("a", "b")
-    slot = found.acquire()
+    slot = found.acquire("m")
     assert slot is not None
-    found.release(slot, unreachable(code))
+    found.release(slot, "m", unreachable(code))
     other = "b" if slot.host.url == "a" else "a"
     assert urls(found, 3) == [other] * 3
     assert found.live_provider.endpoint.base_url == other
@@ -73,9 +73,9 @@ def test_a_host_that_cannot_be_connected_to_is_left_out_at_once(code: str) -> No
 )
 def test_a_host_that_says_something_stays(outcome: Exception) -> None:
     found = upstream("a", "b")
-    slot = found.acquire()
+    slot = found.acquire("m")
     assert slot is not None
-    found.release(slot, outcome)
+    found.release(slot, "m", outcome)
     assert not slot.host.is_down
 
 
@@ -83,22 +83,22 @@ def test_an_answer_brings_a_host_back() -> None:
     found = upstream("a", "b")
     for host in found.pool.hosts:
         host.failed("gone")
-    slot = found.acquire()  # while none answers, all are tried
+    slot = found.acquire("m")  # while none answers, all are tried
     assert slot is not None
-    found.release(slot, None)
+    found.release(slot, "m", None)
     assert [host.is_down for host in found.pool.hosts].count(True) == 1
 
 
 def test_another_host_is_there_as_long_as_one_answers() -> None:
     found = upstream("a", "b")
-    slot = found.acquire()
+    slot = found.acquire("m")
     assert slot is not None
     assert found.has_other_host(slot)
     for host in found.pool.hosts:
         host.failed("gone")
     assert not found.has_other_host(slot)
     alone = upstream("a")
-    one = alone.acquire()
+    one = alone.acquire("m")
     assert one is not None
     assert not alone.has_other_host(one)
 

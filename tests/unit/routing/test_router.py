@@ -53,6 +53,23 @@ def way(provider: str = "", model: str = "", **options: bool) -> tuple[str, str]
         # A colon is Ollama's tag, unless a provider's name stands before it.
         ("", "llama3.2:latest", ("ollama", "llama3.2:latest")),
         ("", "ollama:", ("ollama", "ollama:")),
+        # Local models with famous names stay at home.
+        ("", "gpt-oss:20b", ("ollama", "gpt-oss:20b")),
+        ("", "gpt-oss:120b-cloud", ("ollama", "gpt-oss:120b-cloud")),
+        ("", "gpt-oss", ("ollama", "gpt-oss")),
+        ("", "gpt-oss-safeguard:20b", ("ollama", "gpt-oss-safeguard:20b")),
+        ("", "gpt-4o:latest", ("ollama", "gpt-4o:latest")),
+        ("", "o1-open:7b", ("ollama", "o1-open:7b")),
+        ("", "claude-distill:8b", ("ollama", "claude-distill:8b")),
+        ("", "mistral:latest", ("ollama", "mistral:latest")),
+        ("", "mistral:7b-instruct-v0.3-q4_K_M", ("ollama", "mistral:7b-instruct-v0.3-q4_K_M")),
+        ("", "mistral", ("ollama", "mistral")),
+        ("", "whisper-large-v3", ("ollama", "whisper-large-v3")),
+        ("", "text-embedding-nomic-embed-text-v1.5", ("ollama", "text-embedding-nomic-embed-text-v1.5")),
+        ("", "gpt-j-6b", ("ollama", "gpt-j-6b")),
+        # Fine-tunes are OpenAI's, with all their colons.
+        ("", "ft:gpt-4o-mini-2024-07-18:org::id", ("openai", "ft:gpt-4o-mini-2024-07-18:org::id")),
+        ("", "ft:davinci-002:org:name:id", ("openai", "ft:davinci-002:org:name:id")),
         # Everything else, and nothing at all, is the default provider's.
         ("", "mistral-small", ("ollama", "mistral-small")),
         ("", "", ("ollama", "llama3.2:latest")),
@@ -120,6 +137,40 @@ def test_a_default_provider_that_is_not_configured_says_so() -> None:
         router("groq").resolve("", "")
 
 
+@pytest.mark.parametrize("default", ["openai", "mistral", "vllm", "ollama"])
+@pytest.mark.parametrize(
+    "model",
+    ["gpt-oss:20b", "gpt-oss", "mistral:latest", "mistral:7b", "mistral:v0.3", "gpt-4o:latest", "tts-1:2b"],
+)
+def test_a_local_model_with_a_famous_name_is_never_asked_for_outside(default: str, model: str) -> None:
+    class Local(Provider):
+        LOCAL = True
+
+    kinds = {"ollama": Local, "vllm": Local}
+    names = ("openai", "mistral", "vllm", "ollama")
+    made = {name: kinds.get(name, Provider)(Endpoint(name, default_model="m")) for name in names}
+    found = Router(made, default).resolve("", model)
+    assert (found.provider.local, found.model) == (True, model)
+
+
+def test_a_vendors_own_models_are_its_own_where_a_local_one_has_its_name_too() -> None:
+    made = {name: Provider(Endpoint(name, default_model="m")) for name in ("mistral", "ollama")}
+    found = Router(made, "ollama").resolve("", "mistral:mistral-small-latest")
+    assert (found.provider.name, found.model) == ("mistral", "mistral-small-latest")
+
+
+@pytest.mark.parametrize("name", ["groq:llama", "gpt-4o", "claude-sonnet-4", "anthropic"])
+def test_what_is_not_configured_says_how_a_local_model_of_that_name_is_called(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"a model of Ollama's is ollama:{name}"):
+        Router({"ollama": Provider(Endpoint("ollama", default_model="m"))}, "ollama").resolve("", name)
+
+
+@pytest.mark.parametrize("name", ["anthropic", "groq", "mistral", "bedrock"])
+def test_a_provider_that_is_not_configured_is_no_fallback_and_never_a_models_name(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"provider {name} is not configured"):
+        router().fallback(name)
+
+
 NAMES = st.sampled_from(
     ["gpt-4o", "llama3.2:latest", "llama", "openai:x", "a/b:c", "claude-3", "fast", "vllm", "o1"]
 )
@@ -139,3 +190,5 @@ def test_the_id_of_a_model_is_as_short_as_can_be() -> None:
     assert found.id_of(Route(found.providers["vllm"], "gpt-4o")) == "vllm:gpt-4o"
     assert found.id_of(Route(found.providers["ollama"], "llama3.2:latest")) == "llama3.2:latest"
     assert found.id_of(Route(found.providers["builtin"], "extractive")) == "builtin:extractive"
+    assert found.id_of(Route(found.providers["ollama"], "groq")) == "ollama:groq", "groq is a provider"
+    assert found.id_of(Route(found.providers["ollama"], "mistral")) == "mistral"

@@ -58,21 +58,22 @@ def test_summaries_say_something() -> None:
 def test_headers_that_a_caller_may_send_are_parameters() -> None:
     for name, operation in OPERATIONS.items():
         sent = {one["$ref"].rpartition("/")[2] for one in operation["parameters"] if "$ref" in one}
-        assert sent >= {"Lane", "RequestId"}, name
+        assert sent >= {"Lane", "RequestId", "Timeout"}, name
         about_files = name.startswith("OpenAIService_") and ("File" in name or "Batch" in name)
         assert ("Provider" in sent) == about_files, name
     named = {one["name"] for one in DOCUMENT["components"]["parameters"].values()}
-    assert named == {"x-genai-lane", "x-genai-provider", "x-request-id"}
+    assert named == {"x-genai-lane", "x-genai-provider", "x-request-id", "x-request-timeout"}
 
 
 def test_status_of_each_answer_is_the_one_that_its_method_sets() -> None:
     statuses = {}
-    for file in ("prompt", "session"):
+    for file in ("prompt", "session", "stored_completion"):
         tree = ast.parse((SERVICES / f"{file}.py").read_text())
         for method in (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)):
             for node in ast.walk(method):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "http_answer.answered":
-                    statuses[f"{file.title()}Service_{method.name}"] = ast.unparse(node.args[1])
+                    service = file.title().replace("_", "")
+                    statuses[f"{service}Service_{method.name}"] = ast.unparse(node.args[1])
     assert set(statuses.values()) == {"201", "204"}
     for name, operation in OPERATIONS.items():
         given = [status for status in operation["responses"] if status[0] == "2"]

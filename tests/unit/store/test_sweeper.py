@@ -6,8 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from genai_spine.store import sweeper
-from genai_spine.store.expiry import BATCH_SIZE
-from genai_spine.store.sweeper import Sweeper
+from genai_spine.store.sweeper import BATCH_SIZE, Sweeper
 
 
 class Table:

@@ -1,12 +1,15 @@
 """What answers a request that names no model is found before the first one fails."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from genai_spine.errors import ProviderUnavailable
+from genai_spine.errors import ModelNotFound, ProviderUnavailable, SpineError
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.ollama.adapter import Ollama
+from genai_spine.providers.openai.adapter import OpenAI
+from genai_spine.routing.router import Alias, Member
 from genai_spine.settings import Settings, load
 from genai_spine.supervisor import default_model, doctor, up
 from genai_spine.v1.model_service_pb2 import Model
@@ -101,3 +104,104 @@ async def test_doctor_says_the_same_of_a_default_that_is_missing(
     found = await doctor._default(settings)
     assert found.state == "warning"
     assert "cannot be used" in found.text
+
+
+VLLM = {
+    "red": Endpoint("red", "http://red/v1", row="vllm", default_model="qwen"),
+    "blue": Endpoint("blue", "http://blue-1/v1", row="vllm", default_model="phi"),
+}
+
+
+@pytest.fixture
+def named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Two named servers, the first of them the default; who is in `down` does not answer."""
+    monkeypatch.setattr(OpenAI, "list_models", listed)
+    down.clear()
+    return settings.model_copy(
+        update={"default_provider": "red", "endpoints": {**settings.endpoints, **VLLM}, "default_model": None}
+    )
+
+
+down: dict[str, SpineError] = {}
+REFUSED = ProviderUnavailable(provider="red", provider_code="connect", provider_message="refused")
+
+
+async def listed(self: OpenAI) -> list[Model]:
+    """Models of a host, by its URL."""
+    if failure := down.get(self.endpoint.base_url):
+        raise failure
+    return [Model(id=VLLM[self.endpoint.name].default_model)]
+
+
+async def test_named_provider_is_a_default_like_any_other(named: Settings) -> None:
+    assert await default_model.find(named) == ("red", "qwen", None, None)
+    assert up._default_route(named, {}) == "red:qwen"
+    found = await doctor._default(named)
+    assert (found.state, found.text) == ("ok", "red:qwen")
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("blue", ("blue", "phi")),
+        ("blue:phi", ("blue", "phi")),
+        ("qwen", ("red", "qwen")),
+        ("fast", ("red", "fast")),
+    ],
+)
+async def test_default_model_may_name_its_provider(
+    named: Settings, model: str, expected: tuple[str, str]
+) -> None:
+    alias = Alias((Member("blue:phi"),))
+    chosen = named.model_copy(update={"default_model": model, "model_aliases": {"fast": alias}})
+    assert await default_model.find(chosen) == (*expected, None, None)
+    assert up._default_route(chosen, {}) == ("fast" if model == "fast" else ":".join(expected))
+
+
+async def test_another_named_server_stands_in_for_one_that_is_down(named: Settings) -> None:
+    down["http://red/v1"] = REFUSED
+    variables, notice = await up._defaults(named)
+    assert variables == {"GENAI_DEFAULT_PROVIDER": "blue", "GENAI_DEFAULT_MODEL": "phi"}
+    assert "default provider red cannot be used" in str(notice)
+    assert "using blue:phi" in str(notice)
+    assert "See to red" in str(notice)
+    assert "Ollama" not in str(notice)
+    found = await doctor._default(named)
+    assert found.state == "warning"
+
+
+async def test_pool_is_there_while_one_of_its_hosts_answers(named: Settings) -> None:
+    pool = replace(VLLM["red"], more_base_urls=("http://red-2/v1",))
+    settings = named.model_copy(update={"endpoints": {**named.endpoints, "red": pool}})
+    down["http://red/v1"] = REFUSED
+    assert await default_model.find(settings) == ("red", "qwen", None, None)
+    found = await doctor._provider(pool)
+    assert found.state == "warning"
+    assert found.text.startswith("http://red/v1: ")
+    assert found.text.endswith("; http://red-2/v1")
+    down["http://red-2/v1"] = REFUSED
+    assert (await default_model.find(settings))[:2] == ("blue", "phi")
+
+
+async def test_server_without_a_list_of_models_answers(named: Settings) -> None:
+    down["http://red/v1"] = ModelNotFound(model="", hint="red says: 404")
+    assert await default_model.find(named) == ("red", "qwen", None, None)
+    found = await doctor._provider(VLLM["red"])  # an address without /v1 looks the same
+    assert (found.state, "404" in found.text) == ("warning", True)
+
+
+async def test_model_of_a_named_ollama_is_pulled_there(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_models(monkeypatch, PHI)
+    gpu = Endpoint("gpu", "http://gpu", row="ollama", default_model="qwen3:latest")
+    chosen = settings.model_copy(
+        update={"default_provider": "gpu", "endpoints": {**settings.endpoints, "gpu": gpu}}
+    )
+    found = await default_model.find(chosen)
+    assert found == (
+        "gpu",
+        PHI.id,
+        "gpu has no model qwen3:latest",
+        "run `genai-spine pull --provider gpu qwen3`",
+    )

@@ -45,3 +45,31 @@ def test_each_event_is_one_line_of_json_without_what_is_not_known() -> None:
     assert (call["event"], call["code"]) == ("call", "OK")
     assert "path" not in call
     assert call["timestamp"].endswith("Z")
+
+
+LIBRARY = """
+import logging
+from genai_spine.telemetry import logs
+
+logs.configure(readable=False)
+logging.getLogger("python_multipart.multipart").warning("Skipping data after %s", "last boundary")
+logging.getLogger("quiet").info("nothing of note")
+try:
+    raise OSError("gone")
+except OSError:
+    logging.getLogger("asyncio").exception("it broke")
+"""
+
+
+def test_what_libraries_log_is_a_line_of_json_too() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True, timeout=30
+    )
+    warning, error = (json.loads(line) for line in run.stderr.splitlines())
+    assert (warning["event"], warning["level"], warning["logger"]) == (
+        "library",
+        "warning",
+        "python_multipart.multipart",
+    )
+    assert warning["message"] == "Skipping data after last boundary"
+    assert (error["level"], error["exception"][0]["exc_type"]) == ("error", "OSError")

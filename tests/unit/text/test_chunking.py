@@ -86,7 +86,7 @@ def test_text_that_has_room_is_left_alone() -> None:
 
 
 def test_too_many_pieces_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than 256 pieces"):
+    with pytest.raises(ValueError, match="more than 256 chunks"):
         chunking.split(paragraphs(5000), room(40))
 
 

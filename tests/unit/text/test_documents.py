@@ -39,5 +39,5 @@ def test_pieces_have_room_and_hold_all_of_every_document(texts: list[str], token
 
 
 def test_too_many_pieces_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than 256 pieces"):
+    with pytest.raises(ValueError, match="more than 256 chunks"):
         documents.split(sources(["word " * 30_000]), TokenBudget(60, MEASURE))

@@ -159,3 +159,14 @@ def test_no_character_is_cut_in_half() -> None:
 def test_a_megabyte_is_cut(run: str) -> None:
     cut = exactly().cut(run * (1 << 20), 100)
     assert 0 < exactly().count(cut) <= 100
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_text_weighs_the_same_in_slices_of_any_length(
+    kind: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SAMPLES[kind][:2000]
+    whole, bound = estimate(text), ROUGHLY.lower_bound(text)
+    monkeypatch.setattr(tokenizer, "SLICE_CHARS", length)
+    assert (estimate(text), ROUGHLY.lower_bound(text)) == (whole, bound)

@@ -363,7 +363,7 @@ class TestAnthropicThinking:
 
     @pytest.mark.parametrize("model", [MIDDLE, LATEST, "claude-mythos-preview"])
     def test_newer_models_are_told_the_effort(self, model: str) -> None:
-        body = written(model=model, reasoning_effort="REASONING_EFFORT_XHIGH")
+        body = written(model=model, reasoning_effort="REASONING_EFFORT_MAX")
         assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
         assert body["output_config"] == {"effort": "max"}
         assert body["max_tokens"] == 24576 + 4096

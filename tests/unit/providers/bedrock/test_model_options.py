@@ -16,7 +16,7 @@ OPUS_46, NOVA, NOVA2 = (
     "amazon.nova-2-lite-v1:0",
 )
 NONE, MINIMAL, LOW = pb.REASONING_EFFORT_NONE, pb.REASONING_EFFORT_MINIMAL, pb.REASONING_EFFORT_LOW
-HIGH, XHIGH = pb.REASONING_EFFORT_HIGH, pb.REASONING_EFFORT_XHIGH
+HIGH, MAX = pb.REASONING_EFFORT_HIGH, pb.REASONING_EFFORT_MAX
 
 
 def fields(model: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,14 +64,14 @@ def test_profile_is_a_model_with_its_region_in_front(profile: str, model: str) -
     ("model", "effort", "more", "output"),
     [
         (SONNET_4, MINIMAL, {"thinking": {"type": "enabled", "budget_tokens": 1024}}, {}),
-        (SONNET_45, XHIGH, {"thinking": {"type": "enabled", "budget_tokens": 32768}}, {}),
+        (SONNET_45, MAX, {"thinking": {"type": "enabled", "budget_tokens": 32768}}, {}),
         (SONNET_45, NONE, {"thinking": {"type": "disabled"}}, {}),
         (OPUS_46, LOW, {"thinking": {"type": "adaptive"}}, {"effort": "low"}),
-        (OPUS_46, XHIGH, {"thinking": {"type": "adaptive"}}, {"effort": "max"}),
+        (OPUS_46, MAX, {"thinking": {"type": "adaptive"}}, {"effort": "max"}),
         (OPUS_46, NONE, {"thinking": {"type": "disabled"}}, {}),
         (NOVA2, HIGH, {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}, {}),
         (NOVA2, NONE, {"reasoningConfig": {"type": "disabled"}}, {}),
-        ("openai.gpt-oss-20b-1:0", XHIGH, {"reasoning_effort": "high"}, {}),
+        ("openai.gpt-oss-20b-1:0", MAX, {"reasoning_effort": "high"}, {}),
     ],
 )
 def test_effort(model: str, effort: Any, more: dict[str, Any], output: dict[str, Any]) -> None:

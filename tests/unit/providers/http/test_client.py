@@ -325,6 +325,17 @@ class TestCallTimer:
             with pytest.raises(DeadlineExceeded):
                 await client_of(server).post("/chat", b"{}", call)
 
+    async def test_whole_answer_may_take_longer_where_the_callers_sdk_waits_longer(
+        self, client_of: ClientOf
+    ) -> None:
+        call = Call(read_timeout_s=30)
+        async with RawServer([Then.STALL]) as server:
+            with pytest.raises(ProviderTimeout, match=r"the answer took more than 0\.05 s"):
+                await client_of(server, first_token_s=0.05).post("/chat", b"{}", call)
+        async with RawServer([CHUNKED_HEAD, chunk(b"{}"), END], pause_s=0.2) as server:
+            client = client_of(server, first_token_s=0.05, are_callers=True)
+            assert (await client.post("/chat", b"{}", call)).body == b"{}"
+
     async def test_stream_goes_on_for_longer_than_the_callers_sdk_waits_for_bytes(
         self, client_of: ClientOf
     ) -> None:

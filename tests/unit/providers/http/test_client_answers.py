@@ -6,6 +6,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+import brotli
 import pytest
 
 from genai_spine.call import Call
@@ -57,7 +58,12 @@ async def code_of(answer: object) -> str:
 class TestCompressed:
     @pytest.mark.parametrize(
         ("coding", "body"),
-        [("gzip", gzip.compress(b"{}")), ("deflate", zlib.compress(b"{}")), ("identity", b"{}")],
+        [
+            ("gzip", gzip.compress(b"{}")),
+            ("deflate", zlib.compress(b"{}")),
+            ("br", brotli.compress(b"{}")),
+            ("identity", b"{}"),
+        ],
     )
     async def test_whole_answer_is_decoded(self, client_of: ClientOf, coding: str, body: bytes) -> None:
         async with RawServer(encoded(coding, body)) as server:
@@ -96,7 +102,7 @@ class TestCompressed:
 
     @pytest.mark.parametrize("coding", ["br", "zstd", "gzip"])
     async def test_answer_that_cannot_be_decoded_says_so(self, client_of: ClientOf, coding: str) -> None:
-        async with RawServer(encoded(coding, b"\x0b\x01\x80{}\x03")) as server:
+        async with RawServer(encoded(coding, b"\xff" * 8)) as server:
             client = client_of(server)
             assert await code_of(client.post("/chat", b"{}", Call())) == "undecodable_body"
             assert await code_of(events(client)) == "undecodable_body"
@@ -105,7 +111,7 @@ class TestCompressed:
         self, client_of: ClientOf
     ) -> None:
         read = encoded("gzip", gzip.compress(b'{"error": "slow"}'), "429 Too Many Requests")
-        unread = encoded("br", b"\x0b\x01", "429 Too Many Requests")
+        unread = encoded("zstd", b"\x0b\x01", "429 Too Many Requests")
         async with RawServer(read, read, unread, unread) as server:
             client = client_of(server)
             for body in (b'{"error": "slow"}', b""):
@@ -167,8 +173,8 @@ class TestBounds:
             [CHUNKED + b"\r\n", *[chunk(b" " * 5000)] * 1000],
             [b"HTTP/1.0 200 OK\r\n\r\n", *[b" " * 5000] * 1000],
             [b"HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n", *[b" " * 5000] * 1000],
-            [encoded("gzip", gzip.compress(b" " * 5_000_000))],
-            [encoded("gzip, gzip", gzip.compress(gzip.compress(b" " * 5_000_000)))],
+            [encoded("gzip", gzip.compress(b" " * 5_000_000, mtime=0))],
+            [encoded("gzip, gzip", gzip.compress(gzip.compress(b" " * 5_000_000, mtime=0), mtime=0))],
         ],
         ids=["chunked", "http/1.0", "sized", "bomb", "bomb in a bomb"],
     )

@@ -70,6 +70,7 @@ class TestOllamaRequests:
         await direct(ollama).complete(asked, Call())
         assert up.bill[0].body == {
             "keep_alive": "5m",
+            "truncate": False,
             "options": {"num_ctx": 8192, "temperature": 0.5, "num_predict": 9, "stop": ["x"]},
             "model": "some",
             "stream": False,
@@ -117,7 +118,8 @@ class TestOllamaRequests:
     async def test_images_go_out_as_bare_base64(self, up: OllamaUpstream, ollama: Ollama) -> None:
         packed = base64.b64encode(b"\x89PNG").decode()
         await direct(ollama).complete(image(f"data:image/png;base64,{packed}"), Call())
-        assert up.bill[0].body["messages"] == [{"role": "user", "content": "What?", "images": [packed]}]
+        [asked] = up.bill.calls
+        assert asked.body["messages"] == [{"role": "user", "content": "What?", "images": [packed]}]
 
     async def test_image_elsewhere_is_refused_because_ollama_fetches_none(self, ollama: Ollama) -> None:
         with pytest.raises(UnsupportedOption, match="send the image itself"):
@@ -184,7 +186,7 @@ class TestOllamaRequests:
         inputs = [pb.EmbeddingInput(text="x")]
         asked = pb.CreateEmbeddingsRequest(model="e", inputs=inputs, provider_options_json='{"keep_alive":0}')
         await direct(ollama).embed(asked, Call())
-        assert up.bill[0].body == {"model": "e", "input": ["x"], "keep_alive": 0}
+        assert up.bill[0].body == {"model": "e", "input": ["x"], "keep_alive": 0, "truncate": False}
 
 
 class TestOllamaAnswers:

@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { OptionWarning } from "./option_warning_pb.js";
+import { file_genai_spine_v1_option_warning } from "./option_warning_pb.js";
 import type { Cost, Usage } from "./usage_pb.js";
 import { file_genai_spine_v1_usage } from "./usage_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/capability_result.proto.
  */
 export const file_genai_spine_v1_capability_result: GenFile = /*@__PURE__*/
-  fileDesc("CiZnZW5haV9zcGluZS92MS9jYXBhYmlsaXR5X3Jlc3VsdC5wcm90bxIOZ2VuYWlfc3BpbmUudjEi7wEKEENhcGFiaWxpdHlSZXN1bHQSJAoFdXNhZ2UYASABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAIgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIQCghwcm92aWRlchgDIAEoCRINCgVtb2RlbBgEIAEoCRISCgpyZXF1ZXN0X2lkGAUgASgJEhQKDGV4ZWN1dGlvbl9pZBgGIAEoCRISCgpsYXRlbmN5X21zGAcgASgNEjIKB2NvbnRleHQYCCABKAsyIS5nZW5haV9zcGluZS52MS5DYXBhYmlsaXR5Q29udGV4dCKjAQoPQ2FwYWJpbGl0eVVzYWdlEhQKDGlucHV0X3Rva2VucxgBIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAIgASgNEhQKDHRvdGFsX3Rva2VucxgDIAEoDRIQCghjb3N0X3VzZBgEIAEoARISCgpjb3N0X3RpY2tzGAUgASgDEhMKC3ByaWNlX2tub3duGAYgASgIEhIKCmxhdGVuY3lfbXMYByABKA0ihAEKEUNhcGFiaWxpdHlDb250ZXh0EhoKEm9taXR0ZWRfY2hhcmFjdGVycxgBIAEoDRIOCgZwaWVjZXMYAiABKA0SEwoLcHJvbXB0X3NsdWcYAyABKAkSFgoOcHJvbXB0X3ZlcnNpb24YBCABKA0SFgoOYW5zd2VyX3dhc19jdXQYBSABKAhiBnByb3RvMw", [file_genai_spine_v1_usage]);
+  fileDesc("CiZnZW5haV9zcGluZS92MS9jYXBhYmlsaXR5X3Jlc3VsdC5wcm90bxIOZ2VuYWlfc3BpbmUudjEioAIKEENhcGFiaWxpdHlSZXN1bHQSJAoFdXNhZ2UYASABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAIgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIQCghwcm92aWRlchgDIAEoCRINCgVtb2RlbBgEIAEoCRISCgpyZXF1ZXN0X2lkGAUgASgJEhQKDGV4ZWN1dGlvbl9pZBgGIAEoCRISCgpsYXRlbmN5X21zGAcgASgNEjIKB2NvbnRleHQYCCABKAsyIS5nZW5haV9zcGluZS52MS5DYXBhYmlsaXR5Q29udGV4dBIvCgh3YXJuaW5ncxgJIAMoCzIdLmdlbmFpX3NwaW5lLnYxLk9wdGlvbldhcm5pbmciowEKD0NhcGFiaWxpdHlVc2FnZRIUCgxpbnB1dF90b2tlbnMYASABKA0SFQoNb3V0cHV0X3Rva2VucxgCIAEoDRIUCgx0b3RhbF90b2tlbnMYAyABKA0SEAoIY29zdF91c2QYBCABKAESEgoKY29zdF90aWNrcxgFIAEoAxITCgtwcmljZV9rbm93bhgGIAEoCBISCgpsYXRlbmN5X21zGAcgASgNIoQBChFDYXBhYmlsaXR5Q29udGV4dBIaChJvbWl0dGVkX2NoYXJhY3RlcnMYASABKA0SDgoGcGllY2VzGAIgASgNEhMKC3Byb21wdF9zbHVnGAMgASgJEhYKDnByb21wdF92ZXJzaW9uGAQgASgNEhYKDmFuc3dlcl93YXNfY3V0GAUgASgIYgZwcm90bzM", [file_genai_spine_v1_option_warning, file_genai_spine_v1_usage]);
 
 /**
  * CapabilityResult says who answered and what it took; it is part of every response of a capability or
@@ -76,6 +78,13 @@ export type CapabilityResult = Message<"genai_spine.v1.CapabilityResult"> & {
    * @generated from field: genai_spine.v1.CapabilityContext context = 8;
    */
   context?: CapabilityContext | undefined;
+
+  /**
+   * Options that the model does not take as they were asked for, and what became of them. Empty: none.
+   *
+   * @generated from field: repeated genai_spine.v1.OptionWarning warnings = 9;
+   */
+  warnings: OptionWarning[];
 };
 
 /**

@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
+import type { BehaviourDrift, BehaviourRow, ModelBehaviourSchema } from "./model_behaviour_pb.js";
+import { file_genai_spine_v1_model_behaviour } from "./model_behaviour_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +16,175 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/model_service.proto.
  */
 export const file_genai_spine_v1_model_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiI7CgxNb2RlbFByaWNpbmcSFAoMaW5wdXRfcGVyXzFtGAEgASgBEhUKDW91dHB1dF9wZXJfMW0YAiABKAEijgUKBU1vZGVsEgoKAmlkGAEgASgJEg4KBm9iamVjdBgCIAEoCRIiCgdjcmVhdGVkGAMgASgNQhEYAaq7GAtjcmVhdGVfdGltZRIQCghvd25lZF9ieRgEIAEoCRIMCgRuYW1lGAUgASgJEhAKCHByb3ZpZGVyGAYgASgJEhsKDmNvbnRleHRfbGVuZ3RoGAcgASgNSACIAQESGwoOY29udGV4dF93aW5kb3cYCCABKA1IAYgBARIeChFpbnB1dF9jb3N0X3Blcl8xaxgJIAEoAUgCiAEBEh8KEm91dHB1dF9jb3N0X3Blcl8xaxgKIAEoAUgDiAEBEhQKDGNhcGFiaWxpdGllcxgLIAMoCRIZCgxkaXNwbGF5X25hbWUYDCABKAlIBIgBARIYCgtkZXNjcmlwdGlvbhgNIAEoCUgFiAEBEhwKD3N1cHBvcnRzX3Zpc2lvbhgOIAEoCEgGiAEBEh8KEnN1cHBvcnRzX3N0cmVhbWluZxgPIAEoCEgHiAEBEjIKB3ByaWNpbmcYECABKAsyHC5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNpbmdICIgBARIvCgtjcmVhdGVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX2NvbnRleHRfbGVuZ3RoQhEKD19jb250ZXh0X3dpbmRvd0IUChJfaW5wdXRfY29zdF9wZXJfMWtCFQoTX291dHB1dF9jb3N0X3Blcl8xa0IPCg1fZGlzcGxheV9uYW1lQg4KDF9kZXNjcmlwdGlvbkISChBfc3VwcG9ydHNfdmlzaW9uQhUKE19zdXBwb3J0c19zdHJlYW1pbmdCCgoIX3ByaWNpbmcy2gEKDE1vZGVsU2VydmljZRJnCgpMaXN0TW9kZWxzEiEuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5nZW5haV9zcGluZS52MS5MaXN0TW9kZWxzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL21vZGVscxJhCghHZXRNb2RlbBIfLmdlbmFpX3NwaW5lLnYxLkdldE1vZGVsUmVxdWVzdBoVLmdlbmFpX3NwaW5lLnYxLk1vZGVsIh2C0+STAhcSFS92MS9tb2RlbHMve21vZGVsPSoqfWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CiJnZW5haV9zcGluZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSJbChNFeHBsYWluTW9kZWxSZXF1ZXN0EhgKBW1vZGVsGAEgASgJQgmiuxgFCAE4gAISHQoIcHJvdmlkZXIYAiABKAlCBqK7GAI4QEgAiAEBQgsKCV9wcm92aWRlciK3AQoUTGlzdEJlaGF2aW91clJlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJyChVMaXN0QmVoYXZpb3VyUmVzcG9uc2USFAoMYm9va192ZXJzaW9uGAEgASgJEioKBHJvd3MYAiADKAsyHC5nZW5haV9zcGluZS52MS5CZWhhdmlvdXJSb3cSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIksKEkRldGVjdERyaWZ0UmVxdWVzdBIaCghwcm92aWRlchgBIAEoCUIIorsYBAgBOEASGQoGbW9kZWxzGAIgAygJQgmiuxgFKDI4gAIihgEKE0RldGVjdERyaWZ0UmVzcG9uc2USLgoGZHJpZnRzGAEgAygLMh4uZ2VuYWlfc3BpbmUudjEuQmVoYXZpb3VyRHJpZnQSEwoLcHJvYmVfY291bnQYAiABKA0SDgoGbW9kZWxzGAMgAygJEhoKEnVuYXZhaWxhYmxlX21vZGVscxgEIAMoCSK0AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEjQKCXBhZ2Vfc2l6ZRgCIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAECPQFIEMTAwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAogBAUILCglfcHJvdmlkZXJCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKBAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEg4KBm9iamVjdBgBIAEoCRIjCgRkYXRhGAIgAygLMhUuZ2VuYWlfc3BpbmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEh0KFXVucmVhY2hhYmxlX3Byb3ZpZGVycxgEIAMoCSIrCg9HZXRNb2RlbFJlcXVlc3QSGAoFbW9kZWwYASABKAlCCaK7GAUIATiAAiI7CgxNb2RlbFByaWNpbmcSFAoMaW5wdXRfcGVyXzFtGAEgASgBEhUKDW91dHB1dF9wZXJfMW0YAiABKAEijgUKBU1vZGVsEgoKAmlkGAEgASgJEg4KBm9iamVjdBgCIAEoCRIiCgdjcmVhdGVkGAMgASgNQhEYAaq7GAtjcmVhdGVfdGltZRIQCghvd25lZF9ieRgEIAEoCRIMCgRuYW1lGAUgASgJEhAKCHByb3ZpZGVyGAYgASgJEhsKDmNvbnRleHRfbGVuZ3RoGAcgASgNSACIAQESGwoOY29udGV4dF93aW5kb3cYCCABKA1IAYgBARIeChFpbnB1dF9jb3N0X3Blcl8xaxgJIAEoAUgCiAEBEh8KEm91dHB1dF9jb3N0X3Blcl8xaxgKIAEoAUgDiAEBEhQKDGNhcGFiaWxpdGllcxgLIAMoCRIZCgxkaXNwbGF5X25hbWUYDCABKAlIBIgBARIYCgtkZXNjcmlwdGlvbhgNIAEoCUgFiAEBEhwKD3N1cHBvcnRzX3Zpc2lvbhgOIAEoCEgGiAEBEh8KEnN1cHBvcnRzX3N0cmVhbWluZxgPIAEoCEgHiAEBEjIKB3ByaWNpbmcYECABKAsyHC5nZW5haV9zcGluZS52MS5Nb2RlbFByaWNpbmdICIgBARIvCgtjcmVhdGVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEQoPX2NvbnRleHRfbGVuZ3RoQhEKD19jb250ZXh0X3dpbmRvd0IUChJfaW5wdXRfY29zdF9wZXJfMWtCFQoTX291dHB1dF9jb3N0X3Blcl8xa0IPCg1fZGlzcGxheV9uYW1lQg4KDF9kZXNjcmlwdGlvbkISChBfc3VwcG9ydHNfdmlzaW9uQhUKE19zdXBwb3J0c19zdHJlYW1pbmdCCgoIX3ByaWNpbmcy1gQKDE1vZGVsU2VydmljZRJnCgpMaXN0TW9kZWxzEiEuZ2VuYWlfc3BpbmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5nZW5haV9zcGluZS52MS5MaXN0TW9kZWxzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL21vZGVscxJhCghHZXRNb2RlbBIfLmdlbmFpX3NwaW5lLnYxLkdldE1vZGVsUmVxdWVzdBoVLmdlbmFpX3NwaW5lLnYxLk1vZGVsIh2C0+STAhcSFS92MS9tb2RlbHMve21vZGVsPSoqfRJ6CgxFeHBsYWluTW9kZWwSIy5nZW5haV9zcGluZS52MS5FeHBsYWluTW9kZWxSZXF1ZXN0Gh4uZ2VuYWlfc3BpbmUudjEuTW9kZWxCZWhhdmlvdXIiJYLT5JMCHxIdL3YxL21vZGVscy97bW9kZWw9Kip9OmV4cGxhaW4SegoNTGlzdEJlaGF2aW91chIkLmdlbmFpX3NwaW5lLnYxLkxpc3RCZWhhdmlvdXJSZXF1ZXN0GiUuZ2VuYWlfc3BpbmUudjEuTGlzdEJlaGF2aW91clJlc3BvbnNlIhyC0+STAhYSFC92MS9tb2RlbHM6YmVoYXZpb3VyEoEBCgtEZXRlY3REcmlmdBIiLmdlbmFpX3NwaW5lLnYxLkRldGVjdERyaWZ0UmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLkRldGVjdERyaWZ0UmVzcG9uc2UiKYLT5JMCIzoBKiIeL3YxL3Byb3ZpZGVycy97cHJvdmlkZXJ9OmRyaWZ0YgZwcm90bzM", [file_genai_spine_v1_field_rules, file_genai_spine_v1_model_behaviour, file_google_api_annotations, file_google_protobuf_timestamp]);
+
+/**
+ * ExplainModelRequest names a model.
+ *
+ * @generated from message genai_spine.v1.ExplainModelRequest
+ */
+export type ExplainModelRequest = Message<"genai_spine.v1.ExplainModelRequest"> & {
+  /**
+   * Any name that a completion accepts. Required.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Name of the provider. Default: found from the model.
+   *
+   * @generated from field: optional string provider = 2;
+   */
+  provider?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ExplainModelRequest.
+ * Use `create(ExplainModelRequestSchema)` to create a new message.
+ */
+export const ExplainModelRequestSchema: GenMessage<ExplainModelRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 0);
+
+/**
+ * ListBehaviourRequest selects rows of the behaviour book.
+ *
+ * @generated from message genai_spine.v1.ListBehaviourRequest
+ */
+export type ListBehaviourRequest = Message<"genai_spine.v1.ListBehaviourRequest"> & {
+  /**
+   * Only rows that speak of this provider. Default: all.
+   *
+   * @generated from field: optional string provider = 1;
+   */
+  provider?: string | undefined;
+
+  /**
+   * Most rows to return. Default and maximum 1000.
+   *
+   * @generated from field: optional int32 page_size = 2;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before. Default: the first page.
+   *
+   * @generated from field: optional string page_token = 3;
+   */
+  pageToken?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListBehaviourRequest.
+ * Use `create(ListBehaviourRequestSchema)` to create a new message.
+ */
+export const ListBehaviourRequestSchema: GenMessage<ListBehaviourRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 1);
+
+/**
+ * ListBehaviourResponse is the behaviour book.
+ *
+ * @generated from message genai_spine.v1.ListBehaviourResponse
+ */
+export type ListBehaviourResponse = Message<"genai_spine.v1.ListBehaviourResponse"> & {
+  /**
+   * Version of the book that comes with the server.
+   *
+   * @generated from field: string book_version = 1;
+   */
+  bookVersion: string;
+
+  /**
+   * Its rows, the weakest first.
+   *
+   * @generated from field: repeated genai_spine.v1.BehaviourRow rows = 2;
+   */
+  rows: BehaviourRow[];
+
+  /**
+   * Token of the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListBehaviourResponse.
+ * Use `create(ListBehaviourResponseSchema)` to create a new message.
+ */
+export const ListBehaviourResponseSchema: GenMessage<ListBehaviourResponse> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 2);
+
+/**
+ * DetectDriftRequest names a provider.
+ *
+ * @generated from message genai_spine.v1.DetectDriftRequest
+ */
+export type DetectDriftRequest = Message<"genai_spine.v1.DetectDriftRequest"> & {
+  /**
+   * Name of the provider. Required.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Models to ask, by the provider's names. Default: those that the rows name, and the provider's default.
+   *
+   * @generated from field: repeated string models = 2;
+   */
+  models: string[];
+};
+
+/**
+ * Describes the message genai_spine.v1.DetectDriftRequest.
+ * Use `create(DetectDriftRequestSchema)` to create a new message.
+ */
+export const DetectDriftRequestSchema: GenMessage<DetectDriftRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 3);
+
+/**
+ * DetectDriftResponse is what was found.
+ *
+ * @generated from message genai_spine.v1.DetectDriftResponse
+ */
+export type DetectDriftResponse = Message<"genai_spine.v1.DetectDriftResponse"> & {
+  /**
+   * Rules that no longer hold. Empty: all that were asked about do.
+   *
+   * @generated from field: repeated genai_spine.v1.BehaviourDrift drifts = 1;
+   */
+  drifts: BehaviourDrift[];
+
+  /**
+   * Questions that were answered or refused.
+   *
+   * @generated from field: uint32 probe_count = 2;
+   */
+  probeCount: number;
+
+  /**
+   * Models that were asked.
+   *
+   * @generated from field: repeated string models = 3;
+   */
+  models: string[];
+
+  /**
+   * Models that the provider does not have, or that did not answer for another reason than an option.
+   *
+   * @generated from field: repeated string unavailable_models = 4;
+   */
+  unavailableModels: string[];
+};
+
+/**
+ * Describes the message genai_spine.v1.DetectDriftResponse.
+ * Use `create(DetectDriftResponseSchema)` to create a new message.
+ */
+export const DetectDriftResponseSchema: GenMessage<DetectDriftResponse> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_model_service, 4);
 
 /**
  * ListModelsRequest selects models.
@@ -49,7 +219,7 @@ export type ListModelsRequest = Message<"genai_spine.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 0);
+  messageDesc(file_genai_spine_v1_model_service, 5);
 
 /**
  * ListModelsResponse is one page of models.
@@ -91,7 +261,7 @@ export type ListModelsResponse = Message<"genai_spine.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 1);
+  messageDesc(file_genai_spine_v1_model_service, 6);
 
 /**
  * GetModelRequest names a model.
@@ -112,7 +282,7 @@ export type GetModelRequest = Message<"genai_spine.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 2);
+  messageDesc(file_genai_spine_v1_model_service, 7);
 
 /**
  * ModelPricing is the list price of a model.
@@ -140,7 +310,7 @@ export type ModelPricing = Message<"genai_spine.v1.ModelPricing"> & {
  * Use `create(ModelPricingSchema)` to create a new message.
  */
 export const ModelPricingSchema: GenMessage<ModelPricing> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 3);
+  messageDesc(file_genai_spine_v1_model_service, 8);
 
 /**
  * Model describes one model that can be called.
@@ -274,7 +444,7 @@ export type Model = Message<"genai_spine.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_model_service, 4);
+  messageDesc(file_genai_spine_v1_model_service, 9);
 
 /**
  * ModelService lists the models of every configured provider.
@@ -303,6 +473,42 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof ModelSchema;
+  },
+  /**
+   * ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
+   * mapped or refused, and the rows that say so, with their source and age. No provider is asked.
+   * Errors: INVALID_REQUEST (unknown provider), MODEL_NOT_FOUND (its provider is not configured).
+   *
+   * @generated from rpc genai_spine.v1.ModelService.ExplainModel
+   */
+  explainModel: {
+    methodKind: "unary";
+    input: typeof ExplainModelRequestSchema;
+    output: typeof ModelBehaviourSchema;
+  },
+  /**
+   * ListBehaviour returns the rows of the behaviour book, the operator's own last.
+   * Errors: INVALID_FIELDS (bad page token).
+   *
+   * @generated from rpc genai_spine.v1.ModelService.ListBehaviour
+   */
+  listBehaviour: {
+    methodKind: "unary";
+    input: typeof ListBehaviourRequestSchema;
+    output: typeof ListBehaviourResponseSchema;
+  },
+  /**
+   * DetectDrift asks a provider what the book says of it, and returns the rules that no longer hold. It sends a
+   * small set of questions, each with one option that the book has a rule for. Every question is a call of the provider and costs a few
+   * tokens; the ledger has them. Errors: INVALID_REQUEST (unknown provider), those of the provider where it
+   * cannot be asked at all.
+   *
+   * @generated from rpc genai_spine.v1.ModelService.DetectDrift
+   */
+  detectDrift: {
+    methodKind: "unary";
+    input: typeof DetectDriftRequestSchema;
+    output: typeof DetectDriftResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_genai_spine_v1_model_service, 0);

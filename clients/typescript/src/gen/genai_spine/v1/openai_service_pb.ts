@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
-import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
+import type { HttpBody, HttpBodySchema } from "../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,141 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/openai_service.proto.
  */
 export const file_genai_spine_v1_openai_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNnZW5haV9zcGluZS92MS9vcGVuYWlfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEi/QEKFkxpc3RGaWxlT2JqZWN0c1JlcXVlc3QSHAoHcHVycG9zZRgBIAEoCUIGorsYAjhASACIAQESMQoFbGltaXQYAiABKAVCHaK7GBkRAAAAAAAA8D8ZAAAAAACIw0BSBTEwMDAwSAGIAQESKAoFb3JkZXIYAyABKAlCFKK7GBBCCGFzY3xkZXNjUgRkZXNjSAKIAQESPgoFYWZ0ZXIYBCABKAlCKqK7GCY4gAJCIShbQS1aYS16MC05XzotXVtBLVphLXowLTlfLjotXSopP0gDiAEBQgoKCF9wdXJwb3NlQggKBl9saW1pdEIICgZfb3JkZXJCCAoGX2FmdGVyIlIKFEdldEZpbGVPYmplY3RSZXF1ZXN0EjoKB2ZpbGVfaWQYASABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qIp0BChdMaXN0QmF0Y2hPYmplY3RzUmVxdWVzdBIuCgVsaW1pdBgBIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAABZQFICMjBIAIgBARI+CgVhZnRlchgCIAEoCUIqorsYJjiAAkIhKFtBLVphLXowLTlfOi1dW0EtWmEtejAtOV8uOi1dKik/SAGIAQFCCAoGX2xpbWl0QggKBl9hZnRlciJUChVHZXRCYXRjaE9iamVjdFJlcXVlc3QSOwoIYmF0Y2hfaWQYASABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qMuAMCg1PcGVuQUlTZXJ2aWNlEmUKFENyZWF0ZUNoYXRDb21wbGV0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiH4LT5JMCGToBKiIUL3YxL2NoYXQvY29tcGxldGlvbnMwARJgChRDcmVhdGVUZXh0Q29tcGxldGlvbhIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhqC0+STAhQ6ASoiDy92MS9jb21wbGV0aW9uczABElgKD0NyZWF0ZUVtYmVkZGluZxIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhmC0+STAhM6ASoiDi92MS9lbWJlZGRpbmdzElwKC0NyZWF0ZUltYWdlEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiIYLT5JMCGzoBKiIWL3YxL2ltYWdlcy9nZW5lcmF0aW9ucxJmChNDcmVhdGVUcmFuc2NyaXB0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiI4LT5JMCHToBKiIYL3YxL2F1ZGlvL3RyYW5zY3JpcHRpb25zEmIKEUNyZWF0ZVRyYW5zbGF0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiIYLT5JMCGzoBKiIWL3YxL2F1ZGlvL3RyYW5zbGF0aW9ucxJZCgxDcmVhdGVTcGVlY2gSFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIbgtPkkwIVOgEqIhAvdjEvYXVkaW8vc3BlZWNoMAESTgoKQ3JlYXRlRmlsZRIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhSC0+STAg46ASoiCS92MS9maWxlcxJiCg9MaXN0RmlsZU9iamVjdHMSJi5nZW5haV9zcGluZS52MS5MaXN0RmlsZU9iamVjdHNSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIRgtPkkwILEgkvdjEvZmlsZXMSaAoNR2V0RmlsZU9iamVjdBIkLmdlbmFpX3NwaW5lLnYxLkdldEZpbGVPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIbgtPkkwIVEhMvdjEvZmlsZXMve2ZpbGVfaWR9EmsKEERlbGV0ZUZpbGVPYmplY3QSJC5nZW5haV9zcGluZS52MS5HZXRGaWxlT2JqZWN0UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiG4LT5JMCFSoTL3YxL2ZpbGVzL3tmaWxlX2lkfRJzCg5HZXRGaWxlQ29udGVudBIkLmdlbmFpX3NwaW5lLnYxLkdldEZpbGVPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIjgtPkkwIdEhsvdjEvZmlsZXMve2ZpbGVfaWR9L2NvbnRlbnQwARJXChFDcmVhdGVCYXRjaE9iamVjdBIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhaC0+STAhA6ASoiCy92MS9iYXRjaGVzEmYKEExpc3RCYXRjaE9iamVjdHMSJy5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hPYmplY3RzUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiE4LT5JMCDRILL3YxL2JhdGNoZXMSbQoOR2V0QmF0Y2hPYmplY3QSJS5nZW5haV9zcGluZS52MS5HZXRCYXRjaE9iamVjdFJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5Ih6C0+STAhgSFi92MS9iYXRjaGVzL3tiYXRjaF9pZH0SdwoRQ2FuY2VsQmF0Y2hPYmplY3QSJS5nZW5haV9zcGluZS52MS5HZXRCYXRjaE9iamVjdFJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiWC0+STAh8iHS92MS9iYXRjaGVzL3tiYXRjaF9pZH0vY2FuY2VsYgZwcm90bzM", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
+  fileDesc("CiNnZW5haV9zcGluZS92MS9vcGVuYWlfc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEi1wEKGkxpc3RDaGF0Q29tcGxldGlvbnNSZXF1ZXN0EhsKBWFmdGVyGAEgASgJQgeiuxgDOIACSACIAQESLgoFbGltaXQYAiABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAAAWUBSAjIwSAGIAQESJwoFb3JkZXIYAyABKAlCE6K7GA9CCGFzY3xkZXNjUgNhc2NIAogBARIbCgVtb2RlbBgEIAEoCUIHorsYAziAAkgDiAEBQggKBl9hZnRlckIICgZfbGltaXRCCAoGX29yZGVyQggKBl9tb2RlbCI8ChhHZXRDaGF0Q29tcGxldGlvblJlcXVlc3QSIAoNY29tcGxldGlvbl9pZBgBIAEoCUIJorsYBQgBOIACIs8BChdMaXN0Q2hhdE1lc3NhZ2VzUmVxdWVzdBIgCg1jb21wbGV0aW9uX2lkGAEgASgJQgmiuxgFCAE4gAISGwoFYWZ0ZXIYAiABKAlCB6K7GAM4rAJIAIgBARIuCgVsaW1pdBgDIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAABZQFICMjBIAYgBARInCgVvcmRlchgEIAEoCUITorsYD0IIYXNjfGRlc2NSA2FzY0gCiAEBQggKBl9hZnRlckIICgZfbGltaXRCCAoGX29yZGVyImMKG1VwZGF0ZUNoYXRDb21wbGV0aW9uUmVxdWVzdBIgCg1jb21wbGV0aW9uX2lkGAEgASgJQgmiuxgFCAE4gAISIgoEYm9keRgCIAEoCzIULmdvb2dsZS5hcGkuSHR0cEJvZHki/QEKFkxpc3RGaWxlT2JqZWN0c1JlcXVlc3QSHAoHcHVycG9zZRgBIAEoCUIGorsYAjhASACIAQESMQoFbGltaXQYAiABKAVCHaK7GBkRAAAAAAAA8D8ZAAAAAACIw0BSBTEwMDAwSAGIAQESKAoFb3JkZXIYAyABKAlCFKK7GBBCCGFzY3xkZXNjUgRkZXNjSAKIAQESPgoFYWZ0ZXIYBCABKAlCKqK7GCY4gAJCIShbQS1aYS16MC05XzotXVtBLVphLXowLTlfLjotXSopP0gDiAEBQgoKCF9wdXJwb3NlQggKBl9saW1pdEIICgZfb3JkZXJCCAoGX2FmdGVyIlIKFEdldEZpbGVPYmplY3RSZXF1ZXN0EjoKB2ZpbGVfaWQYASABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qIp0BChdMaXN0QmF0Y2hPYmplY3RzUmVxdWVzdBIuCgVsaW1pdBgBIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAABZQFICMjBIAIgBARI+CgVhZnRlchgCIAEoCUIqorsYJjiAAkIhKFtBLVphLXowLTlfOi1dW0EtWmEtejAtOV8uOi1dKik/SAGIAQFCCAoGX2xpbWl0QggKBl9hZnRlciJUChVHZXRCYXRjaE9iamVjdFJlcXVlc3QSOwoIYmF0Y2hfaWQYASABKAlCKaK7GCUIATiAAkIeW0EtWmEtejAtOV86LV1bQS1aYS16MC05Xy46LV0qMv0RCg1PcGVuQUlTZXJ2aWNlEmUKFENyZWF0ZUNoYXRDb21wbGV0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiH4LT5JMCGToBKiIUL3YxL2NoYXQvY29tcGxldGlvbnMwARJ1ChNMaXN0Q2hhdENvbXBsZXRpb25zEiouZ2VuYWlfc3BpbmUudjEuTGlzdENoYXRDb21wbGV0aW9uc1JlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhyC0+STAhYSFC92MS9jaGF0L2NvbXBsZXRpb25zEoEBChFHZXRDaGF0Q29tcGxldGlvbhIoLmdlbmFpX3NwaW5lLnYxLkdldENoYXRDb21wbGV0aW9uUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiLILT5JMCJhIkL3YxL2NoYXQvY29tcGxldGlvbnMve2NvbXBsZXRpb25faWR9EogBChBMaXN0Q2hhdE1lc3NhZ2VzEicuZ2VuYWlfc3BpbmUudjEuTGlzdENoYXRNZXNzYWdlc1JlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IjWC0+STAi8SLS92MS9jaGF0L2NvbXBsZXRpb25zL3tjb21wbGV0aW9uX2lkfS9tZXNzYWdlcxKNAQoUVXBkYXRlQ2hhdENvbXBsZXRpb24SKy5nZW5haV9zcGluZS52MS5VcGRhdGVDaGF0Q29tcGxldGlvblJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IjKC0+STAiw6BGJvZHkiJC92MS9jaGF0L2NvbXBsZXRpb25zL3tjb21wbGV0aW9uX2lkfRKEAQoURGVsZXRlQ2hhdENvbXBsZXRpb24SKC5nZW5haV9zcGluZS52MS5HZXRDaGF0Q29tcGxldGlvblJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiyC0+STAiYqJC92MS9jaGF0L2NvbXBsZXRpb25zL3tjb21wbGV0aW9uX2lkfRJgChRDcmVhdGVUZXh0Q29tcGxldGlvbhIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhqC0+STAhQ6ASoiDy92MS9jb21wbGV0aW9uczABElgKD0NyZWF0ZUVtYmVkZGluZxIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhmC0+STAhM6ASoiDi92MS9lbWJlZGRpbmdzElwKC0NyZWF0ZUltYWdlEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiIYLT5JMCGzoBKiIWL3YxL2ltYWdlcy9nZW5lcmF0aW9ucxJmChNDcmVhdGVUcmFuc2NyaXB0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiI4LT5JMCHToBKiIYL3YxL2F1ZGlvL3RyYW5zY3JpcHRpb25zEmIKEUNyZWF0ZVRyYW5zbGF0aW9uEhQuZ29vZ2xlLmFwaS5IdHRwQm9keRoULmdvb2dsZS5hcGkuSHR0cEJvZHkiIYLT5JMCGzoBKiIWL3YxL2F1ZGlvL3RyYW5zbGF0aW9ucxJZCgxDcmVhdGVTcGVlY2gSFC5nb29nbGUuYXBpLkh0dHBCb2R5GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIbgtPkkwIVOgEqIhAvdjEvYXVkaW8vc3BlZWNoMAESTgoKQ3JlYXRlRmlsZRIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhSC0+STAg46ASoiCS92MS9maWxlcxJiCg9MaXN0RmlsZU9iamVjdHMSJi5nZW5haV9zcGluZS52MS5MaXN0RmlsZU9iamVjdHNSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIRgtPkkwILEgkvdjEvZmlsZXMSaAoNR2V0RmlsZU9iamVjdBIkLmdlbmFpX3NwaW5lLnYxLkdldEZpbGVPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIbgtPkkwIVEhMvdjEvZmlsZXMve2ZpbGVfaWR9EmsKEERlbGV0ZUZpbGVPYmplY3QSJC5nZW5haV9zcGluZS52MS5HZXRGaWxlT2JqZWN0UmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiG4LT5JMCFSoTL3YxL2ZpbGVzL3tmaWxlX2lkfRJzCg5HZXRGaWxlQ29udGVudBIkLmdlbmFpX3NwaW5lLnYxLkdldEZpbGVPYmplY3RSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIjgtPkkwIdEhsvdjEvZmlsZXMve2ZpbGVfaWR9L2NvbnRlbnQwARJXChFDcmVhdGVCYXRjaE9iamVjdBIULmdvb2dsZS5hcGkuSHR0cEJvZHkaFC5nb29nbGUuYXBpLkh0dHBCb2R5IhaC0+STAhA6ASoiCy92MS9iYXRjaGVzEmYKEExpc3RCYXRjaE9iamVjdHMSJy5nZW5haV9zcGluZS52MS5MaXN0QmF0Y2hPYmplY3RzUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiE4LT5JMCDRILL3YxL2JhdGNoZXMSbQoOR2V0QmF0Y2hPYmplY3QSJS5nZW5haV9zcGluZS52MS5HZXRCYXRjaE9iamVjdFJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5Ih6C0+STAhgSFi92MS9iYXRjaGVzL3tiYXRjaF9pZH0SdwoRQ2FuY2VsQmF0Y2hPYmplY3QSJS5nZW5haV9zcGluZS52MS5HZXRCYXRjaE9iamVjdFJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiWC0+STAh8iHS92MS9iYXRjaGVzL3tiYXRjaF9pZH0vY2FuY2VsYgZwcm90bzM", [file_genai_spine_v1_field_rules, file_google_api_annotations, file_google_api_httpbody]);
+
+/**
+ * ListChatCompletionsRequest is the query of GET /v1/chat/completions. Only stored answers with all of the
+ * labels metadata[key]=value of the query are listed.
+ *
+ * @generated from message genai_spine.v1.ListChatCompletionsRequest
+ */
+export type ListChatCompletionsRequest = Message<"genai_spine.v1.ListChatCompletionsRequest"> & {
+  /**
+   * Id of the last answer of the page before. Default: the first page.
+   *
+   * @generated from field: optional string after = 1;
+   */
+  after?: string | undefined;
+
+  /**
+   * Most answers to return. Default 20.
+   *
+   * @generated from field: optional int32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Order by the time they were stored: asc or desc. Default asc.
+   *
+   * @generated from field: optional string order = 3;
+   */
+  order?: string | undefined;
+
+  /**
+   * Only answers of this model, by the name that was asked for or the provider's. Default: any.
+   *
+   * @generated from field: optional string model = 4;
+   */
+  model?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListChatCompletionsRequest.
+ * Use `create(ListChatCompletionsRequestSchema)` to create a new message.
+ */
+export const ListChatCompletionsRequestSchema: GenMessage<ListChatCompletionsRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 0);
+
+/**
+ * GetChatCompletionRequest names a stored answer.
+ *
+ * @generated from message genai_spine.v1.GetChatCompletionRequest
+ */
+export type GetChatCompletionRequest = Message<"genai_spine.v1.GetChatCompletionRequest"> & {
+  /**
+   * Id of the answer. Required.
+   *
+   * @generated from field: string completion_id = 1;
+   */
+  completionId: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.GetChatCompletionRequest.
+ * Use `create(GetChatCompletionRequestSchema)` to create a new message.
+ */
+export const GetChatCompletionRequestSchema: GenMessage<GetChatCompletionRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 1);
+
+/**
+ * ListChatMessagesRequest names a stored answer, and a page of its messages.
+ *
+ * @generated from message genai_spine.v1.ListChatMessagesRequest
+ */
+export type ListChatMessagesRequest = Message<"genai_spine.v1.ListChatMessagesRequest"> & {
+  /**
+   * Id of the answer. Required.
+   *
+   * @generated from field: string completion_id = 1;
+   */
+  completionId: string;
+
+  /**
+   * Id of the last message of the page before. Default: the first page.
+   *
+   * @generated from field: optional string after = 2;
+   */
+  after?: string | undefined;
+
+  /**
+   * Most messages to return. Default 20.
+   *
+   * @generated from field: optional int32 limit = 3;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Order of the conversation: asc or desc. Default asc.
+   *
+   * @generated from field: optional string order = 4;
+   */
+  order?: string | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListChatMessagesRequest.
+ * Use `create(ListChatMessagesRequestSchema)` to create a new message.
+ */
+export const ListChatMessagesRequestSchema: GenMessage<ListChatMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 2);
+
+/**
+ * UpdateChatCompletionRequest is a stored answer's new metadata.
+ *
+ * @generated from message genai_spine.v1.UpdateChatCompletionRequest
+ */
+export type UpdateChatCompletionRequest = Message<"genai_spine.v1.UpdateChatCompletionRequest"> & {
+  /**
+   * Id of the answer. Required.
+   *
+   * @generated from field: string completion_id = 1;
+   */
+  completionId: string;
+
+  /**
+   * The JSON body, {"metadata": {...}}.
+   *
+   * @generated from field: google.api.HttpBody body = 2;
+   */
+  body?: HttpBody | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.UpdateChatCompletionRequest.
+ * Use `create(UpdateChatCompletionRequestSchema)` to create a new message.
+ */
+export const UpdateChatCompletionRequestSchema: GenMessage<UpdateChatCompletionRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_openai_service, 3);
 
 /**
  * ListFileObjectsRequest is the query of GET /v1/files.
@@ -56,7 +190,7 @@ export type ListFileObjectsRequest = Message<"genai_spine.v1.ListFileObjectsRequ
  * Use `create(ListFileObjectsRequestSchema)` to create a new message.
  */
 export const ListFileObjectsRequestSchema: GenMessage<ListFileObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_openai_service, 0);
+  messageDesc(file_genai_spine_v1_openai_service, 4);
 
 /**
  * GetFileObjectRequest names a file.
@@ -77,7 +211,7 @@ export type GetFileObjectRequest = Message<"genai_spine.v1.GetFileObjectRequest"
  * Use `create(GetFileObjectRequestSchema)` to create a new message.
  */
 export const GetFileObjectRequestSchema: GenMessage<GetFileObjectRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_openai_service, 1);
+  messageDesc(file_genai_spine_v1_openai_service, 5);
 
 /**
  * ListBatchObjectsRequest is the query of GET /v1/batches.
@@ -105,7 +239,7 @@ export type ListBatchObjectsRequest = Message<"genai_spine.v1.ListBatchObjectsRe
  * Use `create(ListBatchObjectsRequestSchema)` to create a new message.
  */
 export const ListBatchObjectsRequestSchema: GenMessage<ListBatchObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_openai_service, 2);
+  messageDesc(file_genai_spine_v1_openai_service, 6);
 
 /**
  * GetBatchObjectRequest names a batch.
@@ -126,13 +260,14 @@ export type GetBatchObjectRequest = Message<"genai_spine.v1.GetBatchObjectReques
  * Use `create(GetBatchObjectRequestSchema)` to create a new message.
  */
 export const GetBatchObjectRequestSchema: GenMessage<GetBatchObjectRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_openai_service, 3);
+  messageDesc(file_genai_spine_v1_openai_service, 7);
 
 /**
  * OpenAIService speaks OpenAI's JSON for clients that were written for OpenAI. Bodies travel as raw
  * bytes because that JSON has unions, nulls and unknown fields that typed messages cannot carry.
- * Each method does what the typed method of CompletionService, MediaService, ProviderFileService or
- * ProviderBatchService does; errors are the same, with status 400 where native paths answer 422.
+ * Each method does what the typed method of CompletionService, StoredCompletionService, MediaService,
+ * ProviderFileService or ProviderBatchService does; errors are the same, with status 400 where native
+ * paths answer 422.
  *
  * @generated from service genai_spine.v1.OpenAIService
  */
@@ -146,6 +281,57 @@ export const OpenAIService: GenService<{
   createChatCompletion: {
     methodKind: "server_streaming";
     input: typeof HttpBodySchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * ListChatCompletions lists the stored chats: the answers of requests with "store": true. Labels in the
+   * query, metadata[key]=value, must all be there.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.ListChatCompletions
+   */
+  listChatCompletions: {
+    methodKind: "unary";
+    input: typeof ListChatCompletionsRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * GetChatCompletion returns one stored chat. Errors: COMPLETION_NOT_FOUND.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.GetChatCompletion
+   */
+  getChatCompletion: {
+    methodKind: "unary";
+    input: typeof GetChatCompletionRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * ListChatMessages lists the messages that a stored chat answers. Errors: COMPLETION_NOT_FOUND.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.ListChatMessages
+   */
+  listChatMessages: {
+    methodKind: "unary";
+    input: typeof ListChatMessagesRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * UpdateChatCompletion replaces the metadata of a stored chat. Errors: COMPLETION_NOT_FOUND.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.UpdateChatCompletion
+   */
+  updateChatCompletion: {
+    methodKind: "unary";
+    input: typeof UpdateChatCompletionRequestSchema;
+    output: typeof HttpBodySchema;
+  },
+  /**
+   * DeleteChatCompletion deletes a stored chat with its messages. Errors: COMPLETION_NOT_FOUND.
+   *
+   * @generated from rpc genai_spine.v1.OpenAIService.DeleteChatCompletion
+   */
+  deleteChatCompletion: {
+    methodKind: "unary";
+    input: typeof GetChatCompletionRequestSchema;
     output: typeof HttpBodySchema;
   },
   /**
