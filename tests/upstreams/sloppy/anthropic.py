@@ -360,7 +360,10 @@ FAULTS: list[dict[str, Any]] = [
     {"error": FAULT},
     {"error": "out of memory"},
 ]
-FAULTS += [{"type": "error", "message": "out of memory"}, {"object": "error", "message": "no", "code": 500}]
+FAULTS += [
+    {"type": "error", "message": "out of memory"},
+    {"object": "error", "message": "out of memory", "code": 500},
+]
 
 
 @entry(TABLE, "failure")
@@ -375,8 +378,8 @@ def call_without_a_name(x: Exchange) -> bool:
 
 @entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
-    fault = x.rng.choice(FAULTS)
-    x.failed, x.whole, x.events = True, fault, [fault]
+    fault = x.fails(x.rng.choice(FAULTS))
+    x.whole, x.events = fault, [fault]
     return True
 
 
@@ -385,8 +388,7 @@ def error_in_the_middle(x: Exchange) -> bool:
     if not x.as_stream:
         return False
     end = _end(x)
-    x.events[x.rng.randint(0, end) :] = [x.rng.choice(FAULTS)]
-    x.failed = True
+    x.events[x.rng.randint(0, end) :] = [x.fails(x.rng.choice(FAULTS))]
     return True
 
 

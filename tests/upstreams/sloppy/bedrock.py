@@ -303,11 +303,11 @@ def other_form(x: Exchange) -> bool:
 
 
 FAULTS: list[dict[str, Any]] = [
-    {"message": "no"},
-    {"error": {"message": "no", "code": 500}},
-    {"Message": "no"},
+    {"message": "out of memory"},
+    {"error": {"message": "out of memory", "code": 500}},
+    {"Message": "out of memory"},
 ]
-FAULTS += [{"__type": "InternalServerException", "message": "no"}, {"error": "out of memory"}]
+FAULTS += [{"__type": "InternalServerException", "message": "out of memory"}, {"error": "out of memory"}]
 
 
 @entry(TABLE, "failure")
@@ -322,7 +322,7 @@ def call_without_a_name(x: Exchange) -> bool:
 
 @entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
-    x.failed, x.whole, x.as_stream = True, x.rng.choice(FAULTS), False
+    x.whole, x.as_stream = x.fails(x.rng.choice(FAULTS)), False
     return True
 
 

@@ -88,7 +88,7 @@ class Check:
             else:
                 answer = await adapter.complete(request, Call())
         except SpineError as error:
-            return [] if x.failed else [f"{type(error).__name__}: {error}"]
+            return [] if x.failed and x.words in str(error) else [f"{type(error).__name__}: {error}"]
         except Exception as fault:
             return [f"{fault!r}"]
         if x.failed:

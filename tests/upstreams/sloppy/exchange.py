@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 MOST_AT_ONCE = 12  # distortions of one exchange
+REASON = "out of memory"  # in the words of most faults
 FAILURE = "failure"  # group of distortions after which the answer is an error
 FAILING = 0.18  # share of exchanges
 SELDOM = 0.1  # share of exchanges that get two of the rare distortions
@@ -120,6 +121,7 @@ class Exchange:
     whole: Any = None
     failed: bool = False  # the answer is an error
     billed: bool = False  # and tells its usage
+    words: str = ""  # that the error says
     framing: Framing = field(default_factory=Framing)
     transport: Transport = field(default_factory=Transport)
     ascii: bool = False
@@ -139,6 +141,11 @@ class Exchange:
             return [text] if text else []
         cuts = [0, *sorted(self.rng.sample(range(1, len(text)), count - 1)), len(text)]
         return [text[start:end] for start, end in itertools.pairwise(cuts)]
+
+    def fails(self, fault: Any) -> Any:
+        """The fault, which is the answer from here on."""
+        self.failed, self.words = True, REASON if REASON in json.dumps(fault) else ""
+        return fault
 
     def place(self, least: int = 0) -> int:
         """Somewhere among the events."""

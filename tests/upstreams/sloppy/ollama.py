@@ -258,11 +258,14 @@ def other_form(x: Exchange) -> bool:
     return x.as_stream is not x.stream
 
 
-FAULTS: list[dict[str, Any]] = [{"error": "out of memory"}, {"error": {"message": "no", "code": 500}}]
+FAULTS: list[dict[str, Any]] = [
+    {"error": "out of memory"},
+    {"error": {"message": "out of memory", "code": 500}},
+]
 FAULTS += [
-    {"object": "error", "message": "no"},
-    {"detail": "broken"},
-    {"message": "no such thing", "code": 500},
+    {"object": "error", "message": "out of memory"},
+    {"detail": "out of memory"},
+    {"message": "out of memory", "code": 500},
 ]
 FAULTS += [{"done": True, "done_reason": "error", "message": {"content": ""}}]
 
@@ -279,15 +282,15 @@ def call_without_a_name(x: Exchange) -> bool:
 
 @entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
-    fault = x.rng.choice(FAULTS)
-    x.failed, x.whole, x.events = True, fault, [fault]
+    fault = x.fails(x.rng.choice(FAULTS))
+    x.whole, x.events = fault, [fault]
     return True
 
 
 @entry(TABLE, "failure")
 def error_in_the_middle(x: Exchange) -> bool:
-    x.events[x.rng.randint(0, max(0, len(x.events) - 1)) :] = [x.rng.choice(FAULTS)]
-    x.failed = x.as_stream
+    if x.as_stream:
+        x.events[x.rng.randint(0, max(0, len(x.events) - 1)) :] = [x.fails(x.rng.choice(FAULTS))]
     return x.as_stream
 
 

@@ -419,13 +419,14 @@ FAULTS: list[Any] = [
     {"error": FAULT},
     {"error": "out of memory"},
     {"object": "error", **FAULT},
-    {"detail": "broken"},
+    {"detail": "out of memory"},
 ]
 FAULTS += [{"choices": [{"index": 0, "finish_reason": "error", "delta": {"content": ""}, "error": FAULT}]}]
 FAULTS += [
     {"choices": [{"index": 0, "finish_reason": "abort", "message": {"content": ""}}]},
     {"errors": [FAULT]},
 ]
+FAULTS += [{"choices": [{"index": 0, "finish_reason": reason, "error": FAULT}]} for reason in (None, "stop")]
 
 
 @entry(TABLE, "failure")
@@ -440,8 +441,8 @@ def call_without_a_name(x: Exchange) -> bool:
 
 @entry(TABLE, "failure")
 def error_in_the_place_of_an_answer(x: Exchange) -> bool:
-    fault = x.rng.choice(FAULTS)
-    x.failed, x.whole, x.events = True, fault, [fault]
+    fault = x.fails(x.rng.choice(FAULTS))
+    x.whole, x.events = fault, [fault]
     return True
 
 
@@ -450,8 +451,7 @@ def error_in_the_middle(x: Exchange) -> bool:
     if not x.as_stream or len(x.choices) > 1:
         return False
     end = min(n for n, event in enumerate(x.events) if event in (*x.events[-1:],) or _ends(event))
-    x.events[x.rng.randint(1, max(1, end)) :] = [x.rng.choice(FAULTS)]
-    x.failed = True
+    x.events[x.rng.randint(1, max(1, end)) :] = [x.fails(x.rng.choice(FAULTS))]
     return True
 
 

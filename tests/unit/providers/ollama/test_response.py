@@ -179,8 +179,8 @@ def _never(line: bytes, answer: Chat) -> NoReturn:
 
 
 async def test_call_without_a_name_is_booked_by_its_answer() -> None:
+    nameless = END | said(content="", tool_calls=[{"function": {"arguments": {}}}])
     with pytest.raises(ProviderError, match="without naming it") as failure:
-        nameless = said(content="", tool_calls=[{"function": {"arguments": {}}}])
-        await answered(response(json.dumps(END | nameless).encode()), stream=False)
+        await answered(response(json.dumps(nameless).encode()), stream=False)
     assert failure.value.usage is not None
     assert failure.value.usage.total_tokens == 5
