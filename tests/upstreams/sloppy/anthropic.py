@@ -238,6 +238,7 @@ def finish_is_missing(x: Exchange) -> bool:
 
 @entry(TABLE, "finish")
 def finish_comes_twice(x: Exchange) -> bool:
+    x.transport.split = True  # in two reads
     if x.as_stream:
         [end] = _of(x, "message_delta")[-1:]
         x.events.insert(x.events.index(end) + 1, {**end, "usage": x.usages[1]})

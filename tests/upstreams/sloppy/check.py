@@ -15,7 +15,7 @@ from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, message_pb2
 from tests.direct import Direct
-from tests.service.running import Posted, Running
+from tests.service.running import TIMEOUTS, Posted, Running
 from tests.upstreams import aws_wire
 from tests.upstreams.azure import API_VERSION
 from tests.upstreams.sloppy import PROTOCOLS, exchange
@@ -37,7 +37,7 @@ async def endpoints() -> AsyncIterator[dict[str, Endpoint]]:
             further = {"azure": {"api_version": API_VERSION}, "bedrock": {"control_url": url}}.get(name, {})
             key = aws_wire.BEARER if name == "bedrock" else "sk-test-1"
             base_url = f"{url}/v1" if name == "openai" else url
-            found[name] = Endpoint(name, base_url, key, further=further)
+            found[name] = Endpoint(name, base_url, key, timeouts=TIMEOUTS, further=further)
         yield found
 
 

@@ -170,6 +170,7 @@ def finish_is_missing(x: Exchange) -> bool:
 
 @entry(TABLE)
 def finish_comes_twice(x: Exchange) -> bool:
+    x.transport.split = True  # in two reads
     x.events += [{**x.usages[0], "message": {"role": "assistant", "content": ""}}] if x.as_stream else []
     return x.as_stream
 

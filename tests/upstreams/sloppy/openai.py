@@ -241,6 +241,7 @@ def finish_is_missing(x: Exchange) -> bool:
 
 @entry(TABLE, "finish")
 def finish_comes_twice(x: Exchange) -> bool:
+    x.transport.split = True  # in two reads
     if x.as_stream:
         at = max(
             n for n, event in enumerate(x.events) if any(p.get("finish_reason") for p in event["choices"])
