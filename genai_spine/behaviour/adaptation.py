@@ -220,9 +220,11 @@ class _Adapting:
             self._warn("reasoning_effort", f"{name}has {', '.join(levels)} only{source}", value)
 
     def _scalars(self) -> None:
-        """Options that are one value."""
+        """Options that are one value. OpenAI's own that the contract has too are kept here, not sent."""
         for descriptor, value in list(self.adapted.ListFields()):
             name = descriptor.name
+            if name in self.book.parameters:
+                continue
             if name.startswith("reasoning_") or name in ("tools", "tool_choice", "messages"):
                 if name == "reasoning_max_tokens":
                     self._bring_within(name, value, None)
