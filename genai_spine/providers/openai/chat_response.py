@@ -237,11 +237,18 @@ class ChatReader(ResponseReader):
         self._finish_all(builder)
 
     def end(self, choice_count: int, builder: ChunkBuilder) -> None:
-        if not self.done and len(self.finished) < choice_count:
+        if not self.done and len(self.finished) < choice_count and not self._is_whole():
             raise self._unusable(CUT, "the stream ended before it was complete")
         if not self.begun:
             raise self._unusable("no_choices", "the answer has no choices")
         self._finish_all(builder)
+
+    def _is_whole(self) -> bool:
+        """Whether what came is one answer, which needs no finish reason, and no beginning of a stream."""
+        if self.frames.value is None:
+            return False
+        answer = self.http.decode(self.frames.value, self.decoder)
+        return bool(answer.choices) and all(choice.delta is None for choice in answer.choices)
 
     def grace_s(self, choice_count: int) -> float | None:
         if not self.done and len(self.finished) < choice_count:
@@ -289,11 +296,11 @@ class ChatReader(ResponseReader):
         if reason is None:
             said = {"error": {"message": f"the answer ended with {choice.finish_reason!r}", "code": "failed"}}
             raise self._failure(msgspec.json.encode(said), _usage_of(payload))
-        if reason == pb.FINISH_REASON_UNSPECIFIED:
+        if reason == pb.FINISH_REASON_UNSPECIFIED or choice.index in self.finished:
             return
         self.finished.add(choice.index)
         if calls := self.calls.get(choice.index):
-            self._end_choice(calls, into)
+            self._end_choice(calls, into, payload)
             if reason == pb.FINISH_REASON_STOP and not self.forced:
                 reason = pb.FINISH_REASON_TOOL_CALLS
         if self.states:
@@ -306,8 +313,9 @@ class ChatReader(ResponseReader):
         if state is not None and (state_json := state.state_json):
             into.delta.reasoning_state_json = state_json
 
-    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder) -> None:
+    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder, payload: bytes) -> None:
         if not calls.end(into):
+            self._count(_usage_of(payload))
             raise self._unusable("nameless_call", "the model called a tool without naming it")
 
     def _add_rest(self, message: ChatMessage, into: ChoiceBuilder) -> None:
