@@ -31,11 +31,11 @@ PENALTIES = {"presence_penalty", "frequency_penalty"}
 NOT_SAMPLED = {"temperature", "top_p", "top_k"}
 REASONING = {*NOT_SAMPLED, *PENALTIES, "stop_sequences"}  # what OpenAI's reasoning models do not take
 EFFORT = {"reasoning_effort"}  # which no model below has as high as it is asked for
-OPENAIS_OWN = {"prompt_cache_retention", "safety_identifier", "service_tier", "store", "verbosity"}
-STORED = {"metadata", "prompt_cache_key", "prediction"}
-CLAUDES = {*PENALTIES, *OPENAIS_OWN, *STORED, "seed"}
+OPENAIS_OWN = {"prompt_cache_retention", "safety_identifier", "service_tier", "verbosity"}
+CACHED = {"prompt_cache_key", "prediction"}
+CLAUDES = {*PENALTIES, *OPENAIS_OWN, *CACHED, "seed"}
 ON_BEDROCK = {*CLAUDES, "parallel_tool_calls"}
-ON_OLLAMA = {*OPENAIS_OWN, *STORED, *EFFORT, "parallel_tool_calls", "tool_choice"}
+ON_OLLAMA = {*OPENAIS_OWN, *CACHED, *EFFORT, "parallel_tool_calls", "tool_choice"}
 OF_GEMINI = {*CLAUDES, *EFFORT, "parallel_tool_calls", "top_k", "user"}
 OF_MISTRAL = {*OPENAIS_OWN, *EFFORT, "top_k", "user"}
 # Warnings of the request below, by provider and model.
@@ -87,7 +87,7 @@ EVERY_OPTION: dict[str, Any] = {
     "response_format": {"type": "text"},
     "reasoning_effort": "max",
     "user": "ann",
-    "store": True,
+    "store": True,  # by us: nobody is warned of it, nor of its labels
     "metadata": {"team": "search"},
     "prompt_cache_key": "k",
     "prompt_cache_retention": "24h",
