@@ -82,26 +82,11 @@ class Candidate:
 
 
 def adapt(request: Request, candidate: Candidate, book: BehaviourBook, *, strict: bool) -> Adaptation | None:
-    """Adaptation of a request; None: no rule is about it.
+    """Adaptation of a request; None: the model takes it as it is.
 
     Errors: UnsupportedOption, for what the model refuses, and with strict for what it would warn of.
     """
-    rules, options = candidate.rules, candidate.options
-    for field, value in request.ListFields():
-        name = field.name
-        if name in rules.fields or (name in book.absent and name not in options):
-            break
-        if name in BOUNDED and _out_of_bounds(value, options.get(name)):
-            break
-    else:
-        return None
     return _Adapting(request, candidate, book, strict).adaptation()
-
-
-def _out_of_bounds(value: float, bounds: Bounds | None) -> bool:
-    if bounds is None:
-        return False
-    return (bounds.max is not None and value > bounds.max) or (bounds.min is not None and value < bounds.min)
 
 
 class _Adapting:
@@ -220,9 +205,11 @@ class _Adapting:
             self._warn("reasoning_effort", f"{name}has {', '.join(levels)} only{source}", value)
 
     def _scalars(self) -> None:
-        """Options that are one value."""
+        """Options that are one value. OpenAI's own that the contract has too are kept here, not sent."""
         for descriptor, value in list(self.adapted.ListFields()):
             name = descriptor.name
+            if name in self.book.parameters:
+                continue
             if name.startswith("reasoning_") or name in ("tools", "tool_choice", "messages"):
                 if name == "reasoning_max_tokens":
                     self._bring_within(name, value, None)

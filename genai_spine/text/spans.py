@@ -5,6 +5,7 @@ Positions are characters (Unicode code points) of the content.
 
 import re
 from collections.abc import Iterable
+from unicodedata import combining, normalize
 
 Span = tuple[int, int]
 CURLY = str.maketrans("‘’“”–—\u00a0", "''\"\"-- ")  # what models write in the place of another, one for one
@@ -23,12 +24,13 @@ class SpanFinder:
     def find(self, quoted: str, near: int | None = None, kind: str = "") -> Span | None:
         """Span of a quotation that the same quotation of the same kind has not had already.
 
-        Verbatim matches win over those that ignore case, quotation marks and blanks. near: offset that the
-        model claims; otherwise the first free span. None: there is no other.
+        Verbatim matches win over those that ignore case, quotation marks, blanks and whether accents are
+        composed. near: offset that the model claims; otherwise the first free span. None: there is no other.
         """
         if not quoted.strip():
             return None
-        used = self._used.setdefault((" ".join(quoted.casefold().split()), kind), set())
+        words = normalize("NFC", quoted).casefold().split()
+        used = self._used.setdefault((" ".join(words), kind), set())
         for pattern, text in self._patterns(quoted):
             spans = [span for span in self._spans(pattern, text) if span not in used]
             if spans:
@@ -38,7 +40,7 @@ class SpanFinder:
         return None
 
     def _patterns(self, quoted: str) -> "Iterable[tuple[re.Pattern[str], str]]":
-        words = [re.escape(word) for word in quoted.translate(CURLY).split()]
+        words = [_in_any_form(word) for word in quoted.translate(CURLY).split()]
         spaced = r"\s+".join(words)
         yield re.compile(re.escape(quoted)), self.content
         yield re.compile(spaced), self._loose
@@ -48,6 +50,20 @@ class SpanFinder:
         return [
             found.span() for start, end in self._stretches for found in pattern.finditer(text, start, end)
         ]
+
+
+def _in_any_form(word: str) -> str:
+    """Pattern of a word whose accents are composed or not: NFC and NFD of Unicode."""
+    if word.isascii():
+        return re.escape(word)
+    clusters: list[str] = []
+    for character in normalize("NFC", word):
+        if clusters and combining(character):
+            clusters[-1] += character
+        else:
+            clusters.append(character)
+    forms = ((re.escape(cluster), re.escape(normalize("NFD", cluster))) for cluster in clusters)
+    return "".join(one if one == other else f"(?:{one}|{other})" for one, other in forms)
 
 
 def around(content: str, span: Span, width: int = 60) -> str:

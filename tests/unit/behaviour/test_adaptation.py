@@ -133,6 +133,14 @@ def test_parameters_of_openai_are_dropped_mapped_and_unknown_fields_go_on() -> N
     assert warnings == ["store", "service_tier", "metadata", "safety_identifier"]
 
 
+def test_fields_of_the_contract_that_no_provider_gets_are_left_alone() -> None:
+    """What is stored, this service stores, whatever a model takes by the name of store or metadata."""
+    rules = {"store": Rule("dropped"), "metadata": Rule("mapped", to="metadata.user_id"), "seed": "dropped"}
+    request, warnings = sent(asked(store=True, metadata={"a": "b"}, seed=1), options=rules)
+    assert (request.store, dict(request.metadata)) == (True, {"a": "b"})
+    assert warnings == ["seed"]
+
+
 def test_parameters_that_ask_for_nothing_are_spared_without_a_word() -> None:
     text = '{"store":false,"verbosity":null}'
     request, warnings = sent(

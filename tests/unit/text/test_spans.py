@@ -1,5 +1,8 @@
 """Where quotations stand: whatever a model claims, a span holds the words that it names."""
 
+from typing import Any
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +51,17 @@ def test_blanks_quotation_marks_and_case_are_forgiven(quoted: str, words: str) -
     span = SpanFinder(TEXT).find(quoted)
     assert span is not None
     assert TEXT[span[0] : span[1]] == words
+
+
+@pytest.mark.parametrize("words", ["Ko\u0308ln", "\u1ec7", "\ud55c\uad6d", "q\u0307\u0323x", "caf\u00e9s"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_found_composed_or_not(words: str, form: Any) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    content = f"in {normalize(form, words)} now"
+    assert SpanFinder(content).find(normalize(other, words)) == (3, len(content) - 4)
+    twice = SpanFinder(f"{content} {content}")
+    assert {twice.find(normalize(each, words)) for each in (form, other)} >= {(3, len(content) - 4)}
+    assert twice.find(normalize(form, words)) is None
 
 
 def test_exact_words_are_preferred_to_similar_ones() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from functools import partial
 
 import brotli
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from genai_spine.providers.http import content_coding
 from genai_spine.providers.http.content_coding import ContentDecoder, UndecodableBody
 
+gzipped = partial(gzip.compress, mtime=0)  # equal bytes for equal text, at any time
 WORDS = b'data: {"choices": []}\n\n' * 50
 
 
@@ -25,29 +27,29 @@ def decoded(coding: str, *parts: bytes) -> tuple[bytes, bool]:
 
 
 def members(*data: bytes) -> bytes:
-    return b"".join(map(gzip.compress, data))
+    return b"".join(map(gzipped, data))
 
 
 class TestContentDecoder:
     @pytest.mark.parametrize(
         ("coding", "body"),
         [
-            ("gzip", gzip.compress(WORDS, mtime=0)),
-            ("GZip", gzip.compress(WORDS, mtime=0)),
-            ("x-gzip", gzip.compress(WORDS, mtime=0)),
+            ("gzip", gzipped(WORDS)),
+            ("GZip", gzipped(WORDS)),
+            ("x-gzip", gzipped(WORDS)),
             ("deflate", zlib.compress(WORDS)),
             ("deflate", raw_deflate(WORDS)),
             ("deflate", zlib.compress(WORDS, 0)),
-            ("deflate, gzip", gzip.compress(zlib.compress(WORDS), mtime=0)),
-            ("gzip, deflate", raw_deflate(gzip.compress(WORDS, mtime=0))),
-            ("identity, gzip", gzip.compress(WORDS, mtime=0)),
+            ("deflate, gzip", gzipped(zlib.compress(WORDS))),
+            ("gzip, deflate", raw_deflate(gzipped(WORDS))),
+            ("identity, gzip", gzipped(WORDS)),
             ("gzip", members(WORDS[:7], b"", WORDS[7:])),
             ("gzip", members(WORDS) + b"\0" * 512),
             ("gzip", members(WORDS) + b"padding"),
             ("gzip", members(WORDS[:9]) + b"\0\0" + members(WORDS[9:])),
             ("br", brotli.compress(WORDS)),
-            ("br, gzip", gzip.compress(brotli.compress(WORDS))),
-            ("gzip, br", brotli.compress(gzip.compress(WORDS, mtime=0))),
+            ("br, gzip", gzipped(brotli.compress(WORDS))),
+            ("gzip, br", brotli.compress(gzipped(WORDS))),
             ("gzip", WORDS),  # of a gateway that decoded it and left the header
         ],
     )
@@ -101,12 +103,12 @@ class TestContentDecoder:
     @pytest.mark.parametrize(
         ("coding", "body"),
         [
-            ("gzip", gzip.compress(WORDS, mtime=0)[:-8] + b"\0" * 8),
+            ("gzip", gzipped(WORDS)[:-8] + b"\0" * 8),
             ("gzip", zlib.compress(WORDS)),
             ("gzip", b"\x1f\x8b\xff\xff"),
-            ("deflate", gzip.compress(WORDS, mtime=0)),
-            ("deflate, gzip", gzip.compress(b"words", mtime=0)),
-            ("br", gzip.compress(WORDS, mtime=0)),
+            ("deflate", gzipped(WORDS)),
+            ("deflate, gzip", gzipped(b"words")),
+            ("br", gzipped(WORDS)),
             ("br", brotli.compress(WORDS)[:9] + b"\xff" * 40),
         ],
     )
@@ -123,7 +125,7 @@ class TestContentDecoder:
     def test_bomb_comes_out_in_pieces(self, layers: int) -> None:
         bomb = b"\0" * (64 << 20)
         for _ in range(layers):
-            bomb = gzip.compress(bomb, 9)
+            bomb = gzipped(bomb, 9)
         decoder = ContentDecoder.of(", ".join(["gzip"] * layers))
         assert decoder is not None
         sizes = [len(piece) for piece in decoder.pieces(bomb)]
