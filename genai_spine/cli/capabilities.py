@@ -18,6 +18,7 @@ from genai_spine.cli.output import (
     plain,
     print_json,
     run,
+    standard_input,
     write,
 )
 from genai_spine.cli.tables import Column, number, show_table
@@ -177,7 +178,7 @@ def add_to(app: typer.Typer) -> None:
 
 def read(file: str) -> str:
     if file == "-":
-        return sys.stdin.read()
+        return standard_input()
     try:
         return Path(file).read_text("utf-8")
     except OSError as error:

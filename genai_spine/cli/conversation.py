@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 import uvloop
 
-from genai_spine.cli.output import FAILURES, complain, fail, run
+from genai_spine.cli.output import FAILURES, complain, fail, run, standard_input
 
 PROMPT = "> "
 HISTORY_LINES = 1000
@@ -26,7 +26,7 @@ def converse(opened: AbstractAsyncContextManager[Say], text: str | None) -> None
     if text is None and sys.stdin.isatty():
         _talk(opened)
         return
-    said = sys.stdin.read() if text in (None, "-") else text
+    said = standard_input() if text in (None, "-") else text
     if not said or not said.strip():
         fail("there is nothing to say: neither words nor input")
     run(_once(opened, said))

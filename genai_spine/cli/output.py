@@ -76,6 +76,14 @@ def fail(reason: object) -> NoReturn:
     raise typer.Exit(1)
 
 
+def standard_input() -> str:
+    """All of standard input; exit with status 1 where it is not UTF-8."""
+    try:
+        return sys.stdin.read().encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:  # in a locale without UTF-8, other bytes are surrogates until then
+        fail("standard input is not UTF-8")
+
+
 def complain(reason: object) -> None:
     """Reason of a failure on standard error, in one line where it is one."""
     if isinstance(reason, grpc.aio.AioRpcError):

@@ -1,7 +1,6 @@
 """`genai-spine prompts`: list, show, delete, diff, rollback, label, run, export and import."""
 
 import json
-import sys
 from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from genai_spine.cli.output import (
     print_json,
     print_listing,
     run,
+    standard_input,
     write,
 )
 from genai_spine.cli.tables import Column, number, show_table
@@ -240,7 +240,7 @@ def _read(given: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"{given!r} is not name=value")
     if text == "@-":
-        return name, sys.stdin.read()
+        return name, standard_input()
     try:
         return name, Path(text[1:]).read_text() if text.startswith("@") else text
     except OSError as error:

@@ -52,7 +52,7 @@ class SummaryPart(Struct):
 class StateEntry(Struct):
     """Entry of a state, with the fields of every kind."""
 
-    type: Any = None
+    type: str | None = None
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None

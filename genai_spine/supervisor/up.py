@@ -219,9 +219,13 @@ async def _stop(servers: Sequence[ServerProcess], edge: Envoy | None, drain_s: f
 
 
 def _default_route(settings: Settings, defaults: dict[str, str]) -> str:
-    """Default route, as provider:model or an alias, of a request that names neither."""
+    """Default route, as provider:model or an alias, of a request that names neither; the provider alone where
+    it has no default model.
+    """
     name = defaults.get("GENAI_DEFAULT_PROVIDER") or default_model.provider_of(settings)
     model = defaults.get("GENAI_DEFAULT_MODEL") or _own_model(settings, settings.endpoints.get(name))
+    if not model:
+        return name
     return str(model) if model in settings.model_aliases else f"{name}:{model}"
 
 

@@ -164,8 +164,10 @@ async def test_broken_http_is_answered_in_both_shapes(edge: Edge, request_bytes:
     ("method", "path", "allow"),
     [
         ("DELETE", "/health", "GET, HEAD"),
-        ("GET", CHAT, "POST"),
-        ("HEAD", CHAT, "POST"),
+        ("PATCH", CHAT, "GET, HEAD, POST"),
+        ("PUT", f"{CHAT}/chatcmpl-1", "GET, HEAD, POST, DELETE"),
+        ("GET", "/v1/embeddings", "POST"),
+        ("HEAD", "/v1/embeddings", "POST"),
         ("PUT", "/v1/models/org/model:latest", "GET, HEAD"),
         ("POST", "/v1/prompts/greet", "GET, HEAD, PUT, PATCH, DELETE"),
         ("GET", "/v1/prompts/greet:render", "POST"),

@@ -337,7 +337,7 @@ class HttpClient:
 
     def _unreachable(self, code: str, error: Exception) -> ProviderUnavailable:
         by = f" by {proxy}" if (proxy := self.pool.dialer.proxy) else ""
-        reason = f"{_authority(self.origin)}{by}: {error}"
+        reason = f"{_authority(self.origin)}{by}: {str(error) or 'the connection was closed'}"
         return ProviderUnavailable(provider=self.endpoint.name, provider_code=code, provider_message=reason)
 
 

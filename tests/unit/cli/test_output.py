@@ -1,11 +1,12 @@
 """Text is harmless on a terminal, and the server is found by the variables of its settings."""
 
+import io
 from pathlib import Path
 
 import pytest
 import typer
 
-from genai_spine.cli.output import harmless, listens_at, plain, server_address
+from genai_spine.cli.output import harmless, listens_at, plain, server_address, standard_input
 from genai_spine.configuration import loader
 
 
@@ -25,6 +26,21 @@ def test_control_characters_are_written_out(text: str, expected: str) -> None:
 
 def test_lines_and_tabs_of_content_stay() -> None:
     assert harmless("a\r\n\tb\x1bc\n") == "a\n\tb\\x1bc\n"
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as the locale has it
+def test_input_that_is_not_utf8_is_refused_by_name(
+    errors: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(said: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said), "utf-8", errors))
+
+    say("café\n".encode())
+    assert standard_input() == "café\n"
+    say("café\n".encode("latin-1"))
+    with pytest.raises(typer.Exit):
+        standard_input()
+    assert capsys.readouterr().err == "genai-spine: standard input is not UTF-8\n"
 
 
 @pytest.fixture(autouse=True)

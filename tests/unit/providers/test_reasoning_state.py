@@ -143,3 +143,12 @@ def test_a_state_that_cannot_be_decoded_is_passed_over(unreadable: bytes) -> Non
     reader = StateReader()
     reader.add(Raw(unreadable), Raw(b'{"google":{"thought_signature":"g","at":1e309}}'))
     assert reader.state_json == ""
+
+
+@pytest.mark.parametrize("odd", [["x"], {}, 7, None])
+def test_an_entry_whose_type_is_no_text_goes_out_as_it_is_and_back_to_nobody(odd: Any) -> None:
+    state = json.dumps([{"type": odd, "text": "t"}])
+    assert plain(reasoning_state.details(state)) == [{"type": odd, "text": "t"}]
+    assert reasoning_state.thoughts(state) == []
+    assert reasoning_state.responses_items(state) == []
+    assert reasoning_state.extra_content(state) is None

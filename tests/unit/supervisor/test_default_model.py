@@ -205,3 +205,13 @@ async def test_model_of_a_named_ollama_is_pulled_there(
         "gpu has no model qwen3:latest",
         "run `genai-spine pull --provider gpu qwen3`",
     )
+
+
+def test_a_provider_without_a_default_model_stands_alone_as_the_route(settings: Settings) -> None:
+    house = settings.model_copy(
+        update={"endpoints": {"house": Endpoint("house", "u", "k")}, "default_provider": "house"}
+    )
+    assert up._default_route(house, {}) == "house"
+    assert (
+        up._default_route(house, {"GENAI_DEFAULT_PROVIDER": "house", "GENAI_DEFAULT_MODEL": "m"}) == "house:m"
+    )

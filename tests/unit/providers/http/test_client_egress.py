@@ -71,6 +71,17 @@ class TestProxies:
             assert proxy.asked == ["POST http://up.test:8080/v1/chat HTTP/1.1"]
             assert b"host: up.test:8080\r\n" in first
 
+    @pytest.mark.parametrize("then", [(), (b"no TLS",)])
+    async def test_a_tunnel_that_closes_without_a_word_has_a_reason(
+        self, client_of: ClientOf, then: tuple[bytes, ...]
+    ) -> None:
+        async with RawServer([b"HTTP/1.1 200 Connection established\r\n\r\n", *then, Then.CLOSE]) as proxy:
+            with pytest.raises(ProviderUnavailable) as failure:
+                await client_of(HTTPS, https_proxy=proxy.url).post("/chat", b"{}", Call())
+        where, _, reason = str(failure.value.metadata["provider_message"]).partition(f":{proxy.port}: ")
+        assert where == "up.api.test:443 by proxy 127.0.0.1"
+        assert reason
+
     @pytest.mark.parametrize("url", [HTTPS, HTTP])
     @pytest.mark.parametrize(
         ("user", "problem"), [("", "asks for credentials"), ("ann:wrong@", "refuses our credentials")]
