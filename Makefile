@@ -7,7 +7,7 @@ TS := clients/typescript
 GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint generate check-generated breaking baseline lock audit openapi bench acceptance clean
+.PHONY: help install run test check lint generate check-generated breaking baseline lock audit openapi sloppy bench acceptance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -70,6 +70,9 @@ audit: install ## known vulnerabilities of the locked packages
 
 openapi: install ## two linters and two generators of clients read the OpenAPI document; fetches them
 	$(BIN)/python -m tests.style.openapi_tools
+
+sloppy: install ## 5,000 exchanges with sloppy upstreams of each protocol
+	$(BIN)/python -m tests.upstreams.sloppy
 
 bench: install ## measure against a direct call, printed as ratios
 	$(BIN)/python -m bench

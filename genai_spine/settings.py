@@ -303,8 +303,7 @@ def load(**overrides: Any) -> Settings:
     """
     variables = environment()
     given = _without_prefix(variables)
-    given |= {name: value for name, value in overrides.items() if value is not None}
-    settings = Settings(**given)
+    settings = Settings(**given | {name: value for name, value in overrides.items() if value is not None})
     endpoints = {
         name: found
         for name, row in PROVIDERS.items()
@@ -359,8 +358,7 @@ def endpoint(name: str, row: ProviderRow, variables: dict[str, str], settings: S
     stands_in = stands_in or any(all(name in further for name in group) for group in row.credential_settings)
     if not url or (row.key and not (key or stands_in)):
         return None
-    there = row_at(name, url)
-    row = PROVIDERS[there] if there != name else row
+    row = PROVIDERS.get(there := row_at(name, url), row)
     timeout_s = _positive(f"{own}TIMEOUT", variables.get(f"{own}TIMEOUT"))
     media_models = {
         kind: model

@@ -82,26 +82,11 @@ class Candidate:
 
 
 def adapt(request: Request, candidate: Candidate, book: BehaviourBook, *, strict: bool) -> Adaptation | None:
-    """Adaptation of a request; None: no rule is about it.
+    """Adaptation of a request; None: the model takes it as it is.
 
     Errors: UnsupportedOption, for what the model refuses, and with strict for what it would warn of.
     """
-    rules, options = candidate.rules, candidate.options
-    for field, value in request.ListFields():
-        name = field.name
-        if name in rules.fields or (name in book.absent and name not in options):
-            break
-        if name in BOUNDED and _out_of_bounds(value, options.get(name)):
-            break
-    else:
-        return None
     return _Adapting(request, candidate, book, strict).adaptation()
-
-
-def _out_of_bounds(value: float, bounds: Bounds | None) -> bool:
-    if bounds is None:
-        return False
-    return (bounds.max is not None and value > bounds.max) or (bounds.min is not None and value < bounds.min)
 
 
 class _Adapting:

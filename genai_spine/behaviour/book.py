@@ -139,14 +139,17 @@ class ModelRules:
 
 
 class BehaviourBook:
-    """Rows, the strongest last; built once at start, safe to share between threads."""
+    """Rows, the strongest last; built once at start, safe to share between threads.
+
+    What somebody else remembers of it holds for one day.
+    """
 
     def __init__(self, shipped: RulesFile, own: Iterable[Row] = (), today: Callable[[], date] = date.today):
         self.version = shipped.version
         self.parameters = shipped.parameters
         self.absent = frozenset(shipped.absent)
         self.rows = (*shipped.rows, *own)
-        self._today = today
+        self.today = today
         self._rules = lru_cache(MEMO_SIZE)(self._laid_over)
 
     @classmethod
@@ -157,7 +160,7 @@ class BehaviourBook:
 
     def rules(self, provider: str, model: str) -> ModelRules:
         """Rules of a model by the upstream's name, today."""
-        return self._rules(provider, model, self._today())
+        return self._rules(provider, model, self.today())
 
     def _laid_over(self, provider: str, model: str, day: date) -> ModelRules:
         rows = tuple(row for row in self.rows if row.covers(provider, model, day))

@@ -23,6 +23,7 @@ class Source:
     path: Path | None = None  # None: there is no such file
     raw: bytes | None = field(default=None, repr=False)
     overrides: Mapping[str, Any] = field(default_factory=dict)  # by their names in Settings
+    is_snapshot: bool = False  # found valid by the supervisor
 
     @classmethod
     def current(cls) -> Self:
@@ -53,7 +54,7 @@ class Source:
             raise ConfigurationError([Fault(f"cannot be read: {error}", source=str(path))]) from None
         text = stored["text"]
         raw = None if text is None else text.encode()
-        return cls(stored["path"] and Path(stored["path"]), raw, stored["overrides"])
+        return cls(stored["path"] and Path(stored["path"]), raw, stored["overrides"], is_snapshot=True)
 
     def write_snapshot(self, path: Path, overrides: Mapping[str, Any]) -> None:
         """Snapshot for server processes, in one step; only this user may read it."""
@@ -63,6 +64,11 @@ class Source:
         fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(stored))
         fresh.replace(path)
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether the file is there, and has more than white space."""
+        return bool(self.raw and self.raw.strip())
 
     @property
     def name(self) -> str:

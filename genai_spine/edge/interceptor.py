@@ -27,6 +27,7 @@ from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUna
 from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+TIMEOUTS = frozenset(call_headers.READ_TIMEOUTS)
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # A grpc client takes 8 KiB of metadata without question, http_answer.MAX_BODY_BYTES among them.
 MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
@@ -189,8 +190,8 @@ class ServiceInterceptor:
             provider=(_text(given.get("x-genai-provider")) or "")[:64],
             cache_control=_text(given.get("x-cache-control")),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
-            read_timeout_s=call_headers.read_timeout_s(given),
-            client_retries=call_headers.client_retries(given),
+            read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
+            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
             if_match=_text(given.get("if-match")),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )

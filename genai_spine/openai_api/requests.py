@@ -392,7 +392,8 @@ def _part(into: message_pb2.ContentPart, part: ContentPart, path: str) -> None:
         for name in File.__struct_fields__:
             if (value := getattr(part.file, name)) is not None:
                 setattr(into.file, name, value)
-    into.prompt_cache = _prompt_cache(part)
+    if cache := _prompt_cache(part):
+        into.prompt_cache = cache
 
 
 def _audio(into: message_pb2.AudioPart, part: AudioPart, path: str) -> None:
@@ -420,7 +421,7 @@ def _prompt_cache(marked: Marked) -> "message_pb2.PromptCache":
 def _tools(request: pb.CreateCompletionRequest, chat: Chat) -> None:
     """Tools of a chat body, `functions` included."""
     for tool in chat.tools or ():
-        into = request.tools.add(prompt_cache=_prompt_cache(tool))
+        into = request.tools.add(prompt_cache=_prompt_cache(tool) or None)
         if isinstance(tool, CustomTool):
             custom = into.custom
             custom.name = tool.custom.name

@@ -88,9 +88,11 @@ class ChatFrames(Frames):
         frames = []
         index = delta.index
         if index not in self._spoken:
-            self._spoken.add(index)
+            # SDKs file a choice by its place in their list, so that none may begin before a lower one.
             role = b'"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null'
-            frames.append(self._frame(index, role))
+            begun = [number for number in range(index + 1) if number not in self._spoken]
+            frames += [self._frame(number, role) for number in begun]
+            self._spoken.update(begun)
         said: dict[str, object] = {}
         if delta.reasoning:
             said["reasoning_content"] = delta.reasoning

@@ -199,9 +199,17 @@ def join(parts: Sequence[Raw], extra: Raw | None = None) -> str:
 
 
 def _decoded(value: Raw | UnsetType, kind: Any) -> Any:
-    """Value of the kind; an empty one where there is none, or another."""
-    found = msgspec.json.decode(value) if isinstance(value, Raw) else None
+    """Value of the kind; an empty one where there is none, another, or one that cannot be decoded."""
+    try:
+        found = msgspec.json.decode(value) if isinstance(value, Raw) else None
+    except (msgspec.DecodeError, RecursionError):  # a number out of range, a level too deep
+        found = None
     return found if isinstance(found, kind) else kind()
+
+
+def _is_piece(detail: Mapping[str, Any], field: str) -> bool:
+    """Whether text can be joined to that of a detail."""
+    return detail.get(field) is None or isinstance(detail[field], str)
 
 
 class StateReader:
@@ -212,6 +220,7 @@ class StateReader:
 
     def __init__(self) -> None:
         self._details: list[dict[str, Any]] = []
+        self._pieces: list[str] = []  # of the last detail, behind what it has
         self._extra: dict[str, Any] = {}
 
     def add(self, parts: Raw | UnsetType, extra: Raw | UnsetType = UNSET) -> None:
@@ -226,17 +235,28 @@ class StateReader:
 
     def _add(self, detail: dict[str, Any]) -> None:
         last = self._details[-1] if self._details else {}
-        field = {TEXT: "text", SUMMARY: "summary"}.get(detail.get("type", ""))
+        field = {TEXT: "text", SUMMARY: "summary"}.get(str(detail.get("type")))
         same = last.get("type") == detail.get("type") and last.get("index") == detail.get("index")
-        if field is None or not same or (last.get("signature") and detail.get(field)):
+        joins = field and same and _is_piece(last, field) and _is_piece(detail, field)
+        if field is None or not joins or (last.get("signature") and detail.get(field)):
+            self._join()
             self._details.append(detail)
-            return
-        joined = (last.get(field) or "") + (detail.get(field) or "")
-        last |= {name: value for name, value in detail.items() if value is not None} | {field: joined}
+        else:
+            self._pieces.append(detail.get(field) or "")
+            last |= {name: value for name, value in detail.items() if value is not None and name != field}
+
+    def _join(self) -> None:
+        """Gives the last detail its pieces."""
+        if self._pieces:
+            last = self._details[-1]
+            field = "text" if last["type"] == TEXT else "summary"
+            last[field] = "".join([last.get(field) or "", *self._pieces])
+            self._pieces.clear()
 
     @property
     def state_json(self) -> str:
         """State as it is by now; empty where there is none."""
+        self._join()
         extra = {vendor: fields for vendor, fields in self._extra.items() if fields}
         if not (self._details or extra):
             return ""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 import structlog
 
-from genai_spine.behaviour.adaptation import Candidate, adapt
+from genai_spine.behaviour.adaptation import BOUNDED, Candidate, adapt
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
@@ -45,7 +46,7 @@ class CandidatePlanner:
         self.strict_options = strict_options
         self.router = router
         self.context = context
-        self._routes = lru_cache(MAX_NAMES)(router.routes)
+        self._routes = lru_cache(MAX_NAMES)(self._routes_of)
         self.chain = self._chain_of(fallback_chain)
         self.chains = {model: self._chain_of(names) for model, names in (fallbacks or {}).items()}
 
@@ -55,7 +56,7 @@ class CandidatePlanner:
         Errors: those of Router.resolve(), UnsupportedOption and InvalidFields when no candidate can honour
         the request (the first candidate's), NoCandidates when its own conditions leave none.
         """
-        routes = self._routes(request.provider, request.model)
+        routes = self._routes(request.provider, request.model, self.router.book.today())
         chain = self.chains.get(request.model, self.chain) if self.chains else self.chain
         if len(routes) == 1 and not chain and not request.HasField("routing"):
             return [self._adapted(routes[0], request)]
@@ -70,6 +71,13 @@ class CandidatePlanner:
         if last := self._last(request, chain):
             routes = self._distinct(routes + last)
         return self._preferred(routes, routing)
+
+    def _routes_of(self, provider: str, model: str, day: date) -> list[Route]:
+        """Routes of names with the rules of a day, which is today."""
+        return [*map(self._of_today, self.router.routes(provider, model))]
+
+    def _of_today(self, route: Route) -> Route:
+        return replace(route, rules=self.router.book.rules(route.provider.kind, route.model))
 
     def embedding_plan(self, request: pb.CreateEmbeddingsRequest) -> list[Route]:
         """No fallback chain: vectors of another model cannot be compared."""
@@ -94,7 +102,7 @@ class CandidatePlanner:
             if self.router.is_missing(name):
                 continue
             try:
-                found += self.router.fallback(name)
+                found += map(self._of_today, self.router.fallback(name))
             except SpineError as error:
                 field = f"routing.fallback_models[{index}]"
                 raise InvalidRequest(field=field, problem=str(error)) from None
@@ -105,7 +113,11 @@ class CandidatePlanner:
         routing = request.routing
         if routing.no_fallback or routing.fallback_models or not chain:
             return []
-        able = [self._attempted(route, request) for route in chain if not self._too_much(route, request)]
+        able = [
+            self._attempted(route, request)
+            for route in map(self._of_today, chain)
+            if not self._too_much(route, request)
+        ]
         return [route for route in able if isinstance(route, Route)]
 
     def _chain_of(self, names: Sequence[str]) -> list[Route]:
@@ -163,16 +175,29 @@ class CandidatePlanner:
 
     def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
         """Route with the adaptation of the request to its model. Errors: UnsupportedOption, InvalidFields."""
-        provider, book = route.provider, self.router.book
-        rules = book.rules(provider.kind, route.model)
-        options = provider.options_for(request, route)
+        options = route.provider.options_for(request, route)
+        if not self._is_concerned(request, route, options):
+            _check_options(request, route, options)
+            return route
         strict = request.strict_options if request.HasField("strict_options") else self.strict_options
-        candidate = Candidate(provider.name, route.model, rules, options)
-        adaptation = adapt(request, candidate, book, strict=strict)
-        if adaptation is not None or rules is not route.rules:
-            route = replace(route, rules=rules, adaptation=adaptation)
+        candidate = Candidate(route.provider.name, route.model, route.rules, options)
+        adaptation = adapt(request, candidate, self.router.book, strict=strict)
+        route = replace(route, adaptation=adaptation)
         check_candidate(adaptation.applied(request) if adaptation else request, route)
         return route
+
+    def _is_concerned(
+        self, request: pb.CreateCompletionRequest, route: Route, options: Mapping[str, Option]
+    ) -> bool:
+        """Whether a rule may be about the request, or a bound. Most requests are spared the rest by it."""
+        fields, absent = route.rules.fields, self.router.book.absent
+        for field, value in request.ListFields():
+            name = field.name
+            if name in fields or (name in absent and name not in options):
+                return True
+            if name in BOUNDED and (option := options.get(name)) and _is_outside(value, option):
+                return True
+        return False
 
     def _attempted(self, route: Route, request: pb.CreateCompletionRequest) -> Route | SpineError:
         """Adapted route, or why the provider cannot honour the request."""
@@ -200,13 +225,20 @@ class CandidatePlanner:
         return list(seen.values())
 
 
+def _is_outside(value: float, option: Option) -> bool:
+    return (option.max is not None and value > option.max) or (option.min is not None and value < option.min)
+
+
 def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
     """Refuses what the candidate cannot honour, so that nothing is dropped silently.
 
     Errors: UnsupportedOption; InvalidFields for a number outside the upstream's bounds.
     """
+    _check_options(request, route, route.provider.options_for(request, route))
+
+
+def _check_options(request: pb.CreateCompletionRequest, route: Route, options: Mapping[str, Option]) -> None:
     provider = route.provider
-    options = provider.options_for(request, route)
     for descriptor, value in request.ListFields():
         name = descriptor.name
         if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):

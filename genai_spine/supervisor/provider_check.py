@@ -20,7 +20,7 @@ def hosts(endpoint: Endpoint) -> list[Endpoint]:
 
 
 async def host_problems(endpoint: Endpoint) -> dict[str, SpineError | TimeoutError | None]:
-    """What is wrong with each host, None where all is well; hosts without a password."""
+    """Problem of each host, None where all is well; hosts without a password."""
     found = await asyncio.gather(*map(_problem, hosts(endpoint)))
     return {shown(host.base_url): problem for host, problem in zip(hosts(endpoint), found, strict=True)}
 

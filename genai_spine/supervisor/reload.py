@@ -50,6 +50,7 @@ class Reloader:
         self._overrides = overrides
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._is_asked = False  # by a signal, and not begun yet
 
     def start(self, overrides: Mapping[str, Any]) -> None:
         """Writes the snapshot that servers start with."""
@@ -63,6 +64,9 @@ class Reloader:
             if on_terminal and not _has_terminal():
                 hang_up()
                 return
+            if self._is_asked:
+                return  # the one that waits reads what the file says by then
+            self._is_asked = True
             task = asyncio.create_task(self.reload())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -72,6 +76,7 @@ class Reloader:
     async def reload(self) -> Outcome:
         """Reads the configuration again; nothing changes anywhere when it is wrong."""
         async with self._lock:
+            self._is_asked = False
             try:
                 latest = await asyncio.to_thread(self.configuration.reread)
             except (ValueError, OSError) as error:

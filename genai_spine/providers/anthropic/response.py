@@ -223,6 +223,8 @@ class MessageReader:
         self.done = True
 
     def _stop(self, reason: str, details: StopDetails | None) -> None:
+        if self.stop_reason is not None:  # some servers say it twice
+            return
         self.stop_reason = reason
         self._ended = reason, details
 
@@ -284,8 +286,8 @@ class MessageReader:
         if self._ended:
             self._finish(self._builder.choice(), *self._ended)
         chunk = self._builder.build()
-        if self._counted and self._usage:
-            chunk.usage.CopyFrom(usage(self._usage, whole=self.done or self._ended is not None))
+        if (self._counted or self._ended) and self._usage:
+            chunk.usage.CopyFrom(usage(self._usage, whole=self.done or self.stop_reason is not None))
             if self._usage.service_tier:
                 chunk.service_tier = self._usage.service_tier
         if chunk.ByteSize():

@@ -172,7 +172,14 @@ class Bedrock(Provider):
         reader = response.ConverseReader()
         builder = self._begun(route.model, reader)
         builder.chunk.id = reply.headers.get("x-amzn-requestid", "")
-        self._read_whole(reply.body, reader, builder)
+        if payloads := aws.events_of(reply.body):  # a stream, although none was asked for
+            for payload in payloads:
+                self._read(payload, reader, builder)
+            if reader.stop_reason is None:
+                raise self.http.unusable(CUT, "the answer ended before it was complete")
+            self._check_end(reader)
+        else:
+            self._read_whole(reply.body, reader, builder)
         return completion(builder.build())
 
     def _read_whole(self, body: bytes, reader: response.ConverseReader, builder: ChunkBuilder) -> None:

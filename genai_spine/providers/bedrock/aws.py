@@ -76,6 +76,12 @@ class EventStream:
         return [self._buffer] if self._buffer[:1] in (b"{", b"<") else []
 
 
+def events_of(body: bytes) -> list[bytes]:
+    """Payloads of a body that is a stream of events, although one answer was asked for; else none."""
+    begins = len(body) >= PRELUDE.size and crc32(body[:8]) == int.from_bytes(body[8:12], "big")
+    return EventStream().feed(body) if begins else []
+
+
 def _end(data: bytes, at: int) -> int:
     """End of the message that begins at the position; 0: not all of it is here. Raises _BrokenFrame."""
     if len(data) - at < PRELUDE.size:

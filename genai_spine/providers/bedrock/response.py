@@ -376,6 +376,8 @@ class ConverseReader:
 
     def stop(self, reason: str, choice: ChoiceBuilder) -> None:
         """Sets the finish reason, reasoning state and citations of the choice."""
+        if self.stop_reason is not None:  # some servers say it twice
+            return
         delta, self.stop_reason = choice.delta, reason
         delta.finish_reason = STOP_REASONS.get(reason) or finish_reason(reason) or pb.FINISH_REASON_STOP
         if reason == "tool_use" and self.answers and not self.tools:

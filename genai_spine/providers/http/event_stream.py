@@ -38,11 +38,12 @@ class ServerSentEvents:
     of a line is not read as one: no upstream sends it, and looking for it costs a pass.
 
     A body that begins as a JSON value or as a page is no stream of events, whatever its media type says: it
-    is one payload, or one for each line where the lines are JSON objects.
+    is one payload, which `value` holds in the end, or one for each line where the lines are JSON objects.
     """
 
     def __init__(self) -> None:
         self.grace_s: float | None = None
+        self.value: bytes | None = None
         self._buffer = b""
         self._held = b""
         self._begun = False
@@ -70,7 +71,9 @@ class ServerSentEvents:
 
     def rest(self) -> list[bytes]:
         if self._whole is not None:
-            return _values(b"".join(self._whole))
+            values = _values(b"".join(self._whole))
+            self.value = values[0] if len(values) == 1 else None
+            return values
         payload = _payload(self._buffer.rstrip(b"\n"))
         return [payload] if payload else []
 

@@ -40,7 +40,8 @@ class AnswerReader:
         """Adds one line, which is the answer itself where it does not stream."""
         if answer.error is not UNSET or not (answer.message or answer.done):
             failed = isinstance(answer.error, Raw) and bytes(answer.error) not in error_body.NO_ERROR
-            if failed or error_body.is_error(line):
+            empty = not (answer.message or answer.done)
+            if failed or (empty and error_body.is_error(line)):
                 self._fail(line, answer)
         if not builder.choices:
             builder.chunk.model, builder.chunk.create_time.seconds = answer.model, int(time())
@@ -52,15 +53,17 @@ class AnswerReader:
             if message.thinking:
                 choice.reasoning.append(message.thinking)
             for call in message.tool_calls or ():
-                self._call(call, choice)
+                self._call(call, answer, choice)
         if answer.logprobs:
             choice.delta.logprobs.content.extend(token_logprob(token) for token in answer.logprobs)
         if answer.done:
             self._end(answer, line, builder)
 
-    def _call(self, call: ToolCall, choice: ChoiceBuilder) -> None:
+    def _call(self, call: ToolCall, answer: Chat, choice: ChoiceBuilder) -> None:
         if not call.function.name:
-            raise self._http.unusable("nameless_call", "the model called a tool without naming it")
+            error = self._http.unusable("nameless_call", "the model called a tool without naming it")
+            error.usage = usage(answer)
+            raise error
         number = len(self._ids)
         self._ids.append(call.id if call.id and call.id not in self._ids else unique_id())
         choice.tool_call(number).add(self._ids[number], call.function.name, call.function.arguments_json)
@@ -72,7 +75,8 @@ class AnswerReader:
             self._fail(b'{"error":%b,%b' % (msgspec.json.encode(error), line.lstrip()[1:]), answer)
         if self._ids and reason != pb.FINISH_REASON_LENGTH:
             reason = pb.FINISH_REASON_TOOL_CALLS
-        builder.choice().delta.finish_reason = reason or pb.FINISH_REASON_STOP
+        if not self.done:  # some servers say it twice
+            builder.choice().delta.finish_reason = reason or pb.FINISH_REASON_STOP
         self.done = True
         if (counts := usage(answer)) is not None:
             builder.chunk.usage.CopyFrom(counts)

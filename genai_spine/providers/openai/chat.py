@@ -12,7 +12,9 @@ from msgspec import Raw
 from genai_spine.json_schema.rewrite import SchemaRules, portable
 from genai_spine.providers import prompt_cache
 from genai_spine.providers.base import Option, further_fields
+from genai_spine.providers.conversation import RESULTS
 from genai_spine.providers.openai.messages import PLAIN, MessageDialect, write_messages
+from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
@@ -69,7 +71,8 @@ def write_chat(
     dialect: MessageDialect = PLAIN,
 ) -> None:
     """rules: of a schema that is to be followed strictly. dialect: of the endpoint's messages."""
-    body["messages"] = write_messages(request, body["model"], dialect)
+    plain = [*map(_plain_message, request.messages)]
+    body["messages"] = write_messages(request, body["model"], dialect) if None in plain else plain
     if request.tools:
         marks = prompt_cache.marks(request) if dialect.cache == "cache_control" else {}
         body["tools"] = [
@@ -80,6 +83,15 @@ def write_chat(
         body["tool_choice"] = _tool_choice(request)
     if request.HasField("response_format"):
         body["response_format"] = _response_format(request.response_format, rules)
+
+
+def _plain_message(message: message_pb2.Message) -> dict[str, Any] | None:
+    """Message that is a role and one text, as most are; None for any other."""
+    if len(message.ListFields()) != 2 or len(message.content) != 1 or message.role in RESULTS:
+        return None
+    part = message.content[0]
+    text = part.text
+    return None if not text or part.prompt_cache else {"role": ROLES[message.role], "content": text}
 
 
 def write_prompt(body: dict[str, Any], prompt: pb.TextPrompt) -> None:

@@ -1,7 +1,7 @@
 """Readers of chat and text completions: answers and stream events become chunks.
 
-Each event is decoded once: strictly, and leniently only where that fails (HttpClient.decode). What is odd is
-seen by cheap signs: an answer without choices, a finish reason that is none of ours, a fragment of a call.
+Each event is decoded strictly, and leniently only where that fails (HttpClient.decode). What is odd is seen
+by cheap signs: an answer without choices, a finish reason that is none of ours, a fragment of a call.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, C
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
-from genai_spine.providers.wire_types import finish_reason, token_logprob
+from genai_spine.providers.wire_types import FINISH_REASONS, finish_reason, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
 
 DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
@@ -153,6 +153,43 @@ class ChatReader(ResponseReader):
         self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
 
+    def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
+        if len(payloads) == 1 and not self.halves:
+            if payloads[0] in DONE and self.begun == self.finished:
+                self.done = True
+                return None, None
+            try:
+                chunk = self._text_chunk(self.decoder.decode(payloads[0]))
+            except UNREADABLE:
+                chunk = None
+            if chunk is not None:
+                self.has_output = True
+                return chunk, None
+        return super().chunk(payloads)
+
+    def _text_chunk(self, answer: Any) -> pb.CompletionChunk | None:
+        """Chunk of what most reads bring, one event with some text, without a builder; None where there is
+        more to it.
+        """
+        if len(answer.choices) != 1 or answer.error is not UNSET or answer.usage or answer.x_groq:
+            return None
+        (choice,) = answer.choices
+        message = choice.delta
+        if choice.index not in self.begun or message is None or not _is_text(choice, message):
+            return None
+        chunk = pb.CompletionChunk()
+        delta = chunk.choices.add(index=choice.index) if choice.index else chunk.choices.add()
+        try:
+            if message.content:
+                delta.content = message.content
+            if thought := message.reasoning_content or message.reasoning:
+                delta.reasoning = thought
+        except UnicodeEncodeError:  # half of a character
+            return None
+        if answer.id or answer.model:
+            self._add_head(answer, chunk)
+        return chunk
+
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         try:
             answer = self.decoder.decode(payload)
@@ -176,15 +213,7 @@ class ChatReader(ResponseReader):
                     into.content.append(message.content)
                 if message.reasoning_content or message.reasoning:
                     into.reasoning.append(message.reasoning_content or message.reasoning)
-                if (
-                    message.tool_calls
-                    or message.function_call
-                    or message.refusal
-                    or message.annotations is not UNSET
-                    or message.reasoning_details is not UNSET
-                    or message.extra_content is not UNSET
-                    or message.usage
-                ):
+                if _has_more(message):
                     self._add_rest(message, into)
             if choice.text:
                 into.content.append(choice.text)
@@ -208,11 +237,18 @@ class ChatReader(ResponseReader):
         self._finish_all(builder)
 
     def end(self, choice_count: int, builder: ChunkBuilder) -> None:
-        if not self.done and len(self.finished) < choice_count:
+        if not self.done and len(self.finished) < choice_count and not self._is_whole():
             raise self._unusable(CUT, "the stream ended before it was complete")
         if not self.begun:
             raise self._unusable("no_choices", "the answer has no choices")
         self._finish_all(builder)
+
+    def _is_whole(self) -> bool:
+        """Whether what came is one answer, which needs no finish reason, and no beginning of a stream."""
+        if self.frames.value is None:
+            return False
+        answer = self.http.decode(self.frames.value, self.decoder)
+        return bool(answer.choices) and all(choice.delta is None for choice in answer.choices)
 
     def grace_s(self, choice_count: int) -> float | None:
         if not self.done and len(self.finished) < choice_count:
@@ -256,15 +292,15 @@ class ChatReader(ResponseReader):
 
     def _finish(self, choice: Any, into: ChoiceBuilder, payload: bytes) -> None:
         """Sets the finish reason; that of an answer with calls is TOOL_CALLS, except after a forced call."""
-        reason = finish_reason(choice.finish_reason)
+        reason = FINISH_REASONS.get(choice.finish_reason) or finish_reason(choice.finish_reason)
         if reason is None:
             said = {"error": {"message": f"the answer ended with {choice.finish_reason!r}", "code": "failed"}}
             raise self._failure(msgspec.json.encode(said), _usage_of(payload))
-        if reason == pb.FINISH_REASON_UNSPECIFIED:
+        if reason == pb.FINISH_REASON_UNSPECIFIED or choice.index in self.finished:
             return
         self.finished.add(choice.index)
         if calls := self.calls.get(choice.index):
-            self._end_choice(calls, into)
+            self._end_choice(calls, into, payload)
             if reason == pb.FINISH_REASON_STOP and not self.forced:
                 reason = pb.FINISH_REASON_TOOL_CALLS
         if self.states:
@@ -277,8 +313,9 @@ class ChatReader(ResponseReader):
         if state is not None and (state_json := state.state_json):
             into.delta.reasoning_state_json = state_json
 
-    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder) -> None:
+    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder, payload: bytes) -> None:
         if not calls.end(into):
+            self._count(_usage_of(payload))
             raise self._unusable("nameless_call", "the model called a tool without naming it")
 
     def _add_rest(self, message: ChatMessage, into: ChoiceBuilder) -> None:
@@ -337,6 +374,27 @@ class ChatReader(ResponseReader):
 
     def _unusable(self, code: str, message: str) -> SpineError:
         return self._billed(self.http.unusable(code, message))
+
+
+def _has_more(message: ChatMessage) -> bool:
+    """Whether there is more in a message than text and thinking."""
+    return bool(
+        message.tool_calls
+        or message.function_call
+        or message.refusal
+        or message.annotations is not UNSET
+        or message.reasoning_details is not UNSET
+        or message.extra_content is not UNSET
+        or message.usage
+    )
+
+
+def _is_text(choice: Any, message: ChatMessage) -> bool:
+    """Whether all of a choice is text or thinking of its message."""
+    if not (message.content or message.reasoning_content or message.reasoning):
+        return False
+    more = choice.finish_reason or choice.text or choice.logprobs or choice.usage
+    return not more and choice.error is UNSET and not _has_more(message)
 
 
 def _usage_of(body: bytes) -> chat_answer.Usage | None:

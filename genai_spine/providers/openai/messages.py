@@ -7,14 +7,14 @@ the endpoint wants back is a MessageDialect of its registry row; to all others i
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
 
 from genai_spine.media import media_types
 from genai_spine.providers import prompt_cache, reasoning_state
-from genai_spine.providers.conversation import RESULTS, CallRules, Entry, arrange
+from genai_spine.providers.conversation import CallRules, Entry, arrange
 from genai_spine.providers.wire_types import ROLES
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
@@ -71,21 +71,9 @@ def write_messages(
     request: pb.CreateCompletionRequest, model: str, dialect: MessageDialect
 ) -> list[dict[str, Any]]:
     """Messages of a chat, each call followed by its result."""
-    plain = [*map(_plain, request.messages)]
-    if None not in plain:
-        return cast(list[dict[str, Any]], plain)
     writer = MessageWriter(request, model, dialect)
     written = [body for entry in arrange(request.messages, dialect.calls) for body in writer.write(entry)]
     return [*written, *writer.flush()]
-
-
-def _plain(message: message_pb2.Message) -> dict[str, Any] | None:
-    """Message that is a role and one text, as most are; None for any other."""
-    if len(message.ListFields()) != 2 or len(message.content) != 1 or message.role in RESULTS:
-        return None
-    part = message.content[0]
-    text = part.text
-    return None if not text or part.prompt_cache else {"role": ROLES[message.role], "content": text}
 
 
 class MessageWriter:

@@ -136,6 +136,8 @@ class ResponsesReader(ResponseReader):
             if not event.type and error_body.is_error(payload):
                 raise failure(self.http, Reply(200, {}, payload), "")
             return
+        if self.done:  # some servers say it twice
+            return
         response = self.http.decode(event.response, RESPONSE)
         if event.type in ENDS:
             self.done = True

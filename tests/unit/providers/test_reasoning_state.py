@@ -131,3 +131,15 @@ def test_gemini_tells_a_messages_signature_in_any_delta() -> None:
 @pytest.mark.parametrize("odd", [None, {}, "x", 7, [1, "y", None]])
 def test_a_state_of_another_shape_is_passed_over(odd: Any) -> None:
     assert reading((odd, odd)) == []
+
+
+def test_a_detail_whose_text_is_no_text_stays_by_itself() -> None:
+    odd = [{"type": ["x"]}, *piece(text="a"), *piece(text=5), *piece(text=["b"]), *piece(text="c")]
+    assert reading((odd, None)) == odd
+
+
+@pytest.mark.parametrize("unreadable", [b'[{"index":1e309}]', b"[" * 2000 + b"]" * 2000, b'["\\ud800"]'])
+def test_a_state_that_cannot_be_decoded_is_passed_over(unreadable: bytes) -> None:
+    reader = StateReader()
+    reader.add(Raw(unreadable), Raw(b'{"google":{"thought_signature":"g","at":1e309}}'))
+    assert reader.state_json == ""

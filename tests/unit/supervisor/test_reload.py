@@ -1,6 +1,9 @@
 """Reload of a supervisor: checked first, handed to every server, taken back when one of them refuses."""
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +12,10 @@ from typing import Any
 import pytest
 
 from genai_spine.configuration import loader
+from genai_spine.configuration.source import SNAPSHOT, Source
 from genai_spine.settings import Settings
 from genai_spine.supervisor.reload import Reloader
+from tests.waiting import until
 
 
 @dataclass
@@ -33,8 +38,11 @@ async def overrides(settings: Settings) -> Mapping[str, Any]:
     return {"default_model": f"model of {settings.default_provider}"}
 
 
-def write(text: str) -> None:
-    Path("genai.yaml").write_text(text)
+def write(text: str | None) -> None:
+    if text is None:
+        Path("genai.yaml").unlink()
+    else:
+        Path("genai.yaml").write_text(text)
 
 
 @pytest.fixture
@@ -85,3 +93,40 @@ async def test_what_needs_a_restart_is_named_until_it_comes(reloader: Reloader) 
         outcome = await reloader.reload()
         assert outcome.needs_restart == ["api_port", "lane", "database_url"]
     assert reloader.configuration.settings.api_port == 8100
+
+
+@pytest.mark.parametrize(("text", "problem"), [(None, "is gone"), ("", "is empty"), (" \n", "is empty")])
+async def test_a_file_that_is_gone_for_a_moment_takes_no_provider_away(
+    text: str | None, problem: str, reloader: Reloader
+) -> None:
+    before = reloader.snapshot.read_bytes()
+    write(text)
+    outcome = await reloader.reload()
+    assert outcome.refused == f"genai.yaml: {problem}; `providers: {{}}` says that there are none"
+    assert told(reloader) == [[], []]
+    assert reloader.snapshot.read_bytes() == before
+    write("providers: {}")
+    assert (await reloader.reload()).refused is None
+
+
+async def test_servers_go_back_to_having_no_file(reloader: Reloader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SNAPSHOT, str(reloader.snapshot))
+    server = loader.load()
+    Source().write_snapshot(reloader.snapshot, {})
+    assert server.reread().source.raw is None
+
+
+async def test_signals_that_come_while_one_waits_are_one_reload(reloader: Reloader) -> None:
+    reloader.listen(lambda: None)
+    async with reloader._lock:  # a reload is at work
+        for text in ("second", "third"):
+            write(f"aliases: {{a: {text}}}")
+            for _ in range(20):
+                os.kill(os.getpid(), signal.SIGHUP)
+                await asyncio.sleep(0)
+        await until(lambda: len(reloader._tasks) == 1)
+    await until(lambda: not reloader._tasks)
+    assert told(reloader) == [["aliases: {a: third}"]] * 2
+    os.kill(os.getpid(), signal.SIGHUP)
+    await until(lambda: len(told(reloader)[0]) == 2)
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)

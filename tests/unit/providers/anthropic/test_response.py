@@ -229,6 +229,32 @@ class TestAnthropicOddities:
         chunk = read(begin(0, type="text", text="Hi"), {"type": "message_stop"})
         assert chunk.choices[0].finish_reason == pb.FINISH_REASON_STOP
 
+    def test_usage_is_told_at_the_end_whichever_read_brings_it(self) -> None:
+        reader = MessageReader()
+        for event in (
+            begin(0, type="text", text="Hi"),
+            {"type": "message_delta", "usage": {"output_tokens": 2}},
+        ):
+            reader.take(HTTP.decode(msgspec.json.encode(event), EVENT))
+        reader.chunk()
+        reader.take(HTTP.decode(msgspec.json.encode(STOP), EVENT))
+        assert reader.chunk().usage.output_tokens == 2
+
+    def test_stop_reason_that_comes_twice_is_one_and_its_usage_counts(self) -> None:
+        reader = MessageReader()
+        end = {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 1}}
+        chunks = []
+        for event in (
+            end,
+            {**end, "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+            STOP,
+        ):
+            reader.take(HTTP.decode(msgspec.json.encode(event), EVENT))
+            chunks.append(reader.chunk())
+        reasons = [delta.finish_reason for chunk in chunks for delta in chunk.choices]
+        assert reasons == [pb.FINISH_REASON_LENGTH]
+        assert chunks[1].usage.output_tokens == 2
+
     def test_usage_of_any_event_counts(self) -> None:
         chunk = read({"type": "message_delta", "delta": None, "usage": {"output_tokens": 2.0}}, STOP)
         assert chunk.usage.output_tokens == 2

@@ -7,9 +7,10 @@ import pytest
 
 from genai_spine import errors
 from genai_spine.call import Call
-from genai_spine.chunks import fold, text_of
+from genai_spine.chunks import ChunkBuilder, fold, text_of
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.bedrock.adapter import Bedrock
+from genai_spine.providers.bedrock.response import ConverseReader
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.direct import direct
 from tests.unit.providers.http.raw_server import RawServer, Then, response
@@ -145,3 +146,17 @@ async def test_failed_answer_tells_its_usage() -> None:
         assert failure.value.usage
         assert failure.value.usage.total_tokens == 5
         assert "what it said" not in str(failure.value)
+
+
+async def test_events_are_an_answer_although_none_were_asked_for() -> None:
+    answer = await answered(response(text_delta("H") + text_delta("i") + STOP + METADATA), stream=False)
+    assert (text_of(answer.choices[0]), answer.usage.total_tokens) == ("Hi", 5)
+    with pytest.raises(errors.ProviderError, match="before it was complete"):
+        await answered(response(text_delta("Hi")), stream=False)
+
+
+def test_stop_reason_that_comes_twice_is_one() -> None:
+    reader, builder = ConverseReader(), ChunkBuilder()
+    reader.stop("max_tokens", builder.choice())
+    reader.stop("end_turn", builder.choice())
+    assert builder.build().choices[0].finish_reason == pb.FINISH_REASON_LENGTH

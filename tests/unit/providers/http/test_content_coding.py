@@ -27,7 +27,7 @@ def decoded(coding: str, *parts: bytes) -> tuple[bytes, bool]:
 
 
 def members(*data: bytes) -> bytes:
-    return b"".join(map(gzip.compress, data))
+    return b"".join(map(gzipped, data))
 
 
 class TestContentDecoder:

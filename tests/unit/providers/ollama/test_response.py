@@ -1,12 +1,12 @@
 """Answers of Ollama and of what imitates it: each kind of oddity is read one way, whole and line by line."""
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from genai_spine.call import Call
-from genai_spine.chunks import fold, text_of
+from genai_spine.chunks import ChunkBuilder, fold, text_of
 from genai_spine.errors import (
     ModelNotFound,
     ProviderAuthentication,
@@ -17,6 +17,8 @@ from genai_spine.errors import (
 )
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.ollama.adapter import Ollama
+from genai_spine.providers.ollama.response import AnswerReader
+from genai_spine.providers.ollama.wire_types import CHAT, Chat
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.direct import direct
 from tests.unit.providers.http.raw_server import RawServer, Then, response
@@ -153,3 +155,32 @@ async def test_halves_of_a_character_are_joined() -> None:
     lines = [rb'{"message":{"content":"%b"}}' % half for half in (rb"a\ud83d", rb"\ude80", rb"\ude80")]
     body = b"\n".join([*lines, json.dumps(END).encode()])
     assert text_of((await answered(response(body), stream=True)).choices[0]) == "a\U0001f680\ufffd"
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}])
+async def test_error_that_is_none_is_no_error(nothing: Any) -> None:
+    for answer in await both(said(content="Hi") | {"error": nothing}, END | {"error": nothing}):
+        assert (text_of(answer.choices[0]), answer.usage.total_tokens) == ("Hi", 5)
+
+
+async def test_last_line_that_comes_twice_ends_the_answer_once() -> None:
+    lines = [said(content="Hi"), END | {"done_reason": "length"}, END]
+    body = [json.dumps(line).encode() + b"\n" for line in lines]
+    reader, ends = AnswerReader(Ollama(Endpoint("ollama", "http://127.0.0.1:9")).http, _never), []
+    for line in body:
+        builder = ChunkBuilder(reader.halves)
+        reader.add(CHAT.decode(line), line, builder)
+        ends += [delta.finish_reason for delta in builder.build().choices if delta.finish_reason]
+    assert ends == [pb.FINISH_REASON_LENGTH]
+
+
+def _never(line: bytes, answer: Chat) -> NoReturn:
+    raise AssertionError(line)
+
+
+async def test_call_without_a_name_is_booked_by_its_answer() -> None:
+    nameless = END | said(content="", tool_calls=[{"function": {"arguments": {}}}])
+    with pytest.raises(ProviderError, match="without naming it") as failure:
+        await answered(response(json.dumps(nameless).encode()), stream=False)
+    assert failure.value.usage is not None
+    assert failure.value.usage.total_tokens == 5

@@ -183,3 +183,35 @@ class TestEndsOfStreams:
             read('{"choices":[{"message":{"content":"Hi"}}]}').choices[0].finish_reason
             == pb.FINISH_REASON_STOP
         )
+
+
+class TestOneEnd:
+    def test_finish_reason_that_comes_twice_is_one(self) -> None:
+        reader, reasons = ChatReader(HTTP, CHAT), []
+        for payload in (event(HELLO), event(STOPS), event(said(finish="length"), usage=COUNTS), b"[DONE]"):
+            chunk, _ = reader.chunk([payload])
+            reasons += [delta.finish_reason for delta in chunk.choices] if chunk is not None else []
+        assert [reason for reason in reasons if reason] == [pb.FINISH_REASON_STOP]
+        assert reader.usage is not None
+
+    @pytest.mark.parametrize("finish", [None, "", "stop"])
+    def test_whole_answer_to_a_stream_request_needs_no_finish_reason(self, finish: Any) -> None:
+        reader = ChatReader(HTTP, CHAT)
+        choice = {"index": 0, "message": {"content": "Hi"}, "finish_reason": finish}
+        payloads = [*reader.frames.feed(event(choice)), *reader.frames.rest()]
+        answer = streamed(*payloads, reader=reader)
+        assert (text(answer), answer.choices[0].finish_reason) == ("Hi", pb.FINISH_REASON_STOP)
+
+    def test_first_piece_of_a_stream_is_no_whole_answer(self) -> None:
+        reader = ChatReader(HTTP, CHAT)
+        payloads = [*reader.frames.feed(event(HELLO)), *reader.frames.rest()]
+        with pytest.raises(ProviderError, match="before it was complete"):
+            streamed(*payloads, reader=reader)
+
+    @pytest.mark.parametrize("finish", [None, "tool_calls"])
+    def test_call_without_a_name_is_booked_by_its_answer(self, finish: Any) -> None:
+        message = {"tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}
+        with pytest.raises(ProviderError, match="without naming it") as failure:
+            read(event({"message": message, "finish_reason": finish}, usage=COUNTS).decode())
+        assert failure.value.usage is not None
+        assert failure.value.usage.output_tokens == COUNTS["completion_tokens"]

@@ -4091,9 +4091,7 @@ class ContentPart(betterproto2.Message):
     The model's words when it declined.
     """
 
-    prompt_cache: "PromptCache" = betterproto2.field(
-        6, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
-    )
+    prompt_cache: "PromptCache | None" = betterproto2.field(6, betterproto2.TYPE_ENUM, optional=True)
     """
     The prompt up to the end of this part is worth caching, as in Message. Default: not marked.
     """
@@ -9344,9 +9342,7 @@ class Message(betterproto2.Message):
     it back unchanged with an assistant message that called tools. Other providers ignore it.
     """
 
-    prompt_cache: "PromptCache" = betterproto2.field(
-        9, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
-    )
+    prompt_cache: "PromptCache | None" = betterproto2.field(9, betterproto2.TYPE_ENUM, optional=True)
     """
     The prompt up to the end of this message is worth caching. Where a provider caches by itself, or
     not at all, the mark has no effect. Default: not marked.
@@ -12839,9 +12835,7 @@ class Tool(betterproto2.Message):
     A tool with free-text input.
     """
 
-    prompt_cache: "PromptCache" = betterproto2.field(
-        3, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
-    )
+    prompt_cache: "PromptCache | None" = betterproto2.field(3, betterproto2.TYPE_ENUM, optional=True)
     """
     The tools up to this one are worth caching, as in Message. Default: not marked.
     """
