@@ -164,7 +164,7 @@ async def test_broken_http_is_answered_in_both_shapes(edge: Edge, request_bytes:
     ("method", "path", "allow"),
     [
         ("DELETE", "/health", "GET, HEAD"),
-        ("GET", CHAT, "POST"),
+        ("GET", "/v1/embeddings", "POST"),
         ("HEAD", CHAT, "POST"),
         ("PUT", "/v1/models/org/model:latest", "GET, HEAD"),
         ("POST", "/v1/prompts/greet", "GET, HEAD, PUT, PATCH, DELETE"),
