@@ -13,28 +13,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.edge import CHAT, CREATE, MIB, POSTS, Edge, check_both_shapes, edge_with
-from tests.acceptance.edge_server import EdgeServer
+from tests.acceptance.edge import CHAT, CREATE, MIB, POSTS, Edge, check_both_shapes
 from tests.acceptance.node import NODE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LIMIT = 32 * MIB
 WORDS = [f"word{number}" for number in range(3000)]
 TOO_LARGE = "the request body is larger than 33554432 bytes"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    async with EdgeServer() as server, edge_with(tmp_path_factory.mktemp("edge"), cpu=[server]) as running:
-        yield running
-        await running.check_lua()
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def fresh(edge: Edge) -> None:
-    edge.server.reset()
 
 
 def zstd_frame(*blocks: tuple[int, int, bytes], size: int | None = None) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from genai_spine import server as spine_server
+from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.supervisor import envoy
 from tests.acceptance.edge import CHAT, CREATE, PAGE, Edge, check_both_shapes, edge_with, grpc_web
 from tests.acceptance.edge_server import EdgeServer
@@ -19,16 +19,12 @@ LARGE_HEADERS = "the request headers are larger than 32768 bytes"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
+async def running_edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
+    """Envoy in front of a scripted server with the limits of a real one."""
     folder = tmp_path_factory.mktemp("edge")
-    async with EdgeServer(spine_server.OPTIONS) as server, edge_with(folder, cpu=[server]) as running:
+    async with EdgeServer(CHANNEL_OPTIONS) as server, edge_with(folder, cpu=[server]) as running:
         yield running
         await running.check_lua()
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def fresh(edge: Edge) -> None:
-    edge.server.reset()
 
 
 async def metadata(edge: Edge, **headers: str) -> dict[str, Any]:
