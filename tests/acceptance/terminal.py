@@ -65,6 +65,12 @@ class Terminal:
         while self.text.count(words) < times:
             assert self._read(end - monotonic()), f"{words!r} did not come, but\n{self.text}"
 
+    def wait_for_prompt(self) -> None:
+        """Reads until a line can be edited: what is typed before may be lost."""
+        end = monotonic() + LIMIT_S
+        while not f"\n{self.text}".endswith("\n> "):
+            assert self._read(end - monotonic()), f"no prompt came, but\n{self.text}"
+
     def end(self) -> int:
         """Reads to the end; exit status."""
         end = monotonic() + LIMIT_S

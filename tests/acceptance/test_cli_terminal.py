@@ -28,12 +28,13 @@ def test_arrow_keys_move_in_the_line_and_are_not_sent(
     stack: Stack, upstream: UpstreamProcess, tmp_path: Path
 ) -> None:
     with talk(stack, tmp_path, *CHAT) as terminal:
-        terminal.wait_for("> ")
+        terminal.wait_for_prompt()
         terminal.keys("Hllo\x1b[D\x1b[D\x1b[De\r")
         terminal.wait_for("You said: Hello\n")
-        terminal.wait_for("> ", 2)
+        terminal.wait_for_prompt()
         terminal.keys("\x1b[A again\r")  # the line before, from the history
         terminal.wait_for("You said: Hello again\n")
+        terminal.wait_for_prompt()
         terminal.keys("\x04")
         assert terminal.end() == 0
     assert "[conversation: 2 answers, " in terminal.text
@@ -56,10 +57,10 @@ def test_conversation_lives_on_after_an_error(
         for number, (line, expected) in enumerate(
             [("a", "first\n"), ("b", "slow down"), ("c", "gun\ngenai-spine: "), ("d", "last\n")], 1
         ):
-            terminal.wait_for("> ", number)
+            terminal.wait_for_prompt()
             terminal.keys(f"{line}\r")
             terminal.wait_for(expected)
-        terminal.wait_for("> ", 5)
+        terminal.wait_for_prompt()
         terminal.keys("\x04")
         assert terminal.end() == 0
     sent = [message["content"] for message in upstream.bill()[-1].body["messages"]]
@@ -74,16 +75,19 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
 ) -> None:
     upstream.script(Reply(["begun "] * 3, fault="stall", after=3), Reply("And on."))
     with talk(stack, tmp_path, *command) as terminal:
-        terminal.wait_for("> ")
+        terminal.wait_for_prompt()
         terminal.keys("Hello\r")
         terminal.wait_for("begun")
         terminal.keys("\x03")
         terminal.wait_for("[stopped]")
-        terminal.wait_for("> ", 2)
-        terminal.keys("half a line\x03")  # gives up the line
-        terminal.wait_for("> ", 3)
+        terminal.wait_for_prompt()
+        terminal.keys("half a line")
+        terminal.wait_for("half a line")
+        terminal.keys("\x03")  # gives up the line
+        terminal.wait_for_prompt()
         terminal.keys("Go on\r")
         terminal.wait_for("And on.\n")
+        terminal.wait_for_prompt()
         terminal.keys("\x04")
         assert terminal.end() == 0
 
@@ -139,7 +143,7 @@ def test_table_in_a_pipe_has_a_line_for_each_row(filled: Stack, command: tuple[s
     said = genai_spine(*command, "--address", filled.address).stdout.splitlines()
     whole = json.loads(genai_spine(*command, "--address", filled.address, "--json").stdout)
     [entries] = [value for name, value in whole.items() if name in (command[0], "data")]
-    assert whole["next_page_token"] == ""
+    assert "next_page_token" in whole
     assert len(said) - 1 - (command == ("usage",)) == len(entries)  # titles; usage has a total, too
 
 

@@ -65,7 +65,7 @@ async def test_ollama_answers_under_its_models_names(sdk: openai.AsyncOpenAI) ->
 async def test_fields_unknown_to_the_service_reach_the_provider(
     sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess
 ) -> None:
-    extra = {"prompt_cache_key": "k", "metadata": {"app": "tests"}, "verbosity": "low"}
+    extra = {"prompt_cache_key": "k", "metadata": {"app": "tests"}, "safety_identifier": "s"}
     await sdk.chat.completions.create(model=MODEL, messages=HELLO, extra_body=extra)
     (entry,) = openai_upstream.bill()
     assert extra.items() <= entry.body.items()

@@ -91,7 +91,7 @@ async def test_an_error_of_the_template_is_told(sandbox):
 
 async def test_who_waits_too_long_for_a_process_is_told_so_and_the_next_one_is_served():
     sandbox = Sandbox(cpu_s=1.0, wait_s=0.1)
-    endless = HOSTILE["a long range"]
+    endless = HOSTILE["nested loops"]
     ended = await asyncio.gather(
         *(sandbox.render(endless, [], {}) for _ in range(MAX_PROCESSES + 3)), return_exceptions=True
     )
