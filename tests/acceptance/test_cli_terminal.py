@@ -54,9 +54,12 @@ def test_conversation_lives_on_after_an_error(
         Reply("last"),
     )
     with talk(stack, tmp_path, *command) as terminal:
-        for number, (line, expected) in enumerate(
-            [("a", "first\n"), ("b", "slow down"), ("c", "gun\ngenai-spine: "), ("d", "last\n")], 1
-        ):
+        for line, expected in [
+            ("a", "first\n"),
+            ("b", "slow down"),
+            ("c", "gun\ngenai-spine: "),
+            ("d", "last\n"),
+        ]:
             terminal.wait_for_prompt()
             terminal.keys(f"{line}\r")
             terminal.wait_for(expected)
