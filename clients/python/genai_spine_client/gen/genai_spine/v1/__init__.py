@@ -9342,7 +9342,9 @@ class Message(betterproto2.Message):
     it back unchanged with an assistant message that called tools. Other providers ignore it.
     """
 
-    prompt_cache: "PromptCache | None" = betterproto2.field(9, betterproto2.TYPE_ENUM, optional=True)
+    prompt_cache: "PromptCache" = betterproto2.field(
+        9, betterproto2.TYPE_ENUM, default_factory=lambda: PromptCache(0)
+    )
     """
     The prompt up to the end of this message is worth caching. Where a provider caches by itself, or
     not at all, the mark has no effect. Default: not marked.
