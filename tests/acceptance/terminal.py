@@ -15,6 +15,7 @@ from typing import Self
 
 from tests.acceptance.stack import ROOT, environment
 
+PROMPT = re.compile(r"(?:^|[\r\n])> \Z")
 LIMIT_S = 60.0  # only a fault takes this long
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
@@ -68,8 +69,21 @@ class Terminal:
     def wait_for_prompt(self) -> None:
         """Reads until a line can be edited: what is typed before may be lost."""
         end = monotonic() + LIMIT_S
-        while not f"\n{self.text}".endswith("\n> "):
+        while not PROMPT.search(self.text):
             assert self._read(end - monotonic()), f"no prompt came, but\n{self.text}"
+
+    def give_up_line(self) -> None:
+        """Ctrl-C in a line, to the next prompt.
+
+        It is pressed again where nothing at all comes of it: CPython's readline misses a signal between its
+        drawing of a key and its wait for the next one.
+        """
+        end = monotonic() + LIMIT_S
+        self.keys("\x03")
+        while not PROMPT.search(self.text):
+            assert monotonic() < end, f"no prompt came, but\n{self.text}"
+            if not self._read(2.0):
+                self.keys("\x03")
 
     def end(self) -> int:
         """Reads to the end; exit status."""

@@ -86,8 +86,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
         terminal.wait_for_prompt()
         terminal.keys("half a line")
         terminal.wait_for("half a line")
-        terminal.keys("\x03")  # gives up the line
-        terminal.wait_for_prompt()
+        terminal.give_up_line()
         terminal.keys("Go on\r")
         terminal.wait_for("And on.\n")
         terminal.wait_for_prompt()
