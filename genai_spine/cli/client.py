@@ -1,8 +1,9 @@
 """gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import typer
@@ -26,6 +27,15 @@ from genai_spine.v1.pricing_service_pb2_grpc import PricingServiceStub
 from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 CONNECT_TIMEOUT_S = 5.0
+
+
+class Page(Protocol):
+    """Answer of a List method."""
+
+    next_page_token: str
+
+
+P = TypeVar("P", bound=Page)
 Stream = Callable[[pb.CreateCompletionRequest], AsyncIterable[pb.CompletionChunk]]
 
 
@@ -89,12 +99,10 @@ async def models(address: str, provider: str | None) -> model_service_pb2.ListMo
     async with connected(address) as channel:
         stub = ModelServiceStub(channel)
         request = model_service_pb2.ListModelsRequest(provider=provider)
-        whole: model_service_pb2.ListModelsResponse = await stub.ListModels(request)
-        while whole.next_page_token:
-            request.page_token = whole.next_page_token
-            page = await stub.ListModels(request)
+        whole, *others = [page async for page in pages(stub.ListModels, request)]
+        for page in others:
             whole.data.extend(page.data)
-            whole.next_page_token = page.next_page_token
+        whole.next_page_token = ""
         return whole
 
 
@@ -124,12 +132,10 @@ async def prices(address: str, provider: str | None) -> pricing_service_pb2.List
     async with connected(address) as channel:
         stub = PricingServiceStub(channel)
         request = pricing_service_pb2.ListPricesRequest(provider=provider, page_size=5000)
-        whole: pricing_service_pb2.ListPricesResponse = await stub.ListPrices(request)
-        while whole.next_page_token:
-            request.page_token = whole.next_page_token
-            page = await stub.ListPrices(request)
+        whole, *others = [page async for page in pages(stub.ListPrices, request)]
+        for page in others:
             whole.prices.extend(page.prices)
-            whole.next_page_token = page.next_page_token
+        whole.next_page_token = ""
         return whole
 
 
@@ -171,6 +177,19 @@ def _cost(answers: list[pb.Completion]) -> str:
     if not all(answer.cost.price_known for answer in answers):
         return "price not known"
     return f"${sum(answer.cost.cost_usd for answer in answers):.6f}"
+
+
+async def pages(method: Callable[[Any], Awaitable[P]], request: Any) -> AsyncGenerator[P]:
+    """Pages of a list by its RPC method, at least one, the last without a token of the next.
+
+    The request's page_token is set in between; its page_size may be changed by who reads the pages.
+    """
+    while True:
+        page = await method(request)
+        yield page
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from google.protobuf.json_format import MessageToJson
 
-from genai_spine.cli.client import connected
+from genai_spine.cli.client import connected, pages
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, PageToken, print_json, print_listing, run
 from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
@@ -95,28 +95,24 @@ def show(
         typer.echo(MessageToJson(entry, preserving_proto_field_name=True))
 
 
-async def pages(
+async def execution_pages(
     address: str, request: pb.ListExecutionsRequest
-) -> AsyncIterator[tuple[list[Execution], str]]:
-    """Pages of calls, the newest first, each with the token of the next; one may be empty before the last."""
+) -> AsyncIterator[pb.ListExecutionsResponse]:
+    """Pages of calls, the newest first; one may be empty before the last."""
     async with connected(address) as channel:
-        while True:
-            page = await ExecutionServiceStub(channel).ListExecutions(request)
-            request.page_token = page.next_page_token
-            yield list(page.executions), page.next_page_token
-            if not page.next_page_token:
-                return
+        async for page in pages(ExecutionServiceStub(channel).ListExecutions, request):
+            yield page
 
 
 async def _listed(address: str, request: pb.ListExecutionsRequest, limit: int) -> tuple[list[Execution], str]:
     """So many calls, and the token of what follows them."""
     found: list[Execution] = []
     request.page_size = min(PAGE_SIZE, limit)
-    async for page, further in pages(address, request):
-        found += page
+    async for page in execution_pages(address, request):
+        found += page.executions
         request.page_size = min(PAGE_SIZE, limit - len(found))
         if not request.page_size:
-            return found, further
+            return found, page.next_page_token
     return found, ""
 
 

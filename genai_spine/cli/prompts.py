@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genai_spine.cli.client import connected
+from genai_spine.cli.client import connected, pages
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
     Address,
@@ -63,16 +63,10 @@ def list_prompts(
     )
     request.page_size = 200
 
-    async def pages(stub: "Stub") -> list[pb.Prompt]:
-        found: list[pb.Prompt] = []
-        while True:
-            page = await stub.ListPrompts(request)
-            found += page.prompts
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return found
+    async def listed(stub: "Stub") -> list[pb.Prompt]:
+        return [prompt async for page in pages(stub.ListPrompts, request) for prompt in page.prompts]
 
-    found = call_service(address, pages)
+    found = call_service(address, listed)
     if as_json:
         print_listing("prompts", found)
         return

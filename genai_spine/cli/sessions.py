@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genai_spine.cli.client import connected
+from genai_spine.cli.client import connected, pages
 from genai_spine.cli.conversation import Say, converse
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -88,13 +88,8 @@ def show(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> N
         async with _service(address) as sessions:
             session: pb.Session = await sessions.GetSession(pb.GetSessionRequest(session_id=id))
             request = pb.ListMessagesRequest(session_id=id, page_size=PAGE_SIZE)
-            page = await sessions.ListMessages(request)
-            messages = list(page.messages)
-            while page.next_page_token:
-                request.page_token = page.next_page_token
-                page = await sessions.ListMessages(request)
-                messages += page.messages
-            return session, messages
+            listed = pages(sessions.ListMessages, request)
+            return session, [message async for page in listed for message in page.messages]
 
     session, messages = run(read())
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from genai_spine.cli.executions import FAILED, PAGE_SIZE, Time, pages
+from genai_spine.cli.executions import FAILED, PAGE_SIZE, Time, execution_pages
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Waiting, print_listing, run
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import usd_of
@@ -113,8 +113,8 @@ async def _added(
     """Sums by name, and of all. The service pages; nothing but the sums is held."""
     sums: dict[str, Sum] = {}
     total = Sum()
-    async for page, _ in pages(address, request):
-        for entry in page:
+    async for page in execution_pages(address, request):
+        for entry in page.executions:
             sums.setdefault(name(entry), Sum()).add(entry)
             total.add(entry)
         waiting.update(f"adding up, {total.calls} calls so far")

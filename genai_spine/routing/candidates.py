@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
+from google.protobuf.descriptor import FieldDescriptor
 
 from genai_spine.behaviour.adaptation import BOUNDED, Candidate, adapt
 from genai_spine.costs import usd_of
@@ -22,6 +23,7 @@ from genai_spine.v1 import routing_pb2
 MAX_NAMES = 4096  # of providers and models whose routes are remembered
 
 log = structlog.get_logger()
+Fields = Sequence[tuple[FieldDescriptor, Any]]  # those of a request that are set, from ListFields()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
 
 
@@ -175,9 +177,9 @@ class CandidatePlanner:
 
     def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
         """Route with the adaptation of the request to its model. Errors: UnsupportedOption, InvalidFields."""
-        options = route.provider.options_for(request, route)
-        if not self._is_concerned(request, route, options):
-            _check_options(request, route, options)
+        options, fields = route.provider.options_for(request, route), request.ListFields()
+        if not self._is_concerned(fields, route, options):
+            _check_options(request, fields, route, options)
             return route
         strict = request.strict_options if request.HasField("strict_options") else self.strict_options
         candidate = Candidate(route.provider.name, route.model, route.rules, options)
@@ -186,14 +188,12 @@ class CandidatePlanner:
         check_candidate(adaptation.applied(request) if adaptation else request, route)
         return route
 
-    def _is_concerned(
-        self, request: pb.CreateCompletionRequest, route: Route, options: Mapping[str, Option]
-    ) -> bool:
+    def _is_concerned(self, fields: Fields, route: Route, options: Mapping[str, Option]) -> bool:
         """Whether a rule may be about the request, or a bound. Most requests are spared the rest by it."""
-        fields, absent = route.rules.fields, self.router.book.absent
-        for field, value in request.ListFields():
+        ruled, absent = route.rules.fields, self.router.book.absent
+        for field, value in fields:
             name = field.name
-            if name in fields or (name in absent and name not in options):
+            if name in ruled or (name in absent and name not in options):
                 return True
             if name in BOUNDED and (option := options.get(name)) and _is_outside(value, option):
                 return True
@@ -234,12 +234,14 @@ def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
 
     Errors: UnsupportedOption; InvalidFields for a number outside the upstream's bounds.
     """
-    _check_options(request, route, route.provider.options_for(request, route))
+    _check_options(request, request.ListFields(), route, route.provider.options_for(request, route))
 
 
-def _check_options(request: pb.CreateCompletionRequest, route: Route, options: Mapping[str, Option]) -> None:
+def _check_options(
+    request: pb.CreateCompletionRequest, fields: Fields, route: Route, options: Mapping[str, Option]
+) -> None:
     provider = route.provider
-    for descriptor, value in request.ListFields():
+    for descriptor, value in fields:
         name = descriptor.name
         if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
             continue

@@ -13,6 +13,7 @@ import uvloop
 from genai_spine.providers.base import Endpoint
 from tests.databases import BOTH, PostgresServer
 from tests.service.running import TIMEOUTS, Running, Upstreams, running
+from tests.unit.providers.http.raw_server import RawServer
 from tests.upstreams import aws_wire
 from tests.upstreams.anthropic import AnthropicUpstream
 from tests.upstreams.azure import AzureUpstream
@@ -127,3 +128,10 @@ def vendors(all_vendors: dict[str, Upstream]) -> dict[str, Upstream]:
 def serving(vendors_service: Running, vendors: dict[str, Upstream]) -> Running:
     """A server with every vendor whose rules of a conversation are simulated."""
     return vendors_service
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def raw() -> AsyncIterator[RawServer]:
+    """Upstream of raw bytes, which its tests set."""
+    async with RawServer(b"") as server:
+        yield server

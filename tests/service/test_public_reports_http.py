@@ -36,12 +36,6 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def raw() -> AsyncIterator[RawServer]:
-    async with RawServer(b"") as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="session")
 async def service(raw: RawServer, upstreams: Upstreams, module_sqlite_url: str) -> AsyncIterator[Running]:
     endpoints = {"openai": Endpoint("openai", f"{raw.url}/v1", "sk-a-long-key", timeouts=TIMEOUTS)}
     async with running(upstreams, module_sqlite_url, endpoints=endpoints, provider_retries=1) as found:

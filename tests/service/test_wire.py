@@ -35,12 +35,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encod
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def raw() -> AsyncIterator[RawServer]:
-    async with RawServer(b"") as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="session")
 async def service(raw: RawServer, upstreams: Upstreams, module_sqlite_url: str) -> AsyncIterator[Running]:
     endpoints = {"openai": Endpoint("openai", f"{raw.url}/v1", "sk-a-long-key", timeouts=TIMEOUTS)}
     async with running(upstreams, module_sqlite_url, endpoints=endpoints) as found:

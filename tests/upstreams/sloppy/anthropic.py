@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, entry
+from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, enter_refusals, entry
 from tests.upstreams.sloppy.openai import halved
 from tests.upstreams.sloppy.wire import HTTP, SSE, sse_body
 
@@ -399,21 +399,9 @@ def finish_tells_of_a_failure(x: Exchange) -> bool:
     return _finish(x, x.rng.choice(["error", "abort", "internal_error"]))
 
 
-@entry(TABLE, "failure")
-def refused(x: Exchange) -> bool:
-    x.transport.status = x.rng.choice([400, 401, 404, 429, 500, 502, 503, 529])
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice([FAULTS[0], {"message": "no"}, "<html><title>Bad</title></html>", "no", ""])
-    return True
-
-
-@entry(TABLE, "failure")
-def no_answer_at_all(x: Exchange) -> bool:
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice(
-        ["", "<html><title>Just a moment</title></html>", "{}", "null", '{"content":[', "[]"]
-    )
-    return True
+enter_refusals(
+    TABLE, [400, 401, 404, 429, 500, 502, 503, 529], [FAULTS[0], {"message": "no"}], '{"content":['
+)
 
 
 @entry(TABLE, "failure")

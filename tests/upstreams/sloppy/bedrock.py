@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.upstreams import aws_wire
-from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, entry
+from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, enter_refusals, entry
 from tests.upstreams.sloppy.openai import halved
 from tests.upstreams.sloppy.wire import HTTP, whole_text
 
@@ -342,21 +342,7 @@ def finish_tells_of_a_failure(x: Exchange) -> bool:
     return _finish(x, x.rng.choice(["error", "malformed_model_output", "internal_error"]))
 
 
-@entry(TABLE, "failure")
-def refused(x: Exchange) -> bool:
-    x.transport.status = x.rng.choice([400, 401, 403, 404, 424, 429, 500, 503])
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice([*FAULTS, "<html><title>Bad</title></html>", "no", ""])
-    return True
-
-
-@entry(TABLE, "failure")
-def no_answer_at_all(x: Exchange) -> bool:
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice(
-        ["", "<html><title>Just a moment</title></html>", "{}", "null", '{"output":{', "[]"]
-    )
-    return True
+enter_refusals(TABLE, [400, 401, 403, 404, 424, 429, 500, 503], FAULTS, '{"output":{')
 
 
 @entry(TABLE, "failure")

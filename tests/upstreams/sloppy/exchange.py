@@ -180,6 +180,26 @@ def entry(table: Table, group: str = "", *, rare: bool = False) -> Callable[[App
     return add
 
 
+def enter_refusals(table: Table, statuses: list[int], bodies: list[Any], cut_json: str) -> None:
+    """Enters the answers that are none, with a status that says so or with 200."""
+    pages = ["<html><title>Bad</title></html>", "no", ""]
+
+    @entry(table, FAILURE)
+    def refused(x: Exchange) -> bool:
+        x.transport.status = x.rng.choice(statuses)
+        x.failed, x.as_stream = True, False
+        x.whole = x.rng.choice([*bodies, *pages])
+        return True
+
+    @entry(table, FAILURE)
+    def no_answer_at_all(x: Exchange) -> bool:
+        x.failed, x.as_stream = True, False
+        x.whole = x.rng.choice(
+            ["", "<html><title>Just a moment</title></html>", "{}", "null", cut_json, "[]"]
+        )
+        return True
+
+
 @dataclass(frozen=True)
 class Protocol:
     """write: the well-formed exchange. distortions: in the order in which they are applied."""

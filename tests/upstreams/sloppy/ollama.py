@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, entry
+from tests.upstreams.sloppy.exchange import Exchange, Protocol, Table, enter_refusals, entry
 from tests.upstreams.sloppy.openai import halved
 from tests.upstreams.sloppy.wire import HTTP, whole_text
 
@@ -295,21 +295,7 @@ def error_in_the_middle(x: Exchange) -> bool:
     return x.as_stream
 
 
-@entry(TABLE, "failure")
-def refused(x: Exchange) -> bool:
-    x.transport.status = x.rng.choice([400, 401, 404, 429, 500, 502, 503])
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice([FAULTS[0], {"message": "no"}, "<html><title>Bad</title></html>", "no", ""])
-    return True
-
-
-@entry(TABLE, "failure")
-def no_answer_at_all(x: Exchange) -> bool:
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice(
-        ["", "<html><title>Just a moment</title></html>", "{}", "null", '{"message":{', "[]"]
-    )
-    return True
+enter_refusals(TABLE, [400, 401, 404, 429, 500, 502, 503], [FAULTS[0], {"message": "no"}], '{"message":{')
 
 
 @entry(TABLE, "failure")

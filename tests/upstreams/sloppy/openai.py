@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from tests.upstreams.sloppy.exchange import Exchange, Protocol, Said, Table, entry
+from tests.upstreams.sloppy.exchange import Exchange, Protocol, Said, Table, enter_refusals, entry
 from tests.upstreams.sloppy.openai_calls import CALLS
 from tests.upstreams.sloppy.wire import HTTP, SSE, sse_body
 
@@ -460,21 +460,9 @@ def _ends(event: Any) -> bool:
     return isinstance(event, dict) and any(pick.get("finish_reason") for pick in event.get("choices") or ())
 
 
-@entry(TABLE, "failure")
-def refused(x: Exchange) -> bool:
-    x.transport.status = x.rng.choice([400, 401, 404, 429, 500, 502, 503, 529])
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice([{"error": FAULT}, {"message": "no"}, "<html><title>Bad</title></html>", "no", ""])
-    return True
-
-
-@entry(TABLE, "failure")
-def no_answer_at_all(x: Exchange) -> bool:
-    x.failed, x.as_stream = True, False
-    x.whole = x.rng.choice(
-        ["", "<html><title>Just a moment</title></html>", "{}", "null", '{"choices":[', "[]"]
-    )
-    return True
+enter_refusals(
+    TABLE, [400, 401, 404, 429, 500, 502, 503, 529], [{"error": FAULT}, {"message": "no"}], '{"choices":['
+)
 
 
 @entry(TABLE, "failure")
