@@ -22,6 +22,23 @@ def request_id() -> str:
     return str(UUID(int=getrandbits(128), version=4))
 
 
+DEFAULT_TENANT = "default-tenant"  # whose everything is where nobody is asked for a key
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Authenticated caller of a request: whose objects it sees, who pays, and what it may do."""
+
+    name: str = "anonymous"  # key:<id of the key>, service:<name>, jwt:<issuer's subject> or anonymous
+    tenant_id: str = DEFAULT_TENANT
+    project_id: str | None = None
+    key_id: str | None = None  # of an API key; None: it came without one
+    scopes: frozenset[str] | None = None  # None: every scope, because authentication is off
+
+
+ANONYMOUS = Principal()
+
+
 @dataclass(slots=True)
 class Call:
     """Context of one request: identity, deadline, attribution, and the headers of its answer.
@@ -34,6 +51,7 @@ class Call:
     method: str = ""  # full gRPC method, "/genai_spine.v1.CompletionService/CreateCompletion"
     path: str | None = None  # path of the REST request; None for a gRPC client
     user_agent: str = ""  # what the client says it is: its user agent
+    principal: Principal = ANONYMOUS
     lane: str = "cpu"
     generation: int = 0  # number of the configuration that it began with
     idempotency_key: str | None = None
