@@ -43,7 +43,7 @@ def server_address() -> str:
 def listens_at() -> tuple[str, int]:
     """Host and port of the server that these settings start; port 0: any. What is wrong ends the command.
 
-    They are not read by settings.py, whose imports would cost every command a second.
+    They are not read by `settings`, whose imports would cost every command a second.
     """
     try:
         return public_address(_variables())

@@ -15,7 +15,7 @@ from genai_spine.call import Call
 from genai_spine.errors import CompletionNotFound, InvalidFields, InvalidRequest
 from genai_spine.openai_api import requests, responses
 from genai_spine.openai_api.headers import JSON
-from genai_spine.openai_api.requests import DETAILS, ROLES
+from genai_spine.openai_api.messages import DETAILS, ROLES
 from genai_spine.openai_api.schemas import ChatUpdate
 from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.v1 import message_pb2

@@ -1,0 +1,72 @@
+"""Foundation of a server: what no reload replaces, and what is swept in it."""
+
+from dataclasses import dataclass
+
+from genai_spine.billing.ledger import Ledger
+from genai_spine.delivery.background_completions import BackgroundCompletions
+from genai_spine.delivery.delivery import Delivery
+from genai_spine.delivery.response_cache import ResponseCache
+from genai_spine.delivery.shared_call import SharedCalls
+from genai_spine.delivery.stored_completions import StoredCompletions
+from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.prompts.library import PromptLibrary
+from genai_spine.settings import Settings
+from genai_spine.store.completions import Completions
+from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
+from genai_spine.store.leases import Leases
+from genai_spine.store.prompts import PromptRows
+from genai_spine.store.responses import Responses
+from genai_spine.store.stored_completions import StoredCompletionRows
+from genai_spine.store.sweeper import Sweeper
+
+
+@dataclass(slots=True)
+class Foundation:
+    """Parts of a server that no reload replaces: what it stores, counts, sweeps and listens with."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    delivery: Delivery
+    background: BackgroundCompletions
+    prompts: PromptLibrary
+    interceptor: ServiceInterceptor
+    sweeper: Sweeper
+
+    @classmethod
+    def lay(cls, settings: Settings, interceptor: ServiceInterceptor) -> "Foundation":
+        """Foundation of the settings, of which nothing is started yet."""
+        database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
+        ledger = Ledger(
+            Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
+        )
+        responses, completions = Responses(database), Completions(database)
+        background = BackgroundCompletions(
+            completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
+        )
+        rows = StoredCompletionRows(database)
+        stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+        sweeps = {
+            "response_cache": responses.sweep,
+            "completions": completions.sweep,
+            "stored_completions": rows.sweep,
+        }
+        return cls(
+            settings=settings,
+            database=database,
+            ledger=ledger,
+            delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
+            background=background,
+            prompts=PromptLibrary(PromptRows(database)),
+            interceptor=interceptor,
+            sweeper=Sweeper(sweeps),
+        )
+
+
+def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
+    """Response cache of the settings; None: switched off."""
+    if not settings.cache_enabled:
+        return None
+    shared = responses if settings.cache_backend == "database" else None
+    return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)

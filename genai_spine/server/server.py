@@ -1,0 +1,167 @@
+"""Server of one process, from its listener to its end."""
+
+import asyncio
+from dataclasses import dataclass, field
+from time import monotonic
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from genai_spine.billing.ledger import Ledger
+from genai_spine.delivery.delivery import Delivery
+from genai_spine.edge.channel_options import CHANNEL_OPTIONS
+from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.reflection import reflect
+from genai_spine.prompts import default_prompts
+from genai_spine.routing.upstream import Upstream
+from genai_spine.server import services
+from genai_spine.server.foundation import Foundation
+from genai_spine.server.services import ModelFacts
+from genai_spine.server.upstreams import upstreams_of
+from genai_spine.services.symbol import SymbolService
+from genai_spine.settings import Settings
+from genai_spine.store import schema
+from genai_spine.store.database import Database
+
+STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Server:
+    """Server process: started, reconfigured, drained and stopped in order."""
+
+    grpc: grpc.aio.Server
+    foundation: Foundation
+    upstreams: dict[str, Upstream]
+    symbols: SymbolService
+    health: health.aio.HealthServicer
+    names: list[str]
+    port: int = 0
+    replaced: set[asyncio.Task[None]] = field(default_factory=set)  # upstreams that end with their last calls
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in force."""
+        return self.foundation.settings
+
+    @property
+    def interceptor(self) -> ServiceInterceptor:
+        return self.foundation.interceptor
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.foundation.ledger
+
+    @property
+    def database(self) -> Database:
+        return self.foundation.database
+
+    @property
+    def delivery(self) -> Delivery:
+        return self.foundation.delivery
+
+    async def start(self) -> None:
+        """Start of ledger, sweeper and listener, once the tables are checked."""
+        await self._check_tables()
+        await default_prompts.seed(self.foundation.prompts)
+        await self.ledger.start()
+        self.foundation.sweeper.start()
+        for upstream in self.upstreams.values():
+            upstream.pool.start()
+        await self.grpc.start()
+        for name in ("", *self.names):
+            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _check_tables(self) -> None:
+        """Schema check.
+
+        A scratch database is migrated here, any other one on purpose by `genai-spine migrate`.
+        """
+        if self.database.is_scratch:
+            await schema.upgrade(self.database)
+        else:
+            await schema.check(self.database)
+
+    async def reload(self, settings: Settings) -> None:
+        """New configuration for calls that begin from now on; those that run keep theirs.
+
+        settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, which leave the old
+        configuration in force.
+        """
+        facts = await asyncio.to_thread(ModelFacts.load, settings)
+        upstreams = upstreams_of(settings, self.settings, self.upstreams)
+        self.foundation.settings = settings
+        services.attach(self.foundation, facts, upstreams, self.symbols)
+        older = self.interceptor.calls.next_generation()
+        left = [one for one in self.upstreams.values() if one not in upstreams.values()]
+        self.upstreams = upstreams
+        for upstream in upstreams.values():
+            upstream.pool.start()
+        task = asyncio.create_task(_close_after(older, left))
+        await asyncio.sleep(0)  # it has begun: cancelled now, it closes them all the same
+        self.replaced.add(task)
+        task.add_done_callback(self.replaced.discard)
+
+    async def stop(self) -> None:
+        """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
+        drain_s = self.settings.drain_timeout
+        self.interceptor.draining = True
+        await self.health.enter_graceful_shutdown()
+        log.info("draining", running=self.interceptor.running, up_to_s=drain_s)
+        await asyncio.sleep(self.settings.drain_delay)
+        # A batch that would take longer answers with what it has, rather than be cut off.
+        last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
+        until = monotonic() + drain_s
+        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.interceptor.streams.cut)
+        await self.grpc.stop(drain_s + STREAM_END_S)
+        last_orders.cancel()
+        time_is_up.cancel()
+        await self.delivery.drain(max(0.0, until - monotonic()))
+        await self.foundation.sweeper.stop()
+        for task in self.replaced:
+            task.cancel()  # which closes what it waits for
+        await asyncio.gather(*self.replaced, return_exceptions=True)
+        for upstream in self.upstreams.values():
+            await upstream.close()
+        await self.foundation.prompts.close()
+        await self.ledger.stop()
+        await self.database.close()
+
+
+async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream]) -> None:
+    """Closes upstreams once no call can use them any more."""
+    try:
+        await older
+        for upstream in upstreams:
+            while upstream.running:  # for callers that went away
+                await upstream.wait(None)
+    finally:
+        for upstream in upstreams:
+            await upstream.close()
+
+
+def build(settings: Settings) -> Server:
+    """Server that listens and is not started yet. settings.grpc_port 0: any free port."""
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    foundation = Foundation.lay(settings, ServiceInterceptor(settings.lane, server))
+    upstreams = upstreams_of(settings, settings, {})
+    symbols = services.attach(foundation, ModelFacts.load(settings), upstreams)
+    names = [
+        service.full_name for file in services.FILES for service in file.DESCRIPTOR.services_by_name.values()
+    ]
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+    return Server(
+        grpc=server,
+        foundation=foundation,
+        upstreams=upstreams,
+        symbols=symbols,
+        health=checks,
+        names=names,
+        port=port,
+    )

@@ -1,0 +1,47 @@
+"""Variables of the environment and of .env, and the names by which settings are read from them."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from dotenv import dotenv_values
+
+# Variables that are read without GENAI_ too.
+WITHOUT_PREFIX = (
+    "HOST",
+    "PORT",
+    "MODEL_NAME",
+    "MAX_CONCURRENT_REQUESTS",
+    "MAX_RETRIES",
+    "RETRY_MIN_WAIT",
+    "RETRY_MAX_WAIT",
+    "MAX_PROMPT_TOKENS",
+    "INPUT_TOKEN_PRICE",
+    "OUTPUT_TOKEN_PRICE",
+)
+
+
+def environment() -> dict[str, str]:
+    """Variables of the file .env and of the environment, which wins."""
+    return {**_env_file(), **os.environ}
+
+
+def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
+    """Variables that are set and that a setting is read from, by its name in Settings."""
+    names = [f"GENAI_{name.upper()}"]
+    if name.upper() in WITHOUT_PREFIX:
+        names.append(name.upper())
+    return [found for found in names if variables.get(found)]
+
+
+def without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that are set by their older variable, without GENAI_, alone."""
+    return {
+        name.lower(): value
+        for name in WITHOUT_PREFIX
+        if (value := variables.get(name)) and not variables.get(f"GENAI_{name}")
+    }
+
+
+def _env_file() -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(".env").items() if value is not None}

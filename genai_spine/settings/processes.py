@@ -1,0 +1,26 @@
+"""Settings of the server's processes: how many, what they log, how they stop."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+Lane = Literal["cpu", "gpu", "batch"]
+
+
+class Processes(BaseModel):
+    """Processes of this server and their logs."""
+
+    processes: int = Field(1, ge=1, le=256, description="Server processes, one port each.")
+    lane: Lane = Field("cpu", description="Lane that this server serves.")
+    debug: bool = Field(False, description="Log level DEBUG.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    drain_delay: float = Field(
+        2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
+    )
+    drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
+    health_timeout: float = Field(
+        30.0,
+        ge=1,
+        le=86400,
+        description="Seconds without an answer to health checks, after which a process is replaced.",
+    )
