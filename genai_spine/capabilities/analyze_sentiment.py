@@ -73,7 +73,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
         return response
 
     async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
-        """Means in which the pieces weigh as much as they are long."""
+        """Means in which the chunks weigh as much as they are long."""
         weighed = [(float(len(result.chunk.text)), result.response) for result in results]
         aspects: dict[str, list[tuple[float, pb.AspectSentiment]]] = {}
         for weight, aspect in [(weight, aspect) for weight, one in weighed for aspect in one.aspects]:

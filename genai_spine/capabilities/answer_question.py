@@ -53,7 +53,7 @@ class AnswerQuestion(Capability[Request, Response]):
         return _unanswerable_without_evidence(found, request, answerable=bool(answer_text) and not told_no)
 
     async def join(self, results: list[ChunkResult], request: Request, context: Context) -> Response:
-        """The one answer that the pieces give; of several, one that is made of all of them."""
+        """The one answer that the chunks give; of several, one that is made of all of them."""
         given: list[Response] = [result.response for result in results]
         found = [one for one in given if one.answerable]
         if not found:
@@ -100,5 +100,5 @@ def _unanswerable_without_evidence(response: Response, request: Request, *, answ
 
 
 def _note(found: Response) -> str:
-    """An answer of a piece as the context of the question to all of them."""
+    """An answer of a chunk as the context of the question to all of them."""
     return f"{found.evidence.text}\n({found.answer})" if found.evidence.verified else found.answer

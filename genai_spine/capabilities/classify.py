@@ -59,9 +59,9 @@ class Classify(Capability[pb.ClassifyRequest, pb.ClassifyResponse]):
     async def join(
         self, results: list[ChunkResult], request: pb.ClassifyRequest, context: Context
     ) -> pb.ClassifyResponse:
-        """A vote in which the pieces weigh as much as they are long.
+        """A vote in which the chunks weigh as much as they are long.
 
-        A category's confidence is its mean over all of the content; with one label, each piece votes for
+        A category's confidence is its mean over all of the content; with one label, each chunk votes for
         its surest category.
         """
         total = sum(len(result.chunk.text) for result in results)

@@ -60,7 +60,7 @@ class Rewrite(Capability[pb.RewriteRequest, pb.RewriteResponse]):
     async def join(
         self, results: list[ChunkResult], request: pb.RewriteRequest, context: Context
     ) -> pb.RewriteResponse:
-        """The rewritten pieces one after another, with the blanks that stood between them."""
+        """The rewritten chunks one after another, with the blanks that stood between them."""
         written = "".join(result.response.rewritten + _end(result.chunk.text) for result in results)
         return _response(written.strip(), request)
 

@@ -54,7 +54,7 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
     async def join(
         self, results: list[ChunkResult], request: pb.SummarizeRequest, context: Context
     ) -> pb.SummarizeResponse:
-        """A summary of the summaries; where those are too long together, again in pieces."""
+        """A summary of the summaries; where those are too long together, again in chunks."""
         summaries = "\n\n".join(result.response.summary for result in results)
         if sum(len(result.chunk.text) for result in results) <= len(summaries):
             raise answer_parsing.UnreadableAnswer("the summaries are as long as the text")

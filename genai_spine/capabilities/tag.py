@@ -50,7 +50,7 @@ class Tag(Capability[pb.TagRequest, pb.TagResponse]):
     async def join(
         self, results: list[ChunkResult], request: pb.TagRequest, context: Context
     ) -> pb.TagResponse:
-        """A vote in which the pieces weigh as much as they are long."""
+        """A vote in which the chunks weigh as much as they are long."""
         total = sum(len(result.chunk.text) for result in results)
         votes: dict[tuple[str, str], pb.FoundTag] = {}
         for result in results:

@@ -69,7 +69,7 @@ class Translate(Capability[pb.TranslateRequest, pb.TranslateResponse]):
     async def join(
         self, results: list[ChunkResult], request: pb.TranslateRequest, context: Context
     ) -> pb.TranslateResponse:
-        """The pieces one after another; the language is that of most of the text."""
+        """The chunks one after another; the language is that of most of the text."""
         sizes: Counter[str] = Counter()
         for result in results:
             sizes[result.response.source_language] += len(result.chunk.text)

@@ -1329,7 +1329,7 @@ class LongInput(betterproto2.Enum):
 
     MAP_REDUCE = 3
     """
-    It is worked on in pieces, and the results are brought together. Each piece is a provider call.
+    It is worked on in chunks, and the results are brought together. Each chunk is a provider call.
     """
 
     @classmethod
@@ -2928,7 +2928,7 @@ class CapabilityContext(betterproto2.Message):
 
     pieces: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
     """
-    Pieces that a long input was worked on in; 1: as a whole.
+    Chunks that a long input was worked on in; 1: as a whole.
     """
 
     prompt_slug: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -3200,12 +3200,12 @@ class CapabilityProgress(betterproto2.Message):
 
     done: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
     """
-    Pieces that are done.
+    Chunks that are done.
     """
 
     total: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
     """
-    Pieces in all.
+    Chunks in all.
     """
 
 

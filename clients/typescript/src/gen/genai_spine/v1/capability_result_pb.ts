@@ -171,7 +171,7 @@ export type CapabilityContext = Message<"genai_spine.v1.CapabilityContext"> & {
   omittedCharacters: number;
 
   /**
-   * Pieces that a long input was worked on in; 1: as a whole.
+   * Chunks that a long input was worked on in; 1: as a whole.
    *
    * @generated from field: uint32 pieces = 2;
    */

@@ -3930,14 +3930,14 @@ export const StreamCapabilityRequestSchema: GenMessage<StreamCapabilityRequest> 
  */
 export type CapabilityProgress = Message<"genai_spine.v1.CapabilityProgress"> & {
   /**
-   * Pieces that are done.
+   * Chunks that are done.
    *
    * @generated from field: uint32 done = 1;
    */
   done: number;
 
   /**
-   * Pieces in all.
+   * Chunks in all.
    *
    * @generated from field: uint32 total = 2;
    */
@@ -4334,7 +4334,7 @@ export enum LongInput {
   TRUNCATE = 2,
 
   /**
-   * It is worked on in pieces, and the results are brought together. Each piece is a provider call.
+   * It is worked on in chunks, and the results are brought together. Each chunk is a provider call.
    *
    * @generated from enum value: LONG_INPUT_MAP_REDUCE = 3;
    */
