@@ -84,7 +84,7 @@ class Catalog:
     async def health(self) -> dict[str, str]:
         """Provider to healthy, unhealthy, error: ..., or not_configured, for every row of the registry."""
         names = list(self.router.providers)
-        states = await asyncio.gather(*(_state(self._live(self.router.providers[name])) for name in names))
+        states = await asyncio.gather(*(_state(self.live(self.router.providers[name])) for name in names))
         return dict.fromkeys(PROVIDERS, "not_configured") | dict(zip(names, states, strict=True))
 
     def pull(
@@ -93,7 +93,7 @@ class Catalog:
         """Errors: InvalidRequest (unknown provider), UnsupportedOperation, those of the provider."""
         provider = self.router.resolve(request.provider, request.model).provider
         self._lists.pop(provider.name, None)  # it will have one model more
-        return self._live(provider).pull(request.model, call)
+        return self.live(provider).pull(request.model, call)
 
     async def _listed(self, provider: Provider) -> list[model_service_pb2.Model] | None:
         try:
@@ -111,7 +111,7 @@ class Catalog:
             self._lists[provider.name] = (monotonic(), models)
         return models
 
-    def _live(self, provider: Provider) -> Provider:
+    def live(self, provider: Provider) -> Provider:
         """Adapter of a host that answers."""
         upstream = self._upstreams.get(provider.name)
         return upstream.live_provider if upstream else provider
@@ -123,7 +123,7 @@ class Catalog:
         """
         declared = provider.endpoint.models
         try:
-            listed = await _in_time(self._live(provider))
+            listed = await _in_time(self.live(provider))
         except (ModelNotFound, UnsupportedOperation):
             if not declared:
                 raise

@@ -23,26 +23,26 @@ class TokenCounter:
         """
         route = self.catalog.router.resolve(request.provider, request.model)
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)
-        await _count(response, request, route, call)
+        await self._count(response, request, route, call)
         length = self.catalog.context_length(route.provider.name, route.model)
         if length is None:
-            length = await route.provider.context_length(route.model, call)
+            length = await self.catalog.live(route.provider).context_length(route.model, call)
         response.fits = length is None or response.input_tokens + (request.max_tokens or 1) <= length
         if length is not None:
             response.context_length = length
         return response
 
-
-async def _count(
-    response: pb.CountTokensResponse, request: pb.CreateCompletionRequest, route: Route, call: Call
-) -> None:
-    tokenizer = await Tokenizer.of(route.model)
-    tally = await counts.tally_in_thread(request, tokenizer)
-    response.counter, response.provenance = tokenizer.name, tally.provenance
-    response.input_tokens = tally.tokens
-    if not tally.exact:
-        try:
-            response.input_tokens = await route.provider.count_tokens(request, route, call)
-        except UnsupportedOperation:
-            return
-        response.counter, response.provenance = "provider", usage_pb2.PROVENANCE_PROVIDER_REPORTED
+    async def _count(
+        self, response: pb.CountTokensResponse, request: pb.CreateCompletionRequest, route: Route, call: Call
+    ) -> None:
+        tokenizer = await Tokenizer.of(route.model)
+        tally = await counts.tally_in_thread(request, tokenizer)
+        response.counter, response.provenance = tokenizer.name, tally.provenance
+        response.input_tokens = tally.tokens
+        if not tally.exact:
+            provider = self.catalog.live(route.provider)
+            try:
+                response.input_tokens = await provider.count_tokens(request, route, call)
+            except UnsupportedOperation:
+                return
+            response.counter, response.provenance = "provider", usage_pb2.PROVENANCE_PROVIDER_REPORTED
