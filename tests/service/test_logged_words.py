@@ -1,9 +1,7 @@
 """Logs and ledger hold no content: what a caller or a model said is in the answer to the caller alone."""
 
 import json
-from typing import Any
 
-import grpc
 import pytest
 import sqlalchemy as sa
 from google.protobuf.struct_pb2 import Struct
@@ -14,7 +12,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import prompt_service_pb2, session_service_pb2
 from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
 from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
-from tests.service.running import Running, Upstreams, asked, running
+from tests.service.running import Running, Upstreams, asked, failure, running
 from tests.upstreams.reply import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,19 +20,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SECRET = "Xyzzy-Plugh"
 PATH = "x-envoy-original-path"
 SCHEMA = json.dumps({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]})
-
-
-async def ended(awaited: Any) -> str:
-    """Message of the error that a call ended with."""
-    try:
-        if hasattr(awaited, "__aiter__"):
-            async for _ in awaited:
-                pass
-        else:
-            await awaited
-    except grpc.aio.AioRpcError as error:
-        return error.details() or ""
-    return ""
 
 
 async def say_it_everywhere(service: Running) -> list[str]:
@@ -55,20 +40,21 @@ async def say_it_everywhere(service: Running) -> list[str]:
     template = prompt_service_pb2.Prompt(name="T", slug="t", user_prompt_template="{{ " + SECRET + " +* }}")
     listed = session_service_pb2.ListSessionsRequest(page_token=SECRET)
     searched = [(PATH, f"/v1/sessions?search={SECRET}")]
-    found = [
-        await ended(prompts.ExecutePrompt(execute)),
-        await ended(prompts.RenderPrompt(render)),
-        await ended(service.completions.CreateCompletion(strict)),
-        await ended(service.completions.StreamCompletion(strict)),
-        await ended(prompts.CreatePrompt(prompt_service_pb2.CreatePromptRequest(prompt=template))),
-        await ended(sessions.ListSessions(listed, metadata=searched)),
-        await ended(service.completions.CreateCompletion(asked(stop_sequences=[SECRET] * 99))),
+    calls = [
+        prompts.ExecutePrompt(execute),
+        prompts.RenderPrompt(render),
+        service.completions.CreateCompletion(strict),
+        service.completions.StreamCompletion(strict),
+        prompts.CreatePrompt(prompt_service_pb2.CreatePromptRequest(prompt=template)),
+        sessions.ListSessions(listed, metadata=searched),
+        service.completions.CreateCompletion(asked(stop_sequences=[SECRET] * 99)),
     ]
+    found = [(await failure(call)).message for call in calls]
     posted = await service.post("/v1/chat/completions", {"model": "gpt-4o", "messages": SECRET})
     found.append(posted.problem["message"])
     found.append((await service.chat(temperature=SECRET)).problem["message"])
     service.openai.default = Reply(SECRET, fault="malformed")
-    found.append(await ended(service.completions.CreateCompletion(asked())))
+    found.append((await failure(service.completions.CreateCompletion(asked()))).message)
     return found
 
 
