@@ -10,7 +10,7 @@ import typer
 
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.cli.conversation import Say
-from genai_spine.cli.output import StreamedAnswer, print_json
+from genai_spine.cli.output import StreamedAnswer, counted, print_json
 from genai_spine.supervisor.health_check import DIRECT
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
@@ -163,14 +163,15 @@ def _summary(content: str, answer: pb.Completion) -> dict[str, object]:
 
 
 def _footer(answer: pb.Completion) -> str:
-    tokens = f"{answer.usage.input_tokens} + {answer.usage.output_tokens} tokens"
+    tokens = f"{answer.usage.input_tokens} + {counted(answer.usage.output_tokens, 'token')}"
     return f"[{answer.provider}:{answer.model}, {tokens}, {_cost([answer])}, {answer.latency_ms} ms]"
 
 
 def _sum(answers: list[pb.Completion]) -> str:
     given = sum(answer.usage.input_tokens for answer in answers)
     made = sum(answer.usage.output_tokens for answer in answers)
-    return f"[conversation: {len(answers)} answers, {given} + {made} tokens, {_cost(answers)}]"
+    tokens = f"{given} + {counted(made, 'token')}"
+    return f"[conversation: {counted(len(answers), 'answer')}, {tokens}, {_cost(answers)}]"
 
 
 def _cost(answers: list[pb.Completion]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from genai_spine.cli.output import Json, fail, listens_at, run
+from genai_spine.cli.output import Json, counted, fail, listens_at, run
 
 if TYPE_CHECKING:
     from genai_spine.configuration.document import ConfigurationError
@@ -100,7 +100,8 @@ def reload(
     if as_json:
         typer.echo(json.dumps(outcome))
     elif outcome["refused"] is None:
-        typer.echo(f"reloaded by {outcome['processes']} processes: {', '.join(outcome['providers'])}")
+        processes = counted(outcome["processes"], "process")
+        typer.echo(f"reloaded by {processes}: {', '.join(outcome['providers'])}")
         if outcome["needs_restart"]:
             typer.echo(f"needs a restart: {', '.join(outcome['needs_restart'])}", err=True)
     else:

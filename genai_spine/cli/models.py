@@ -7,7 +7,7 @@ import typer
 
 from genai_spine.cli import client
 from genai_spine.cli.client import connected
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, print_json, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, counted, print_json, run
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import model_behaviour_pb2 as behaviour
 from genai_spine.v1 import model_service_pb2 as pb
@@ -126,7 +126,9 @@ def drift(
 
 
 def _show_drift(found: pb.DetectDriftResponse) -> None:
-    typer.echo(f"{found.probe_count} questions to {', '.join(found.models) or 'no model'}", err=True)
+    typer.echo(
+        f"{counted(found.probe_count, 'question')} to {', '.join(found.models) or 'no model'}", err=True
+    )
     for name in found.unavailable_models:
         typer.echo(f"{name} could not be asked", err=True)
     if not found.drifts:

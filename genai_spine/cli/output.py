@@ -29,6 +29,13 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # listened on -> where it is asked
 
 
+def counted(count: int, noun: str) -> str:
+    """Number with its noun, whose plural is regular: `1 question`, `2 questions`, `2 processes`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def server_address() -> str:
     """Public address of the server that these settings start, unless GENAI_ADDRESS names another one."""
     if address := _variables().get("GENAI_ADDRESS"):

@@ -13,7 +13,7 @@ from genai_spine.billing import rerating
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Line, Outcome, Period
 from genai_spine.catalog.prices import entry
-from genai_spine.cli.output import plain, print_json, print_listing
+from genai_spine.cli.output import counted, plain, print_json, print_listing
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import TICKS_PER_USD, usd_of
 from genai_spine.store import schema
@@ -113,7 +113,7 @@ def show_outcome(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
     titles = ("rows", "no price", "old $", "new $", "change $")
     show_table((Column("model"), *map(number, titles)), rows)
     done = "would change" if dry_run else "changed"
-    typer.echo(f"{done} the cost of {outcome.changed_rows} rows; price book: {outcome.price_book}")
+    typer.echo(f"{done} the cost of {counted(outcome.changed_rows, 'row')}; price book: {outcome.price_book}")
 
 
 def _line(line: Line) -> dict[str, int | float]:

@@ -14,6 +14,7 @@ from genai_spine.cli.output import (
     Json,
     StreamedAnswer,
     as_rest,
+    counted,
     fail,
     harmless,
     plain,
@@ -213,7 +214,7 @@ def run_prompt(
         return
     took = result.result
     cost = f"${took.cost.cost_usd:.6f}" if took.cost.price_known else "price not known"
-    tokens = f"{took.usage.input_tokens}+{took.usage.output_tokens} tokens"
+    tokens = f"{took.usage.input_tokens}+{counted(took.usage.output_tokens, 'token')}"
     version_used = f"{result.prompt_slug} version {result.prompt_version}"
     typer.echo(f"[{version_used}, {took.provider}:{took.model}, {tokens}, {cost}]", err=True)
 
@@ -264,7 +265,7 @@ def export_prompts(
     found = call_service(address, lambda stub: stub.ExportPrompts(request))
     if output is not None:
         output.write_text(found.yaml)
-        typer.echo(f"{found.prompt_count} prompts in {output}", err=True)
+        typer.echo(f"{counted(found.prompt_count, 'prompt')} in {output}", err=True)
     else:
         print_json(found) if as_json else write(found.yaml)
 

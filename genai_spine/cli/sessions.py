@@ -17,6 +17,7 @@ from genai_spine.cli.output import (
     PageToken,
     StreamedAnswer,
     as_rest,
+    counted,
     harmless,
     plain,
     print_json,
@@ -212,7 +213,7 @@ class _Spoken:
         if self.as_json:
             print_json(result)
             return
-        tokens = f"{result.input_tokens} + {result.output_tokens} tokens"
+        tokens = f"{result.input_tokens} + {counted(result.output_tokens, 'token')}"
         cost = f"${result.message_cost.cost_usd:.6f}"
         typer.echo(f"[{result.model}, {tokens}, {cost}, session {result.session_id}]", err=True)
 
@@ -229,5 +230,5 @@ def _attachment(path: Path) -> pb.Attachment:
 
 
 def _sums(session: pb.Session) -> str:
-    count = f"{session.message_count} messages, {session.total_tokens} tokens"
+    count = f"{counted(session.message_count, 'message')}, {counted(session.total_tokens, 'token')}"
     return f"[{session.model}, {count}, ${session.total_cost.cost_usd:.6f}]"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from genai_spine.cli.executions import FAILED, PAGE_SIZE, Time, execution_pages
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Waiting, print_listing, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Waiting, counted, print_listing, run
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import usd_of
 from genai_spine.v1 import execution_service_pb2 as pb
@@ -117,7 +117,7 @@ async def _added(
         for entry in page.executions:
             sums.setdefault(name(entry), Sum()).add(entry)
             total.add(entry)
-        waiting.update(f"adding up, {total.calls} calls so far")
+        waiting.update(f"adding up, {counted(total.calls, 'call')} so far")
     return sums, total
 
 

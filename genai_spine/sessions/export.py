@@ -128,7 +128,8 @@ def _sum_up(session: pb.Session, export: pb.SessionExport) -> None:
 def _markdown(session: pb.Session, entries: list[pb.ExportedMessage]) -> str:
     """Markdown of a session: title, model, totals, then each message under its role."""
     began = session.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
-    total = f"{session.message_count} messages, {session.total_tokens} tokens"
+    messages = "1 message" if session.message_count == 1 else f"{session.message_count} messages"
+    total = f"{messages}, {session.total_tokens} tokens"
     parts = [
         f"# {session.title or f'Session {session.id}'}",
         f"{session.model}, {began}, {total}, ${session.total_cost.cost_usd:.6f}",

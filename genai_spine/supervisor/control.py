@@ -80,7 +80,11 @@ async def ask_reload(port: int) -> dict[str, Any]:
     try:
         reader, writer = await asyncio.open_unix_connection(path)
     except OSError:
-        raise ControlError(f"no service of this user listens on port {port}{_others()}") from None
+        raise ControlError(
+            f"no service of this user listens on port {port}{_others()}. Its socket would be {path}; where "
+            "`up` was started with another XDG_RUNTIME_DIR (or, without that, TMPDIR), set the same here, "
+            "or send it SIGHUP"
+        ) from None
     try:
         writer.write(b"reload\n")
         async with asyncio.timeout(ANSWER_TIMEOUT_S):

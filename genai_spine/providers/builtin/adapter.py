@@ -42,7 +42,7 @@ INSTRUCTION = re.compile(
 NOTICE = (
     "This is the built-in extractive processor; no language model answered. Send a text of three or more "
     "sentences, and it picks the most telling ones.{seen} For generated answers configure a provider, for "
-    "example with GENAI_OPENAI_API_KEY or GENAI_OLLAMA_BASE_URL."
+    "example with GENAI_OPENAI_API_KEY or GENAI_OLLAMA_URL."
 )
 
 # Capabilities that follow instructions, and so need a language model; of "rewrite-" all but one.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from genai_spine.cli.output import harmless, listens_at, plain, server_address, standard_input
+from genai_spine.cli.output import counted, harmless, listens_at, plain, server_address, standard_input
 from genai_spine.configuration import loader
 
 
@@ -133,3 +133,11 @@ def test_an_address_that_cannot_be_told_ends_the_command(
     with pytest.raises(typer.Exit):
         server_address()
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"),
+    [(0, "row", "0 rows"), (1, "row", "1 row"), (1, "process", "1 process"), (2, "process", "2 processes")],
+)
+def test_one_of_a_thing_is_no_plural(count: int, noun: str, said: str) -> None:
+    assert counted(count, noun) == said

@@ -52,6 +52,4 @@ def test_what_is_no_export_is_refused(text):
 def test_markdown_has_a_heading_for_each_message():
     session = pb.Session(id="i", model="m", message_count=1)
     text = _markdown(session, [pb.ExportedMessage(message=pb.SessionMessage(role="user", content="Hi"))])
-    assert (
-        text == "# Session i\n\nm, 1970-01-01 00:00 UTC, 1 messages, 0 tokens, $0.000000\n\n## User\n\nHi\n"
-    )
+    assert text == "# Session i\n\nm, 1970-01-01 00:00 UTC, 1 message, 0 tokens, $0.000000\n\n## User\n\nHi\n"

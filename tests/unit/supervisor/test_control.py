@@ -30,6 +30,17 @@ async def test_who_asks_hears_what_became_of_it() -> None:
         await control.ask_reload(5)
 
 
+async def test_who_looks_in_another_folder_hears_where_and_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with control.listening(5, reload):
+        other = tmp_path / "other"
+        other.mkdir()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(other))
+        with pytest.raises(ControlError, match=rf"{other}/.*/5\.sock; .* XDG_RUNTIME_DIR .*TMPDIR.*, set"):
+            await control.ask_reload(5)
+
+
 async def test_other_ports_are_named() -> None:
     async with control.listening(5, reload), control.listening(7, reload):
         with pytest.raises(ControlError, match="port 6; --port is one of 5, 7"):
