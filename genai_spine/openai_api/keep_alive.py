@@ -1,6 +1,7 @@
 """Keep-alive of a stream: a marker in the stream's own queue whenever nothing came for a while.
 
-One task for each stream fills the queue, and one timer looks after it: neither costs anything per chunk.
+From the first message on one task for each stream fills the queue, and one timer looks after it: neither
+costs anything per chunk, nor delays the first.
 """
 
 import asyncio
@@ -37,7 +38,6 @@ class KeepAlive(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "KeepAlive[T]":
-        self._task = asyncio.create_task(self._fill())
         return self
 
     async def __aexit__(
@@ -49,11 +49,18 @@ class KeepAlive(Generic[T]):
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait((self._task,))
+        await self._messages.aclose()  # where no task had begun
 
     def __aiter__(self) -> "KeepAlive[T]":
         return self
 
     async def __anext__(self) -> T | None:
+        if self._task is None:
+            first = await anext(self._messages)
+            self._newest = self._loop.time()
+            self._timer = self._loop.call_later(self._period_s, self._check)
+            self._task = asyncio.create_task(self._fill())
+            return first
         entry = await self._queue.get()
         if not isinstance(entry, End):
             return entry
@@ -68,8 +75,6 @@ class KeepAlive(Generic[T]):
                 async for message in messages:
                     await self._queue.put(message)
                     self._newest = self._loop.time()
-                    if self._timer is None:
-                        self._timer = self._loop.call_later(self._period_s, self._check)
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is None or task.cancelling():  # the caller left: nobody reads the queue

@@ -40,6 +40,15 @@ async def test_keep_alive_hands_messages_through_in_order() -> None:
     assert stream.is_closed
 
 
+async def test_keep_alive_hands_the_first_message_on_without_a_turn_of_the_loop() -> None:
+    stream = Stream()
+    stream.send("a")
+    async with KeepAlive(stream(), 60) as messages:
+        with pytest.raises(StopIteration) as answered:
+            messages.__anext__().send(None)
+    assert answered.value.value == "a"
+
+
 async def test_keep_alive_marks_silence_after_the_first_message_and_goes_on() -> None:
     stream = Stream()
     async with KeepAlive(stream(), 0.01) as messages:
