@@ -12,4 +12,5 @@ def admit(request: Any, call: Call) -> None:
     Errors: InvalidFields.
     """
     validation.check(request)
-    call.cost_labels = dict(request.cost_labels)
+    if request.cost_labels:
+        call.cost_labels = dict(request.cost_labels)

@@ -108,7 +108,8 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
         elif message.role == "function" and before_tools:
             into.role, into.tool_call_id, before_tools = message_pb2.ROLE_TOOL, before_tools, ""
             into.ClearField("name")
-    name_calls(request)
+    if any(message.tool_calls or message.role == "tool" for message in chat.messages or ()):
+        name_calls(request)
     if chat.max_completion_tokens is not None:
         request.max_tokens = count("max_completion_tokens", chat.max_completion_tokens)
     for name in ("parallel_tool_calls", "logprobs"):
