@@ -15,6 +15,7 @@ from genai_spine.v1 import provider_service_pb2 as pb
 # What says that the upstream is not well. A refused request says nothing of the kind.
 FAILURES = (errors.ProviderUnavailable, errors.ProviderTimeout, errors.ProviderError)
 KEY_COOLDOWN_S = 60.0  # of a key that was refused or has no money left
+MAX_COOLDOWN_S = 3600.0  # then a key is asked again, whatever its upstream said of the time
 RATE_LIMIT_COOLDOWN_S = 1.0  # of a model whose rate is limited, when the upstream does not say for how long
 MAX_MODELS = 1000  # of a key that circuits and cooldowns are remembered of; names are the callers' to choose
 # provider_code where no model was reached: all models of the upstream are out of reach then.
@@ -101,7 +102,8 @@ class KeySlot:
         if isinstance(error, errors.ProviderRateLimited):
             if len(self.model_cooldowns) >= MAX_MODELS:
                 self.model_cooldowns.clear()
-            self.model_cooldowns[model] = monotonic() + (error.retry_after_s or RATE_LIMIT_COOLDOWN_S)
+            rest_s = min(error.retry_after_s or RATE_LIMIT_COOLDOWN_S, MAX_COOLDOWN_S)
+            self.model_cooldowns[model] = monotonic() + rest_s
         elif isinstance(error, errors.ProviderAuthentication | errors.ProviderQuotaExceeded):
             self.cooldown_until = monotonic() + KEY_COOLDOWN_S
 

@@ -252,12 +252,13 @@ class MessageReader:
             self._add(index, Delta(thinking=block.thinking, signature=block.signature))
         elif block.type == "redacted_thinking":
             self._thoughts[index] = ThinkingBlock(redacted=block.data or "")
+        elif block.type == "tool_use" and not block.name:
+            self.nameless = True
         elif block.type == "tool_use":
             self._calls[index] = len(self._call_ids)
             own = block.id and block.id not in self._call_ids
             self._call_ids.append(block.id if block.id and own else unique_id())
             self._call(index).add(self._call_ids[-1], block.name)
-            self.nameless = self.nameless or not block.name
             self._initial_arguments[index] = _arguments(block.input)
 
     def _end_block(self, index: int) -> None:

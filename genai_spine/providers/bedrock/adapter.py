@@ -27,7 +27,7 @@ from genai_spine.providers.http.client import CUT, HttpClient, Reply, StatusErro
 from genai_spine.providers.http.missing_operation import missing_operation
 from genai_spine.providers.wire_types import finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import model_service_pb2
+from genai_spine.v1 import model_service_pb2, usage_pb2
 
 REGION = "us-east-1"
 CONTROL_URL = "https://bedrock.{region}.amazonaws.com"
@@ -152,7 +152,9 @@ class Bedrock(Provider):
                         raise
                     chunk = builder.build()
                     # That a message begins is no answer yet: until it says something, another may be asked.
-                    if has_output(chunk) or chunk.choices[0].finish_reason or chunk.HasField("usage"):
+                    if not (has_output(chunk) or chunk.choices[0].finish_reason):
+                        del chunk.choices[:]
+                    if chunk.choices or chunk.HasField("usage"):
                         yield chunk
                     if reader.stop_reason is not None:
                         frames.grace_s = GRACE_S if chunk.HasField("usage") else USAGE_GRACE_S
@@ -177,7 +179,7 @@ class Bedrock(Provider):
                 self._read(payload, reader, builder)
             if reader.stop_reason is None:
                 raise self.http.unusable(CUT, "the answer ended before it was complete")
-            self._check_end(reader)
+            self._check_end(reader, builder.chunk.usage if builder.chunk.HasField("usage") else None)
         else:
             self._read_whole(reply.body, reader, builder)
         return completion(builder.build())
@@ -193,7 +195,6 @@ class Bedrock(Provider):
                 raise self.http.unusable("no_message", "the answer has no message")
             reader.whole(answer, builder.choice())
             self._add(answer, builder.chunk)
-            self._check_stop(reader)
             self._check_end(reader)
         except errors.SpineError as error:
             if reported := lenient_json.member(body, "usage", response.Usage):
@@ -313,8 +314,8 @@ class Bedrock(Provider):
         if event.broken is not None:
             raise self.http.unusable("broken_event", event.broken)
         reader.event(event, builder.choice())
-        if event.message_stop is not None:
-            self._check_stop(reader)
+        if self._fault(reader) is not None:  # it fails at its end: usage is an event of its own, behind it
+            builder.choice().delta.ClearField("finish_reason")
         if event.metadata is not None:
             self._add(event.metadata, builder.chunk)
 
@@ -324,18 +325,24 @@ class Bedrock(Provider):
         if answer.service_tier and answer.service_tier.type:
             chunk.service_tier = answer.service_tier.type
 
-    def _check_stop(self, reader: response.ConverseReader) -> None:
-        """Raises what a stop reason says of a failure, and ProviderError for a call without a name."""
+    def _fault(self, reader: response.ConverseReader) -> errors.SpineError | None:
+        """Error of an answer that has ended and cannot be used; None: it can be."""
+        reason = reader.stop_reason
+        if reason is None:
+            return None
         if reader.nameless:
-            raise self.http.unusable("nameless_call", "the model called a tool without naming it")
-        reason = reader.stop_reason or ""
-        if reason not in {*response.STOP_REASONS, *response.MALFORMED} and finish_reason(reason) is None:
-            raise self._failure("", f"the answer ended with {reason!r}", Reply(HTTPStatus.OK, {}, b""), "")
+            return self.http.unusable("nameless_call", "the model called a tool without naming it")
+        if reason in response.MALFORMED:
+            return self.http.unusable(reason, "the model wrote no well-formed answer")
+        if reason not in response.STOP_REASONS and finish_reason(reason) is None:
+            return self._failure("", f"the answer ended with {reason!r}", Reply(HTTPStatus.OK, {}, b""), "")
+        return None
 
-    def _check_end(self, reader: response.ConverseReader) -> None:
-        """Raises ProviderError where the model ended without a well-formed answer, which was billed."""
-        if reader.stop_reason in response.MALFORMED:
-            raise self.http.unusable(str(reader.stop_reason), "the model wrote no well-formed answer")
+    def _check_end(self, reader: response.ConverseReader, usage: usage_pb2.Usage | None = None) -> None:
+        """Raises the error of an answer that cannot be used, which was billed all the same."""
+        if (fault := self._fault(reader)) is not None:
+            fault.usage = usage
+            raise fault
 
     def _vectors(self, reply: Reply, model: str, input_count: int) -> tuple[list[list[float]], int | None]:
         """Vectors of one call, and its count of tokens where it has one."""

@@ -347,11 +347,13 @@ class ConverseReader:
         if use.name == ANSWER_TOOL:
             self.answers.add(index)
             return
+        if not use.name:
+            self.nameless = True
+            return
         self.tools[index] = len(self.ids)
         self.ids.append(
             use.tool_use_id if use.tool_use_id and use.tool_use_id not in self.ids else unique_id()
         )
-        self.nameless = self.nameless or not use.name
         choice.tool_call(self.tools[index]).add(self.ids[-1], use.name)
 
     def tool_input(self, index: int, text: str, choice: ChoiceBuilder) -> None:

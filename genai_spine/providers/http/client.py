@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from math import inf
+from math import inf, nan
 from time import monotonic, time
 from typing import TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -57,7 +57,8 @@ UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 CUT = "cut_stream"  # code of an answer that ends too early
 MIN_SECRET_LENGTH = 8  # a shorter key is a local server's dummy
 MAX_ERROR_BYTES = 64 << 10  # bytes of an error body that are read
-MAX_RETRY_AFTER_S = 10.0**10  # a longer one in Retry-After is no time
+MAX_RETRY_AFTER_S = 31 * 86_400.0  # until a monthly quota is new; what is longer is no time to wait
+NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,20 +410,18 @@ def _header_lines(headers: Mapping[str, str]) -> bytes:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the upstream asks to wait: retry-after-ms, or retry-after as seconds or a date.
 
-    None where it asks for nothing, or for something that is no time (RFC 9110, section 10.2.3; the header in
-    milliseconds is OpenAI's).
+    None where it asks for nothing (0 and what is past do), or for something that is no time, such as a date
+    in 2099 (RFC 9110, section 10.2.3; the header in milliseconds is OpenAI's).
     """
+    told = (_seconds(headers.get("retry-after-ms", ""), 1000), _seconds(headers.get("retry-after", "")))
+    return next((seconds for seconds in told if 0 < seconds <= MAX_RETRY_AFTER_S), None)
+
+
+def _seconds(value: str, parts: int = 1) -> float:
+    """Seconds of a header, of which one has so many parts; NaN where it is neither a number nor a date."""
     try:
-        seconds = _retry_after_s(headers)
+        if NUMBER.fullmatch(value):
+            return float(value) / parts
+        return parsedate_to_datetime(value).timestamp() - time()
     except (ValueError, OverflowError):
-        return None
-    return max(0.0, seconds) if seconds is not None and abs(seconds) < MAX_RETRY_AFTER_S else None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    if "retry-after-ms" in headers:
-        return float(headers["retry-after-ms"]) / 1000
-    value = headers.get("retry-after", "")
-    if value.replace(".", "", 1).isdigit():
-        return float(value)
-    return parsedate_to_datetime(value).timestamp() - time() if value else None
+        return nan

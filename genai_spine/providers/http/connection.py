@@ -249,7 +249,8 @@ class Connection(asyncio.Protocol):
 
     # httptools callbacks
     def on_header(self, name: bytes, value: bytes) -> None:
-        cast(Exchange, self.exchange).headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        text = value.decode("latin-1").strip(" \t")  # spaces around a value are none of it (RFC 9110, 5.5)
+        cast(Exchange, self.exchange).headers[name.decode("latin-1").lower()] = text
 
     def on_headers_complete(self) -> None:
         exchange = cast(Exchange, self.exchange)

@@ -121,8 +121,9 @@ class Ollama(Provider):
                         if has_output(chunk := builder.build()):
                             yield chunk
                         raise
-                    if builder.choices:
-                        yield builder.build()
+                    # An empty line is no answer yet: until one says something, another may be asked.
+                    if builder.choices and (has_output(chunk := builder.build()) or reader.done):
+                        yield chunk
                     frames.grace_s = GRACE_S if reader.done else None
         except StatusError as error:
             self._fail(error.reply, route.model)

@@ -35,6 +35,7 @@ class AnswerReader:
         self.halves: dict[str, str] = {}  # of characters, from one chunk to the next
         self._fail = fail
         self._ids: list[str] = []  # of the calls
+        self._nameless = False  # a tool was called without its name
 
     def add(self, answer: Chat, line: bytes, builder: ChunkBuilder) -> None:
         """Adds one line, which is the answer itself where it does not stream."""
@@ -61,14 +62,18 @@ class AnswerReader:
 
     def _call(self, call: ToolCall, answer: Chat, choice: ChoiceBuilder) -> None:
         if not call.function.name:
-            error = self._http.unusable("nameless_call", "the model called a tool without naming it")
-            error.usage = usage(answer)
-            raise error
+            self._nameless = True
+            return
         number = len(self._ids)
         self._ids.append(call.id if call.id and call.id not in self._ids else unique_id())
         choice.tool_call(number).add(self._ids[number], call.function.name, call.function.arguments_json)
 
     def _end(self, answer: Chat, line: bytes, builder: ChunkBuilder) -> None:
+        """Takes the last line: what cannot be used fails here, because the counts stand in it."""
+        if self._nameless:
+            nameless = self._http.unusable("nameless_call", "the model called a tool without naming it")
+            nameless.usage = usage(answer)
+            raise nameless
         reason = finish_reason(answer.done_reason or "stop")
         if reason is None:
             error = {"message": f"the answer ended with {answer.done_reason!r}"}

@@ -149,6 +149,7 @@ class ChatReader(ResponseReader):
         self.finished: set[int] = set()  # with a finish reason
         self.calls: dict[int, ToolCalls] = {}
         self.states: dict[int, StateReader] = {}  # what a choice proves its thinking with
+        self.fault: SpineError | None = None  # what ended the answer; its usage may still come
         self._counted = False  # by the event that is read
         self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
@@ -235,13 +236,21 @@ class ChatReader(ResponseReader):
         if not builder.choices:
             raise self._unusable("no_choices", "the answer has no choices")
         self._finish_all(builder)
+        self._raise_fault()
 
     def end(self, choice_count: int, builder: ChunkBuilder) -> None:
+        self._raise_fault()
         if not self.done and len(self.finished) < choice_count and not self._is_whole():
             raise self._unusable(CUT, "the stream ended before it was complete")
         if not self.begun:
             raise self._unusable("no_choices", "the answer has no choices")
         self._finish_all(builder)
+        self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        """Raises what ended the answer, with the usage that was told before or after it."""
+        if self.fault is not None:
+            raise self._billed(self.fault)
 
     def _is_whole(self) -> bool:
         """Whether what came is one answer, which needs no finish reason, and no beginning of a stream."""
@@ -251,7 +260,7 @@ class ChatReader(ResponseReader):
         return bool(answer.choices) and all(choice.delta is None for choice in answer.choices)
 
     def grace_s(self, choice_count: int) -> float | None:
-        if not self.done and len(self.finished) < choice_count:
+        if not self.done and len(self.finished) < choice_count and self.fault is None:
             return None
         return GRACE_S if self.done or self.usage else USAGE_GRACE_S
 
@@ -291,16 +300,24 @@ class ChatReader(ResponseReader):
             raise self._failure(b'{"error":%b}' % bytes(choice.error), _usage_of(payload))
 
     def _finish(self, choice: Any, into: ChoiceBuilder, payload: bytes) -> None:
-        """Sets the finish reason; that of an answer with calls is TOOL_CALLS, except after a forced call."""
+        """Sets the finish reason; that of an answer with calls is TOOL_CALLS, except after a forced call.
+
+        An answer that cannot be used has none, and fails at its end: usage is an event of its own, behind it.
+        """
         reason = FINISH_REASONS.get(choice.finish_reason) or finish_reason(choice.finish_reason)
         if reason is None:
             said = {"error": {"message": f"the answer ended with {choice.finish_reason!r}", "code": "failed"}}
-            raise self._failure(msgspec.json.encode(said), _usage_of(payload))
+            self.fault = self.fault or self._failure(msgspec.json.encode(said), _usage_of(payload))
+            return
         if reason == pb.FINISH_REASON_UNSPECIFIED or choice.index in self.finished:
             return
         self.finished.add(choice.index)
         if calls := self.calls.get(choice.index):
-            self._end_choice(calls, into, payload)
+            if not calls.end(into):
+                self.fault = self.fault or self._unusable(
+                    "nameless_call", "the model called a tool without naming it"
+                )
+                return
             if reason == pb.FINISH_REASON_STOP and not self.forced:
                 reason = pb.FINISH_REASON_TOOL_CALLS
         if self.states:
@@ -312,11 +329,6 @@ class ChatReader(ResponseReader):
         state = self.states.get(into.delta.index)
         if state is not None and (state_json := state.state_json):
             into.delta.reasoning_state_json = state_json
-
-    def _end_choice(self, calls: ToolCalls, into: ChoiceBuilder, payload: bytes) -> None:
-        if not calls.end(into):
-            self._count(_usage_of(payload))
-            raise self._unusable("nameless_call", "the model called a tool without naming it")
 
     def _add_rest(self, message: ChatMessage, into: ChoiceBuilder) -> None:
         """Adds what few messages have; older servers send `function_call`."""

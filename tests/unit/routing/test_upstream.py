@@ -1,5 +1,7 @@
 """An upstream's keys: which models of them are called, and which are left alone for a while."""
 
+from time import monotonic
+
 import pytest
 
 from genai_spine import errors
@@ -90,6 +92,13 @@ def test_upstream_a_limited_rate_rests_a_key_for_that_model_and_a_refused_key_fo
     upstream = Upstream([OPENAI, OPENAI])
     assert called(upstream, "a", INVALID_KEY) == "0"
     assert [called(upstream, "b") for _ in range(3)] == ["1"] * 3
+
+
+def test_upstream_rests_no_key_for_longer_than_an_hour() -> None:
+    upstream = Upstream([OPENAI, OPENAI])
+    in_a_month = errors.ProviderRateLimited(provider="p", provider_message="m", retry_after_s=31 * 86_400)
+    called(upstream, "a", in_a_month)
+    assert upstream.key_slots[0].cooldown("a") - monotonic() == pytest.approx(3600, abs=5)
 
 
 def test_upstream_names_of_models_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

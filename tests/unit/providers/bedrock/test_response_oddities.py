@@ -1,6 +1,7 @@
 """Converse answers that are not quite what the documents say: each kind of oddity is read one way."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,17 +23,27 @@ HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 USAGE = {"inputTokens": 3, "outputTokens": 2}
 
 
-async def answered(*answer: bytes | Then, stream: bool) -> pb.Completion:
-    """What an upstream's bytes come to."""
+async def answered(
+    *answer: bytes | Then, stream: bool, heard: list[pb.CompletionChunk] | None = None
+) -> pb.Completion:
+    """What an upstream's bytes come to. heard: gets the chunks of a stream."""
     timeouts = Timeouts(first_token_s=20, between_tokens_s=20)
     async with RawServer(answer) as server:
         bedrock = Bedrock(Endpoint("bedrock", server.url, aws_wire.BEARER, timeouts=timeouts))
         try:
             if stream:
-                return await fold(direct(bedrock).stream(REQUEST, Call()))
+                chunks = [] if heard is None else heard
+                async for chunk in direct(bedrock).stream(REQUEST, Call()):
+                    chunks.append(chunk)
+                return await fold(each(chunks))
             return await direct(bedrock).complete(REQUEST, Call())
         finally:
             await bedrock.close()
+
+
+async def each(chunks: list[pb.CompletionChunk]) -> AsyncIterator[pb.CompletionChunk]:
+    for chunk in chunks:
+        yield chunk
 
 
 def whole(content: Any, **fields: Any) -> bytes:
@@ -146,6 +157,25 @@ async def test_failed_answer_tells_its_usage() -> None:
         assert failure.value.usage
         assert failure.value.usage.total_tokens == 5
         assert "what it said" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        event("messageStop", stopReason="error"),
+        event("contentBlockStart", start={"toolUse": {"toolUseId": "a"}}) + event("messageStop"),
+    ],
+    ids=["failure", "nameless call"],
+)
+async def test_failed_stream_tells_the_usage_that_comes_behind_its_end(failing: bytes) -> None:
+    heard: list[pb.CompletionChunk] = []
+    with pytest.raises(errors.ProviderFailure):
+        await answered(response(failing + METADATA), stream=True, heard=heard)
+    assert [(len(chunk.choices), chunk.usage.total_tokens) for chunk in heard] == [(0, 5)]
+    with pytest.raises(errors.ProviderFailure) as failure:
+        await answered(response(failing + METADATA), stream=False)
+    assert failure.value.usage is not None
+    assert failure.value.usage.total_tokens == 5
 
 
 async def test_events_are_an_answer_although_none_were_asked_for() -> None:

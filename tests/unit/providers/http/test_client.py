@@ -88,7 +88,9 @@ class TestHttpClientRequests:
         assert b"content-length" not in got
 
     async def test_status_other_than_200_comes_back_as_it_is(self, client_of: ClientOf) -> None:
-        async with RawServer(response(b"no", status="429 Too Many", headers="Retry-After: 3\r\n")) as server:
+        async with RawServer(
+            response(b"no", status="429 Too Many", headers="Retry-After: 3 \t\r\n")
+        ) as server:
             client = client_of(server)
             reply = await client.post("/chat", b"{}", Call())
             assert (reply.status, reply.headers["retry-after"], reply.body) == (429, "3", b"no")
@@ -361,12 +363,18 @@ class TestCallTimer:
         ({"retry-after": "soon"}, None),
         ({"retry-after": ""}, None),
         ({"retry-after": "²"}, None),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, None),
+        ({"retry-after": "Thu, 01 Jan 2099 00:00:00 GMT"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "1795969852"}, None),
+        ({"retry-after": "86400"}, 86_400.0),
+        ({"retry-after": "60", "retry-after-ms": "soon"}, 60.0),
+        ({"retry-after": "60", "retry-after-ms": "0"}, 60.0),
         ({"retry-after-ms": "nan"}, None),
         ({"retry-after-ms": "inf"}, None),
         ({"retry-after": "9" * 400}, None),
         ({"retry-after": "9" * 20}, None),
-        ({"retry-after-ms": "-5"}, 0.0),
+        ({"retry-after-ms": "-5"}, None),
     ],
 )
 def test_retry_after_is_seconds_whatever_the_upstream_writes(

@@ -179,8 +179,10 @@ def _never(line: bytes, answer: Chat) -> NoReturn:
 
 
 async def test_call_without_a_name_is_booked_by_its_answer() -> None:
-    nameless = END | said(content="", tool_calls=[{"function": {"arguments": {}}}])
-    with pytest.raises(ProviderError, match="without naming it") as failure:
-        await answered(response(json.dumps(nameless).encode()), stream=False)
-    assert failure.value.usage is not None
-    assert failure.value.usage.total_tokens == 5
+    nameless = said(content="", tool_calls=[{"function": {"arguments": {}}}])
+    lines = [nameless, END]
+    for body, stream in ((json.dumps(END | nameless), False), ("\n".join(map(json.dumps, lines)), True)):
+        with pytest.raises(ProviderError, match="without naming it") as failure:
+            await answered(response(body.encode()), stream=stream)
+        assert failure.value.usage is not None
+        assert failure.value.usage.total_tokens == 5

@@ -23,6 +23,7 @@ from tests.unit.providers.openai.chats import (
     HELLO,
     HTTP,
     STOPS,
+    call,
     event,
     read,
     said,
@@ -99,15 +100,42 @@ class TestErrorsInAnswers:
         body = '{"choices":[{"message":{"content":"Hi"},"error":%s}],"error":%s}' % (error, error)  # noqa: UP031
         assert read(body).choices[0].content == "Hi"
 
-    def test_what_came_before_an_error_is_the_callers_with_its_usage(self) -> None:
+    @pytest.mark.parametrize("late", [False, True])
+    @pytest.mark.parametrize(
+        "failed",
+        [
+            {"choices": [{"delta": {"content": "B"}, "finish_reason": "error"}]},
+            {
+                "choices": [
+                    {
+                        "delta": {"content": "B", "tool_calls": [call(0, "c", ..., "{}")]},
+                        "finish_reason": "tool_calls",
+                    }
+                ]
+            },
+        ],
+        ids=["failure", "nameless call"],
+    )
+    def test_what_came_before_an_error_is_the_callers_with_its_usage(self, failed: Any, late: bool) -> None:
         reader = ChatReader(HTTP, CHAT)
-        failed = {"choices": [{"delta": {"content": "B"}, "finish_reason": "error"}], "usage": COUNTS}
-        chunk, error = reader.chunk([event(said("A")), json.dumps(failed).encode()])
+        usage = {"choices": [], "usage": COUNTS}
+        events = [failed, usage] if late else [failed | usage | failed]
+        chunk, error = reader.chunk([event(said("A")), *(json.dumps(each).encode() for each in events)])
+        assert error is None
+        assert reader.grace_s(1) == GRACE_S
         assert chunk is not None
-        assert chunk.choices[0].content == "AB"
+        assert (chunk.choices[0].content, chunk.choices[0].finish_reason) == ("AB", 0)
+        rest, error = reader.last_chunk(1)
+        assert rest is None
         assert error is not None
         assert error.usage is not None
         assert error.usage.total_tokens == 12
+
+    def test_usage_of_an_answer_that_failed_is_waited_for_within_bounds(self) -> None:
+        reader = ChatReader(HTTP, CHAT)
+        reader.chunk([event(said("A")), event(said(finish="error"))])
+        assert reader.grace_s(2) == USAGE_GRACE_S
+        assert isinstance(reader.last_chunk(2)[1], ProviderUnavailable)
 
     @pytest.mark.parametrize(
         "body",
@@ -139,9 +167,8 @@ class TestErrorsInAnswers:
             None,
             None,
         )
-        chunk, error = reader.chunk([event(said(finish="error"))])
-        assert chunk is None
-        assert isinstance(error, ProviderUnavailable)
+        assert reader.chunk([event(said(finish="error"))]) == (None, None)
+        assert isinstance(reader.last_chunk(1)[1], ProviderUnavailable)
 
 
 class TestEndsOfStreams:
