@@ -20,6 +20,10 @@ from genai_spine.v1 import model_service_pb2, provider_service_pb2
 ASK_S = 5.0  # a provider that does not list its models within this is left out
 FRESH_S = 30.0  # a list is asked for again after this
 PAGE = 1000
+MAX_LISTED = 10_000  # models of one provider's list that are shown; any can be called
+AT_ONCE = 50  # models that are described, at about 0.1 ms each, before other calls have their turn
+
+Listed = dict[str, model_service_pb2.Model]  # by the upstream's name
 
 log = structlog.get_logger()
 
@@ -32,7 +36,7 @@ class Catalog:
         self.router = router
         self.prices = prices
         self._upstreams = upstreams or {}
-        self._lists: dict[str, tuple[float, list[model_service_pb2.Model]]] = {}
+        self._lists: dict[str, tuple[float, Listed]] = {}
 
     async def page(
         self, request: model_service_pb2.ListModelsRequest
@@ -48,7 +52,9 @@ class Catalog:
             for name, models in zip(providers, lists, strict=True)
             if models is None and not providers[name].endpoint.implicit
         ]
-        models = sorted((model for models in lists for model in models or ()), key=lambda model: model.id)
+        models = sorted(
+            (model for listed in lists if listed for model in listed.values()), key=lambda model: model.id
+        )
         rest = [model for model in models if model.id > after]
         size = page_tokens.size(request, PAGE)
         response = model_service_pb2.ListModelsResponse(
@@ -61,9 +67,8 @@ class Catalog:
     async def model(self, name: str) -> model_service_pb2.Model:
         """The model that `name` leads to. Errors: ModelNotFound, and those of its provider."""
         route = self.router.resolve("", name)
-        for model in await self._models(route.provider):
-            if model.name in (route.model, f"{route.model}:latest"):
-                return model
+        if found := _found(await self._models(route.provider), route.model):
+            return found
         raise ModelNotFound(model=name, hint=f"provider {route.provider.name} does not list it")
 
     def context_length(self, provider: str, model: str) -> int | None:
@@ -75,10 +80,9 @@ class Catalog:
         terms = configured.endpoint.models.get(model) if configured else None
         if terms and terms.context_length:
             return terms.context_length
-        _, models = self._lists.get(provider, (0.0, ()))
-        for entry in models:
-            if entry.name in (model, f"{model}:latest") and entry.HasField("context_length"):
-                return entry.context_length
+        _, listed = self._lists.get(provider, (0.0, {}))
+        if (found := _found(listed, model)) and found.HasField("context_length"):
+            return found.context_length
         return self.prices.context_length(provider, model)
 
     async def health(self) -> dict[str, str]:
@@ -95,7 +99,7 @@ class Catalog:
         self._lists.pop(provider.name, None)  # it will have one model more
         return self.live(provider).pull(request.model, call)
 
-    async def _listed(self, provider: Provider) -> list[model_service_pb2.Model] | None:
+    async def _listed(self, provider: Provider) -> Listed | None:
         try:
             return await self._models(provider)
         except SpineError as error:
@@ -103,11 +107,15 @@ class Catalog:
                 log.warning("models_not_listed", provider=provider.name, cause=str(error))
             return None
 
-    async def _models(self, provider: Provider) -> list[model_service_pb2.Model]:
-        since, models = self._lists.get(provider.name, (-FRESH_S, []))
+    async def _models(self, provider: Provider) -> Listed:
+        """Models of a provider, each once; an entry without an id is none."""
+        since, models = self._lists.get(provider.name, (-FRESH_S, {}))
         if monotonic() - since >= FRESH_S:
-            listed = await self._with_declared(provider)
-            models = [self._described(provider, model) for model in listed]
+            models = {model.id: model for model in await self._with_declared(provider) if model.id}
+            for number, model in enumerate(models.values(), 1):
+                self._describe(provider, model)
+                if not number % AT_ONCE:
+                    await asyncio.sleep(0)
             self._lists[provider.name] = (monotonic(), models)
         return models
 
@@ -128,13 +136,16 @@ class Catalog:
             if not declared:
                 raise
             listed = []
+        if len(listed) > MAX_LISTED:
+            log.warning("model_list_cut", provider=provider.name, models=len(listed), shown=MAX_LISTED)
+            del listed[MAX_LISTED:]
         known = {model.id for model in listed}
         return listed + [
             model_service_pb2.Model(id=name, owned_by=provider.name) for name in declared if name not in known
         ]
 
-    def _described(self, provider: Provider, model: model_service_pb2.Model) -> model_service_pb2.Model:
-        """The upstream's entry with our id, and what the price book knows."""
+    def _describe(self, provider: Provider, model: model_service_pb2.Model) -> None:
+        """Completes the upstream's entry with our id, and what the price book knows."""
         model.name, model.object, model.provider = model.id, "model", provider.name
         model.id = self.router.id_of(Route(provider, model.name))
         if not model.HasField("supports_streaming"):
@@ -152,7 +163,10 @@ class Catalog:
             _price(model, Decimal(0), Decimal(0))
         elif (price := self.prices.find(provider.name, model.name)) and price.per_token:
             _price(model, price.input_usd_per_1m or Decimal(0), price.output_usd_per_1m or Decimal(0))
-        return model
+
+
+def _found(listed: Listed, name: str) -> model_service_pb2.Model | None:
+    return listed.get(name) or listed.get(f"{name}:latest")
 
 
 def _price(model: model_service_pb2.Model, given_per_1m: Decimal, made_per_1m: Decimal) -> None:

@@ -1,5 +1,6 @@
 """The catalog: every provider's models under names that lead to them; none spoils the list for the rest."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -40,6 +41,14 @@ class Listed:
         ]
         self.providers: dict[str, Provider] = {e.name: PROVIDERS[e.name].make(e) for e in endpoints}
         self.catalog = Catalog(Router(self.providers, "openai"), PRICES)
+
+    def answer(self, monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
+        """Lets the provider openai list these."""
+
+        async def list_models() -> list[model_service_pb2.Model]:
+            return [model_service_pb2.Model(id=id) for id in ids]
+
+        monkeypatch.setattr(self.providers["openai"], "list_models", list_models)
 
     async def page(self, **fields: object) -> model_service_pb2.ListModelsResponse:
         return await self.catalog.page(model_service_pb2.ListModelsRequest(**fields))
@@ -99,6 +108,33 @@ class TestPages:
         with pytest.raises(error) as failure:
             await listed.page(**fields)
         assert failure.value.metadata["field"] == field
+
+    async def test_model_is_listed_once_and_an_entry_without_an_id_is_none(
+        self, listed: Listed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed.answer(monkeypatch, "b", "b", "", "a")
+        response = await listed.page(provider="openai")
+        assert [model.name for model in response.data] == ["a", "b"]
+
+    async def test_endless_list_is_cut_and_lets_other_calls_have_their_turn(
+        self, listed: Listed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(models, "MAX_LISTED", 2000)
+        listed.answer(monkeypatch, *(f"m-{number:04}" for number in range(3000)))
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        response = await listed.page(provider="openai", page_size=1000)
+        response = await listed.page(provider="openai", page_size=1000, page_token=response.next_page_token)
+        task.cancel()
+        assert (response.data[-1].name, response.next_page_token) == ("m-1999", "")
+        assert turns >= 2000 / models.AT_ONCE
 
     async def test_a_list_is_kept_for_a_while(self, listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
         await listed.page()
