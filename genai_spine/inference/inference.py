@@ -16,13 +16,13 @@ from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
-from genai_spine.inference.default_options import with_defaults
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.providers.base import Route
 from genai_spine.routing.candidates import CandidatePlanner
+from genai_spine.routing.default_options import completed
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router
 from genai_spine.routing.strategies import RoutingContext
@@ -261,17 +261,14 @@ class Inference:
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
         provider, route = slot.key_slot.provider, slot.route
-        prepared: pb.CreateCompletionRequest = request
+        prepared: pb.CreateCompletionRequest = completed(request, route)
         if route.adaptation is not None:
-            prepared = route.adaptation.applied(request)
+            prepared = route.adaptation.applied(prepared)
         if request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
             length = self._context_length(route) or await provider.context_length(route.model, call)
             prepared = prepared if length is None else await truncated(prepared, route.model, length)
         if provider.schema is None and request.response_format.HasField("json_schema"):
             prepared = with_instruction(prepared, provider.options, provider.name)
-        terms = provider.endpoint.models.get(route.model)
-        if terms is not None and terms.options is not None:
-            prepared = with_defaults(prepared, terms.options)
         return cast(R, prepared)
 
 

@@ -13,6 +13,7 @@ from genai_spine.behaviour.adaptation import BOUNDED, Candidate, adapt
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
 from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
+from genai_spine.routing.default_options import completed
 from genai_spine.routing.model_terms import check_terms
 from genai_spine.routing.router import Router
 from genai_spine.routing.strategies import STRATEGIES, RoutingContext
@@ -176,16 +177,23 @@ class CandidatePlanner:
         return able
 
     def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
-        """Route with the adaptation of the request to its model. Errors: UnsupportedOption, InvalidFields."""
-        options, fields = route.provider.options_for(request, route), request.ListFields()
+        """Route with the adaptation of the request to its model, and of the model's default options with it.
+
+        Errors: UnsupportedOption, InvalidFields.
+        """
+        whole = completed(request, route)
+        options, fields = route.provider.options_for(whole, route), whole.ListFields()
         if not self._is_concerned(fields, route, options):
-            _check_options(request, fields, route, options)
+            _check_options(whole, fields, route, options)
             return route
         strict = request.strict_options if request.HasField("strict_options") else self.strict_options
         candidate = Candidate(route.provider.name, route.model, route.rules, options)
-        adaptation = adapt(request, candidate, self.router.book, strict=strict)
+        if strict and whole is not request:  # what the operator has set is nothing that the caller asks for
+            adapt(request, candidate, self.router.book, strict=True)
+            strict = False
+        adaptation = adapt(whole, candidate, self.router.book, strict=strict)
         route = replace(route, adaptation=adaptation)
-        check_candidate(adaptation.applied(request) if adaptation else request, route)
+        check_candidate(adaptation.applied(whole) if adaptation else whole, route)
         return route
 
     def _is_concerned(self, fields: Fields, route: Route, options: Mapping[str, Option]) -> bool:

@@ -208,6 +208,32 @@ async def test_default_options_fill_what_a_request_leaves_open(start: Start, ups
     assert not {"temperature", "stop", "max_tokens"} & set(other)
 
 
+async def test_default_options_are_adapted_to_the_model_and_never_refused(
+    start: Start, upstreams: Upstreams
+) -> None:
+    config = """
+providers:
+  openai:
+    base_url: {url}
+    api_key: sk-test
+    models: {{o3: {{options: {{temperature: 0.25, reasoning_effort: low}}}}}}
+"""
+    async with start(config.format(url=upstreams.openai.base_url)) as service:
+        answers = [
+            await service.completions.CreateCompletion(asked(model="o3", strict_options=strict))
+            for strict in (False, True)
+        ]
+        for answer in answers:
+            assert [warning.option for warning in answer.warnings] == ["temperature"]
+        refused = await failure(
+            service.completions.CreateCompletion(asked(model="o3", strict_options=True, temperature=0.25))
+        )
+        assert refused.reason == "UNSUPPORTED_OPTION"
+    for call in upstreams.openai.bill.calls:
+        assert call.body["reasoning_effort"] == "low"
+        assert "temperature" not in call.body
+
+
 async def test_what_a_model_cannot_by_the_configuration_is_refused_by_name(
     start: Start, upstreams: Upstreams
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from genai_spine.inference.default_options import with_defaults
+from genai_spine.routing.default_options import with_defaults
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest
@@ -44,3 +44,9 @@ def test_fields_for_the_upstream_are_joined_byte_by_byte() -> None:
     assert "1e400" in text
     assert '"min_p":0.5' in text.replace(" ", "")
     assert json.loads(with_defaults(Request(), DEFAULTS).provider_options_json)["min_p"] == 0.1
+
+
+def test_fields_for_the_upstream_that_a_request_has_take_the_place_of_defaults() -> None:
+    raw = '{"temperature": 0.9, "max_completion_tokens": 7, "stop": ["X"], "think": true}'
+    found = with_defaults(Request(provider_options_json=raw), DEFAULTS)
+    assert [field.name for field, _ in found.ListFields()] == ["provider_options_json"]

@@ -2,9 +2,25 @@
 
 import msgspec
 
+from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest
+# Names of an option among a request's own fields for the upstream, beside ours.
+UPSTREAM_NAMES = {
+    "max_tokens": {"max_completion_tokens", "max_output_tokens", "num_predict"},
+    "stop_sequences": {"stop"},
+    "reasoning_effort": {"reasoning", "thinking", "think"},
+    "reasoning_max_tokens": {"reasoning", "thinking", "think"},
+}
+
+
+def completed(request: Request, route: Route) -> Request:
+    """The request with the default options of the route's model: itself where there are none."""
+    terms = route.provider.endpoint.models.get(route.model)
+    if terms is None or terms.options is None:
+        return request
+    return with_defaults(request, terms.options)
 
 
 def with_defaults(request: Request, defaults: Request) -> Request:
@@ -16,6 +32,11 @@ def with_defaults(request: Request, defaults: Request) -> Request:
         extended.ClearField("reasoning_max_tokens")
     if request.stop_sequences:
         extended.ClearField("stop_sequences")
+    if request.provider_options_json:
+        raw = set(_fields(request))
+        for option, _ in extended.ListFields():
+            if raw & {option.name, *UPSTREAM_NAMES.get(option.name, ())}:
+                extended.ClearField(option.name)
     extended.MergeFrom(request)
     if request.provider_options_json and defaults.provider_options_json:
         own, further = _fields(request), _fields(defaults)
