@@ -4,6 +4,7 @@ NO_PROXY is read as curl reads it (https://curl.se/docs/manpage.html#--noproxy, 
 addresses with it. This machine itself is never asked by a proxy.
 """
 
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
@@ -15,6 +16,11 @@ from socket import inet_aton
 from urllib.parse import SplitResult, unquote, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Entry of NO_PROXY: a name, an address or a block of them, in brackets or not, with a port; also as a URL.
+ENTRY = re.compile(
+    r"(?:\w+://)?(?:\[(?P<bracketed>[^\]/]+)(?:/(?P<inner_bits>\d+))?\]|(?P<name>[^\[\]:/]+|[\da-f:.]+(?:%\w+)?))"
+    r"(?:/(?P<bits>\d[\d.]*))?(?::(?P<port>\d+))?/?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +132,37 @@ def _basic(parts: SplitResult) -> str | None:
 
 
 def _exempt(no_proxy: str, host: str, port: int) -> bool:
-    """Whether one of the entries, separated by commas or spaces, names the host."""
-    name = host.rstrip(".").lower()
-    return any(_names(entry.lower(), name, port) for entry in no_proxy.replace(",", " ").split())
+    """Whether one of the entries, separated by commas, semicolons or spaces, names the host."""
+    name = _ascii(host)
+    return any(_names(_ascii(entry), name, port) for entry in re.split(r"[,;\s]+", no_proxy) if entry)
 
 
 def _names(entry: str, host: str, port: int) -> bool:
     """Whether an entry of NO_PROXY names a host, by itself or as one of its domain or block."""
-    if entry == "*":
-        return True
-    address = _address(host)
-    if "/" in entry:
+    found = ENTRY.fullmatch(entry)
+    if found is None or (found["port"] and found["port"] != str(port)):
+        return False
+    name, address = found["bracketed"] or found["name"], _address(host)
+    if bits := found["inner_bits"] or found["bits"]:
         try:
-            block = ip_network(entry, strict=False)
+            return address is not None and address in ip_network(f"{name}/{bits}", strict=False)
         except ValueError:
             return False
-        return address is not None and address in block
-    if entry.startswith("["):
-        entry, _, only = entry[1:].partition("]")
-        only = only.removeprefix(":")
-    elif entry.count(":") == 1:
-        entry, _, only = entry.partition(":")
-    else:
-        only = ""
-    if only and only != str(port):
-        return False
+    if name == "*":
+        return True
     if address is not None:
-        return address == _address(entry)
-    domain = entry.removeprefix("*").strip(".")
+        return address == _address(name)
+    domain = name.removeprefix("*").strip(".")
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _ascii(name: str) -> str:
+    """A host's name in small letters, without a dot at its end, those beyond ASCII as the DNS has them."""
+    name = name.rstrip(".").lower()
+    try:
+        return name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return name
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

@@ -73,6 +73,15 @@ class TestExemptions:
             ("[fd00::1]:80", "fd00::1", 80),
             ("fd00::1", "fd00:0::1", 80),
             ("10.0.0.0/8", "::ffff:10.0.0.1", 80),
+            ("10.0.0.0/8:8080", "10.1.2.3", 8080),
+            ("[fd00::]/8", "fd12::1", 443),
+            ("[fd00::/8]:443", "fd12::1", 443),
+            ("*:443", "b.test", 443),
+            ("http://b.test:8080/", "b.test", 8080),
+            ("a.test;b.test", "b.test", 443),
+            ("a.test\n b.test", "b.test", 443),
+            ("münchen.test", "xn--mnchen-3ya.test", 443),
+            ("xn--mnchen-3ya.test", "MÜNCHEN.test", 443),
         ],
     )
     def test_an_entry_exempts_what_it_names(self, no_proxy: str, host: str, port: int) -> None:
@@ -92,6 +101,10 @@ class TestExemptions:
             ("0.0.0.1", "10.0.0.1", 80),
             (".", "example.com", 443),
             ("[fd00::1]:81", "fd00::1", 80),
+            ("10.0.0.0/8:8080", "10.1.2.3", 443),
+            ("[fd00::/8]:8080", "fd12::1", 443),
+            ("*:8080", "b.test", 443),
+            ("http://a.test", "b.test", 443),
         ],
     )
     def test_an_entry_exempts_nothing_else(self, no_proxy: str, host: str, port: int) -> None:
