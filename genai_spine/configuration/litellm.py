@@ -7,6 +7,7 @@ share a `model_name` become an alias with a weighted strategy. Nothing is read f
 """
 
 import copy
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ OF_ROW = {
     },
     "bedrock": {"aws_region_name": "region"},
 }
+NUMBERS = ("timeout", "stream_timeout", "max_parallel_requests", "weight", "rpm", "tpm")
+NUMERIC = re.compile(r"\d{1,15}(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
 SILENT = ("model", "custom_llm_provider", "weight", "order", "tags")
 OPTION_NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 # router_settings and general_settings -> settings.
@@ -152,12 +155,19 @@ class _Import:
             self._leave(f"the wildcard {name}: any model of it is {name_of_ours}:MODEL", *place)
             return
         provider = self._provider(row, params)
+        for key in NUMBERS:
+            if params.get(key) is not None and _number(params[key]) is None:
+                self._leave(f"{params[key]!r} is no number above 0", *place, "litellm_params", key)
         section = self.providers[provider].setdefault("models", {}).setdefault(model, {})
         self._model(section, params, entry.get("model_info"), place)
         member: dict[str, Any] = {"model": f"{provider}:{model}"}
-        if isinstance(weight := params.get("weight", params.get("rpm", params.get("tpm"))), int | float):
+        weight = _number(params.get("weight", params.get("rpm", params.get("tpm"))))
+        if isinstance(weight, int | float):
             member["weight"] = weight
-        self.groups.setdefault(name, []).append(member)
+        if name:
+            self.groups.setdefault(name, []).append(member)
+        else:
+            self._leave("has no model_name, so no alias is made", *place)
         for key in entry:
             if key not in ("model_name", "litellm_params", "model_info"):
                 self._leave("has no counterpart", *place, key)
@@ -169,18 +179,22 @@ class _Import:
             if (value := params.get(theirs)) is not None:
                 found[ours] = _reference(value)
         if isinstance(headers := params.get("extra_headers", params.get("headers")), dict):
-            found["headers"] = {key: _reference(value) for key, value in headers.items()}
+            found["headers"] = {
+                str(key): _reference(str(value)) for key, value in headers.items() if value is not None
+            }
         timeouts = {}
         for theirs, ours in {"timeout": "total_s", "stream_timeout": "first_token_s"}.items():
-            if isinstance(value := params.get(theirs), int | float):
+            if (value := _number(params.get(theirs))) is not None:
                 timeouts[ours] = value
         if timeouts:
             found["timeouts"] = timeouts
-        if isinstance(most := params.get("max_parallel_requests"), int):
+        if (most := _number(params.get("max_parallel_requests"))) is not None:
             found["max_concurrency"] = most
         if row == "openai" and "base_url" in found and "openai.com" not in str(found["base_url"]):
             row = COMPATIBLE
         found = {"provider": row, **found}
+        if row in self.providers and PROVIDERS[row].key and not {"api_key", "client_id"} & found.keys():
+            found["api_key"] = f"${{{row.upper()}_API_KEY}}"  # which only a provider of the row's name finds
         for name, section in self.providers.items():
             if {key: value for key, value in section.items() if key != "models"} == found:
                 return name
@@ -202,9 +216,11 @@ class _Import:
         for key, value in params.items():
             ours = OPTION_NAMES.get(key, key)
             if ours in OPTIONS:
+                value = _reference(value)
                 options[ours] = [value] if ours == "stop_sequences" and isinstance(value, str) else value
             elif key in ("input_cost_per_token", "output_cost_per_token"):
-                pass
+                if _per_million(value) is None:
+                    self._leave(f"{value!r} is no price", *place, "litellm_params", key)
             elif key in ("rpm", "tpm"):
                 self._leave(
                     "is taken for its weight; there is no such limit yet", *place, "litellm_params", key
@@ -216,13 +232,13 @@ class _Import:
         if options:
             section["options"] = options
         price = {
-            ours: _per_million(value)
+            ours: million
             for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output"))
-            if (value := params.get(theirs, info.get(theirs))) is not None
+            if (million := _per_million(params.get(theirs, info.get(theirs)))) is not None
         }
         if price:
             section["price"] = {"input": "0", **price}
-        if isinstance(context := info.get("max_input_tokens", info.get("max_tokens")), int):
+        if (context := _number(info.get("max_input_tokens", info.get("max_tokens")))) is not None:
             section["context_length"] = context
         taken = (
             "id",
@@ -250,10 +266,10 @@ class _Import:
                 aliases[name] = members[0]["model"]
         for name, target in _section(router, "model_group_alias").items():
             model = target.get("model") if isinstance(target, dict) else target
-            if model in aliases:
-                aliases[name] = copy.deepcopy(aliases[model])
-            elif isinstance(model, str):
-                aliases[name] = model
+            if not isinstance(model, str):
+                self._leave("names no model", "router_settings", "model_group_alias", name)
+            else:
+                aliases[name] = copy.deepcopy(aliases[model]) if model in aliases else model
         return aliases
 
     def _fallbacks(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -261,17 +277,20 @@ class _Import:
         for section in ("router_settings", "litellm_settings"):
             settings = _section(data, section)
             for key in ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"):
-                for entry in settings.get(key) or []:
-                    for name, models in entry.items() if isinstance(entry, dict) else ():
-                        for model in models if isinstance(models, list) else [models]:
+                for entry in _listed(settings.get(key)):
+                    if not isinstance(entry, dict):
+                        self._leave(f"{entry!r} is no model with its fallbacks", section, key)
+                        continue
+                    for name, models in entry.items():
+                        for model in _listed(models):
                             if key == "content_policy_fallbacks":
                                 self._leave(
                                     "a content filter's refusal is asked of nobody else", section, key
                                 )
-                            elif isinstance(model, str) and model not in found.setdefault(name, []):
-                                found[name].append(model)
+                            elif str(model) not in found.setdefault(str(name), []):
+                                found[str(name)].append(str(model))
             if default := settings.get("default_fallbacks"):
-                found["*"] = [str(model) for model in default]
+                found["*"] = [str(model) for model in _listed(default)]
         return found
 
     def _settings(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,9 +351,25 @@ def _reference(value: Any) -> Any:
     return value.replace("${", "$${")
 
 
-def _per_million(per_token: Any) -> Any:
-    """Price of 1,000,000 tokens, exactly."""
+def _per_million(per_token: Any) -> str | None:
+    """Price of 1,000,000 tokens, exactly; None: it is no price."""
     try:
-        return format((Decimal(str(per_token)) * 1_000_000).normalize(), "f")
+        price = Decimal(str(per_token)) * 1_000_000
     except InvalidOperation:
-        return per_token
+        return None
+    return format(price.normalize(), "f") if price.is_finite() and price >= 0 else None
+
+
+def _number(value: Any) -> Any:
+    """A number above 0, which may be written as text, or a reference to one; None: it is neither."""
+    if isinstance(value, str) and value.startswith(ENVIRONMENT):
+        return _reference(value)
+    if isinstance(value, str) and NUMERIC.fullmatch(value):
+        value = float(value) if set(value) & set(".eE") else int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value < math.inf else None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Entries of a list, which may be one alone."""
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -179,3 +179,52 @@ def test_deployments_of_one_address_and_key_are_one_provider(bare: Path) -> None
         "openai": ["m0", "m2"],
         "openai-2": ["m1", "m3"],
     }
+
+
+def test_numbers_may_be_text_or_references_and_what_is_none_is_listed(bare: Path) -> None:
+    params = (
+        'model: openai/m, api_key: k, timeout: "30", stream_timeout: os.environ/WAIT, weight: "2", '
+        "output_cost_per_token: 2e-5, input_cost_per_token: free, max_parallel_requests: 0, "
+        "temperature: os.environ/WARM, headers: {a: 1, b: null}"
+    )
+    found = imported(bare, f"model_list: [{{model_name: a, litellm_params: {{{params}}}}}]\n")
+    section = found.data["providers"]["openai"]
+    assert section["timeouts"] == {"total_s": 30, "first_token_s": "${WAIT}"}
+    assert section["headers"] == {"a": "1"}
+    assert section["models"]["m"] == {
+        "options": {"temperature": "${WARM}"},
+        "price": {"input": "0", "output": "20"},
+    }
+    assert [line.partition("litellm_params.")[2] for line in found.left_out] == [
+        "max_parallel_requests: 0 is no number above 0",
+        "input_cost_per_token: 'free' is no price",
+    ]
+
+
+def test_fallbacks_and_aliases_may_be_one_name_and_what_is_none_is_listed(bare: Path) -> None:
+    text = (
+        "model_list: [{litellm_params: {model: openai/m, api_key: k}}]\n"
+        "router_settings: {default_fallbacks: best, fallbacks: [{a: b}, {c: [5]}, d], "
+        "model_group_alias: {e: {model: [x]}, f: g}}\n"
+    )
+    found = imported(bare, text)
+    assert found.data["fallbacks"] == {"*": ["best"], "a": ["b"], "c": ["5"]}
+    assert found.data["aliases"] == {"f": "g"}
+    assert [line.rpartition(": ")[2] for line in found.left_out] == [
+        "has no model_name, so no alias is made",
+        "'d' is no model with its fallbacks",
+        "names no model",
+    ]
+
+
+def test_deployment_without_a_key_has_that_of_its_providers_variable(bare: Path) -> None:
+    text = "model_list:\n" + "".join(
+        f"- {{model_name: {name}, litellm_params: {{model: {name}{key}}}}}\n"
+        for name, key in (("gpt-a", ", api_key: os.environ/OPENAI_API_KEY"), ("gpt-b", ""))
+    )
+    [(name, section)] = imported(bare, text).data["providers"].items()
+    assert (name, section["api_key"], sorted(section["models"])) == (
+        "openai",
+        "${OPENAI_API_KEY}",
+        ["gpt-a", "gpt-b"],
+    )
