@@ -5,13 +5,14 @@ inference.py makes the call; here is decided whether it is made, and who hears o
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 from genai_spine import chunks
+from genai_spine.behaviour import warning_header
 from genai_spine.call import Call
 from genai_spine.delivery import cache_key, response_cache
 from genai_spine.delivery.background_completions import BackgroundCompletion, BackgroundCompletions
@@ -170,6 +171,8 @@ class Delivery:
         if stored is None:
             return None
         answer = Restamp(request.call, HIT).restamped(stored)
+        if isinstance(answer, pb.Completion) and answer.warnings:
+            request.call.headers[warning_header.NAME] = warning_header.text(answer.warnings)
         if request.policy == CONTINUE and isinstance(answer, pb.Completion):
             await asyncio.shield(self._task(self._keep_hit(answer)))
         return answer
@@ -219,9 +222,12 @@ class Delivery:
             shared_call = self._shared_calls.start(lambda: make(call))
         if joined:
             request.set_cache_status(COALESCED)
-        elif request.status == MISS:
-            shared_call.on_complete(self._cached(request))
-        restamped = _again(request, background) if joined else _own(request, background)
+            restamped = _again(request, background, shared_call.headers)
+        else:
+            if request.status == MISS:
+                shared_call.on_complete(self._cached(request))
+            shared_call.headers = call.headers
+            restamped = _own(request, background)
         if background is not None:
             shared_call.on_complete(self._recorded(request, background, restamped))
         return shared_call.subscribe(request.policy), restamped
@@ -285,9 +291,17 @@ def _own(request: DeliveryRequest, background: BackgroundCompletion | None) -> C
     return restamped
 
 
-def _again(request: DeliveryRequest, background: BackgroundCompletion | None) -> Callable[[Reply], Reply]:
-    """Stamps an answer that was made for another caller."""
+def _again(
+    request: DeliveryRequest, background: BackgroundCompletion | None, headers: Mapping[str, str]
+) -> Callable[[Reply], Reply]:
+    """Stamps an answer that was made for another caller. headers: that one's, there with its first words."""
     restamp = Restamp(request.call, COALESCED)
     if background is not None:
         restamp.id = background.id
-    return restamp.restamped
+
+    def restamped(answer: Reply) -> Reply:
+        if warnings := headers.get(warning_header.NAME):
+            request.call.headers[warning_header.NAME] = warnings
+        return restamp.restamped(answer)
+
+    return restamped

@@ -7,7 +7,7 @@ comes late is told first what came before, as one chunk. When the last one has l
 import asyncio
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar, cast
 
@@ -83,6 +83,7 @@ class SharedCall(Generic[T]):
         self.error: Exception | None = None
         self.ended = False
         self.log = Backlog[T]()
+        self.headers: Mapping[str, str] = {}  # of the first caller's answer
         self.changed = asyncio.Event()  # set for a moment, each time that something was said
         self._answer = answer
         self._complete = False  # nothing is asked of the provider any more

@@ -170,6 +170,14 @@ class TestOpenAI:
             assert second.events[-1] == "[DONE]"
         assert len(caching.openai.bill.calls) == 2
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_kept_answer_warns_as_the_first_one_did(self, caching: Running, stream: bool) -> None:
+        messages = [{"role": "user", "content": f"warned {stream}"}]
+        body = {"model": "o3", "stream": stream, "temperature": 0.5, "messages": messages}
+        found = [await caching.post(CHAT, body, x_cache_control="max-age=60") for _ in range(2)]
+        assert [posted.headers["x-cache"] for posted in found] == ["MISS", "HIT"]
+        assert {posted.headers["x-genai-warnings"] for posted in found} == {"temperature;action=dropped"}
+
     async def test_embeddings_are_given_again(self, caching: Running) -> None:
         body = {"model": "text-embedding-3-small", "input": "cached embedding"}
         found = [await caching.post(EMBEDDINGS, body, x_cache_control="max-age=60") for _ in range(2)]
@@ -221,6 +229,18 @@ class TestCoalescing:
         assert len({answer.id for answer in answers}) == len({answer.request_id for answer in answers}) == 10
         [row] = await caching.rows(paid.request_id)
         assert row.cost.cost_ticks == paid.cost.cost_ticks
+
+    async def test_all_are_warned_in_the_header(self, caching: Running, ask: Any) -> None:
+        caching.openai.default = SLOW
+        method = (
+            caching.completions.CreateCompletion if ask is whole else caching.completions.StreamCompletion
+        )
+        request = asked(f"warned {ask.__name__}", coalesce=True, model="o3", temperature=0.5)
+        path = ("x-envoy-original-path", "/v1/completions:create")
+        calls = [method(request, metadata=(path,)) for _ in range(2)]
+        found = await asyncio.gather(*(call.initial_metadata() for call in calls))
+        assert {dict(headers).get("x-genai-warnings") for headers in found} == {"temperature;action=dropped"}
+        assert len(caching.openai.bill.calls) == 1
 
     async def test_calls_that_do_not_ask_are_made_one_by_one(self, caching: Running, ask: Any) -> None:
         caching.openai.default = SLOW
