@@ -166,14 +166,19 @@ class ModelDetails(Struct):
 
     def context_length(self) -> int | None:
         """Context window in tokens: the one it was trained for, under a name that begins with the
-        architecture's, or the smaller one of its Modelfile.
+        architecture's, or the smaller one of its Modelfile. Where the architecture is not told, the largest
+        counts: a model that sees has a second one, of its images.
         """
-        known = [
-            value
+        known = {
+            name: value
             for name, value in self.model_info.items()
             if name.endswith(".context_length") and isinstance(value, int) and 0 < value < 2**32
-        ]
-        return min([*known[:1], *([own] if (own := self.num_ctx()) else [])], default=None)
+        }
+        of_text = known.get(f"{self.model_info.get('general.architecture')}.context_length")
+        trained = of_text or max(known.values(), default=None)
+        return min(
+            [*([trained] if trained else []), *([own] if (own := self.num_ctx()) else [])], default=None
+        )
 
 
 class LoadedModel(Struct):

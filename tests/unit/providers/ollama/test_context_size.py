@@ -167,3 +167,9 @@ def test_needed_tokens_are_those_of_text_images_and_answer() -> None:
     assert needed_tokens({}, 4000, 0) == 2000 + 1024
     assert needed_tokens({"options": {"num_predict": 5000}}, 4000, 0) == 7000
     assert needed_tokens({"options": {"num_predict": -1}}, 0, 2) == 2 * 2048 + 1024
+
+
+@pytest.mark.parametrize("told", [{"general.architecture": "gemma3"}, {}])
+def test_context_of_a_model_that_sees_is_that_of_its_text(told: dict[str, str]) -> None:
+    info = {"clip.vision.context_length": 77, **told, "gemma3.context_length": 131072}
+    assert ModelDetails(model_info=info).context_length() == 131072
