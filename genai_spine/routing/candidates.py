@@ -29,7 +29,7 @@ MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | me
 
 
 class Asked:
-    """What a request asks of any candidate, read once however many there are."""
+    """Demands of a request on its candidates, read once however many there are."""
 
     __slots__ = ("fields", "parts", "request")
 

@@ -180,5 +180,7 @@ def _line(line: bytes) -> bytes:
 
 def lines_of(body: bytes) -> list[bytes]:
     """Values of a body that is one value, or a stream of them although it was not to be one."""
+    if body.startswith(b"{") and b"\n" not in body:  # as most are
+        return [body]
     lines = JsonLines()
     return [*lines.feed(body), *lines.rest()]
