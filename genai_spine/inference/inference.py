@@ -186,6 +186,8 @@ class Inference:
             return partial(choices.gather, complete=self._complete_repaired)
         if operation.request.routing.hedge_after_ms:
             return partial(hedging.first_answer, start=self._complete_repaired)
+        if not operation.request.HasField("response_format"):  # there is nothing to repair
+            return partial(self._call, ask=_complete)
         return self._complete_repaired
 
     async def _complete_repaired(self, operation: Completing) -> pb.Completion:
