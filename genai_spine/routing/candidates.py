@@ -296,9 +296,9 @@ def _check_fields(fields: Fields, provider: Provider, options: Mapping[str, Opti
 
 def _check_further(asked: Asked, route: Route, options: Mapping[str, Option]) -> None:
     """Checks what no table of fields says."""
-    for option, (field, words) in asked.parts.items():
+    for option in asked.parts:
         if option not in options:
-            raise _unsupported(route.provider, field, words)
+            raise _unsupported(route.provider, *asked.parts[option])
     route.provider.check_options(asked.request, route)
     if route.provider.endpoint.models:
         check_terms(asked.request, route)

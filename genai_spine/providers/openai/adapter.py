@@ -154,7 +154,8 @@ class OpenAI(Media, Files):
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         path, body, reading = self._write(request, route.model, stream=False)
-        reply = await self.http.post(path, body, call, await self._authorization(call))
+        headers = NO_HEADERS if self.entra is None else await self._authorization(call)
+        reply = await self.http.post(path, body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
         return completion(reading.read(reply.body))
