@@ -9,11 +9,10 @@ whole, get the other way from here.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from operator import attrgetter
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
-
-SCALARS = ("system_fingerprint", "service_tier", "latency_ms")  # optional in chunk and answer
 
 THINKING, THINKING_ENDS = "<think>", "</think>"
 HIGH_HALVES = frozenset(map(chr, range(0xD800, 0xDC00)))  # first halves of UTF-16's pairs
@@ -209,16 +208,22 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
     """Completion from a chunk into which the whole stream was merged; choices in the order of their index."""
     result = pb.Completion(id=whole.id, model=whole.model, provider=whole.provider)
     result.request_id, result.execution_id = whole.request_id, whole.execution_id
-    for name in ("create_time", "usage", "cost"):
-        if whole.HasField(name):
-            getattr(result, name).CopyFrom(getattr(whole, name))
-    for name in SCALARS:
-        if whole.HasField(name):
-            setattr(result, name, getattr(whole, name))
+    if whole.HasField("create_time"):
+        result.create_time.CopyFrom(whole.create_time)
+    if whole.HasField("usage"):
+        result.usage.CopyFrom(whole.usage)
+    if whole.HasField("cost"):
+        result.cost.CopyFrom(whole.cost)
+    if whole.HasField("system_fingerprint"):
+        result.system_fingerprint = whole.system_fingerprint
+    if whole.HasField("service_tier"):
+        result.service_tier = whole.service_tier
+    if whole.HasField("latency_ms"):
+        result.latency_ms = whole.latency_ms
     result.cache_status = whole.cache_status
-    result.warnings.extend(whole.warnings)
-    for delta in sorted(whole.choices, key=lambda delta: delta.index):
-        result.choices.append(_choice(delta))
+    if whole.warnings:
+        result.warnings.extend(whole.warnings)
+    result.choices.extend(map(_choice, sorted(whole.choices, key=attrgetter("index"))))
     return result
 
 
@@ -298,11 +303,12 @@ def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
         message.content.add(refusal=delta.refusal)
     if delta.reasoning:
         message.reasoning = delta.reasoning
-    for name in ("annotations_json", "reasoning_state_json"):
-        if delta.HasField(name):
-            setattr(message, name, getattr(delta, name))
-    for call_delta in sorted(delta.tool_calls, key=lambda call_delta: call_delta.index):
-        message.tool_calls.append(_tool_call(call_delta))
+    if delta.HasField("annotations_json"):
+        message.annotations_json = delta.annotations_json
+    if delta.HasField("reasoning_state_json"):
+        message.reasoning_state_json = delta.reasoning_state_json
+    if delta.tool_calls:
+        message.tool_calls.extend(map(_tool_call, sorted(delta.tool_calls, key=attrgetter("index"))))
     choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
     if delta.HasField("logprobs"):
         choice.logprobs.CopyFrom(delta.logprobs)

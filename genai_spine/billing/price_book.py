@@ -90,6 +90,7 @@ class PriceBook:
         }
         self._row = lru_cache(MEMO_SIZE)(self._find_row)
         self._price = lru_cache(MEMO_SIZE)(self._price_at)
+        self._length = lru_cache(MEMO_SIZE)(self._find_length)
         self._list = lru_cache(1)(self._list_at)
 
     @classmethod
@@ -137,11 +138,14 @@ class PriceBook:
         """Most tokens of input and output together, as the operator or genai-prices has it; found as a price
         is.
         """
+        return self._length(provider, model, self._stretch(self._minute()))
+
+    def _find_length(self, provider: str, model: str, stretch: int) -> int | None:
         if length := self._operators.context_lengths.get((provider, model)):
             return length
         upstream = self._seller(provider)
         name = model.lower().removeprefix("models/")
-        row = self._row(upstream, name, self._stretch(self._minute()))
+        row = self._row(upstream, name, stretch)
         if row is not None and row.info.context_window is None:  # a row of a price file says nothing of it
             row = self._match(upstream, name)
         return row.info.context_window if row else None

@@ -174,25 +174,26 @@ class ServiceInterceptor:
     def _enter(self, method: str, context: Context) -> Call:
         """Call of a grpc context: request id, deadline, headers that matter."""
         metadata = tuple(context.invocation_metadata() or ())
-        given = dict(metadata)
-        request_id = str(given.get("x-request-id", ""))
+        given: dict[str, Any] = dict(metadata)  # texts: bytes are only what ends with -bin
         remaining_s = context.time_remaining()
-        request_id = request_id if REQUEST_ID.fullmatch(request_id) else new_request_id()
+        request_id = given.get("x-request-id")
+        if request_id is None or not REQUEST_ID.fullmatch(request_id):
+            request_id = new_request_id()
         context.set_trailing_metadata((("x-request-id", request_id),))
         return Call(
             request_id=request_id,
             method=method,
-            path=_text(given.get("x-envoy-original-path")),
-            user_agent=(_text(given.get("user-agent")) or "")[:256],
+            path=given.get("x-envoy-original-path"),
+            user_agent=given.get("user-agent", "")[:256],
             lane=self.lane,
             generation=self.calls.begin(),
-            idempotency_key=_text(given.get("idempotency-key")),
-            provider=(_text(given.get("x-genai-provider")) or "")[:64],
-            cache_control=_text(given.get("x-cache-control")),
+            idempotency_key=given.get("idempotency-key"),
+            provider=given.get("x-genai-provider", "")[:64],
+            cache_control=given.get("x-cache-control"),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
             client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
-            if_match=_text(given.get("if-match")),
+            if_match=given.get("if-match"),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
@@ -212,7 +213,8 @@ class ServiceInterceptor:
                 preconditions.read(request, call.if_match)
         else:
             validation.check_without_aliases(request)
-        call.cost_labels = dict(getattr(request, "cost_labels", ()))
+        if labels := getattr(request, "cost_labels", None):
+            call.cost_labels = dict(labels)
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Abort of the call with the error's status."""
@@ -325,7 +327,3 @@ def _tolerant(deserialize: Callable[[bytes], Message]) -> "Callable[[bytes], Mes
             return UndecodableMessage("not a message of the type that this method takes")
 
     return read
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -45,6 +45,10 @@ MAY_HAVE_BILLED = (
     SchemaMismatch,
 )
 
+# Answers by what they have; made once, since each `A | B` makes a type.
+DATED = (pb.Completion, media.CreateImagesResponse)
+MEASURED = (media.CreateImagesResponse, media.Transcription)  # in units of their own
+
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
@@ -120,7 +124,8 @@ class Attempt(Generic[R]):
             streamed=operation.streamed,
             end_user=request.user if request.HasField("user") else None,
         )
-        self.execution.cost_labels.update(operation.call.cost_labels)
+        if operation.call.cost_labels:
+            self.execution.cost_labels.update(operation.call.cost_labels)
         if operation.call.attribution is not None:
             self.execution.MergeFrom(operation.call.attribution)
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
@@ -238,9 +243,9 @@ class Attempt(Generic[R]):
             self._set_header()
             if (cutter := self._cutter()) is not None:
                 cutter.completion(answer)
-        if isinstance(answer, pb.Completion | media.CreateImagesResponse):
+        if isinstance(answer, DATED):
             answer.create_time.seconds = answer.create_time.seconds or int(time())
-        if isinstance(answer, media.CreateImagesResponse | media.Transcription):
+        if isinstance(answer, MEASURED):
             execution.units.CopyFrom(answer.units)
         answer.model, answer.provider = self.model, execution.provider
         answer.request_id, answer.execution_id = self.call.request_id, execution.id

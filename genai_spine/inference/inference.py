@@ -78,7 +78,8 @@ class Inference:
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """One whole answer: from the cache, shared with an equal request, or of a new call."""
         operation = self._completion(request, call)
-        await self._drop_too_short(operation)
+        if self._may_not_fit(operation):
+            await self._drop_too_short(operation)
         return await self._unary(operation, pb.Completion, self._completer(operation))
 
     def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
@@ -145,13 +146,14 @@ class Inference:
         if operation.request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
             return False
         size = operation.request.ByteSize()
-        lengths = (self._context_length(route) for route in operation.routes)
-        return any(length is not None and size > length for length in lengths)
+        for route in operation.routes:
+            length = self.prices.context_length(route.provider.name, route.model)
+            if length is not None and size > length:
+                return True
+        return False
 
     async def _drop_too_short(self, operation: Completing) -> None:
         """Drops candidates whose context is certainly too short. Errors: ContextLengthExceeded."""
-        if not self._may_not_fit(operation):
-            return
         fitting: list[Route] = []
         failure: ContextLengthExceeded | None = None
         for route in operation.routes:
@@ -168,13 +170,13 @@ class Inference:
     def _context_length(self, route: Route) -> int | None:
         return self.prices.context_length(route.provider.name, route.model)
 
-    async def _unary(
+    def _unary(
         self, operation: Operation[Any], kind: type[D], make: Callable[[Operation[Any]], Awaitable[D]]
-    ) -> D:
+    ) -> Awaitable[D]:
         """The answer of make, or one that is there already where the request allows that."""
         if is_plain(operation.request, operation.call):
-            return await make(operation)
-        return await self.delivery.unary(
+            return make(operation)
+        return self.delivery.unary(
             _delivery_request(operation), kind, lambda call: make(replace(operation, call=call))
         )
 
@@ -184,6 +186,8 @@ class Inference:
             return partial(choices.gather, complete=self._complete_repaired)
         if operation.request.routing.hedge_after_ms:
             return partial(hedging.first_answer, start=self._complete_repaired)
+        if not operation.request.HasField("response_format"):  # there is nothing to repair
+            return partial(self._call, ask=_complete)
         return self._complete_repaired
 
     async def _complete_repaired(self, operation: Completing) -> pb.Completion:

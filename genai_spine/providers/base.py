@@ -129,6 +129,8 @@ class Route:
     model: str
     weight: float = 1.0  # of a weighted choice among candidates
     rules: ModelRules = field(default=NO_RULES, compare=False, repr=False)
+    # Fields of a request that no rule and no bound is about, with the options that most requests get.
+    plain: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     adaptation: Adaptation | None = field(default=None, compare=False, repr=False)  # None: nothing to adapt
 
 

@@ -23,13 +23,24 @@ LASTING = (message_pb2.PROMPT_CACHE_1H, message_pb2.PROMPT_CACHE_30M, message_pb
 
 def marks(request: pb.CreateCompletionRequest, room: int = MAX_MARKS) -> Marks:
     """Marks that go out, with their time to live. room: how many the upstream takes."""
-    found = [*_places(request)][-room:] if room > 0 else []
+    found = [*_places(request)][-room:] if room > 0 and _is_marked(request) else []
     chosen: dict[Place, str] = {}
     ttl = LONG
     for place, cache in found:
         ttl = LONG if ttl == LONG and cache in LASTING else SHORT
         chosen[place] = ttl
     return chosen
+
+
+def _is_marked(request: pb.CreateCompletionRequest) -> bool:
+    """Whether there may be a mark: most requests have none."""
+    for message in request.messages:
+        if message.prompt_cache:
+            return True
+        for part in message.content:
+            if part.prompt_cache:
+                return True
+    return bool(request.tools)
 
 
 def _places(request: pb.CreateCompletionRequest) -> Iterator[tuple[Place, "message_pb2.PromptCache"]]:

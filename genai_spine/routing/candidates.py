@@ -1,6 +1,6 @@
 """The plan of a request: who is asked, in which order, before it is given up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
@@ -22,10 +22,36 @@ from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import routing_pb2
 
 MAX_NAMES = 4096  # of providers and models whose routes are remembered
+UNROUTED = routing_pb2.Routing()  # of requests that say nothing of it
 
 log = structlog.get_logger()
 Fields = Sequence[tuple[FieldDescriptor, Any]]  # those of a request that are set, from ListFields()
 MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest
+
+
+class Asked:
+    """Demands of a request on its candidates, read once however many there are."""
+
+    __slots__ = ("fields", "parts", "request")
+
+    def __init__(self, request: pb.CreateCompletionRequest) -> None:
+        self.request = request
+        self.fields = {descriptor.name for descriptor, _ in request.ListFields()}
+        # Options for kinds of parts, with the first field that needs it and what it is in words.
+        self.parts: dict[str, tuple[str, str]] = {}
+        for index, message in enumerate(request.messages):
+            for part in message.content:
+                if not part.HasField("text") and (kind := part.WhichOneof("part")) != "refusal":
+                    self._needs(f"messages.{kind}", f"messages[{index}].content", f"{kind} content")
+        if "tools" in self.fields:
+            for index, tool in enumerate(request.tools):
+                if tool.WhichOneof("tool") == "custom":
+                    self._needs("tools.custom", f"tools[{index}]", "custom tools")
+        if "prompt" in self.fields and request.prompt.HasField("tokens"):
+            self._needs("prompt.tokens", "prompt", "prompts of token ids")
+
+    def _needs(self, option: str, field: str, words: str) -> None:
+        self.parts.setdefault(option, (field, words))
 
 
 class CandidatePlanner:
@@ -50,6 +76,7 @@ class CandidatePlanner:
         self.router = router
         self.context = context
         self._routes = lru_cache(MAX_NAMES)(self._routes_of)
+        self._ruled = lru_cache(MAX_NAMES)(self._with_rules)
         self.chain = self._chain_of(fallback_chain)
         self.chains = {model: self._chain_of(names) for model, names in (fallbacks or {}).items()}
 
@@ -61,26 +88,35 @@ class CandidatePlanner:
         """
         routes = self._routes(request.provider, request.model, self.router.book.today())
         chain = self.chains.get(request.model, self.chain) if self.chains else self.chain
-        if len(routes) == 1 and not chain and not request.HasField("routing"):
-            return [self._adapted(routes[0], request)]
-        routing = request.routing
+        is_routed, asked = request.HasField("routing"), Asked(request)
+        if len(routes) == 1 and not chain and not is_routed:
+            return [self._adapted(routes[0], asked)]
+        routing = request.routing if is_routed else UNROUTED
         alias = self.router.aliases.get(request.model)
         strategy = routing.strategy or (alias.strategy if alias else None)
-        routes = self._distinct(routes + self._fallbacks(routing))
-        routes = self._able(self._allowed(routes, request), request)
+        if is_routed:
+            routes = self._allowed(self._distinct(routes + self._fallbacks(routing)), request)
+        routes = self._able(routes, asked)
         ordered = STRATEGIES.get(strategy or 0)
         if ordered is not None and len(routes) > 1:
             routes = ordered(routes, request, self.context)
-        if last := self._last(request, chain):
+        if last := self._last(asked, chain):
             routes = self._distinct(routes + last)
-        return self._preferred(routes, routing)
+        return self._preferred(routes, routing) if is_routed else routes
 
     def _routes_of(self, provider: str, model: str, day: date) -> list[Route]:
-        """Routes of names with the rules of a day, which is today."""
-        return [*map(self._of_today, self.router.routes(provider, model))]
+        """Routes of names with the rules of a day, which is today; no two are the same."""
+        return self._distinct([self._ruled(route, day) for route in self.router.routes(provider, model)])
 
-    def _of_today(self, route: Route) -> Route:
-        return replace(route, rules=self.router.book.rules(route.provider.kind, route.model))
+    def _with_rules(self, route: Route, day: date) -> Route:
+        """Route with the rules of a day, which is today."""
+        rules, options = self.router.book.rules(route.provider.kind, route.model), route.provider.options
+        bounded = {
+            name for name, option in options.items() if option.min is not None or option.max is not None
+        }
+        absent = self.router.book.absent - options.keys()
+        plain = (ALWAYS | options.keys()) - bounded - rules.fields - absent
+        return replace(route, rules=rules, plain=plain)
 
     def embedding_plan(self, request: pb.CreateEmbeddingsRequest) -> list[Route]:
         """No fallback chain: vectors of another model cannot be compared."""
@@ -105,23 +141,26 @@ class CandidatePlanner:
             if self.router.is_missing(name):
                 continue
             try:
-                found += map(self._of_today, self.router.fallback(name))
+                found += self._of_today(self.router.fallback(name))
             except SpineError as error:
                 field = f"routing.fallback_models[{index}]"
                 raise InvalidRequest(field=field, problem=str(error)) from None
         return found
 
-    def _last(self, request: pb.CreateCompletionRequest, chain: Sequence[Route]) -> list[Route]:
+    def _of_today(self, routes: Iterable[Route]) -> list[Route]:
+        day = self.router.book.today()
+        return [self._ruled(route, day) for route in routes]
+
+    def _last(self, asked: Asked, chain: Sequence[Route]) -> list[Route]:
         """The server's own chain, of which those stay out that cannot honour the request."""
-        routing = request.routing
-        if routing.no_fallback or routing.fallback_models or not chain:
+        if not chain:
             return []
-        able = [
-            self._attempted(route, request)
-            for route in map(self._of_today, chain)
-            if not self._too_much(route, request)
-        ]
-        return [route for route in able if isinstance(route, Route)]
+        routes, request = self._of_today(chain), asked.request
+        if request.HasField("routing"):
+            if request.routing.no_fallback or request.routing.fallback_models:
+                return []
+            routes = [route for route in routes if not self._too_much(route, request)]
+        return self._honouring(routes, asked)[0]
 
     def _chain_of(self, names: Sequence[str]) -> list[Route]:
         return [route for name in names for route in self._of_chain(name)]
@@ -134,8 +173,6 @@ class CandidatePlanner:
             return []
 
     def _allowed(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
-        if not request.HasField("routing"):
-            return routes
         reasons = [self._too_much(route, request) for route in routes]
         allowed = [route for route, reason in zip(routes, reasons, strict=True) if not reason]
         if not allowed:
@@ -163,28 +200,40 @@ class CandidatePlanner:
                 return f"{name} would cost {'an unknown amount' if ticks is None else usd_of(ticks)}"
         return None
 
-    def _able(self, routes: list[Route], request: pb.CreateCompletionRequest) -> list[Route]:
-        able: list[Route] = []
-        first: SpineError | None = None
-        for route in routes:
-            adapted = self._attempted(route, request)
-            if isinstance(adapted, Route):
-                able.append(adapted)
-            else:
-                first = first or adapted
+    def _able(self, routes: list[Route], asked: Asked) -> list[Route]:
+        able, first = self._honouring(routes, asked)
         if first is not None and not able:
             raise first
         return able
 
-    def _adapted(self, route: Route, request: pb.CreateCompletionRequest) -> Route:
+    def _honouring(self, routes: Iterable[Route], asked: Asked) -> tuple[list[Route], SpineError | None]:
+        """Adapted routes of those that can honour the request, and why the first other one cannot."""
+        able: list[Route] = []
+        first: SpineError | None = None
+        for route in routes:
+            try:
+                able.append(self._adapted(route, asked))
+            except SpineError as error:
+                first = first or error
+        return able, first
+
+    def _adapted(self, route: Route, asked: Asked) -> Route:
         """Route with the adaptation of the request to its model, and of the model's default options with it.
 
         Errors: UnsupportedOption, InvalidFields.
         """
+        request, provider = asked.request, route.provider
         whole = completed(request, route)
-        options, fields = route.provider.options_for(whole, route), whole.ListFields()
+        if whole is not request:
+            asked = Asked(whole)
+        options = provider.options_for(whole, route)
+        if options is provider.options and asked.fields <= route.plain:
+            _check_further(asked, route, options)
+            return route
+        fields = whole.ListFields()
         if not self._is_concerned(fields, route, options):
-            _check_options(whole, fields, route, options)
+            _check_fields(fields, provider, options)
+            _check_further(asked, route, options)
             return route
         strict = request.strict_options if request.HasField("strict_options") else self.strict_options
         candidate = Candidate(route.provider.name, route.model, route.rules, options)
@@ -206,13 +255,6 @@ class CandidatePlanner:
             if name in BOUNDED and (option := options.get(name)) and _is_outside(value, option):
                 return True
         return False
-
-    def _attempted(self, route: Route, request: pb.CreateCompletionRequest) -> Route | SpineError:
-        """Adapted route, or why the provider cannot honour the request."""
-        try:
-            return self._adapted(route, request)
-        except SpineError as error:
-            return error
 
     def _preferred(self, routes: list[Route], routing: routing_pb2.Routing) -> list[Route]:
         preferred = list(routing.preferred_providers)
@@ -242,13 +284,12 @@ def check_candidate(request: pb.CreateCompletionRequest, route: Route) -> None:
 
     Errors: UnsupportedOption; InvalidFields for a number outside the upstream's bounds.
     """
-    _check_options(request, request.ListFields(), route, route.provider.options_for(request, route))
+    options = route.provider.options_for(request, route)
+    _check_fields(request.ListFields(), route.provider, options)
+    _check_further(Asked(request), route, options)
 
 
-def _check_options(
-    request: pb.CreateCompletionRequest, fields: Fields, route: Route, options: Mapping[str, Option]
-) -> None:
-    provider = route.provider
+def _check_fields(fields: Fields, provider: Provider, options: Mapping[str, Option]) -> None:
     for descriptor, value in fields:
         name = descriptor.name
         if name in ALWAYS or (name in NEUTRAL and NEUTRAL[name] == value):
@@ -261,10 +302,16 @@ def _check_options(
             raise InvalidFields([(name, f"must be at most {option.max} for {provider.name}")])
         elif option.min is not None and value < option.min:
             raise InvalidFields([(name, f"must be at least {option.min} for {provider.name}")])
-    _check_parts(request, provider, options)
-    provider.check_options(request, route)
-    if provider.endpoint.models:
-        check_terms(request, route)
+
+
+def _check_further(asked: Asked, route: Route, options: Mapping[str, Option]) -> None:
+    """Checks what no table of fields says."""
+    for option in asked.parts:
+        if option not in options:
+            raise _unsupported(route.provider, *asked.parts[option])
+    route.provider.check_options(asked.request, route)
+    if route.provider.endpoint.models:
+        check_terms(asked.request, route)
 
 
 def _is_emulated(name: str, value: Any) -> bool:
@@ -272,23 +319,6 @@ def _is_emulated(name: str, value: Any) -> bool:
     calls, and a schema by an instruction and validation.
     """
     return name == "choice_count" or (name == "response_format" and value.HasField("json_schema"))
-
-
-def _check_parts(
-    request: pb.CreateCompletionRequest, provider: Provider, options: Mapping[str, Option]
-) -> None:
-    for index, message in enumerate(request.messages):
-        for part in message.content:
-            if part.HasField("text"):
-                continue
-            kind = part.WhichOneof("part")
-            if kind != "refusal" and f"messages.{kind}" not in options:
-                raise _unsupported(provider, f"messages[{index}].content", f"{kind} content")
-    for index, tool in enumerate(request.tools):
-        if tool.WhichOneof("tool") == "custom" and "tools.custom" not in options:
-            raise _unsupported(provider, f"tools[{index}]", "custom tools")
-    if request.prompt.HasField("tokens") and "prompt.tokens" not in options:
-        raise _unsupported(provider, "prompt", "prompts of token ids")
 
 
 def _unsupported(provider: Provider, field: str, option: str | None = None) -> UnsupportedOption:

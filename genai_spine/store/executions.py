@@ -245,7 +245,7 @@ class Executions:
             _OPERATIONS[execution.operation],
             _LANES[execution.lane],
             execution.prompt_version or None,
-            _labels(execution),
+            _labels(execution) if execution.cost_labels else None,
             _warnings(execution) if execution.warnings else None,
             execution.first_token_ms if has("first_token_ms") else None,
             state,
@@ -309,9 +309,9 @@ def execution_of(row: RowMapping) -> Execution:
     return execution
 
 
-def _labels(execution: Execution) -> str | None:
+def _labels(execution: Execution) -> str:
     labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
-    return json.dumps(labels, sort_keys=True, ensure_ascii=False) if labels else None
+    return json.dumps(labels, sort_keys=True, ensure_ascii=False)
 
 
 def _warnings(execution: Execution) -> str:

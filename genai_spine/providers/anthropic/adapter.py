@@ -7,6 +7,7 @@ Wire facts: https://platform.claude.com/docs/en/api/messages, .../api/errors and
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import quote
@@ -48,6 +49,7 @@ API_VERSION = "2023-06-01"  # where the behaviour book names none for the model
 FILES_BETA = {"anthropic-beta": "files-api-2025-04-14"}  # file ids are taken under this header only
 GRACE_S = 0.5  # for message_stop, after the stop reason and the usage
 MIN_TOP_P = 0.95  # that goes with thinking
+MAX_HEADERS = 64  # versions of the API, each with a form of the key
 MAX_PAGES = 50  # of a list; more is a list without an end
 
 OPTIONS = {
@@ -107,6 +109,7 @@ class Anthropic(Provider):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.http = HttpClient(endpoint, NO_HEADERS)
+        self._fixed = lru_cache(MAX_HEADERS)(self._fixed_headers)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
@@ -183,20 +186,26 @@ class Anthropic(Provider):
         """Headers of one request: the version of the API and the form of the key that the model's rules say,
         and the beta header, where the request names files that were uploaded.
         """
-        headers = {"anthropic-version": rules.api_version or API_VERSION}
+        headers = self._fixed(rules.api_version, rules.authentication)
+        if request is not None and messages_request.names_files(request):
+            return {**headers, **FILES_BETA}
+        return headers
+
+    def _fixed_headers(self, api_version: str, authentication: str) -> Headers:
+        """Headers that say the version and the key; both are few."""
+        headers = {"anthropic-version": api_version or API_VERSION}
         key = self.endpoint.api_key
-        if key and rules.authentication == "bearer":
+        if key and authentication == "bearer":
             headers["authorization"] = f"Bearer {key}"
         elif key:
             headers["x-api-key"] = key
-        if request is not None and messages_request.names_files(request):
-            headers |= FILES_BETA
-        return headers
+        return self.http.written(headers)
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        for name in ("suffix", "best_of"):
-            if request.prompt.HasField(name):
-                self._refuse(f"prompt.{name}")
+        if request.HasField("prompt"):
+            for name in ("suffix", "best_of"):
+                if request.prompt.HasField(name):
+                    self._refuse(f"prompt.{name}")
         self._check_thinking(request, route.model)
         if messages_request.version(route.model) < messages_request.STRUCTURED:
             for index, tool in enumerate(request.tools):
@@ -207,6 +216,8 @@ class Anthropic(Provider):
         budget = request.HasField("reasoning_max_tokens")
         thinks = budget or request.reasoning_effort > pb.REASONING_EFFORT_NONE
         version = messages_request.version(model)
+        if not thinks and version < messages_request.UNBUDGETED:
+            return
         if budget and version >= messages_request.UNBUDGETED:
             self._refuse("reasoning_max_tokens", f"a budget of thinking with {model}")
         for name in ("temperature", "top_p", "top_k"):

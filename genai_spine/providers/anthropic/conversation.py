@@ -111,7 +111,11 @@ def _blocks(entry: Entry, marks: prompt_cache.Marks) -> list[Block]:
     content: list[dict[str, Any]] = []
     ttl = None
     for at, part in enumerate(message.content):
-        content += _part(part, f"{entry.path}.content[{at}]")
+        if text := part.text or part.refusal:
+            if not text.isspace():  # the API refuses blocks of white space
+                content.append({"type": "text", "text": text})
+        else:
+            content += _part(part, f"{entry.path}.content[{at}]")
         if found := marks.get((entry.number, at)):
             ttl = found
             if content:  # of white space alone there is no block; what stood before it ends there too
@@ -173,14 +177,13 @@ def _tool_use(call: message_pb2.ToolCall, path: str, id: str) -> dict[str, Any]:
 
 
 def _part(part: message_pb2.ContentPart, path: str) -> list[dict[str, Any]]:
-    """Blocks of one content part; none for white space, which the API refuses."""
+    """Blocks of one content part that is no text; none for an empty one."""
     kind = part.WhichOneof("part")
     if kind == "image":
         return [_image(part.image, f"{path}.image")]
     if kind == "file":
         return [_document(part.file, f"{path}.file")]
-    text = part.text or part.refusal
-    return [{"type": "text", "text": text}] if text.strip() else []  # the API refuses blocks of white space
+    return []
 
 
 def _image(image: message_pb2.ImagePart, path: str) -> dict[str, Any]:

@@ -119,9 +119,10 @@ class Bedrock(Provider):
         self._control_http = HttpClient(self._control, bearer)
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        for name in ("suffix", "best_of"):
-            if request.prompt.HasField(name):
-                self._refuse(f"prompt.{name}")
+        if request.HasField("prompt"):
+            for name in ("suffix", "best_of"):
+                if request.prompt.HasField(name):
+                    self._refuse(f"prompt.{name}")
         model_options.fields(request, route)
         by_tool = answers_by_tool(request, route.model)
         if by_tool and model_options.thinks(request, route.model):

@@ -91,6 +91,8 @@ def own(body: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def answers_by_tool(request: pb.CreateCompletionRequest, model: str) -> bool:
     """The answer's form is made known as a tool that the model must call."""
+    if not request.HasField("response_format"):
+        return False
     form = request.response_format
     if form.HasField("json_schema"):
         needs_tool = not model_options.takes_schema(model)

@@ -8,7 +8,7 @@ within the origin only, so that no key leaves it.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import inf, nan
@@ -68,6 +68,16 @@ class Reply:
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+
+
+class WrittenHeaders(dict[str, str]):
+    """Headers that many requests have, with their lines."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, headers: Headers) -> None:
+        super().__init__(headers)
+        self.lines = _header_lines(headers)[:-2]
 
 
 class StatusError(Exception):
@@ -145,11 +155,21 @@ class HttpClient:
         self._head = _header_lines({**fixed, **(headers or {}), **endpoint.headers})
         self._operators = frozenset(endpoint.headers)  # win over those of one request, too
 
-    async def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Reply:
-        return await self.request("POST", path, body, call, headers)
+    def written(self, headers: Headers) -> Headers:
+        """Headers for many requests, which are then written once. Errors: InvalidRequest."""
+        return WrittenHeaders(self._own(headers))
 
-    async def get(self, path: str, call: Call) -> Reply:
-        return await self.request("GET", path, b"", call)
+    def _own(self, headers: Headers) -> Headers:
+        """Headers of a request without those that the operator sets."""
+        if not self._operators:
+            return headers
+        return {name: headers[name] for name in headers if name.lower() not in self._operators}
+
+    def post(self, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS) -> Awaitable[Reply]:
+        return self.request("POST", path, body, call, headers)
+
+    def get(self, path: str, call: Call) -> Awaitable[Reply]:
+        return self.request("GET", path, b"", call)
 
     async def request(
         self, method: str, path: str, body: bytes, call: Call, headers: Headers = NO_HEADERS
@@ -263,10 +283,10 @@ class HttpClient:
             head += b"content-length: %d\r\n" % len(body)
             if "content-type" not in headers:
                 head += b"content-type: application/json\r\n"
-        if headers:
-            if self._operators:
-                headers = {name: headers[name] for name in headers if name.lower() not in self._operators}
-            head += _header_lines(headers)[:-2]
+        if type(headers) is WrittenHeaders:
+            head += headers.lines
+        elif headers:
+            head += _header_lines(self._own(headers))[:-2]
         try:
             return connection.send(head + self._head + body)
         except ConnectionLost as error:

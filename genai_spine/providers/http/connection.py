@@ -121,6 +121,8 @@ class Exchange:
 
         Raises ReadTimeout, ConnectionLost, UndecodableBody, AnswerTooLarge.
         """
+        if self.done and self.decoder is None:  # it came together with the head, as most do
+            return self._take()
         chunks = await self._until(MAX_BODY_BYTES, timeout_s)
         if sum(map(len, chunks)) > MAX_BODY_BYTES:
             raise AnswerTooLarge(f"the answer is larger than {MAX_BODY_BYTES} bytes")

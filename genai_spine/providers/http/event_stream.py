@@ -99,7 +99,7 @@ class ServerSentEvents:
 
 def _payload(event: bytes) -> bytes | None:
     if event.startswith(b"data: ") and b"\n" not in event:
-        return event[6:]
+        return event[6:].strip()
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines).strip() if lines else None
 
@@ -180,5 +180,7 @@ def _line(line: bytes) -> bytes:
 
 def lines_of(body: bytes) -> list[bytes]:
     """Values of a body that is one value, or a stream of them although it was not to be one."""
+    if body.startswith(b"{") and b"\n" not in body:  # as most are
+        return [body]
     lines = JsonLines()
     return [*lines.feed(body), *lines.rest()]

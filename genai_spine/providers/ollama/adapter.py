@@ -316,6 +316,8 @@ class Ollama(Provider):
         written = msgspec.json.encode(body)
         images = [image for message in body["messages"] for image in message.get("images", ())]
         needed = needed_tokens(body, len(written) - sum(map(len, images)), len(images))
+        if self.contexts.is_usual(body["model"], needed):
+            return written
         is_set = await self._fit(body, body.get("options", {}), needed, call)
         return msgspec.json.encode(body) if is_set else written
 

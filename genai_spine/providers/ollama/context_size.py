@@ -39,6 +39,10 @@ class ContextSizes:
         self._details: dict[str, tuple[float, ModelDetails]] = {}  # by name, with the time they came
         self._sizes: dict[str, tuple[float, int]] = {}  # by name, with the time of the last request
 
+    def is_usual(self, model: str, needed: int) -> bool:
+        """Whether a request that needs so many tokens has no size to send, however the model is loaded."""
+        return needed <= SMALLEST_DEFAULT and model not in self._sizes
+
     async def num_ctx(self, model: str, needed: int, call: Call) -> int | None:
         """Size to send with a request that needs so many tokens; None: none, the model's or server's own do.
 

@@ -154,7 +154,8 @@ class OpenAI(Media, Files):
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         path, body, reading = self._write(request, route.model, stream=False)
-        reply = await self.http.post(path, body, call, await self._authorization(call))
+        headers = NO_HEADERS if self.entra is None else await self._authorization(call)
+        reply = await self.http.post(path, body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
         return completion(reading.read(reply.body))
@@ -221,9 +222,11 @@ class OpenAI(Media, Files):
 
     def _as_text(self, request: pb.CreateCompletionRequest, model: str) -> bool:
         """The prompt goes out as it is; otherwise the request is, or becomes, a chat."""
+        if not request.HasField("prompt"):
+            return False
         prompt = request.prompt
         raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
-        return request.HasField("prompt") and (raw or self.dialect.text_models(model))
+        return raw or self.dialect.text_models(model)
 
     def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> PreparedRequest:
         if self._bridged(request, model):
@@ -241,8 +244,7 @@ class OpenAI(Media, Files):
             chat.write_chat(body, request, self.dialect.schema, self.dialect.messages)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
-            forced = request.tool_choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
-            forced = forced or bool(request.tool_choice.function_name or request.tool_choice.custom_name)
+            forced = request.HasField("tool_choice") and _forces(request.tool_choice)
             if self.dialect.stores and request.HasField("store"):
                 body["store"] = False  # this service stores it; OpenAI may store by default
             path, reading = "/chat/completions", ChatReader(self.http, CHAT, forced=forced)
@@ -269,6 +271,12 @@ class OpenAI(Media, Files):
             body = self.entra.public(reply.body.decode("utf-8", "replace"))
             reply = replace(reply, body=body.encode())
         raise failure(self.http, reply, model)
+
+
+def _forces(choice: message_pb2.ToolChoice) -> bool:
+    """Whether a tool must be called."""
+    named = choice.function_name or choice.custom_name
+    return bool(named) or choice.mode == message_pb2.ToolChoice.MODE_REQUIRED
 
 
 class _Model(Struct):
