@@ -57,6 +57,8 @@ class Call:
     principal: Principal = ANONYMOUS
     lane: str = "cpu"
     generation: int = 0  # number of the configuration that it began with
+    tenant_header: str | None = None  # x-tenant-id as it came; the principal says whose the call is
+    correlation_id: str | None = None  # the x-correlation-id header: ties calls together in the ledger
     idempotency_key: str | None = None
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header
@@ -88,6 +90,19 @@ class Call:
     def remaining_s(self) -> float | None:
         """Seconds until the caller's deadline, at least 0; None when there is none."""
         return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+
+    def charge(self, execution: Execution) -> None:
+        """Writes into a row of the ledger who pays for it, and what ties it to others."""
+        principal = self.principal
+        execution.tenant_id = principal.tenant_id
+        if principal.name != ANONYMOUS.name:
+            execution.principal = principal.name
+        if principal.project_id is not None:
+            execution.project_id = principal.project_id
+        if principal.key_id is not None:
+            execution.api_key_id = principal.key_id
+        if self.correlation_id is not None:
+            execution.correlation_id = self.correlation_id
 
     @property
     def latency_ms(self) -> int:

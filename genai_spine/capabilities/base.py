@@ -231,7 +231,8 @@ class Capability(Generic[Request, Response]):
         """Completion request of one chunk: filled prompt, temperature, schema, and its attribution."""
         prompts, wanted = context.services.prompts, cast(Any, request)
         variables = await _off_loop(request.ByteSize(), self.variables, request, chunk)
-        filled = await prompts.fill(await prompts.version(self.slug(request)), variables)
+        version = await prompts.version(self.slug(request), context.call.principal.tenant_id)
+        filled = await prompts.fill(version, variables)
         completion = completions.CreateCompletionRequest(
             messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
         )

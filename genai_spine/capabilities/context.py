@@ -51,8 +51,8 @@ class FilledTemplate(Protocol):
 class PromptSource(Protocol):
     """Protocol of the prompt library: a version by slug, then filled in."""
 
-    async def version(self, name: str) -> Any:
-        """Version of a slug that is in use. Errors: PromptNotFound."""
+    async def version(self, name: str, tenant: str) -> Any:
+        """Version of a tenant's slug that is in use. Errors: PromptNotFound."""
         ...
 
     async def fill(self, resolved: Any, variables: Mapping[str, Any]) -> FilledTemplate:

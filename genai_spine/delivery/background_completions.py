@@ -60,23 +60,27 @@ class BackgroundCompletions:
         self._server_id = server_id
         self._ttl_s = ttl_s
 
-    async def open(self, request_id: str) -> BackgroundCompletion:
+    async def open(self, request_id: str, tenant: str) -> BackgroundCompletion:
         """Before the provider is called. Errors: ServiceUnavailable, because nothing could be kept."""
         background = BackgroundCompletion(self._completions, answer_id(), self._ttl_s)
         try:
             async with asyncio.timeout(DB_TIMEOUT_S):
-                await self._completions.begin(background.id, request_id, self._server_id(), self._ttl_s)
+                await self._completions.begin(
+                    background.id, tenant, request_id, self._server_id(), self._ttl_s
+                )
         except Exception as error:
             raise ServiceUnavailable(cause="its database does not keep completions now") from error
         return background
 
-    async def get(self, id: str) -> pb.Completion:
-        """By its id or its request's. Errors: CompletionNotFound, also while it is still running, which
-        its hint says then; the error that the call ended with; ServiceUnavailable.
+    async def get(self, id: str, tenant: str) -> pb.Completion:
+        """One of the tenant's by its id or its request's.
+
+        Errors: CompletionNotFound, also while it is still running, which its hint says then; the error that
+        the call ended with; ServiceUnavailable.
         """
         try:
             async with asyncio.timeout(DB_TIMEOUT_S):
-                found = await self._completions.find(id)
+                found = await self._completions.find(id, tenant)
         except Exception as error:
             raise ServiceUnavailable(cause="its database does not answer") from error
         if isinstance(found, pb.Completion):

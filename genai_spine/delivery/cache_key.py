@@ -14,7 +14,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 
 Request = pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest
 
-VERSION = b"2"  # raised when equal requests get other fingerprints than before
+VERSION = b"3"  # raised when equal requests get other fingerprints than before
 # Who asks, who else could answer, and what is done with the answer: none of it changes the answer.
 BESIDE = frozenset(
     {"user", "cache_max_age_s", "coalesce", "disconnect_policy", "routing", "cost_labels", "strict_options"}
@@ -29,8 +29,10 @@ NAMING = ("api_version", "region")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def of(operation: str, request: Request, route: Route) -> str:
+def of(operation: str, request: Request, route: Route, tenant: str) -> str:
     """64 hex digits. operation: completion or embeddings. route: who answers, whatever the request names.
+
+    Requests of two tenants are never equal.
 
     JSON texts count byte for byte, because the order of a schema's keys changes what a model writes; only
     the top level of provider_options_json is sorted, which is where our own clients put fields together.
@@ -54,7 +56,9 @@ def of(operation: str, request: Request, route: Route) -> str:
         plain.provider_options_json = options
     # Deterministic: maps are sorted by key. Two versions of protobuf may differ, and then miss once.
     text = plain.SerializeToString(deterministic=True)
-    return sha256(b"\0".join((VERSION, operation.encode(), _upstream(route), text))).hexdigest()
+    return sha256(
+        b"\0".join((VERSION, tenant.encode(), operation.encode(), _upstream(route), text))
+    ).hexdigest()
 
 
 def _upstream(route: Route) -> bytes:

@@ -46,7 +46,7 @@ class DeliveryRequest:
     @cached_property
     def key(self) -> str:
         """Cache key of the request as the first candidate would answer it."""
-        return cache_key.of(self.operation, self.message, self.route)
+        return cache_key.of(self.operation, self.message, self.route, self.call.principal.tenant_id)
 
     @property
     def successful_key(self) -> str | None:
@@ -55,7 +55,7 @@ class DeliveryRequest:
         """
         if len(routes := set(self.successful_routes)) != 1:
             return None
-        return cache_key.of(self.operation, self.message, routes.pop())
+        return cache_key.of(self.operation, self.message, routes.pop(), self.call.principal.tenant_id)
 
     @cached_property
     def age_s(self) -> int | None:
@@ -174,11 +174,11 @@ class Delivery:
         if isinstance(answer, pb.Completion) and answer.warnings:
             request.call.headers[warning_header.NAME] = warning_header.text(answer.warnings)
         if request.policy == CONTINUE and isinstance(answer, pb.Completion):
-            await asyncio.shield(self._task(self._keep_hit(answer)))
+            await asyncio.shield(self._task(self._keep_hit(answer, request.call)))
         return answer
 
-    async def _keep_hit(self, answer: pb.Completion) -> None:
-        background = await self._background.open(answer.request_id)
+    async def _keep_hit(self, answer: pb.Completion, call: Call) -> None:
+        background = await self._opened(call)
         answer.id = background.id
         await background.close(answer)
 
@@ -193,7 +193,7 @@ class Delivery:
             return self._begin(request, form, make, None)
 
         async def begin() -> tuple[Subscriber[Reply], Callable[[Reply], Reply]]:
-            background = await self._background.open(request.call.request_id)
+            background = await self._opened(request.call)
             return self._begin(request, form, make, background)
 
         beginning = self._task(begin())
@@ -202,6 +202,9 @@ class Delivery:
         except asyncio.CancelledError:  # it begins all the same, and goes on without a subscriber
             beginning.add_done_callback(_leave)
             raise
+
+    async def _opened(self, call: Call) -> BackgroundCompletion:
+        return await self._background.open(call.request_id, call.principal.tenant_id)
 
     def _begin(
         self,
@@ -243,7 +246,8 @@ class Delivery:
         async def keep(outcome: Outcome) -> None:
             key = request.successful_key
             if self._responses is not None and key is not None and not isinstance(outcome, Exception):
-                self._responses.keep(key, request.operation, outcome)
+                tenant = request.call.principal.tenant_id
+                self._responses.keep(key, tenant, request.operation, outcome)
 
         return keep
 

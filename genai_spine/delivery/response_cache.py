@@ -86,7 +86,9 @@ class ResponseCache:
             entry = await self._stored(key, age_s) if age_s > 0 else None
         return None if entry is None else kind.FromString(entry.body)
 
-    def keep(self, key: str, operation: str, answer: pb.Completion | pb.CreateEmbeddingsResponse) -> None:
+    def keep(
+        self, key: str, tenant: str, operation: str, answer: pb.Completion | pb.CreateEmbeddingsResponse
+    ) -> None:
         """In memory at once, in the database soon; not an answer that is unfinished or too large."""
         if not is_whole(answer):
             return
@@ -96,7 +98,7 @@ class ResponseCache:
         self._remember(key, Entry(body, monotonic()))
         if self._responses is None or monotonic() < self._cooldown_until or len(self._writes) >= MAX_WRITES:
             return
-        response = CachedResponse(operation, answer.provider, answer.model, body)
+        response = CachedResponse(tenant, operation, answer.provider, answer.model, body)
         write = asyncio.create_task(self._write(self._responses, key, response))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)

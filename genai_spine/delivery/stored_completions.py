@@ -37,7 +37,7 @@ class StoredCompletions:
         for pause_s in (*PAUSES_S, None):
             try:
                 async with asyncio.timeout(DB_TIMEOUT_S):
-                    await self._rows.add(request, completion, self._ttl_s)
+                    await self._rows.add(request, completion, call.principal.tenant_id, self._ttl_s)
                 return
             except Exception as failure:
                 log.warning(

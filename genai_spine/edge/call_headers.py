@@ -1,14 +1,22 @@
 """Call headers: what a caller's headers say beyond the request, read where they are what they should be.
 
-A header that is malformed counts as not sent: SDKs and proxies write them, not the caller.
+A header that is malformed counts as not sent: SDKs and proxies write them, not the caller. That of the
+tenant, which the caller writes, is refused.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from genai_spine.call import ANONYMOUS, Principal
+from genai_spine.errors import InvalidRequest
 
 MAX_READ_TIMEOUT_S = 3600.0
 # Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.
 READ_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
+TENANT = "x-tenant-id"
+TENANT_ID = re.compile(r"[a-z0-9-]{1,64}")
+CORRELATION_ID = re.compile(r"[!-~]{1,128}")
 RETRY_COUNT = "x-stainless-retry-count"  # of the same SDKs: retries before this one
 # https://www.w3.org/TR/trace-context/#header-name, 2026-11-29. Later versions may add fields after these.
 TRACEPARENT = re.compile(
@@ -37,6 +45,22 @@ def read_timeout_s(given: Mapping[str, str | bytes]) -> float | None:
     """Seconds that the caller's SDK waits for bytes, at most MAX_READ_TIMEOUT_S; None: it does not say."""
     found = [seconds for name in READ_TIMEOUTS if (seconds := _seconds(str(given.get(name, "")))) is not None]
     return min(*found, MAX_READ_TIMEOUT_S) if found else None
+
+
+def chosen(tenant: str) -> Principal:
+    """Principal of a caller who is not asked for a key, in the tenant of its choice.
+
+    Errors: InvalidRequest.
+    """
+    if not TENANT_ID.fullmatch(tenant):
+        raise InvalidRequest(field=TENANT, problem="must be 1 to 64 of a-z, 0-9 and -")
+    return replace(ANONYMOUS, tenant_id=tenant)
+
+
+def correlation_id(given: Mapping[str, str | bytes]) -> str | None:
+    """Correlation id that ties the call to others; None: the caller does not say."""
+    text = given.get("x-correlation-id")
+    return str(text) if text is not None and CORRELATION_ID.fullmatch(str(text)) else None
 
 
 def client_retries(given: Mapping[str, str | bytes]) -> int:

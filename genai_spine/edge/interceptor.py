@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from genai_spine import http_answer, validation
-from genai_spine.call import Call
+from genai_spine.call import ANONYMOUS, Call
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.edge.running_calls import RunningCalls
@@ -185,6 +185,8 @@ class ServiceInterceptor:
             method=method,
             path=given.get("x-envoy-original-path"),
             user_agent=given.get("user-agent", "")[:256],
+            tenant_header=given.get(call_headers.TENANT),
+            correlation_id=call_headers.correlation_id(given) if "x-correlation-id" in given else None,
             lane=self.lane,
             generation=self.calls.begin(),
             idempotency_key=given.get("idempotency-key"),
@@ -204,6 +206,8 @@ class ServiceInterceptor:
         """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
+        if call.tenant_header is not None and call.principal is ANONYMOUS:  # nobody is asked for a key
+            call.principal = call_headers.chosen(call.tenant_header)
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
         if call.path:

@@ -13,6 +13,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
+from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.behaviour import warning_header
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
@@ -52,10 +53,11 @@ MEASURED = (media.CreateImagesResponse, media.Transcription)  # in units of thei
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Ledger that attempts are booked in, and the prices that they are rated by."""
+    """Ledger that attempts are booked in, the prices that they are rated by, and whose the files are."""
 
     ledger: Ledger
     prices: PriceBook
+    owners: ObjectOwners
 
 
 class StreamedText:
@@ -124,6 +126,7 @@ class Attempt(Generic[R]):
             streamed=operation.streamed,
             end_user=request.user if request.HasField("user") else None,
         )
+        operation.call.charge(self.execution)
         if operation.call.cost_labels:
             self.execution.cost_labels.update(operation.call.cost_labels)
         if operation.call.attribution is not None:

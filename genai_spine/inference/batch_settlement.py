@@ -6,6 +6,7 @@ so that whoever asks, from whichever server and however often, adds nothing.
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from hashlib import sha256
 from uuid import UUID
 
@@ -16,8 +17,8 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import ProviderObjectNotFound
 from genai_spine.providers.base import Provider
-from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.executions import Executions
+from genai_spine.store.provider_objects import ProviderObject, ProviderObjects
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_FAILED, Execution
 from genai_spine.v1.operation_pb2 import OPERATION_BATCH
@@ -33,22 +34,12 @@ class BatchSettlement:
     """Books the lines of batches that have ended, whoever asks and however often."""
 
     def __init__(
-        self, ledger: Ledger, prices: PriceBook, executions: Executions, labels: BatchLabels
+        self, ledger: Ledger, prices: PriceBook, executions: Executions, objects: ProviderObjects
     ) -> None:
         self.ledger = ledger
         self.prices = prices
         self.executions = executions
-        self.labels = labels
-
-    async def label(self, batch: pb.ProviderBatch, call: Call) -> None:
-        """Keeps the call's cost labels for the lines of a batch that was just made, and never fails for it:
-        the batch runs and is paid for."""
-        try:
-            if call.cost_labels:
-                await self.labels.save(batch.provider, batch.id, call.cost_labels)
-        except Exception as error:
-            cause = repr(error)[:500]
-            log.error("batch_labels_lost", batch_id=batch.id, cost_labels=call.cost_labels, cause=cause)
+        self.objects = objects
 
     async def settle(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         """Books what is not on the books yet, and tells the batch its cost.
@@ -66,12 +57,15 @@ class BatchSettlement:
 
     async def _book(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         waiting: list[asyncio.Future[None]] = []
-        labels = await self.labels.get(provider.name, batch.id)
+        made = await self.objects.get(provider.name, batch.id)
+        made = made or ProviderObject(provider.name, "batch", batch.id, call.principal)
+        payer = replace(call, principal=made.principal, correlation_id=None)
         try:
             async with aclosing(provider.batch_lines(batch, call)) as lines:
                 async for custom_id, execution in lines:
                     self._complete(execution, custom_id, batch, provider, call)
-                    execution.cost_labels.update(labels)
+                    payer.charge(execution)
+                    execution.cost_labels.update(made.cost_labels)
                     waiting.append(self.ledger.book(execution))
                     if len(waiting) >= BATCH_SIZE:
                         await asyncio.gather(*waiting)

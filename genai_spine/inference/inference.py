@@ -261,10 +261,15 @@ class Inference:
                 await failover.on_error(slot, error)
 
     async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
-        """The request as the slot's provider gets it: itself, or a shortened or extended copy."""
+        """The request as the slot's provider gets it: itself, or a shortened or extended copy.
+
+        Errors: ProviderObjectNotFound for a file that is not the caller's.
+        """
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
         provider, route = slot.key_slot.provider, slot.route
+        if route.file_ids and provider.stores_files:
+            await self.accounting.owners.check_files(provider.name, route.file_ids, call)
         prepared: pb.CreateCompletionRequest = completed(request, route)
         if route.adaptation is not None:
             prepared = route.adaptation.applied(prepared)

@@ -3,7 +3,8 @@
 Shapes: https://platform.openai.com/docs/api-reference/files and .../batch, 2026-11-28.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import page_tokens, validation
 from genai_spine.call import Call
-from genai_spine.errors import InvalidRequest
+from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.openai_api import multipart, requests
 from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import JSON
@@ -58,7 +59,8 @@ class FilesFacade:
         )
         if query.after:
             request.page_token = page_tokens.token(request, query.after)
-        page = await self.files.ListFiles(request, call)
+        with _refused_as_after("file"):
+            page = await self.files.ListFiles(request, call)
         return _json_answer(call, _list([_file(file) for file in page.files], page.next_page_token))
 
     async def file(self, id: str, call: Call) -> bytes:
@@ -99,7 +101,8 @@ class FilesFacade:
         )
         if query.after:
             request.page_token = page_tokens.token(request, query.after)
-        page = await self.batches.ListBatches(request, call)
+        with _refused_as_after("batch"):
+            page = await self.batches.ListBatches(request, call)
         return _json_answer(call, _list([_batch(batch) for batch in page.batches], page.next_page_token))
 
     async def batch(self, id: str, call: Call) -> bytes:
@@ -115,6 +118,17 @@ class FilesFacade:
 
 def _provider(call: Call) -> str:
     return call.provider or DEFAULT_PROVIDER
+
+
+@contextmanager
+def _refused_as_after(kind: str) -> Iterator[None]:
+    """A page token that was made of `after` is refused under that name. Errors: InvalidRequest."""
+    try:
+        yield
+    except InvalidFields as error:
+        if error.violations[0][0] != "page_token":
+            raise
+        raise InvalidRequest(field="after", problem=f"names no {kind}") from None
 
 
 def _json_answer(call: Call, body: dict[str, Any]) -> bytes:

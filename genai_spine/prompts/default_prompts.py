@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import PromptNotFound
 from genai_spine.prompts import yaml_format
 from genai_spine.prompts.editor import EDITABLE, PromptEditor
@@ -42,12 +43,12 @@ async def seed(prompts: PromptLibrary) -> None:
     """
     editor = PromptEditor(prompts)
     wanted = drafts(editor)
-    there, _ = await prompts.rows.page(pb.ListPromptsRequest(is_system=True), 2**31)
+    there, _ = await prompts.rows.page(pb.ListPromptsRequest(is_system=True), DEFAULT_TENANT, 2**31)
     known = {prompt.id: prompt for prompt in there}
     missing = [prompt for prompt in wanted if not _is_same(prompt, known.get(prompt.id))]
     if not missing:
         return
-    async with prompts.changing() as changes:
+    async with prompts.changing(DEFAULT_TENANT) as changes:
         for prompt in missing:
             await _put(editor, changes, prompt)
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from google.protobuf.message import Message
 
 from genai_spine import field_masks
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
 from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
@@ -30,17 +31,17 @@ Changing: TypeAlias = (
 
 
 class PromptEditor:
-    """Write operations on prompts, each one transaction with an optional etag check."""
+    """Write operations on a tenant's prompts, each one transaction with an optional etag check."""
 
     def __init__(self, prompts: PromptLibrary) -> None:
         self.prompts = prompts
 
-    async def create(self, patch: pb.Prompt, created_by: str | None) -> pb.Prompt:
+    async def create(self, patch: pb.Prompt, tenant: str, created_by: str | None = None) -> pb.Prompt:
         """New prompt with version 1. Raises InvalidFields, InvalidTemplate, Conflict (slug taken)."""
         draft = self.drafted(patch)
         if created_by:
             draft.created_by = created_by
-        async with self.prompts.changing() as changes:
+        async with self.prompts.changing(tenant) as changes:
             await changes.insert(draft)
         return draft
 
@@ -54,14 +55,14 @@ class PromptEditor:
         self._check(draft)
         return draft
 
-    async def update(self, request: pb.UpdatePromptRequest) -> pb.Prompt:
+    async def update(self, request: pb.UpdatePromptRequest, tenant: str) -> pb.Prompt:
         """Update by field mask, or without one of the fields that are set.
 
         Raises InvalidFields, InvalidTemplate, PromptNotFound, PromptProtected, Conflict, EtagMismatch.
         """
         patch = request.prompt
         fields = field_masks.chosen(request.update_mask.paths, patch, EDITABLE)
-        async with self.prompts.changing() as changes:
+        async with self.prompts.changing(tenant) as changes:
             prompt = await self._locked(changes, request.prompt_id, _etag(patch))
             return await self.changed(changes, prompt, patch, fields)
 
@@ -100,12 +101,12 @@ class PromptEditor:
         await self.changed(changes, stored, draft, EDITABLE)
         return "updated"
 
-    async def delete(self, request: pb.DeletePromptRequest) -> None:
+    async def delete(self, request: pb.DeletePromptRequest, tenant: str) -> None:
         """Soft deletion, or with request.hard for good.
 
         Raises PromptNotFound, PromptProtected, EtagMismatch.
         """
-        async with self.prompts.changing() as changes:
+        async with self.prompts.changing(tenant) as changes:
             prompt = await self._locked(changes, request.prompt_id, _etag(request), deleted=request.hard)
             if request.hard:
                 await changes.remove(prompt)
@@ -113,12 +114,12 @@ class PromptEditor:
                 prompt.is_active = False
                 await changes.save(prompt, new_version=False)
 
-    async def rollback(self, request: pb.RollbackPromptRequest) -> pb.Prompt:
+    async def rollback(self, request: pb.RollbackPromptRequest, tenant: str) -> pb.Prompt:
         """New version with the content of an old one.
 
         Raises PromptNotFound, PromptProtected, EtagMismatch.
         """
-        async with self.prompts.changing() as changes:
+        async with self.prompts.changing(tenant) as changes:
             prompt = await self._locked(changes, request.prompt_id, _etag(request))
             old = await _version(changes, prompt, request.version)
             patch = pb.Prompt(change_notes=f"Rolled back to version {old.version}.")
@@ -126,13 +127,17 @@ class PromptEditor:
                 _copy_field(patch, old, name)
             return await self.changed(changes, prompt, patch, VERSIONED)
 
-    async def set_label(self, request: pb.SetPromptLabelRequest) -> pb.Prompt:
-        """Label pointed at a version. Raises InvalidFields for latest, PromptNotFound, EtagMismatch."""
+    async def set_label(self, request: pb.SetPromptLabelRequest, tenant: str) -> pb.Prompt:
+        """Label pointed at a version.
+
+        Raises InvalidFields for latest, PromptNotFound, PromptProtected, EtagMismatch.
+        """
         if request.label == LATEST:
             raise InvalidFields([("label", f"{LATEST} moves by itself")])
-        async with self.prompts.changing() as changes:
+        async with self.prompts.changing(tenant) as changes:
             prompt = await changes.locked(request.prompt_id, _etag(request))
             _must_be_active(prompt, request.prompt_id)
+            _must_be_own(prompt, tenant)
             version = await _version(changes, prompt, request.version)
             if prompt.labels.get(request.label) == version.version:
                 return await changes.unlocked(prompt)
@@ -140,10 +145,11 @@ class PromptEditor:
             await changes.save(prompt, new_version=False)
         return prompt
 
-    async def delete_label(self, request: pb.DeletePromptLabelRequest) -> None:
-        """Removal of a label. Raises PromptNotFound, EtagMismatch."""
-        async with self.prompts.changing() as changes:
+    async def delete_label(self, request: pb.DeletePromptLabelRequest, tenant: str) -> None:
+        """Removal of a label. Raises PromptNotFound, PromptProtected, EtagMismatch."""
+        async with self.prompts.changing(tenant) as changes:
             prompt = await changes.locked(request.prompt_id, _etag(request))
+            _must_be_own(prompt, tenant)
             if request.label == LATEST or request.label not in prompt.labels:
                 raise PromptNotFound(prompt=f"{prompt.slug}, label {request.label}")
             await changes.remove_label(prompt, request.label)
@@ -223,6 +229,12 @@ def _etag(message: pb.Prompt | Changing) -> str | None:
 def _must_be_active(prompt: pb.Prompt, key: str) -> None:
     if not prompt.is_active:
         raise PromptNotFound(prompt=key)
+
+
+def _must_be_own(prompt: pb.Prompt, tenant: str) -> None:
+    """Raises PromptProtected: labels of the service's prompts count for all; the default tenant sets them."""
+    if prompt.is_system and tenant != DEFAULT_TENANT:
+        raise PromptProtected(prompt=prompt.slug)
 
 
 async def _version(changes: Changes, prompt: pb.Prompt, number: int) -> pb.PromptVersion:

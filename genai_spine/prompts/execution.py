@@ -111,7 +111,7 @@ class PromptExecution:
         if request.HasField("wait") and not request.wait:
             raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
-        resolved = await self.prompts.version(name, request.version or None)
+        resolved = await self.prompts.version(name, call.principal.tenant_id, request.version or None)
         filled = await self.prompts.fill(resolved, variables.mapping(request.variables))
         options = _options(request)
         completion = filled.request(**options)

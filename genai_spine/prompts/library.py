@@ -1,6 +1,6 @@
 """The library of prompts: what services and capabilities read prompts from, and change them with.
 
-pinned = await prompts.version("summarize-article")
+pinned = await prompts.version("summarize-article", call.principal.tenant_id)
 filled = await prompts.fill(pinned, {"content": text})
 call = replace(call, attribution=filled.purpose)
 completion = await inference.complete(filled.request(model="gpt-4o"), call)
@@ -107,22 +107,23 @@ class PromptLibrary:
     def __init__(self, rows: PromptRows, templates: Templates | None = None) -> None:
         self.rows = rows
         self.templates = templates or Templates()
-        self._cache: TTLCache[tuple[str, str | None], ResolvedPrompt] = TTLCache(
+        self._cache: TTLCache[tuple[str, str, str | None], ResolvedPrompt] = TTLCache(
             MAX_CACHED_VERSIONS, CACHE_TTL_S
         )
 
-    async def version(self, name: str, which: str | int | None = None) -> ResolvedPrompt:
-        """Version of a prompt. name: slug or id. which: number or label.
+    async def version(self, name: str, tenant: str, which: str | int | None = None) -> ResolvedPrompt:
+        """Version of a prompt that a tenant sees. name: slug or id. which: number or label.
 
         None: the production label where it is set, else the newest. Raises PromptNotFound, also when deleted.
         """
-        key = (name, None if which is None else str(which))
+        label = None if which is None else str(which)
+        key = (tenant, name, label)
         found = self._cache.get(key)
         if found is None:
-            prompt = await self.prompt(name)
+            prompt = await self.prompt(name, tenant)
             if not prompt.is_active:
                 raise PromptNotFound(prompt=name)
-            number = self.number(prompt, key[1])
+            number = self.number(prompt, label)
             found = self._cache[key] = ResolvedPrompt(prompt, await self.one_version(prompt, number))
         return found
 
@@ -145,9 +146,9 @@ class PromptLibrary:
         """The messages of fill(), with its errors."""
         return (await self.fill(resolved, variables)).messages
 
-    async def prompt(self, name: str) -> prompt_service_pb2.Prompt:
+    async def prompt(self, name: str, tenant: str) -> prompt_service_pb2.Prompt:
         """Prompt by id, also a deleted one, or by slug. Raises PromptNotFound."""
-        found = await self.rows.get(name)
+        found = await self.rows.get(name, tenant)
         if found is None:
             raise PromptNotFound(prompt=name)
         return found
@@ -172,13 +173,13 @@ class PromptLibrary:
         return found
 
     @asynccontextmanager
-    async def changing(self, *, keep: bool = True) -> AsyncIterator[Changes]:
-        """Transaction of changes, rolled back at its end unless keep.
+    async def changing(self, tenant: str, *, keep: bool = True) -> AsyncIterator[Changes]:
+        """Transaction of a tenant's changes, rolled back at its end unless keep.
 
         Then the cache of this process is cleared.
         """
         try:
-            async with self.rows.changing(keep=keep) as changes:
+            async with self.rows.changing(tenant, keep=keep) as changes:
                 yield changes
         finally:
             self._cache.clear()

@@ -132,6 +132,7 @@ class Route:
     # Fields of a request that no rule and no bound is about, with the options that most requests get.
     plain: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     adaptation: Adaptation | None = field(default=None, compare=False, repr=False)  # None: nothing to adapt
+    file_ids: tuple[str, ...] = field(default=(), compare=False)  # of the files that a request uses
 
 
 class Provider:
@@ -198,6 +199,11 @@ class Provider:
     ) -> AsyncIterator[media.SpeechChunk]:
         """Sound as it arrives; the last chunk carries usage and units, as far as they are known."""
         raise UnsupportedOperation(provider=self.name, operation="speech")
+
+    @property
+    def stores_files(self) -> bool:
+        """Whether files can be uploaded through it, so that it is known whose they are."""
+        return type(self).upload_file is not Provider.upload_file
 
     async def upload_file(self, request: files.UploadFileRequest, call: Call) -> files.ProviderFile:
         raise UnsupportedOperation(provider=self.name, operation="files")

@@ -32,23 +32,30 @@ MediaRequest = media.CreateImagesRequest | media.CreateTranscriptionRequest | me
 class Asked:
     """Demands of a request on its candidates, read once however many there are."""
 
-    __slots__ = ("fields", "parts", "request")
+    __slots__ = ("fields", "file_ids", "parts", "request")
 
     def __init__(self, request: pb.CreateCompletionRequest) -> None:
         self.request = request
         self.fields = {descriptor.name for descriptor, _ in request.ListFields()}
         # Options for kinds of parts, with the first field that needs it and what it is in words.
         self.parts: dict[str, tuple[str, str]] = {}
+        self.file_ids: tuple[str, ...] = ()  # of the provider's files among its parts
         for index, message in enumerate(request.messages):
             for part in message.content:
                 if not part.HasField("text") and (kind := part.WhichOneof("part")) != "refusal":
                     self._needs(f"messages.{kind}", f"messages[{index}].content", f"{kind} content")
+                    if kind == "file" and part.file.file_id:
+                        self.file_ids += (part.file.file_id,)
         if "tools" in self.fields:
             for index, tool in enumerate(request.tools):
                 if tool.WhichOneof("tool") == "custom":
                     self._needs("tools.custom", f"tools[{index}]", "custom tools")
         if "prompt" in self.fields and request.prompt.HasField("tokens"):
             self._needs("prompt.tokens", "prompt", "prompts of token ids")
+
+    def with_files(self, routes: list[Route]) -> list[Route]:
+        """Routes that know which files of the provider the request uses."""
+        return [replace(route, file_ids=self.file_ids) for route in routes] if self.file_ids else routes
 
     def _needs(self, option: str, field: str, words: str) -> None:
         self.parts.setdefault(option, (field, words))
@@ -90,7 +97,7 @@ class CandidatePlanner:
         chain = self.chains.get(request.model, self.chain) if self.chains else self.chain
         is_routed, asked = request.HasField("routing"), Asked(request)
         if len(routes) == 1 and not chain and not is_routed:
-            return [self._adapted(routes[0], asked)]
+            return asked.with_files([self._adapted(routes[0], asked)])
         routing = request.routing if is_routed else UNROUTED
         alias = self.router.aliases.get(request.model)
         strategy = routing.strategy or (alias.strategy if alias else None)
@@ -102,7 +109,7 @@ class CandidatePlanner:
             routes = ordered(routes, request, self.context)
         if last := self._last(asked, chain):
             routes = self._distinct(routes + last)
-        return self._preferred(routes, routing) if is_routed else routes
+        return asked.with_files(self._preferred(routes, routing) if is_routed else routes)
 
     def _routes_of(self, provider: str, model: str, day: date) -> list[Route]:
         """Routes of names with the rules of a day, which is today; no two are the same."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.billing.ledger import Ledger
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
@@ -16,6 +17,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.prompts import PromptRows
+from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
@@ -31,6 +33,7 @@ class Foundation:
     delivery: Delivery
     background: BackgroundCompletions
     prompts: PromptLibrary
+    owners: ObjectOwners
     interceptor: ServiceInterceptor
     sweeper: Sweeper
 
@@ -59,6 +62,7 @@ class Foundation:
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
+            owners=ObjectOwners(ProviderObjects(database)),
             interceptor=interceptor,
             sweeper=Sweeper(sweeps),
         )

@@ -41,7 +41,6 @@ from genai_spine.services.symbol import SymbolService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
-from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
@@ -139,7 +138,7 @@ def _inferences(
         settings.strict_options,
         tiers,
     )
-    accounting = Accounting(foundation.ledger, facts.prices)
+    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners)
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
@@ -200,11 +199,10 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
 
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:
     """Services of files, batches and stored completions, and OpenAI's API, which has paths for them."""
-    database, router = foundation.database, inference.router
-    settlement = BatchSettlement(
-        foundation.ledger, inference.prices, Executions(database), BatchLabels(database)
-    )
-    files, batches = ProviderFileService(router), ProviderBatchService(router, settlement)
+    database, router, owners = foundation.database, inference.router, foundation.owners
+    settlement = BatchSettlement(foundation.ledger, inference.prices, Executions(database), owners.objects)
+    files = ProviderFileService(router, owners)
+    batches = ProviderBatchService(router, settlement, owners)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
         OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)

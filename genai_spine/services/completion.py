@@ -23,7 +23,7 @@ class CompletionService:
 
     async def GetCompletion(self, request: pb.GetCompletionRequest, call: Call) -> pb.Completion:
         """Background completion by id. Errors: CompletionNotFound and the error that it ended with."""
-        return await self.background.get(request.id)
+        return await self.background.get(request.id, call.principal.tenant_id)
 
     async def CountTokens(self, request: pb.CountTokensRequest, call: Call) -> pb.CountTokensResponse:
         """Number of input tokens, exact, by the provider, or estimated."""

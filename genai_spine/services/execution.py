@@ -22,10 +22,12 @@ class ExecutionService:
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, call: Call
     ) -> pb.ListExecutionsResponse:
-        """Page of executions, newest first. Errors: InvalidFields (page token)."""
+        """Page of a tenant's executions, newest first. Errors: InvalidFields (page token)."""
         after = page_tokens.place(request, page_tokens.TIME, str)
         size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
-        page = await self.history.page(request, size, PageEnd(*after) if after else None)
+        page = await self.history.page(
+            request, call.principal.tenant_id, size, PageEnd(*after) if after else None
+        )
         response = pb.ListExecutionsResponse(executions=page.executions)
         if page.end:
             response.next_page_token = page_tokens.token(request, *page.end)
@@ -33,7 +35,8 @@ class ExecutionService:
 
     async def GetExecution(self, request: pb.GetExecutionRequest, call: Call) -> Execution:
         """Execution by id. Errors: ExecutionNotFound."""
-        found = await self.executions.get(request.execution_id.replace("\0", ""))
+        id = request.execution_id.replace("\0", "")
+        found = await self.executions.get(id, call.principal.tenant_id)
         if found is None:
             raise ExecutionNotFound(execution=request.execution_id)
         return found

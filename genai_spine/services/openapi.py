@@ -35,6 +35,9 @@ them; default `openai`.
 
 **Request ids.** `x-request-id` is accepted, otherwise made; it is on every response and in every error.
 
+**Tenants.** What is stored belongs to a tenant and is seen by it alone: that of the key, and without
+authentication the one that the request header `x-tenant-id` names; default `default-tenant`.
+
 **Deadlines.** The request header `x-request-timeout` says how many seconds the caller waits; then the call
 ends as PROVIDER_TIMEOUT.
 
@@ -49,6 +52,8 @@ PATH_VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")  # {model}, {model=*}, {mo
 ERRORS = {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX", "default")}
 SUMMARY_END = re.compile(r"\.$|[.:;] ")  # a first sentence, and of it what comes before the details
 NO_CONTENT = 204
+HEADERS = ("Lane", "RequestId", "Timeout", "Tenant", "CorrelationId")  # of all requests
+HEADERS = ("Lane", "RequestId", "Timeout", "Tenant", "CorrelationId")  # of all requests
 REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 
 
@@ -165,7 +170,7 @@ class Paths:
     def _headers(self, path: str) -> list[Schema]:
         """Request headers of an operation, by its path."""
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
-        names = ["Lane", "RequestId", "Timeout", *(["Provider"] if has_provider else [])]
+        names = [*HEADERS, *(["Provider"] if has_provider else [])]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
     def _answer(self, method: MethodDescriptor) -> Schema:

@@ -41,7 +41,9 @@ class PromptService:
         """Page of prompts, with the total of all that match. Errors: InvalidFields (page token)."""
         after = page_tokens.place(request, page_tokens.TIME, str)
         size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
-        found, total = await self.prompts.rows.page(request, size + 1, PageEnd(*after) if after else None)
+        found, total = await self.prompts.rows.page(
+            request, call.principal.tenant_id, size + 1, PageEnd(*after) if after else None
+        )
         response = pb.ListPromptsResponse(total=total, limit=size, offset=request.offset)
         if len(found) > size:
             last = found[size - 1]
@@ -51,7 +53,7 @@ class PromptService:
 
     async def CreatePrompt(self, request: pb.CreatePromptRequest, call: Call) -> pb.Prompt:
         """New prompt; HTTP status 201. Errors: InvalidFields, InvalidTemplate, Conflict."""
-        prompt = await self.editor.create(request.prompt, call.user_agent or None)
+        prompt = await self.editor.create(request.prompt, call.principal.tenant_id, call.user_agent or None)
         http_answer.answered(call, 201)
         return _rest_view(prompt, call)
 
@@ -59,7 +61,7 @@ class PromptService:
         """Prompt by id or slug, on request with its versions. Errors: InvalidFields, PromptNotFound."""
         if bool(request.prompt_id) == bool(request.slug):
             raise InvalidFields([("prompt_id", "give either prompt_id or slug")])
-        prompt = await self.prompts.prompt(request.prompt_id or request.slug)
+        prompt = await self.prompts.prompt(request.prompt_id or request.slug, call.principal.tenant_id)
         if request.include_versions:
             versions = await self.prompts.rows.versions(prompt.id, MAX_VERSIONS)
             prompt.versions.extend(_with_blanks(version, VERSION_BLANKS, call) for version in versions)
@@ -67,11 +69,11 @@ class PromptService:
 
     async def UpdatePrompt(self, request: pb.UpdatePromptRequest, call: Call) -> pb.Prompt:
         """Update by field mask. Errors: those of PromptEditor.update."""
-        return _rest_view(await self.editor.update(request), call)
+        return _rest_view(await self.editor.update(request, call.principal.tenant_id), call)
 
     async def DeletePrompt(self, request: pb.DeletePromptRequest, call: Call) -> pb.DeletePromptResponse:
         """Soft or hard deletion; HTTP status 204."""
-        await self.editor.delete(request)
+        await self.editor.delete(request, call.principal.tenant_id)
         http_answer.answered(call, 204)
         return pb.DeletePromptResponse()
 
@@ -79,7 +81,7 @@ class PromptService:
         self, request: pb.ListPromptVersionsRequest, call: Call
     ) -> pb.ListPromptVersionsResponse:
         """Page of versions, newest first. Errors: PromptNotFound."""
-        prompt = await self.prompts.prompt(request.prompt_id)
+        prompt = await self.prompts.prompt(request.prompt_id, call.principal.tenant_id)
         (before,) = page_tokens.place(request, page_tokens.NUMBER) or (None,)
         size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
         found = await self.prompts.rows.versions(prompt.id, size + 1, offset=request.offset, before=before)
@@ -101,37 +103,41 @@ class PromptService:
 
     async def GetPromptVersion(self, request: pb.GetPromptVersionRequest, call: Call) -> pb.PromptVersion:
         """Version by number or label. Errors: PromptNotFound."""
-        version = await self._version(await self.prompts.prompt(request.prompt_id), request.version)
+        version = await self._version(
+            await self.prompts.prompt(request.prompt_id, call.principal.tenant_id), request.version
+        )
         return _with_blanks(version, VERSION_BLANKS, call)
 
     async def RollbackPrompt(self, request: pb.RollbackPromptRequest, call: Call) -> pb.Prompt:
         """New version with the content of an old one. Errors: those of PromptEditor.rollback."""
-        return _rest_view(await self.editor.rollback(request), call)
+        return _rest_view(await self.editor.rollback(request, call.principal.tenant_id), call)
 
     async def DiffPromptVersions(
         self, request: pb.DiffPromptVersionsRequest, call: Call
     ) -> pb.DiffPromptVersionsResponse:
         """Diff of two versions; default: the newest and the one before it. Errors: PromptNotFound."""
-        prompt = await self.prompts.prompt(request.prompt_id)
+        prompt = await self.prompts.prompt(request.prompt_id, call.principal.tenant_id)
         late = await self._version(prompt, request.to or "latest")
         before = getattr(request, "from") or str(max(1, late.version - 1))
         return diff.compared(await self._version(prompt, before), late)
 
     async def SetPromptLabel(self, request: pb.SetPromptLabelRequest, call: Call) -> pb.Prompt:
         """Label pointed at a version. Errors: those of PromptEditor.set_label."""
-        return _rest_view(await self.editor.set_label(request), call)
+        return _rest_view(await self.editor.set_label(request, call.principal.tenant_id), call)
 
     async def DeletePromptLabel(
         self, request: pb.DeletePromptLabelRequest, call: Call
     ) -> pb.DeletePromptLabelResponse:
         """Removal of a label; HTTP status 204. Errors: PromptNotFound."""
-        await self.editor.delete_label(request)
+        await self.editor.delete_label(request, call.principal.tenant_id)
         http_answer.answered(call, 204)
         return pb.DeletePromptLabelResponse()
 
     async def RenderPrompt(self, request: pb.RenderPromptRequest, call: Call) -> pb.RenderedPrompt:
         """Prompt filled in and not sent. Errors: PromptNotFound, InvalidPromptVariables, InvalidTemplate."""
-        resolved = await self.prompts.version(request.prompt_id, request.version or None)
+        resolved = await self.prompts.version(
+            request.prompt_id, call.principal.tenant_id, request.version or None
+        )
         filled = await self.prompts.fill(resolved, variables.mapping(request.variables))
         rendered = pb.RenderedPrompt(
             system_prompt=filled.system_prompt,
@@ -152,16 +158,16 @@ class PromptService:
 
     async def ExportPrompts(self, request: pb.ExportPromptsRequest, call: Call) -> pb.ExportPromptsResponse:
         """YAML of some prompts, or of all own ones."""
-        found = [await self.prompts.prompt(name) for name in request.prompt_ids]
+        found = [await self.prompts.prompt(name, call.principal.tenant_id) for name in request.prompt_ids]
         if not found:
-            found = await self._all(include_system=request.include_system)
+            found = await self._all(call.principal.tenant_id, include_system=request.include_system)
         return pb.ExportPromptsResponse(yaml=yaml_format.written(found), prompt_count=len(found))
 
     async def ImportPrompts(self, request: pb.ImportPromptsRequest, call: Call) -> pb.ImportPromptsResponse:
         """Upsert of prompts from YAML in one transaction; dry_run rolls it back."""
         given = await yaml_format.read_apart(request.yaml, self.prompts.templates.sandbox)
         response = pb.ImportPromptsResponse()
-        async with self.prompts.changing(keep=not request.dry_run) as changes:
+        async with self.prompts.changing(call.principal.tenant_id, keep=not request.dry_run) as changes:
             for prompt in sorted(given, key=lambda prompt: prompt.slug):
                 outcome = await self.editor.put(changes, prompt, call.user_agent or None)
                 getattr(response, outcome).append(prompt.slug)
@@ -170,10 +176,10 @@ class PromptService:
     async def _version(self, prompt: pb.Prompt, which: str) -> pb.PromptVersion:
         return await self.prompts.one_version(prompt, self.prompts.number(prompt, which))
 
-    async def _all(self, *, include_system: bool) -> list[pb.Prompt]:
+    async def _all(self, tenant: str, *, include_system: bool) -> list[pb.Prompt]:
         only_own = None if include_system else False
         request = pb.ListPromptsRequest(is_system=only_own)
-        return sorted((await self.prompts.rows.page(request, ALL))[0], key=lambda prompt: prompt.slug)
+        return sorted((await self.prompts.rows.page(request, tenant, ALL))[0], key=lambda prompt: prompt.slug)
 
 
 def _rest_view(prompt: pb.Prompt, call: Call) -> pb.Prompt:

@@ -1,44 +1,96 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
 from genai_spine import page_tokens
+from genai_spine.access.provider_objects import ObjectOwners, sees_unowned
 from genai_spine.call import Call
+from genai_spine.errors import ServiceUnavailable
 from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Router
+from genai_spine.store.provider_objects import ListPlace
 from genai_spine.v1 import provider_batch_service_pb2 as pb
+
+DEFAULT_PAGE_SIZE = 20  # of a list that is made of our own rows
 
 
 class ProviderBatchService:
-    """RPCs of batches."""
+    """RPCs of batches. A batch of another tenant is ProviderObjectNotFound, like one that is not there."""
 
-    def __init__(self, router: Router, books: BatchSettlement) -> None:
+    def __init__(self, router: Router, books: BatchSettlement, owners: ObjectOwners) -> None:
         self.router = router
         self.books = books
+        self.owners = owners
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
-        """New batch at a provider over an uploaded file; its cost labels are kept for its lines."""
-        batch = await self._provider(request.provider).create_batch(request, call)
-        await self.books.label(batch, call)
+        """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
+
+        Errors: ProviderObjectNotFound, ServiceUnavailable where it cannot be recorded whose it is.
+        """
+        provider = self._provider(request.provider)
+        await self.owners.check(provider.name, "file", request.input_file_id, call)
+        batch = await provider.create_batch(request, call)
+        if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
+            call.billed.add(batch.id)  # some of its lines may be, before it is cancelled
+            await provider.cancel_batch(batch.id, call)
+            raise ServiceUnavailable(cause="its database does not record whose the batch is")
         return batch
 
     async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
         """State of a batch; once it has ended, its cost is booked."""
-        provider = self._provider(request.provider)
+        provider = await self._checked(request, call)
         batch = await provider.get_batch(request.batch_id, call)
+        await self._record_outputs(batch, provider, call)
         await self.books.settle(batch, provider, call)
         return batch
 
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
-        """Page of a provider's batches."""
-        own = page_tokens.with_cursor(request)
-        response = await self._provider(request.provider).list_batches(own, call)
+        """Page of a tenant's batches at a provider."""
+        provider = self._provider(request.provider)
+        if sees_unowned(call.principal):
+            response = await self._without_foreign(provider, request, call)
+        else:
+            response = await self._own(provider, request, call)
+        for batch in response.batches:
+            await self._record_outputs(batch, provider, call)
         if response.next_page_token:
             response.next_page_token = page_tokens.token(request, response.next_page_token)
         return response
 
     async def CancelBatch(self, request: pb.CancelBatchRequest, call: Call) -> pb.ProviderBatch:
         """Cancellation of a batch."""
-        return await self._provider(request.provider).cancel_batch(request.batch_id, call)
+        return await (await self._checked(request, call)).cancel_batch(request.batch_id, call)
+
+    async def _without_foreign(
+        self, provider: Provider, request: pb.ListBatchesRequest, call: Call
+    ) -> pb.ListBatchesResponse:
+        """Page of the provider's own list, of which the batches of other tenants are left out."""
+        page = await provider.list_batches(page_tokens.with_cursor(request), call)
+        own = await self.owners.own(provider.name, (batch.id for batch in page.batches), call)
+        return pb.ListBatchesResponse(
+            batches=[batch for batch in page.batches if batch.id in own], next_page_token=page.next_page_token
+        )
+
+    async def _own(
+        self, provider: Provider, request: pb.ListBatchesRequest, call: Call
+    ) -> pb.ListBatchesResponse:
+        """Page of the batches that are known to be the tenant's."""
+        (after,) = page_tokens.place(request, str) or ("",)
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
+        place = ListPlace(provider.name, "batch", call.principal.tenant_id, size, after)
+        page = await self.owners.page(place, lambda id: provider.get_batch(id, call))
+        return pb.ListBatchesResponse(batches=page.objects, next_page_token=page.end)
+
+    async def _record_outputs(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
+        """Makes the files that the provider wrote for a batch those of its tenant."""
+        files = [id for id in (batch.output_file_id, batch.error_file_id) if id]
+        if files:
+            await self.owners.add_files(provider.name, files, call)
+
+    async def _checked(self, request: pb.GetBatchRequest | pb.CancelBatchRequest, call: Call) -> Provider:
+        """Provider of a batch of the caller. Errors: InvalidRequest, ProviderObjectNotFound."""
+        provider = self._provider(request.provider)
+        await self.owners.check(provider.name, "batch", request.batch_id, call)
+        return provider
 
     def _provider(self, name: str) -> Provider:
         """Adapter of a provider by name. Errors: InvalidRequest (unknown, or not configured)."""

@@ -6,41 +6,61 @@ from contextlib import aclosing
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import page_tokens
+from genai_spine.access.provider_objects import ObjectOwners, sees_unowned
 from genai_spine.call import Call
+from genai_spine.errors import ServiceUnavailable
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Router
+from genai_spine.store.provider_objects import ListPlace
 from genai_spine.v1 import provider_file_service_pb2 as pb
+
+MAX_PAGE_SIZE = 100  # of a list that is made of our own rows: each file is asked for by itself
 
 
 class ProviderFileService:
-    """RPCs of files."""
+    """RPCs of files. A file of another tenant is ProviderObjectNotFound, like one that is not there."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, owners: ObjectOwners) -> None:
         self.router = router
+        self.owners = owners
 
     async def UploadFile(self, request: pb.UploadFileRequest, call: Call) -> pb.ProviderFile:
-        """Upload of a file to a provider."""
-        return await self._provider(request.provider).upload_file(request, call)
+        """Upload of a file to a provider.
+
+        Errors: ServiceUnavailable where it cannot be recorded whose it is.
+        """
+        provider = self._provider(request.provider)
+        file = await provider.upload_file(request, call)
+        if not await self.owners.add(provider.name, "file", file.id, call):
+            await provider.delete_file(file.id, call)
+            raise ServiceUnavailable(cause="its database does not record whose the file is")
+        return file
 
     async def ListFiles(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
-        """Page of a provider's files."""
-        own = page_tokens.with_cursor(request)
-        response = await self._provider(request.provider).list_files(own, call)
+        """Page of a tenant's files at a provider."""
+        provider = self._provider(request.provider)
+        if sees_unowned(call.principal):
+            response = await self._without_foreign(provider, request, call)
+        else:
+            response = await self._own(provider, request, call)
         if response.next_page_token:
             response.next_page_token = page_tokens.token(request, response.next_page_token)
         return response
 
     async def GetFile(self, request: pb.GetFileRequest, call: Call) -> pb.ProviderFile:
         """Metadata of a file."""
-        return await self._provider(request.provider).get_file(request.file_id, call)
+        return await (await self._checked(request, call)).get_file(request.file_id, call)
 
     async def DeleteFile(self, request: pb.DeleteFileRequest, call: Call) -> pb.DeleteFileResponse:
         """Deletion of a file."""
-        return await self._provider(request.provider).delete_file(request.file_id, call)
+        provider = await self._checked(request, call)
+        deleted = await provider.delete_file(request.file_id, call)
+        await self.owners.objects.remove(provider.name, request.file_id)
+        return deleted
 
     async def DownloadFile(self, request: pb.DownloadFileRequest, call: Call) -> AsyncGenerator[HttpBody]:
         """Bytes of a file, streamed."""
-        pieces = self._provider(request.provider).read_file(request.file_id, call)
+        pieces = (await self._checked(request, call)).read_file(request.file_id, call)
         begun = False
         async with aclosing(pieces):
             async for media_type, data in pieces:
@@ -48,6 +68,37 @@ class ProviderFileService:
                 begun = True
         if not begun:
             yield HttpBody(content_type=OCTETS)
+
+    async def _without_foreign(
+        self, provider: Provider, request: pb.ListFilesRequest, call: Call
+    ) -> pb.ListFilesResponse:
+        """Page of the provider's own list, of which the files of other tenants are left out."""
+        page = await provider.list_files(page_tokens.with_cursor(request), call)
+        own = await self.owners.own(provider.name, (file.id for file in page.files), call)
+        return pb.ListFilesResponse(
+            files=[file for file in page.files if file.id in own], next_page_token=page.next_page_token
+        )
+
+    async def _own(
+        self, provider: Provider, request: pb.ListFilesRequest, call: Call
+    ) -> pb.ListFilesResponse:
+        """Page of the files that are known to be the tenant's; those for other purposes are left out."""
+        (after,) = page_tokens.place(request, str) or ("",)
+        size = min(page_tokens.size(request, MAX_PAGE_SIZE), MAX_PAGE_SIZE)
+        place = ListPlace(
+            *(provider.name, "file", call.principal.tenant_id, size, after), oldest_first=request.oldest_first
+        )
+        page = await self.owners.page(place, lambda id: provider.get_file(id, call))
+        files = [file for file in page.objects if not request.purpose or file.purpose == request.purpose]
+        return pb.ListFilesResponse(files=files, next_page_token=page.end)
+
+    async def _checked(
+        self, request: pb.GetFileRequest | pb.DeleteFileRequest | pb.DownloadFileRequest, call: Call
+    ) -> Provider:
+        """Provider of a file of the caller. Errors: InvalidRequest, ProviderObjectNotFound."""
+        provider = self._provider(request.provider)
+        await self.owners.check(provider.name, "file", request.file_id, call)
+        return provider
 
     def _provider(self, name: str) -> Provider:
         """Adapter of a provider by name. Errors: InvalidRequest (unknown, or not configured)."""

@@ -23,7 +23,9 @@ class StoredCompletionService:
         """Page of stored completions. Errors: InvalidFields (metadata, page token)."""
         (after,) = page_tokens.place(request, str) or (None,)
         size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
-        page = await self.rows.page(request, _labels(request.metadata_json), size, after)
+        page = await self.rows.page(
+            request, call.principal.tenant_id, _labels(request.metadata_json), size, after
+        )
         if page is None:
             raise InvalidFields([("page_token", "names a completion that is not there any more")])
         response = pb.ListStoredCompletionsResponse(completions=page.completions)
@@ -35,7 +37,7 @@ class StoredCompletionService:
         self, request: pb.GetStoredCompletionRequest, call: Call
     ) -> pb.StoredCompletion:
         """Stored completion by id. Errors: CompletionNotFound."""
-        stored = await self.rows.get(request.id)
+        stored = await self.rows.get(request.id, call.principal.tenant_id)
         if stored is None:
             raise CompletionNotFound(id=request.id)
         return stored
@@ -44,7 +46,7 @@ class StoredCompletionService:
         self, request: pb.ListStoredMessagesRequest, call: Call
     ) -> pb.ListStoredMessagesResponse:
         """Page of the messages of a stored completion. Errors: CompletionNotFound, InvalidFields."""
-        messages = await self.rows.messages(request.id)
+        messages = await self.rows.messages(request.id, call.principal.tenant_id)
         if messages is None:
             raise CompletionNotFound(id=request.id)
         if request.newest_first:
@@ -66,7 +68,8 @@ class StoredCompletionService:
         self, request: pb.UpdateStoredCompletionRequest, call: Call
     ) -> pb.StoredCompletion:
         """Replacement of the metadata. Errors: CompletionNotFound."""
-        if not await self.rows.set_metadata(request.id, request.metadata):
+        tenant = call.principal.tenant_id
+        if not await self.rows.set_metadata(request.id, tenant, request.metadata):
             raise CompletionNotFound(id=request.id)
         return await self.GetStoredCompletion(pb.GetStoredCompletionRequest(id=request.id), call)
 
@@ -74,7 +77,7 @@ class StoredCompletionService:
         self, request: pb.DeleteStoredCompletionRequest, call: Call
     ) -> pb.DeleteStoredCompletionResponse:
         """Deletion of a stored completion. Errors: CompletionNotFound."""
-        if not await self.rows.delete(request.id):
+        if not await self.rows.delete(request.id, call.principal.tenant_id):
             raise CompletionNotFound(id=request.id)
         http_answer.answered(call, 204)
         return pb.DeleteStoredCompletionResponse()

@@ -25,12 +25,12 @@ class SessionExporter:
     def __init__(self, library: SessionLibrary) -> None:
         self.library = library
 
-    async def export(self, request: pb.ExportSessionRequest) -> pb.ExportSessionResponse:
+    async def export(self, request: pb.ExportSessionRequest, tenant: str) -> pb.ExportSessionResponse:
         """Session as JSON (with files unless switched off) or Markdown.
 
         Errors: SessionNotFound, InvalidRequest (files of more than MAX_FILE_BYTES).
         """
-        session = await self.library.get(request.session_id)
+        session = await self.library.get(request.session_id, tenant)
         messages = self.library.messages
         with_files = request.include_attachments or not request.HasField("include_attachments")
         is_json = request.format != "markdown"
@@ -46,13 +46,13 @@ class SessionExporter:
             return pb.ExportSessionResponse(text=text, media_type="application/json")
         return pb.ExportSessionResponse(text=_markdown(session, entries), media_type="text/markdown")
 
-    async def read(self, request: pb.ImportSessionRequest) -> pb.Session:
+    async def read(self, request: pb.ImportSessionRequest, tenant: str) -> pb.Session:
         """Import of an exported JSON as a new session. Errors: InvalidFields naming the path in the JSON."""
         if not request.session_json:
             raise InvalidFields([("session_json", "is required")])
         export = await asyncio.to_thread(_parsed, request.session_json)
         session = _session(export)
-        await self.library.sessions.add(session, export.messages)
+        await self.library.sessions.add(session, tenant, export.messages)
         return session
 
 

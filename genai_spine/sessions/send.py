@@ -129,7 +129,7 @@ class MessageSender:
 
         async def store_summary(summary: pb.HistorySummary) -> None:
             if not await self.sessions.keep_summary(lease.session.id, lease.token, summary):
-                raise await self._lease_error(lease.session.id)
+                raise await self._lease_error(lease.session.id, lease.call)
 
         completion_request = await self.history.request(
             lease.session, pending.entry, lease.call, store_summary
@@ -150,7 +150,7 @@ class MessageSender:
         answered = pb.ExportedMessage(message=answer)
         entries = [answered] if pending.is_stored else [pending.entry, answered]
         if not await self.messages.end_send(lease.token, entries, pending.replaced):
-            raise await self._lease_error(lease.session.id)
+            raise await self._lease_error(lease.session.id, lease.call)
         lease.ended = True
         response = pb.SendMessageResponse(
             message=pending.entry.message,
@@ -191,8 +191,12 @@ class MessageSender:
             LEASE_WAIT_S if remaining_s is None else min(LEASE_WAIT_S, remaining_s - DEADLINE_MARGIN_S)
         )
         until, pause_s = monotonic() + patience_s, MIN_POLL_S
-        while (session := await self.sessions.claim(session_id, token, self.lease_ttl_s)) is None:
-            lost, left_s = await self._lease_error(session_id), until - monotonic()
+        while (
+            session := await self.sessions.claim(
+                session_id, call.principal.tenant_id, token, self.lease_ttl_s
+            )
+        ) is None:
+            lost, left_s = await self._lease_error(session_id, call), until - monotonic()
             if isinstance(lost, SessionNotFound) or left_s <= 0:
                 raise lost
             await asyncio.sleep(min(left_s, pause_s * uniform(0.5, 1)))
@@ -215,9 +219,9 @@ class MessageSender:
         except Exception as error:  # it runs out by itself
             log.warning("send_lease_not_released", session_id=session_id, cause=repr(error)[:500])
 
-    async def _lease_error(self, session_id: str) -> Conflict | SessionNotFound:
+    async def _lease_error(self, session_id: str, call: Call) -> Conflict | SessionNotFound:
         """Reason why the lease is not ours: the session is gone, or another send holds it."""
-        if await self.sessions.get(session_id) is None:
+        if await self.sessions.get(session_id, call.principal.tenant_id) is None:
             return SessionNotFound(session=session_id)
         return Conflict(field="session_id", problem="another send is running in this session")
 

@@ -27,16 +27,16 @@ MAX_METADATA_CHARS = 65_536  # characters, as JSON
 
 
 class SessionLibrary:
-    """CRUD of sessions and the list of their messages, over the two stores.
+    """CRUD of a tenant's sessions and the list of their messages, over the two stores.
 
-    Every method that takes an id raises SessionNotFound for a session that does not exist.
+    Every method that takes an id raises SessionNotFound for a session that the tenant does not have.
     """
 
     def __init__(self, sessions: Sessions, messages: SessionMessages) -> None:
         self.sessions = sessions
         self.messages = messages
 
-    async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
+    async def create(self, request: pb.CreateSessionRequest, tenant: str) -> pb.Session:
         """New session with defaults for history policy and window (in messages).
 
         Errors: InvalidFields (metadata).
@@ -52,17 +52,17 @@ class SessionLibrary:
             total_cost=cost_of(0),
         )
         session.metadata.CopyFrom(request.metadata)
-        await self.sessions.add(session)
+        await self.sessions.add(session, tenant)
         return session
 
-    async def page(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
+    async def page(self, request: pb.ListSessionsRequest, tenant: str) -> pb.ListSessionsResponse:
         """Page of sessions, last change first, with the total of all that match.
 
         Without a size a page has DEFAULT_SESSION_LIMIT. Errors: InvalidFields (page token).
         """
         after = page_tokens.place(request, page_tokens.TIME, str)
         size = page_tokens.size(request, DEFAULT_SESSION_LIMIT)
-        found, total = await self.sessions.page(request, size + 1, PageEnd(*after) if after else None)
+        found, total = await self.sessions.page(request, tenant, size + 1, PageEnd(*after) if after else None)
         response = pb.ListSessionsResponse(
             sessions=found[:size], total=total, limit=size, offset=request.offset
         )
@@ -71,11 +71,11 @@ class SessionLibrary:
             response.next_page_token = page_tokens.token(request, last.update_time.ToDatetime(UTC), last.id)
         return response
 
-    async def get(self, id: str) -> pb.Session:
+    async def get(self, id: str, tenant: str) -> pb.Session:
         """Session by its id. Errors: SessionNotFound."""
-        return _existing(await self.sessions.get(id), id)
+        return _existing(await self.sessions.get(id, tenant), id)
 
-    async def change(self, request: pb.UpdateSessionRequest) -> pb.Session:
+    async def change(self, request: pb.UpdateSessionRequest, tenant: str) -> pb.Session:
         """Update by field mask, or without one of the fields that are set.
 
         Errors: SessionNotFound, InvalidFields, EtagMismatch.
@@ -88,20 +88,21 @@ class SessionLibrary:
         check_metadata(session.metadata)
         session.history_policy = session.history_policy or pb.HISTORY_POLICY_ALL
         session.history_window = session.history_window or DEFAULT_WINDOW
-        return _existing(await self.sessions.change(request.session_id, session, fields), request.session_id)
+        changed = await self.sessions.change(request.session_id, tenant, session, fields)
+        return _existing(changed, request.session_id)
 
-    async def remove(self, request: pb.DeleteSessionRequest) -> None:
+    async def remove(self, request: pb.DeleteSessionRequest, tenant: str) -> None:
         """Deletion of a session with its messages and files. Errors: SessionNotFound, EtagMismatch."""
         etag = request.etag if request.HasField("etag") else None
-        if not await self.sessions.remove(request.session_id, etag):
+        if not await self.sessions.remove(request.session_id, tenant, etag):
             raise SessionNotFound(session=request.session_id)
 
-    async def list_messages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
+    async def list_messages(self, request: pb.ListMessagesRequest, tenant: str) -> pb.ListMessagesResponse:
         """Page of messages, oldest first; the system prompt is shown as the first one.
 
         limit and offset count messages. Errors: SessionNotFound.
         """
-        session = await self.get(request.session_id)
+        session = await self.get(request.session_id, tenant)
         first = [_system_message(session)] if session.system_prompt else []
         size, offset = page_tokens.size(request, DEFAULT_MESSAGE_LIMIT), request.offset
         (number,) = page_tokens.place(request, page_tokens.NUMBER) or (max(0, offset - len(first)),)
@@ -115,12 +116,12 @@ class SessionLibrary:
             response.next_page_token = page_tokens.token(request, number)
         return response
 
-    async def branch(self, request: pb.BranchSessionRequest) -> pb.Session:
+    async def branch(self, request: pb.BranchSessionRequest, tenant: str) -> pb.Session:
         """Copy of a session up to a message, or of all of it, as a session of its own.
 
         A summary that covers more than was copied is left behind. Errors: SessionNotFound, MessageNotFound.
         """
-        parent = await self.get(request.session_id)
+        parent = await self.get(request.session_id, tenant)
         count = parent.message_count
         if request.HasField("message_id"):
             number = await self.messages.number_of(parent.id, request.message_id)
@@ -135,8 +136,8 @@ class SessionLibrary:
             child.title = request.title
         if child.summary.message_count > count:
             child.ClearField("summary")
-        await self.messages.branch(child, count)
-        return await self.get(child.id)
+        await self.messages.branch(child, tenant, count)
+        return await self.get(child.id, tenant)
 
 
 def new_session(**fields: object) -> pb.Session:

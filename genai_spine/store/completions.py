@@ -28,10 +28,11 @@ class Completions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, id: str, request_id: str, server_id: str, ttl_s: float) -> None:
+    async def begin(self, id: str, tenant: str, request_id: str, server_id: str, ttl_s: float) -> None:
         """Row of a running call; ttl_s: seconds until it expires."""
         row = {
             "id": id,
+            "tenant_id": tenant,
             "request_id": request_id,
             "server_id": server_id,
             "state": "RUNNING",
@@ -54,11 +55,15 @@ class Completions:
         async with self._database.begin() as connection:
             await connection.execute(update(completions).where(completions.c.id == id).values(row))
 
-    async def find(self, id: str) -> pb.Completion | CompletionFailure | str | None:
-        """Outcome by id, otherwise the newest of the request id; its state while there is no outcome."""
+    async def find(self, id: str, tenant: str) -> pb.Completion | CompletionFailure | str | None:
+        """Outcome by id, otherwise the newest of the request id; its state while there is no outcome.
+
+        None: the tenant has none.
+        """
         columns, id = completions.c, id.replace("\0", "\ufffd")  # PostgreSQL takes no NUL; no id has it
         lives = exists().where(leases.c.server_id == columns.server_id, leases.c.lease_until > Now())
-        query = select(completions, lives.label("lives")).where(columns.expires_at > Now())
+        query = select(completions, lives.label("lives"))
+        query = query.where(columns.tenant_id == tenant, columns.expires_at > Now())
         async with self._database.connect() as connection:
             for found in (
                 query.where(columns.id == id),

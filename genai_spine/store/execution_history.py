@@ -1,7 +1,7 @@
 """Execution history in pages, the newest first.
 
-Every page is bounded: one filter with an index of its own chooses the rows, and the other filters look at
-the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
+Every page is bounded: the tenant, and one filter with an index of its own, choose the rows, and the other
+filters look at the newest MAX_SCANNED_ROWS of those. Rows further back are on later pages.
 """
 
 from datetime import UTC, datetime
@@ -33,10 +33,15 @@ class ExecutionHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, request: ListExecutionsRequest, limit: int, after: PageEnd | None) -> Page:
-        """Page of a request's filters. after: end of the page before; None: from the newest row on."""
+    async def page(
+        self, request: ListExecutionsRequest, tenant: str, limit: int, after: PageEnd | None
+    ) -> Page:
+        """Page of a tenant's rows by a request's filters.
+
+        after: end of the page before; None: from the newest row on.
+        """
         chosen, others = _filters(request)
-        chosen += _times(request, after)
+        chosen += [executions.c.tenant_id == tenant, *_times(request, after)]
         newest = (executions.c.created_at.desc(), executions.c.id.desc())
         bound: datetime | None = None
         async with self._database.connect() as connection:
@@ -64,6 +69,8 @@ def _filters(request: ListExecutionsRequest) -> tuple[list[ColumnElement[bool]],
             (executions.c.session_id, request.session_id),
             (executions.c.prompt_id, request.prompt_id),
             (executions.c.user_id, request.end_user),
+            (executions.c.run_id, request.run_id),
+            (executions.c.correlation_id, request.correlation_id),
         )
         if value
     ]

@@ -44,6 +44,7 @@ _TEXTS = {
     "requested_model": "requested_model",
     "caller": "user_agent",
     "server_id": "server_id",
+    "tenant_id": "tenant_id",
 }
 _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "capability": "capability",
@@ -58,6 +59,11 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "session_id": "session_id",
     "metadata_json": "metadata_json",
     "principal": "principal",
+    "project_id": "project_id",
+    "api_key_id": "api_key_id",
+    "run_id": "run_id",
+    "step_id": "step_id",
+    "correlation_id": "correlation_id",
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
@@ -86,7 +92,8 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 # What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
-_FIXED |= {"principal", "cost_labels", "warnings"}
+_FIXED |= {"principal", "cost_labels", "warnings", "tenant_id", "project_id", "api_key_id"}
+_FIXED |= {"run_id", "step_id", "correlation_id"}
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -141,9 +148,9 @@ class Executions:
             raise RowsRefused(str(error)) from error
         await self._database.write_many(self._upsert, values)
 
-    async def get(self, id: str) -> Execution | None:
-        """Execution by id; None: no such row."""
-        query = select(executions).where(executions.c.id == id)
+    async def get(self, id: str, tenant: str) -> Execution | None:
+        """Execution by id; None: the tenant has no such row."""
+        query = select(executions).where(executions.c.id == id, executions.c.tenant_id == tenant)
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else execution_of(row)

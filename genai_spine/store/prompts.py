@@ -1,5 +1,8 @@
 """Prompts, versions and labels: all their SQL, and the only mapping of a row to a message.
 
+A tenant sees its own prompts, and those that come with the service, which are the default tenant's. Where
+both have a slug, its own one is meant.
+
 A change is one transaction that first locks the prompt's row by counting its revision up, then reads it,
 so two changes at once come one after the other on both databases, and neither overwrites the other.
 """
@@ -17,6 +20,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import Conflict, EtagMismatch, PromptNotFound
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
@@ -39,12 +43,13 @@ class PromptRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, key: str) -> Prompt | None:
-        """Prompt by id, active or not, or by the slug of an active one. None: no such prompt."""
-        if (where := _where(key)) is None:
+    async def get(self, key: str, tenant: str) -> Prompt | None:
+        """Prompt by id, active or not, or by the slug of an active one. None: the tenant sees none."""
+        if (found := _found(key, tenant)) is None:
             return None
+        query = sa.select(prompts).where(prompts.c.id == found)
         async with self._database.connect() as connection:
-            row = (await connection.execute(sa.select(prompts).where(where))).mappings().one_or_none()
+            row = (await connection.execute(query)).mappings().one_or_none()
             if row is None:
                 return None
             prompt = _prompt(row)
@@ -52,10 +57,10 @@ class PromptRows:
         return prompt
 
     async def page(
-        self, request: ListPromptsRequest, size: int, after: PageEnd | None = None
+        self, request: ListPromptsRequest, tenant: str, size: int, after: PageEnd | None = None
     ) -> tuple[list[Prompt], int]:
-        """Page of prompts that match a request, behind a place if one is given, and the total."""
-        found = _filters(request)
+        """Page of matching prompts that a tenant sees, behind a place if one is given, and the total."""
+        found = [*_seen_by(tenant), *_filters(request)]
         query = sa.select(prompts).where(*found, *behind(after, prompts.c.updated_at, prompts.c.id))
         query = query.order_by(prompts.c.updated_at.desc(), prompts.c.id.desc())
         counted = sa.select(sa.func.count()).select_from(prompts).where(*found)
@@ -82,36 +87,39 @@ class PromptRows:
             return await _one_version(connection, prompt_id, number)
 
     @asynccontextmanager
-    async def changing(self, *, keep: bool = True) -> AsyncIterator["Changes"]:
-        """Transaction of changes, rolled back at its end unless keep.
+    async def changing(self, tenant: str, *, keep: bool = True) -> AsyncIterator["Changes"]:
+        """Transaction of a tenant's changes, rolled back at its end unless keep.
 
         Raises Conflict when it would give two active prompts one slug.
         """
         try:
             async with self._database.begin() as connection:
-                yield Changes(connection)
+                yield Changes(connection, tenant)
                 if not keep:
                     await connection.rollback()
         except IntegrityError as error:
-            raise Conflict(field="slug", problem="another active prompt has it") from error
+            raise _taken() from error
 
 
 class Changes:
-    """Operations of one transaction. Prompts that it locks stay locked until its end."""
+    """Operations of a tenant's transaction. Prompts that it locks stay locked until its end."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, tenant: str) -> None:
         self._connection = connection
+        self.tenant = tenant
 
     async def locked(self, key: str, etag: str | None = None) -> Prompt:
         """The prompt, with the etag that it has after this change.
 
         Raises PromptNotFound, or EtagMismatch when its etag until now was another one.
         """
-        where = _where(key)
+        found = _found(key, self.tenant)
         lock = sa.update(prompts).values(revision=prompts.c.revision + 1).returning(prompts)
         row = None
-        if where is not None:
-            row = (await self._connection.execute(lock.where(where))).mappings().one_or_none()
+        if found is not None:
+            # The key's condition once more: the row may have changed before it was locked.
+            lock = lock.where(prompts.c.id == found, _has_key(key))
+            row = (await self._connection.execute(lock)).mappings().one_or_none()
         if row is None:
             raise PromptNotFound(prompt=key)
         if etag is not None and etag != str(row["revision"] - 1):
@@ -138,7 +146,10 @@ class Changes:
         now = _now()
         prompt.create_time.FromDatetime(now)
         prompt.update_time.FromDatetime(now)
+        if not prompt.is_system:
+            await self._refuse_shadow(prompt)
         row = _row(prompt) | {"id": prompt.id, "created_at": now, "updated_at": now}
+        row["tenant_id"] = self.tenant
         statement: Any = sa.insert(prompts).values(row)
         if or_leave:
             statement = _insert_or_leave(self._connection.dialect.name).values(row)
@@ -151,6 +162,8 @@ class Changes:
     async def save(self, prompt: Prompt, *, new_version: bool) -> None:
         """Writes a locked prompt; sets version, time and labels."""
         now = _now()
+        if not prompt.is_system:
+            await self._refuse_shadow(prompt)
         if new_version:
             prompt.version += 1
             prompt.labels[LATEST] = prompt.version
@@ -176,6 +189,19 @@ class Changes:
         of_it = (prompt_labels.c.prompt_id == prompt.id) & (prompt_labels.c.label == label)
         await self._connection.execute(sa.delete(prompt_labels).where(of_it))
         prompt.labels.pop(label, None)
+
+    async def _refuse_shadow(self, prompt: Prompt) -> None:
+        """Raises Conflict where a prompt of the service has the slug: a tenant gives it to no other one."""
+        if self.tenant == DEFAULT_TENANT:
+            return  # there the index sees to it
+        theirs = sa.select(prompts.c.id).where(
+            prompts.c.tenant_id == DEFAULT_TENANT,
+            prompts.c.slug == prompt.slug,
+            prompts.c.is_active,
+            prompts.c.is_system,
+        )
+        if (await self._connection.execute(theirs)).first() is not None:
+            raise _taken()
 
     async def _add_version(self, prompt: Prompt, now: datetime) -> None:
         row = _content(prompt) | {
@@ -204,13 +230,29 @@ def _insert_or_leave(dialect: str) -> Any:
     return insert(prompts).on_conflict_do_nothing()
 
 
-def _where(key: str) -> "sa.ColumnElement[bool] | None":
-    """Condition of a key; None: it can be nobody's id or slug."""
+def _taken() -> Conflict:
+    return Conflict(field="slug", problem="another active prompt has it")
+
+
+def _found(key: str, tenant: str) -> Any:
+    """Query of the id of the prompt that a tenant means by a key; None: it can be nobody's id or slug."""
+    if not (UUID.fullmatch(key) or SLUG.fullmatch(key)):
+        return None
+    query = sa.select(prompts.c.id).where(_has_key(key), *_seen_by(tenant))
+    return query.order_by(prompts.c.is_system).limit(1).scalar_subquery()
+
+
+def _has_key(key: str) -> "sa.ColumnElement[bool]":
+    """Condition of a key, which is an id or a slug."""
     if UUID.fullmatch(key):
         return prompts.c.id == key.lower()
-    if SLUG.fullmatch(key):
-        return (prompts.c.slug == key) & prompts.c.is_active
-    return None
+    return sa.and_(prompts.c.slug == key, prompts.c.is_active)
+
+
+def _seen_by(tenant: str) -> list["sa.ColumnElement[bool]"]:
+    """Conditions of the prompts that a tenant sees. The first one is for the index."""
+    owner = prompts.c.tenant_id
+    return [owner.in_({tenant, DEFAULT_TENANT}), sa.or_(owner == tenant, prompts.c.is_system)]
 
 
 def _filters(request: ListPromptsRequest) -> Sequence["sa.ColumnElement[bool]"]:

@@ -13,6 +13,7 @@ from genai_spine.store.tables import response_cache
 class CachedResponse:
     """Stored answer: body is the serialised message."""
 
+    tenant: str
     operation: str
     provider: str
     model: str
@@ -27,6 +28,7 @@ class Responses:
         """Upsert of an answer; ttl_s: seconds until it expires."""
         row = {
             "key": key,
+            "tenant_id": response.tenant,
             "operation": response.operation,
             "provider": response.provider,
             "model": response.model,

@@ -1,4 +1,7 @@
-"""Session messages and their files, changed together with the sums of their session."""
+"""Session messages and their files, changed together with the sums of their session.
+
+Whoever asks for the messages of a session has it from Sessions, which knows whose it is.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -111,10 +114,11 @@ class SessionMessages:
             await add_messages(connection, entries)
         return True
 
-    async def branch(self, session: pb.Session, count: int) -> None:
+    async def branch(self, session: pb.Session, tenant: str, count: int) -> None:
         """Adds a session with copies of the first `count` messages of its parent; the sums are theirs."""
+        row = session_row(session) | {"tenant_id": tenant}
         async with self._database.begin() as connection:
-            await connection.execute(insert(sessions).values(session_row(session)))
+            await connection.execute(insert(sessions).values(row))
             query = _of(session.parent_session_id).where(session_messages.c.sequence < count)
             rows = [dict(row) for row in (await connection.execute(query)).mappings()]
             ids = {row["id"]: str(uuid4()) for row in rows}

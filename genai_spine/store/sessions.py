@@ -46,17 +46,18 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, id: str) -> pb.Session | None:
-        """Session by id; None: no such session."""
+    async def get(self, id: str, tenant: str) -> pb.Session | None:
+        """Session by id; None: the tenant has no such session."""
+        query = select(sessions).where(*_is(id, tenant))
         async with self._database.connect() as connection:
-            row = (await connection.execute(select(sessions).where(_is(id)))).mappings().one_or_none()
+            row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else session_of(row)
 
     async def page(
-        self, request: pb.ListSessionsRequest, size: int, after: PageEnd | None = None
+        self, request: pb.ListSessionsRequest, tenant: str, size: int, after: PageEnd | None = None
     ) -> tuple[list[pb.Session], int]:
-        """The newest change first, those behind a place, and how many there are in all."""
-        matching = _filters(request)
+        """The newest change first, those behind a place, and how many the tenant has in all."""
+        matching = [sessions.c.tenant_id == tenant, *_filters(request)]
         query = select(sessions).where(*matching, *behind(after, sessions.c.updated_at, sessions.c.id))
         newest = query.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
         counted = select(func.count()).select_from(sessions).where(*matching)
@@ -65,14 +66,17 @@ class Sessions:
             rows = (await connection.execute(newest.limit(size).offset(request.offset))).mappings().all()
         return [session_of(row) for row in rows], total
 
-    async def add(self, session: pb.Session, entries: Iterable[pb.ExportedMessage] = ()) -> None:
+    async def add(self, session: pb.Session, tenant: str, entries: Iterable[pb.ExportedMessage] = ()) -> None:
         """A session with its messages, in one transaction; its sums are the caller's to set."""
+        row = session_row(session) | {"tenant_id": tenant}
         async with self._database.begin() as connection:
-            await connection.execute(insert(sessions).values(session_row(session)))
+            await connection.execute(insert(sessions).values(row))
             await add_messages(connection, entries)
 
-    async def change(self, id: str, session: pb.Session, fields: Collection[str]) -> pb.Session | None:
-        """Takes over these fields of `session`; None: no such session.
+    async def change(
+        self, id: str, tenant: str, session: pb.Session, fields: Collection[str]
+    ) -> pb.Session | None:
+        """Takes over these fields of `session`; None: the tenant has no such session.
 
         Raises EtagMismatch where `session` has an etag, and it is that of an earlier state.
         """
@@ -80,32 +84,32 @@ class Sessions:
         columns = {column for name in fields for column in COLUMNS.get(name, (name,))}
         values = {name: row[name] for name in columns} | CHANGED | {"updated_at": datetime.now(UTC)}
         etag = session.etag if session.HasField("etag") else None
-        changed = update(sessions).where(_is(id), *_has_etag(etag)).values(values)
+        changed = update(sessions).where(*_is(id, tenant), *_has_etag(etag)).values(values)
         async with self._database.begin() as connection:
             found = (await connection.execute(changed.returning(sessions))).mappings().one_or_none()
             if found is None:
-                await _refuse_etag(connection, id)
+                await _refuse_etag(connection, id, tenant)
         return None if found is None else session_of(found)
 
-    async def remove(self, id: str, etag: str | None = None) -> bool:
+    async def remove(self, id: str, tenant: str, etag: str | None = None) -> bool:
         """Deletion of a session with all its messages; False: no such session. Raises EtagMismatch."""
         async with self._database.begin() as connection:
-            removed = await connection.execute(delete(sessions).where(_is(id), *_has_etag(etag)))
+            removed = await connection.execute(delete(sessions).where(*_is(id, tenant), *_has_etag(etag)))
             if not removed.rowcount:
-                await _refuse_etag(connection, id)
+                await _refuse_etag(connection, id, tenant)
         return removed.rowcount == 1
 
-    async def claim(self, id: str, token: str, ttl_s: float) -> pb.Session | None:
+    async def claim(self, id: str, tenant: str, token: str, ttl_s: float) -> pb.Session | None:
         """The session as it is now, for this send alone; None: it is not there, or another send has it."""
         free = or_(sessions.c.send_token.is_(None), sessions.c.send_until <= Now())
         lease = {"send_token": token, "send_until": Now(ttl_s)}
-        claimed = update(sessions).where(_is(id), free).values(lease).returning(sessions)
+        claimed = update(sessions).where(*_is(id, tenant), free).values(lease).returning(sessions)
         async with self._database.begin() as connection:
             row = (await connection.execute(claimed)).mappings().one_or_none()
         return None if row is None else session_of(row)
 
     async def renew(self, id: str, token: str, ttl_s: float) -> bool:
-        """Renewal of a lease; False: the send has lost it."""
+        """Renewal of a lease by its secret token; False: the send has lost it."""
         return await self._held(id, token, {"send_until": Now(ttl_s)})
 
     async def release(self, id: str, token: str) -> None:
@@ -131,7 +135,8 @@ class Sessions:
         return await self._held(id, token, values)
 
     async def _held(self, id: str, token: str, values: Mapping[str, Any]) -> bool:
-        mine = update(sessions).where(_is(id), sessions.c.send_token == token).values(values)
+        held = (sessions.c.id == clean(id), sessions.c.send_token == token)
+        mine = update(sessions).where(*held).values(values)
         async with self._database.begin() as connection:
             return (await connection.execute(mine)).rowcount == 1
 
@@ -258,8 +263,8 @@ def _policy(policy: int) -> str:
     return str(pb.HistoryPolicy.Name(policy)).removeprefix("HISTORY_POLICY_")
 
 
-def _is(id: str) -> ColumnElement[bool]:
-    return sessions.c.id == clean(id)
+def _is(id: str, tenant: str) -> list[ColumnElement[bool]]:
+    return [sessions.c.id == clean(id), sessions.c.tenant_id == tenant]
 
 
 def _title(title: str) -> dict[str, str | None]:
@@ -286,9 +291,9 @@ def _has_etag(etag: str | None) -> list[ColumnElement[bool]]:
     return [sessions.c.revision == (int(etag) if ETAG.fullmatch(etag) else -1)]
 
 
-async def _refuse_etag(connection: AsyncConnection, id: str) -> None:
+async def _refuse_etag(connection: AsyncConnection, id: str, tenant: str) -> None:
     """Raises EtagMismatch when the session is there, so that nothing but its etag was in the way."""
-    query = select(sessions.c.revision).where(_is(id))
+    query = select(sessions.c.revision).where(*_is(id, tenant))
     revision = (await connection.execute(query)).scalar_one_or_none()
     if revision is not None:
         raise EtagMismatch(resource=f"session '{id}'", etag=revision)

@@ -13,7 +13,6 @@ from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import stored_completion_service_pb2 as pb
 
 MAX_PAGE_BYTES = 32 << 20  # bytes of the answers of one page; a page has at least one answer
-EVERYBODY = ""  # tenant
 COLUMNS = stored_completions.c
 SHOWN = (COLUMNS.body, COLUMNS.metadata, COLUMNS.created_at, COLUMNS.expires_at)
 LIVES = and_(COLUMNS.deleted_at.is_(None), COLUMNS.expires_at > Now())
@@ -36,6 +35,7 @@ class StoredCompletionRows:
         self,
         request: completions.CreateCompletionRequest,
         completion: completions.Completion,
+        tenant: str,
         ttl_s: float,
     ) -> None:
         """Stores an answer with its request's messages and metadata, unless one with its id is stored.
@@ -48,7 +48,7 @@ class StoredCompletionRows:
         body = completion.SerializeToString()
         row = {
             "id": completion.id,
-            "tenant": EVERYBODY,
+            "tenant_id": tenant,
             "model": clean(completion.model),
             "requested_model": clean(request.model),
             "request_id": completion.request_id,
@@ -63,16 +63,16 @@ class StoredCompletionRows:
         async with self._database.begin() as connection:
             await connection.execute(self._database.insert_once(stored_completions, row))
 
-    async def get(self, id: str) -> pb.StoredCompletion | None:
-        """Stored completion by id."""
-        query = select(*SHOWN).where(COLUMNS.id == clean(id), LIVES)
+    async def get(self, id: str, tenant: str) -> pb.StoredCompletion | None:
+        """Stored completion by id. None, here and below: the tenant has none of it."""
+        query = select(*SHOWN).where(*_is(id, tenant), LIVES)
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return None if row is None else _stored(row)
 
-    async def messages(self, id: str) -> list[pb.StoredMessage] | None:
+    async def messages(self, id: str, tenant: str) -> list[pb.StoredMessage] | None:
         """Messages that a stored completion answers, the oldest first."""
-        query = select(COLUMNS.messages).where(COLUMNS.id == clean(id), LIVES)
+        query = select(COLUMNS.messages).where(*_is(id, tenant), LIVES)
         async with self._database.connect() as connection:
             data = (await connection.execute(query)).scalar_one_or_none()
         return None if data is None else list(pb.ListStoredMessagesResponse.FromString(data).messages)
@@ -80,20 +80,22 @@ class StoredCompletionRows:
     async def page(
         self,
         request: pb.ListStoredCompletionsRequest,
+        tenant: str,
         labels: Mapping[str, str],
         limit: int,
         after: str | None,
     ) -> Page | None:
-        """Page of stored completions that have the labels, and the request's model.
+        """Page of a tenant's stored completions that have the labels, and the request's model.
 
         after: id that it begins behind, also of a deleted row. None: no row has that id.
         """
         newest, filters = request.newest_first, _filters(request.model, labels)
+        filters.insert(0, COLUMNS.tenant_id == tenant)
         keys = (COLUMNS.created_at, COLUMNS.id)
         order = [key.desc() for key in keys] if newest else list(keys)
         async with self._database.connect() as connection:
             if after is not None:
-                place = select(COLUMNS.created_at).where(COLUMNS.id == clean(after))
+                place = select(COLUMNS.created_at).where(*_is(after, tenant))
                 time = (await connection.execute(place)).scalar_one_or_none()
                 if time is None:
                     return None
@@ -107,14 +109,14 @@ class StoredCompletionRows:
             rows = (await connection.execute(shown)).mappings().all()
         return Page([_stored(row) for row in rows], ids[-1] if len(found) > len(ids) else None)
 
-    async def set_metadata(self, id: str, metadata: Mapping[str, str]) -> bool:
+    async def set_metadata(self, id: str, tenant: str, metadata: Mapping[str, str]) -> bool:
         """Whether there was a row whose metadata is this now."""
-        return await self._change(_of(id).values(metadata=dict(metadata)))
+        return await self._change(_of(id, tenant).values(metadata=dict(metadata)))
 
-    async def delete(self, id: str) -> bool:
+    async def delete(self, id: str, tenant: str) -> bool:
         """Whether there was a row, whose content is deleted now."""
         gone = {"metadata": {}, "messages": b"", "body": b"", "body_bytes": 0, "deleted_at": Now()}
-        return await self._change(_of(id).values(gone))
+        return await self._change(_of(id, tenant).values(gone))
 
     async def sweep(self) -> int:
         """Number of expired rows deleted; call it again while it is sweeper.BATCH_SIZE."""
@@ -130,12 +132,16 @@ def clean(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def _of(id: str) -> Update:
-    return update(stored_completions).where(COLUMNS.id == clean(id), LIVES)
+def _is(id: str, tenant: str) -> list[ColumnElement[bool]]:
+    return [COLUMNS.id == clean(id), COLUMNS.tenant_id == tenant]
+
+
+def _of(id: str, tenant: str) -> Update:
+    return update(stored_completions).where(*_is(id, tenant), LIVES)
 
 
 def _filters(model: str, labels: Mapping[str, str]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [COLUMNS.tenant == EVERYBODY, LIVES]
+    found: list[ColumnElement[bool]] = [LIVES]
     if model:
         named = clean(model)
         found.append(or_(COLUMNS.model == named, COLUMNS.requested_model == named))

@@ -5,6 +5,7 @@ A table holds real columns for what is filtered on, summed or joined. Times are 
 
 import sqlalchemy as sa
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Utc
 
 metadata = sa.MetaData()
@@ -26,6 +27,11 @@ def _added_number(name: str) -> sa.Column[int]:
 def _added_flag(name: str, default: bool) -> sa.Column[bool]:
     """Of a table that had rows before it had this column."""
     return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.true() if default else sa.false())
+
+
+def _tenant() -> sa.Column[str]:
+    """Whose row it is; nobody else sees it."""
+    return sa.Column("tenant_id", sa.Text, nullable=False, server_default=DEFAULT_TENANT)
 
 
 def _flag(name: str) -> sa.Column[bool]:
@@ -94,16 +100,28 @@ executions = sa.Table(
     sa.Column("wasted", sa.Boolean, nullable=False, server_default=sa.false()),  # paid for, not used
     sa.Column("variables_hash", sa.Text),  # SHA-256, hexadecimal
     sa.Column("metadata_json", sa.Text),  # as the caller gave it
-    sa.Column("principal", sa.Text),  # who pays: whose key it was; NULL: no key
+    sa.Column("principal", sa.Text),  # who asked: key:<id>, service:<name>; NULL: nobody was asked for a key
     sa.Column("cost_labels", sa.JSON(none_as_null=True)),  # for what, in the caller's words: an object
     sa.Column("warnings", sa.JSON(none_as_null=True)),  # options that were dropped or mapped: a list
+    _tenant(),
+    sa.Column("project_id", sa.Text),
+    sa.Column("api_key_id", sa.Text),
+    sa.Column("run_id", sa.Text),  # UUID
+    sa.Column("step_id", sa.Text),
+    sa.Column("correlation_id", sa.Text),  # as the caller said
     sa.Index("ix_executions_created_at", "created_at"),
+    sa.Index("ix_executions_tenant", "tenant_id", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),
-    # What few rows have costs the others nothing.
+    # What few rows have costs the others nothing. What tenants may have in common comes behind the tenant.
     _partial("ix_executions_session", "session_id IS NOT NULL", "session_id", "created_at"),
-    _partial("ix_executions_prompt", "prompt_id IS NOT NULL", "prompt_id", "created_at"),
-    _partial("ix_executions_user", "user_id IS NOT NULL", "user_id", "created_at"),
-    _partial("ix_executions_failed", "success = false", "success", "created_at"),
+    _partial("ix_executions_run", "run_id IS NOT NULL", "run_id", "created_at"),
+    _partial("ix_executions_prompt", "prompt_id IS NOT NULL", "tenant_id", "prompt_id", "created_at"),
+    _partial("ix_executions_user", "user_id IS NOT NULL", "tenant_id", "user_id", "created_at"),
+    _partial(
+        *("ix_executions_correlation", "correlation_id IS NOT NULL"),
+        *("tenant_id", "correlation_id", "created_at"),
+    ),
+    _partial("ix_executions_failed", "success = false", "tenant_id", "success", "created_at"),
     sa.Index(
         "ix_executions_pending",
         "server_id",
@@ -112,13 +130,22 @@ executions = sa.Table(
     ),
 )
 
-# What providers' batches are for. Their lines get it when they are booked, which may be days later.
-batch_labels = sa.Table(
-    "batch_labels",
+# Files and batches at providers that were made through this service: whose they are, and what they are for.
+# A batch's lines get that when they are booked, which may be days later.
+provider_objects = sa.Table(
+    "provider_objects",
     metadata,
     sa.Column("provider", sa.Text, primary_key=True),
-    sa.Column("batch_id", sa.Text, primary_key=True),  # the provider's
-    sa.Column("cost_labels", sa.JSON(none_as_null=True), nullable=False),
+    sa.Column("id", sa.Text, primary_key=True),  # the provider's
+    _text("kind"),  # file or batch
+    _tenant(),
+    sa.Column("project_id", sa.Text),
+    sa.Column("api_key_id", sa.Text),
+    sa.Column("principal", sa.Text),  # as in executions
+    sa.Column("cost_labels", sa.JSON(none_as_null=True)),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("deleted_at", Utc),  # the provider has it no more; lists may go on behind it
+    sa.Index("ix_provider_objects_tenant", "tenant_id", "provider", "kind", "created_at", "id"),
 )
 
 # One row per running server process. Who has no live lease is dead, and its PENDING rows are lost.
@@ -135,7 +162,8 @@ leases = sa.Table(
 response_cache = sa.Table(
     "response_cache",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),  # fingerprint of the request
+    sa.Column("key", sa.Text, primary_key=True),  # fingerprint of the request and its tenant
+    _tenant(),
     _text("operation"),  # completion or embeddings
     _text("provider"),
     _text("model"),  # the provider's own name
@@ -151,6 +179,7 @@ completions = sa.Table(
     "completions",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
+    _tenant(),
     _text("request_id"),
     sa.Column("execution_id", sa.Text),  # of the call that answered
     _text("state"),  # RUNNING, DONE or FAILED
@@ -171,7 +200,7 @@ stored_completions = sa.Table(
     "stored_completions",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # of the answer
-    _text("tenant"),  # "": of everybody
+    _tenant(),
     _text("model"),  # the provider's own name
     _text("requested_model"),  # as the caller named it
     _text("request_id"),
@@ -183,7 +212,7 @@ stored_completions = sa.Table(
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("deleted_at", Utc),
     sa.Column("expires_at", Utc, nullable=False),
-    sa.Index("ix_stored_completions_created_at", "tenant", "created_at", "id"),
+    sa.Index("ix_stored_completions_created_at", "tenant_id", "created_at", "id"),
     sa.Index("ix_stored_completions_expires_at", "expires_at"),
 )
 
@@ -192,6 +221,7 @@ prompts = sa.Table(
     "prompts",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # UUID
+    _tenant(),
     _text("name"),
     _text("slug"),
     sa.Column("description", sa.Text),
@@ -200,7 +230,7 @@ prompts = sa.Table(
     _text("category"),
     _text("tags"),  # JSON: a list of texts
     _text("variables"),  # JSON: a list of objects
-    _flag("is_system"),
+    _flag("is_system"),  # of the default tenant, and seen by all
     _flag("is_public"),
     sa.Column("created_by", sa.Text),
     sa.Column("created_at", Utc, nullable=False),
@@ -216,12 +246,13 @@ prompts = sa.Table(
     _text("search_text"),  # name, slug and description, in lower case
     sa.Index(
         "uq_prompts_active_slug",
+        "tenant_id",
         "slug",
         unique=True,
         sqlite_where=sa.text("is_active"),
         postgresql_where=sa.text("is_active"),
     ),
-    sa.Index("ix_prompts_updated_at", "updated_at"),
+    sa.Index("ix_prompts_updated_at", "tenant_id", "updated_at"),
 )
 
 
@@ -265,6 +296,7 @@ sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # UUID
+    _tenant(),
     sa.Column("title", sa.Text),
     sa.Column("title_folded", sa.Text),  # for the search; databases do not fold the case of all letters
     _text("model"),
@@ -288,7 +320,7 @@ sessions = sa.Table(
     sa.Column("send_until", Utc),  # by the database's clock; a send that died ends there
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("updated_at", Utc, nullable=False),
-    sa.Index("ix_sessions_updated_at", "updated_at", "id"),
+    sa.Index("ix_sessions_updated_at", "tenant_id", "updated_at", "id"),
 )
 
 # What was said, by user and assistant. The system message is the session's system_prompt.

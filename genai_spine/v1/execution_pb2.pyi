@@ -31,7 +31,7 @@ EXECUTION_STATE_CANCELLED: ExecutionState
 EXECUTION_STATE_LOST: ExecutionState
 
 class Execution(_message.Message):
-    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at", "warnings")
+    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at", "warnings", "tenant_id", "project_id", "api_key_id", "run_id", "step_id", "correlation_id")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,12 @@ class Execution(_message.Message):
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ExecutionState
     request_id: str
@@ -121,4 +127,10 @@ class Execution(_message.Message):
     user_id: str
     created_at: _timestamp_pb2.Timestamp
     warnings: _containers.RepeatedCompositeFieldContainer[_option_warning_pb2.OptionWarning]
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ...) -> None: ...
+    tenant_id: str
+    project_id: str
+    api_key_id: str
+    run_id: str
+    step_id: str
+    correlation_id: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., run_id: _Optional[str] = ..., step_id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...

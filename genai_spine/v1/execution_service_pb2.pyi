@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ListExecutionsRequest(_message.Message):
-    __slots__ = ("limit", "page_token", "request_id", "provider", "model", "capability", "state", "success", "user", "session_id", "prompt_id", "start_time", "end_time", "states", "end_user", "labels", "page_size")
+    __slots__ = ("limit", "page_token", "request_id", "provider", "model", "capability", "state", "success", "user", "session_id", "prompt_id", "start_time", "end_time", "states", "end_user", "labels", "page_size", "run_id", "correlation_id")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,8 @@ class ListExecutionsRequest(_message.Message):
     END_USER_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     limit: int
     page_token: str
     request_id: str
@@ -48,7 +50,9 @@ class ListExecutionsRequest(_message.Message):
     end_user: str
     labels: _containers.RepeatedScalarFieldContainer[str]
     page_size: int
-    def __init__(self, limit: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., capability: _Optional[str] = ..., state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., success: _Optional[bool] = ..., user: _Optional[str] = ..., session_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_execution_pb2.ExecutionState, str]]] = ..., end_user: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ...) -> None: ...
+    run_id: str
+    correlation_id: str
+    def __init__(self, limit: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., capability: _Optional[str] = ..., state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., success: _Optional[bool] = ..., user: _Optional[str] = ..., session_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_execution_pb2.ExecutionState, str]]] = ..., end_user: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., run_id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
 
 class ListExecutionsResponse(_message.Message):
     __slots__ = ("executions", "next_page_token")

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class ExecutionServiceStub:
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome.
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
     """
 
     def __init__(self, channel):
@@ -49,7 +50,8 @@ class ExecutionServiceStub:
 
 
 class ExecutionServiceServicer:
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome.
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
     """
 
     def ListExecutions(self, request, context):
@@ -90,7 +92,8 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutionService:
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome.
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
     """
 
     @staticmethod

@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutionServiceStub:
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome."""
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,7 +46,9 @@ class ExecutionServiceStub:
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome."""
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
@@ -56,7 +60,9 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """GetExecution returns one call. Errors: EXECUTION_NOT_FOUND."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome."""
+    """ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
+    """
 
     @_abc_1.abstractmethod
     def ListExecutions(

@@ -172,3 +172,23 @@ def node_results(stack: Stack, openai_process: UpstreamProcess) -> dict[str, str
 @pytest.mark.parametrize("name", node.names("openai_stored.mjs"))
 def test_node_sdk(node_results: dict[str, str], name: str) -> None:
     assert node_results[name] == ""
+
+
+async def test_tenant_of_the_header_finds_its_own_answers(any_stack: Stack, run: str) -> None:
+    http = openai.DefaultAsyncHttpxClient(verify=False)
+    async with openai.AsyncOpenAI(
+        base_url=f"{any_stack.url}/v1", api_key="none", max_retries=0, http_client=http
+    ) as client:
+        acme = client.with_options(default_headers={"X-Tenant-ID": "acme"}).chat.completions
+        rival = client.with_options(default_headers={"X-Tenant-ID": "rival"}).chat.completions
+        answer = await acme.create(model=MODEL, messages=HELLO, store=True, metadata={"run": run})
+        assert (await acme.retrieve(answer.id)).id == answer.id
+        assert [found.id async for found in acme.list(metadata={"run": run})] == [answer.id]
+        for other in (rival, client.chat.completions):
+            assert [found async for found in other.list(metadata={"run": run})] == []
+            with pytest.raises(openai.NotFoundError) as raised:
+                await other.retrieve(answer.id)
+            assert answer.id in raised.value.message
+        wrong = client.with_options(default_headers={"X-Tenant-ID": "Acme!"}).chat.completions
+        with pytest.raises(openai.BadRequestError, match="x-tenant-id: must be 1 to 64"):
+            await wrong.create(model=MODEL, messages=HELLO)

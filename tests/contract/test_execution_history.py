@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import execution_history
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory, PageEnd
@@ -29,6 +30,7 @@ def history(database: Database) -> ExecutionHistory:
 def call(number: int, **fields) -> Execution:
     given = {"state": SUCCEEDED, "provider": "openai", "model": "gpt-4o", "request_id": f"r{number}"}
     execution = Execution(id=str(uuid4()), operation="OPERATION_COMPLETION", **(given | fields))
+    execution.tenant_id = execution.tenant_id or DEFAULT_TENANT
     execution.create_time.FromDatetime(START + timedelta(seconds=number))
     return execution
 
@@ -36,7 +38,7 @@ def call(number: int, **fields) -> Execution:
 async def pages(history: ExecutionHistory, limit: int = 3, **filters) -> list[list[Execution]]:
     found, after = [], None
     while True:
-        page = await history.page(ListExecutionsRequest(**filters), limit, after)
+        page = await history.page(ListExecutionsRequest(**filters), DEFAULT_TENANT, limit, after)
         found.append(page.executions)
         after = page.end
         if after is None:
@@ -60,9 +62,9 @@ async def test_pages_hold_every_row_once_the_newest_first(executions, history):
 async def test_pages_stay_whole_while_rows_are_added(executions, history):
     rows = [call(number) for number in range(10)]
     await executions.save(rows)
-    first = await history.page(ListExecutionsRequest(), 4, None)
+    first = await history.page(ListExecutionsRequest(), DEFAULT_TENANT, 4, None)
     await executions.save([call(number) for number in range(10, 20)])
-    second = await history.page(ListExecutionsRequest(), 100, first.end)
+    second = await history.page(ListExecutionsRequest(), DEFAULT_TENANT, 100, first.end)
     seen = [row.request_id for row in (*first.executions, *second.executions)]
     assert seen == [f"r{number}" for number in range(9, -1, -1)]
 
@@ -116,7 +118,7 @@ async def test_times_are_from_and_before(executions, history):
     request = ListExecutionsRequest()
     request.start_time.FromDatetime(START + timedelta(seconds=1))
     request.end_time.FromDatetime(START + timedelta(seconds=3))
-    page = await history.page(request, 10, None)
+    page = await history.page(request, DEFAULT_TENANT, 10, None)
     assert [row.request_id for row in page.executions] == ["r2", "r1"]
 
 
@@ -137,22 +139,28 @@ async def test_moment_of_many_rows_is_no_trap_for_a_bounded_page(executions, his
 
 
 INDEXES = {
-    "ix_executions_created_at": {"provider": "nobody"},
+    "ix_executions_tenant": {"provider": "nobody"},
     "ix_executions_session": {"session_id": "s5"},
     "ix_executions_prompt": {"prompt_id": "p5", "states": [SUCCEEDED]},
     "ix_executions_user": {"end_user": "u5", "model": "gpt-4o"},
     "ix_executions_failed": {"states": UNSUCCESSFUL},
     "ix_executions_request_id": {"request_id": "r5"},
+    "ix_executions_run": {"run_id": "run5"},
+    "ix_executions_correlation": {"correlation_id": "c5"},
 }
 
 
-async def fill(database: Database) -> None:
+async def fill(database: Database, others: str) -> None:
+    """Rows, of which nearly all are of the tenant `others`."""
     rows = [call(number, state=SUCCEEDED if number % 100 else FAILED) for number in range(5000)]
     for number, row in enumerate(rows):
         if number % 50 == 1:
             row.session_id, row.prompt_id = f"s{number // 500}", f"p{number // 500}"
+            row.run_id, row.correlation_id = f"run{number // 500}", f"c{number // 500}"
         if number % 10 == 2:
             row.end_user = f"u{number // 500}"
+        if number % 25:
+            row.tenant_id = others
     await Executions(database).save(rows)
     async with database.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -162,7 +170,8 @@ async def fill(database: Database) -> None:
 @pytest.mark.parametrize("index", INDEXES)
 async def test_list_reads_by_index(database, history, index, monkeypatch):
     monkeypatch.setattr(execution_history, "MAX_SCANNED_ROWS", 100)
-    await fill(database)
+    # Where one tenant has all rows, the index of all rows serves as well.
+    await fill(database, "acme" if index == "ix_executions_tenant" else DEFAULT_TENANT)
     asked: list[tuple[str, object]] = []
 
     def note(connection, cursor, statement, parameters, *rest):
@@ -170,8 +179,8 @@ async def test_list_reads_by_index(database, history, index, monkeypatch):
 
     sa.event.listen(database.engine.sync_engine, "before_cursor_execute", note)
     after = PageEnd(START + timedelta(seconds=4000), "x")
-    page = await history.page(ListExecutionsRequest(**INDEXES[index]), 50, after)
-    assert bool(page.executions) == (index != "ix_executions_created_at")
+    page = await history.page(ListExecutionsRequest(**INDEXES[index]), DEFAULT_TENANT, 50, after)
+    assert bool(page.executions) == (index != "ix_executions_tenant")
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     async with database.engine.connect() as connection:
         for statement, parameters in list(asked):

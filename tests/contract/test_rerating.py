@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from genai_spine.billing import rerating
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Outcome, Period
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import usage_pb2
@@ -43,6 +44,7 @@ def row(id: str, made: str = "2026-11-15T12:00:00Z", ticks: int = 7, **fields: o
     execution.cost.CopyFrom(usage_pb2.Cost(cost_ticks=ticks, price_known=True, price_book=OLD))
     execution.create_time.FromJsonString(made)
     execution.settle_time.FromJsonString("2026-12-01T00:00:00Z")
+    execution.tenant_id = DEFAULT_TENANT
     execution.MergeFrom(Execution(**fields))  # type: ignore[arg-type]
     return execution
 
@@ -54,7 +56,7 @@ async def rerated(
 
 
 async def stored(executions: Executions, id: str) -> Execution:
-    found = await executions.get(id)
+    found = await executions.get(id, DEFAULT_TENANT)
     assert found is not None
     return found
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.services.rest_aliases import alias_of
 from genai_spine.store.database import Database, RowsRefused
 from genai_spine.store.executions import LOST_ERROR, MAX_NAME_CHARS, Executions
@@ -32,6 +33,7 @@ def leases(database: Database) -> Leases:
 
 def intent(server_id: str = "server-1", **fields) -> Execution:
     execution = Execution(id=str(uuid4()), state=PENDING, provider="openai", model="gpt-4o", attempt=1)
+    execution.tenant_id = DEFAULT_TENANT
     execution.request_id, execution.operation, execution.server_id = (
         "request-1",
         OPERATION_COMPLETION,
@@ -90,24 +92,24 @@ async def test_every_field_of_an_execution_survives_the_database(executions):
         field.name for field in Execution.DESCRIPTOR.fields if not alias_of(field)
     ]
     await executions.save([execution])
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, execution.tenant_id) == execution
 
 
 async def test_intent_comes_back_without_usage_cost_and_outcome(executions, database):
     execution = intent()
     await executions.save([execution])
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
     assert await columns(database, execution.id, "state, success, cost_usd") == ("PENDING", None, 0)
 
 
 async def test_first_token_after_0_ms_is_not_mistaken_for_none(executions):
     execution = intent(first_token_ms=0)
     await executions.save([execution])
-    assert (await executions.get(execution.id)).HasField("first_token_ms")
+    assert (await executions.get(execution.id, DEFAULT_TENANT)).HasField("first_token_ms")
 
 
 async def test_unknown_id_gives_nothing(executions):
-    assert await executions.get("nobody") is None
+    assert await executions.get("nobody", DEFAULT_TENANT) is None
     assert await executions.by_request("nobody") == []
 
 
@@ -143,13 +145,13 @@ async def test_settled_row_is_never_overwritten(executions, first):
     await executions.save([settled(execution, first, ticks=1)])
     await executions.save([settled(execution, SUCCEEDED, ticks=2)])
     await executions.save([execution])
-    assert await executions.get(execution.id) == settled(execution, first, ticks=1)
+    assert await executions.get(execution.id, DEFAULT_TENANT) == settled(execution, first, ticks=1)
 
 
 async def test_intent_and_settlement_in_one_batch_leave_the_settlement(executions):
     execution = intent()
     await executions.save([execution, settled(execution), settled(execution, FAILED)])
-    assert await executions.get(execution.id) == settled(execution)
+    assert await executions.get(execution.id, DEFAULT_TENANT) == settled(execution)
 
 
 async def test_batch_with_a_row_that_cannot_be_stored_writes_nothing(executions):
@@ -157,13 +159,13 @@ async def test_batch_with_a_row_that_cannot_be_stored_writes_nothing(executions)
     bad.create_time.seconds = 10**15
     with pytest.raises(RowsRefused):
         await executions.save([good, bad])
-    assert await executions.get(good.id) is None
+    assert await executions.get(good.id, DEFAULT_TENANT) is None
 
 
 async def test_texts_that_postgresql_cannot_hold_are_made_to_fit(executions):
     execution = intent(error="a\0b", request_id="ü" * 5000)
     await executions.save([execution])
-    stored = await executions.get(execution.id)
+    stored = await executions.get(execution.id, DEFAULT_TENANT)
     assert stored.error == "a\ufffdb"
     assert stored.request_id == "ü" * MAX_NAME_CHARS
 
@@ -186,7 +188,7 @@ async def test_any_order_of_saves_leaves_the_first_settlement_of_each_execution(
             if row.id not in expected or expected[row.id].state == PENDING:
                 expected[row.id] = row
     for execution in ids:
-        assert await executions.get(execution.id) == expected.get(execution.id)
+        assert await executions.get(execution.id, DEFAULT_TENANT) == expected.get(execution.id)
 
 
 async def test_rows_of_a_server_with_a_live_lease_are_not_swept(executions, leases):
@@ -194,7 +196,7 @@ async def test_rows_of_a_server_with_a_live_lease_are_not_swept(executions, leas
     execution = intent()
     await executions.save([execution])
     assert await executions.sweep() == []
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 async def test_rows_of_a_dead_server_become_lost_with_unknown_use(executions, leases, database):
@@ -203,13 +205,13 @@ async def test_rows_of_a_dead_server_become_lost_with_unknown_use(executions, le
     await executions.save([pending, done])
     await expire(database, "server-1")
     assert await executions.sweep() == [pending.id]
-    lost = await executions.get(pending.id)
+    lost = await executions.get(pending.id, DEFAULT_TENANT)
     assert lost.state == LOST
     assert lost.error == LOST_ERROR
     assert lost.usage.input_provenance == lost.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
     assert lost.HasField("settle_time")
     assert not (await columns(database, pending.id, "success"))[0]
-    assert await executions.get(done.id) == done
+    assert await executions.get(done.id, DEFAULT_TENANT) == done
 
 
 async def test_two_sweepers_at_once_take_each_row_once(executions, database_url):
@@ -228,9 +230,9 @@ async def test_late_settlement_beats_lost_and_a_late_intent_does_not(executions)
     await executions.save([execution])
     assert await executions.sweep() == [execution.id]
     await executions.save([execution])
-    assert (await executions.get(execution.id)).state == LOST
+    assert (await executions.get(execution.id, DEFAULT_TENANT)).state == LOST
     await executions.save([settled(execution)])
-    assert await executions.get(execution.id) == settled(execution)
+    assert await executions.get(execution.id, DEFAULT_TENANT) == settled(execution)
 
 
 async def test_lease_lives_until_it_runs_out_and_is_then_not_renewed(leases):

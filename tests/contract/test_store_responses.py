@@ -5,13 +5,14 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Database, Now
 from genai_spine.store.responses import CachedResponse, Responses
 from genai_spine.store.sweeper import BATCH_SIZE
 from genai_spine.store.tables import response_cache
 
-ANSWER = CachedResponse("completion", "openai", "gpt-4o", b"\x00\xff\x0a answer")
-NEWER = CachedResponse("completion", "openai", "gpt-4o", b"newer")
+ANSWER = CachedResponse(DEFAULT_TENANT, "completion", "openai", "gpt-4o", b"\x00\xff\x0a answer")
+NEWER = CachedResponse(DEFAULT_TENANT, "completion", "openai", "gpt-4o", b"newer")
 
 
 @pytest.fixture

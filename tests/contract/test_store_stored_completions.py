@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import stored_completions
 from genai_spine.store.database import Database, Now
 from genai_spine.store.stored_completions import StoredCompletionRows
@@ -39,7 +40,9 @@ def asked(*texts: str, **fields: Any) -> completions.CreateCompletionRequest:
 async def ids(
     rows: StoredCompletionRows, labels: Any = None, limit: int = 100, after: str | None = None, **fields: Any
 ) -> list[str]:
-    page = await rows.page(pb.ListStoredCompletionsRequest(**fields), labels or {}, limit, after)
+    page = await rows.page(
+        pb.ListStoredCompletionsRequest(**fields), DEFAULT_TENANT, labels or {}, limit, after
+    )
     assert page is not None
     return [stored.completion.id for stored in page.completions]
 
@@ -52,45 +55,49 @@ async def shift(database: Database, id: str, **times_s: float) -> None:
 
 async def test_answer_comes_back_with_its_messages_and_metadata(rows):
     text = "a\0b \ud7ff"
-    await rows.add(asked(text, metadata=ODD), answer("comp_1", text), 60)
-    stored = await rows.get("comp_1")
+    await rows.add(asked(text, metadata=ODD), answer("comp_1", text), DEFAULT_TENANT, 60)
+    stored = await rows.get("comp_1", DEFAULT_TENANT)
     assert (stored.completion, dict(stored.metadata)) == (answer("comp_1", text), ODD)
     assert stored.expire_time.seconds - stored.store_time.seconds in (59, 60, 61)
-    [message] = await rows.messages("comp_1")
+    [message] = await rows.messages("comp_1", DEFAULT_TENANT)
     assert (message.sequence, message.message) == (0, said(text, message_pb2.ROLE_USER))
 
 
 async def test_answer_is_stored_once(rows):
-    await asyncio.gather(*[rows.add(asked(), answer("comp_1", text), 60) for text in "abcdef"])
-    await rows.add(asked(), answer("comp_1", "late"), 60)
+    await asyncio.gather(
+        *[rows.add(asked(), answer("comp_1", text), DEFAULT_TENANT, 60) for text in "abcdef"]
+    )
+    await rows.add(asked(), answer("comp_1", "late"), DEFAULT_TENANT, 60)
     assert await ids(rows) == ["comp_1"]
-    assert (await rows.get("comp_1")).completion.choices[0].message.content[0].text in set("abcdef")
+    assert (await rows.get("comp_1", DEFAULT_TENANT)).completion.choices[0].message.content[0].text in set(
+        "abcdef"
+    )
 
 
 @pytest.mark.parametrize("id", ["", "comp_%", "comp__", "comp_1\0", "' OR 1=1 --", "comp_2"])
 async def test_no_other_id_finds_an_answer(rows, id):
-    await rows.add(asked(), answer("comp_1"), 60)
-    assert await rows.get(id) is None
-    assert await rows.messages(id) is None
-    assert not await rows.set_metadata(id, {"a": "b"})
-    assert not await rows.delete(id)
-    assert await rows.page(pb.ListStoredCompletionsRequest(), {}, 10, id) is None
+    await rows.add(asked(), answer("comp_1"), DEFAULT_TENANT, 60)
+    assert await rows.get(id, DEFAULT_TENANT) is None
+    assert await rows.messages(id, DEFAULT_TENANT) is None
+    assert not await rows.set_metadata(id, DEFAULT_TENANT, {"a": "b"})
+    assert not await rows.delete(id, DEFAULT_TENANT)
+    assert await rows.page(pb.ListStoredCompletionsRequest(), DEFAULT_TENANT, {}, 10, id) is None
 
 
 @pytest.mark.parametrize("entry", ODD.items(), ids=str)
 async def test_label_is_found_by_its_exact_text(rows, entry):
     key, value = entry
-    await rows.add(asked(metadata=ODD), answer("comp_1"), 60)
-    await rows.add(asked(metadata={key: value + "x", "other": value}), answer("comp_2"), 60)
-    await rows.add(asked(), answer("comp_3"), 60)
+    await rows.add(asked(metadata=ODD), answer("comp_1"), DEFAULT_TENANT, 60)
+    await rows.add(asked(metadata={key: value + "x", "other": value}), answer("comp_2"), DEFAULT_TENANT, 60)
+    await rows.add(asked(), answer("comp_3"), DEFAULT_TENANT, 60)
     assert await ids(rows, {key: value}) == ["comp_1"]
     assert await ids(rows, ODD) == ["comp_1"]
     assert await ids(rows, ODD | {"more": ""}) == []
 
 
 async def test_model_is_that_which_was_asked_for_or_answered(rows):
-    await rows.add(asked(model="fast"), answer("comp_1"), 60)
-    await rows.add(asked(), answer("comp_2"), 60)
+    await rows.add(asked(model="fast"), answer("comp_1"), DEFAULT_TENANT, 60)
+    await rows.add(asked(), answer("comp_2"), DEFAULT_TENANT, 60)
     assert await ids(rows, model="fast") == ["comp_1"]
     assert await ids(rows, model="gpt-4o-2024") == ["comp_1", "comp_2"]
     assert await ids(rows, model="gpt%") == []
@@ -101,7 +108,7 @@ async def test_model_is_that_which_was_asked_for_or_answered(rows):
 async def test_pages_hold_each_answer_once_in_order(rows, database, newest_first):
     names = [f"comp_{number}" for number in range(7)]
     for number, id in enumerate(names):
-        await rows.add(asked(), answer(id), 60)
+        await rows.add(asked(), answer(id), DEFAULT_TENANT, 60)
         await shift(database, id, created_at=-100.0 + number // 3)  # some at the same time
     order = names[::-1] if newest_first else names
     async with database.engine.begin() as connection:  # exactly the same
@@ -110,7 +117,7 @@ async def test_pages_hold_each_answer_once_in_order(rows, database, newest_first
     seen: list[str] = []
     request = pb.ListStoredCompletionsRequest(newest_first=newest_first)
     end = None
-    while page := await rows.page(request, {}, 2, end):
+    while page := await rows.page(request, DEFAULT_TENANT, {}, 2, end):
         seen += [stored.completion.id for stored in page.completions]
         if (end := page.end) is None:
             break
@@ -119,44 +126,46 @@ async def test_pages_hold_each_answer_once_in_order(rows, database, newest_first
 
 async def test_list_goes_on_behind_a_deleted_answer(rows, database):
     for number, id in enumerate(("comp_1", "comp_2", "comp_3")):
-        await rows.add(asked(), answer(id), 60)
+        await rows.add(asked(), answer(id), DEFAULT_TENANT, 60)
         await shift(database, id, created_at=-10.0 + number)
-    assert await rows.delete("comp_1")
+    assert await rows.delete("comp_1", DEFAULT_TENANT)
     assert await ids(rows, after="comp_1") == ["comp_2", "comp_3"]
     assert await ids(rows) == ["comp_2", "comp_3"]
 
 
 async def test_nothing_is_left_of_what_a_deleted_answer_said(rows, database):
-    await rows.add(asked("secret", metadata={"a": "secret"}), answer("comp_1", "secret"), 60)
-    assert await rows.delete("comp_1")
+    await rows.add(asked("secret", metadata={"a": "secret"}), answer("comp_1", "secret"), DEFAULT_TENANT, 60)
+    assert await rows.delete("comp_1", DEFAULT_TENANT)
     async with database.engine.connect() as connection:
         row = (await connection.execute(sa.select(table))).mappings().one()
     assert "secret" not in repr(dict(row))
-    assert not await rows.delete("comp_1")
-    assert not await rows.set_metadata("comp_1", {})
-    await rows.add(asked("secret"), answer("comp_1", "secret"), 60)  # the same answer again
-    assert await rows.get("comp_1") is None
+    assert not await rows.delete("comp_1", DEFAULT_TENANT)
+    assert not await rows.set_metadata("comp_1", DEFAULT_TENANT, {})
+    await rows.add(asked("secret"), answer("comp_1", "secret"), DEFAULT_TENANT, 60)  # the same answer again
+    assert await rows.get("comp_1", DEFAULT_TENANT) is None
 
 
 async def test_one_of_two_deletions_finds_it_and_no_update_brings_it_back(rows):
-    await rows.add(asked(metadata={"a": "b"}), answer("comp_1"), 60)
-    changes = [rows.set_metadata("comp_1", {"n": str(number)}) for number in range(5)]
-    deleted = await asyncio.gather(rows.delete("comp_1"), rows.delete("comp_1"), *changes)
+    await rows.add(asked(metadata={"a": "b"}), answer("comp_1"), DEFAULT_TENANT, 60)
+    changes = [rows.set_metadata("comp_1", DEFAULT_TENANT, {"n": str(number)}) for number in range(5)]
+    deleted = await asyncio.gather(
+        rows.delete("comp_1", DEFAULT_TENANT), rows.delete("comp_1", DEFAULT_TENANT), *changes
+    )
     assert sorted(deleted[:2]) == [False, True]
-    assert await rows.get("comp_1") is None
+    assert await rows.get("comp_1", DEFAULT_TENANT) is None
 
 
 async def test_metadata_of_two_updates_is_that_of_one(rows):
-    await rows.add(asked(metadata={"a": "b"}), answer("comp_1"), 60)
+    await rows.add(asked(metadata={"a": "b"}), answer("comp_1"), DEFAULT_TENANT, 60)
     given = [{f"key{number}": "x", f"also{number}": "y"} for number in range(5)]
-    assert all(await asyncio.gather(*[rows.set_metadata("comp_1", each) for each in given]))
-    assert dict((await rows.get("comp_1")).metadata) in given
+    assert all(await asyncio.gather(*[rows.set_metadata("comp_1", DEFAULT_TENANT, each) for each in given]))
+    assert dict((await rows.get("comp_1", DEFAULT_TENANT)).metadata) in given
 
 
 async def test_page_is_bounded_in_bytes_and_has_one_answer_at_least(rows, database, monkeypatch):
     monkeypatch.setattr(stored_completions, "MAX_PAGE_BYTES", 300)
     for number in range(3):
-        await rows.add(asked(), answer(f"comp_{number}", "x" * 100), 60)
+        await rows.add(asked(), answer(f"comp_{number}", "x" * 100), DEFAULT_TENANT, 60)
         await shift(database, f"comp_{number}", created_at=-10.0 + number)
     assert await ids(rows) == ["comp_0", "comp_1"]
     assert await ids(rows, after="comp_1") == ["comp_2"]
@@ -166,10 +175,10 @@ async def test_page_is_bounded_in_bytes_and_has_one_answer_at_least(rows, databa
 
 async def test_expired_answers_are_not_found_and_are_swept(rows, database):
     for id in ("comp_1", "comp_2"):
-        await rows.add(asked(), answer(id), 60)
+        await rows.add(asked(), answer(id), DEFAULT_TENANT, 60)
     await shift(database, "comp_1", expires_at=-1.0)
-    assert await rows.get("comp_1") is None
-    assert await rows.messages("comp_1") is None
+    assert await rows.get("comp_1", DEFAULT_TENANT) is None
+    assert await rows.messages("comp_1", DEFAULT_TENANT) is None
     assert await ids(rows) == ["comp_2"]
     assert (await rows.sweep(), await rows.sweep()) == (1, 0)
     assert await ids(rows) == ["comp_2"]
@@ -177,7 +186,7 @@ async def test_expired_answers_are_not_found_and_are_swept(rows, database):
 
 async def test_messages_of_forty_megabytes_are_stored_whole(rows):
     text = "ü" * (20 << 20)
-    await rows.add(asked(text), answer("comp_1"), 60)
-    [message] = await rows.messages("comp_1")
+    await rows.add(asked(text), answer("comp_1"), DEFAULT_TENANT, 60)
+    [message] = await rows.messages("comp_1", DEFAULT_TENANT)
     assert message.message.content[0].text == text
     assert await ids(rows) == ["comp_1"]

@@ -18,10 +18,10 @@ BELOW = {
     "settings": {"providers", "routing", "billing", "symbols"},
     "edge": {"openai_api"},
     "openai_api": {"services"},
-    "services": {"sessions", "prompts", "capabilities", "symbols"},
+    "services": {"sessions", "prompts", "capabilities", "symbols", "access"},
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
-    "inference": {"catalog", "delivery"},
+    "inference": {"catalog", "delivery", "access"},
     "catalog": {"routing"},
     "delivery": {"routing"},
     "routing": {"providers", "billing", "tokens"},
@@ -31,6 +31,7 @@ BELOW = {
     "providers": {"json_schema", "behaviour"},
     "behaviour": set(),
     "billing": {"store"},
+    "access": {"store"},
     **{room: set() for room in ("json_schema", "store", "tokens", *LEAVES)},
 }
 # What the arrows would allow, and a named rule does not.

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.delivery import cache_key
 from genai_spine.providers.base import Endpoint, ModelTerms, Provider, Route
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -23,7 +24,8 @@ from genai_spine.delivery import cache_key
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.providers.base import Endpoint, Provider, Route
 request = pb.CreateCompletionRequest.FromString(bytes.fromhex(sys.argv[1]))
-print(cache_key.of("completion", request, Route(Provider(Endpoint(request.provider)), request.model)))
+route = Route(Provider(Endpoint(request.provider)), request.model)
+print(cache_key.of("completion", request, route, "default-tenant"))
 """
 
 
@@ -39,7 +41,7 @@ def route(message: Any) -> Route:
 
 
 def of(message: pb.CreateCompletionRequest) -> str:
-    return cache_key.of("completion", message, route(message))
+    return cache_key.of("completion", message, route(message), DEFAULT_TENANT)
 
 
 # A value for every field that decides the answer, other than that of request().
@@ -143,9 +145,13 @@ def test_operations_are_kept_apart_and_embeddings_have_fingerprints() -> None:
     known = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, user="somebody")
     empty = pb.CreateEmbeddingsRequest()
     short = pb.CreateEmbeddingsRequest(model="m", inputs=inputs, dimensions=64)
-    assert cache_key.of("embeddings", plain, route(plain)) == cache_key.of("embeddings", known, route(known))
-    assert cache_key.of("embeddings", plain, route(plain)) != cache_key.of("embeddings", short, route(short))
-    assert cache_key.of("embeddings", empty, route(empty)) != of(pb.CreateCompletionRequest())
+    assert cache_key.of("embeddings", plain, route(plain), DEFAULT_TENANT) == cache_key.of(
+        "embeddings", known, route(known), DEFAULT_TENANT
+    )
+    assert cache_key.of("embeddings", plain, route(plain), DEFAULT_TENANT) != cache_key.of(
+        "embeddings", short, route(short), DEFAULT_TENANT
+    )
+    assert cache_key.of("embeddings", empty, route(empty), DEFAULT_TENANT) != of(pb.CreateCompletionRequest())
 
 
 def test_the_request_itself_is_left_as_it_was() -> None:
@@ -246,7 +252,7 @@ THE_SAME: dict[str, Any] = {
 
 
 def at(endpoint: Endpoint) -> str:
-    return cache_key.of("completion", request(), Route(Provider(endpoint), "gpt-4o"))
+    return cache_key.of("completion", request(), Route(Provider(endpoint), "gpt-4o"), DEFAULT_TENANT)
 
 
 def test_provider_that_is_pointed_elsewhere_is_another() -> None:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine import chunks
-from genai_spine.call import Call
+from genai_spine.call import DEFAULT_TENANT, Call
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.delivery.response_cache import ResponseCache
@@ -377,24 +377,24 @@ class TestLeaving:
         assert desk.provider.cancelled == 0
         assert want.successful_routes
         with pytest.raises(CompletionNotFound):
-            await desk.kept.get("r")
+            await desk.kept.get("r", DEFAULT_TENANT)
         assert (await desk.ask(sent(request), form)).cache_status == HIT
 
     async def test_answer_is_stored_where_the_request_says_so_once(self, desk: Desk, form: str) -> None:
         await leave(desk, sent(asked(disconnect_policy=CONTINUE, store=True), "request-1"), form)
         await desk.delivery.drain(2)
-        page = await desk.stored_rows.page(ListStoredCompletionsRequest(), {}, 10, None)
+        page = await desk.stored_rows.page(ListStoredCompletionsRequest(), DEFAULT_TENANT, {}, 10, None)
         assert page is not None
         [stored] = page.completions
-        assert stored.completion == await desk.kept.get("request-1")
+        assert stored.completion == await desk.kept.get("request-1", DEFAULT_TENANT)
 
     async def test_continued_answer_is_found_by_the_requests_id(self, desk: Desk, form: str) -> None:
         await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
         with pytest.raises(CompletionNotFound) as raised:
-            await desk.kept.get("request-1")
+            await desk.kept.get("request-1", DEFAULT_TENANT)
         assert raised.value.metadata["hint"] == "still running"
         await desk.delivery.drain(2)
-        found = await desk.kept.get("request-1")
+        found = await desk.kept.get("request-1", DEFAULT_TENANT)
         assert (text_of(found), found.request_id, found.execution_id) == ("one two", "request-1", "row-1")
         assert found.cost == PAID
         assert [call.deadline for call in desk.provider.calls] == [None]
@@ -410,14 +410,14 @@ class TestLeaving:
         assert desk.provider.calls == []
         desk.slow.gate.set()
         await desk.delivery.drain(2)
-        assert text_of(await desk.kept.get("request-1")) == "one two"
+        assert text_of(await desk.kept.get("request-1", DEFAULT_TENANT)) == "one two"
 
     async def test_error_of_a_continued_call_is_found(self, desk: Desk, form: str) -> None:
         desk.provider.error = ProviderError(provider="openai", provider_message="broken")
         await leave(desk, sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
         await desk.delivery.drain(2)
         with pytest.raises(ProviderError):
-            await desk.kept.get("request-1")
+            await desk.kept.get("request-1", DEFAULT_TENANT)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -426,8 +426,8 @@ class TestContinue:
         self, desk: Desk, form: str
     ) -> None:
         answer = await desk.ask(sent(asked(disconnect_policy=CONTINUE), "request-1"), form)
-        assert await desk.kept.get(answer.id) == answer
-        assert await desk.kept.get("request-1") == answer
+        assert await desk.kept.get(answer.id, DEFAULT_TENANT) == answer
+        assert await desk.kept.get("request-1", DEFAULT_TENANT) == answer
 
     async def test_each_caller_of_a_shared_call_finds_its_own(self, desk: Desk, form: str) -> None:
         fields: dict[str, Any] = {"disconnect_policy": CONTINUE, "coalesce": True}
@@ -440,7 +440,7 @@ class TestContinue:
         answers = await asyncio.gather(*asking)
         assert len(desk.provider.calls) == 1
         for number, answer in enumerate(answers):
-            found = await desk.kept.get(f"request-{number}")
+            found = await desk.kept.get(f"request-{number}", DEFAULT_TENANT)
             found.latency_ms = answer.latency_ms
             assert found == answer
         assert sorted(answer.cost.cost_ticks for answer in answers) == [0, 0, PAID.cost_ticks]
@@ -450,7 +450,7 @@ class TestContinue:
         await desk.ask(sent(asked(**fields), "request-1"), form)
         answer = await desk.ask(sent(asked(**fields), "request-2"), form)
         assert answer.cache_status == HIT
-        assert await desk.kept.get(answer.id) == answer
+        assert await desk.kept.get(answer.id, DEFAULT_TENANT) == answer
 
     async def test_nothing_is_spent_when_nothing_can_be_kept(self, desk: Desk, form: str) -> None:
         async with desk.database.engine.begin() as connection:

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.delivery import response_cache as cache
 from genai_spine.delivery.response_cache import (
     ENTRY_BYTES,
@@ -138,7 +139,7 @@ def test_unfinished_filtered_and_empty_answers_are_not_whole() -> None:
 class TestMemory:
     async def test_kept_answer_is_found_and_each_finder_has_its_own(self) -> None:
         kept = in_memory()
-        kept.keep("key", "completion", answer())
+        kept.keep("key", DEFAULT_TENANT, "completion", answer())
         first, second = await found(kept), await found(kept)
         assert first == second == answer()
         assert first is not second
@@ -146,12 +147,12 @@ class TestMemory:
     async def test_embeddings_are_kept_too(self) -> None:
         kept = in_memory()
         vectors = pb.CreateEmbeddingsResponse(embeddings=[pb.Embedding(values=[0.5])])
-        kept.keep("key", "embeddings", vectors)
+        kept.keep("key", DEFAULT_TENANT, "embeddings", vectors)
         assert await kept.find("key", 60, pb.CreateEmbeddingsResponse) == vectors
 
     async def test_answer_older_than_allowed_is_not_given(self, clock: Clock) -> None:
         kept = in_memory()
-        kept.keep("key", "completion", answer())
+        kept.keep("key", DEFAULT_TENANT, "completion", answer())
         clock.now += 59.9
         assert await found(kept, age_s=60) is not None
         clock.now += 0.1
@@ -160,46 +161,46 @@ class TestMemory:
 
     async def test_age_0_finds_nothing(self) -> None:
         kept = in_memory()
-        kept.keep("key", "completion", answer())
+        kept.keep("key", DEFAULT_TENANT, "completion", answer())
         assert await found(kept, age_s=0) is None
 
     async def test_no_answer_outlives_the_time_to_live(self, clock: Clock) -> None:
         kept = in_memory(ttl_s=10)
-        kept.keep("key", "completion", answer())
+        kept.keep("key", DEFAULT_TENANT, "completion", answer())
         clock.now += 10
         assert await found(kept, age_s=3600) is None
 
     async def test_newer_answer_takes_the_place_of_the_older_one(self) -> None:
         kept = in_memory()
-        kept.keep("key", "completion", answer("old"))
-        kept.keep("key", "completion", answer("new"))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("old"))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("new"))
         assert await found(kept) == answer("new")
 
     async def test_filtered_answer_is_not_kept(self) -> None:
         kept = in_memory()
-        kept.keep("key", "completion", answer(finish=pb.FINISH_REASON_CONTENT_FILTER))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer(finish=pb.FINISH_REASON_CONTENT_FILTER))
         assert await found(kept) is None
 
     async def test_too_large_an_answer_is_not_kept(self) -> None:
         kept = in_memory(memory_bytes=4 * MAX_BODY_BYTES)
-        kept.keep("key", "completion", answer("x" * MAX_BODY_BYTES))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("x" * MAX_BODY_BYTES))
         assert await found(kept) is None
-        kept.keep("key", "completion", answer("x" * (MAX_BODY_BYTES - 100)))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("x" * (MAX_BODY_BYTES - 100)))
         assert await found(kept) is not None
 
     async def test_memory_is_bounded_by_bytes_and_what_was_not_used_goes_first(self) -> None:
         size = len(answer("x" * 1000).SerializeToString()) + ENTRY_BYTES
         kept = in_memory(memory_bytes=3 * size)
         for key in "abc":
-            kept.keep(key, "completion", answer("x" * 1000))
+            kept.keep(key, DEFAULT_TENANT, "completion", answer("x" * 1000))
         assert await found(kept, "a")
-        kept.keep("d", "completion", answer("x" * 1000))
+        kept.keep("d", DEFAULT_TENANT, "completion", answer("x" * 1000))
         assert [key for key in "abcd" if await found(kept, key)] == ["a", "c", "d"]
 
     async def test_answer_that_memory_cannot_hold_does_not_leave_an_older_one_in_its_place(self) -> None:
         kept = in_memory(memory_bytes=2000)
-        kept.keep("key", "completion", answer("old"))
-        kept.keep("key", "completion", answer("x" * 3000))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("old"))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("x" * 3000))
         assert await found(kept) is None
 
 
@@ -207,14 +208,14 @@ class TestDatabase:
     async def test_answer_of_one_process_is_found_by_another(
         self, shared: ResponseCache, database: Database
     ) -> None:
-        shared.keep("key", "completion", answer())
+        shared.keep("key", DEFAULT_TENANT, "completion", answer())
         await shared.stop()
         assert await found(another(database)) == answer()
 
     async def test_answer_that_came_from_the_database_is_as_old_as_it_was_there(
         self, shared: ResponseCache, database: Database
     ) -> None:
-        shared.keep("key", "completion", answer())
+        shared.keep("key", DEFAULT_TENANT, "completion", answer())
         await shared.stop()
         async with database.engine.begin() as connection:
             await connection.execute(sa.update(response_cache).values(created_at=Now(-100)))
@@ -229,11 +230,11 @@ class TestDatabase:
     async def test_newer_answer_of_another_process_is_found_behind_an_older_one_in_memory(
         self, shared: ResponseCache, database: Database, clock: Clock
     ) -> None:
-        shared.keep("key", "completion", answer("old"))
+        shared.keep("key", DEFAULT_TENANT, "completion", answer("old"))
         await shared.stop()
         clock.now += 30
         other = another(database)
-        other.keep("key", "completion", answer("new"))
+        other.keep("key", DEFAULT_TENANT, "completion", answer("new"))
         await other.stop()
         assert await found(shared, age_s=20) == answer("new")
         assert await found(shared, age_s=3600) == answer("new")
@@ -244,7 +245,7 @@ class TestDatabase:
         kept = ResponseCache(gated, ttl_s=3600, memory_bytes=MEMORY)
         asking = asyncio.create_task(found(kept))
         await gated.read.wait()
-        kept.keep("key", "completion", answer("new"))
+        kept.keep("key", DEFAULT_TENANT, "completion", answer("new"))
         gated.gate.set()
         assert await asking == answer("old")
         assert await found(kept) == answer("new")
@@ -254,7 +255,7 @@ class TestDatabase:
         gated = Gated(database)
         kept = ResponseCache(gated, ttl_s=3600, memory_bytes=MEMORY)
         for number in range(200):
-            kept.keep(f"key {number}", "completion", answer())
+            kept.keep(f"key {number}", DEFAULT_TENANT, "completion", answer())
         await asyncio.sleep(0)
         assert gated.asked == cache.MAX_WRITES
         assert await found(kept, "key 199") == answer()
@@ -264,7 +265,7 @@ class TestDatabase:
 
 async def _save(database: Database, kept: pb.Completion) -> None:
     first = another(database)
-    first.keep("key", "completion", kept)
+    first.keep("key", DEFAULT_TENANT, "completion", kept)
     await first.stop()
 
 
@@ -278,7 +279,7 @@ class TestOutage:
         with capture_logs() as logs:
             assert await found(kept) is None
             assert await found(kept) is None
-            kept.keep("key", "completion", answer())
+            kept.keep("key", DEFAULT_TENANT, "completion", answer())
             await kept.stop()
             assert await found(kept) == answer()
             assert [line["event"] for line in logs] == ["response_cache_failed"]
@@ -291,7 +292,7 @@ class TestOutage:
         async with database.engine.begin() as connection:
             await connection.execute(sa.text("DROP TABLE response_cache"))
         with capture_logs() as logs:
-            kept.keep("key", "completion", answer())
+            kept.keep("key", DEFAULT_TENANT, "completion", answer())
             await kept.stop()
         assert [line["event"] for line in logs] == ["response_cache_failed"]
         assert await found(kept) == answer()

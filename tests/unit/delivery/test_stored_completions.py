@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from genai_spine.call import Call
+from genai_spine.call import DEFAULT_TENANT, Call
 from genai_spine.delivery import stored_completions
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -21,7 +21,10 @@ class Rows:
         self.failures = failures
         self.added: list[tuple[str, str, float]] = []
 
-    async def add(self, _: pb.CreateCompletionRequest, completion: pb.Completion, ttl_s: float) -> None:
+    async def add(
+        self, _: pb.CreateCompletionRequest, completion: pb.Completion, tenant: str, ttl_s: float
+    ) -> None:
+        assert tenant == DEFAULT_TENANT
         if self.failures:
             self.failures -= 1
             raise OSError("gone")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from genai_spine.edge.call_headers import client_retries, read_timeout_s, trace
+from genai_spine.call import Principal
+from genai_spine.edge.call_headers import chosen, client_retries, correlation_id, read_timeout_s, trace
+from genai_spine.errors import InvalidRequest
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -89,3 +91,30 @@ def test_time_of_the_callers_sdk_is_the_least_that_it_says(
 )
 def test_client_retries_count_where_they_are_a_number(count: str | None, known: int) -> None:
     assert client_retries({} if count is None else {"x-stainless-retry-count": count}) == known
+
+
+@pytest.mark.parametrize("tenant", ["a", "acme-2", "-", "0" * 64])
+def test_chosen_tenant_is_that_of_a_caller_without_a_key(tenant: str) -> None:
+    assert chosen(tenant) == Principal(tenant_id=tenant)
+
+
+@pytest.mark.parametrize("tenant", ["", "A", "a.b", "a\n", "ä", "0" * 65])
+def test_chosen_tenant_that_is_none_is_refused(tenant: str) -> None:
+    with pytest.raises(InvalidRequest, match="x-tenant-id: must be 1 to 64 of a-z, 0-9 and -"):
+        chosen(tenant)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("order-7", "order-7"),
+        ("a" * 128, "a" * 128),
+        ("", None),
+        ("a b", None),
+        ("a" * 129, None),
+        ("é", None),
+    ],
+)
+def test_correlation_id_is_printable_and_short(text: str, expected: str | None) -> None:
+    assert correlation_id({"x-correlation-id": text}) == expected
+    assert correlation_id({}) is None

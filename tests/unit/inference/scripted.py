@@ -151,7 +151,8 @@ class World:
         background: Any = None
         stored: Any = None
         rows: Any = self.rows
-        self.accounting = Accounting(rows, PRICES)
+        owners: Any = None  # no request of these tests uses a provider's file
+        self.accounting = Accounting(rows, PRICES, owners)
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,

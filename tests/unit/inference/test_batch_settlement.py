@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
-from genai_spine.call import Call
+from genai_spine.call import DEFAULT_TENANT, Call, Principal
 from genai_spine.inference.batch_settlement import BatchSettlement, row_id
+from genai_spine.store.provider_objects import ProviderObject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
@@ -42,17 +43,14 @@ class Totals:
         return len(booked), usage_pb2.Cost(cost_ticks=sum(row.cost.cost_ticks for row in booked))
 
 
-class Labels:
-    """Cost labels of batches, in memory."""
+class Objects:
+    """Objects of providers, in memory."""
 
     def __init__(self) -> None:
-        self.saved: dict[tuple[str, str], dict[str, str]] = {}
+        self.made: dict[tuple[str, str], ProviderObject] = {}
 
-    async def save(self, provider: str, batch_id: str, labels: dict[str, str]) -> None:
-        self.saved[provider, batch_id] = dict(labels)
-
-    async def get(self, provider: str, batch_id: str) -> dict[str, str]:
-        return self.saved.get((provider, batch_id), {})
+    async def get(self, provider: str, id: str) -> ProviderObject | None:
+        return self.made.get((provider, id))
 
 
 class Batching(Scripted):
@@ -67,36 +65,56 @@ class Batching(Scripted):
             )
 
 
-async def test_batch_settlement_settle_books_each_line_once() -> None:
-    provider = Batching("openai")
-    world = World(provider)
+ENDED = pb.ProviderBatch(
+    id="batch_1",
+    state=pb.BATCH_STATE_COMPLETED,
+    output_file_id="f",
+    completed_count=2,
+    times=BATCH.times,
+)
+
+
+def settlement(world: World, objects: Objects) -> BatchSettlement:
     rows: Any = world.rows
     totals: Any = Totals(world.rows)
-    labels: Any = Labels()
-    labels.saved["openai", "batch_1"] = {"team": "news"}
-    settlement = BatchSettlement(rows, PRICES, totals, labels)
-    batch = pb.ProviderBatch(
-        id="batch_1",
-        state=pb.BATCH_STATE_COMPLETED,
-        output_file_id="f",
-        completed_count=2,
-        times=BATCH.times,
+    kept: Any = objects
+    return BatchSettlement(rows, PRICES, totals, kept)
+
+
+async def test_batch_settlement_settle_books_each_line_once() -> None:
+    provider = Batching("openai")
+    world, objects = World(provider), Objects()
+    objects.made["openai", "batch_1"] = ProviderObject(
+        "openai", "batch", "batch_1", cost_labels={"team": "news"}
     )
+    batch = pb.ProviderBatch()
+    batch.CopyFrom(ENDED)
     for _ in range(2):
-        await settlement.settle(batch, provider, Call())
+        await settlement(world, objects).settle(batch, provider, Call())
     assert [row.id for row in world.rows.settled] == [row_id("openai", batch, str(n)) for n in range(2)]
     assert {row.cost_labels["team"] for row in world.rows.settled} == {"news"}
     assert batch.booked_count == 2
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in world.rows.settled) > 0
 
 
-async def test_batch_settlement_label_keeps_the_labels_of_the_call_that_made_the_batch() -> None:
-    labels: Any = Labels()
-    rows: Any = World(Batching("openai")).rows
-    totals: Any = Totals(rows)
-    settlement = BatchSettlement(rows, PRICES, totals, labels)
-    batch = pb.ProviderBatch(id="batch_1", provider="openai")
-    await settlement.label(batch, Call())
-    assert labels.saved == {}
-    await settlement.label(batch, Call(cost_labels={"team": "news"}))
-    assert labels.saved == {("openai", "batch_1"): {"team": "news"}}
+async def test_lines_are_charged_to_whoever_made_the_batch() -> None:
+    provider = Batching("openai")
+    world, objects = World(provider), Objects()
+    maker = Principal("key:1", "acme", "project-1", "1")
+    objects.made["openai", "batch_1"] = ProviderObject("openai", "batch", "batch_1", maker)
+    batch = pb.ProviderBatch()
+    batch.CopyFrom(ENDED)
+    asking = Call(principal=Principal("key:2", "acme", None, "2"), correlation_id="of who asks")
+    await settlement(world, objects).settle(batch, provider, asking)
+    for row in world.rows.settled:
+        paying = (row.principal, row.tenant_id, row.project_id, row.api_key_id, row.correlation_id)
+        assert paying == ("key:1", "acme", "project-1", "1", "")
+
+
+async def test_lines_of_a_batch_that_was_made_elsewhere_are_charged_to_whoever_asks() -> None:
+    provider = Batching("openai")
+    world = World(provider)
+    batch = pb.ProviderBatch()
+    batch.CopyFrom(ENDED)
+    await settlement(world, Objects()).settle(batch, provider, Call())
+    assert {row.tenant_id for row in world.rows.settled} == {DEFAULT_TENANT}

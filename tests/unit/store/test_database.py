@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import sqlalchemy as sa
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import schema
 from genai_spine.store.database import Database, DatabaseUnreachable, RowsRefused, sqlite_path
 from genai_spine.store.executions import Executions
@@ -76,7 +77,7 @@ async def test_sqlite_without_a_path_is_empty_private_and_gone_after_close(url):
     first, second = Database(url), Database(url)
     assert await schema.upgrade(first)
     assert await schema.current(second) is None
-    assert await Executions(first).get("x") is None
+    assert await Executions(first).get("x", DEFAULT_TENANT) is None
     folder = os.path.dirname(first.engine.url.database or "")
     assert os.listdir(folder)
     await first.close()

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store import database as databases
-from genai_spine.store.batch_labels import BatchLabels
 from genai_spine.store.database import Database
+from genai_spine.store.provider_objects import ProviderObject, ProviderObjects
 from tests.databases import PostgresServer
 
 INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at) VALUES {values}"
@@ -31,13 +31,17 @@ def path_of(url: str) -> str:
     return url.removeprefix("sqlite:///")
 
 
+def batch(id: str) -> ProviderObject:
+    return ProviderObject("openai", "batch", id, cost_labels={"team": "x" * 3000})
+
+
 async def write(database: Database) -> None:
-    await BatchLabels(database).save("openai", "batch", {"team": "x" * 3000})
+    await ProviderObjects(database).add(batch("batch"))
 
 
 async def fill(database: Database) -> None:
     for number in range(100):
-        await BatchLabels(database).save("openai", f"batch-{number}", {"team": "x" * 3000})
+        await ProviderObjects(database).add(batch(f"batch-{number}"))
 
 
 async def end_own_connection(database: Database, server: PostgresServer) -> None:
@@ -61,7 +65,7 @@ async def fail_both(database: Database) -> None:
     with pytest.raises(ServiceUnavailable, match="its database does not answer"):
         await write(database)
     with pytest.raises(ServiceUnavailable):
-        await BatchLabels(database).get("openai", "batch")
+        await ProviderObjects(database).get("openai", "batch")
 
 
 async def test_sqlite_that_another_process_locks_is_unavailable_and_comes_back(
@@ -73,7 +77,7 @@ async def test_sqlite_that_another_process_locks_is_unavailable_and_comes_back(
         await write(sqlite)
     other.execute("ROLLBACK")
     await write(sqlite)
-    assert await BatchLabels(sqlite).get("openai", "batch") == {"team": "x" * 3000}
+    assert await ProviderObjects(sqlite).get("openai", "batch") == batch("batch")
     other.close()
 
 

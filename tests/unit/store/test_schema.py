@@ -12,13 +12,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from genai_spine.call import ANONYMOUS, DEFAULT_TENANT
 from genai_spine.costs import cost_of
 from genai_spine.store import schema
+from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
+from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.prompts import PromptRows
+from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
+from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.tables import metadata
+from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
 UPGRADE = """
 import asyncio, sys
@@ -107,8 +114,8 @@ async def test_rows_of_the_revision_before_0009_live_on(empty_database_url):
     async with database.engine.begin() as connection:
         await connection.run_sync(begin)
     assert "0009_costs" in await schema.upgrade(database)
-    row = await Executions(database).get("e")
-    session = await Sessions(database).get("s")
+    row = await Executions(database).get("e", DEFAULT_TENANT)
+    session = await Sessions(database).get("s", DEFAULT_TENANT)
     [message] = await SessionMessages(database).page("s", 10, 0)
     await database.close()
     assert row is not None
@@ -116,3 +123,61 @@ async def test_rows_of_the_revision_before_0009_live_on(empty_database_url):
     assert (row.principal, dict(row.cost_labels)) == ("", {})
     assert session is not None
     assert session.total_cost == message.message_cost == cost_of(7)
+
+
+async def test_rows_of_the_revision_before_0014_are_the_default_tenants(empty_database_url):
+    database = Database(empty_database_url)
+    text = {"tags": "[]", "variables": "[]"}
+
+    def begin(connection: sa.Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        command.upgrade(config, "0013_stored_completions")
+        later = datetime(2099, 1, 1, tzinfo=UTC)
+        own = {"id": f"{1:032x}", "slug": "own", "is_active": True, "is_system": False, **text}
+        shown = {"id": "22222222-2222-4222-8222-222222222222", "slug": "sys", "is_active": True, **text}
+        rows: list[dict[str, dict[str, object]]] = [
+            {"executions": {"id": "e", "state": "SUCCEEDED", "prompt_id": "p", "success": True}},
+            {"executions": {"id": "f", "state": "FAILED", "user_id": "ann", "success": False}},
+            {"prompts": own},
+            {"prompts": shown | {"is_system": True}},
+            {"prompts": {"id": "gone", "slug": "own", "is_active": False, **text}},
+            {"prompt_versions": {"id": "v", "prompt_id": own["id"], "variables": "[]"}},
+            {"prompt_labels": {"prompt_id": own["id"], "label": "production", "version": 1}},
+            {"sessions": {"id": "s", "history_policy": "ALL", "metadata_json": "{}"}},
+            {"session_messages": {"id": "m", "session_id": "s", "metadata_json": "{}"}},
+            {"completions": {"id": "c", "state": "DONE", "body": b"", "expires_at": later}},
+            {"response_cache": {"key": "k", "body": b"", "expires_at": later}},
+            {"batch_labels": {"provider": "openai", "batch_id": "b", "cost_labels": {"team": "x"}}},
+        ]
+        for tenant in ("", "acme"):  # the second one could not come about yet
+            kept = {"id": f"stored-{tenant}", "tenant": tenant, "metadata": {}, "expires_at": later}
+            rows.append({"stored_completions": kept | {"messages": b"", "body": b""}})
+        for row in rows:
+            fill(connection, row)
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(begin)
+    assert (await schema.upgrade(database))[0] == "0014_tenants"
+    for tenant, seen in ((DEFAULT_TENANT, True), ("acme", False)):
+        history = await ExecutionHistory(database).page(ListExecutionsRequest(), tenant, 9, None)
+        assert {row.id for row in history.executions} == ({"e", "f"} if seen else set())
+        assert bool(await Sessions(database).get("s", tenant)) is seen
+        assert bool(await Completions(database).find("c", tenant)) is seen
+        stored = StoredCompletionRows(database)
+        assert bool(await stored.get("stored-", tenant)) is seen
+        assert bool(await stored.get("stored-acme", tenant)) is not seen
+        assert bool(await PromptRows(database).get("own", tenant)) is seen
+        assert await PromptRows(database).get("sys", tenant)
+    made = await ProviderObjects(database).get("openai", "b")
+    async with database.engine.begin() as connection:
+        kept = await connection.execute(sa.text("SELECT tenant_id, key FROM response_cache"))
+        assert [tuple(row) for row in kept] == [(DEFAULT_TENANT, "k")]
+        again = {"id": "another", "slug": "own", "is_active": True, "tenant_id": "acme", **text}
+        await connection.run_sync(fill, {"prompts": dict(again)})
+        with pytest.raises(sa.exc.IntegrityError):
+            await connection.run_sync(fill, {"prompts": again | {"id": "twin"}})
+        await connection.rollback()
+    await database.close()
+    assert made is not None
+    assert (made.principal, made.cost_labels) == (ANONYMOUS, {"team": "x"})

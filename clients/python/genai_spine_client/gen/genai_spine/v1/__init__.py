@@ -6478,7 +6478,7 @@ class Execution(betterproto2.Message):
 
     principal: "str" = betterproto2.field(33, betterproto2.TYPE_STRING)
     """
-    Who pays: whose key it was. Empty: the call came without a key.
+    Who asked: `key:` and the id of its key, `service:` and its name. Empty: it was not asked who it is.
     """
 
     cost_labels: "dict[str, str]" = betterproto2.field(
@@ -6525,6 +6525,36 @@ class Execution(betterproto2.Message):
     warnings: "list[OptionWarning]" = betterproto2.field(41, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Options that the model does not take as they were asked for, and what became of them. Empty: none.
+    """
+
+    tenant_id: "str" = betterproto2.field(42, betterproto2.TYPE_STRING)
+    """
+    Tenant that pays, and that alone sees this row.
+    """
+
+    project_id: "str | None" = betterproto2.field(43, betterproto2.TYPE_STRING, optional=True)
+    """
+    Project of that tenant. Unset: none.
+    """
+
+    api_key_id: "str | None" = betterproto2.field(44, betterproto2.TYPE_STRING, optional=True)
+    """
+    Id of the API key that the call came with. Unset: it came without one.
+    """
+
+    run_id: "str | None" = betterproto2.field(45, betterproto2.TYPE_STRING, optional=True)
+    """
+    UUID of the run that the call belongs to. Unset: none.
+    """
+
+    step_id: "str | None" = betterproto2.field(46, betterproto2.TYPE_STRING, optional=True)
+    """
+    Step of that run. Unset: none.
+    """
+
+    correlation_id: "str | None" = betterproto2.field(47, betterproto2.TYPE_STRING, optional=True)
+    """
+    What ties calls and runs together, in the caller's words: the header or metadata x-correlation-id.
     """
 
     def __post_init__(self) -> None:
@@ -8521,6 +8551,16 @@ class ListExecutionsRequest(betterproto2.Message):
     page_size: "int | None" = betterproto2.field(17, betterproto2.TYPE_INT32, optional=True)
     """
     Most rows to return. Default 50.
+    """
+
+    run_id: "str | None" = betterproto2.field(18, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only calls of this run, by its UUID.
+    """
+
+    correlation_id: "str | None" = betterproto2.field(19, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only calls with this correlation id.
     """
 
     def __post_init__(self) -> None:
@@ -14049,7 +14089,8 @@ class DocumentServiceStub(betterproto2_grpclib.ServiceStub):
 
 class ExecutionServiceStub(betterproto2_grpclib.ServiceStub):
     """
-    ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome.
+    ExecutionService shows the ledger: every call of a provider, with its real usage, cost and outcome. A
+    tenant sees its own calls.
     """
 
     async def list_executions(

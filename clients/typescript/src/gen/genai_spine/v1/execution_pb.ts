@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxItoMCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSIgoEbGFuZRgTIAEoDjIULmdlbmFpX3NwaW5lLnYxLkxhbmUSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIRCglkaXNjYXJkZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBEhEKCXByaW5jaXBhbBghIAEoCRI+Cgtjb3N0X2xhYmVscxgiIAMoCzIpLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbi5Db3N0TGFiZWxzRW50cnkSLgoMaW5wdXRfdG9rZW5zGCMgASgNQhgYAaq7GBJ1c2FnZS5pbnB1dF90b2tlbnMSMAoNb3V0cHV0X3Rva2VucxgkIAEoDUIZGAGquxgTdXNhZ2Uub3V0cHV0X3Rva2VucxIlCghjb3N0X3VzZBglIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIhCgdzdWNjZXNzGCYgASgIQgsYAaq7GAVzdGF0ZUgOiAEBEiQKB3VzZXJfaWQYJyABKAlCDhgBqrsYCGVuZF91c2VySA+IAQESQQoKY3JlYXRlZF9hdBgoIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEi8KCHdhcm5pbmdzGCkgAygLMh0uZ2VuYWlfc3BpbmUudjEuT3B0aW9uV2FybmluZxoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCCwoJX2VuZF91c2VyQhcKFV9wcm92aWRlcl9yZXNwb25zZV9pZEIICgZfdW5pdHNCEQoPX2Fuc3dlcmVkX21vZGVsQg8KDV9zZXJ2aWNlX3RpZXJCDAoKX3Byb21wdF9pZEIRCg9fcHJvbXB0X3ZlcnNpb25CEQoPX3ZhcmlhYmxlc19oYXNoQg0KC19zZXNzaW9uX2lkQhAKDl9tZXRhZGF0YV9qc29uQgoKCF9zdWNjZXNzQgoKCF91c2VyX2lkKsIBCg5FeGVjdXRpb25TdGF0ZRIfChtFWEVDVVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdFWEVDVVRJT05fU1RBVEVfUEVORElORxABEh0KGUVYRUNVVElPTl9TVEFURV9TVUNDRUVERUQQAhIaChZFWEVDVVRJT05fU1RBVEVfRkFJTEVEEAMSHQoZRVhFQ1VUSU9OX1NUQVRFX0NBTkNFTExFRBAEEhgKFEVYRUNVVElPTl9TVEFURV9MT1NUEAViBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_option_warning, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIq8OCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSIgoEbGFuZRgTIAEoDjIULmdlbmFpX3NwaW5lLnYxLkxhbmUSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIRCglkaXNjYXJkZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBEhEKCXByaW5jaXBhbBghIAEoCRI+Cgtjb3N0X2xhYmVscxgiIAMoCzIpLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbi5Db3N0TGFiZWxzRW50cnkSLgoMaW5wdXRfdG9rZW5zGCMgASgNQhgYAaq7GBJ1c2FnZS5pbnB1dF90b2tlbnMSMAoNb3V0cHV0X3Rva2VucxgkIAEoDUIZGAGquxgTdXNhZ2Uub3V0cHV0X3Rva2VucxIlCghjb3N0X3VzZBglIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIhCgdzdWNjZXNzGCYgASgIQgsYAaq7GAVzdGF0ZUgOiAEBEiQKB3VzZXJfaWQYJyABKAlCDhgBqrsYCGVuZF91c2VySA+IAQESQQoKY3JlYXRlZF9hdBgoIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEi8KCHdhcm5pbmdzGCkgAygLMh0uZ2VuYWlfc3BpbmUudjEuT3B0aW9uV2FybmluZxIRCgl0ZW5hbnRfaWQYKiABKAkSFwoKcHJvamVjdF9pZBgrIAEoCUgQiAEBEhcKCmFwaV9rZXlfaWQYLCABKAlIEYgBARITCgZydW5faWQYLSABKAlIEogBARIUCgdzdGVwX2lkGC4gASgJSBOIAQESGwoOY29ycmVsYXRpb25faWQYLyABKAlIFIgBARoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCCwoJX2VuZF91c2VyQhcKFV9wcm92aWRlcl9yZXNwb25zZV9pZEIICgZfdW5pdHNCEQoPX2Fuc3dlcmVkX21vZGVsQg8KDV9zZXJ2aWNlX3RpZXJCDAoKX3Byb21wdF9pZEIRCg9fcHJvbXB0X3ZlcnNpb25CEQoPX3ZhcmlhYmxlc19oYXNoQg0KC19zZXNzaW9uX2lkQhAKDl9tZXRhZGF0YV9qc29uQgoKCF9zdWNjZXNzQgoKCF91c2VyX2lkQg0KC19wcm9qZWN0X2lkQg0KC19hcGlfa2V5X2lkQgkKB19ydW5faWRCCgoIX3N0ZXBfaWRCEQoPX2NvcnJlbGF0aW9uX2lkKsIBCg5FeGVjdXRpb25TdGF0ZRIfChtFWEVDVVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdFWEVDVVRJT05fU1RBVEVfUEVORElORxABEh0KGUVYRUNVVElPTl9TVEFURV9TVUNDRUVERUQQAhIaChZFWEVDVVRJT05fU1RBVEVfRkFJTEVEEAMSHQoZRVhFQ1VUSU9OX1NUQVRFX0NBTkNFTExFRBAEEhgKFEVYRUNVVElPTl9TVEFURV9MT1NUEAViBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_option_warning, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -255,7 +255,7 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   metadataJson?: string | undefined;
 
   /**
-   * Who pays: whose key it was. Empty: the call came without a key.
+   * Who asked: `key:` and the id of its key, `service:` and its name. Empty: it was not asked who it is.
    *
    * @generated from field: string principal = 33;
    */
@@ -322,6 +322,48 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
    * @generated from field: repeated genai_spine.v1.OptionWarning warnings = 41;
    */
   warnings: OptionWarning[];
+
+  /**
+   * Tenant that pays, and that alone sees this row.
+   *
+   * @generated from field: string tenant_id = 42;
+   */
+  tenantId: string;
+
+  /**
+   * Project of that tenant. Unset: none.
+   *
+   * @generated from field: optional string project_id = 43;
+   */
+  projectId?: string | undefined;
+
+  /**
+   * Id of the API key that the call came with. Unset: it came without one.
+   *
+   * @generated from field: optional string api_key_id = 44;
+   */
+  apiKeyId?: string | undefined;
+
+  /**
+   * UUID of the run that the call belongs to. Unset: none.
+   *
+   * @generated from field: optional string run_id = 45;
+   */
+  runId?: string | undefined;
+
+  /**
+   * Step of that run. Unset: none.
+   *
+   * @generated from field: optional string step_id = 46;
+   */
+  stepId?: string | undefined;
+
+  /**
+   * What ties calls and runs together, in the caller's words: the header or metadata x-correlation-id.
+   *
+   * @generated from field: optional string correlation_id = 47;
+   */
+  correlationId?: string | undefined;
 };
 
 /**

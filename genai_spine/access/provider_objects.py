@@ -1,0 +1,113 @@
+"""Ownership of files and batches at providers: a tenant reaches what was made for it, and nothing else.
+
+All tenants share the provider's account, so its own lists are never shown as they are. An object without a
+row, which was made elsewhere or before there were tenants, is the default tenant's while authentication is
+off, and otherwise nobody's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from genai_spine.call import DEFAULT_TENANT, Call, Principal
+from genai_spine.errors import InvalidFields, ProviderObjectNotFound
+from genai_spine.store.provider_objects import ListPlace, ProviderObject, ProviderObjects
+
+DB_TIMEOUT_S = 5.0  # for one attempt
+PAUSES_S = (0.1, 1.0)  # before the next attempt
+MAX_LOOKUPS = 8  # calls of a provider at a time, for a list
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPage(Generic[T]):
+    """Page of a list of a tenant's objects."""
+
+    objects: list[T]
+    end: str  # id of the last one where others follow, else empty
+
+
+class ObjectOwners:
+    """Owners of the objects at all providers."""
+
+    def __init__(self, objects: ProviderObjects) -> None:
+        self.objects = objects
+
+    async def add(
+        self, provider: str, kind: str, id: str, call: Call, labels: Mapping[str, str] | None = None
+    ) -> bool:
+        """Records who made an object, file or batch; False: nobody but the default tenant will find it."""
+        made = ProviderObject(provider, kind, id, call.principal, labels or {})
+        for pause_s in (*PAUSES_S, None):
+            try:
+                async with asyncio.timeout(DB_TIMEOUT_S):
+                    await self.objects.add(made)
+                return True
+            except Exception as error:
+                cause = f"{type(error).__name__}: {error}"[:500]
+                log.error("owner_not_recorded", provider=provider, id=id, cause=cause, retry_s=pause_s)
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        return sees_unowned(call.principal)
+
+    async def add_files(self, provider: str, ids: Iterable[str], call: Call) -> None:
+        """Records files that a provider made for a tenant's batch."""
+        known = await self.objects.tenants(provider, [id for id in ids if id])
+        for id in ids:
+            if id and id not in known:
+                await self.add(provider, "file", id, call)
+
+    async def check(self, provider: str, kind: str, id: str, call: Call) -> None:
+        """Raises ProviderObjectNotFound, as for a missing one, where an object is not the caller's."""
+        owner = (await self.objects.tenants(provider, [id])).get(id)
+        if not _is_own(owner, call.principal):
+            raise ProviderObjectNotFound(provider=provider, kind=kind, id=id)
+
+    async def check_files(self, provider: str, ids: Sequence[str], call: Call) -> None:
+        """check() of several files."""
+        owners = await self.objects.tenants(provider, ids)
+        for id in ids:
+            if not _is_own(owners.get(id), call.principal):
+                raise ProviderObjectNotFound(provider=provider, kind="file", id=id)
+
+    async def own(self, provider: str, ids: Iterable[str], call: Call) -> set[str]:
+        """Subset of the ids that are the caller's."""
+        ids = list(ids)
+        owners = await self.objects.tenants(provider, ids)
+        return {id for id in ids if _is_own(owners.get(id), call.principal)}
+
+    async def page(self, place: ListPlace, get: Callable[[str], Awaitable[T]]) -> OwnedPage[T]:
+        """Page of a tenant's objects of one kind, each as the provider's `get` has it now.
+
+        Those that the provider has no more are left out. Errors: InvalidFields (page token), those of get.
+        """
+        found = await self.objects.page(place)
+        if found is None:
+            raise InvalidFields([("page_token", "is no token of this list with these filters")])
+        limit = asyncio.Semaphore(MAX_LOOKUPS)
+
+        async def looked_up(id: str) -> T | None:
+            async with limit:
+                try:
+                    return await get(id)
+                except ProviderObjectNotFound:
+                    await self.objects.remove(place.provider, id)
+                    return None
+
+        shown = await asyncio.gather(*map(looked_up, found.ids))
+        end = found.ids[-1] if found.goes_on else ""
+        return OwnedPage([one for one in shown if one is not None], end)
+
+
+def sees_unowned(principal: Principal) -> bool:
+    """Whether objects that nobody is known to have made are the principal's."""
+    return principal.scopes is None and principal.tenant_id == DEFAULT_TENANT
+
+
+def _is_own(owner: str | None, principal: Principal) -> bool:
+    return sees_unowned(principal) if owner is None else owner == principal.tenant_id
