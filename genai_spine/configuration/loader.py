@@ -46,6 +46,7 @@ RELOADED = frozenset(
         *("model_name", "max_concurrent_requests", "max_retries", "retry_min_wait", "retry_max_wait"),
         *("max_prompt_tokens", "input_token_price", "output_token_price"),
         *("endpoints", "fallbacks", "stated_prices", "other_lanes", "behaviour", "strict_options"),
+        "access_groups",
     }
 )
 

@@ -11,6 +11,7 @@ from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.server.access import Access
 from genai_spine.settings import Settings
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
@@ -36,10 +37,11 @@ class Foundation:
     owners: ObjectOwners
     interceptor: ServiceInterceptor
     sweeper: Sweeper
+    access: Access
 
     @classmethod
     def lay(cls, settings: Settings, interceptor: ServiceInterceptor) -> "Foundation":
-        """Foundation of the settings, of which nothing is started yet."""
+        """Foundation of the settings, of which nothing is started yet. Errors: those of Access.of()."""
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
         ledger = Ledger(
             Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
@@ -50,10 +52,13 @@ class Foundation:
         )
         rows = StoredCompletionRows(database)
         stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+        access = Access.of(settings, database)
+        interceptor.authenticator = access.authenticator
         sweeps = {
             "response_cache": responses.sweep,
             "completions": completions.sweep,
             "stored_completions": rows.sweep,
+            "audit_log": access.audit_rows.sweep,
         }
         return cls(
             settings=settings,
@@ -65,6 +70,7 @@ class Foundation:
             owners=ObjectOwners(ProviderObjects(database)),
             interceptor=interceptor,
             sweeper=Sweeper(sweeps),
+            access=access,
         )
 
 

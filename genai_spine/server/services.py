@@ -22,6 +22,7 @@ from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
+from genai_spine.server import access
 from genai_spine.server.foundation import Foundation
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -100,6 +101,7 @@ FILES = (
     execution_service_pb2,
     capability_service_pb2,
     symbol_service_pb2,
+    *access.FILES,
 )
 
 Registration = tuple[Callable[..., None], Any]  # how gRPC adds a service, and the service
@@ -129,7 +131,7 @@ def _inferences(
         settings.default_provider,
         settings.default_model,
         settings.model_aliases,
-        Surroundings(settings.other_lanes, facts.behaviour),
+        Surroundings(settings.other_lanes, facts.behaviour, settings.access_groups),
     )
     rules = RetryRules(
         settings.provider_retries,
@@ -168,6 +170,7 @@ def attach(
     attached: list[Registration] = [
         *_services(foundation, inference, catalog),
         *_openai_services(foundation, inference),
+        *foundation.access.services(),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
     ]

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 import typer
 
+from genai_spine.access import secrets
 from genai_spine.configuration.loader import Configuration
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
@@ -38,6 +39,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
     settings = configuration.settings
     stopping = _stopping()
     await schema.upgrade(settings.database)
+    _check_secret(settings)
     defaults, notice = await _defaults(settings)
     with run_folder() as folder:
         snapshot = folder / "configuration.json"
@@ -93,6 +95,19 @@ async def serve(configuration: Configuration) -> None:
                 await _watch(servers, settings, stopping)
         finally:
             await _stop(servers, None, settings.drain_timeout)
+
+
+def _check_secret(settings: Settings) -> None:
+    """Root secret where callers are asked for keys; one is made beside an SQLite database.
+
+    Raises ValueError, OSError. A server would say the same, but only in its log.
+    """
+    if settings.has_no_secret:
+        secrets.create_beside(settings.database)
+    value = settings.secret_key.get_secret_value() if settings.secret_key is not None else None
+    found = secrets.found(value, settings.secret_key_file, settings.database)
+    if settings.auth == "on" and found is None:
+        raise ValueError(secrets.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
