@@ -111,10 +111,10 @@ class TestFound:
         assert first.keys("x") != second.keys("x")
 
     def test_what_is_wrong_is_named(self, tmp_path: Path):
-        with pytest.raises(ValueError, match="^GENAI_SECRET_KEY: must be 32 bytes"):
+        with pytest.raises(ValueError, match=r"^GENAI_SECRET_KEY: must be 32 bytes"):
             secrets.found("short", None, "sqlite://")
         (tmp_path / "key").write_text("short")
-        with pytest.raises(ValueError, match=f"^{tmp_path}/key: must be 32 bytes"):
+        with pytest.raises(ValueError, match=rf"^{tmp_path}/key: must be 32 bytes"):
             secrets.found(None, tmp_path / "key", "sqlite://")
         with pytest.raises(FileNotFoundError):
             secrets.found(None, tmp_path / "absent", "sqlite://")
