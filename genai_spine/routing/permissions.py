@@ -11,6 +11,7 @@ from genai_spine.v1.key_service_pb2 import KeyPermissions
 
 Groups = Mapping[str, Sequence[str]]
 GROUP = "@"  # before the name of a group
+NO_MODEL = ""  # no model is called so
 NOTHING = re.compile(r"(?!)")
 
 
@@ -64,7 +65,7 @@ class Permissions:
         permissions = KeyPermissions.FromString(data)
         return Rules(
             models=Names(
-                self._grouped(permissions.allowed_models, absent=""),
+                self._grouped(permissions.allowed_models, absent=NO_MODEL),
                 self._grouped(permissions.denied_models, absent="*"),
             ),
             providers=Names(permissions.allowed_providers, permissions.denied_providers),
@@ -72,11 +73,17 @@ class Permissions:
         )
 
     def _grouped(self, names: Iterable[str], absent: str) -> list[str]:
-        """Names with the groups among them written out. absent: for a group that the configuration lacks."""
+        """Names with the groups among them written out, at least one where there is one.
+
+        absent: for a group that the configuration lacks.
+        """
         found: list[str] = []
         for name in names:
-            is_group = name.startswith(GROUP)
-            found += self._groups.get(name.removeprefix(GROUP), [absent]) if is_group else [name]
+            if not name.startswith(GROUP):
+                found.append(name)
+                continue
+            group = self._groups.get(name.removeprefix(GROUP), [absent])
+            found += group or [NO_MODEL]
         return found
 
 

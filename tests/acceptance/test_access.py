@@ -182,8 +182,11 @@ def test_the_symbols_listener_asks_too(keyed: Keyed):
 
     def ask(verb: str, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request(verb, path, body=b"{}", headers={"content-type": "application/json"})
-        return connection.getresponse().status
+        try:
+            connection.request(verb, path, body=b"{}", headers={"content-type": "application/json"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     assert ask("GET", "/health") == 200
     assert ask("POST", "/generate") == 401

@@ -9,7 +9,13 @@ import pytest_asyncio
 from grpc_reflection.v1alpha import reflection_pb2
 
 from genai_spine.access.scopes import AUTHENTICATED, IMPLIED, PUBLIC, SCOPES, scope_of
-from genai_spine.v1 import health_service_pb2, health_service_pb2_grpc, tenant_service_pb2
+from genai_spine.v1 import (
+    health_service_pb2,
+    health_service_pb2_grpc,
+    symbol_service_pb2,
+    symbol_service_pb2_grpc,
+    tenant_service_pb2,
+)
 from genai_spine.v1 import key_service_pb2 as pb
 from tests.databases import BOTH
 from tests.service.keyed import Keyed, bearer, keyed, methods
@@ -160,6 +166,10 @@ async def test_who_needs_no_key_learns_no_detail(asked: Keyed):
     known = await health.GetReadiness(request, metadata=bearer(asked.admin))
     assert known.providers
     assert known.database == "healthy"
+    symbols = symbol_service_pb2_grpc.SymbolServiceStub(asked.service.channel)
+    question = symbol_service_pb2.GetSymbolHealthRequest()
+    assert (await symbols.GetSymbolHealth(question)).model == ""
+    assert (await symbols.GetSymbolHealth(question, metadata=bearer(asked.admin))).model != ""
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
