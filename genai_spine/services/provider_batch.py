@@ -24,8 +24,8 @@ class ProviderBatchService:
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
         """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
 
-        Errors: NotPermittedToKey, ProviderObjectNotFound, ServiceUnavailable where it cannot be recorded whose
-        it is.
+        Errors: NotPermittedToKey, ProviderObjectNotFound; ServiceUnavailable where it cannot be recorded
+        whose it is.
         """
         self.router.permissions.check_any_model(call)
         provider = self._provider(request.provider, call)
