@@ -302,6 +302,35 @@ class TestAdministration:
         listed = await server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer(theirs.secret))
         assert [key.id for key in listed.keys] == [theirs.key.id]
 
+    async def test_projects_and_changes_of_another_tenant_are_not_there(self, server: Keyed):
+        for tenant in ("initech", "umbrella"):
+            await server.tenant(tenant)
+        ours, theirs = [
+            bearer((await server.key("keys:admin", tenant=tenant)).secret)
+            for tenant in ("initech", "umbrella")
+        ]
+        request = tenants.CreateProjectRequest(project=tenants.Project(id="secret"))
+        await server.tenants.CreateProject(request, metadata=ours)
+        renamed = tenants.UpdateProjectRequest(project_id="secret", project=tenants.Project(name="x"))
+        for call in (
+            server.tenants.GetProject(tenants.GetProjectRequest(project_id="secret"), metadata=theirs),
+            server.tenants.UpdateProject(renamed, metadata=theirs),
+        ):
+            assert await _code(call) == (grpc.StatusCode.NOT_FOUND, "no project 'secret'")
+        listed = await server.tenants.ListProjects(tenants.ListProjectsRequest(), metadata=theirs)
+        assert list(listed.projects) == []
+        await server.tenants.CreateProject(request, metadata=theirs)  # the same name, and no conflict
+        entries = await server.audit.ListAuditEntries(audit.ListAuditEntriesRequest(), metadata=theirs)
+        assert [entry.tenant_id for entry in entries.entries] == ["umbrella"] * 2
+        parts = server.audit.ExportAuditEntries(audit.ListAuditEntriesRequest(), metadata=theirs)
+        assert b"initech" not in b"".join([part.data async for part in parts])
+        # Tenants are the operator's alone.
+        for call in (
+            server.tenants.ListTenants(tenants.ListTenantsRequest(), metadata=theirs),
+            server.tenants.GetTenant(tenants.GetTenantRequest(tenant_id="umbrella"), metadata=theirs),
+        ):
+            assert (await _code(call))[0] == grpc.StatusCode.PERMISSION_DENIED
+
     async def test_another_tenant_is_acted_for_only_with_the_scope(self, server: Keyed):
         await server.tenant("globex")
         plain = await server.key("keys:admin")
