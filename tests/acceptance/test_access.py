@@ -166,12 +166,12 @@ def test_no_side_route_answers(keyed: Keyed, path: str):
 )
 def test_odd_values_of_the_header_are_refused_and_break_nothing(keyed: Keyed, value: str):
     connection = socket.create_connection(("127.0.0.1", keyed.stack.port), timeout=30)
-    with connection:
+    with connection, connection.makefile("rb") as answer:
         request = (
             f"GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nauthorization: {value}\r\nconnection: close\r\n\r\n"
         )
         connection.sendall(request.encode("utf-8"))
-        head = connection.makefile("rb").readline()
+        head = answer.readline()
     assert head.split()[1] in (b"400", b"401", b"431")
     assert keyed.ask("GET", "/v1/keys", authorization=f"Bearer {keyed.admin}")[0] == 200
 
@@ -195,21 +195,22 @@ def test_the_symbols_listener_asks_too(keyed: Keyed):
 
 def test_an_official_sdk_brings_its_key(keyed: Keyed):
     made = json.loads(keyed.command("keys", "create", "sdk", "--json").stdout)
-    client = openai.OpenAI(base_url=f"{keyed.stack.url}/v1", api_key=made["secret"], max_retries=0)
-    messages: Any = [{"role": "user", "content": "Hello. It is late. We go home."}]
-    answer = client.chat.completions.create(model="builtin:extractive", messages=messages)
-    assert answer.choices[0].message.content
-    for piece in client.chat.completions.create(model="builtin:extractive", messages=messages, stream=True):
-        assert piece.model == "extractive"
-    assert [model.id for model in client.models.list()]
-    with pytest.raises(openai.AuthenticationError) as caught:
-        client.with_options(api_key=WRONG).models.list()
-    assert (caught.value.status_code, caught.value.code) == (401, "invalid_api_key")
     limited = keyed.command("keys", "create", "limited", "--deny-model", "extractive", "--json")
-    with pytest.raises(openai.PermissionDeniedError):
-        client.with_options(api_key=json.loads(limited.stdout)["secret"]).chat.completions.create(
-            model="builtin:extractive", messages=messages
-        )
+    messages: Any = [{"role": "user", "content": "Hello. It is late. We go home."}]
+    asked: Any = {"model": "builtin:extractive", "messages": messages}
+    url = f"{keyed.stack.url}/v1"
+    with openai.OpenAI(base_url=url, api_key=made["secret"], max_retries=0) as client:
+        answer = client.chat.completions.create(**asked)
+        assert answer.choices[0].message.content
+        for piece in client.chat.completions.create(**asked, stream=True):
+            assert piece.model == "extractive"
+        assert [model.id for model in client.models.list()]
+        with pytest.raises(openai.AuthenticationError) as caught:
+            client.with_options(api_key=WRONG).models.list()
+        assert (caught.value.status_code, caught.value.code) == (401, "invalid_api_key")
+        denied = client.with_options(api_key=json.loads(limited.stdout)["secret"])
+        with pytest.raises(openai.PermissionDeniedError):
+            denied.chat.completions.create(**asked)
 
 
 def test_the_command_line_keeps_keys_tenants_and_the_audit_log(keyed: Keyed):
