@@ -36,6 +36,7 @@ from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
+TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
 # Errors after which the upstream may have worked, and billed it, although no answer came of it.
 MAY_HAVE_BILLED = (
     ProviderError,
@@ -111,7 +112,6 @@ class Attempt(Generic[R]):
         self.call = operation.call
         self.started = monotonic()
         self.model = ""  # as the provider reports it
-        self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: usage_pb2.Usage | None = None
         self._text = StreamedText()
@@ -183,6 +183,8 @@ class Attempt(Generic[R]):
                     self._usage = usage_pb2.Usage()
                     self._usage.CopyFrom(chunk.usage)
                     chunk.ClearField("usage")
+                    self._take_terms(chunk)
+                    chunk.ClearField("units")
                 if not chunk.choices:
                     continue
                 if cutter is not None:
@@ -190,7 +192,7 @@ class Attempt(Generic[R]):
                 if not self.slot.delivered:
                     await self._begin_stream(chunk)
                 if chunk.HasField("service_tier"):
-                    self.service_tier = chunk.service_tier
+                    self.execution.service_tier = chunk.service_tier
                 for delta in chunk.choices:
                     self._text.add(delta)
                 yield self.stamp(chunk)
@@ -202,6 +204,7 @@ class Attempt(Generic[R]):
         last = self.stamp(pb.CompletionChunk(usage=usage))
         last.cost.CopyFrom(self._price(usage))
         last.warnings.extend(self.warnings)
+        self._add_terms(last)
         await self._book()
         last.latency_ms = self.call.latency_ms
         return last
@@ -241,7 +244,7 @@ class Attempt(Generic[R]):
         execution = self.execution
         self.model = answer.model or execution.model
         if isinstance(answer, pb.Completion):
-            self.service_tier = answer.service_tier or None
+            self._take_terms(answer)
             answer.warnings.extend(self.warnings)
             self._set_header()
             if (cutter := self._cutter()) is not None:
@@ -262,7 +265,8 @@ class Attempt(Generic[R]):
 
     def record_undelivered(self, answer: pb.Completion) -> None:
         """Records model, tier and usage of an answer that is not going to be delivered."""
-        self.model, self.service_tier = answer.model, answer.service_tier or None
+        self.model = answer.model
+        self._take_terms(answer)
         self._usage = answer.usage
 
     async def fail(self, error: SpineError) -> None:
@@ -301,6 +305,22 @@ class Attempt(Generic[R]):
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
+
+    def _take_terms(self, answer: pb.Completion | pb.CompletionChunk) -> None:
+        """Enters what decides the price beside the tokens, as the provider reports it."""
+        for name in TERMS:
+            if said := getattr(answer, name):
+                setattr(self.execution, name, said)
+        if answer.HasField("units"):
+            self.execution.units.CopyFrom(answer.units)
+
+    def _add_terms(self, last: pb.CompletionChunk) -> None:
+        """Adds to the last chunk of a stream what came with its usage."""
+        for name in TERMS:
+            if said := getattr(self.execution, name):
+                setattr(last, name, said)
+        if self.execution.HasField("units"):
+            last.units.CopyFrom(self.execution.units)
 
     async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
@@ -370,8 +390,10 @@ class Attempt(Generic[R]):
         execution.usage.CopyFrom(usage)
         if self.model and self.model != execution.model:
             execution.answered_model = self.model
-        if self.service_tier:
-            execution.service_tier = self.service_tier
+        if usage.HasField("reported_json"):  # for the books, and not for the caller
+            execution.usage_json = usage.reported_json
+            execution.usage.ClearField("reported_json")
+            usage.ClearField("reported_json")
         cost = self.accounting.prices.rate(execution, local=self.provider.local)
         if (
             usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN

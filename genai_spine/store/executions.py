@@ -54,6 +54,8 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "provider_response_id": "provider_response_id",
     "answered_model": "answered_model",
     "service_tier": "service_tier",
+    "speed": "speed",
+    "inference_geo": "inference_geo",
     "prompt_id": "prompt_id",
     "variables_hash": "variables_hash",
     "session_id": "session_id",
@@ -64,21 +66,25 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "run_id": "run_id",
     "step_id": "step_id",
     "correlation_id": "correlation_id",
+    "usage_json": "usage_json",
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
     for field in usage_pb2.Usage.DESCRIPTOR.fields
-    if field.enum_type is None and field.name != "total_tokens"
+    if field.cpp_type == field.CPPTYPE_UINT32 and field.name != "total_tokens"
 )
-_UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
+_UNITS = tuple(
+    field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields if field.cpp_type == field.CPPTYPE_UINT32
+)
 _DERIVED = (
     "operation",
     "lane",
     "prompt_version",
     "cost_labels",
     "warnings",
+    "server_tools",
     "first_token_ms",
     "state",
     "success",
@@ -254,6 +260,7 @@ class Executions:
             execution.prompt_version or None,
             _labels(execution) if execution.cost_labels else None,
             _warnings(execution) if execution.warnings else None,
+            _server_tools(execution) if execution.units.server_tools else None,
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -296,6 +303,8 @@ def execution_of(row: RowMapping) -> Execution:
     for name in _UNITS:
         if row[name]:
             setattr(execution.units, name, row[name])
+    for name, count in (row["server_tools"] or {}).items():
+        execution.units.server_tools[name] = count
     for name in ("input_provenance", "output_provenance"):
         if row[name]:
             setattr(execution.usage, name, usage_pb2.Provenance.Value(f"PROVENANCE_{row[name]}"))
@@ -319,6 +328,11 @@ def execution_of(row: RowMapping) -> Execution:
 def _labels(execution: Execution) -> str:
     labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
     return json.dumps(labels, sort_keys=True, ensure_ascii=False)
+
+
+def _server_tools(execution: Execution) -> str:
+    called = {name.replace("\0", "\ufffd"): count for name, count in execution.units.server_tools.items()}
+    return json.dumps(called, sort_keys=True, ensure_ascii=False)
 
 
 def _warnings(execution: Execution) -> str:

@@ -109,6 +109,10 @@ executions = sa.Table(
     sa.Column("run_id", sa.Text),  # UUID
     sa.Column("step_id", sa.Text),
     sa.Column("correlation_id", sa.Text),  # as the caller said
+    sa.Column("speed", sa.Text),  # this and the next as the provider says; they can have their own prices
+    sa.Column("inference_geo", sa.Text),
+    sa.Column("server_tools", sa.JSON(none_as_null=True)),  # calls of the provider's tools, by name
+    sa.Column("usage_json", sa.Text),  # the provider's usage object as it came
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_tenant", "tenant_id", "created_at"),
     sa.Index("ix_executions_request_id", "request_id"),

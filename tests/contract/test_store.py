@@ -80,6 +80,8 @@ async def test_every_field_of_an_execution_survives_the_database(executions):
                 kinds = {field.TYPE_STRING: f"text {number}", field.TYPE_BOOL: True, field.TYPE_ENUM: 2}
                 setattr(message, field.name, kinds.get(field.type, number))
     execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
+    execution.usage.ClearField("reported_json")  # that is usage_json
+    execution.units.server_tools.update({"web_search": 3, "\u00fcber": 1})
     execution.usage.accepted_prediction_tokens = 2**32 - 1
     execution.cost.cost_ticks = 2**53 + 1
     execution.cost.cost_usd = (2**53 + 1) / 10**10

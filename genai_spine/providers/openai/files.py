@@ -16,7 +16,7 @@ from genai_spine.call import Call
 from genai_spine.providers.base import Provider
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai import chat_answer
-from genai_spine.providers.openai.media import UsageReport, usage_of_report
+from genai_spine.providers.openai.media import USAGE_REPORT, UsageReport, usage_of_report
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
@@ -177,8 +177,11 @@ class Files(Provider):
             return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
         younger = self.http.decode(bytes(reported), USAGE_REPORT)
         if younger.input_tokens is not None:
-            return usage_of_report(younger)
-        return chat_answer.usage(self.http.decode(bytes(reported), USAGE))
+            counts = usage_of_report(younger)
+        else:
+            counts = chat_answer.usage(self.http.decode(bytes(reported), chat_answer.USAGE))
+        counts.reported_json = bytes(reported).decode("utf-8", "replace")
+        return counts
 
     def _file(self, file: "_File") -> files.ProviderFile:
         """Contract's file; times are Unix seconds, size is bytes."""
@@ -329,8 +332,6 @@ DELETED = msgspec.json.Decoder(_Deleted)
 BATCH = msgspec.json.Decoder(_Batch)
 BATCH_PAGE = msgspec.json.Decoder(_BatchPage)
 LINE = msgspec.json.Decoder(_Line)
-USAGE_REPORT = msgspec.json.Decoder(UsageReport)
-USAGE = msgspec.json.Decoder(chat_answer.Usage)
 
 
 def _paged(request: files.ListFilesRequest | batches.ListBatchesRequest) -> dict[str, Any]:

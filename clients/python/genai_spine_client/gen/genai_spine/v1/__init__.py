@@ -1667,6 +1667,11 @@ class PriceUnit(betterproto2.Enum):
     One request.
     """
 
+    SERVER_TOOL = 14
+    """
+    1,000 calls of a tool that the provider runs; UnitPrice.server_tool names it.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -1684,6 +1689,7 @@ class PriceUnit(betterproto2.Enum):
             11: "PRICE_UNIT_CHARACTERS",
             12: "PRICE_UNIT_IMAGE",
             13: "PRICE_UNIT_REQUEST",
+            14: "PRICE_UNIT_SERVER_TOOL",
         }
 
     @classmethod
@@ -1703,6 +1709,7 @@ class PriceUnit(betterproto2.Enum):
             "PRICE_UNIT_CHARACTERS": 11,
             "PRICE_UNIT_IMAGE": 12,
             "PRICE_UNIT_REQUEST": 13,
+            "PRICE_UNIT_SERVER_TOOL": 14,
         }
 
 
@@ -4221,6 +4228,21 @@ class Completion(betterproto2.Message):
     Options that the model does not take as they were asked for, and what became of them. Empty: none.
     """
 
+    units: "UnitUsage | None" = betterproto2.field(20, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What was consumed that is not counted in tokens. Unset: nothing.
+    """
+
+    speed: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    Speed that served the call, where the provider sells several, such as fast. Unset: it does not say.
+    """
+
+    inference_geo: "str | None" = betterproto2.field(22, betterproto2.TYPE_STRING, optional=True)
+    """
+    Where the provider computed the answer, such as us. Unset: it does not say.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("created"):
@@ -4313,6 +4335,21 @@ class CompletionChunk(betterproto2.Message):
     warnings: "list[OptionWarning]" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     Options that the model does not take, as in Completion; only in the last chunk.
+    """
+
+    units: "UnitUsage | None" = betterproto2.field(20, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What was consumed besides tokens, as in Completion; only in the last chunk.
+    """
+
+    speed: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    Speed that serves the call, as in Completion.
+    """
+
+    inference_geo: "str | None" = betterproto2.field(22, betterproto2.TYPE_STRING, optional=True)
+    """
+    Where the provider computes the answer, as in Completion.
     """
 
 
@@ -6862,6 +6899,21 @@ class Execution(betterproto2.Message):
     correlation_id: "str | None" = betterproto2.field(47, betterproto2.TYPE_STRING, optional=True)
     """
     What ties calls and runs together, in the caller's words: the header or metadata x-correlation-id.
+    """
+
+    usage_json: "str | None" = betterproto2.field(52, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own account of what it used: its usage object, as JSON. Unset: it reported none.
+    """
+
+    speed: "str | None" = betterproto2.field(56, betterproto2.TYPE_STRING, optional=True)
+    """
+    Speed that the provider says it served, such as fast; it can have prices of its own. Unset: none.
+    """
+
+    inference_geo: "str | None" = betterproto2.field(57, betterproto2.TYPE_STRING, optional=True)
+    """
+    Where the provider says it computed the answer, such as us; it can be dearer there. Unset: not said.
     """
 
     def __post_init__(self) -> None:
@@ -13997,6 +14049,11 @@ class UnitPrice(betterproto2.Message):
     Holds for requests of more than this many input tokens; 0: for all.
     """
 
+    server_tool: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Tool whose calls are paid for, such as web_search. Empty: unit is none.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "UnitPrice", UnitPrice)
 
@@ -14020,6 +14077,16 @@ class UnitUsage(betterproto2.Message):
     images: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
     """
     Images that were made.
+    """
+
+    server_tools: "dict[str, int]" = betterproto2.field(
+        4,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_UINT32),
+    )
+    """
+    Calls of tools that the provider ran by itself, by the tool: web_search, web_fetch, file_search,
+    code_interpreter and what else it reports. A tool without a price makes the cost unknown.
     """
 
 
@@ -14333,6 +14400,12 @@ class Usage(betterproto2.Message):
     rejected_prediction_tokens: "int" = betterproto2.field(16, betterproto2.TYPE_UINT32)
     """
     Predicted tokens that the model threw away; billed, part of visible_output_tokens.
+    """
+
+    reported_json: "str | None" = betterproto2.field(17, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own account: its usage object as JSON, as it came. Unset in every answer: the execution
+    has it, as usage_json.
     """
 
 
