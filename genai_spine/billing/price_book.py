@@ -35,6 +35,7 @@ from genai_spine.billing.price_sources import (
     published,
 )
 from genai_spine.billing.terms import ORDINARY, Terms, terms_of
+from genai_spine.billing.upper_bound import CallSize, upper_bound
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import execution_pb2, usage_pb2
 
@@ -184,6 +185,24 @@ class PriceBook:
         if local and (price is None or not price.is_operators):
             return 0
         return None if price is None else price.ticks(usage)
+
+    def most_ticks(self, provider: str, model: str, size: CallSize, *, local: bool = False) -> int | None:
+        """Most that a call of this size costs by the prices of now; None when the book cannot tell.
+
+        local: as in cost().
+        """
+        minute = self._minute()
+        ordinary = self._price(provider, model, ORDINARY, minute)
+        if local and (ordinary is None or not ordinary.is_operators):
+            return 0
+        if size.at == ORDINARY:
+            return upper_bound((ordinary,), size)
+        return upper_bound((self._price(provider, model, size.at, minute), ordinary), size)
+
+    def is_free(self, provider: str, model: str, *, local: bool = False) -> bool:
+        """Whether calls of the model certainly cost nothing. local: as in cost()."""
+        price = self._price(provider, model, ORDINARY, self._minute())
+        return local if price is None else price.is_free or (local and not price.is_operators)
 
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
         """Cost of a call that consumed `usage` and `units`, by the prices of the time it was made.
