@@ -24,6 +24,7 @@ from genai_prices.types import (
 from genai_spine.billing.price import (
     BUCKETS,
     MILLION,
+    OUTPUT,
     TOOL_CALLS,
     Price,
     PriceBookError,
@@ -176,7 +177,7 @@ class Row:
                 character=_unit(given, CHARACTERS, MILLION),
                 image=_unit(given, IMAGES, 1),
                 request=_unit(given, REQUESTS, 1000),
-                tools={**seller.tools, **_tools(given)},
+                tools=_tools(given) if amounts[OUTPUT] is None else {**seller.tools, **_tools(given)},
                 least_audio_ms=self.least_audio_ms,
                 valid_from=valid_from,
             )

@@ -201,8 +201,8 @@ class Attempt(Generic[R]):
         """Settles a stream that came to its end; returns the last chunk, with usage and cost."""
         usage = self._reported_usage() or self._estimate(usage_pb2.PROVENANCE_ESTIMATED)
         self._succeed()
-        last = self.stamp(pb.CompletionChunk(usage=usage))
-        last.cost.CopyFrom(self._price(usage))
+        cost = self._price(usage)
+        last = self.stamp(pb.CompletionChunk(usage=usage, cost=cost))
         last.warnings.extend(self.warnings)
         self._add_terms(last)
         await self._book()

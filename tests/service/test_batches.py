@@ -76,6 +76,7 @@ async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running,
         uncached = row.usage.uncached_input_tokens
         assert row.cost.cost_ticks == uncached * 12_500 + 4 * 12_500 + 7 * 50_000
         assert row.provider_response_id in ("answer-a", "answer-b")
+        assert json.loads(row.usage_json)["completion_tokens"] == 7
     assert (bad.error, bad.error_reason, bad.cost.cost_ticks) == ("no such model", "PROVIDER_REJECTED", 0)
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
     assert batch.cost.price_known

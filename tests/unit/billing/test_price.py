@@ -150,6 +150,4 @@ def test_units_list_every_price_once_with_its_tier() -> None:
     assert {unit.server_tool: unit.usd for unit in found.units() if unit.server_tool} == {"web_search": 35}
     whisper = BOOK.find("openai", "whisper-1")
     assert whisper is not None
-    assert [(unit.unit, unit.usd) for unit in whisper.units() if not unit.server_tool] == [
-        (usage_pb.PRICE_UNIT_AUDIO_SECOND, 0.0001)
-    ]
+    assert [(unit.unit, unit.usd) for unit in whisper.units()] == [(usage_pb.PRICE_UNIT_AUDIO_SECOND, 0.0001)]

@@ -179,7 +179,7 @@ def test_provider_says_a_thing_once(tmp_path: Path) -> None:
 
 def test_operators_word_on_a_tool_wins(tmp_path: Path) -> None:
     book = overridden(tmp_path, "[{provider: openai, tools: {code_interpreter: 30}}]")
-    made = Execution(provider="openai", model="text-embedding-3-small", usage=usage_of())
+    made = Execution(provider="openai", model="gpt-4o", usage=usage_of())
     made.units.server_tools["code_interpreter"] = 2
     made.units.server_tools["web_search"] = 1
     assert book.rate(made).cost_ticks == TICKS * 7 // 100
