@@ -73,3 +73,12 @@ async def test_terms_of_anthropic_are_the_sdks() -> None:
         )
         assert theirs.server_tool_use is not None
         assert answer.units.server_tools["web_search"] == theirs.server_tool_use.web_search_requests
+
+
+async def test_speed_and_tier_of_bedrock_stand_beside_its_usage() -> None:
+    served = {"performanceConfig": {"latency": "optimized"}, "serviceTier": {"type": "flex"}}
+    async with speaking("bedrock") as spoken:
+        spoken.up.default = Reply("fine", usage=COUNTS, extra=served)
+        request = spoken.request()
+        for answer in (await spoken.whole(request), await fold_all(await spoken.chunks(request))):
+            assert (answer.speed, answer.service_tier) == ("optimized", "flex")
