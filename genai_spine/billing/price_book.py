@@ -175,6 +175,11 @@ class PriceBook:
             return 0
         return None if price is None else price.ticks(usage)
 
+    def is_free(self, provider: str, model: str, *, local: bool = False) -> bool:
+        """Whether calls of the model certainly cost nothing. local: as in cost()."""
+        price = self._price(provider, model, None, False, self._minute())
+        return local if price is None else price.is_free or (local and not price.is_operators)
+
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
         """Cost of a call that consumed `usage` and `units`, by the prices of the time it was made.
 

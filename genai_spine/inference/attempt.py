@@ -95,12 +95,12 @@ class StreamedText:
 
 
 class Attempt(Generic[R]):
-    """One call of one provider for an operation. The ledger has its intent from the start."""
+    """One call of one provider for an operation, once open() has put its intent on the books."""
 
     def __init__(
         self, accounting: Accounting, operation: Operation[R], failover: Failover, slot: Slot, request: R
     ) -> None:
-        """request: as the provider gets it. Errors: ServiceUnavailable, when the ledger takes no intent."""
+        """request: as the provider gets it."""
         self.accounting = accounting
         self.operation = operation
         self.failover = failover
@@ -134,7 +134,18 @@ class Attempt(Generic[R]):
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
         if self.warnings:
             self.execution.warnings.extend(self.warnings)
-        accounting.ledger.begin(self.execution)
+
+    async def open(self) -> "Attempt[R]":
+        """Puts the intent on the books; only then may the provider be called.
+
+        What costs nothing is not worth waiting for. Errors: ServiceUnavailable, when the ledger takes none.
+        """
+        accounting, execution = self.accounting, self.execution
+        if accounting.prices.is_free(execution.provider, execution.model, local=self.provider.local):
+            accounting.ledger.begin(execution)
+        else:
+            await accounting.ledger.reserve(execution)
+        return self
 
     async def __aenter__(self) -> "Attempt[R]":
         return self

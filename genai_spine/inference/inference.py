@@ -260,7 +260,7 @@ class Inference:
             slot = await failover.next_slot()
             try:
                 request = await self._prepared(operation.request, slot, operation.call)
-                return Attempt(self.accounting, operation, failover, slot, request)
+                return await Attempt(self.accounting, operation, failover, slot, request).open()
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)

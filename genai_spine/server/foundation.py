@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger_writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
@@ -44,7 +45,11 @@ class Foundation:
         """Foundation of the settings, of which nothing is started yet. Errors: those of Access.of()."""
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
         ledger = Ledger(
-            Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
+            Executions(database),
+            Leases(database),
+            lane=settings.lane,
+            lease_ttl_s=settings.lease_ttl,
+            timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
         )
         responses, completions = Responses(database), Completions(database)
         background = BackgroundCompletions(

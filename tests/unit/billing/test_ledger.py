@@ -48,6 +48,48 @@ async def test_begin_gives_what_identifies_a_row_and_recorded_makes_it_durable(l
     assert await executions.get(execution.id) == execution
 
 
+async def test_reserved_call_is_durable_before_its_provider_is_called(ledger, executions):
+    execution = call()
+    await ledger.reserve(execution)
+    assert execution.state == PENDING
+    assert await executions.get(execution.id) == execution
+
+
+async def test_attempts_of_requests_with_one_id_are_rows_of_their_own(ledger, executions):
+    """A client may send its request id again."""
+    first, second, third = call(), call(), call()
+    first.request_id = second.request_id = third.request_id = "sent twice"
+    first.attempt = second.attempt = third.attempt = 1
+    await ledger.reserve(first)
+    await asyncio.gather(ledger.reserve(second), ledger.reserve(third))
+    rows = await executions.by_request("sent twice")
+    assert [row.attempt for row in rows] == [1, 2, 3]
+    assert sorted([second.attempt, third.attempt]) == [2, 3]
+    assert {row.id for row in rows} == {first.id, second.id, third.id}
+
+
+async def test_caller_who_leaves_before_his_call_is_sent_pays_nothing(ledger, executions, database):
+    writing = asyncio.Event()
+
+    async def before() -> None:
+        writing.set()
+        await asyncio.sleep(0.05)
+
+    executions.before = before
+    execution = call()
+    reserving = asyncio.create_task(ledger.reserve(execution))
+    await writing.wait()
+    queued = asyncio.create_task(ledger.reserve(call()))
+    await asyncio.sleep(0)
+    for task in (reserving, queued):
+        task.cancel()
+    await asyncio.gather(reserving, queued, return_exceptions=True)
+    await ledger.stop()
+    assert await states(database) == {"CANCELLED": 1}  # the other one never was in the database
+    row = await executions.get(execution.id)
+    assert (row.cost.cost_ticks, row.cost.price_known) == (0, True)
+
+
 async def test_intent_on_the_books_is_what_it_was_when_the_call_began(ledger, executions):
     execution = call()
     ledger.begin(execution)

@@ -122,6 +122,9 @@ class Rows:
         self.begun.append(execution)
         execution.id = f"00000000-0000-7000-8000-{len(self.begun):012d}"
 
+    async def reserve(self, execution: execution_pb2.Execution) -> None:
+        self.begin(execution)
+
     async def recorded(self, execution: execution_pb2.Execution) -> None:
         assert execution in self.begun
 
@@ -170,4 +173,4 @@ class World:
     async def attempt(self, operation: Operation[Any]) -> Attempt[Any]:
         failover = Failover(operation.routes, self.upstreams, operation.call, 0)
         slot = await failover.next_slot()
-        return Attempt(self.accounting, operation, failover, slot, operation.request)
+        return await Attempt(self.accounting, operation, failover, slot, operation.request).open()

@@ -212,6 +212,7 @@ __all__ = (
     "ListTenantsResponse",
     "Logprobs",
     "LongInput",
+    "LossResolution",
     "MediaServiceStub",
     "Message",
     "MessageEvent",
@@ -1436,6 +1437,57 @@ class LongInput(betterproto2.Enum):
             "LONG_INPUT_REFUSE": 1,
             "LONG_INPUT_TRUNCATE": 2,
             "LONG_INPUT_MAP_REDUCE": 3,
+        }
+
+
+class LossResolution(betterproto2.Enum):
+    """
+    How a LOST call got its numbers.
+    """
+
+    UNSPECIFIED = 0
+    """
+    The call is not lost, or what it cost is not known.
+    """
+
+    RESERVE = 1
+    """
+    It is booked with what was reserved for it: at least what it cost, not what the provider billed.
+    """
+
+    STREAM = 2
+    """
+    Counted from the part of its stream that was kept.
+    """
+
+    PROVIDER = 3
+    """
+    The provider was asked.
+    """
+
+    LATE = 4
+    """
+    Its process was not dead and settled it after all.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "LOSS_RESOLUTION_UNSPECIFIED",
+            1: "LOSS_RESOLUTION_RESERVE",
+            2: "LOSS_RESOLUTION_STREAM",
+            3: "LOSS_RESOLUTION_PROVIDER",
+            4: "LOSS_RESOLUTION_LATE",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "LOSS_RESOLUTION_UNSPECIFIED": 0,
+            "LOSS_RESOLUTION_RESERVE": 1,
+            "LOSS_RESOLUTION_STREAM": 2,
+            "LOSS_RESOLUTION_PROVIDER": 3,
+            "LOSS_RESOLUTION_LATE": 4,
         }
 
 
@@ -6862,6 +6914,29 @@ class Execution(betterproto2.Message):
     correlation_id: "str | None" = betterproto2.field(47, betterproto2.TYPE_STRING, optional=True)
     """
     What ties calls and runs together, in the caller's words: the header or metadata x-correlation-id.
+    """
+
+    reserved_ticks: "int | None" = betterproto2.field(50, betterproto2.TYPE_UINT64, optional=True)
+    """
+    Most that the call was expected to cost when it began, in ticks of 1e-10 US dollars: reserved until it is
+    settled. Unset: nobody could tell.
+    """
+
+    budget_counters: "list[int]" = betterproto2.field(51, betterproto2.TYPE_UINT64, repeated=True)
+    """
+    Counters of budgets that it is charged to, in ascending order. Empty: no budget applies to it.
+    """
+
+    usage_json: "str | None" = betterproto2.field(52, betterproto2.TYPE_STRING, optional=True)
+    """
+    The provider's own account of what it used: its usage object, as JSON. Unset: it reported none.
+    """
+
+    resolution: "LossResolution" = betterproto2.field(
+        53, betterproto2.TYPE_ENUM, default_factory=lambda: LossResolution(0)
+    )
+    """
+    How the numbers of a lost call were found.
     """
 
     def __post_init__(self) -> None:
