@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -53,6 +54,7 @@ def call() -> Execution:
         provider="openai",
         model="m",
         attempt=next(_attempts),
+        tenant_id=DEFAULT_TENANT,
     )
 
 

@@ -186,7 +186,8 @@ class Ledger:
         execution.id = _time_ordered_uuid()
         execution.state = execution_pb2.EXECUTION_STATE_PENDING
         execution.lane, execution.server_id = self._row_lane, self.server_id
-        _set_now(execution.create_time)
+        if not execution.HasField("create_time"):  # its budgets' periods are those of this time
+            set_now(execution.create_time)
         row = Row(copied(execution))
         self.writer.put(row)
         return row
@@ -209,7 +210,7 @@ class Ledger:
         self.settle(execution)
 
     def _queue_settlement(self, execution: Execution, also: Sequence[Statement]) -> Row:
-        _set_now(execution.settle_time)
+        set_now(execution.settle_time)
         row = self.writer.rows.get(execution.id)
         if row is None:
             row = Row(copied(execution))
@@ -269,7 +270,7 @@ async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _set_now(timestamp: Timestamp) -> None:
+def set_now(timestamp: Timestamp) -> None:
     """To the microsecond, which is what the databases keep."""
     timestamp.seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
     timestamp.nanos = microseconds * 1000

@@ -33,6 +33,10 @@ OUTPUT_BUCKETS = (
     usage_pb.PRICE_UNIT_REASONING_TOKENS,
     usage_pb.PRICE_UNIT_AUDIO_OUTPUT_TOKENS,
 )
+CACHE_WRITES = (
+    usage_pb.PRICE_UNIT_CACHE_WRITE_5M_TOKENS,
+    usage_pb.PRICE_UNIT_CACHE_WRITE_1H_TOKENS,
+)
 BUCKETS = INPUT_BUCKETS + OUTPUT_BUCKETS
 INPUT, OUTPUT = 0, len(INPUT_BUCKETS)  # places of the plain buckets
 
@@ -128,6 +132,27 @@ class Price:
         if self.request and used:
             total += self.request
         return (total + GRAINS_PER_TICK // 2) // GRAINS_PER_TICK
+
+    def most_ticks(
+        self, input_tokens: int, output_tokens: int, units: usage_pb2.UnitUsage, *, caches: bool
+    ) -> int | None:
+        """Most that a call of this size costs, at the dearest rates that can apply to it; None: no price.
+
+        caches: parts of its input are marked to be kept in the provider's cache.
+        """
+        if self.is_free:
+            return 0
+        inputs = range(OUTPUT) if caches else [b for b in range(OUTPUT) if BUCKETS[b] not in CACHE_WRITES]
+        tables = [self.rates, *(tier for start, tier in self.tiers if input_tokens > start)]
+        total = input_tokens * max(rates[bucket] for rates in tables for bucket in inputs)
+        total += output_tokens * max(rate for rates in tables for rate in rates[OUTPUT:])
+        is_priced = self.per_token and (not input_tokens or INPUT not in self.unpriced)
+        if units.audio_ms or units.characters or units.images:
+            sold, has_price = self._units(units)
+            total, is_priced = total + sold, is_priced or has_price
+        if self.request:
+            total, is_priced = total + self.request, True
+        return -(-total // GRAINS_PER_TICK) if is_priced else None
 
     def units(self) -> Iterator[usage_pb.UnitPrice]:
         """Every price by its unit; kinds of tokens that cost as plain input or output are left out."""

@@ -57,6 +57,16 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class CallSize:
+    """Upper bounds of what a call consumes."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    units: usage_pb2.UnitUsage = field(default_factory=usage_pb2.UnitUsage)
+    caches: bool = False  # parts of its input are marked to be kept in the provider's cache
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorModels:
     """Prices, context lengths and sellers of models, as genai.yaml states them."""
 
@@ -174,6 +184,18 @@ class PriceBook:
         if local and (price is None or not price.is_operators):
             return 0
         return None if price is None else price.ticks(usage)
+
+    def most_ticks(self, provider: str, model: str, size: CallSize, *, local: bool = False) -> int | None:
+        """Most that a call of this size costs by the prices of now; None when the book cannot tell.
+
+        local: as in cost().
+        """
+        if self.is_free(provider, model, local=local):
+            return 0
+        price = self._price(provider, model, None, False, self._minute())
+        if price is None:
+            return None
+        return price.most_ticks(size.input_tokens, size.output_tokens, size.units, caches=size.caches)
 
     def is_free(self, provider: str, model: str, *, local: bool = False) -> bool:
         """Whether calls of the model certainly cost nothing. local: as in cost()."""

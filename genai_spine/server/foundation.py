@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.ledger_writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
@@ -14,6 +15,7 @@ from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.server.access import Access
 from genai_spine.settings import Settings
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -32,6 +34,7 @@ class Foundation:
     settings: Settings
     database: Database
     ledger: Ledger
+    budgets: Budgets
     delivery: Delivery
     background: BackgroundCompletions
     prompts: PromptLibrary
@@ -69,6 +72,7 @@ class Foundation:
             settings=settings,
             database=database,
             ledger=ledger,
+            budgets=Budgets(BudgetRows(database), ledger),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),

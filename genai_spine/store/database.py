@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from errno import ENOSPC
@@ -247,6 +247,12 @@ class Database:
         if self.dialect == "sqlite":
             return sqlite.insert(table).values(row).on_conflict_do_nothing()
         return postgresql.insert(table).values(row).on_conflict_do_nothing()
+
+    def insert_new(self, table: sa.Table, names: Sequence[str], rows: sa.Select[Any]) -> sa.Insert:
+        """Inserts what a query gives, but for rows that are there."""
+        if self.dialect == "sqlite":
+            return sqlite.insert(table).from_select(names, rows).on_conflict_do_nothing()
+        return postgresql.insert(table).from_select(names, rows).on_conflict_do_nothing()
 
     async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
         """Makes other processes that upgrade wait until this connection's transaction ends."""

@@ -159,6 +159,7 @@ budgets = sa.Table(
     _number("revision"),  # counts the changes of all budgets; grows
     sa.Column("created_at", Utc, nullable=False),
     sa.UniqueConstraint("tenant_id", "node", "node_key", "period", name="uq_budgets_node"),
+    sqlite_autoincrement=True,  # the id of one that is gone is never given again
 )
 
 # What was spent and is reserved in one period of a budget, by one node. Rows are locked in the order of ids.
@@ -177,6 +178,7 @@ budget_counters = sa.Table(
     _number("reserved_ticks"),
     _number("opening_ticks"),  # of spent_ticks: of rows that were settled before the budget was made
     sa.UniqueConstraint("budget_id", "node_key", "period_start", name="uq_budget_counters_period"),
+    sqlite_autoincrement=True,
     postgresql_with={"fillfactor": "50"},  # updates stay on their page
 )
 

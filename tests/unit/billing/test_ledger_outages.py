@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from genai_spine.billing import ledger as ledger_module
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -59,7 +60,7 @@ async def booked(executions: Executions, id: str, state: execution_pb2.Execution
 
     async def there() -> bool:
         nonlocal row
-        row = await executions.get(id)
+        row = await executions.get(id, DEFAULT_TENANT)
         return row is not None and row.state == state
 
     await until(there)
@@ -170,8 +171,8 @@ async def test_rows_that_postgresql_lost_before_they_were_on_disk_are_written_ag
     await ledger.settle(succeed(settled))
     await ledger.stop()
     assert executions.crashes == 0
-    assert await executions.get(settled.id) == settled
-    assert await executions.get(open_.id) == open_
+    assert await executions.get(settled.id, DEFAULT_TENANT) == settled
+    assert await executions.get(open_.id, DEFAULT_TENANT) == open_
     await database.close()
 
 
@@ -261,13 +262,13 @@ async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(exe
         with capture_logs() as logs:
             await run_out(database)
             await until(lost)
-        assert (await executions.get(execution.id)).state == LOST
+        assert (await executions.get(execution.id, DEFAULT_TENANT)).state == LOST
         assert [entry["log_level"] for entry in logs if entry["event"] == "lease_lost"] == ["error"]
         assert ledger.server_id != execution.server_id
         assert await Leases(database).live() == {ledger.server_id: "cpu"}
         await ledger.settle(succeed(execution))
         execution.resolution = execution_pb2.LOSS_RESOLUTION_LATE
-        assert await executions.get(execution.id) == execution
+        assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 CRASHING = """

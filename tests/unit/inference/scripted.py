@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 from genai_spine.billing.price_book import PriceBook
@@ -10,6 +11,7 @@ from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.inference.attempt import Accounting, Attempt
+from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.failover import Failover
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.inference.operation import Operation
@@ -155,7 +157,8 @@ class World:
         stored: Any = None
         rows: Any = self.rows
         owners: Any = None  # no request of these tests uses a provider's file
-        self.accounting = Accounting(rows, PRICES, owners)
+        budgets: Any = SimpleNamespace(any=False)
+        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules())
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.UniqueConstraint("tenant_id", "node", "node_key", "period", name="uq_budgets_node"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "budget_counters",
@@ -66,6 +67,7 @@ def upgrade() -> None:
         sa.Column("reserved_ticks", sa.BigInteger, nullable=False),
         sa.Column("opening_ticks", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("budget_id", "node_key", "period_start", name="uq_budget_counters_period"),
+        sqlite_autoincrement=True,
         postgresql_with={"fillfactor": "50"},
     )
     op.create_table(
