@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -40,7 +41,7 @@ class Spender:
         ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=lease_s)
         return cls(ledger, Budgets(BudgetRows(database), ledger), actual)
 
-    async def call(self, ticks: int, **fields: str) -> Execution | None:
+    async def call(self, ticks: int, **fields: Any) -> Execution | None:
         """One call; None: a budget refused it."""
         execution = Execution(request_id=str(random.getrandbits(64)), provider="openai", model="m", **fields)
         execution.attempt, execution.reserved_ticks = 1, ticks

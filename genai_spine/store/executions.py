@@ -26,7 +26,7 @@ from genai_spine.store.booking import postgresql, sqlite
 from genai_spine.store.booking.entries import Entry, Outcome, Statement
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, Utc
-from genai_spine.store.tables import executions
+from genai_spine.store.tables import budget_counters, executions
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import (
     EXECUTION_STATE_PENDING,
@@ -279,8 +279,17 @@ class Executions:
             | {"row_id": execution.id, "old_book": execution.cost.price_book}
             for execution, cost in rated
         ]
+        charges: dict[int, int] = {}  # ticks by counter
         async with self._database.begin() as connection:
-            await connection.execute(change, values)
+            for (execution, cost), value in zip(rated, values, strict=True):
+                if (await connection.execute(change, value)).rowcount == 1:
+                    for counter in execution.budget_counters:
+                        more = cost.cost_ticks - execution.cost.cost_ticks
+                        charges[counter] = charges.get(counter, 0) + more
+            for counter, more in sorted(charges.items()):
+                spent = budget_counters.c.spent_ticks + more
+                charged = update(budget_counters).where(budget_counters.c.id == counter)
+                await connection.execute(charged.values(spent_ticks=spent))
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
         """Number of booked lines of a provider's batch, and their cost together."""

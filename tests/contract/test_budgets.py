@@ -15,8 +15,10 @@ from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.budgets import BudgetRows, period_start
 from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.usage_pb2 import Cost
 from tests.databases import PostgresServer
 from tests.ledgers import states
 from tests.money import violations
@@ -264,7 +266,7 @@ async def test_counter_that_was_deleted_is_made_again(database):
         async with database.engine.begin() as connection:
             await connection.execute(sa.text("DELETE FROM budget_counters"))
         assert await spender.call(7) is not None
-    assert (await counter(database, made.id)).spent_ticks == 7
+    assert (await counter(database, made.id)).spent_ticks == 12  # with what the period has cost before
 
 
 async def test_process_that_lost_its_lease_reserves_under_another_id(database):
@@ -276,6 +278,46 @@ async def test_process_that_lost_its_lease_reserves_under_another_id(database):
         execution = await spender.call(9)
         assert execution.server_id == spender.ledger.server_id != first
     assert (await counter(database, made.id)).spent_ticks == 9
+    assert await violations(database) == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"node": pb.BUDGET_NODE_END_USER, "node_key": "*"},
+        {"node": pb.BUDGET_NODE_LABEL, "node_key": "team=search"},
+        {"node": pb.BUDGET_NODE_RUN, "node_key": "run-1"},
+    ],
+)
+async def test_new_budget_begins_with_what_its_period_has_cost(database, fields):
+    mine = {"end_user": "ann", "cost_labels": {"team": "search"}, "run_id": "run-1"}
+    rows = BudgetRows(database)
+    async with spending(database, actual=None) as spender:
+        settled, running = await spender.call(100, **mine), await spender.call(30, **mine)
+        await spender.call(1000, tenant_id="other", **mine)
+        await spender.settle(settled, 70)
+        made = await rows.upsert(budget(limit_ticks=250, **fields))
+        await spender.budgets.refresh()
+        assert await spender.call(151, **mine) is None
+        found = await counter(database, made.id)
+        assert (found.spent_ticks, found.reserved_ticks) == (70, 30)
+        await spender.settle(running, 20)
+        assert await spender.call(160, **mine) is not None
+    found = await counter(database, made.id)
+    assert (found.spent_ticks, found.reserved_ticks) == (90, 160)
+    assert await violations(database, besides="nobody dead holds any") == {}
+
+
+async def test_rated_again_a_call_changes_what_its_budgets_have_spent(database):
+    made = await BudgetRows(database).upsert(budget())
+    async with spending(database) as spender:
+        execution = await spender.call(100)
+    executions = Executions(database)
+    again = (execution, Cost(cost_ticks=130, price_known=True, price_book="new"))
+    await executions.reprice([again])
+    await executions.reprice([again])  # it has the price of another book now
+    assert (await counter(database, made.id)).spent_ticks == 130
     assert await violations(database) == {}
 
 

@@ -1,14 +1,15 @@
 """Budgets and their counters: configuration, periods, and what is spent and reserved."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.tables import budget_alerts, budget_counters, budgets
+from genai_spine.store.tables import budget_alerts, budget_counters, budgets, executions
 from genai_spine.v1.budget_pb2 import (
     BUDGET_PERIOD_DAILY,
     BUDGET_PERIOD_MONTHLY,
@@ -22,6 +23,12 @@ from genai_spine.v1.budget_pb2 import (
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NODE_COLUMNS = {
+    "PROJECT": "project_id",
+    "KEY": "api_key_id",
+    "END_USER": "user_id",
+    "RUN": "run_id",
+}
 CounterKey = tuple[int, str, datetime]  # budget, node and start of the period
 
 _budget, _counter = budgets.c, budget_counters.c
@@ -99,28 +106,68 @@ class BudgetRows:
         return gone
 
     async def open_counters(self, keys: Iterable[CounterKey]) -> dict[CounterKey, int]:
-        """Ids of counters, made where they are missing; of a budget that is gone there is none."""
-        wanted = sorted(set(keys))
-        async with self._database.begin() as connection:
-            for budget_id, node_key, start in wanted:
-                columns = [_budget.id, _budget.limit_ticks, _budget.raise_ticks, _budget.raise_until]
-                blocks = sa.and_(_budget.enabled, _budget.policy != "WARN")
-                zero, key = sa.literal(0, sa.BigInteger), sa.literal(node_key, sa.Text)
-                opening = sa.literal(start, _counter.period_start.type)
-                source = sa.select(*columns, blocks, key, opening, zero, zero, zero)
-                names = (
-                    *("budget_id", "limit_ticks", "raise_ticks", "raise_until", "blocks", "node_key"),
-                    *("period_start", "spent_ticks", "reserved_ticks", "opening_ticks"),
-                )
-                chosen = source.where(_budget.id == budget_id)
-                await connection.execute(self._database.insert_new(budget_counters, names, chosen))
-            found: dict[CounterKey, int] = {}
-            for budget_id, node_key, start in wanted:
-                same = (_counter.budget_id == budget_id, _counter.node_key == node_key)
-                query = sa.select(_counter.id).where(*same, _counter.period_start == start)
-                if (id := (await connection.execute(query)).scalar()) is not None:
-                    found[budget_id, node_key, start] = id
+        """Ids of counters, made where they are missing; of a budget that is gone there is none.
+
+        One that is made in the middle of its period begins with what the period's rows have cost, and is
+        entered into those that are not settled.
+        """
+        found: dict[CounterKey, int] = {}
+        for key in sorted(set(keys)):  # in one order, so that two processes do not wait for each other
+            async with self._database.begin() as connection:
+                query = sa.select(budgets).where(_budget.id == key[0])
+                inserted = await connection.execute(self._insert(key))
+                id = (await connection.execute(_with_key(sa.select(_counter.id), key))).scalar()
+                if id is None:
+                    continue
+                found[key] = id
+                budget = (await connection.execute(query)).mappings().one_or_none()
+                if inserted.rowcount == 1 and budget is not None and budget["created_at"] > key[2]:
+                    await self._begin_with_rows(connection, id, budget, key)
         return found
+
+    def _insert(self, key: CounterKey) -> sa.Insert:
+        budget_id, node_key, start = key
+        columns = [_budget.id, _budget.limit_ticks, _budget.raise_ticks, _budget.raise_until]
+        blocks = sa.and_(_budget.enabled, _budget.policy != "WARN")
+        zero, node = sa.literal(0, sa.BigInteger), sa.literal(node_key, sa.Text)
+        opening = sa.literal(start, _counter.period_start.type)
+        names = (
+            *("budget_id", "limit_ticks", "raise_ticks", "raise_until", "blocks", "node_key"),
+            *("period_start", "spent_ticks", "reserved_ticks", "opening_ticks"),
+        )
+        source = sa.select(*columns, blocks, node, opening, zero, zero, zero).where(_budget.id == budget_id)
+        return self._database.insert_new(budget_counters, names, source)
+
+    async def _begin_with_rows(
+        self, connection: AsyncConnection, id: int, budget: Any, key: CounterKey
+    ) -> None:
+        row = executions.c
+        within = (*_of_node(budget, key[1]), row.created_at >= key[2])
+        is_open = row.state.in_(("PENDING", "LOST"))
+        entered = (
+            sa.func.json_insert(sa.func.coalesce(row.counters, sa.text("'[]'")), "$[#]", id)
+            if self._database.dialect == "sqlite"
+            else sa.func.array_append(row.counters, sa.cast(id, sa.BigInteger))
+        )
+        locked = sa.select(row.id).where(*within, is_open).order_by(row.id)  # in the order of settlements
+        await connection.execute(locked.with_for_update())
+        held = await connection.execute(
+            sa.update(executions)
+            .where(*within, is_open)
+            .values(counters=entered)
+            .returning(row.cost_ticks, row.held_ticks)
+        )
+        cost, reserved = (sum(numbers) for numbers in zip((0, 0), *held.all(), strict=True))
+        settled = sa.select(sa.func.coalesce(sa.func.sum(row.cost_ticks), 0)).where(*within, ~is_open)
+        opening = int((await connection.execute(settled)).scalar_one())
+        change = sa.update(budget_counters).where(_counter.id == id)
+        await connection.execute(
+            change.values(
+                spent_ticks=_counter.spent_ticks + opening + cost,
+                reserved_ticks=_counter.reserved_ticks + reserved,
+                opening_ticks=opening,
+            )
+        )
 
     async def counters(self, budget_ids: Sequence[int], at: datetime) -> list[BudgetCounter]:
         """Counters of budgets in the periods that a time is in."""
@@ -138,6 +185,23 @@ class BudgetRows:
         row = {"counter_id": counter_id, "percent": percent, "used_ticks": used_ticks, "at": Now()}
         async with self._database.begin() as connection:
             return (await connection.execute(self._database.insert_once(budget_alerts, row))).rowcount == 1
+
+
+def _with_key(query: sa.Select[Any], key: CounterKey) -> sa.Select[Any]:
+    budget_id, node_key, start = key
+    same = (_counter.budget_id == budget_id, _counter.node_key == node_key)
+    return query.where(*same, _counter.period_start == start)
+
+
+def _of_node(budget: Any, node_key: str) -> Iterator[sa.ColumnElement[bool]]:
+    """Conditions of the executions that a budget counts for one of its nodes."""
+    row, node = executions.c, budget["node"]
+    yield row.tenant_id == (node_key if node == "TENANT" else budget["tenant_id"])
+    if node == "LABEL":
+        name, _, value = node_key.partition("=")
+        yield row.cost_labels[name].as_string() == value
+    elif node != "TENANT":
+        yield getattr(row, NODE_COLUMNS[node]) == node_key
 
 
 def _values(budget: Budget) -> dict[str, Any]:
