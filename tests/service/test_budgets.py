@@ -48,9 +48,9 @@ async def test_call_without_room_is_refused_and_not_sent(booked: Running, limite
 
 
 async def test_room_of_a_call_is_what_it_may_cost_until_it_is_known(booked: Running, limited: Any) -> None:
-    made = await limited(10 * CENT)
+    made = await limited(10 * CENT, node=budget_pb2.BUDGET_NODE_END_USER, node_key="ann")
     booked.openai.script(Reply("four", usage=Usage(prompt_tokens=10, completion_tokens=5)))
-    completion = await booked.completions.CreateCompletion(asked())
+    completion = await booked.completions.CreateCompletion(asked(user="ann"))
     [row] = await booked.rows(completion.request_id)
     found = await counter(booked.database, made.id)
     assert (found.spent_ticks, found.reserved_ticks) == (completion.cost.cost_ticks, 0)
@@ -72,9 +72,9 @@ async def test_answer_is_bounded_where_a_budget_blocks_and_only_there(booked: Ru
 
 
 async def test_stream_is_charged_like_a_whole_answer(booked: Running, limited: Any) -> None:
-    made = await limited(10 * CENT)
+    made = await limited(10 * CENT, node=budget_pb2.BUDGET_NODE_END_USER, node_key="eve")
     booked.openai.script(Reply(["fo", "ur"], usage=Usage(prompt_tokens=10, completion_tokens=5)))
-    chunks = [chunk async for chunk in booked.completions.StreamCompletion(asked())]
+    chunks = [chunk async for chunk in booked.completions.StreamCompletion(asked(user="eve"))]
     await booked.rows(chunks[-1].request_id)
     found = await counter(booked.database, made.id)
     assert (found.spent_ticks, found.reserved_ticks) == (chunks[-1].cost.cost_ticks, 0)
