@@ -47,7 +47,9 @@ SpineError
 ├── EtagMismatch                  ABORTED 409
 ├── SessionNotFound               NOT_FOUND 404
 ├── MessageNotFound               NOT_FOUND 404
-└── ExecutionNotFound             NOT_FOUND 404
+├── ExecutionNotFound             NOT_FOUND 404
+├── BudgetExceeded                RESOURCE_EXHAUSTED 429
+└── PriceUnknown                  FAILED_PRECONDITION 400
 """
 
 from collections.abc import Iterator
@@ -403,6 +405,26 @@ class ExecutionNotFound(SpineError):
     reason = reasons.ERROR_REASON_EXECUTION_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
+
+
+class BudgetExceeded(SpineError):
+    """the {period} budget of {node} {key!r} has no room for a call of up to {estimate_usd} USD: {used_usd} of
+    {limit_usd} USD are spent or reserved"""
+
+    code = code_pb2.RESOURCE_EXHAUSTED
+    reason = reasons.ERROR_REASON_BUDGET_EXCEEDED
+    http_status = 429
+    rest_code = "QUOTA_EXCEEDED"
+    openai_code = "insufficient_quota"
+
+
+class PriceUnknown(SpineError):
+    """a budget that blocks applies to the call, and what model {model!r} of {provider} costs is not known"""
+
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_PRICE_UNKNOWN
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:

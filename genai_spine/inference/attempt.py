@@ -15,17 +15,21 @@ from typing import Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.behaviour import warning_header
+from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.costs import cost_of
 from genai_spine.errors import (
     DeadlineExceeded,
     InternalError,
+    PriceUnknown,
     ProviderError,
     ProviderTimeout,
     SchemaMismatch,
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.inference.estimate import ReserveRules, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
@@ -54,11 +58,13 @@ MEASURED = (media.CreateImagesResponse, media.Transcription)  # in units of thei
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Ledger that attempts are booked in, the prices that they are rated by, and whose the files are."""
+    """Ledger that attempts are booked in, their prices and budgets, and whose the files are."""
 
     ledger: Ledger
     prices: PriceBook
     owners: ObjectOwners
+    budgets: Budgets
+    reserve: ReserveRules
 
 
 class StreamedText:
@@ -96,12 +102,12 @@ class StreamedText:
 
 
 class Attempt(Generic[R]):
-    """One call of one provider for an operation. The ledger has its intent from the start."""
+    """One call of one provider for an operation, once open() has put its intent on the books."""
 
     def __init__(
         self, accounting: Accounting, operation: Operation[R], failover: Failover, slot: Slot, request: R
     ) -> None:
-        """request: as the provider gets it. Errors: ServiceUnavailable, when the ledger takes no intent."""
+        """request: as the provider gets it."""
         self.accounting = accounting
         self.operation = operation
         self.failover = failover
@@ -134,7 +140,40 @@ class Attempt(Generic[R]):
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
         if self.warnings:
             self.execution.warnings.extend(self.warnings)
-        accounting.ledger.begin(self.execution)
+
+    async def open(self) -> "Attempt[R]":
+        """Puts the intent on the books, with the most that it may cost; only then may the provider be called.
+
+        What costs nothing is not worth waiting for. Errors: ServiceUnavailable, when the ledger takes no
+        intent; BudgetExceeded and PriceUnknown.
+        """
+        accounting, execution = self.accounting, self.execution
+        budgets = accounting.budgets
+        applied = budgets.applying(execution) if budgets.any else ()
+        if applied and blocks(applied):
+            self._bound_answer()
+        rules, prices = accounting.reserve, accounting.prices
+        most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
+        if most is not None:
+            execution.reserved_ticks = most
+        elif blocks(applied) and not rules.allows_unknown_price:
+            raise PriceUnknown(provider=execution.provider, model=execution.model)
+        if applied and (most or blocks(applied)):
+            await budgets.reserve(execution, applied)
+        elif most == 0:
+            accounting.ledger.begin(execution)
+        else:
+            await accounting.ledger.reserve(execution)
+        return self
+
+    def _bound_answer(self) -> None:
+        """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""
+        request: object = self.request
+        if isinstance(request, pb.CreateCompletionRequest) and not request.HasField("max_tokens"):
+            bounded = pb.CreateCompletionRequest()
+            bounded.CopyFrom(request)
+            bounded.max_tokens = self.accounting.reserve.max_answer_tokens
+            self.request = cast(R, bounded)
 
     async def __aenter__(self) -> "Attempt[R]":
         return self
@@ -401,6 +440,9 @@ class Attempt(Generic[R]):
             and not cost.is_free
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
+        if execution.budget_counters and usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN:
+            most = max(cost.cost_ticks, execution.reserved_ticks)  # a budget counts what may have been billed
+            cost = cost_of(most, price_book=cost.price_book)
         execution.cost.CopyFrom(cost)
         return cost
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
-from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch
+from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
 from genai_spine.inference.failover import Failover, Slot
@@ -203,7 +203,10 @@ class Inference:
             violation, repairing = operation.schema_violation, schema_repair.repairing(operation, error)
             if violation is None or repairing is None:
                 raise
-            return schema_repair.repaired(violation, await self._call(repairing, _complete))
+            try:
+                return schema_repair.repaired(violation, await self._call(repairing, _complete))
+            except BudgetExceeded:  # the repair was not made
+                raise error from None
 
     async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
         """Answer of the first attempt that ends well."""
@@ -260,7 +263,7 @@ class Inference:
             slot = await failover.next_slot()
             try:
                 request = await self._prepared(operation.request, slot, operation.call)
-                return Attempt(self.accounting, operation, failover, slot, request)
+                return await Attempt(self.accounting, operation, failover, slot, request).open()
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)

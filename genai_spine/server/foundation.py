@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger_writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
@@ -13,6 +15,7 @@ from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.server.access import Access
 from genai_spine.settings import Settings
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -31,6 +34,7 @@ class Foundation:
     settings: Settings
     database: Database
     ledger: Ledger
+    budgets: Budgets
     delivery: Delivery
     background: BackgroundCompletions
     prompts: PromptLibrary
@@ -44,7 +48,11 @@ class Foundation:
         """Foundation of the settings, of which nothing is started yet. Errors: those of Access.of()."""
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
         ledger = Ledger(
-            Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
+            Executions(database),
+            Leases(database),
+            lane=settings.lane,
+            lease_ttl_s=settings.lease_ttl,
+            timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
         )
         responses, completions = Responses(database), Completions(database)
         background = BackgroundCompletions(
@@ -64,6 +72,7 @@ class Foundation:
             settings=settings,
             database=database,
             ledger=ledger,
+            budgets=Budgets(BudgetRows(database), ledger),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),

@@ -13,6 +13,7 @@ from genai_spine.catalog.providers import CapabilityRegistry, described
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
+from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
@@ -140,7 +141,8 @@ def _inferences(
         settings.strict_options,
         tiers,
     )
-    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners)
+    reserve = ReserveRules(settings.reserve_max_tokens, settings.budget_unknown_price == "allow")
+    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners, foundation.budgets, reserve)
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
