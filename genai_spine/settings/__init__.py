@@ -10,8 +10,8 @@ from genai_spine.settings.aliases import alias
 from genai_spine.settings.endpoints import endpoint
 from genai_spine.settings.environment import (
     WITHOUT_PREFIX,
-    as_given,
     environment,
+    unresolved,
     variables_of,
     without_prefix,
 )
@@ -36,7 +36,7 @@ def load(**overrides: Any) -> Settings:
 
     Raises ValidationError naming the variable.
     """
-    raw = as_given()
+    raw = unresolved()
     variables = with_files(raw)
     given = without_prefix(variables) | of_files(raw, variables)
     settings = Settings(**given | {name: value for name, value in overrides.items() if value is not None})

@@ -28,10 +28,10 @@ def environment() -> dict[str, str]:
 
     Raises ValueError naming a variable whose file cannot be read.
     """
-    return with_files(as_given())
+    return with_files(unresolved())
 
 
-def as_given() -> dict[str, str]:
+def unresolved() -> dict[str, str]:
     """The same variables without the files."""
     return {**_env_file(), **os.environ}
 
