@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
-from tests.service.running import Upstreams, running
+from tests.service.running import Upstreams, asked, running
 from tests.style.source import MODULES, offenders
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,9 +22,7 @@ MODELS = [
     "ollama:llama3.2:latest",
     "bedrock:amazon.nova-lite-v1:0",
 ]
-CONNECTS = re.compile(
-    r"open_connection|create_connection|urlopen|import httpx|import aiohttp|import requests\b"
-)
+CONNECTS = re.compile(r"open_connection|create_connection|urlopen|^import (?:httpx|aiohttp|requests)\b", re.M)
 # To providers, whose addresses are the operator's; to webhooks of callers; to our own servers.
 MAY_CONNECT = {"providers", "security", "supervisor"}
 
@@ -65,7 +63,7 @@ async def test_no_option_of_a_request_leads_elsewhere(
 ) -> None:
     url, came = trap
     for options in (f'{{"{name}": "{url}"}}', f'{{"extra_body": {{"{name}": "{url}"}}}}'):
-        request = pb.CreateCompletionRequest(model="gpt-4o", prompt="Hello", provider_options_json=options)
+        request = asked(provider_options_json=options)
         metadata = [
             (f"x-genai-{name.replace('_', '-')}", url),
             ("x-forwarded-host", url),
