@@ -45,7 +45,7 @@ class ListenerCertificate:
         return tuple(file for file in (self.certificate, self.key, self.client_ca) if file is not None)
 
     def signature(self) -> Signature:
-        """What changes when a file is replaced or written to. Raises ValueError naming the file."""
+        """Signature of the files, another one once a file is replaced or written to. Raises ValueError."""
         return tuple(_signature(file) for file in self.files)
 
     def read(self) -> Pem:
