@@ -39,8 +39,8 @@ def with_files(variables: Mapping[str, str]) -> dict[str, str]:
     found = dict(variables)
     for name in secret_variables():
         file = variables.get(name + FILE)
-        if not file:
-            continue
+        if not file or name.removeprefix("GENAI_").lower() + "_file" in Settings.model_fields:
+            continue  # or a setting of its own reads the file
         if variables.get(name):
             raise ValueError(f"{name} and {name}{FILE} are both set; take one of them away")
         try:
@@ -55,5 +55,7 @@ def of_files(variables: Mapping[str, str], resolved: Mapping[str, str]) -> dict[
     return {
         name: resolved[variable]
         for name in secret_settings()
-        if variables.get((variable := f"GENAI_{name.upper()}") + FILE) and not variables.get(variable)
+        if name + "_file" not in Settings.model_fields
+        and variables.get((variable := f"GENAI_{name.upper()}") + FILE)
+        and not variables.get(variable)
     }
