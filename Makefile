@@ -7,7 +7,7 @@ TS := clients/typescript
 GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint generate check-generated breaking baseline lock audit openapi sloppy bench acceptance clean
+.PHONY: help install run test check lint generate check-generated breaking baseline lock sbom audit openapi sloppy bench acceptance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -64,6 +64,9 @@ baseline: ## accept breaks of the contract; each one is a line of CHANGELOG.md
 lock: ## rewrite the lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+sbom: install ## CycloneDX list of what the locked server consists of, the same each time: sbom.cdx.json
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.cdx.json
 
 audit: install ## known vulnerabilities of the locked packages
 	$(BIN)/python -m tests.style.audit

@@ -74,12 +74,15 @@ class _MessageCheck:
 
     KEY = "number"  # what of a field is the key in `fields`
 
-    def __init__(self, together: Check | None) -> None:
+    def __init__(self, together: Check | None, first: Check | None = None) -> None:
+        self.first = first
         self.fields: dict[int | str, tuple[str, Check]] = {}  # fields that no rule concerns are not here
         self.needed: list[tuple[Callable[[Any], Any], Problem]] = []  # whether it is there, and if not
         self.together = together
 
     def check(self, message: Any) -> Sequence[Problem]:
+        if self.first and (found := self.first(message)):
+            return found
         problems: list[Problem] = []
         for descriptor, value in message.ListFields() if self.fields else ():
             rule = self.fields.get(descriptor.number)
@@ -141,7 +144,8 @@ def _compile(descriptor: Descriptor, built: Compiled) -> _MessageCheck:
     together = TOGETHER.get(descriptor.full_name)
     oneof = descriptor.oneofs_by_name.get(ONE_OF.get(descriptor.full_name))
     is_union = oneof and not together and len(oneof.fields) == len(descriptor.fields)
-    checker = built[descriptor] = (_UnionCheck if is_union else _MessageCheck)(together)
+    kind = _UnionCheck if is_union else _MessageCheck
+    checker = built[descriptor] = kind(together, FIRST.get(descriptor.full_name))
     if oneof:
         names = ", ".join(field.name for field in oneof.fields)
         checker.needed.append((methodcaller("WhichOneof", oneof.name), ("", f"must have one of {names}")))
@@ -311,6 +315,7 @@ def _json_problems(text: str) -> Sequence[Problem]:
 
 # What ties the fields of one message together, by the message's full name.
 
+MAX_PARTS, MAX_MESSAGES = 20_000, 10_000  # of a request; that of messages is a rule of the contract
 HEAD_CHARS = 64  # enough of an image for its kind
 IMAGE_URL = re.compile(r"https?://|data:", re.IGNORECASE)
 MUST_SPEAK = frozenset((message_pb2.ROLE_SYSTEM, message_pb2.ROLE_DEVELOPER, message_pb2.ROLE_USER))
@@ -340,6 +345,13 @@ def _message(message: message_pb2.Message) -> Sequence[Problem]:
 
 def _response_format(form: pb.ResponseFormat) -> Sequence[Problem]:
     return [(".kind", "excludes json_schema")] if form.kind and form.HasField("json_schema") else ()
+
+
+def _parts(request: pb.CreateCompletionRequest) -> Sequence[Problem]:
+    count = sum(len(message.content) for message in request.messages)
+    if count > MAX_PARTS and len(request.messages) <= MAX_MESSAGES:
+        return [(".messages", f"must have at most {MAX_PARTS} parts of content in all, got {count}")]
+    return ()
 
 
 def _create_completion(request: pb.CreateCompletionRequest) -> Sequence[Problem]:
@@ -431,6 +443,9 @@ TOGETHER: dict[str, Check] = {
     **{f"genai_spine.v1.{name}Request": _content_or_text for name in WITH_CONTENT},
     **{f"genai_spine.v1.{name}Request": _paged for name in WITH_LIMIT},
 }
+
+# Limits that are looked at before the rest, which would take seconds where they are exceeded.
+FIRST: dict[str, Check] = {"genai_spine.v1.CreateCompletionRequest": _parts}
 
 # Messages that need one member of this oneof.
 ONE_OF = {

@@ -18,7 +18,7 @@ import typer
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.cli.conversation import Say
 from genai_spine.cli.output import StreamedAnswer, counted, own_key, own_tenant, print_json
-from genai_spine.supervisor.health_check import DIRECT
+from genai_spine.supervisor.channel import channel_to, tls_problem
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
     health_service_pb2,
@@ -237,7 +237,9 @@ async def connected(address: str, tenant: str | None = None) -> AsyncIterator[gr
     shown = [("authorization", f"Bearer {key}")] if key else []
     shown += [("x-tenant-id", tenant)] if tenant else []
     adding = [UnaryMetadata(shown), StreamMetadata(shown)] if shown else []
-    async with grpc.aio.insecure_channel(address, options=DIRECT, interceptors=adding) as channel:
+    async with channel_to(address, adding) as channel:
+        if problem := await tls_problem(address, CONNECT_TIMEOUT_S):
+            raise ConnectionError(f"{address}: {problem}")
         try:
             await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
         except TimeoutError:

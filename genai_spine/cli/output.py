@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.status import Status
 
-from genai_spine.configuration.public_address import public_address
+from genai_spine.configuration.public_address import public_address, speaks_tls
 from genai_spine.errors import SpineError
 from genai_spine.services import rest_aliases
 from genai_spine.supervisor.watchdog import StartFailed
@@ -44,7 +44,8 @@ def server_address() -> str:
     if not port:
         fail("GENAI_API_PORT=0 names no port to call; say --address host:port")
     host = ANY_ADDRESS.get(host, host)
-    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    scheme = "https://" if speaks_tls(_variables()) else ""
+    return scheme + (f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}")
 
 
 def listens_at() -> tuple[str, int]:
@@ -79,7 +80,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[
     str,
     typer.Option(
-        help="host:port of the server, or of Envoy. Default: GENAI_ADDRESS, or where `up` listens.",
+        help="host:port of the server, or of Envoy; https://host:port by TLS. "
+        "Default: GENAI_ADDRESS, or where `up` listens.",
         callback=lambda given: given or server_address(),
         show_default=False,
     ),

@@ -12,7 +12,8 @@ from genai_spine.configuration.substitution import Substitution
 
 DEFAULT_FILE = "genai.yaml"
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8100"
-HOST, PORT = "GENAI_API_HOST", "GENAI_API_PORT"
+HOST, PORT, TLS = "GENAI_API_HOST", "GENAI_API_PORT", "GENAI_API_TLS_CERTIFICATE"
+STATED = ("api_host", "api_port", "api_tls_certificate")
 
 
 def public_address(variables: Mapping[str, str]) -> tuple[str, int]:
@@ -28,6 +29,11 @@ def public_address(variables: Mapping[str, str]) -> tuple[str, int]:
     if not str(port).isdecimal() or not int(port) < 65536:
         raise ValueError(f"{port!r} is no port: GENAI_API_PORT, or settings.api_port of genai.yaml")
     return str(host), int(port)
+
+
+def speaks_tls(variables: Mapping[str, str]) -> bool:
+    """Whether Envoy has a certificate. Raises ConfigurationError as public_address()."""
+    return bool(variables.get(TLS) or _of_file(variables).get("api_tls_certificate"))
 
 
 def configuration_path(variables: Mapping[str, str]) -> Path:
@@ -46,7 +52,7 @@ def _of_file(variables: Mapping[str, str]) -> dict[str, Any]:
     stated = document.data.get("settings") if isinstance(document.data, dict) else None
     if not isinstance(stated, dict):
         return {}
-    own = {name: stated[name] for name in ("api_host", "api_port") if stated.get(name) is not None}
+    own = {name: stated[name] for name in STATED if stated.get(name) is not None}
     substitution = Substitution(Document(document.source, own, document.lines), variables, path.parent)
     found: dict[str, Any] = substitution.replaced(own, ("settings",))
     substitution.check()

@@ -14,10 +14,10 @@ from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, ModelTerms
 from genai_spine.routing.router import Alias
 from genai_spine.settings import Settings
+from genai_spine.settings.secret_files import SECRET_NAME
 from genai_spine.v1 import routing_pb2
 
 MASK = "***"
-SECRET_NAME = re.compile(r"secret|token|key|password|credential|command", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"([^&=]*(?:key|token|secret|password|sig)[^&=]*=)[^&]*", re.IGNORECASE)
 OWN_SECTIONS = ("model_aliases", "fallback_chain")
 
@@ -103,7 +103,7 @@ def _alias(alias: Alias) -> Any:
 def _plain(value: Any) -> Any:
     """Value of a setting as JSON has it."""
     if isinstance(value, SecretStr):
-        return _without_password(value.get_secret_value())
+        return _without_password(value.get_secret_value()) if "://" in value.get_secret_value() else MASK
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

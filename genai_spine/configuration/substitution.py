@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from genai_spine.configuration.document import ConfigurationError, Document, Fault, Place
+from genai_spine.security import secret_file
 
-MAX_SECRET_BYTES = 64 << 10  # of a file that holds one secret
 REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 FILE = "file:"
@@ -55,20 +55,10 @@ class Substitution:
         """Secret as it is, or of a file: `file:/run/secrets/openai`, without its last line end."""
         if not value.startswith(FILE):
             return value
-        path = self.folder / value.removeprefix(FILE)
         try:
-            with path.open("rb") as file:
-                raw = file.read(MAX_SECRET_BYTES + 1)
-            text = raw.decode().rstrip("\r\n")
-        except OSError as error:
-            self._fault(f"{path}: {error.strerror}", place)
-        except UnicodeDecodeError:
-            self._fault(f"{path}: is not UTF-8", place)
-        else:
-            if text and len(raw) <= MAX_SECRET_BYTES:
-                return text
-            problem = f"holds more than {MAX_SECRET_BYTES} bytes" if text else "is empty"
-            self._fault(f"{path}: {problem}", place)
+            return secret_file.content(self.folder / value.removeprefix(FILE))
+        except ValueError as error:
+            self._fault(str(error), place)
         return ""
 
     def check(self) -> None:

@@ -14,6 +14,7 @@ from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.reflection import reflect
+from genai_spine.edge.server_credentials import server_credentials
 from genai_spine.prompts import default_prompts
 from genai_spine.routing.upstream import Upstream
 from genai_spine.server import services
@@ -147,9 +148,23 @@ async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream])
             await upstream.close()
 
 
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    """Port that the server listens on. Raises ValueError for a certificate that cannot be used."""
+    address = f"{settings.grpc_host}:{settings.grpc_port}"
+    if settings.grpc_tls is None:
+        return server.add_insecure_port(address)
+    if settings.health_socket is not None:  # of the supervisor, which has no certificate to show
+        server.add_insecure_port(f"unix:{settings.health_socket}")
+    return server.add_secure_port(address, server_credentials(settings.grpc_tls))
+
+
 def build(settings: Settings) -> Server:
-    """Server that listens and is not started yet. settings.grpc_port 0: any free port."""
+    """Server that listens and is not started yet. settings.grpc_port 0: any free port.
+
+    Raises ValueError for a certificate that cannot be used.
+    """
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    port = _listen(server, settings)
     foundation = Foundation.lay(settings, ServiceInterceptor(settings.lane, server))
     upstreams = upstreams_of(settings, settings, {})
     symbols = services.attach(foundation, ModelFacts.load(settings), upstreams)
@@ -160,7 +175,6 @@ def build(settings: Settings) -> Server:
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     authenticator = foundation.access.authenticator
     reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, authenticator)
-    port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,
         foundation=foundation,

@@ -8,8 +8,15 @@ from typing import Any
 from genai_spine.providers import PROVIDERS
 from genai_spine.settings.aliases import alias
 from genai_spine.settings.endpoints import endpoint
-from genai_spine.settings.environment import WITHOUT_PREFIX, environment, variables_of, without_prefix
+from genai_spine.settings.environment import (
+    WITHOUT_PREFIX,
+    environment,
+    unresolved,
+    variables_of,
+    without_prefix,
+)
 from genai_spine.settings.processes import Lane
+from genai_spine.settings.secret_files import of_files, with_files
 from genai_spine.settings.settings import Settings
 
 __all__ = [
@@ -29,8 +36,9 @@ def load(**overrides: Any) -> Settings:
 
     Raises ValidationError naming the variable.
     """
-    variables = environment()
-    given = without_prefix(variables)
+    raw = unresolved()
+    variables = with_files(raw)
+    given = without_prefix(variables) | of_files(raw, variables)
     settings = Settings(**given | {name: value for name, value in overrides.items() if value is not None})
     endpoints = {
         name: found

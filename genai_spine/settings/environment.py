@@ -6,6 +6,8 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from genai_spine.settings.secret_files import FILE, secret_variables, with_files
+
 # Variables that are read without GENAI_ too.
 WITHOUT_PREFIX = (
     "HOST",
@@ -22,7 +24,15 @@ WITHOUT_PREFIX = (
 
 
 def environment() -> dict[str, str]:
-    """Variables of the file .env and of the environment, which wins."""
+    """Variables of the file .env and of the environment, which wins, and secrets of the files that they name.
+
+    Raises ValueError naming a variable whose file cannot be read.
+    """
+    return with_files(unresolved())
+
+
+def unresolved() -> dict[str, str]:
+    """The same variables without the files."""
     return {**_env_file(), **os.environ}
 
 
@@ -31,7 +41,11 @@ def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
     names = [f"GENAI_{name.upper()}"]
     if name.upper() in WITHOUT_PREFIX:
         names.append(name.upper())
-    return [found for found in names if variables.get(found)]
+    return [
+        found + FILE if found in secret_variables() and variables.get(found + FILE) else found
+        for found in names
+        if variables.get(found)
+    ]
 
 
 def without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -11,6 +12,10 @@ class Storage(BaseModel):
 
     database_url: SecretStr | None = Field(
         None, description="`sqlite:///data/genai.db` or `postgresql://user:password@host/name`."
+    )
+    database_password: SecretStr | None = Field(
+        None,
+        description="Password for DATABASE_URL, where that has none: one that a secret store keeps apart.",
     )
     storage_backend: Literal["sqlite", "postgres", "postgresql", "memory"] = Field(
         "sqlite", description="Used when there is no DATABASE_URL."
@@ -33,9 +38,19 @@ class Storage(BaseModel):
     def database(self) -> str:
         """URL of the database; it may hold a password."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            return self._with_password(self.database_url.get_secret_value())
         if self.storage_backend == "memory":
             return "sqlite://"
         if self.storage_backend != "sqlite":
             raise ValueError(f"GENAI_STORAGE_BACKEND={self.storage_backend} needs GENAI_DATABASE_URL")
         return f"sqlite:///{self.sqlite_path}"
+
+    def _with_password(self, url: str) -> str:
+        if self.database_password is None:
+            return url
+        scheme, _, rest = url.partition("://")
+        user, at, place = rest.rpartition("@")
+        if not at or not user or ":" in user:
+            problem = "names no user" if not at or not user else "has a password, too"
+            raise ValueError(f"GENAI_DATABASE_PASSWORD is set, and GENAI_DATABASE_URL {problem}")
+        return f"{scheme}://{user}:{quote(self.database_password.get_secret_value(), safe='')}@{place}"

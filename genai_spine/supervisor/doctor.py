@@ -1,6 +1,7 @@
 """`genai-spine doctor`: checks of settings, database, prices, providers and Envoy."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -8,12 +9,15 @@ from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint
+from genai_spine.security.certificates import ListenerCertificate
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database, sqlite_path
 from genai_spine.supervisor import default_model, envoy
 from genai_spine.supervisor.provider_check import host_problems
 from genai_spine.telemetry.urls import shown
+
+SOON = timedelta(days=14)  # to renew a certificate
 
 
 class Finding(NamedTuple):
@@ -26,12 +30,33 @@ class Finding(NamedTuple):
 
 async def examine(settings: Settings) -> list[Finding]:
     findings = [Finding("settings", "ok", f"public port {settings.api_port}, lane {settings.lane}")]
+    findings += _certificates(settings)
     findings += await _database(settings)
     findings.append(_prices(settings))
     findings += await asyncio.gather(*(_provider(endpoint) for endpoint in settings.endpoints.values()))
     findings.append(await _default(settings))
     findings.append(await _envoy())
     return findings
+
+
+def _certificates(settings: Settings) -> list[Finding]:
+    return [
+        _certificate(part, certificate)
+        for part, certificate in (("public TLS", settings.api_tls), ("gRPC TLS", settings.grpc_tls))
+        if certificate is not None
+    ]
+
+
+def _certificate(part: str, certificate: ListenerCertificate) -> Finding:
+    try:
+        certificate.read()
+        expires_at = certificate.expires_at()
+    except ValueError as error:
+        return Finding(part, "broken", str(error))
+    text = f"{certificate.certificate} expires on {expires_at:%Y-%m-%d}"
+    if warning := certificate.warning:
+        return Finding(part, "warning", warning)
+    return Finding(part, "warning" if expires_at - datetime.now(UTC) < SOON else "ok", text)
 
 
 async def _database(settings: Settings) -> list[Finding]:

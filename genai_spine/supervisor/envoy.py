@@ -18,6 +18,7 @@ import threading
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Addresses:
     # Lane (cpu, gpu, batch) -> (IP address, port) of each server; a lane without servers answers 503.
     lanes: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     origins: Sequence[str] = ()  # of pages that may call, beside those of this machine; "*": all
+    tls: Config | None = None  # transport socket of the listeners; None: they speak without TLS
+    servers_tls: Config | None = None  # the same towards the servers
 
 
 def config_path() -> Path:
@@ -88,6 +91,8 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         json.dumps(config)
     )  # YAML's aliases would make one object of two listeners' parts
     result["admin"]["address"] = _admin_address(addresses.admin_port)
+    if addresses.tls:
+        result["node"] = {"id": "genai-spine", "cluster": "genai-spine"}  # SDS wants names
     resources = result["static_resources"]
     listening = {"public": (addresses.host, addresses.port)}
     if addresses.symbols:
@@ -98,12 +103,17 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         listener["address"] = _socket(host, port)
         _admit(listener, host, addresses.origins)
         _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
+        if addresses.tls:
+            listener["filter_chains"][0]["transport_socket"] = addresses.tls
     lanes = {cluster["name"].removeprefix("spine_"): cluster for cluster in resources["clusters"]}
     if unknown := addresses.lanes.keys() - lanes.keys():
         raise EnvoyError(f"unknown lanes {sorted(unknown)}; envoy.yaml has {sorted(lanes)}")
     for lane, cluster in lanes.items():
-        cluster["type"] = "STATIC"
-        cluster["load_assignment"]["endpoints"] = _endpoints(addresses.lanes.get(lane, ()))
+        servers = addresses.lanes.get(lane, ())
+        cluster["type"] = "STATIC" if all(_is_address(host) for host, _ in servers) else "STRICT_DNS"
+        cluster["load_assignment"]["endpoints"] = _endpoints(servers)
+        if addresses.servers_tls:
+            cluster["transport_socket"] = addresses.servers_tls
     return result
 
 
@@ -134,6 +144,14 @@ def _admit(listener: Config, host: str, origins: Sequence[str]) -> None:
 def _endpoints(servers: Sequence[tuple[str, int]]) -> list[Config]:
     found = [{"endpoint": {"address": _socket(host, port)}} for host, port in servers]
     return [{"lb_endpoints": found}] if found else []
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _manager(listener: Config) -> Config:

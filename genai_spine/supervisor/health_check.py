@@ -3,13 +3,15 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-# To a server of ours: grpc would else ask the proxy of http_proxy for it, loopback included.
-DIRECT = (("grpc.enable_http_proxy", 0),)
+from genai_spine.supervisor.channel import channel_to
 
 
 async def health(address: str, service: str, limit_s: float) -> str:
-    """ServingStatus of a service, by name: SERVING or NOT_SERVING. Errors: grpc.aio.AioRpcError."""
-    async with grpc.aio.insecure_channel(address, options=DIRECT) as channel:
+    """ServingStatus of a service, by name: SERVING or NOT_SERVING.
+
+    Errors: grpc.aio.AioRpcError, ValueError.
+    """
+    async with channel_to(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=limit_s)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

@@ -22,6 +22,7 @@ START_TIMEOUT_S = (
 )
 RELOAD_TIMEOUT_S = 60.0  # for a server to say what became of a new configuration
 EXIT_TIMEOUT_S = 5.0  # for a server that said something else, to end by itself
+HEALTH_SOCKET = "GENAI_HEALTH_SOCKET"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
 
 # Run by Python in the child: the kernel ends the child when our main thread ends, however that happens,
@@ -48,6 +49,7 @@ class ServerProcess:
     host: str
     port: int  # 0: any; the process says which
     snapshot: Path | None = None  # file with the configuration that it reads
+    health_socket: Path | None = None  # where it is asked for its health; None: at its port
     process: asyncio.subprocess.Process | None = None
     is_ready: bool = False
     # Gets the id in the ledger of a process that ended, whose calls need not wait until its lease runs out.
@@ -66,6 +68,9 @@ class ServerProcess:
         """Start; returns when the process takes calls. Raises StartFailed."""
         self.is_ready, version = False, self._version()
         environment = {SNAPSHOT: str(self.snapshot)} if self.snapshot else {}
+        if self.health_socket:
+            self.health_socket.unlink(missing_ok=True)  # of the process before
+            environment[HEALTH_SOCKET] = str(self.health_socket)
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
@@ -134,6 +139,8 @@ class ServerProcess:
     async def check(self, limit_s: float) -> Health:
         """Health by grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
         address = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
+        if self.health_socket:
+            address = f"unix:{self.health_socket}"
         match await health_or_error(address, limit_s):
             case "SERVING" | "NOT_SERVING":
                 return Health.ANSWERS

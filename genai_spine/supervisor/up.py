@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.supervisor import control, default_model
+from genai_spine.supervisor.edge_tls import EdgeCertificate, ServerTrust
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
 from genai_spine.supervisor.reload import Reloader
 from genai_spine.supervisor.run_folder import run_folder
@@ -56,16 +58,17 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
             for _ in range(settings.processes if lane == "cpu" else 1)
         ]
         edge = Envoy(folder)
+        certificate = _certificate(settings, folder)
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
             if not stopping.is_set():
-                await edge.start(_addresses(settings, servers))
-                async with control.listening(edge.port, reloader.answer):
+                await edge.start(_addresses(settings, servers, certificate))
+                async with control.listening(edge.port, reloader.answer), _renewing(certificate):
                     _announce(
                         {
-                            "url": f"http://{settings.api_host}:{edge.port}",
+                            "url": f"{_scheme(settings)}{settings.api_host}:{edge.port}",
                             "grpc": f"{settings.api_host}:{edge.port}",
-                            "docs": f"http://{settings.api_host}:{edge.port}/docs",
+                            "docs": f"{_scheme(settings)}{settings.api_host}:{edge.port}/docs",
                             "symbols": _symbols(settings, edge),
                             "servers": [f"{server.host}:{server.port}" for server in servers],
                             "pid": os.getpid(),
@@ -94,6 +97,7 @@ async def serve(configuration: Configuration) -> None:
                 settings.grpc_host,
                 settings.grpc_port + number,
                 snapshot,
+                folder / f"{number}.sock" if settings.grpc_tls else None,
                 on_end=_end_lease(settings),
             )
             for number in range(settings.processes)
@@ -141,7 +145,7 @@ def _as_overrides(variables: Mapping[str, str]) -> dict[str, Any]:
     """Settings that win over genai.yaml, of the variables that say the same."""
     own = {name.removeprefix("GENAI_").lower(): value for name, value in variables.items()}
     # All servers stop together, so there is none that a refused call could go to.
-    return {**own, "drain_delay": 0.0}
+    return {**own, "drain_delay": 0.0, "is_behind_own_envoy": True}
 
 
 async def _no_overrides(settings: Settings) -> dict[str, Any]:
@@ -152,6 +156,9 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
     """Envoy's configuration for one server per process on grpc_port and those after it."""
     host, first = settings.grpc_host, settings.grpc_port
     ports = range(first, first + settings.processes)
+    certificate = EdgeCertificate(settings.api_tls, folder / "tls") if settings.api_tls else None
+    if certificate:
+        certificate.refer()
     addresses = Addresses(
         host=settings.api_host,
         port=settings.api_port,
@@ -159,14 +166,52 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
         origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port or 9901,
         lanes={settings.lane: [(host, port) for port in ports]},
+        tls=certificate.transport_socket if certificate else None,
+        servers_tls=_server_trust(settings),
     )
     return effective(addresses, folder)
+
+
+def _server_trust(settings: Settings) -> dict[str, Any] | None:
+    """Transport socket towards servers of other machines; None: without TLS."""
+    if settings.edge_tls_ca is None:
+        return None
+    trust = ServerTrust(settings.edge_tls_ca, settings.edge_tls_certificate, settings.edge_tls_key)
+    return trust.transport_socket(settings.grpc_host)
 
 
 def _symbols(settings: Settings, edge: Envoy) -> str | None:
     """Address of the listener for symbol documentation; None: there is none."""
     address = settings.symbols_address
-    return f"http://{address[0]}:{edge.symbols_port}" if address else None
+    return f"{_scheme(settings)}{address[0]}:{edge.symbols_port}" if address else None
+
+
+def _scheme(settings: Settings) -> str:
+    """Beginning of the URLs of our listeners."""
+    return "https://" if settings.api_tls else "http://"
+
+
+def _certificate(settings: Settings, folder: Path) -> EdgeCertificate | None:
+    """Certificate of the public port; None: it speaks without TLS. Raises ValueError."""
+    if settings.api_tls is None:
+        return None
+    certificate = EdgeCertificate(settings.api_tls, folder / "tls")
+    certificate.write()
+    return certificate
+
+
+@asynccontextmanager
+async def _renewing(certificate: EdgeCertificate | None) -> AsyncIterator[None]:
+    """Takes over renewed certificates as long as the context lasts."""
+    if certificate is None:
+        yield
+        return
+    following = asyncio.create_task(certificate.follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 def _end_lease(settings: Settings) -> Callable[[str], Awaitable[None]]:
@@ -217,7 +262,9 @@ def _own_model(settings: Settings, endpoint: Endpoint | None) -> str | None:
     return default_model.model_of(settings) or (endpoint.default_model if endpoint else None)
 
 
-def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresses:
+def _addresses(
+    settings: Settings, servers: Sequence[ServerProcess], certificate: EdgeCertificate | None
+) -> Addresses:
     lanes: dict[str, list[tuple[str, int]]] = {}
     for server in servers:
         lanes.setdefault(server.lane, []).append((server.host, server.port))
@@ -228,6 +275,7 @@ def _addresses(settings: Settings, servers: Sequence[ServerProcess]) -> Addresse
         origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port,
         lanes=lanes,
+        tls=certificate.transport_socket if certificate else None,
     )
 
 
