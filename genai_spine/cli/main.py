@@ -42,7 +42,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.tables import Column, number, show_table
-from genai_spine.cli.usage import usage
+from genai_spine.cli.usage import costs, usage
 from genai_spine.telemetry import logs
 from genai_spine.version import VERSION
 
@@ -376,4 +376,5 @@ def health(
 # After the others, so that --help begins with how to start.
 capabilities.add_to(app)
 app.command()(usage)
+app.command()(costs)
 app.command()(completion.completion)
