@@ -6,7 +6,7 @@ dies. The hour that runs keeps an entry: readers take it, as every hour that has
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.store.database import Database, Now
 from genai_spine.store.usage.tables import (
-    DAY_DIMENSIONS,
     DIMENSIONS,
+    FEW_DIMENSIONS,
     MEASURES,
     ROW,
     Hour,
@@ -26,6 +26,7 @@ from genai_spine.store.usage.tables import (
     usage_changes,
     usage_rollup,
     usage_rollup_days,
+    usage_rollup_models,
     usage_rollup_state,
 )
 
@@ -35,7 +36,7 @@ _changed = usage_changes.c
 
 
 class Rollups:
-    """Tables usage_rollup, usage_rollup_days and daily_costs."""
+    """Tables usage_rollup, usage_rollup_days, usage_rollup_models and daily_costs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -84,29 +85,38 @@ async def _roll_hours(connection: AsyncConnection, day: datetime, hours: Sequenc
 
 async def _roll_days(connection: AsyncConnection, day: datetime) -> None:
     """Sums of a day from those of its hours."""
-    keys = [usage_rollup.c[name] for name in DAY_DIMENSIONS]
-    sums = [summed(usage_rollup.c[name]).label(name) for name in MEASURES]
-    start = sa.literal(day, usage_rollup_days.c.day.type).label("day")
-    rows = sa.select(start, *keys, *sums).where(usage_rollup.c.day == day).group_by(*keys)
-    await connection.execute(sa.delete(usage_rollup_days).where(usage_rollup_days.c.day == day))
-    names = ["day", *DAY_DIMENSIONS, *MEASURES]
-    await connection.execute(sa.insert(usage_rollup_days).from_select(names, rows, include_defaults=False))
-    ticks = summed(usage_rollup_days.c.cost_ticks)
+    await _sum_up(connection, day, usage_rollup, usage_rollup_days, DIMENSIONS)
+    await _sum_up(connection, day, usage_rollup_days, usage_rollup_models, FEW_DIMENSIONS)
+    found = usage_rollup_models.c
+    ticks = summed(found.cost_ticks)
     costs = (
         sa.select(
             sa.literal(day.date(), sa.Date),
-            usage_rollup_days.c.provider,
-            usage_rollup_days.c.model,
-            summed(usage_rollup_days.c.input_tokens),
-            summed(usage_rollup_days.c.output_tokens),
+            found.provider,
+            found.model,
+            summed(found.input_tokens),
+            summed(found.output_tokens),
             sa.cast(ticks, sa.Double) / float(TICKS_PER_USD),
-            summed(usage_rollup_days.c.request_count),
+            summed(found.request_count),
             ticks,
-            summed(usage_rollup_days.c.estimated_ticks),
+            summed(found.estimated_ticks),
         )
-        .where(usage_rollup_days.c.day == day)
-        .group_by(usage_rollup_days.c.provider, usage_rollup_days.c.model)
+        .where(found.day == day)
+        .group_by(found.provider, found.model)
     )
     await connection.execute(sa.delete(daily_costs).where(daily_costs.c.date == day.date()))
     columns = [column.name for column in daily_costs.columns]
     await connection.execute(sa.insert(daily_costs).from_select(columns, costs, include_defaults=False))
+
+
+async def _sum_up(
+    connection: AsyncConnection, day: datetime, finer: sa.Table, coarser: sa.Table, names: Iterable[str]
+) -> None:
+    """Rows of a day in the coarser table, from those in the finer one."""
+    keys = [finer.c[name] for name in names]
+    sums = [summed(finer.c[name]).label(name) for name in MEASURES]
+    start = sa.literal(day, coarser.c.day.type).label("day")
+    rows = sa.select(start, *keys, *sums).where(finer.c.day == day).group_by(*keys)
+    await connection.execute(sa.delete(coarser).where(coarser.c.day == day))
+    columns = ["day", *names, *MEASURES]
+    await connection.execute(sa.insert(coarser).from_select(columns, rows, include_defaults=False))

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from genai_spine.store.database import Database
 from genai_spine.store.tables import executions
 from genai_spine.store.usage.tables import (
-    DAY_DIMENSIONS,
     DIMENSIONS,
+    FEW_DIMENSIONS,
     MEASURES,
     ROW,
     Day,
@@ -25,6 +25,7 @@ from genai_spine.store.usage.tables import (
     usage_changes,
     usage_rollup,
     usage_rollup_days,
+    usage_rollup_models,
 )
 
 # Of calls whose number is small: these are read in the ledger alone, which has an index for each.
@@ -75,29 +76,22 @@ def _statement(question: Question, names: Sequence[str]) -> Any:
     columns = question.columns(names)
     if columns & set(LEDGER_ONLY):
         parts = [_of_ledger(question, names)]
-    elif columns <= set(DAY_DIMENSIONS):
+    else:
+        days = usage_rollup_models if columns <= set(FEW_DIMENSIONS) else usage_rollup_days
+        changed = sa.select(usage_changes.c.day)
         parts = [
-            _of_days(question, names),
-            _of_hours(question, names).where(usage_rollup.c.day.in_(sa.select(usage_changes.c.day))),
+            _of_rollup(question, names, days.c).where(days.c.day.not_in(changed)),
+            _of_hours(question, names).where(usage_rollup.c.day.in_(changed)),
             _of_changed_hours(question, names),
         ]
-    else:
-        parts = [_of_hours(question, names), _of_changed_hours(question, names)]
     found = sa.union_all(*parts).subquery()
     keys = [found.c[f"key_{place}"] for place in range(len(names))]
     sums = [summed(found.c[name]).label(name) for name in MEASURES]
     return sa.select(*keys, *sums).group_by(*keys).order_by(*keys)
 
 
-def _of_days(question: Question, names: Sequence[str]) -> Any:
-    """From the days' sums, of days all of whose hours are up to date."""
-    table = usage_rollup_days.c
-    changed = sa.select(usage_changes.c.day)
-    return _of_rollup(question, names, table).where(table.day.not_in(changed))
-
-
 def _of_hours(question: Question, names: Sequence[str]) -> Any:
-    """From the hours' sums, of hours that are up to date."""
+    """From the hours' sums, of hours that are up to date; days are read where all of their hours are."""
     table = usage_rollup.c
     changed = sa.select(usage_changes.c.hour)
     return _of_rollup(question, names, table).where(table.hour.not_in(changed))

@@ -7,8 +7,8 @@ revision = "0019_rollups"
 down_revision = "0018_price_inputs"
 
 TIME = sa.DateTime(timezone=True)
-DAY_DIMENSIONS = ("tenant_id", "project_id", "api_key_id", "provider", "model", "operation", "capability")
-DIMENSIONS = (*DAY_DIMENSIONS, "prompt_id", "user_id", "labels")
+FEW_DIMENSIONS = ("tenant_id", "project_id", "api_key_id", "provider", "model", "operation", "capability")
+DIMENSIONS = (*FEW_DIMENSIONS, "prompt_id", "user_id", "labels")
 MEASURES = (
     *("request_count", "succeeded_count", "unpriced_count", "input_tokens", "output_tokens"),
     *("uncached_input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
@@ -75,9 +75,11 @@ NEXT_HOUR = {
 
 def upgrade() -> None:
     _create_rollup("usage_rollup", ("hour", "day"), DIMENSIONS)
-    _create_rollup("usage_rollup_days", ("day",), DAY_DIMENSIONS)
+    _create_rollup("usage_rollup_days", ("day",), DIMENSIONS)
+    _create_rollup("usage_rollup_models", ("day",), FEW_DIMENSIONS)
     op.create_index("ix_usage_rollup_day", "usage_rollup", ["day", "hour"])
-    op.create_index("ix_usage_rollup_days_day", "usage_rollup_days", ["day"])
+    for table in ("usage_rollup_days", "usage_rollup_models"):
+        op.create_index(f"ix_{table}_day", table, ["day"])
     op.create_table(
         "usage_changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
