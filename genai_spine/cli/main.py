@@ -42,7 +42,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.tables import Column, number, show_table
-from genai_spine.cli.usage import usage
+from genai_spine.cli.usage import costs, ledger_commands, usage
 from genai_spine.telemetry import logs
 from genai_spine.version import VERSION
 
@@ -74,6 +74,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.projects, name="projects")
 app.add_typer(audit.group, name="audit")
+app.add_typer(ledger_commands, name="ledger")
 app.command()(models.drift)
 
 
@@ -376,4 +377,5 @@ def health(
 # After the others, so that --help begins with how to start.
 capabilities.add_to(app)
 app.command()(usage)
+app.command()(costs)
 app.command()(completion.completion)

@@ -1,126 +1,267 @@
-"""`genai-spine usage`: how much was asked, and what it cost, as the ledger has it."""
+"""`genai-spine usage` and `genai-spine costs`: what calls of providers used and cost, by the ledger."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from genai_spine.cli.executions import FAILED, PAGE_SIZE, Time, execution_pages
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Waiting, counted, print_listing, run
+from genai_spine.cli.client import connected
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    Waiting,
+    counted,
+    fail,
+    print_json,
+    print_listing,
+    run,
+    write,
+)
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import usd_of
-from genai_spine.v1 import execution_service_pb2 as pb
-from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1 import usage_service_pb2 as pb
+from genai_spine.v1.usage_service_pb2_grpc import UsageServiceStub
 
+if TYPE_CHECKING:
+    from genai_spine.billing.price_book import PriceBook
+    from genai_spine.billing.provider_bills import BillLine
+    from genai_spine.billing.reconciliation import Reconciliation
+
+ledger_commands = typer.Typer(no_args_is_help=True, help="The ledger: held against providers' bills.")
+R = TypeVar("R", pb.GetUsageRequest, pb.ExportUsageRequest)
 Text = str | None
-By = Literal["model", "provider", "day", "user", "capability", "session"]
-GROUPS: dict[str, Callable[[Execution], str]] = {
-    "model": lambda entry: f"{entry.provider}:{entry.model}",
-    "provider": lambda entry: entry.provider,
-    "day": lambda entry: entry.create_time.ToDatetime().strftime("%Y-%m-%d"),
-    "user": lambda entry: entry.end_user,
-    "capability": lambda entry: entry.capability,
-    "session": lambda entry: entry.session_id,
-}
-
-
-@dataclass(slots=True)
-class Sum:
-    """Sum of calls."""
-
-    calls: int = 0
-    failed: int = 0
-    unpriced_calls: int = 0  # whose cost is not known
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_ticks: int = 0
-
-    def add(self, entry: Execution) -> None:
-        self.calls += 1
-        self.failed += entry.state in FAILED
-        self.unpriced_calls += not entry.cost.price_known
-        self.input_tokens += entry.usage.input_tokens
-        self.output_tokens += entry.usage.output_tokens
-        self.cost_ticks += entry.cost.cost_ticks
-
-    def fields(self) -> dict[str, int | float]:
-        return {
-            "calls": self.calls,
-            "failed": self.failed,
-            "unpriced_calls": self.unpriced_calls,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost_ticks": self.cost_ticks,
-            "cost_usd": usd_of(self.cost_ticks),
-        }
-
-    def cells(self) -> tuple[str, ...]:
-        tokens = (str(self.input_tokens), str(self.output_tokens))
-        unknown = f" + {self.unpriced_calls} unknown" if self.unpriced_calls else ""
-        return str(self.calls), str(self.failed), *tokens, f"{usd_of(self.cost_ticks):.6f}{unknown}"
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day, UTC; it counts too.")]
+OLDER_NAMES = {"user": "end_user"}
+COLUMNS = (
+    *(number("calls"), number("failed"), number("tokens in"), number("tokens out")),
+    *(number("$"), number("of it estimated")),
+)
 
 
 def usage(
-    by: Annotated[By, typer.Option(help="A line for each of these.")] = "model",
-    since: Time = None,
-    until: Time = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="A line for each model, provider, day, project, key, end_user (or user), capability, prompt,"
+            " operation, run, correlation_id, session, or label:KEY."
+        ),
+    ] = "model",
+    since: Day = None,
+    until: Day = None,
     provider: Annotated[Text, typer.Option(help="Only of this provider.")] = None,
     model: Annotated[Text, typer.Option(help="Only of this model.")] = None,
     session_id: Annotated[Text, typer.Option("--session", help="Only of this chat session.")] = None,
     user: Annotated[Text, typer.Option(help="Only for this user.")] = None,
+    project: Annotated[Text, typer.Option(help="Only of this project.")] = None,
+    key: Annotated[Text, typer.Option(help="Only with this API key, by its id.")] = None,
+    capability: Annotated[Text, typer.Option(help="Only for this capability.")] = None,
+    run_id: Annotated[Text, typer.Option("--run", help="Only of this run.")] = None,
     label: Annotated[list[str], typer.Option(help="Only with this cost label, key=value; repeatable.")] = [],  # noqa: B006
+    most: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most lines.")] = 1000,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV file of all.")] = False,
+    as_focus: Annotated[bool, typer.Option("--focus", help="Print a FOCUS 1.4 file.")] = False,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
-    """Add up what calls of providers took and cost, as the ledger has them.
+    """Add up what calls of providers used and cost, as the ledger has them.
 
-    Without --since: from the start of this month; a session is added up as a whole.
+    Without --since: the last 30 days; a session or a run is added up as a whole.
     """
-    request = pb.ListExecutionsRequest(
-        provider=provider,
-        model=model,
-        session_id=session_id,
-        end_user=user,
-        labels=label,
-        page_size=PAGE_SIZE,
-    )
-    if since or not session_id:
-        request.start_time.FromDatetime(since or _month())
-    if until:
-        request.end_time.FromDatetime(until)
-    with Waiting("adding up") as waiting:
-        sums, total = run(_added(address, request, GROUPS[by], waiting))
-    dearest = sorted(sums.items(), key=lambda item: (-item[1].cost_ticks, item[0]))
-    if by == "day":
-        dearest = sorted(sums.items())
-    if as_json:
-        entries = [{by: name} | summed.fields() for name, summed in dearest]
-        print_listing("usage", entries, total=total.fields())
+    if as_csv + as_focus + as_json > 1:
+        fail("--csv, --focus and --json are different answers; say one of them")
+    chosen = {
+        "start_date": _day(since),
+        "end_date": _day(until),
+        "provider": provider,
+        "model": model,
+        "end_user": user,
+        "project_id": project,
+        "api_key_id": key,
+        "capability": capability,
+        "labels": label,
+    }
+    if as_csv or as_focus:
+        if session_id or run_id:
+            fail("a file is not about one session or run; without --csv and --focus it can be added up")
+        run(_export(address, _request(pb.ExportUsageRequest, chosen), is_focus=as_focus))
         return
-    columns = (
-        *(Column(by), number("calls"), number("failed")),
-        *(number("tokens in"), number("tokens out"), number("$")),
+    group_by = OLDER_NAMES.get(by, by)
+    request = _request(pb.GetUsageRequest, chosen | {"session_id": session_id, "run_id": run_id})
+    request.group_by, request.max_groups = group_by, most
+    with Waiting("adding up"):
+        found = run(_usage(address, request))
+    _show(found, by, as_json=as_json)
+
+
+def _request(kind: type[R], fields: dict[str, Any]) -> R:
+    """Request with those fields that are given."""
+    return kind(**{name: value for name, value in fields.items() if value})
+
+
+def _show(found: pb.GetUsageResponse, by: str, *, as_json: bool) -> None:
+    if as_json:
+        groups = [{by: group.key} | _fields(group.total) for group in found.groups]
+        further = {"other": _fields(found.other_groups)} if found.HasField("other_groups") else {}
+        period = {"period_start": found.period_start, "period_end": found.period_end}
+        print_listing("usage", groups, total=_fields(found.total), **further, **period)
+        return
+    rows = [(group.key or "-", *_cells(group.total)) for group in found.groups]
+    if found.HasField("other_groups"):
+        rows.append(("others", *_cells(found.other_groups)))
+    show_table((Column(by), *COLUMNS), [*rows, ("total", *_cells(found.total))])
+
+
+def costs(
+    since: Day = None, until: Day = None, address: Address = DEFAULT_ADDRESS, as_json: Json = False
+) -> None:
+    """List what each day cost. Without --since: the last 30 days."""
+
+    async def read() -> pb.GetCostsResponse:
+        async with connected(address) as channel:
+            request = pb.GetCostsRequest(start_date=_day(since), end_date=_day(until))
+            listed: pb.GetCostsResponse = await UsageServiceStub(channel).GetCosts(request)
+            return listed
+
+    found = run(read())
+    if as_json:
+        print_json(found)
+        return
+    columns = (Column("day"), number("calls"), number("$"), number("of it estimated"))
+    rows = [
+        (day.date, str(day.requests), *_dollars(day.cost_ticks, day.cost_estimated_ticks))
+        for day in found.daily
+    ]
+    calls = str(sum(day.requests for day in found.daily))
+    show_table(
+        columns, [*rows, ("total", calls, *_dollars(found.total_cost_ticks, found.cost_estimated_ticks))]
     )
-    rows = [(name or "-", *summed.cells()) for name, summed in dearest]
-    show_table(columns, [*rows, ("total", *total.cells())])
 
 
-async def _added(
-    address: str, request: pb.ListExecutionsRequest, name: Callable[[Execution], str], waiting: Waiting
-) -> tuple[dict[str, Sum], Sum]:
-    """Sums by name, and of all. The service pages; nothing but the sums is held."""
-    sums: dict[str, Sum] = {}
-    total = Sum()
-    async for page in execution_pages(address, request):
-        for entry in page.executions:
-            sums.setdefault(name(entry), Sum()).add(entry)
-            total.add(entry)
-        waiting.update(f"adding up, {counted(total.calls, 'call')} so far")
-    return sums, total
+async def _usage(address: str, request: pb.GetUsageRequest) -> pb.GetUsageResponse:
+    async with connected(address) as channel:
+        found: pb.GetUsageResponse = await UsageServiceStub(channel).GetUsage(request)
+        return found
 
 
-def _month() -> datetime:
-    """Start of this month, UTC."""
-    return datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+async def _export(address: str, request: pb.ExportUsageRequest, *, is_focus: bool) -> None:
+    request.format = pb.USAGE_EXPORT_FORMAT_FOCUS if is_focus else pb.USAGE_EXPORT_FORMAT_CSV
+    async with connected(address) as channel:
+        async for piece in UsageServiceStub(channel).ExportUsage(request):
+            write(piece.data.decode())
+
+
+def _fields(total: pb.UsageTotals) -> dict[str, int | float]:
+    """Sums for a program, whole numbers as such, and first under the names that they had here before."""
+    current = [field for field in pb.UsageTotals.DESCRIPTOR.fields if not field.GetOptions().deprecated]
+    fields = {field.name: getattr(total, field.name) for field in current}
+    return {
+        "calls": total.request_count,
+        "failed": total.failed_count,
+        "unpriced_calls": total.unpriced_count,
+        "input_tokens": total.input_token_count,
+        "output_tokens": total.output_token_count,
+        **fields,
+    }
+
+
+def _cells(total: pb.UsageTotals) -> Sequence[str]:
+    counts = (total.request_count, total.failed_count, total.input_token_count, total.output_token_count)
+    usd, estimated = _dollars(total.cost_ticks, total.cost_estimated_ticks)
+    unknown = f" + {total.unpriced_count} unknown" if total.unpriced_count else ""
+    return *map(str, counts), usd + unknown, estimated
+
+
+def _dollars(*ticks: int) -> Sequence[str]:
+    return [f"{usd_of(each):.6f}" for each in ticks]
+
+
+def _day(given: datetime | None) -> str | None:
+    return given.date().isoformat() if given else None
+
+
+@ledger_commands.callback()
+def _ledger() -> None:
+    """Keeps the group a group while it has one command."""
+
+
+@ledger_commands.command()
+def reconcile(
+    files: Annotated[list[Path], typer.Argument(help="Bills; - reads standard input.")],
+    provider: Annotated[Text, typer.Option(help="Whose a CSV without that column is.")] = None,
+    our_key: Annotated[
+        list[str], typer.Option(help="Provider's id of a key of this service; repeatable. Default: all are.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Hold a provider's bill against the ledger, by day and model; exit 1 if they differ.
+
+    Bills: OpenAI's usage and costs, Anthropic's usage and cost report, as JSON, or a CSV.
+    """
+    from genai_spine.billing.provider_bills import BillError, read_bill
+    from genai_spine.cli.main import book_with, settings_with
+
+    lines = []
+    for file in files:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+            lines += read_bill(text, provider)
+        except (BillError, UnicodeDecodeError, OSError) as error:
+            fail(f"{file}: {error}")
+    settings = settings_with()
+    outcome = run(_reconciled(settings.database, book_with(settings), lines, our_key))
+    _show_differences(outcome, as_json=as_json)
+    if outcome.differences:
+        raise typer.Exit(1)
+
+
+async def _reconciled(
+    url: str, book: "PriceBook", lines: "list[BillLine]", our_keys: list[str]
+) -> "Reconciliation":
+    from genai_spine.billing import reconciliation
+    from genai_spine.store import schema
+    from genai_spine.store.database import Database
+
+    database = Database(url)
+    try:
+        await schema.check(database)
+        return await reconciliation.reconcile(database, book, lines, our_keys)
+    finally:
+        await database.close()
+
+
+def _show_differences(outcome: "Reconciliation", *, as_json: bool) -> None:
+    from genai_spine.billing.reconciliation import CAUSES
+
+    if as_json:
+        entries = [
+            {
+                **{name: getattr(found, name) for name in ("provider", "day", "model", "cause")},
+                "billed": asdict(found.billed),
+                "booked": asdict(found.booked),
+                "difference_ticks": found.ticks,
+                "rated_ticks": found.rated_ticks,
+                "proposal": found.proposal,
+            }
+            for found in outcome.differences
+        ]
+        print_listing("differences", entries, agreeing=outcome.agreeing)
+        return
+    rows = []
+    for found in outcome.differences:
+        amounts = (found.billed.ticks, found.booked.ticks or 0, found.ticks, found.rated_ticks)
+        shown = ["-" if ticks is None else f"{usd_of(ticks):.6f}" for ticks in amounts]
+        rows.append((found.day, found.model or "-", found.cause, *shown))
+    titles = ("billed $", "booked $", "difference $", "by prices of now $")
+    if rows:
+        show_table((Column("day"), Column("model"), Column("cause"), *map(number, titles)), rows)
+    for cause in sorted({found.cause for found in outcome.differences}):
+        typer.echo(f"{cause}: {CAUSES[cause]}")
+    for proposal in sorted({found.proposal for found in outcome.differences if found.proposal}):
+        typer.echo(f"try: {proposal} --dry-run")
+    agreeing, differing = outcome.agreeing, len(outcome.differences)
+    typer.echo(f"{counted(agreeing, 'day')} of a model agree, {differing} differ")

@@ -25,6 +25,7 @@ from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
+from genai_spine.store.usage.rollups import Rollups
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Foundation:
             "completions": completions.sweep,
             "stored_completions": rows.sweep,
             "audit_log": access.audit_rows.sweep,
+            "usage_rollup": Rollups(database).roll,
         }
         return cls(
             settings=settings,

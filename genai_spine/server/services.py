@@ -40,6 +40,7 @@ from genai_spine.services.provider_file import ProviderFileService
 from genai_spine.services.session import SessionService
 from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.services.symbol import SymbolService
+from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
@@ -49,6 +50,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
+from genai_spine.store.usage.sums import UsageSums
 from genai_spine.v1 import (
     capability_service_pb2,
     completion_service_pb2,
@@ -66,6 +68,7 @@ from genai_spine.v1 import (
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
+    usage_service_pb2,
 )
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
@@ -83,6 +86,7 @@ from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from genai_spine.v1.stored_completion_service_pb2_grpc import add_StoredCompletionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
+from genai_spine.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 
 # Of each the services are reflected and have a health of their own.
 FILES = (
@@ -103,6 +107,7 @@ FILES = (
     capability_service_pb2,
     symbol_service_pb2,
     *access.FILES,
+    usage_service_pb2,
 )
 
 Registration = tuple[Callable[..., None], Any]  # how gRPC adds a service, and the service
@@ -199,6 +204,7 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
         (add_DocumentServiceServicer_to_server, DocumentService()),
         (add_CapabilityServiceServicer_to_server, CapabilityService(dependencies)),
         (add_SessionServiceServicer_to_server, sessions),
+        (add_UsageServiceServicer_to_server, UsageService(UsageSums(database), catalog.prices)),
     ]
 
 

@@ -53,6 +53,14 @@ SHOWN: dict[str, Callable[[Any], Any]] = {
     "genai_spine.v1.Execution.success": _SUCCESS.get,
     "genai_spine.v1.Model.created": lambda time: time.seconds,
     "genai_spine.v1.Routing.max_cost_usd": usd_of,
+    # JSON of 64-bit integers is text, and dashboards read numbers.
+    **{
+        f"genai_spine.v1.{message}.{prefix}{name}": float
+        for message, prefix in (("UsageTotals", ""), ("UsageDay", ""), ("GetUsageResponse", "total_"))
+        for name in ("requests", "input_tokens", "output_tokens", "tokens")
+    },
+    "genai_spine.v1.GetUsageResponse.successful_requests": float,
+    "genai_spine.v1.GetUsageResponse.failed_requests": float,
 }
 READ: dict[str, Callable[[Any], Any]] = {
     "genai_spine.v1.ListExecutionsRequest.state": lambda state: [state],

@@ -240,7 +240,7 @@ def test_usage_of_a_session_is_what_its_calls_cost(stack: Stack) -> None:
     calls = json.loads(genai_spine(*listed).stdout)["executions"]
     used = json.loads(genai_spine("usage", "--session", id, "--address", stack.address, "--json").stdout)
     [line] = used["usage"]
-    assert line == {"model": "openai:gpt-4o"} | used["total"]
+    assert line == {"model": "gpt-4o"} | used["total"]
     assert (line["calls"], line["failed"]) == (2, 0)
     assert line["cost_ticks"] == sum(int(call["cost"]["cost_ticks"]) for call in calls) > 0
     days = json.loads(genai_spine("usage", "--by", "day", "--address", stack.address, "--json").stdout)[

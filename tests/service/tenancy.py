@@ -19,6 +19,7 @@ from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
+from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
 from tests.service.running import Running, asked
 from tests.upstreams.reply import Reply
@@ -319,6 +320,17 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: executions.ListExecutionsRequest(model="gpt-4o", provider="openai"),
         lambda a: executions.ListExecutionsRequest(prompt_id=a.ids["prompt"]),
         lambda a: executions.ListExecutionsRequest(states=["EXECUTION_STATE_SUCCEEDED"]),
+    ],
+    "UsageService/GetUsage": [
+        lambda a: usage.GetUsageRequest(group_by="session"),
+        lambda a: usage.GetUsageRequest(session_id=a.ids["session"]),
+        lambda a: usage.GetUsageRequest(prompt_id=a.ids["prompt"]),
+    ],
+    "UsageService/GetCosts": [lambda a: usage.GetCostsRequest()],
+    "UsageService/GetSpendSummary": [lambda a: usage.GetSpendSummaryRequest()],
+    "UsageService/ExportUsage": [
+        lambda a: usage.ExportUsageRequest(),
+        lambda a: usage.ExportUsageRequest(format="USAGE_EXPORT_FORMAT_FOCUS"),
     ],
 }
 # RPCs that make something: two tenants may give it the same name, and neither meets the other.

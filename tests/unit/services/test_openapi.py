@@ -50,6 +50,7 @@ from genai_spine.v1 import (
     symbol_service_pb2,
     tenant_service_pb2,
     usage_pb2,
+    usage_service_pb2,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -60,9 +61,16 @@ SERVICES = [
     for file in (
         *(pb, document_service_pb2, health_service_pb2, model_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
-        *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
+        *(
+            prompt_service_pb2,
+            provider_service_pb2,
+            pricing_service_pb2,
+            symbol_service_pb2,
+            usage_service_pb2,
+        ),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
+        usage_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

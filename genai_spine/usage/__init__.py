@@ -1,0 +1,1 @@
+"""Usage and spend of a tenant: reports, and files of them."""
