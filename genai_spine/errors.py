@@ -40,7 +40,10 @@ SpineError
 ├── EtagMismatch                  ABORTED 409
 ├── SessionNotFound               NOT_FOUND 404
 ├── MessageNotFound               NOT_FOUND 404
-└── ExecutionNotFound             NOT_FOUND 404
+├── ExecutionNotFound             NOT_FOUND 404
+├── IdempotencyKeyReused          ALREADY_EXISTS 409
+├── StreamLost                    DATA_LOSS 409
+└── CallLost                      DATA_LOSS 409
 """
 
 import re
@@ -66,12 +69,15 @@ class SpineError(Exception):
     openai_status: ClassVar[int | None] = None  # None: as http_status
     openai_code: ClassVar[str | None] = None  # None: as rest_code
     retryable: ClassVar[bool] = False  # another attempt can help
+    shows_reason: ClassVar[bool] = False  # in its metadata: others have the same rest_code
     may_quote: ClassVar[bool] = False  # the message may repeat what a caller or a model said
     usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
         self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them
         self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
+        if self.shows_reason:
+            self.metadata["reason"] = self.reason_name
         self.retry_after_s = retry_after_s
         super().__init__((self.__doc__ or "").format_map(metadata))
 
@@ -439,6 +445,36 @@ class ExecutionNotFound(SpineError):
     reason = reasons.ERROR_REASON_EXECUTION_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
+
+
+class IdempotencyKeyReused(SpineError):
+    """the idempotency key was used before with another request"""
+
+    code = code_pb2.ALREADY_EXISTS
+    reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED
+    http_status = 409
+    rest_code = "CONFLICT"
+    shows_reason = True
+
+
+class StreamLost(SpineError):
+    """the stream is lost after {messages} messages: {cause}"""
+
+    code = code_pb2.DATA_LOSS
+    reason = reasons.ERROR_REASON_STREAM_LOST
+    http_status = 409
+    rest_code = "CONFLICT"
+    shows_reason = True
+
+
+class CallLost(SpineError):
+    """the call is lost: the server that made it ended, and it may have been paid"""
+
+    code = code_pb2.DATA_LOSS
+    reason = reasons.ERROR_REASON_CALL_LOST
+    http_status = 409
+    rest_code = "CONFLICT"
+    shows_reason = True
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:

@@ -119,6 +119,7 @@ class Server:
         await self.grpc.stop(drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
+        await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.foundation.sweeper.stop()
         for task in self.replaced:
@@ -146,7 +147,7 @@ async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream])
 def build(settings: Settings) -> Server:
     """Server that listens and is not started yet. settings.grpc_port 0: any free port."""
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
-    foundation = Foundation.lay(settings, ServiceInterceptor(settings.lane, server))
+    foundation = Foundation.lay(settings, server)
     upstreams = upstreams_of(settings, settings, {})
     symbols = services.attach(foundation, ModelFacts.load(settings), upstreams)
     names = [

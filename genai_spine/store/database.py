@@ -210,6 +210,16 @@ class Database:
             raise
         self._write_failure = None
 
+    async def listen(self, channel: str, tell: Callable[..., None]) -> asyncpg.Connection:
+        """Connection of its own that calls tell for each NOTIFY; the caller closes it. PostgreSQL only."""
+        connection = await self._connect_postgresql()
+        try:
+            await connection.add_listener(channel, tell)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
     def upsert(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
         """Inserts the row, or puts it in the place of the one with its primary key."""
         key = [column.name for column in table.primary_key]
@@ -264,6 +274,7 @@ class Database:
             **self._pool,
         )
         self.time = _aware_time
+        self._connect_postgresql = connect
         self._writer = _PostgresqlWriter(connect)
 
 

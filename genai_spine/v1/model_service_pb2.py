@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
+from genai_spine.v1 import method_rules_pb2 as genai__spine_dot_v1_dot_method__rules__pb2
 from genai_spine.v1 import model_behaviour_pb2 as genai__spine_dot_v1_dot_model__behaviour__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"genai_spine/v1/model_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a$genai_spine/v1/model_behaviour.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x13\x45xplainModelRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\x12\'\n\x08provider\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x42\x0b\n\t_provider\"\xd6\x01\n\x14ListBehaviourRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\x05\x42\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x8f@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x94\x01\n\x15ListBehaviourResponse\x12!\n\x0c\x62ook_version\x18\x01 \x01(\tR\x0b\x62ookVersion\x12\x30\n\x04rows\x18\x02 \x03(\x0b\x32\x1c.genai_spine.v1.BehaviourRowR\x04rows\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"]\n\x12\x44\x65tectDriftRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12!\n\x06models\x18\x02 \x03(\tB\t\xa2\xbb\x18\x05(28\x80\x02R\x06models\"\xb5\x01\n\x13\x44\x65tectDriftResponse\x12\x36\n\x06\x64rifts\x18\x01 \x03(\x0b\x32\x1e.genai_spine.v1.BehaviourDriftR\x06\x64rifts\x12\x1f\n\x0bprobe_count\x18\x02 \x01(\rR\nprobeCount\x12\x16\n\x06models\x18\x03 \x03(\tR\x06models\x12-\n\x12unavailable_models\x18\x04 \x03(\tR\x11unavailableModels\"\xd3\x01\n\x11ListModelsRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\x05\x42\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x8f@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb4\x01\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12)\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x15.genai_spine.v1.ModelR\x04\x64\x61ta\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x33\n\x15unreachable_providers\x18\x04 \x03(\tR\x14unreachableProviders\"2\n\x0fGetModelRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\"T\n\x0cModelPricing\x12 \n\x0cinput_per_1m\x18\x01 \x01(\x01R\ninputPer1m\x12\"\n\routput_per_1m\x18\x02 \x01(\x01R\x0boutputPer1m\"\xdb\x06\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12+\n\x07\x63reated\x18\x03 \x01(\rB\x11\x18\x01\xaa\xbb\x18\x0b\x63reate_timeR\x07\x63reated\x12\x19\n\x08owned_by\x18\x04 \x01(\tR\x07ownedBy\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x06 \x01(\tR\x08provider\x12*\n\x0e\x63ontext_length\x18\x07 \x01(\rH\x00R\rcontextLength\x88\x01\x01\x12*\n\x0e\x63ontext_window\x18\x08 \x01(\rH\x01R\rcontextWindow\x88\x01\x01\x12.\n\x11input_cost_per_1k\x18\t \x01(\x01H\x02R\x0einputCostPer1k\x88\x01\x01\x12\x30\n\x12output_cost_per_1k\x18\n \x01(\x01H\x03R\x0foutputCostPer1k\x88\x01\x01\x12\"\n\x0c\x63\x61pabilities\x18\x0b \x03(\tR\x0c\x63\x61pabilities\x12&\n\x0c\x64isplay_name\x18\x0c \x01(\tH\x04R\x0b\x64isplayName\x88\x01\x01\x12%\n\x0b\x64\x65scription\x18\r \x01(\tH\x05R\x0b\x64\x65scription\x88\x01\x01\x12,\n\x0fsupports_vision\x18\x0e \x01(\x08H\x06R\x0esupportsVision\x88\x01\x01\x12\x32\n\x12supports_streaming\x18\x0f \x01(\x08H\x07R\x11supportsStreaming\x88\x01\x01\x12;\n\x07pricing\x18\x10 \x01(\x0b\x32\x1c.genai_spine.v1.ModelPricingH\x08R\x07pricing\x88\x01\x01\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTimeB\x11\n\x0f_context_lengthB\x11\n\x0f_context_windowB\x14\n\x12_input_cost_per_1kB\x15\n\x13_output_cost_per_1kB\x0f\n\r_display_nameB\x0e\n\x0c_descriptionB\x12\n\x10_supports_visionB\x15\n\x13_supports_streamingB\n\n\x08_pricing2\xd6\x04\n\x0cModelService\x12g\n\nListModels\x12!.genai_spine.v1.ListModelsRequest\x1a\".genai_spine.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x61\n\x08GetModel\x12\x1f.genai_spine.v1.GetModelRequest\x1a\x15.genai_spine.v1.Model\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/models/{model=**}\x12z\n\x0c\x45xplainModel\x12#.genai_spine.v1.ExplainModelRequest\x1a\x1e.genai_spine.v1.ModelBehaviour\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/models/{model=**}:explain\x12z\n\rListBehaviour\x12$.genai_spine.v1.ListBehaviourRequest\x1a%.genai_spine.v1.ListBehaviourResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/models:behaviour\x12\x81\x01\n\x0b\x44\x65tectDrift\x12\".genai_spine.v1.DetectDriftRequest\x1a#.genai_spine.v1.DetectDriftResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/providers/{provider}:drift:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"genai_spine/v1/model_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a!genai_spine/v1/method_rules.proto\x1a$genai_spine/v1/model_behaviour.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x13\x45xplainModelRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\x12\'\n\x08provider\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x42\x0b\n\t_provider\"\xd6\x01\n\x14ListBehaviourRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\x05\x42\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x8f@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x94\x01\n\x15ListBehaviourResponse\x12!\n\x0c\x62ook_version\x18\x01 \x01(\tR\x0b\x62ookVersion\x12\x30\n\x04rows\x18\x02 \x03(\x0b\x32\x1c.genai_spine.v1.BehaviourRowR\x04rows\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xb4\x01\n\x12\x44\x65tectDriftRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12!\n\x06models\x18\x02 \x03(\tB\t\xa2\xbb\x18\x05(28\x80\x02R\x06models\x12\x41\n\x0fidempotency_key\x18< \x01(\tB\x13\xa2\xbb\x18\x0f\x30\x01\x38\xff\x01\x42\x08[^\\x00]*H\x00R\x0eidempotencyKey\x88\x01\x01\x42\x12\n\x10_idempotency_key\"\xb5\x01\n\x13\x44\x65tectDriftResponse\x12\x36\n\x06\x64rifts\x18\x01 \x03(\x0b\x32\x1e.genai_spine.v1.BehaviourDriftR\x06\x64rifts\x12\x1f\n\x0bprobe_count\x18\x02 \x01(\rR\nprobeCount\x12\x16\n\x06models\x18\x03 \x03(\tR\x06models\x12-\n\x12unavailable_models\x18\x04 \x03(\tR\x11unavailableModels\"\xd3\x01\n\x11ListModelsRequest\x12\'\n\x08provider\x18\x01 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x08provider\x88\x01\x01\x12>\n\tpage_size\x18\x02 \x01(\x05\x42\x1c\xa2\xbb\x18\x18\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x8f@R\x04\x31\x30\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x0b\n\t_providerB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb4\x01\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12)\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x15.genai_spine.v1.ModelR\x04\x64\x61ta\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x33\n\x15unreachable_providers\x18\x04 \x03(\tR\x14unreachableProviders\"2\n\x0fGetModelRequest\x12\x1f\n\x05model\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x05model\"T\n\x0cModelPricing\x12 \n\x0cinput_per_1m\x18\x01 \x01(\x01R\ninputPer1m\x12\"\n\routput_per_1m\x18\x02 \x01(\x01R\x0boutputPer1m\"\xdb\x06\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12+\n\x07\x63reated\x18\x03 \x01(\rB\x11\x18\x01\xaa\xbb\x18\x0b\x63reate_timeR\x07\x63reated\x12\x19\n\x08owned_by\x18\x04 \x01(\tR\x07ownedBy\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x06 \x01(\tR\x08provider\x12*\n\x0e\x63ontext_length\x18\x07 \x01(\rH\x00R\rcontextLength\x88\x01\x01\x12*\n\x0e\x63ontext_window\x18\x08 \x01(\rH\x01R\rcontextWindow\x88\x01\x01\x12.\n\x11input_cost_per_1k\x18\t \x01(\x01H\x02R\x0einputCostPer1k\x88\x01\x01\x12\x30\n\x12output_cost_per_1k\x18\n \x01(\x01H\x03R\x0foutputCostPer1k\x88\x01\x01\x12\"\n\x0c\x63\x61pabilities\x18\x0b \x03(\tR\x0c\x63\x61pabilities\x12&\n\x0c\x64isplay_name\x18\x0c \x01(\tH\x04R\x0b\x64isplayName\x88\x01\x01\x12%\n\x0b\x64\x65scription\x18\r \x01(\tH\x05R\x0b\x64\x65scription\x88\x01\x01\x12,\n\x0fsupports_vision\x18\x0e \x01(\x08H\x06R\x0esupportsVision\x88\x01\x01\x12\x32\n\x12supports_streaming\x18\x0f \x01(\x08H\x07R\x11supportsStreaming\x88\x01\x01\x12;\n\x07pricing\x18\x10 \x01(\x0b\x32\x1c.genai_spine.v1.ModelPricingH\x08R\x07pricing\x88\x01\x01\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTimeB\x11\n\x0f_context_lengthB\x11\n\x0f_context_windowB\x14\n\x12_input_cost_per_1kB\x15\n\x13_output_cost_per_1kB\x0f\n\r_display_nameB\x0e\n\x0c_descriptionB\x12\n\x10_supports_visionB\x15\n\x13_supports_streamingB\n\n\x08_pricing2\xda\x04\n\x0cModelService\x12g\n\nListModels\x12!.genai_spine.v1.ListModelsRequest\x1a\".genai_spine.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x61\n\x08GetModel\x12\x1f.genai_spine.v1.GetModelRequest\x1a\x15.genai_spine.v1.Model\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/models/{model=**}\x12z\n\x0c\x45xplainModel\x12#.genai_spine.v1.ExplainModelRequest\x1a\x1e.genai_spine.v1.ModelBehaviour\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/models/{model=**}:explain\x12z\n\rListBehaviour\x12$.genai_spine.v1.ListBehaviourRequest\x1a%.genai_spine.v1.ListBehaviourResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/models:behaviour\x12\x85\x01\n\x0b\x44\x65tectDrift\x12\".genai_spine.v1.DetectDriftRequest\x1a#.genai_spine.v1.DetectDriftResponse\"-\xf8\xbb\x18\x01\x82\xd3\xe4\x93\x02#\"\x1e/v1/providers/{provider}:drift:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETECTDRIFTREQUEST'].fields_by_name['provider']._serialized_options = b'\242\273\030\004\010\0018@'
   _globals['_DETECTDRIFTREQUEST'].fields_by_name['models']._loaded_options = None
   _globals['_DETECTDRIFTREQUEST'].fields_by_name['models']._serialized_options = b'\242\273\030\005(28\200\002'
+  _globals['_DETECTDRIFTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_DETECTDRIFTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\242\273\030\0170\0018\377\001B\010[^\\x00]*'
   _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._loaded_options = None
   _globals['_LISTMODELSREQUEST'].fields_by_name['provider']._serialized_options = b'\242\273\030\0028@'
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -68,27 +71,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['ListBehaviour']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListBehaviour']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/models:behaviour'
   _globals['_MODELSERVICE'].methods_by_name['DetectDrift']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['DetectDrift']._serialized_options = b'\202\323\344\223\002#\"\036/v1/providers/{provider}:drift:\001*'
-  _globals['_EXPLAINMODELREQUEST']._serialized_start=189
-  _globals['_EXPLAINMODELREQUEST']._serialized_end=297
-  _globals['_LISTBEHAVIOURREQUEST']._serialized_start=300
-  _globals['_LISTBEHAVIOURREQUEST']._serialized_end=514
-  _globals['_LISTBEHAVIOURRESPONSE']._serialized_start=517
-  _globals['_LISTBEHAVIOURRESPONSE']._serialized_end=665
-  _globals['_DETECTDRIFTREQUEST']._serialized_start=667
-  _globals['_DETECTDRIFTREQUEST']._serialized_end=760
-  _globals['_DETECTDRIFTRESPONSE']._serialized_start=763
-  _globals['_DETECTDRIFTRESPONSE']._serialized_end=944
-  _globals['_LISTMODELSREQUEST']._serialized_start=947
-  _globals['_LISTMODELSREQUEST']._serialized_end=1158
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1161
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1341
-  _globals['_GETMODELREQUEST']._serialized_start=1343
-  _globals['_GETMODELREQUEST']._serialized_end=1393
-  _globals['_MODELPRICING']._serialized_start=1395
-  _globals['_MODELPRICING']._serialized_end=1479
-  _globals['_MODEL']._serialized_start=1482
-  _globals['_MODEL']._serialized_end=2341
-  _globals['_MODELSERVICE']._serialized_start=2344
-  _globals['_MODELSERVICE']._serialized_end=2942
+  _globals['_MODELSERVICE'].methods_by_name['DetectDrift']._serialized_options = b'\370\273\030\001\202\323\344\223\002#\"\036/v1/providers/{provider}:drift:\001*'
+  _globals['_EXPLAINMODELREQUEST']._serialized_start=224
+  _globals['_EXPLAINMODELREQUEST']._serialized_end=332
+  _globals['_LISTBEHAVIOURREQUEST']._serialized_start=335
+  _globals['_LISTBEHAVIOURREQUEST']._serialized_end=549
+  _globals['_LISTBEHAVIOURRESPONSE']._serialized_start=552
+  _globals['_LISTBEHAVIOURRESPONSE']._serialized_end=700
+  _globals['_DETECTDRIFTREQUEST']._serialized_start=703
+  _globals['_DETECTDRIFTREQUEST']._serialized_end=883
+  _globals['_DETECTDRIFTRESPONSE']._serialized_start=886
+  _globals['_DETECTDRIFTRESPONSE']._serialized_end=1067
+  _globals['_LISTMODELSREQUEST']._serialized_start=1070
+  _globals['_LISTMODELSREQUEST']._serialized_end=1281
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1284
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1464
+  _globals['_GETMODELREQUEST']._serialized_start=1466
+  _globals['_GETMODELREQUEST']._serialized_end=1516
+  _globals['_MODELPRICING']._serialized_start=1518
+  _globals['_MODELPRICING']._serialized_end=1602
+  _globals['_MODEL']._serialized_start=1605
+  _globals['_MODEL']._serialized_end=2464
+  _globals['_MODELSERVICE']._serialized_start=2467
+  _globals['_MODELSERVICE']._serialized_end=3069
 # @@protoc_insertion_point(module_scope)
