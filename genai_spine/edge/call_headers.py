@@ -8,10 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from genai_spine.call import ANONYMOUS, Principal
+from genai_spine.call import ANONYMOUS, Principal, ResumeHeaders
 from genai_spine.errors import InvalidRequest
-
-from genai_spine.call import ResumeHeaders
 
 MAX_READ_TIMEOUT_S = 3600.0
 # Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.

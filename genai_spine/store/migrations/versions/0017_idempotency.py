@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_idempotency"
-down_revision = "0013_stored_completions"
+down_revision = "0014_tenants"
 
 
 def upgrade() -> None:
