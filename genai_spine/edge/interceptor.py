@@ -171,6 +171,8 @@ class ServiceInterceptor:
                                 rest_aliases.fill(message)
                             sent, last = sent + 1, message
                             await context.write(message)
+                    if not sent and call.replay_id is not None:  # all of it was received before
+                        await _send_headers(context, call)
             except BaseException as error:
                 if last is None or not call.path:
                     await self._leave(context, call, error)

@@ -171,6 +171,8 @@ class TypedForm:
                 _tell(origin, call)
                 call.first_sequence, is_first = number, False
             yield self._kind.FromString(data)
+        if is_first:  # all of it was received before
+            _tell(origin, call)
 
 
 class BytesForm:
