@@ -13,6 +13,9 @@ import httpx
 import openai
 import pytest
 
+from genai_spine.openai_api import sse
+from genai_spine.openai_api.headers import EVENTS
+from genai_spine.openai_api.responses import DONE, PING
 from genai_spine.store.database import Database
 from tests.acceptance import node
 from tests.acceptance.http import session
@@ -248,7 +251,7 @@ async def test_sdk_whose_answers_are_lost_pays_once_for_each_request(
     assert len(openai_upstream.bill()) == requests
 
 
-async def test_python_sdk_reads_a_stream_with_numbers_and_pings(
+async def test_python_sdk_reads_a_stream_with_numbers(
     stack: Stack, openai_upstream: UpstreamProcess, key: str
 ) -> None:
     openai_upstream.script(Reply(WORDS, interval_s=0.01))
@@ -261,6 +264,22 @@ async def test_python_sdk_reads_a_stream_with_numbers_and_pings(
             chunks = [chunk async for chunk in stream]
             assert text_of(chunks) == "".join(WORDS)
             assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))  # type: ignore[attr-defined]
+
+
+async def test_python_sdk_reads_comments_between_numbered_events() -> None:
+    """One newline is behind a comment: at two, the SDK takes it for an event once there was an id."""
+    head = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":['
+    delta = b'{"index":0,"delta":{"content":"w"},"finish_reason":null}]}\n\n'
+    texts = [sse.with_id(sse.numbered(head + delta, number), number) for number in range(3)]
+    content = PING + PING.join(texts) + PING + sse.with_id(DONE, 3)
+    answer = httpx.Response(200, headers={"content-type": EVENTS}, content=content)
+    transport = httpx.MockTransport(lambda request: answer)
+    async with (
+        httpx.AsyncClient(transport=transport) as http,
+        openai.AsyncOpenAI(base_url="http://spine/v1", api_key="none", http_client=http) as sdk,
+    ):
+        stream = await sdk.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
+        assert text_of([chunk async for chunk in stream]) == "www"
 
 
 @pytest.fixture(scope="module")

@@ -37,3 +37,18 @@ test("another body under the key is a conflict that is not repeated", async () =
   await ask("a");
   await assert.rejects(ask("b"), (error) => error.status === 409 && error.error.details.reason === "IDEMPOTENCY_KEY_REUSED");
 });
+
+test("comments between numbered events are passed over", async () => {
+  const frame = (number) =>
+    `id: ${number}\ndata: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",` +
+    `"choices":[{"index":0,"delta":{"content":"w"},"finish_reason":null}],"sequence":${number}}\n\n`;
+  const ping = ": ping\n";
+  const body = [ping, frame(0), ping, frame(1), ping, ping, frame(2), ping, "id: 3\ndata: [DONE]\n\n"].join("");
+  const fetch = async () => new Response(body, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+  const offline = new OpenAI({ baseURL: "http://spine/v1", apiKey: "none", fetch });
+  const seen = [];
+  for await (const chunk of await offline.chat.completions.create({ model, messages: HELLO, stream: true })) {
+    seen.push(chunk.choices[0].delta.content);
+  }
+  assert.deepEqual(seen, ["w", "w", "w"]);
+});
