@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from random import Random
 from typing import Any
 
 import grpc
@@ -245,25 +246,33 @@ class TestStreams:
         assert text_of(answers[0].message) == "".join(WORDS)
         assert len(booked.openai.bill.calls) == 1
 
-    async def test_stream_is_cut_at_every_chunk_and_resumed(self, booked: Running, other: Running) -> None:
-        for place in range(len(WORDS) + 1):
-            booked.openai.script(Reply(WORDS, interval_s=0.001))
+    async def test_stream_is_cut_again_and_again_and_resumed_anywhere(
+        self, booked: Running, other: Running
+    ) -> None:
+        booked.openai.default = Reply(WORDS, interval_s=0.005)
+        random, cuts = Random(5), 0
+
+        async def one(every: int) -> None:
+            nonlocal cuts
             key = new_key()
-            cut = booked.completions.StreamCompletion(asked(), metadata=headed(key))
-            received = []
-            async for chunk in cut:
-                received.append(chunk)
-                if len(received) > place:
-                    break
-            cut.cancel()
-            server = (booked, other)[place % 2]
-            rest = await stream(
-                server, asked(), *headed(key, x_genai_resume_after=str(received[-1].sequence))
-            )
-            whole = await stream(server, asked(), *headed(key))
-            assert bytes_of(received + rest.message) == bytes_of(whole.message)
-            assert text_of(whole.message) == "".join(WORDS)
-        assert len(booked.openai.bill.calls) == len(WORDS) + 1
+            received: list[pb.CompletionChunk] = []
+            while not (received and received[-1].HasField("cost")):
+                headers = {"x_genai_resume_after": str(received[-1].sequence)} if received else {}
+                server = random.choice((booked, other))
+                cut = server.completions.StreamCompletion(asked(), metadata=headed(key, **headers))
+                for _ in range(every):
+                    if (chunk := await cut.read()) is grpc.aio.EOF:
+                        break
+                    received.append(chunk)
+                cut.cancel()
+                cuts += 1
+            whole = await stream(booked, asked(), *headed(key))
+            assert bytes_of(received) == bytes_of(whole.message)
+            assert text_of(received) == "".join(WORDS)
+
+        await asyncio.gather(*(one(every) for every in (1, 1, 1, 1, 2, 3, 5, 8)))
+        assert cuts > 300
+        assert len(booked.openai.bill.calls) == 8
         assert all(entry.finished for entry in booked.openai.bill.calls)
 
     async def test_resume_from_the_request(self, booked: Running) -> None:
