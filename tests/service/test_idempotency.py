@@ -98,6 +98,16 @@ class TestUnary:
         assert not await booked.executions.by_request("again-of-" + key)
         assert await violations(booked.database) == {}
 
+    async def test_tenants_have_keys_of_their_own(self, booked: Running) -> None:
+        key = new_key()
+        answers = [
+            await complete(booked, asked(), *headed(key, x_tenant_id=tenant))
+            for tenant in ("one", "other", "one")
+        ]
+        assert [answer.is_replay for answer in answers] == [False, False, True]
+        assert answers[0].message.id != answers[1].message.id
+        assert len(booked.openai.bill.calls) == 2
+
     async def test_key_in_the_request_is_the_key_in_the_header(self, booked: Running) -> None:
         key = new_key()
         first = await complete(booked, asked(idempotency_key=key))
