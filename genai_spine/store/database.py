@@ -133,6 +133,7 @@ class Database:
         self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
         self._path: Path | None = None  # of SQLite
         self._write_failure: Exception | None = None  # of the last write of many rows
+        self._turn = asyncio.Lock()  # of begin_in_turn()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
             self._open_sqlite(url)
@@ -166,6 +167,18 @@ class Database:
         with _translated():
             async with self.engine.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def begin_in_turn(self) -> AsyncGenerator[AsyncConnection]:
+        """The same for many short writes: with SQLite one at a time, where each would poll for the lock, some
+        of them in vain.
+        """
+        if self.dialect != "sqlite":
+            async with self.begin() as connection:
+                yield connection
+            return
+        async with self._turn, self.begin() as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""

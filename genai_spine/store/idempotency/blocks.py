@@ -71,7 +71,7 @@ class StreamBlocks:
             columns.call_id.in_(list(blocks)), columns.followed_until > Now()
         )
         on_postgresql = self._database.dialect == "postgresql"
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             if on_postgresql:
                 await connection.execute(text("SET LOCAL synchronous_commit = off"))
             rows = [row for call_id, block in blocks.items() for row in insertion(call_id, [block])[1]]

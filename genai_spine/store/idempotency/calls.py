@@ -94,7 +94,7 @@ class IdempotentCalls:
             "created_at": Now(),
             "expires_at": Now(self._ttl_s),
         }
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             inserted = await connection.execute(self._database.insert_once(idempotent_calls, row))
         return inserted.rowcount == 1
 
@@ -107,7 +107,7 @@ class IdempotentCalls:
             "epoch": found.epoch + 1,
             "expires_at": Now(self._ttl_s),
         }
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             return await _changed(connection, _running(found.call_id) & ~_owner_lives(), values)
 
     async def find(self, scope: Scope) -> FoundCall | None:
@@ -162,7 +162,7 @@ class IdempotentCalls:
         }
         if outcome.last_seq is not None:
             values["blocks_until"] = Now(self._resume_ttl_s)
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             if outcome.body is not None and not await self._has_body(connection, outcome):
                 values["body"] = outcome.body
             elif outcome.body is not None:
@@ -180,22 +180,22 @@ class IdempotentCalls:
         }
         if outcome.last_seq is not None:
             values |= {"last_seq": outcome.last_seq, "blocks_until": Now(self._resume_ttl_s)}
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             await _changed(connection, _running(found.call_id) & ~_owner_lives(), values)
 
     async def release(self, call_id: int) -> None:
         """Gives a claim up: a repeat makes the call again."""
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             await connection.execute(delete(idempotent_calls).where(_running(call_id)))
 
     async def forget(self, found: FoundCall) -> None:
         """Deletes an expired call."""
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             await _delete(connection, [found.call_id])
 
     async def follow(self, call_id: int) -> None:
         """Says that somebody reads its blocks."""
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             await _changed(connection, _running(call_id), {"followed_until": Now(FOLLOWED_S)})
 
     async def sweep(self) -> int:
@@ -203,10 +203,10 @@ class IdempotentCalls:
         is_over = or_(calls.state != "RUNNING", ~_owner_lives())
         expired = select(calls.call_id).where(calls.expires_at <= Now(), is_over).limit(SWEEP_CALLS)
         ended = select(calls.call_id).where(calls.blocks_until <= Now()).limit(SWEEP_CALLS)
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             gone = list((await connection.execute(expired.with_for_update(skip_locked=True))).scalars())
             await _delete(connection, gone)
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             read = list((await connection.execute(ended.with_for_update(skip_locked=True))).scalars())
             if read:
                 await connection.execute(delete(stream_blocks).where(stream_blocks.c.call_id.in_(read)))
