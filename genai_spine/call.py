@@ -12,6 +12,7 @@ from random import getrandbits
 from time import monotonic
 
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.key_service_pb2 import KeyPermissions
 
 VERSION_4 = 0x4000_8000 << 48  # version and variant of a UUID (RFC 9562, 5.4)
 VERSION_4_RANDOM = (1 << 128) - 1 - (0xF000_C000 << 48)  # bits beside them
@@ -37,9 +38,12 @@ class Principal:
     project_id: str | None = None
     key_id: str | None = None  # of an API key; None: it came without one
     scopes: frozenset[str] | None = None  # None: every scope, because authentication is off
+    permissions: KeyPermissions | None = None  # models, providers and lanes of its key; None: all
+    deduplicate_retries: bool = False  # its SDK's own retries join the call that they repeat
 
 
 ANONYMOUS = Principal()
+STRANGER = Principal(scopes=frozenset())  # without a key, where authentication is on
 
 
 @dataclass(frozen=True, slots=True)

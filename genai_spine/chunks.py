@@ -14,6 +14,8 @@ from operator import attrgetter
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 
+TERMS = ("system_fingerprint", "service_tier", "speed", "inference_geo")  # of the call that answered
+
 THINKING, THINKING_ENDS = "<think>", "</think>"
 HIGH_HALVES = frozenset(map(chr, range(0xD800, 0xDC00)))  # first halves of UTF-16's pairs
 WHOLE_JSON = ("annotations_json", "reasoning_state_json", "parsed_json")  # come in one piece
@@ -214,10 +216,16 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
         result.usage.CopyFrom(whole.usage)
     if whole.HasField("cost"):
         result.cost.CopyFrom(whole.cost)
+    if whole.HasField("units"):
+        result.units.CopyFrom(whole.units)
     if whole.HasField("system_fingerprint"):
         result.system_fingerprint = whole.system_fingerprint
     if whole.HasField("service_tier"):
         result.service_tier = whole.service_tier
+    if whole.HasField("speed"):
+        result.speed = whole.speed
+    if whole.HasField("inference_geo"):
+        result.inference_geo = whole.inference_geo
     if whole.HasField("latency_ms"):
         result.latency_ms = whole.latency_ms
     result.cache_status = whole.cache_status
@@ -247,7 +255,7 @@ def unfold(whole: pb.Completion) -> Iterator[pb.CompletionChunk]:
 
 def _totals_of(whole: pb.Completion) -> pb.CompletionChunk:
     chunk = _part_of(whole)
-    for name in ("usage", "cost"):
+    for name in ("usage", "cost", "units"):
         if whole.HasField(name):
             getattr(chunk, name).CopyFrom(getattr(whole, name))
     chunk.warnings.extend(whole.warnings)
@@ -259,7 +267,7 @@ def _part_of(whole: pb.Completion) -> pb.CompletionChunk:
     chunk.request_id, chunk.execution_id = whole.request_id, whole.execution_id
     if whole.HasField("create_time"):
         chunk.create_time.CopyFrom(whole.create_time)
-    for name in ("system_fingerprint", "service_tier"):
+    for name in TERMS:
         if whole.HasField(name):
             setattr(chunk, name, getattr(whole, name))
     return chunk

@@ -48,5 +48,8 @@ def sum_usages(usages: Iterable[Usage]) -> Usage:
     total = Usage()
     for usage in usages:
         for field, value in usage.ListFields():
-            setattr(total, field.name, value if field.enum_type else getattr(total, field.name) + value)
+            if field.enum_type:
+                setattr(total, field.name, value)
+            elif field.name != "reported_json":  # which is of one call
+                setattr(total, field.name, getattr(total, field.name) + value)
     return total

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 
 import sqlalchemy as sa
 
-from genai_spine.billing.ledger import Ledger, LedgerTimeouts
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -40,9 +43,18 @@ async def running(
         await ledger.stop()
 
 
+_attempts = count(1)
+
+
 def call() -> Execution:
+    """Another attempt of one request."""
     return Execution(
-        request_id="request-1", operation="OPERATION_COMPLETION", provider="openai", model="m", attempt=1
+        request_id="request-1",
+        operation="OPERATION_COMPLETION",
+        provider="openai",
+        model="m",
+        attempt=next(_attempts),
+        tenant_id=DEFAULT_TENANT,
     )
 
 

@@ -5,8 +5,8 @@ price per minute or hour has thirds of a second in it. The cost of a call is sum
 rounded once, half up, to a tick (1e-10 USD).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from operator import mul
@@ -17,6 +17,7 @@ from genai_spine.v1 import pricing_service_pb2 as usage_pb
 from genai_spine.v1 import usage_pb2
 
 MILLION = 1_000_000
+TOOL_CALLS = 1000  # that a price of a provider's tool is for
 GRAINS_PER_USD = 9 * 10**20
 GRAINS_PER_TICK = GRAINS_PER_USD // TICKS_PER_USD * MILLION
 
@@ -32,6 +33,10 @@ OUTPUT_BUCKETS = (
     usage_pb.PRICE_UNIT_OUTPUT_TOKENS,
     usage_pb.PRICE_UNIT_REASONING_TOKENS,
     usage_pb.PRICE_UNIT_AUDIO_OUTPUT_TOKENS,
+)
+CACHE_WRITES = (
+    usage_pb.PRICE_UNIT_CACHE_WRITE_5M_TOKENS,
+    usage_pb.PRICE_UNIT_CACHE_WRITE_1H_TOKENS,
 )
 BUCKETS = INPUT_BUCKETS + OUTPUT_BUCKETS
 INPUT, OUTPUT = 0, len(INPUT_BUCKETS)  # places of the plain buckets
@@ -80,6 +85,9 @@ class Price:
     character: int | None = None
     image: int | None = None
     request: int | None = None
+    # Grains for one call of a tool that the provider runs, by its name; of a tool that is not in it there
+    # is no price.
+    tools: Mapping[str, int] = field(default_factory=dict)
     least_audio_ms: int = 0  # shorter sound is billed as this long
     valid_from: date | None = None  # first day of this price; None: since ever
 
@@ -109,10 +117,13 @@ class Price:
         Where a row has a price per token, tokens are what is billed, and images or sound beside them count
         only where they have a price, too. Where it has none, nobody knows what a call cost whose `units`
         were not reported. As in genai-prices, input longer than a tier's start prices the whole request at
-        that tier.
+        that tier. Calls of the provider's tools are billed beside the rest.
         """
         if self.is_free:
             return 0
+        called = self._called(units) if units is not None and units.server_tools else 0
+        if called is None:
+            return None
         counts = _counts(usage)
         if self.unpriced and self.per_token and any(counts[bucket] for bucket in self.unpriced):
             return None
@@ -127,7 +138,7 @@ class Price:
             return None
         if self.request and used:
             total += self.request
-        return (total + GRAINS_PER_TICK // 2) // GRAINS_PER_TICK
+        return (total + called + GRAINS_PER_TICK // 2) // GRAINS_PER_TICK
 
     def units(self) -> Iterator[usage_pb.UnitPrice]:
         """Every price by its unit; kinds of tokens that cost as plain input or output are left out."""
@@ -146,6 +157,9 @@ class Price:
         ):
             if rate is not None:
                 yield usage_pb.UnitPrice(unit=unit, usd=float(_dollars(rate, count)))
+        for name, rate in sorted(self.tools.items()):
+            usd = float(_dollars(rate, TOOL_CALLS))
+            yield usage_pb.UnitPrice(unit=usage_pb.PRICE_UNIT_SERVER_TOOL, server_tool=name, usd=usd)
 
     def _tokens(self, counts: tuple[int, ...]) -> int:
         rates = self.rates
@@ -156,6 +170,16 @@ class Price:
                     rates = tier
                     break
         return sum(map(mul, counts, rates))
+
+    def _called(self, units: usage_pb2.UnitUsage) -> int | None:
+        """Grains of the calls of the provider's tools; None: one of them has no price."""
+        total = 0
+        for name, count in units.server_tools.items():
+            rate = self.tools.get(name)
+            if rate is None and count:
+                return None
+            total += count * (rate or 0)
+        return total
 
     def _units(self, units: usage_pb2.UnitUsage) -> tuple[int, bool]:
         """Grains, and whether anything of it has a price."""

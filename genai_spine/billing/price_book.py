@@ -10,7 +10,7 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,22 +20,24 @@ from genai_prices import __version__ as GENAI_PRICES_VERSION
 from genai_prices import data as genai_prices_data
 from genai_prices.types import Provider
 
+from genai_spine.billing.file_rows import configured, read, stated
 from genai_spine.billing.price import OwnPrice, Price
 from genai_spine.billing.price_sources import (
     CONFIGURATION,
+    NO_SELLER,
+    ONE,
     PROVIDER_IDS,
     Row,
+    Seller,
     StatedPrice,
     checksum,
-    configured,
     digest_of,
     published,
-    read,
-    stated,
 )
+from genai_spine.billing.terms import ORDINARY, Terms, terms_of
+from genai_spine.billing.upper_bound import CallSize, upper_bound
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import execution_pb2, usage_pb2
-from genai_spine.v1.operation_pb2 import OPERATION_BATCH
 
 # A known name covers a longer one when the rest starts with one of these: "gpt-4o" covers "gpt-4o-2024",
 # not "gpt-4omega"; "gpt-5" does not cover "gpt-5.9".
@@ -66,25 +68,32 @@ class OperatorModels:
     sellers: Mapping[str, str] = field(default_factory=dict)
 
 
+class PriceRows(NamedTuple):
+    """Contents of the price files."""
+
+    rows: list[Row]  # the strongest last
+    sellers: Mapping[str, Seller]  # by genai-prices' id of the provider
+
+
 class PriceBook:
     """Built once at start by load(); safe to share between threads."""
 
     def __init__(
-        self, rows: Iterable[Row], version: str, clock: Callable[[], float], operators: OperatorModels
+        self, stated: PriceRows, version: str, clock: Callable[[], float], operators: OperatorModels
     ) -> None:
-        """rows: those of the files, the strongest last. clock: Unix time in seconds."""
+        """clock: Unix time in seconds."""
         self.version = version
         self._operators = operators
         self._clock = clock
         self._upstream = {provider.id: provider for provider in genai_prices_data.providers}
         self._rows = {id(row.info): row for row in published()}
         self._known = {owner: self._known_names(provider) for owner, provider in self._upstream.items()}
-        self._files = files = list(rows)
+        self._stated, files = stated, stated.rows
         starts = sorted({_midnight(row.valid_from) for row in files if row.valid_from})
         self._starts = starts  # minutes at which rows of the files begin to hold
         self._own = [_in_force(files, minute) for minute in (0, *starts)]  # one for each stretch of time
         self._prices = {
-            id(prices): row.compiled(prices, valid_from)
+            id(prices): row.compiled(prices, valid_from, self._seller(row.owner))
             for row in (*self._rows.values(), *files)
             for prices, valid_from in row.periods
         }
@@ -106,14 +115,16 @@ class PriceBook:
         files = {"overlay": Path(__file__).with_name("prices.yaml")}
         if overrides is not None:
             files["overrides"] = overrides
-        rows = [row for source, path in files.items() for row in read(path, source)]
+        contents = [read(path, source) for source, path in files.items()]
+        rows = [row for content in contents for row in content.rows]
         compiled = {f"genai-prices {GENAI_PRICES_VERSION}": Path(genai_prices_data.__file__), **files}
         versions = [f"{name} {checksum(path)}" for name, path in compiled.items()]
         operators = operators or OperatorModels()
         if operators.prices:
             rows += [configured(price) for price in operators.prices]
             versions.append(f"{CONFIGURATION} {digest_of(operators.prices)}")
-        book = cls(rows, " + ".join(versions), clock, operators)
+        sellers = _merged(content.sellers for content in contents)
+        book = cls(PriceRows(rows, sellers), " + ".join(versions), clock, operators)
         return book._with(own) if own else book
 
     def _with(self, own: OwnPrice) -> "PriceBook":
@@ -124,7 +135,8 @@ class PriceBook:
             own = own._replace(output=known.output_usd_per_1m)
         row = stated(own)
         version = f"{self.version} + settings {digest_of(own)}"
-        return PriceBook([*self._files, row], version, self._clock, self._operators)
+        stated_rows = self._stated._replace(rows=[*self._stated.rows, row])
+        return PriceBook(stated_rows, version, self._clock, self._operators)
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price that holds now; None when the book has none for this model.
@@ -132,7 +144,7 @@ class PriceBook:
         An exact name or alias comes first, then what genai-prices' own rules match, then the newest dated
         row of an undated family name, then the longest known name that the model's name goes on from.
         """
-        return self._price(provider, model, None, False, self._minute())
+        return self._price(provider, model, ORDINARY, self._minute())
 
     def context_length(self, provider: str, model: str) -> int | None:
         """Most tokens of input and output together, as the operator or genai-prices has it; found as a price
@@ -143,7 +155,7 @@ class PriceBook:
     def _find_length(self, provider: str, model: str, stretch: int) -> int | None:
         if length := self._operators.context_lengths.get((provider, model)):
             return length
-        upstream = self._seller(provider)
+        upstream = self._sold_by(provider)
         name = model.lower().removeprefix("models/")
         row = self._row(upstream, name, stretch)
         if row is not None and row.info.context_window is None:  # a row of a price file says nothing of it
@@ -157,23 +169,40 @@ class PriceBook:
         usage: usage_pb2.Usage,
         *,
         local: bool = False,
-        service_tier: str | None = None,
+        at: Terms = ORDINARY,
     ) -> usage_pb2.Cost:
         """Cost of tokens by the price of now; price_known is false, with 0 ticks, when the book cannot tell.
 
         local: the model runs on the operator's machines, where it costs nothing unless the operator's own
-        file says so. service_tier: the tier that the provider says it served ("flex", "priority", ...),
-        which can have prices of its own.
+        file says so. at: terms that the provider says it served, which have prices of their own or none.
         """
-        price = self._price(provider, model, service_tier, False, self._minute())
+        price = self._price(provider, model, at, self._minute())
         return self._cost(price, usage, None, local)
 
     def ticks(self, provider: str, model: str, usage: usage_pb2.Usage, *, local: bool = False) -> int | None:
         """As cost(), and only the number; None when the book cannot tell."""
-        price = self._price(provider, model, None, False, self._minute())
+        price = self._price(provider, model, ORDINARY, self._minute())
         if local and (price is None or not price.is_operators):
             return 0
         return None if price is None else price.ticks(usage)
+
+    def most_ticks(self, provider: str, model: str, size: CallSize, *, local: bool = False) -> int | None:
+        """Most that a call of this size costs by the prices of now; None when the book cannot tell.
+
+        local: as in cost().
+        """
+        minute = self._minute()
+        ordinary = self._price(provider, model, ORDINARY, minute)
+        if local and (ordinary is None or not ordinary.is_operators):
+            return 0
+        if size.at == ORDINARY:
+            return upper_bound((ordinary,), size)
+        return upper_bound((self._price(provider, model, size.at, minute), ordinary), size)
+
+    def is_free(self, provider: str, model: str, *, local: bool = False) -> bool:
+        """Whether calls of the model certainly cost nothing. local: as in cost()."""
+        price = self._price(provider, model, ORDINARY, self._minute())
+        return local if price is None else price.is_free or (local and not price.is_operators)
 
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
         """Cost of a call that consumed `usage` and `units`, by the prices of the time it was made.
@@ -181,15 +210,15 @@ class PriceBook:
         The model that answered is looked up first, then the one that was asked for. local: as in cost().
         """
         made = execution.create_time.seconds // 60 if execution.HasField("create_time") else self._minute()
-        tier = execution.service_tier or None
+        at = terms_of(execution)
         units = execution.units if execution.HasField("units") else None
         provider, asked, answered = execution.provider, execution.model, execution.answered_model
-        batch, usage = execution.operation == OPERATION_BATCH, execution.usage
+        usage = execution.usage
         if answered and answered != asked:
-            cost = self._cost(self._price(provider, answered, tier, batch, made), usage, units, local)
+            cost = self._cost(self._price(provider, answered, at, made), usage, units, local)
             if cost.price_known:
                 return cost
-        return self._cost(self._price(provider, asked, tier, batch, made), usage, units, local)
+        return self._cost(self._price(provider, asked, at, made), usage, units, local)
 
     def prices(self) -> list[Price]:
         """Every model with a price, at its price of now, sorted by model, then provider."""
@@ -222,7 +251,10 @@ class PriceBook:
             price_book=self.version,
         )
 
-    def _seller(self, provider: str) -> str:
+    def _seller(self, owner: str) -> Seller:
+        return self._stated.sellers.get(owner, NO_SELLER)
+
+    def _sold_by(self, provider: str) -> str:
         """Id in genai-prices of the provider that a configured one is an instance of."""
         sold_as = self._operators.sellers.get(provider, provider)
         return PROVIDER_IDS.get(sold_as, sold_as)
@@ -248,10 +280,8 @@ class PriceBook:
             if row.info.id.lower() not in own.get(row.owner, {}):
                 yield row
 
-    def _price_at(
-        self, provider: str, model: str, service_tier: str | None, batch: bool, minute: int
-    ) -> Price | None:
-        upstream = self._seller(provider)
+    def _price_at(self, provider: str, model: str, at: Terms, minute: int) -> Price | None:
+        upstream = self._sold_by(provider)
         name = model.lower().removeprefix("models/")  # "models/" is Gemini's
         row = None
         if provider in self._operators.sellers:  # an instance may have prices of its own
@@ -259,14 +289,21 @@ class PriceBook:
         row = row or self._row(upstream, name, self._stretch(minute))
         if row is None:
             return None
-        now = _utc(minute)
+        now, seller = _utc(minute), self._seller(upstream)
         price = self._prices[id(row.info.get_prices(now))]
-        # One provider's tiers say nothing about another that sells the same model; so in genai-prices.
-        if row.owner != upstream or not (service_tier or batch):
+        is_sellers = row.owner in (upstream, provider)
+        if price is None or price.is_free or (at == ORDINARY and is_sellers):
             return price
-        terms = {"service_tier": service_tier} if service_tier else {}
-        terms |= {"processing": "batch"} if batch else {}
-        return row.compiled(row.info.get_prices(now, terms), price.valid_from if price else None)
+        if at == ORDINARY:
+            # One provider's tools and terms say nothing about another that sells the same model.
+            return replace(price, tools=seller.tools)
+        factor = seller.places.get(at.inference_geo) if at.inference_geo else ONE
+        variant = at.variant
+        prices = row.at_terms(now, variant) if variant and is_sellers else row.info.get_prices(now)
+        if factor is None or prices is None or (variant and not is_sellers):
+            return None  # it is not sold at these terms, as far as is known
+        compiled = row.compiled(prices, price.valid_from, seller, factor)
+        return compiled if is_sellers or compiled is None else replace(compiled, tools=seller.tools)
 
     def _find_row(self, upstream: str, name: str, stretch: int) -> Row | None:
         own, known = self._own[stretch].get(upstream, {}), self._known.get(upstream, {})
@@ -304,6 +341,16 @@ class PriceBook:
                 for name in row.names:
                     names.setdefault(name, row)
         return names
+
+
+def _merged(contents: Iterable[Mapping[str, Seller]]) -> dict[str, Seller]:
+    """What files say about sellers, the strongest file last."""
+    merged: dict[str, Seller] = {}
+    for sellers in contents:
+        for owner, seller in sellers.items():
+            known = merged.get(owner, NO_SELLER)
+            merged[owner] = Seller({**known.tools, **seller.tools}, {**known.places, **seller.places})
+    return merged
 
 
 def _utc(minute: int) -> datetime:

@@ -1,7 +1,14 @@
 """gRPC client of the command line: chat, models, providers and pulls."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -10,7 +17,7 @@ import typer
 
 from genai_spine.chunks import ChunkBuilder, first_choice, text_of
 from genai_spine.cli.conversation import Say
-from genai_spine.cli.output import StreamedAnswer, counted, print_json
+from genai_spine.cli.output import StreamedAnswer, counted, own_key, own_tenant, print_json
 from genai_spine.supervisor.health_check import DIRECT
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
@@ -27,6 +34,33 @@ from genai_spine.v1.pricing_service_pb2_grpc import PricingServiceStub
 from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 CONNECT_TIMEOUT_S = 5.0
+
+
+Metadata = Sequence[tuple[str, str]]
+
+
+class UnaryMetadata(grpc.aio.UnaryUnaryClientInterceptor):
+    """Client interceptor that sends the same metadata with each unary call."""
+
+    def __init__(self, added: Metadata) -> None:
+        self._added = added
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(_with_more(details, self._added), request)
+
+
+class StreamMetadata(grpc.aio.UnaryStreamClientInterceptor):
+    """The same for calls whose answer is a stream; gRPC takes a class as an interceptor of one kind."""
+
+    def __init__(self, added: Metadata) -> None:
+        self._added = added
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(_with_more(details, self._added), request)
+
+
+def _with_more(details: Any, added: Metadata) -> Any:
+    return details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *added))
 
 
 class Page(Protocol):
@@ -194,9 +228,16 @@ async def pages(method: Callable[[Any], Awaitable[P]], request: Any) -> AsyncGen
 
 
 @asynccontextmanager
-async def connected(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Channel to a server. Raises ConnectionError when nobody answers there."""
-    async with grpc.aio.insecure_channel(address, options=DIRECT) as channel:
+async def connected(address: str, tenant: str | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """Channel to a server, which shows it the key of GENAI_API_KEY and the tenant that is acted for.
+
+    Raises ConnectionError when nobody answers there.
+    """
+    key, tenant = own_key(), tenant or own_tenant()
+    shown = [("authorization", f"Bearer {key}")] if key else []
+    shown += [("x-tenant-id", tenant)] if tenant else []
+    adding = [UnaryMetadata(shown), StreamMetadata(shown)] if shown else []
+    async with grpc.aio.insecure_channel(address, options=DIRECT, interceptors=adding) as channel:
         try:
             await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
         except TimeoutError:

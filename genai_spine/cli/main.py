@@ -27,6 +27,7 @@ from genai_spine.cli import (
     prompts,
     sessions,
 )
+from genai_spine.cli.access import audit, keys, tenants
 from genai_spine.cli.conversation import converse
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -69,6 +70,10 @@ app.add_typer(executions.group, name="executions")
 app.add_typer(config.group, name="config")
 app.command(name="reload")(config.reload)
 app.add_typer(models.group, name="models")
+app.add_typer(keys.group, name="keys")
+app.add_typer(tenants.tenants, name="tenants")
+app.add_typer(tenants.projects, name="projects")
+app.add_typer(audit.group, name="audit")
 app.command()(models.drift)
 
 
@@ -170,17 +175,32 @@ def serve(
 
 @app.command()
 def migrate(as_json: Json = False) -> None:
-    """Bring the database's tables up to this version."""
+    """Bring the database's tables up to this version; make a root secret and a first key where they are due.
+
+    With SQLite a root secret is made beside the database. Where GENAI_AUTH=on and there is no key, the first
+    admin key is made, and printed this once.
+    """
+    from genai_spine.access import secrets
     from genai_spine.store import schema
 
     settings = settings_with()
     applied = run(schema.upgrade(settings.database))
     head = schema.head()
+    made = secrets.create_beside(settings.database) if settings.has_no_secret else None
+    first = run(keys.first_key(settings)) if settings.auth == "on" else None
     if as_json:
-        print_json({"applied": applied, "revision": head})
-    else:
-        done = f"applied {', '.join(applied)}" if applied else "nothing to do"
-        typer.echo(f"database at revision {head}: {done}")
+        secret = {
+            "secret_key_file": str(made) if made else None,
+            "first_key": first.secret if first else None,
+        }
+        print_json({"applied": applied, "revision": head, **secret})
+        return
+    done = f"applied {', '.join(applied)}" if applied else "nothing to do"
+    typer.echo(f"database at revision {head}: {done}")
+    if made:
+        typer.echo(f"root secret: made {made}; keep a copy of it as safe as the database")
+    if first:
+        typer.echo(f"first admin key, not shown again: {first.secret}")
 
 
 @app.command()

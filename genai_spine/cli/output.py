@@ -58,6 +58,16 @@ def listens_at() -> tuple[str, int]:
         fail(error)
 
 
+def own_key() -> str | None:
+    """Key that the commands show to a server, of GENAI_API_KEY; None: they show none."""
+    return _variables().get("GENAI_API_KEY")
+
+
+def own_tenant() -> str | None:
+    """Tenant that the commands act for, of GENAI_TENANT; None: the key's own."""
+    return _variables().get("GENAI_TENANT")
+
+
 def _variables() -> dict[str, str]:
     """Variables of .env and of the environment, which wins; one that is empty says nothing."""
     given = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
@@ -73,6 +83,9 @@ Address = Annotated[
         callback=lambda given: given or server_address(),
         show_default=False,
     ),
+]
+Tenant = Annotated[
+    str | None, typer.Option(help="Tenant to act for. Default: GENAI_TENANT, or the key's own.")
 ]
 DEFAULT_ADDRESS = ""  # what the option Address makes server_address() of
 

@@ -77,7 +77,8 @@ def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
         typer.echo("costs nothing: it runs on your own machines")
     for unit in price.units:
         above = f", if the input is longer than {unit.above_input_tokens}" if unit.above_input_tokens else ""
-        typer.echo(f"{f'${unit.usd:.12g}':>16} for {_name(unit.unit)}{above}")
+        name = f"1,000 calls of {unit.server_tool}" if unit.server_tool else _name(unit.unit)
+        typer.echo(plain(f"{f'${unit.usd:.12g}':>16} for {name}{above}"))
 
 
 async def rerate(url: str, book: PriceBook, period: Period, *, dry_run: bool) -> Outcome:

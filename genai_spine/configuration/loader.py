@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from genai_spine import settings
 from genai_spine.behaviour import book
 from genai_spine.behaviour.book import BookError
-from genai_spine.billing import price_sources
+from genai_spine.billing import file_rows
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_sources import StatedPrice
 from genai_spine.configuration import document as documents
@@ -46,6 +46,7 @@ RELOADED = frozenset(
         *("model_name", "max_concurrent_requests", "max_retries", "retry_min_wait", "retry_max_wait"),
         *("max_prompt_tokens", "input_token_price", "output_token_price"),
         *("endpoints", "fallbacks", "stated_prices", "other_lanes", "behaviour", "strict_options"),
+        "access_groups",
     }
 )
 
@@ -215,7 +216,7 @@ class _Reader:
 
     def _check_price_file(self, path: Path) -> None:
         try:
-            price_sources.read(path, "overrides")
+            file_rows.read(path, "overrides")
         except PriceBookError as error:
             self._fault(str(error), "settings", "price_overrides")
 
@@ -285,7 +286,7 @@ class _Reader:
                     continue
                 price = StatedPrice(provider, model, _as_text(terms.price))
                 try:
-                    price_sources.configured(price)
+                    file_rows.configured(price)
                 except PriceBookError as error:
                     text = str(error).removeprefix(f"{provider} {model}: ")
                     self._fault(text, "providers", provider, "models", model, "price")

@@ -1,8 +1,8 @@
 """Service interceptor: every RPC of ours passes here once, in and out.
 
-In: a grpc context becomes a Call, and the request is checked against its field rules. Out: SpineErrors become
-google.rpc.Status with details (in a stream over REST that has begun, its last message), anything else becomes
-INTERNAL without its cause, and one line is logged. Services never see a grpc type.
+In: a grpc context becomes a Call with its principal, and the request is checked against its field rules. Out:
+SpineErrors become google.rpc.Status with details (in a stream over REST that has begun, its last message),
+anything else becomes INTERNAL without its cause, and one line is logged. Services never see a grpc type.
 """
 
 import asyncio
@@ -15,16 +15,26 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from genai_spine import http_answer, validation
-from genai_spine.call import ANONYMOUS, Call
+from genai_spine.access import scopes
+from genai_spine.access.authentication import Authenticator
+from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.edge.keyed_calls import KeyedCalls, described
 from genai_spine.edge.running_calls import RunningCalls
-from genai_spine.errors import DOMAIN, InternalError, InvalidRequest, ServiceUnavailable, SpineError
+from genai_spine.errors import (
+    DOMAIN,
+    InternalError,
+    InvalidRequest,
+    PermissionDenied,
+    ServiceUnavailable,
+    SpineError,
+)
 from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -41,6 +51,7 @@ log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary = Callable[[Message, Call], Awaitable[Message]]
 Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class RunningStreams:
@@ -85,15 +96,26 @@ class ServiceInterceptor:
     every call a lookup and two coroutines, a fifth of what this service adds to a call.
     """
 
-    def __init__(self, lane: str, server: grpc.aio.Server, keyed: KeyedCalls) -> None:
-        """Interceptor of one server. lane: the lane that calls are booked on."""
+    def __init__(
+        self,
+        lane: str,
+        server: grpc.aio.Server,
+        keyed: KeyedCalls,
+        authenticator: Authenticator | None = None,
+    ) -> None:
+        """Interceptor of one server. lane: the lane that calls are booked on.
+
+        authenticator: None: nobody is asked for a key, and one that is sent is not looked at.
+        """
         self.lane = lane
+        self.authenticator = authenticator
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.calls = RunningCalls()
         self.streams = RunningStreams()
         self._server = server
         self._keyed = keyed
         self._behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
+        self._scopes: dict[str, str] = {}  # that a full method asks for
 
     @property
     def running(self) -> int:
@@ -118,6 +140,8 @@ class ServiceInterceptor:
             )
         if known:
             return
+        for contract in descriptor_pool.Default().FindServiceByName(service).methods:
+            self._scopes[f"/{service}/{contract.name}"] = scopes.scope_of(contract)
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
@@ -135,9 +159,10 @@ class ServiceInterceptor:
     def _unary(self, method: str) -> Callable[[Message, Context], Awaitable[Message]]:
         async def answer(request: Message, context: Context) -> Message:
             behaviour: Unary = self._behaviours[method]
-            call = self._enter(method, context)
+            metadata = tuple(context.invocation_metadata() or ())
+            call = self._enter(method, context, metadata)
             try:
-                self._admit(request, call)
+                await self._admit(request, call, metadata)
                 response = await behaviour(request, call)
                 if call.path:
                     rest_aliases.fill(response)
@@ -156,11 +181,12 @@ class ServiceInterceptor:
 
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._behaviours[method]
-            call = self._enter(method, context)
+            metadata = tuple(context.invocation_metadata() or ())
+            call = self._enter(method, context, metadata)
             sent, last = 0, None
             try:
                 with self.streams.one():
-                    self._admit(request, call)
+                    await self._admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
                             if not sent and ((call.headers and call.path) or call.replay_id is not None):
@@ -185,9 +211,8 @@ class ServiceInterceptor:
 
         return answer
 
-    def _enter(self, method: str, context: Context) -> Call:
+    def _enter(self, method: str, context: Context, metadata: Metadata) -> Call:
         """Call of a grpc context: request id, deadline, headers that matter."""
-        metadata = tuple(context.invocation_metadata() or ())
         given: dict[str, Any] = dict(metadata)  # texts: bytes are only what ends with -bin
         remaining_s = context.time_remaining()
         request_id = given.get("x-request-id")
@@ -214,14 +239,16 @@ class ServiceInterceptor:
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
-    def _admit(self, request: "Message | UndecodableMessage", call: Call) -> None:
-        """Admission: not while draining, and only with valid fields.
+    async def _admit(self, request: "Message | UndecodableMessage", call: Call, metadata: Metadata) -> None:
+        """Admission: not while draining, only with a key that may, and only with valid fields.
 
-        Errors: ServiceUnavailable, InvalidRequest, InvalidFields.
+        Errors: ServiceUnavailable, those of _principal(), InvalidRequest, InvalidFields.
         """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
-        if call.tenant_header is not None and call.principal is ANONYMOUS:  # nobody is asked for a key
+        if self.authenticator is not None:
+            call.principal = await self._principal(self.authenticator, call.method, metadata)
+        elif call.tenant_header is not None:  # nobody is asked for a key
             call.principal = call_headers.chosen(call.tenant_header)
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
@@ -234,6 +261,22 @@ class ServiceInterceptor:
             validation.check_without_aliases(request)
         if labels := getattr(request, "cost_labels", None):
             call.cost_labels = dict(labels)
+
+    async def _principal(self, authenticator: Authenticator, method: str, metadata: Metadata) -> Principal:
+        """Principal of a call, which has the scope that its method asks for.
+
+        Errors: those of Authenticator.principal(), PermissionDenied. Of a method that needs no key: none.
+        """
+        scope = self._scopes[method]
+        try:
+            principal = await authenticator.principal(dict(metadata))
+        except SpineError:
+            if scope == scopes.PUBLIC:
+                return STRANGER
+            raise
+        if scope not in (scopes.PUBLIC, scopes.AUTHENTICATED) and scope not in (principal.scopes or ()):
+            raise PermissionDenied(scope=scope)
+        return principal
 
     async def _leave(self, context: Context, call: Call, error: BaseException) -> NoReturn:
         """Abort of the call with the error's status."""
@@ -270,6 +313,7 @@ class ServiceInterceptor:
             request_id=call.replay_id or call.request_id,
             caller=call.user_agent,
             **({"replay_of": call.request_id} if call.replay_id else {}),
+            **({} if call.principal is ANONYMOUS else {"principal": call.principal.name}),
             **more,
         )
 

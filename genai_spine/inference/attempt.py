@@ -15,17 +15,21 @@ from typing import Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.behaviour import warning_header
+from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.costs import cost_of
 from genai_spine.errors import (
     DeadlineExceeded,
     InternalError,
+    PriceUnknown,
     ProviderError,
     ProviderTimeout,
     SchemaMismatch,
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.inference.estimate import ReserveRules, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
@@ -36,6 +40,7 @@ from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
+TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
 # Errors after which the upstream may have worked, and billed it, although no answer came of it.
 MAY_HAVE_BILLED = (
     ProviderError,
@@ -53,11 +58,13 @@ MEASURED = (media.CreateImagesResponse, media.Transcription)  # in units of thei
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Ledger that attempts are booked in, the prices that they are rated by, and whose the files are."""
+    """Ledger that attempts are booked in, their prices and budgets, and whose the files are."""
 
     ledger: Ledger
     prices: PriceBook
     owners: ObjectOwners
+    budgets: Budgets
+    reserve: ReserveRules
 
 
 class StreamedText:
@@ -95,12 +102,12 @@ class StreamedText:
 
 
 class Attempt(Generic[R]):
-    """One call of one provider for an operation. The ledger has its intent from the start."""
+    """One call of one provider for an operation, once open() has put its intent on the books."""
 
     def __init__(
         self, accounting: Accounting, operation: Operation[R], failover: Failover, slot: Slot, request: R
     ) -> None:
-        """request: as the provider gets it. Errors: ServiceUnavailable, when the ledger takes no intent."""
+        """request: as the provider gets it."""
         self.accounting = accounting
         self.operation = operation
         self.failover = failover
@@ -111,7 +118,6 @@ class Attempt(Generic[R]):
         self.call = operation.call
         self.started = monotonic()
         self.model = ""  # as the provider reports it
-        self.service_tier: str | None = None  # that the provider says it served; it has its own prices
         self._created = 0
         self._usage: usage_pb2.Usage | None = None
         self._text = StreamedText()
@@ -134,7 +140,40 @@ class Attempt(Generic[R]):
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
         if self.warnings:
             self.execution.warnings.extend(self.warnings)
-        accounting.ledger.begin(self.execution)
+
+    async def open(self) -> "Attempt[R]":
+        """Puts the intent on the books, with the most that it may cost; only then may the provider be called.
+
+        What costs nothing is not worth waiting for. Errors: ServiceUnavailable, when the ledger takes no
+        intent; BudgetExceeded and PriceUnknown.
+        """
+        accounting, execution = self.accounting, self.execution
+        budgets = accounting.budgets
+        applied = budgets.applying(execution) if budgets.any else ()
+        if applied and blocks(applied):
+            self._bound_answer()
+        rules, prices = accounting.reserve, accounting.prices
+        most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
+        if most is not None:
+            execution.reserved_ticks = most
+        elif blocks(applied) and not rules.allows_unknown_price:
+            raise PriceUnknown(provider=execution.provider, model=execution.model)
+        if applied and (most or blocks(applied)):
+            await budgets.reserve(execution, applied)
+        elif most == 0:
+            accounting.ledger.begin(execution)
+        else:
+            await accounting.ledger.reserve(execution)
+        return self
+
+    def _bound_answer(self) -> None:
+        """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""
+        request: object = self.request
+        if isinstance(request, pb.CreateCompletionRequest) and not request.HasField("max_tokens"):
+            bounded = pb.CreateCompletionRequest()
+            bounded.CopyFrom(request)
+            bounded.max_tokens = self.accounting.reserve.max_answer_tokens
+            self.request = cast(R, bounded)
 
     async def __aenter__(self) -> "Attempt[R]":
         return self
@@ -183,6 +222,8 @@ class Attempt(Generic[R]):
                     self._usage = usage_pb2.Usage()
                     self._usage.CopyFrom(chunk.usage)
                     chunk.ClearField("usage")
+                    self._take_terms(chunk)
+                    chunk.ClearField("units")
                 if not chunk.choices:
                     continue
                 if cutter is not None:
@@ -190,7 +231,7 @@ class Attempt(Generic[R]):
                 if not self.slot.delivered:
                     await self._begin_stream(chunk)
                 if chunk.HasField("service_tier"):
-                    self.service_tier = chunk.service_tier
+                    self.execution.service_tier = chunk.service_tier
                 for delta in chunk.choices:
                     self._text.add(delta)
                 yield self.stamp(chunk)
@@ -199,9 +240,10 @@ class Attempt(Generic[R]):
         """Settles a stream that came to its end; returns the last chunk, with usage and cost."""
         usage = self._reported_usage() or self._estimate(usage_pb2.PROVENANCE_ESTIMATED)
         self._succeed()
-        last = self.stamp(pb.CompletionChunk(usage=usage))
-        last.cost.CopyFrom(self._price(usage))
+        cost = self._price(usage)
+        last = self.stamp(pb.CompletionChunk(usage=usage, cost=cost))
         last.warnings.extend(self.warnings)
+        self._add_terms(last)
         await self._book()
         last.latency_ms = self.call.latency_ms
         return last
@@ -241,7 +283,7 @@ class Attempt(Generic[R]):
         execution = self.execution
         self.model = answer.model or execution.model
         if isinstance(answer, pb.Completion):
-            self.service_tier = answer.service_tier or None
+            self._take_terms(answer)
             answer.warnings.extend(self.warnings)
             self._set_header()
             if (cutter := self._cutter()) is not None:
@@ -262,7 +304,8 @@ class Attempt(Generic[R]):
 
     def record_undelivered(self, answer: pb.Completion) -> None:
         """Records model, tier and usage of an answer that is not going to be delivered."""
-        self.model, self.service_tier = answer.model, answer.service_tier or None
+        self.model = answer.model
+        self._take_terms(answer)
         self._usage = answer.usage
 
     async def fail(self, error: SpineError) -> None:
@@ -301,6 +344,22 @@ class Attempt(Generic[R]):
         chunk.model, chunk.provider = self.model, self.execution.provider
         chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
         return chunk
+
+    def _take_terms(self, answer: pb.Completion | pb.CompletionChunk) -> None:
+        """Enters what decides the price beside the tokens, as the provider reports it."""
+        for name in TERMS:
+            if said := getattr(answer, name):
+                setattr(self.execution, name, said)
+        if answer.HasField("units"):
+            self.execution.units.CopyFrom(answer.units)
+
+    def _add_terms(self, last: pb.CompletionChunk) -> None:
+        """Adds to the last chunk of a stream what came with its usage."""
+        for name in TERMS:
+            if said := getattr(self.execution, name):
+                setattr(last, name, said)
+        if self.execution.HasField("units"):
+            last.units.CopyFrom(self.execution.units)
 
     async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
@@ -370,8 +429,10 @@ class Attempt(Generic[R]):
         execution.usage.CopyFrom(usage)
         if self.model and self.model != execution.model:
             execution.answered_model = self.model
-        if self.service_tier:
-            execution.service_tier = self.service_tier
+        if usage.HasField("reported_json"):  # for the books, and not for the caller
+            execution.usage_json = usage.reported_json
+            execution.usage.ClearField("reported_json")
+            usage.ClearField("reported_json")
         cost = self.accounting.prices.rate(execution, local=self.provider.local)
         if (
             usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
@@ -379,6 +440,9 @@ class Attempt(Generic[R]):
             and not cost.is_free
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
+        if execution.budget_counters and usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN:
+            most = max(cost.cost_ticks, execution.reserved_ticks)  # a budget counts what may have been billed
+            cost = cost_of(most, price_book=cost.price_book)
         execution.cost.CopyFrom(cost)
         return cost
 

@@ -62,7 +62,9 @@ class BatchSettlement:
         payer = replace(call, principal=made.principal, correlation_id=None)
         try:
             async with aclosing(provider.batch_lines(batch, call)) as lines:
+                number = 0
                 async for custom_id, execution in lines:
+                    execution.attempt = number = number + 1
                     self._complete(execution, custom_id, batch, provider, call)
                     payer.charge(execution)
                     execution.cost_labels.update(made.cost_labels)
@@ -84,7 +86,7 @@ class BatchSettlement:
         ended = times.completed_time.seconds or times.expired_time.seconds or times.cancelled_time.seconds
         execution.id = row_id(provider.name, batch, custom_id)
         execution.request_id, execution.operation = batch.id, OPERATION_BATCH
-        execution.requested_model, execution.attempt = execution.model, 1
+        execution.requested_model = execution.model
         execution.user_agent = call.user_agent
         execution.create_time.seconds = begun
         execution.latency_ms = min(max(0, (ended or begun) - begun) * 1000, 2**32 - 1)

@@ -105,6 +105,8 @@ class Failover:
         """Returns when another attempt may follow, after a pause where one is due; else raises the error."""
         if not isinstance(error, SpineError):
             raise error
+        if isinstance(error, errors.BudgetExceeded | errors.PriceUnknown) and self._error is not None:
+            raise self._last()  # the attempt was not made, so the error of the last one stands
         self._note(slot.route, error)
         if slot.delivered or not isinstance(error, FAILOVER):
             raise error

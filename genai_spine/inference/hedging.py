@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from genai_spine.errors import BudgetExceeded
 from genai_spine.inference.operation import Completing
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -36,7 +37,7 @@ async def first_answer(operation: Completing, start: Callable[[Completing], Coro
                 if task.exception() is None:
                     _supersede(running.values())
                     return task.result()
-                failure = failure or task.exception()
+                failure = _graver(failure, task.exception())
         assert failure is not None
         raise failure
     finally:
@@ -65,7 +66,7 @@ async def first_stream(operation: Completing, start: Callable[[Completing], Chun
                 stream = tasks.pop(task)
                 winner = streams.pop(stream)
                 if task.exception() is not None:
-                    failure = failure or task.exception()
+                    failure = _graver(failure, task.exception())
                     continue
                 _supersede(streams.values())
                 await _cancel(tasks)
@@ -81,6 +82,11 @@ async def first_stream(operation: Completing, start: Callable[[Completing], Chun
         await _cancel(tasks)
         for stream in streams:
             await stream.aclose()
+
+
+def _graver(first: BaseException | None, later: BaseException | None) -> BaseException | None:
+    """The first failure of a call that was made: one that a budget refused says nothing."""
+    return later if first is None or isinstance(first, BudgetExceeded) else first
 
 
 def _delay_s(operation: Completing) -> float:

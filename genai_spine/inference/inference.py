@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
-from genai_spine.errors import ContextLengthExceeded, InternalError, SchemaMismatch
+from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
 from genai_spine.inference.failover import Failover, Slot
@@ -21,7 +21,7 @@ from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
 from genai_spine.providers.base import Route
-from genai_spine.routing.candidates import CandidatePlanner
+from genai_spine.routing.candidates import CandidatePlanner, MediaRequest
 from genai_spine.routing.default_options import completed
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router
@@ -101,7 +101,8 @@ class Inference:
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         """Vectors of all inputs, in order."""
-        operation = Operation("embeddings", request, call, self.planner.embedding_plan(request))
+        plan = self.router.permitted(self.planner.embedding_plan(request), request.model, call)
+        operation = Operation("embeddings", request, call, plan)
         embed = partial(self._call, ask=_embed)
         return await self._unary(operation, pb.CreateEmbeddingsResponse, embed)
 
@@ -109,19 +110,19 @@ class Inference:
         self, request: media.CreateImagesRequest, call: Call
     ) -> media.CreateImagesResponse:
         """Images, as bytes or addresses."""
-        operation = Operation("image", request, call, self.planner.media_plan("image", request))
-        return await self._call(operation, _create_images)
+        plan = self._media_plan("image", request, call)
+        return await self._call(Operation("image", request, call, plan), _create_images)
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
         """Text of a recording."""
-        plan = self.planner.media_plan("transcription", request)
+        plan = self._media_plan("transcription", request, call)
         return await self._call(Operation("transcription", request, call, plan), _transcribe)
 
     async def create_speech(
         self, request: media.CreateSpeechRequest, call: Call
     ) -> AsyncGenerator[media.SpeechChunk]:
         """Sound as it comes; one more chunk at the end has units and cost."""
-        plan = self.planner.media_plan("speech", request)
+        plan = self._media_plan("speech", request, call)
         operation = Operation("speech", request, call, plan, streamed=True)
         failover = self._failover(operation)
         while True:
@@ -136,10 +137,14 @@ class Inference:
     def _completion(
         self, request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False
     ) -> Completing:
-        """Errors: CandidatePlanner.plan()'s; InvalidFields when the request's schema is none."""
+        """Errors: CandidatePlanner.plan()'s, NotPermittedToKey; InvalidFields when its schema is none."""
         if request.HasField("response_format") and answers.wants_json(request):
             answers.check(request)
-        return Operation("completion", request, call, self.planner.plan(request), streamed)
+        plan = self.router.permitted(self.planner.plan(request), request.model, call)
+        return Operation("completion", request, call, plan, streamed)
+
+    def _media_plan(self, kind: str, request: MediaRequest, call: Call) -> list[Route]:
+        return self.router.permitted(self.planner.media_plan(kind, request), request.model, call)
 
     def _may_not_fit(self, operation: Completing) -> bool:
         """Whether the input has more bytes than some candidate's context has tokens: it must be counted."""
@@ -198,7 +203,10 @@ class Inference:
             violation, repairing = operation.schema_violation, schema_repair.repairing(operation, error)
             if violation is None or repairing is None:
                 raise
-            return schema_repair.repaired(violation, await self._call(repairing, _complete))
+            try:
+                return schema_repair.repaired(violation, await self._call(repairing, _complete))
+            except BudgetExceeded:  # the repair was not made
+                raise error from None
 
     async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
         """Answer of the first attempt that ends well."""
@@ -255,7 +263,7 @@ class Inference:
             slot = await failover.next_slot()
             try:
                 request = await self._prepared(operation.request, slot, operation.call)
-                return Attempt(self.accounting, operation, failover, slot, request)
+                return await Attempt(self.accounting, operation, failover, slot, request).open()
             except BaseException as error:
                 slot.release(error)
                 await failover.on_error(slot, error)

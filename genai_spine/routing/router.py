@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from genai_spine.behaviour.book import BehaviourBook, RulesFile
+from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest, ModelNotFound
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Provider, Route
 from genai_spine.routing.model_names import LOCAL_TAGS, OPEN_WEIGHTS, is_local_tag, owner_of
+from genai_spine.routing.permissions import Permissions
 from genai_spine.v1 import routing_pb2
 
 
@@ -29,10 +31,12 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Surroundings of a router: providers of other lanes, to their lane, and the rules of models."""
+    """Surroundings of a router: providers of other lanes, to their lane; rules and groups of models."""
 
     other_lanes: Mapping[str, str] = field(default_factory=dict)
     book: BehaviourBook = field(default_factory=lambda: BehaviourBook(RulesFile()))
+    # Name of a group, for the permissions of keys, to models, which may hold *.
+    access_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Router:
@@ -53,6 +57,7 @@ class Router:
         self.aliases = aliases or {}
         surroundings = surroundings or Surroundings()
         self.other_lanes, self.book = surroundings.other_lanes, surroundings.book
+        self.permissions = Permissions(surroundings.access_groups)
         self._members: dict[tuple[str, Alias, bool], list[Route]] = {}
 
     def resolve(self, provider: str, model: str, *, embedding: bool = False) -> Route:
@@ -73,6 +78,14 @@ class Router:
         if alias is not None:
             return self.members(provider, alias, embedding=embedding)
         return [self._resolve(provider, model, embedding)]
+
+    def permitted(self, routes: list[Route], model: str, call: Call) -> list[Route]:
+        """Routes that the caller's key may use, at least one. Errors: NotPermittedToKey."""
+        if call.principal.permissions is None:
+            return routes
+        alias = self.aliases.get(model)
+        members = self.members("", alias) if alias else []
+        return self.permissions.permitted(routes, model, members, call)
 
     def members(self, provider: str, alias: Alias, *, embedding: bool = False) -> list[Route]:
         """Routes of an alias whose provider is configured; the error of the first when there is none."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import grpc
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger_writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.idempotency import Idempotency
@@ -15,7 +17,9 @@ from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.keyed_calls import KeyedCalls
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.server.access import Access
 from genai_spine.settings import Settings
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -37,6 +41,7 @@ class Foundation:
     settings: Settings
     database: Database
     ledger: Ledger
+    budgets: Budgets
     delivery: Delivery
     background: BackgroundCompletions
     prompts: PromptLibrary
@@ -44,13 +49,21 @@ class Foundation:
     idempotency: Idempotency
     interceptor: ServiceInterceptor
     sweeper: Sweeper
+    access: Access
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
-        """Foundation of the settings, of which nothing is started yet. server: it listens with."""
+        """Foundation of the settings, of which nothing is started yet. server: it listens with.
+
+        Errors: those of Access.of().
+        """
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
         ledger = Ledger(
-            Executions(database), Leases(database), lane=settings.lane, lease_ttl_s=settings.lease_ttl
+            Executions(database),
+            Leases(database),
+            lane=settings.lane,
+            lease_ttl_s=settings.lease_ttl,
+            timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
         )
         responses, completions = Responses(database), Completions(database)
         background = BackgroundCompletions(
@@ -68,23 +81,28 @@ class Foundation:
             lambda: ledger.server_id,
             grace_s=settings.keyed_grace_s,
         )
+        access = Access.of(settings, database)
+        keyed = KeyedCalls(idempotency)
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
             "completions": completions.sweep,
             "stored_completions": rows.sweep,
+            "audit_log": access.audit_rows.sweep,
         }
         return cls(
             settings=settings,
             database=database,
             ledger=ledger,
+            budgets=Budgets(BudgetRows(database), ledger),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database)),
             idempotency=idempotency,
-            interceptor=ServiceInterceptor(settings.lane, server, KeyedCalls(idempotency)),
+            interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
             sweeper=Sweeper(sweeps),
+            access=access,
         )
 
 

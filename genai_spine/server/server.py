@@ -68,6 +68,8 @@ class Server:
         await self._check_tables()
         await default_prompts.seed(self.foundation.prompts)
         await self.ledger.start()
+        if self.interceptor.authenticator is not None:
+            self.interceptor.authenticator.start()
         self.foundation.sweeper.start()
         for upstream in self.upstreams.values():
             upstream.pool.start()
@@ -127,6 +129,8 @@ class Server:
         await asyncio.gather(*self.replaced, return_exceptions=True)
         for upstream in self.upstreams.values():
             await upstream.close()
+        if self.interceptor.authenticator is not None:
+            await self.interceptor.authenticator.stop()
         await self.foundation.prompts.close()
         await self.ledger.stop()
         await self.database.close()
@@ -155,7 +159,8 @@ def build(settings: Settings) -> Server:
     ]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    authenticator = foundation.access.authenticator
+    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, authenticator)
     port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     return Server(
         grpc=server,

@@ -13,6 +13,7 @@ from genai_spine.catalog.providers import CapabilityRegistry, described
 from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
+from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
@@ -22,6 +23,7 @@ from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
+from genai_spine.server import access
 from genai_spine.server.foundation import Foundation
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -100,6 +102,7 @@ FILES = (
     execution_service_pb2,
     capability_service_pb2,
     symbol_service_pb2,
+    *access.FILES,
 )
 
 Registration = tuple[Callable[..., None], Any]  # how gRPC adds a service, and the service
@@ -129,7 +132,7 @@ def _inferences(
         settings.default_provider,
         settings.default_model,
         settings.model_aliases,
-        Surroundings(settings.other_lanes, facts.behaviour),
+        Surroundings(settings.other_lanes, facts.behaviour, settings.access_groups),
     )
     rules = RetryRules(
         settings.provider_retries,
@@ -138,7 +141,8 @@ def _inferences(
         settings.strict_options,
         tiers,
     )
-    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners)
+    reserve = ReserveRules(settings.reserve_max_tokens, settings.budget_unknown_price == "allow")
+    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners, foundation.budgets, reserve)
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
@@ -168,6 +172,7 @@ def attach(
     attached: list[Registration] = [
         *_services(foundation, inference, catalog),
         *_openai_services(foundation, inference),
+        *foundation.access.services(),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
     ]

@@ -32,7 +32,7 @@ async def serve(configuration: Configuration, report: Callable[[dict[str, Any]],
     gc.collect()
     gc.freeze()
     log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
-    report({"port": server.port})
+    report({"port": server.port, "server_id": server.ledger.server_id})
     reloading = asyncio.create_task(_reload_forever(server, configuration, reload, report))
     await stopping.wait()
     reloading.cancel()

@@ -1,6 +1,6 @@
 """HealthService: liveness and readiness over REST; gRPC clients ask grpc.health.v1."""
 
-from genai_spine.call import Call
+from genai_spine.call import STRANGER, Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.store.database import Database
 from genai_spine.v1 import health_service_pb2 as pb
@@ -23,8 +23,11 @@ class HealthService:
         providers = await self.catalog.health()
         database = await self._database()
         works = all(state in ("healthy", "not_configured") for state in (*providers.values(), database))
+        status = "ready" if works else "degraded"
+        if call.principal is STRANGER:  # how which provider is, is not the world's business
+            return pb.GetReadinessResponse(status=status, version=VERSION)
         return pb.GetReadinessResponse(
-            status="ready" if works else "degraded",
+            status=status,
             version=VERSION,
             providers=providers,
             database=database,

@@ -14,6 +14,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from genai_spine.access import scopes
 from genai_spine.json_schema.from_proto import WELL_KNOWN, ProtoSchemas, Schema, is_needed
 from genai_spine.v1 import method_rules_pb2
 
@@ -42,6 +43,9 @@ authentication the one that the request header `x-tenant-id` names; default `def
 **Deadlines.** The request header `x-request-timeout` says how many seconds the caller waits; then the call
 ends as PROVIDER_TIMEOUT.
 
+**Keys.** Where the server asks for one, it comes as `Authorization: Bearer gs_live_...` or as `x-api-key`,
+and each operation says which scope it needs; without a valid one the answer is 401, without the scope 403.
+
 **Lanes.** The request header `x-genai-lane` (`cpu`, `gpu` or `batch`) chooses the servers; default `cpu`.
 
 **Streams.** `text/event-stream`: each event is `data: ` and one line of JSON. On OpenAI's paths the last
@@ -49,6 +53,11 @@ event is `data: [DONE]`; an error after the first event is one event with the ke
 `[DONE]` follows it.
 """
 HTTP_BODY = "google.api.HttpBody"
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a JWT of the server's issuer."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A key."},
+}
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {}]  # {}: where nobody is asked
 PATH_VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")  # {model}, {model=*}, {model=**}
 ERRORS = {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX", "default")}
 SUMMARY_END = re.compile(r"\.$|[.:;] ")  # a first sentence, and of it what comes before the details
@@ -82,7 +91,7 @@ def document(version: str) -> dict[str, Any]:
             "contact": {"name": "Whoever runs this service"},
         },
         "servers": [{"url": "/"}, {"url": "/api"}],
-        "security": [],  # this version asks nobody who calls
+        "security": SECURITY,
         "tags": paths.tags,
         "paths": paths.items,
         "components": {
@@ -90,6 +99,7 @@ def document(version: str) -> dict[str, Any]:
             "parameters": kept["parameters"],
             "responses": kept["responses"],
             "schemas": {**schemas.components, **kept["schemas"]},
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -125,11 +135,15 @@ class Paths:
         first = SUMMARY_END.split(comment.removeprefix(f"{method.name} "), maxsplit=1)[0]
         text = re.sub(r"\s+(?=Errors: )", "\n\n", comment)
         service = method.containing_service
+        scope = scopes.scope_of(method)
+        open_to_all: Schema = {"security": []} if scope == scopes.PUBLIC else {}
+        needed = "no key" if open_to_all else f"`{scope}`"
         return {
+            **open_to_all,
             "operationId": _operation_id(method) + (f"_{number}" if number > 1 else ""),
             "tags": [self._kept["groups"][service.name]],
             "summary": first[0].upper() + first[1:],
-            "description": f"{text}\n\ngRPC: `{service.full_name}/{method.name}`",
+            "description": f"{text}\n\ngRPC: `{service.full_name}/{method.name}`. Scope: {needed}.",
         }
 
     def _request(self, method: MethodDescriptor, path: str, body: str) -> Schema:

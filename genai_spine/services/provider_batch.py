@@ -24,9 +24,11 @@ class ProviderBatchService:
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
         """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
 
-        Errors: ProviderObjectNotFound, ServiceUnavailable where it cannot be recorded whose it is.
+        Errors: NotPermittedToKey, ProviderObjectNotFound; ServiceUnavailable where it cannot be recorded
+        whose it is.
         """
-        provider = self._provider(request.provider)
+        self.router.permissions.check_any_model(call)
+        provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.input_file_id, call)
         batch = await provider.create_batch(request, call)
         if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
@@ -45,7 +47,7 @@ class ProviderBatchService:
 
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
         """Page of a tenant's batches at a provider."""
-        provider = self._provider(request.provider)
+        provider = self._provider(request.provider, call)
         if sees_unowned(call.principal):
             response = await self._without_foreign(provider, request, call)
         else:
@@ -88,10 +90,15 @@ class ProviderBatchService:
 
     async def _checked(self, request: pb.GetBatchRequest | pb.CancelBatchRequest, call: Call) -> Provider:
         """Provider of a batch of the caller. Errors: InvalidRequest, ProviderObjectNotFound."""
-        provider = self._provider(request.provider)
+        provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "batch", request.batch_id, call)
         return provider
 
-    def _provider(self, name: str) -> Provider:
-        """Adapter of a provider by name. Errors: InvalidRequest (unknown, or not configured)."""
-        return self.router.resolve(name, "any").provider
+    def _provider(self, name: str, call: Call) -> Provider:
+        """Adapter of a provider by name.
+
+        Errors: InvalidRequest (unknown, or not configured), NotPermittedToKey.
+        """
+        provider = self.router.resolve(name, "any").provider
+        self.router.permissions.check_provider(provider.name, call)
+        return provider

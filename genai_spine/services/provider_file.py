@@ -29,7 +29,7 @@ class ProviderFileService:
 
         Errors: ServiceUnavailable where it cannot be recorded whose it is.
         """
-        provider = self._provider(request.provider)
+        provider = self._provider(request.provider, call)
         file = await provider.upload_file(request, call)
         if not await self.owners.add(provider.name, "file", file.id, call):
             await provider.delete_file(file.id, call)
@@ -38,7 +38,7 @@ class ProviderFileService:
 
     async def ListFiles(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
         """Page of a tenant's files at a provider."""
-        provider = self._provider(request.provider)
+        provider = self._provider(request.provider, call)
         if sees_unowned(call.principal):
             response = await self._without_foreign(provider, request, call)
         else:
@@ -96,13 +96,18 @@ class ProviderFileService:
         self, request: pb.GetFileRequest | pb.DeleteFileRequest | pb.DownloadFileRequest, call: Call
     ) -> Provider:
         """Provider of a file of the caller. Errors: InvalidRequest, ProviderObjectNotFound."""
-        provider = self._provider(request.provider)
+        provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.file_id, call)
         return provider
 
-    def _provider(self, name: str) -> Provider:
-        """Adapter of a provider by name. Errors: InvalidRequest (unknown, or not configured)."""
-        return self.router.resolve(name, "any").provider
+    def _provider(self, name: str, call: Call) -> Provider:
+        """Adapter of a provider by name.
+
+        Errors: InvalidRequest (unknown, or not configured), NotPermittedToKey.
+        """
+        provider = self.router.resolve(name, "any").provider
+        self.router.permissions.check_provider(provider.name, call)
+        return provider
 
 
 OCTETS = "application/octet-stream"

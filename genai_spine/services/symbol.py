@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from genai_spine.call import Call
+from genai_spine.call import STRANGER, Call
 from genai_spine.costs import sum_costs
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
@@ -91,8 +91,10 @@ class SymbolService:
     async def GetSymbolHealth(
         self, request: pb.GetSymbolHealthRequest, call: Call
     ) -> pb.GetSymbolHealthResponse:
+        """Whether batches can be documented; who comes without a key is not told by which model."""
         status = await self._status()
-        return pb.GetSymbolHealthResponse(status=status, model=self._rules.model, ready=status == "healthy")
+        model = "" if call.principal is STRANGER else self._rules.model
+        return pb.GetSymbolHealthResponse(status=status, model=model, ready=status == "healthy")
 
     def stop(self) -> None:
         """Jobs begin no call any more and answer with what they have."""

@@ -1,25 +1,73 @@
-"""Settings of who may call: authentication, web pages."""
+"""Settings of who may call: authentication, tokens of an issuer, web pages."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from genai_spine.origins import origin
-from genai_spine.settings.notation import names
+from genai_spine.settings.notation import named, names
+
+Names = dict[str, tuple[str, ...]]
 
 
 class Access(BaseModel):
     """Callers that are let in. Which hosts may be listened on without is a rule of Settings."""
 
     auth: Literal["on", "off"] | None = Field(
-        None, description="`off` allows listening beyond loopback without authentication."
+        None,
+        description="`on` asks every caller for a key, `off` asks nobody and may listen beyond loopback. "
+        "Unset: nobody is asked, and only loopback may be listened on.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Root secret: 32 bytes as 64 hexadecimal digits or base64; two with a comma while it is "
+        "rotated, the newer one first. With SQLite `migrate` makes one beside the database.",
+    )
+    secret_key_file: Path | None = Field(None, description="File with the root secret, in its place.")
+    access_groups: Annotated[Names, NoDecode] = Field(
+        {},
+        description="Named groups of models, for the permissions of keys: "
+        '`{"fast": ["gpt-4o-mini", "claude-haiku-*"]}`.',
+    )
+    jwt_issuer: str | None = Field(
+        None, description="OpenID Connect issuer whose JWTs are taken as keys are: the claim `iss`, exactly."
+    )
+    jwt_audience: str | None = Field(None, description="Claim `aud` of its tokens; needed with it.")
+    jwt_jwks_url: str | None = Field(
+        None, description="Address of its public keys; unset: as its discovery document says."
+    )
+    jwt_tenant_claim: str | None = Field(
+        None, description="Claim that names the tenant; unset: all tokens are of `default-tenant`."
+    )
+    jwt_scope_claim: str = Field(
+        "scope", description="Claim with the scopes: words or a list; with dots: inside of others."
+    )
+    jwt_scopes: Annotated[Names, NoDecode] = Field(
+        {},
+        description='Scopes of a value of that claim: `{"users": ["completions:read", "prompts:read"]}`; '
+        "unset: its values are scopes.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Web pages that may call, beside those of this machine: "
         "`https://app.example.com,http://10.0.0.5:3000`; `*`: all.",
     )
+
+    @property
+    def has_no_secret(self) -> bool:
+        """Whether no setting says what the root secret is."""
+        return self.secret_key is None and self.secret_key_file is None
+
+    @field_validator("access_groups", "jwt_scopes", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        pairs = named(value, "name=one|another,name=one")
+        return {
+            name: tuple(part.strip() for part in found.split("|")) if isinstance(found, str) else found
+            for name, found in pairs.items()
+        }
 
     @field_validator("cors_origins", mode="before")
     @classmethod

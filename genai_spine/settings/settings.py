@@ -84,15 +84,18 @@ class Settings(
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> "Settings":
-        if self.auth == "on":
-            raise ValueError("GENAI_AUTH=on: this version has no authentication yet")
+        if (self.jwt_issuer is None) != (self.jwt_audience is None):
+            raise ValueError("GENAI_JWT_ISSUER and GENAI_JWT_AUDIENCE: set both of them or none")
+        if self.secret_key is not None and self.secret_key_file is not None:
+            raise ValueError("GENAI_SECRET_KEY and GENAI_SECRET_KEY_FILE: set one of them")
         hosts = {"api_host": self.api_host, "grpc_host": self.grpc_host}
         if self.symbols_address:  # else HOST may mean something else
             hosts["host"] = self.symbols_address[0]
         for name, host in hosts.items():
-            if host not in LOOPBACK_HOSTS and self.auth != "off":
+            if host not in LOOPBACK_HOSTS and self.auth is None:
                 raise ValueError(
-                    f"GENAI_{name.upper()}={host} listens beyond this machine without authentication; "
-                    "set GENAI_AUTH=off if that is what you want"
+                    f"GENAI_{name.upper()}={host} listens beyond this machine without authentication; set "
+                    "GENAI_AUTH=on, and `genai-spine keys bootstrap` prints the first key, or "
+                    "GENAI_AUTH=off if everyone who reaches it may use it"
                 )
         return self

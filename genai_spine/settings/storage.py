@@ -18,10 +18,9 @@ class Storage(BaseModel):
     sqlite_path: Path = Field(Path("data/genai_spine.db"), description="Used when there is no DATABASE_URL.")
     db_pool_min: int = Field(2, ge=0, description="Database connections kept open.")
     db_pool_max: int = Field(10, ge=1, description="Database connections at most.")
-    lease_ttl: float = Field(
-        15.0,
-        gt=0,
-        description="Seconds until a killed server's calls are settled and its chat sessions free.",
+    lease_ttl: float = Field(10.0, gt=0, description="Seconds for which a server lives on without a sign.")
+    ledger_ack: Literal["committed", "flushed"] = Field(
+        "committed", description="When PostgreSQL has a call's row: committed, or flushed to the disk."
     )
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."

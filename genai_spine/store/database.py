@@ -1,24 +1,21 @@
 """Database connection: SQLite or PostgreSQL, and every difference between the two.
 
 SQLite runs with a write-ahead log and synchronous=NORMAL: what was committed survives a killed process;
-a power failure may take the last commits, but never leaves a broken file. PostgreSQL keeps every commit.
+a power failure may take the last commits, but never leaves a broken file. PostgreSQL keeps every commit but
+those of the ledger's writer that are not flushed yet, which are kept in memory until then.
 """
 
 import asyncio
 import os
 import shutil
 import sqlite3
-import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from errno import ENOSPC
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
@@ -29,11 +26,18 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from genai_spine.errors import ServiceUnavailable
+from genai_spine.store.booking.writers import (
+    CONNECT_TIMEOUT_S,
+    LOCK_TIMEOUT_MS,
+    PostgresqlWriter,
+    RowsRefused,
+    SqliteWriter,
+)
 from genai_spine.telemetry.urls import shown
 
-CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
-LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
+MANY_ROWS = 1000  # not for the event loop's thread
+WRITER_CONNECTIONS = 2  # PostgreSQL's of pool_max: one that writes and one that flushes
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
 # Classes of SQLSTATE that say that the server cannot work now: connection, resources (a full disk is one of
@@ -43,11 +47,16 @@ UNAVAILABLE_STATES = ("08", "53", "57P", "58", "55P03", "25006", "40")
 # SQLite says with the same class that a statement is wrong; whoever wrote it must see that.
 WRONG_STATEMENT = ("no such", "syntax error", "has no column", "already exists")
 
+DRIVER_ERRORS = (
+    sqlite3.Error,
+    sa.exc.SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+
+T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class RowsRefused(Exception):
-    """The database works, but does not take one of the rows; a retry cannot help."""
 
 
 class DatabaseUnreachable(ConnectionError):
@@ -106,15 +115,8 @@ def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
-class _RowWriter(Protocol):
-    """Protocol of the bulk writers of both databases."""
-
-    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
-    async def close(self) -> None: ...
-
-
 class Database:
-    """A bounded pool of connections, and one connection more for `write_many`.
+    """A bounded pool of connections, and one or two connections more for the ledger's writer.
 
     `sqlite:///data/x.db` is relative to the working directory, `sqlite:////data/x.db` is absolute, and
     `sqlite://` is an empty database of this object only, gone when it is closed. PostgreSQL takes any
@@ -123,14 +125,16 @@ class Database:
     """
 
     engine: AsyncEngine
-    time: Callable[[datetime], Any]  # what write_many takes for a column of type Utc
+    time: Callable[[datetime], Any]  # what a job of write() takes for a column of type Utc
 
     def __init__(self, url: str, pool_min: int = 2, pool_max: int = 10) -> None:
         if not 1 <= pool_min < pool_max:
             raise ValueError(f"pool sizes must be 1 <= min < max, got {pool_min} and {pool_max}")
         scheme, _, rest = url.partition("://")
         self._url = shown(url)
-        self._pool: dict[str, int] = {"pool_size": pool_min, "max_overflow": pool_max - pool_min - 1}
+        most = max(1, pool_max - (1 if scheme.startswith("sqlite") else WRITER_CONNECTIONS))
+        size = min(pool_min, most)
+        self._pool: dict[str, int] = {"pool_size": size, "max_overflow": most - size}
         self._path: Path | None = None  # of SQLite
         self._write_failure: Exception | None = None  # of the last write of many rows
         self._turn = asyncio.Lock()  # of begin_in_turn()
@@ -204,24 +208,44 @@ class Database:
         if self._scratch:
             self._scratch.cleanup()
 
-    async def write_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Inserts rows in one transaction, past SQLAlchemy for speed.
+    async def write(
+        self,
+        on_sqlite: Callable[[sqlite3.Connection], T],
+        on_postgresql: Callable[[asyncpg.Connection], Awaitable[T]],
+        rows: int,
+        *,
+        atomic: bool = True,
+    ) -> T:
+        """Result of a job of the ledger, by its writer, past SQLAlchemy for speed. One call at a time.
 
-        statement: "INSERT INTO t (a, b) VALUES {values} ..."; the placeholders take the place of
-        {values}, and each row has its values in the order of the columns. One call at a time. Raises
-        RowsRefused when a row breaks a rule of the table, otherwise what the driver raises; nothing is
-        written then.
+        rows: so many are written. atomic: the job for SQLite has several statements. Raises RowsRefused when
+        a row breaks a rule of the table, otherwise what the driver raises.
         """
-        if not rows:
-            return
         try:
-            await self._writer.write(statement, rows)
+            if isinstance(self._writer, SqliteWriter):
+                result = await self._writer.run(on_sqlite, rows, atomic=atomic)
+            else:
+                result = await self._writer.run(on_postgresql)
         except RowsRefused:
             raise
         except Exception as error:
             self._write_failure = error
             raise
         self._write_failure = None
+        return result
+
+    async def write_sqlite(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Result of a job that changes rows of a number that is not known, on the writer's thread."""
+        assert isinstance(self._writer, SqliteWriter)
+        with _translated():
+            return await self._writer.run(job, MANY_ROWS)
+
+    async def flush(self) -> None:
+        """Returns when all that write() has committed survives a crash of the database.
+
+        Raises when that cannot be known; what was written since the last flush may then be lost.
+        """
+        await self._writer.flush()
 
     async def listen(self, channel: str, tell: Callable[..., None]) -> asyncpg.Connection:
         """Connection of its own that calls tell for each NOTIFY; the caller closes it. PostgreSQL only."""
@@ -248,6 +272,12 @@ class Database:
             return sqlite.insert(table).values(row).on_conflict_do_nothing()
         return postgresql.insert(table).values(row).on_conflict_do_nothing()
 
+    def insert_new(self, table: sa.Table, names: Sequence[str], rows: sa.Select[Any]) -> sa.Insert:
+        """Inserts what a query gives, but for rows that are there."""
+        if self.dialect == "sqlite":
+            return sqlite.insert(table).from_select(names, rows).on_conflict_do_nothing()
+        return postgresql.insert(table).from_select(names, rows).on_conflict_do_nothing()
+
     async def lock_for_upgrade(self, connection: AsyncConnection) -> None:
         """Makes other processes that upgrade wait until this connection's transaction ends."""
         if self.dialect == "sqlite":
@@ -266,7 +296,7 @@ class Database:
         self.engine = create_async_engine(url, hide_parameters=True, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
         self.time = _sqlite_time
-        self._writer: _RowWriter = _SqliteWriter(path)
+        self._writer: SqliteWriter | PostgresqlWriter = SqliteWriter(path, _set_pragmas)
 
     def _open_postgresql(self, dsn: str) -> None:
         named = {} if "application_name=" in dsn else {"application_name": "genai_spine"}
@@ -288,7 +318,7 @@ class Database:
         )
         self.time = _aware_time
         self._connect_postgresql = connect
-        self._writer = _PostgresqlWriter(connect)
+        self._writer = PostgresqlWriter(connect)
 
 
 @contextmanager
@@ -296,7 +326,13 @@ def _translated() -> Iterator[None]:
     """Errors of a database that does not work now as ServiceUnavailable, with one line in the log."""
     try:
         yield
-    except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (
+        sqlite3.Error,
+        sa.exc.SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+    ) as error:
         if not _is_unavailable(error):
             raise
         log.warning("database_unavailable", cause=f"{type(error).__name__}: {error}"[:300])
@@ -353,132 +389,3 @@ def _sqlite_time(value: datetime) -> str:
 
 def _aware_time(value: datetime) -> datetime:
     return value
-
-
-class _SqliteWriter:
-    """Two connections: few rows are written at once on the event loop's thread, many on one of their own.
-
-    A commit of a few rows takes about 0.1 ms and waits for no disk (see the head of this file), which is
-    less than handing it to a thread and back. A database that another process has locked, and the
-    checkpoints, which do wait for the disk, are left to the thread.
-
-    A thread that needs the interpreter's lock gets it only after waiting for one switch interval without
-    a break, and an event loop at full load lets go and takes it back faster than the default 5 ms:
-    measured, the thread then stood still for up to 15 s. So the interval is made short, and many rows
-    are one statement, which SQLite works through without that lock.
-    """
-
-    REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
-    SWITCH_INTERVAL_S = 0.0001
-    ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
-    MAX_LOOP_ROWS = 16  # rows that are written on the event loop's thread
-    CHECKPOINT_ROWS = 1000  # after so many rows of that kind the log is copied into the database
-
-    def __init__(self, path: str) -> None:
-        sys.setswitchinterval(self.SWITCH_INTERVAL_S)
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._connections: dict[bool, sqlite3.Connection] = {}  # by "at once"
-        self._since_checkpoint = 0
-
-    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        if len(rows) <= self.MAX_LOOP_ROWS and self._write_on_loop(statement, rows):
-            self._since_checkpoint += len(rows)
-            if self._since_checkpoint >= self.CHECKPOINT_ROWS:
-                self._since_checkpoint = 0
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
-            return
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, statement, rows)
-
-    async def close(self) -> None:
-        self._drop(on_loop=True)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
-        self._thread.shutdown()
-
-    def _write_on_loop(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
-        """Write on the event loop's thread.
-
-        False when another process writes: then the thread waits for it.
-        """
-        try:
-            self._write(statement, rows, on_loop=True)
-        except sqlite3.OperationalError:
-            return False  # whatever else is wrong, the thread will meet it, too, and say so
-        return True
-
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]], *, on_loop: bool = False) -> None:
-        try:
-            connection = self._connection(on_loop)
-            if len(rows) == 1:  # one statement is its own transaction
-                connection.execute(_sqlite_insert(statement, len(rows[0]), 1), rows[0])
-                return
-            connection.execute("BEGIN IMMEDIATE")
-            start = 0
-            for size in self.ROWS_PER_STATEMENT:
-                text = _sqlite_insert(statement, len(rows[0]), size)
-                while len(rows) - start >= size:
-                    connection.execute(text, list(chain.from_iterable(rows[start : start + size])))
-                    start += size
-            connection.execute("COMMIT")
-        except Exception as error:
-            self._drop(on_loop=on_loop)  # which rolls back
-            if isinstance(error, self.REFUSED):
-                raise RowsRefused(str(error)) from error
-            raise
-
-    def _connection(self, on_loop: bool) -> sqlite3.Connection:
-        connection = self._connections.get(on_loop)
-        if connection is None:
-            connection = self._connections[on_loop] = sqlite3.connect(self._path, isolation_level=None)
-            _set_pragmas(connection)
-            if on_loop:
-                connection.execute("PRAGMA busy_timeout = 0")
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
-        return connection
-
-    def _checkpoint(self) -> None:
-        with suppress(sqlite3.OperationalError):  # another process does it
-            self._connection(False).execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def _drop(self, *, on_loop: bool = False) -> None:
-        connection = self._connections.pop(on_loop, None)
-        if connection is not None:
-            connection.close()
-
-
-@lru_cache(maxsize=64)
-def _sqlite_insert(statement: str, columns: int, rows: int) -> str:
-    row = f"({', '.join('?' * columns)})"
-    return statement.format(values=", ".join([row] * rows))
-
-
-class _PostgresqlWriter:
-    """Writer over one connection.
-
-    Asyncpg's executemany is one transaction, and the rows travel in one flight.
-    """
-
-    REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-
-    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
-        self._connect = connect
-        self._connection: asyncpg.Connection | None = None
-
-    async def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        try:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await self._connect()
-            marks = ", ".join(f"${number}" for number in range(1, len(rows[0]) + 1))
-            await self._connection.executemany(statement.format(values=f"({marks})"), rows)
-        except BaseException as error:
-            if self._connection is not None:
-                self._connection.terminate()  # also when cancelled: its state is not known
-                self._connection = None
-            if isinstance(error, self.REFUSED):
-                raise RowsRefused(str(error)) from error
-            raise
-
-    async def close(self) -> None:
-        if self._connection is not None and not self._connection.is_closed():
-            await self._connection.close(timeout=CONNECT_TIMEOUT_S)
-        self._connection = None

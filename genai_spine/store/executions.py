@@ -1,7 +1,7 @@
 """Executions: the only SQL of the ledger's rows, and the only mapping of a row to a message."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -14,20 +14,26 @@ from sqlalchemy import (
     RowMapping,
     bindparam,
     case,
-    exists,
     func,
     literal,
-    literal_column,
     select,
     tuple_,
     update,
 )
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
-from genai_spine.store.database import Database, Now, RowsRefused, Utc
-from genai_spine.store.tables import executions, leases
+from genai_spine.store.booking import postgresql, sqlite
+from genai_spine.store.booking.entries import Entry, Outcome, Statement
+from genai_spine.store.booking.writers import RowsRefused
+from genai_spine.store.database import Database, Utc
+from genai_spine.store.tables import budget_counters, executions
 from genai_spine.v1 import usage_pb2
-from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+from genai_spine.v1.execution_pb2 import (
+    EXECUTION_STATE_PENDING,
+    Execution,
+    ExecutionState,
+    LossResolution,
+)
 from genai_spine.v1.lane_pb2 import Lane
 from genai_spine.v1.operation_pb2 import Operation
 
@@ -54,6 +60,8 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "provider_response_id": "provider_response_id",
     "answered_model": "answered_model",
     "service_tier": "service_tier",
+    "speed": "speed",
+    "inference_geo": "inference_geo",
     "prompt_id": "prompt_id",
     "variables_hash": "variables_hash",
     "session_id": "session_id",
@@ -64,21 +72,29 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
     "run_id": "run_id",
     "step_id": "step_id",
     "correlation_id": "correlation_id",
+    "usage_json": "usage_json",
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 _COST = ("cost_ticks", "price_known", "is_free", "price_book")
 _USAGE = tuple(  # every count of Usage has a column of its name
     field.name
     for field in usage_pb2.Usage.DESCRIPTOR.fields
-    if field.enum_type is None and field.name != "total_tokens"
+    if field.cpp_type == field.CPPTYPE_UINT32 and field.name != "total_tokens"
 )
-_UNITS = tuple(field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields)
+_UNITS = tuple(
+    field.name for field in usage_pb2.UnitUsage.DESCRIPTOR.fields if field.cpp_type == field.CPPTYPE_UINT32
+)
 _DERIVED = (
     "operation",
     "lane",
     "prompt_version",
     "cost_labels",
     "warnings",
+    "server_tools",
+    "est_ticks",
+    "held_ticks",
+    "counters",
+    "resolution",
     "first_token_ms",
     "state",
     "success",
@@ -93,7 +109,10 @@ _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DE
 _FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
 _FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
 _FIXED |= {"principal", "cost_labels", "warnings", "tenant_id", "project_id", "api_key_id"}
-_FIXED |= {"run_id", "step_id", "correlation_id"}
+_FIXED |= {"run_id", "step_id", "correlation_id", "est_ticks", "counters"}
+_JSON = frozenset(("cost_labels", "warnings"))
+# A settlement that comes after all for a call that was given up says so.
+_LATE = "resolution = CASE WHEN executions.state = 'LOST' THEN 'LATE' ELSE excluded.resolution END"
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
@@ -111,7 +130,21 @@ _LANE_NUMBERS: dict[str, Any] = {name: number for number, name in _LANES.items()
 _PROVENANCES = {
     number: name.removeprefix("PROVENANCE_") for name, number in usage_pb2.Provenance.items() if number
 }
+_RESOLUTIONS = {
+    number: name.removeprefix("LOSS_RESOLUTION_") for name, number in LossResolution.items() if number
+}
+_RESOLUTION_NUMBERS: dict[str, Any] = {name: number for number, name in _RESOLUTIONS.items()}
 _SUCCESS = {"PENDING": None, "SUCCEEDED": True}  # every other state: False
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Row to be booked, and how."""
+
+    execution: Execution
+    is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
+    is_repeated: bool = False  # it may be written already
+    also: Sequence[Statement] = ()  # of the same transaction as the settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +160,76 @@ class Scope:
 class Executions:
     def __init__(self, database: Database) -> None:
         self._database = database
+        is_sqlite = database.dialect == "sqlite"
+        self._counters: Callable[[Sequence[int]], Any] = _json_list if is_sqlite else list
         # A late settlement beats LOST, for real numbers beat unknown ones; nothing beats a settlement.
+        changed = [name for name in _COLUMNS if name not in _FIXED and name != "resolution"]
         self._upsert = (
             f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES {{values}}"
             " ON CONFLICT (id) DO UPDATE SET "
-            + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _FIXED)
+            + ", ".join([*(f"{name} = excluded.{name}" for name in changed), _LATE])
             + " WHERE executions.state = 'PENDING'"
             " OR (executions.state = 'LOST' AND excluded.state <> 'PENDING')"
         )
+        self._postgresql = postgresql.Booking(_COLUMNS, self._upsert, _JSON)
 
     async def save(self, rows: Sequence[Execution]) -> None:
-        """Writes intents and settlements in one transaction; saving one again changes nothing.
+        """Writes intents and settlements that no budget counts, in one transaction; saving one again changes
+        nothing.
 
         One call at a time. Raises RowsRefused when a row cannot be stored at all, otherwise what the
         driver raises; nothing is written then.
         """
-        try:
-            values = [self._row(execution) for execution in rows]
-        except (ValueError, OverflowError) as error:  # a time beyond the calendar
-            raise RowsRefused(str(error)) from error
-        await self._database.write_many(self._upsert, values)
+        values = self._values(rows)
+        if values:
+            await self._database.write(
+                lambda connection: sqlite.upsert(connection, self._upsert, values),
+                lambda connection: self._postgresql.upsert(connection, values),
+                len(values),
+                atomic=len(values) > 1,
+            )
+
+    async def book(self, bookings: "Sequence[Booking]") -> Outcome:
+        """Writes intents and settlements and charges their budgets' counters; no row stands twice in it.
+
+        One call at a time. What is written is atomic by batch on SQLite, and on PostgreSQL for settlements
+        and for intents. Errors: as save().
+        """
+        values = self._values([booking.execution for booking in bookings])
+        entries = [
+            Entry(
+                id=booking.execution.id,
+                server_id=booking.execution.server_id,
+                values=row,
+                is_intent=(is_intent := booking.execution.state == EXECUTION_STATE_PENDING),
+                ticks=_held(booking.execution) if is_intent else booking.execution.cost.cost_ticks,
+                counters=booking.execution.budget_counters,
+                is_guarded=booking.is_guarded,
+                is_repeated=booking.is_repeated,
+                also=booking.also,
+            )
+            for booking, row in zip(bookings, values, strict=True)
+        ]
+        return await self._database.write(
+            lambda connection: sqlite.book(connection, self._upsert, entries),
+            lambda connection: self._postgresql.book(connection, entries),
+            len(entries),
+        )
+
+    @property
+    def needs_flush(self) -> bool:
+        """Whether what is written may be lost until flush() returns."""
+        return self._database.dialect == "postgresql"
+
+    async def flush(self) -> None:
+        """Returns when what was written survives a crash of the database. Raises when that is not known."""
+        await self._database.flush()
+
+    async def next_attempt(self, request_id: str) -> int:
+        """First number that no attempt of the request has."""
+        query = select(func.max(executions.c.attempt)).where(executions.c.request_id == request_id)
+        async with self._database.connect() as connection:
+            return int((await connection.execute(query)).scalar_one() or 0) + 1
 
     async def get(self, id: str, tenant: str) -> Execution | None:
         """Execution by id; None: the tenant has no such row."""
@@ -201,8 +284,17 @@ class Executions:
             | {"row_id": execution.id, "old_book": execution.cost.price_book}
             for execution, cost in rated
         ]
+        charges: dict[int, int] = {}  # ticks by counter
         async with self._database.begin() as connection:
-            await connection.execute(change, values)
+            for (execution, cost), value in zip(rated, values, strict=True):
+                if (await connection.execute(change, value)).rowcount == 1:
+                    for counter in execution.budget_counters:
+                        more = cost.cost_ticks - execution.cost.cost_ticks
+                        charges[counter] = charges.get(counter, 0) + more
+            for counter, more in sorted(charges.items()):
+                spent = budget_counters.c.spent_ticks + more
+                charged = update(budget_counters).where(budget_counters.c.id == counter)
+                await connection.execute(charged.values(spent_ticks=spent))
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
         """Number of booked lines of a provider's batch, and their cost together."""
@@ -217,26 +309,19 @@ class Executions:
         return count, cost_of(ticks, price_known=not without_price, price_book=book)
 
     async def sweep(self) -> list[str]:
-        """Marks PENDING rows of servers without a live lease as LOST; their ids.
-
-        A row that another process is writing just now is left to that process.
+        """Marks PENDING rows of servers without a live lease as LOST and charges what was reserved for them;
+        their ids. A row that another process is writing just now is left to that process.
         """
-        lives = exists().where(leases.c.server_id == executions.c.server_id, leases.c.lease_until > Now())
-        # A literal, because a partial index serves no placeholder.
-        pending = executions.c.state == literal_column("'PENDING'")
-        dead = select(executions.c.id).where(pending, ~lives).with_for_update(skip_locked=True)
-        lost = {
-            "state": "LOST",
-            "success": False,
-            "error": LOST_ERROR,
-            "error_reason": "INTERNAL_ERROR",
-            "input_provenance": "UNKNOWN",
-            "output_provenance": "UNKNOWN",
-            "settled_at": Now(),
-        }
-        sweep = update(executions).where(executions.c.id.in_(dead)).values(lost).returning(executions.c.id)
-        async with self._database.begin() as connection:
-            return list((await connection.execute(sweep)).scalars())
+        if self._database.dialect == "postgresql":
+            async with self._database.begin() as connection:
+                return list((await connection.exec_driver_sql(postgresql.SWEEP, (LOST_ERROR,))).scalars())
+        return await self._database.write_sqlite(lambda connection: sqlite.sweep(connection, LOST_ERROR))
+
+    def _values(self, rows: Sequence[Execution]) -> list[tuple[Any, ...]]:
+        try:
+            return [self._row(execution) for execution in rows]
+        except (ValueError, OverflowError) as error:  # a time beyond the calendar
+            raise RowsRefused(str(error)) from error
 
     def _row(self, execution: Execution) -> tuple[Any, ...]:
         """Values in the order of _COLUMNS."""
@@ -254,6 +339,11 @@ class Executions:
             execution.prompt_version or None,
             _labels(execution) if execution.cost_labels else None,
             _warnings(execution) if execution.warnings else None,
+            _server_tools(execution) if execution.units.server_tools else None,
+            execution.reserved_ticks if has("reserved_ticks") else None,
+            _held(execution),
+            self._counters(execution.budget_counters) if execution.budget_counters else None,
+            _RESOLUTIONS.get(execution.resolution),
             execution.first_token_ms if has("first_token_ms") else None,
             state,
             _SUCCESS.get(state, False),
@@ -296,6 +386,13 @@ def execution_of(row: RowMapping) -> Execution:
     for name in _UNITS:
         if row[name]:
             setattr(execution.units, name, row[name])
+    for name, count in (row["server_tools"] or {}).items():
+        execution.units.server_tools[name] = count
+    if row["est_ticks"] is not None:
+        execution.reserved_ticks = row["est_ticks"]
+    execution.budget_counters.extend(row["counters"] or ())
+    if row["resolution"]:
+        execution.resolution = _RESOLUTION_NUMBERS[row["resolution"]]
     for name in ("input_provenance", "output_provenance"):
         if row[name]:
             setattr(execution.usage, name, usage_pb2.Provenance.Value(f"PROVENANCE_{row[name]}"))
@@ -316,9 +413,23 @@ def execution_of(row: RowMapping) -> Execution:
     return execution
 
 
+def _json_list(numbers: Sequence[int]) -> str:
+    return json.dumps(list(numbers))
+
+
+def _held(execution: Execution) -> int:
+    """Ticks that are reserved for it."""
+    return execution.reserved_ticks if execution.state == EXECUTION_STATE_PENDING else 0
+
+
 def _labels(execution: Execution) -> str:
     labels = {key: value.replace("\0", "\ufffd") for key, value in execution.cost_labels.items()}
     return json.dumps(labels, sort_keys=True, ensure_ascii=False)
+
+
+def _server_tools(execution: Execution) -> str:
+    called = {name.replace("\0", "\ufffd"): count for name, count in execution.units.server_tools.items()}
+    return json.dumps(called, sort_keys=True, ensure_ascii=False)
 
 
 def _warnings(execution: Execution) -> str:

@@ -25,9 +25,11 @@ class Leases:
         return result.rowcount == 1
 
     async def release(self, server_id: str) -> None:
-        """End of a lease, before a process stops."""
+        """End of a process's lease, and of those that took its place (`<server_id>.1`): it stops, or died."""
+        row = leases.c.server_id
+        its = (row == server_id) | row.startswith(f"{server_id}.", autoescape=True)
         async with self._database.begin() as connection:
-            await connection.execute(delete(leases).where(leases.c.server_id == server_id))
+            await connection.execute(delete(leases).where(its))
 
     async def live(self) -> dict[str, str]:
         """Lane of each living process, by server id."""

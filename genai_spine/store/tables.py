@@ -9,6 +9,8 @@ from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Utc
 
 metadata = sa.MetaData()
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # which counts up by itself only so
+Counters = sa.ARRAY(sa.BigInteger).with_variant(sa.JSON(none_as_null=True), "sqlite")
 
 
 def _text(name: str) -> sa.Column[str]:
@@ -109,9 +111,21 @@ executions = sa.Table(
     sa.Column("run_id", sa.Text),  # UUID
     sa.Column("step_id", sa.Text),
     sa.Column("correlation_id", sa.Text),  # as the caller said
+    sa.Column("speed", sa.Text),  # this and the next as the provider says; they can have their own prices
+    sa.Column("inference_geo", sa.Text),
+    sa.Column("server_tools", sa.JSON(none_as_null=True)),  # calls of the provider's tools, by name
+    sa.Column("usage_json", sa.Text),  # the provider's usage object as it came
+    sa.Column("est_ticks", sa.BigInteger),  # what was reserved; NULL: nobody could tell
+    _added_number("held_ticks"),  # what is still reserved: of PENDING rows
+    sa.Column("counters", Counters),  # ids of budget_counters that it is charged to, for good; NULL: none
+    sa.Column("resolution", sa.Text),  # of a LOST row's numbers: RESERVE, STREAM, PROVIDER or LATE
+    # Where the chain of ledger_batches has the intent and the settlement.
+    sa.Column("intent_seq", sa.BigInteger),
+    sa.Column("settled_by", sa.Text),
+    sa.Column("settle_seq", sa.BigInteger),
     sa.Index("ix_executions_created_at", "created_at"),
     sa.Index("ix_executions_tenant", "tenant_id", "created_at"),
-    sa.Index("ix_executions_request_id", "request_id"),
+    sa.Index("ux_executions_attempt", "request_id", "attempt", unique=True),
     # What few rows have costs the others nothing. What tenants may have in common comes behind the tenant.
     _partial("ix_executions_session", "session_id IS NOT NULL", "session_id", "created_at"),
     _partial("ix_executions_run", "run_id IS NOT NULL", "run_id", "created_at"),
@@ -128,6 +142,57 @@ executions = sa.Table(
         sqlite_where=sa.text("state = 'PENDING'"),
         postgresql_where=sa.text("state = 'PENDING'"),
     ),
+)
+
+# What may be spent, and by whom; configuration.
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    _text("tenant_id"),  # *: of every tenant without a TENANT budget of its own
+    _text("node"),  # TENANT, PROJECT, KEY, END_USER, LABEL or RUN
+    _text("node_key"),  # id of the node, of a label name=value; *: each one by itself
+    _text("period"),  # DAILY, WEEKLY, MONTHLY or TOTAL; UTC, weeks begin on Monday
+    _number("limit_ticks"),
+    _text("policy"),  # WARN, SOFT_BLOCK or HARD_BLOCK
+    _number("warn_percent"),
+    _number("raise_ticks"),  # that the limit is higher until raise_until
+    sa.Column("raise_until", Utc),
+    _flag("enabled"),
+    _number("revision"),  # counts the changes of all budgets; grows
+    sa.Column("created_at", Utc, nullable=False),
+    sa.UniqueConstraint("tenant_id", "node", "node_key", "period", name="uq_budgets_node"),
+    sqlite_autoincrement=True,  # the id of one that is gone is never given again
+)
+
+# What was spent and is reserved in one period of a budget, by one node. Rows are locked in the order of ids.
+budget_counters = sa.Table(
+    "budget_counters",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    _number("budget_id"),
+    _text("node_key"),
+    sa.Column("period_start", Utc, nullable=False),  # of TOTAL: 1970
+    _number("limit_ticks"),  # this and the next 3 as the budget has them, so that one lock is enough
+    _number("raise_ticks"),
+    sa.Column("raise_until", Utc),
+    _flag("blocks"),  # false: it warns
+    _number("spent_ticks"),
+    _number("reserved_ticks"),
+    _number("opening_ticks"),  # of spent_ticks: of rows that were settled before the budget was made
+    sa.UniqueConstraint("budget_id", "node_key", "period_start", name="uq_budget_counters_period"),
+    sqlite_autoincrement=True,
+    postgresql_with={"fillfactor": "50"},  # updates stay on their page
+)
+
+# Which thresholds of a counter were passed and told: each once.
+budget_alerts = sa.Table(
+    "budget_alerts",
+    metadata,
+    sa.Column("counter_id", sa.BigInteger, primary_key=True),
+    sa.Column("percent", sa.BigInteger, primary_key=True),
+    _number("used_ticks"),
+    sa.Column("at", Utc, nullable=False),
 )
 
 # Files and batches at providers that were made through this service: whose they are, and what they are for.

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,9 @@ class ServerProcess:
     snapshot: Path | None = None  # file with the configuration that it reads
     process: asyncio.subprocess.Process | None = None
     is_ready: bool = False
+    # Gets the id in the ledger of a process that ended, whose calls need not wait until its lease runs out.
+    on_end: Callable[[str], Awaitable[None]] | None = None
+    server_id: str | None = None
 
     @property
     def kind(self) -> str:
@@ -79,7 +82,8 @@ class ServerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 line = await self._stdout().readline()
-            self.port = json.loads(line)["port"]
+            said = json.loads(line)
+            self.port, self.server_id = said["port"], said["server_id"]
         except TimeoutError:
             await abort(self.process)
             raise self._failed(f"said no port within {START_TIMEOUT_S:g} s") from None
@@ -122,7 +126,10 @@ class ServerProcess:
         await self.start()
 
     async def wait(self) -> int:
-        return await self._running().wait()
+        status = await self._running().wait()
+        if self.on_end is not None and self.server_id is not None:
+            await self.on_end(self.server_id)
+        return status
 
     async def check(self, limit_s: float) -> Health:
         """Health by grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""

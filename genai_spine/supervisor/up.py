@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from typing import Any
 import structlog
 import typer
 
+from genai_spine.access import secrets
 from genai_spine.configuration.loader import Configuration
+from genai_spine.errors import ServiceUnavailable
 from genai_spine.providers.base import Endpoint
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.store.database import Database
+from genai_spine.store.leases import Leases
 from genai_spine.supervisor import control, default_model
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
 from genai_spine.supervisor.reload import Reloader
@@ -25,6 +29,7 @@ from genai_spine.supervisor.run_folder import run_folder
 from genai_spine.supervisor.server_process import ServerProcess
 from genai_spine.supervisor.watchdog import Child, Watchdog
 
+LEASE_END_S = 5.0  # at most, before a server that died is started again
 STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking, closing
 
 log = structlog.get_logger()
@@ -38,6 +43,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
     settings = configuration.settings
     stopping = _stopping()
     await schema.upgrade(settings.database)
+    _check_secret(settings)
     defaults, notice = await _defaults(settings)
     with run_folder() as folder:
         snapshot = folder / "configuration.json"
@@ -45,7 +51,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
         reloader.start(_as_overrides(defaults))
         reloader.listen(stopping.set)
         servers = reloader.servers = [
-            ServerProcess(lane, "127.0.0.1", 0, snapshot)
+            ServerProcess(lane, "127.0.0.1", 0, snapshot, on_end=_end_lease(settings))
             for lane in lanes
             for _ in range(settings.processes if lane == "cpu" else 1)
         ]
@@ -83,7 +89,13 @@ async def serve(configuration: Configuration) -> None:
         reloader.start({})
         reloader.listen(stopping.set)
         servers = reloader.servers = [
-            ServerProcess(settings.lane, settings.grpc_host, settings.grpc_port + number, snapshot)
+            ServerProcess(
+                settings.lane,
+                settings.grpc_host,
+                settings.grpc_port + number,
+                snapshot,
+                on_end=_end_lease(settings),
+            )
             for number in range(settings.processes)
         ]
         try:
@@ -93,6 +105,19 @@ async def serve(configuration: Configuration) -> None:
                 await _watch(servers, settings, stopping)
         finally:
             await _stop(servers, None, settings.drain_timeout)
+
+
+def _check_secret(settings: Settings) -> None:
+    """Root secret where callers are asked for keys; one is made beside an SQLite database.
+
+    Raises ValueError, OSError. A server would say the same, but only in its log.
+    """
+    if settings.has_no_secret:
+        secrets.create_beside(settings.database)
+    value = settings.secret_key.get_secret_value() if settings.secret_key is not None else None
+    found = secrets.found(value, settings.secret_key_file, settings.database)
+    if settings.auth == "on" and found is None:
+        raise ValueError(secrets.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +167,23 @@ def _symbols(settings: Settings, edge: Envoy) -> str | None:
     """Address of the listener for symbol documentation; None: there is none."""
     address = settings.symbols_address
     return f"http://{address[0]}:{edge.symbols_port}" if address else None
+
+
+def _end_lease(settings: Settings) -> Callable[[str], Awaitable[None]]:
+    """Ends the lease of a process that ended, so that the next sweep books its calls."""
+
+    async def end(server_id: str) -> None:
+        database = Database(settings.database, 1, 3)
+        try:
+            if not database.is_scratch:  # which died with its process
+                async with asyncio.timeout(LEASE_END_S):
+                    await Leases(database).release(server_id)
+        except (ServiceUnavailable, TimeoutError) as error:
+            log.warning("lease_not_ended", server_id=server_id, cause=str(error))
+        finally:
+            await database.close()
+
+    return end
 
 
 def _stopping() -> asyncio.Event:

@@ -1,3 +1,4 @@
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2

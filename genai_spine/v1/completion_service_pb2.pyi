@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import message_pb2 as _message_pb2
 from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
@@ -261,7 +262,7 @@ class Choice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., parsed_json: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "created", "warnings")
+    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "created", "warnings", "units", "speed", "inference_geo")
     ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +278,9 @@ class Completion(_message.Message):
     CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    INFERENCE_GEO_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     model: str
@@ -292,7 +296,10 @@ class Completion(_message.Message):
     cache_status: CacheStatus
     created: int
     warnings: _containers.RepeatedCompositeFieldContainer[_option_warning_pb2.OptionWarning]
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., created: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ...) -> None: ...
+    units: _usage_pb2.UnitUsage
+    speed: str
+    inference_geo: str
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., created: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., speed: _Optional[str] = ..., inference_geo: _Optional[str] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
     __slots__ = ("index", "id", "name", "arguments", "is_custom", "provider_state_json")
@@ -335,7 +342,7 @@ class ChoiceDelta(_message.Message):
     def __init__(self, index: _Optional[int] = ..., content: _Optional[str] = ..., reasoning: _Optional[str] = ..., refusal: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., annotations_json: _Optional[str] = ..., reasoning_state_json: _Optional[str] = ..., parsed_json: _Optional[str] = ...) -> None: ...
 
 class CompletionChunk(_message.Message):
-    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error", "warnings", "sequence")
+    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error", "warnings", "units", "speed", "inference_geo", "sequence")
     ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -351,6 +358,9 @@ class CompletionChunk(_message.Message):
     CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    INFERENCE_GEO_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
@@ -367,8 +377,11 @@ class CompletionChunk(_message.Message):
     cache_status: CacheStatus
     error: _stream_error_pb2.StreamError
     warnings: _containers.RepeatedCompositeFieldContainer[_option_warning_pb2.OptionWarning]
+    units: _usage_pb2.UnitUsage
+    speed: str
+    inference_geo: str
     sequence: int
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., speed: _Optional[str] = ..., inference_geo: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class EmbeddingInput(_message.Message):
     __slots__ = ("text", "tokens")

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import access_rules_pb2 as genai__spine_dot_v1_dot_access__rules__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%genai_spine/v1/document_service.proto\x12\x0egenai_spine.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\x13\n\x11GetOpenApiRequest\"\x10\n\x0eGetDocsRequest2\xc9\x01\n\x0f\x44ocumentService\x12\\\n\nGetOpenApi\x12!.genai_spine.v1.GetOpenApiRequest\x1a\x14.google.api.HttpBody\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.json\x12X\n\x07GetDocs\x12\x1e.genai_spine.v1.GetDocsRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x05/docsZ\x08\x12\x06/redocb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%genai_spine/v1/document_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\x13\n\x11GetOpenApiRequest\"\x10\n\x0eGetDocsRequest2\xdd\x01\n\x0f\x44ocumentService\x12\x66\n\nGetOpenApi\x12!.genai_spine.v1.GetOpenApiRequest\x1a\x14.google.api.HttpBody\"\x1f\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.json\x12\x62\n\x07GetDocs\x12\x1e.genai_spine.v1.GetDocsRequest\x1a\x14.google.api.HttpBody\"!\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\x11\x12\x05/docsZ\x08\x12\x06/redocb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.document_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DOCUMENTSERVICE'].methods_by_name['GetOpenApi']._loaded_options = None
-  _globals['_DOCUMENTSERVICE'].methods_by_name['GetOpenApi']._serialized_options = b'\202\323\344\223\002\017\022\r/openapi.json'
+  _globals['_DOCUMENTSERVICE'].methods_by_name['GetOpenApi']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\017\022\r/openapi.json'
   _globals['_DOCUMENTSERVICE'].methods_by_name['GetDocs']._loaded_options = None
-  _globals['_DOCUMENTSERVICE'].methods_by_name['GetDocs']._serialized_options = b'\202\323\344\223\002\021\022\005/docsZ\010\022\006/redoc'
-  _globals['_GETOPENAPIREQUEST']._serialized_start=114
-  _globals['_GETOPENAPIREQUEST']._serialized_end=133
-  _globals['_GETDOCSREQUEST']._serialized_start=135
-  _globals['_GETDOCSREQUEST']._serialized_end=151
-  _globals['_DOCUMENTSERVICE']._serialized_start=154
-  _globals['_DOCUMENTSERVICE']._serialized_end=355
+  _globals['_DOCUMENTSERVICE'].methods_by_name['GetDocs']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\021\022\005/docsZ\010\022\006/redoc'
+  _globals['_GETOPENAPIREQUEST']._serialized_start=149
+  _globals['_GETOPENAPIREQUEST']._serialized_end=168
+  _globals['_GETDOCSREQUEST']._serialized_start=170
+  _globals['_GETDOCSREQUEST']._serialized_end=186
+  _globals['_DOCUMENTSERVICE']._serialized_start=189
+  _globals['_DOCUMENTSERVICE']._serialized_end=410
 # @@protoc_insertion_point(module_scope)

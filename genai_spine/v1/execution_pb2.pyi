@@ -23,15 +23,28 @@ class ExecutionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXECUTION_STATE_FAILED: _ClassVar[ExecutionState]
     EXECUTION_STATE_CANCELLED: _ClassVar[ExecutionState]
     EXECUTION_STATE_LOST: _ClassVar[ExecutionState]
+
+class LossResolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOSS_RESOLUTION_UNSPECIFIED: _ClassVar[LossResolution]
+    LOSS_RESOLUTION_RESERVE: _ClassVar[LossResolution]
+    LOSS_RESOLUTION_STREAM: _ClassVar[LossResolution]
+    LOSS_RESOLUTION_PROVIDER: _ClassVar[LossResolution]
+    LOSS_RESOLUTION_LATE: _ClassVar[LossResolution]
 EXECUTION_STATE_UNSPECIFIED: ExecutionState
 EXECUTION_STATE_PENDING: ExecutionState
 EXECUTION_STATE_SUCCEEDED: ExecutionState
 EXECUTION_STATE_FAILED: ExecutionState
 EXECUTION_STATE_CANCELLED: ExecutionState
 EXECUTION_STATE_LOST: ExecutionState
+LOSS_RESOLUTION_UNSPECIFIED: LossResolution
+LOSS_RESOLUTION_RESERVE: LossResolution
+LOSS_RESOLUTION_STREAM: LossResolution
+LOSS_RESOLUTION_PROVIDER: LossResolution
+LOSS_RESOLUTION_LATE: LossResolution
 
 class Execution(_message.Message):
-    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at", "warnings", "tenant_id", "project_id", "api_key_id", "run_id", "step_id", "correlation_id")
+    __slots__ = ("id", "state", "request_id", "operation", "capability", "provider", "model", "requested_model", "attempt", "streamed", "usage", "cost", "latency_ms", "first_token_ms", "error_reason", "error", "end_user", "user_agent", "lane", "server_id", "create_time", "settle_time", "provider_response_id", "discarded", "units", "answered_model", "service_tier", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json", "principal", "cost_labels", "input_tokens", "output_tokens", "cost_usd", "success", "user_id", "created_at", "warnings", "tenant_id", "project_id", "api_key_id", "run_id", "step_id", "correlation_id", "reserved_ticks", "budget_counters", "usage_json", "resolution", "speed", "inference_geo")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +99,12 @@ class Execution(_message.Message):
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_TICKS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_JSON_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    INFERENCE_GEO_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ExecutionState
     request_id: str
@@ -133,4 +152,10 @@ class Execution(_message.Message):
     run_id: str
     step_id: str
     correlation_id: str
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., run_id: _Optional[str] = ..., step_id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+    reserved_ticks: int
+    budget_counters: _containers.RepeatedScalarFieldContainer[int]
+    usage_json: str
+    resolution: LossResolution
+    speed: str
+    inference_geo: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ExecutionState, str]] = ..., request_id: _Optional[str] = ..., operation: _Optional[_Union[_operation_pb2.Operation, str]] = ..., capability: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., requested_model: _Optional[str] = ..., attempt: _Optional[int] = ..., streamed: _Optional[bool] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., latency_ms: _Optional[int] = ..., first_token_ms: _Optional[int] = ..., error_reason: _Optional[str] = ..., error: _Optional[str] = ..., end_user: _Optional[str] = ..., user_agent: _Optional[str] = ..., lane: _Optional[_Union[_lane_pb2.Lane, str]] = ..., server_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_response_id: _Optional[str] = ..., discarded: _Optional[bool] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., answered_model: _Optional[str] = ..., service_tier: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_hash: _Optional[str] = ..., session_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., principal: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., success: _Optional[bool] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., api_key_id: _Optional[str] = ..., run_id: _Optional[str] = ..., step_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., reserved_ticks: _Optional[int] = ..., budget_counters: _Optional[_Iterable[int]] = ..., usage_json: _Optional[str] = ..., resolution: _Optional[_Union[LossResolution, str]] = ..., speed: _Optional[str] = ..., inference_geo: _Optional[str] = ...) -> None: ...

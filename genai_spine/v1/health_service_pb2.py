@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import access_rules_pb2 as genai__spine_dot_v1_dot_access__rules__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/health_service.proto\x12\x0egenai_spine.v1\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"\x89\x02\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12Q\n\tproviders\x18\x03 \x03(\x0b\x32\x33.genai_spine.v1.GetReadinessResponse.ProvidersEntryR\tproviders\x12\x1a\n\x08\x64\x61tabase\x18\x04 \x01(\tR\x08\x64\x61tabase\x12\x12\n\x04lane\x18\x05 \x01(\tR\x04lane\x1a<\n\x0eProvidersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\xdd\x01\n\rHealthService\x12\x61\n\tGetHealth\x12 .genai_spine.v1.GetHealthRequest\x1a!.genai_spine.v1.GetHealthResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12i\n\x0cGetReadiness\x12#.genai_spine.v1.GetReadinessRequest\x1a$.genai_spine.v1.GetReadinessResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/health_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"\x89\x02\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12Q\n\tproviders\x18\x03 \x03(\x0b\x32\x33.genai_spine.v1.GetReadinessResponse.ProvidersEntryR\tproviders\x12\x1a\n\x08\x64\x61tabase\x18\x04 \x01(\tR\x08\x64\x61tabase\x12\x12\n\x04lane\x18\x05 \x01(\tR\x04lane\x1a<\n\x0eProvidersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\xf1\x01\n\rHealthService\x12k\n\tGetHealth\x12 .genai_spine.v1.GetHealthRequest\x1a!.genai_spine.v1.GetHealthResponse\"\x19\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12s\n\x0cGetReadiness\x12#.genai_spine.v1.GetReadinessRequest\x1a$.genai_spine.v1.GetReadinessResponse\"\x18\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._loaded_options = None
   _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_options = b'8\001'
   _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\202\323\344\223\002\t\022\007/health'
+  _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\t\022\007/health'
   _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\202\323\344\223\002\010\022\006/ready'
-  _globals['_GETHEALTHREQUEST']._serialized_start=85
-  _globals['_GETHEALTHREQUEST']._serialized_end=103
-  _globals['_GETHEALTHRESPONSE']._serialized_start=105
-  _globals['_GETHEALTHRESPONSE']._serialized_end=174
-  _globals['_GETREADINESSREQUEST']._serialized_start=176
-  _globals['_GETREADINESSREQUEST']._serialized_end=197
-  _globals['_GETREADINESSRESPONSE']._serialized_start=200
-  _globals['_GETREADINESSRESPONSE']._serialized_end=465
-  _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_start=405
-  _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_end=465
-  _globals['_HEALTHSERVICE']._serialized_start=468
-  _globals['_HEALTHSERVICE']._serialized_end=689
+  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\010\022\006/ready'
+  _globals['_GETHEALTHREQUEST']._serialized_start=120
+  _globals['_GETHEALTHREQUEST']._serialized_end=138
+  _globals['_GETHEALTHRESPONSE']._serialized_start=140
+  _globals['_GETHEALTHRESPONSE']._serialized_end=209
+  _globals['_GETREADINESSREQUEST']._serialized_start=211
+  _globals['_GETREADINESSREQUEST']._serialized_end=232
+  _globals['_GETREADINESSRESPONSE']._serialized_start=235
+  _globals['_GETREADINESSRESPONSE']._serialized_end=500
+  _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_start=440
+  _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_end=500
+  _globals['_HEALTHSERVICE']._serialized_start=503
+  _globals['_HEALTHSERVICE']._serialized_end=744
 # @@protoc_insertion_point(module_scope)

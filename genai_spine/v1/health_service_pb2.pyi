@@ -1,3 +1,4 @@
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2

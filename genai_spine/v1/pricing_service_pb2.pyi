@@ -1,3 +1,4 @@
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
@@ -27,6 +28,7 @@ class PriceUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRICE_UNIT_CHARACTERS: _ClassVar[PriceUnit]
     PRICE_UNIT_IMAGE: _ClassVar[PriceUnit]
     PRICE_UNIT_REQUEST: _ClassVar[PriceUnit]
+    PRICE_UNIT_SERVER_TOOL: _ClassVar[PriceUnit]
 PRICE_UNIT_UNSPECIFIED: PriceUnit
 PRICE_UNIT_INPUT_TOKENS: PriceUnit
 PRICE_UNIT_CACHE_READ_TOKENS: PriceUnit
@@ -41,6 +43,7 @@ PRICE_UNIT_AUDIO_SECOND: PriceUnit
 PRICE_UNIT_CHARACTERS: PriceUnit
 PRICE_UNIT_IMAGE: PriceUnit
 PRICE_UNIT_REQUEST: PriceUnit
+PRICE_UNIT_SERVER_TOOL: PriceUnit
 
 class ListPricesRequest(_message.Message):
     __slots__ = ("provider", "page_size", "page_token")
@@ -79,14 +82,16 @@ class GetPriceRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class UnitPrice(_message.Message):
-    __slots__ = ("unit", "usd", "above_input_tokens")
+    __slots__ = ("unit", "usd", "above_input_tokens", "server_tool")
     UNIT_FIELD_NUMBER: _ClassVar[int]
     USD_FIELD_NUMBER: _ClassVar[int]
     ABOVE_INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_TOOL_FIELD_NUMBER: _ClassVar[int]
     unit: PriceUnit
     usd: float
     above_input_tokens: int
-    def __init__(self, unit: _Optional[_Union[PriceUnit, str]] = ..., usd: _Optional[float] = ..., above_input_tokens: _Optional[int] = ...) -> None: ...
+    server_tool: str
+    def __init__(self, unit: _Optional[_Union[PriceUnit, str]] = ..., usd: _Optional[float] = ..., above_input_tokens: _Optional[int] = ..., server_tool: _Optional[str] = ...) -> None: ...
 
 class ModelPrice(_message.Message):
     __slots__ = ("model", "name", "provider", "input_cost_per_1m_tokens", "output_cost_per_1m_tokens", "input_cost_per_1k", "output_cost_per_1k", "input_price", "output_price", "is_free", "source", "units", "valid_from")

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import access_rules_pb2 as genai__spine_dot_v1_dot_access__rules__pb2
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*genai_spine/v1/provider_file_service.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n\x0cProviderFile\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x1a\n\x08\x66ilename\x18\x03 \x01(\tR\x08\x66ilename\x12\x18\n\x07purpose\x18\x04 \x01(\tR\x07purpose\x12\x1d\n\nsize_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06status\x18\x08 \x01(\tR\x06status\"\xf9\x01\n\x11UploadFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12%\n\x08\x66ilename\x18\x02 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x08\x66ilename\x12\x1a\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\x06\xa2\xbb\x18\x02\x08\x01R\x04\x64\x61ta\x12\"\n\x07purpose\x18\x04 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x07purpose\x12\x43\n\x0f\x65xpires_after_s\x18\x05 \x01(\rB\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00 \xac@\x19\x00\x00\x00\x00\x80\xc6\x43\x41H\x00R\rexpiresAfterS\x88\x01\x01\x42\x12\n\x10_expires_after_s\"\xad\x02\n\x10ListFilesRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12%\n\x07purpose\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x07purpose\x88\x01\x01\x12=\n\tpage_size\x18\x03 \x01(\x05\x42\x1b\xa2\xbb\x18\x17\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xc3@R\x03\x31\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x12&\n\x0coldest_first\x18\x05 \x01(\x08H\x03R\x0boldestFirst\x88\x01\x01\x42\n\n\x08_purposeB\x0c\n\n_page_sizeB\r\n\x0b_page_tokenB\x0f\n\r_oldest_first\"o\n\x11ListFilesResponse\x12\x32\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1c.genai_spine.v1.ProviderFileR\x05\x66iles\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"z\n\x0eGetFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId\"}\n\x11\x44\x65leteFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId\">\n\x12\x44\x65leteFileResponse\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n\x07\x64\x65leted\x18\x02 \x01(\x08R\x07\x64\x65leted\"\x7f\n\x13\x44ownloadFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId2\x94\x05\n\x13ProviderFileService\x12x\n\nUploadFile\x12!.genai_spine.v1.UploadFileRequest\x1a\x1c.genai_spine.v1.ProviderFile\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/providers/{provider}/files:\x01*\x12x\n\tListFiles\x12 .genai_spine.v1.ListFilesRequest\x1a!.genai_spine.v1.ListFilesResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/providers/{provider}/files\x12y\n\x07GetFile\x12\x1e.genai_spine.v1.GetFileRequest\x1a\x1c.genai_spine.v1.ProviderFile\"0\x82\xd3\xe4\x93\x02*\x12(/v1/providers/{provider}/files/{file_id}\x12\x85\x01\n\nDeleteFile\x12!.genai_spine.v1.DeleteFileRequest\x1a\".genai_spine.v1.DeleteFileResponse\"0\x82\xd3\xe4\x93\x02**(/v1/providers/{provider}/files/{file_id}\x12\x85\x01\n\x0c\x44ownloadFile\x12#.genai_spine.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/v1/providers/{provider}/files/{file_id}/content0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*genai_spine/v1/provider_file_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a genai_spine/v1/field_rules.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n\x0cProviderFile\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x1a\n\x08\x66ilename\x18\x03 \x01(\tR\x08\x66ilename\x12\x18\n\x07purpose\x18\x04 \x01(\tR\x07purpose\x12\x1d\n\nsize_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06status\x18\x08 \x01(\tR\x06status\"\xf9\x01\n\x11UploadFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12%\n\x08\x66ilename\x18\x02 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x08\x66ilename\x12\x1a\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\x06\xa2\xbb\x18\x02\x08\x01R\x04\x64\x61ta\x12\"\n\x07purpose\x18\x04 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x07purpose\x12\x43\n\x0f\x65xpires_after_s\x18\x05 \x01(\rB\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00 \xac@\x19\x00\x00\x00\x00\x80\xc6\x43\x41H\x00R\rexpiresAfterS\x88\x01\x01\x42\x12\n\x10_expires_after_s\"\xad\x02\n\x10ListFilesRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12%\n\x07purpose\x18\x02 \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x00R\x07purpose\x88\x01\x01\x12=\n\tpage_size\x18\x03 \x01(\x05\x42\x1b\xa2\xbb\x18\x17\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x88\xc3@R\x03\x31\x30\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x12&\n\x0coldest_first\x18\x05 \x01(\x08H\x03R\x0boldestFirst\x88\x01\x01\x42\n\n\x08_purposeB\x0c\n\n_page_sizeB\r\n\x0b_page_tokenB\x0f\n\r_oldest_first\"o\n\x11ListFilesResponse\x12\x32\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1c.genai_spine.v1.ProviderFileR\x05\x66iles\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"z\n\x0eGetFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId\"}\n\x11\x44\x65leteFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId\">\n\x12\x44\x65leteFileResponse\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n\x07\x64\x65leted\x18\x02 \x01(\x08R\x07\x64\x65leted\"\x7f\n\x13\x44ownloadFileRequest\x12$\n\x08provider\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38@R\x08provider\x12\x42\n\x07\x66ile_id\x18\x02 \x01(\tB)\xa2\xbb\x18%\x08\x01\x38\x80\x02\x42\x1e[A-Za-z0-9_:-][A-Za-z0-9_.:-]*R\x06\x66ileId2\xdf\x05\n\x13ProviderFileService\x12\x87\x01\n\nUploadFile\x12!.genai_spine.v1.UploadFileRequest\x1a\x1c.genai_spine.v1.ProviderFile\"8\xf2\xbb\x18\x0b\x66iles:write\x82\xd3\xe4\x93\x02#\"\x1e/v1/providers/{provider}/files:\x01*\x12\x86\x01\n\tListFiles\x12 .genai_spine.v1.ListFilesRequest\x1a!.genai_spine.v1.ListFilesResponse\"4\xf2\xbb\x18\nfiles:read\x82\xd3\xe4\x93\x02 \x12\x1e/v1/providers/{provider}/files\x12\x87\x01\n\x07GetFile\x12\x1e.genai_spine.v1.GetFileRequest\x1a\x1c.genai_spine.v1.ProviderFile\">\xf2\xbb\x18\nfiles:read\x82\xd3\xe4\x93\x02*\x12(/v1/providers/{provider}/files/{file_id}\x12\x94\x01\n\nDeleteFile\x12!.genai_spine.v1.DeleteFileRequest\x1a\".genai_spine.v1.DeleteFileResponse\"?\xf2\xbb\x18\x0b\x66iles:write\x82\xd3\xe4\x93\x02**(/v1/providers/{provider}/files/{file_id}\x12\x93\x01\n\x0c\x44ownloadFile\x12#.genai_spine.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"F\xf2\xbb\x18\nfiles:read\x82\xd3\xe4\x93\x02\x32\x12\x30/v1/providers/{provider}/files/{file_id}/content0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,31 +67,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADFILEREQUEST'].fields_by_name['file_id']._loaded_options = None
   _globals['_DOWNLOADFILEREQUEST'].fields_by_name['file_id']._serialized_options = b'\242\273\030%\010\0018\200\002B\036[A-Za-z0-9_:-][A-Za-z0-9_.:-]*'
   _globals['_PROVIDERFILESERVICE'].methods_by_name['UploadFile']._loaded_options = None
-  _globals['_PROVIDERFILESERVICE'].methods_by_name['UploadFile']._serialized_options = b'\202\323\344\223\002#\"\036/v1/providers/{provider}/files:\001*'
+  _globals['_PROVIDERFILESERVICE'].methods_by_name['UploadFile']._serialized_options = b'\362\273\030\013files:write\202\323\344\223\002#\"\036/v1/providers/{provider}/files:\001*'
   _globals['_PROVIDERFILESERVICE'].methods_by_name['ListFiles']._loaded_options = None
-  _globals['_PROVIDERFILESERVICE'].methods_by_name['ListFiles']._serialized_options = b'\202\323\344\223\002 \022\036/v1/providers/{provider}/files'
+  _globals['_PROVIDERFILESERVICE'].methods_by_name['ListFiles']._serialized_options = b'\362\273\030\nfiles:read\202\323\344\223\002 \022\036/v1/providers/{provider}/files'
   _globals['_PROVIDERFILESERVICE'].methods_by_name['GetFile']._loaded_options = None
-  _globals['_PROVIDERFILESERVICE'].methods_by_name['GetFile']._serialized_options = b'\202\323\344\223\002*\022(/v1/providers/{provider}/files/{file_id}'
+  _globals['_PROVIDERFILESERVICE'].methods_by_name['GetFile']._serialized_options = b'\362\273\030\nfiles:read\202\323\344\223\002*\022(/v1/providers/{provider}/files/{file_id}'
   _globals['_PROVIDERFILESERVICE'].methods_by_name['DeleteFile']._loaded_options = None
-  _globals['_PROVIDERFILESERVICE'].methods_by_name['DeleteFile']._serialized_options = b'\202\323\344\223\002**(/v1/providers/{provider}/files/{file_id}'
+  _globals['_PROVIDERFILESERVICE'].methods_by_name['DeleteFile']._serialized_options = b'\362\273\030\013files:write\202\323\344\223\002**(/v1/providers/{provider}/files/{file_id}'
   _globals['_PROVIDERFILESERVICE'].methods_by_name['DownloadFile']._loaded_options = None
-  _globals['_PROVIDERFILESERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\202\323\344\223\0022\0220/v1/providers/{provider}/files/{file_id}/content'
-  _globals['_PROVIDERFILE']._serialized_start=187
-  _globals['_PROVIDERFILE']._serialized_end=476
-  _globals['_UPLOADFILEREQUEST']._serialized_start=479
-  _globals['_UPLOADFILEREQUEST']._serialized_end=728
-  _globals['_LISTFILESREQUEST']._serialized_start=731
-  _globals['_LISTFILESREQUEST']._serialized_end=1032
-  _globals['_LISTFILESRESPONSE']._serialized_start=1034
-  _globals['_LISTFILESRESPONSE']._serialized_end=1145
-  _globals['_GETFILEREQUEST']._serialized_start=1147
-  _globals['_GETFILEREQUEST']._serialized_end=1269
-  _globals['_DELETEFILEREQUEST']._serialized_start=1271
-  _globals['_DELETEFILEREQUEST']._serialized_end=1396
-  _globals['_DELETEFILERESPONSE']._serialized_start=1398
-  _globals['_DELETEFILERESPONSE']._serialized_end=1460
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1462
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1589
-  _globals['_PROVIDERFILESERVICE']._serialized_start=1592
-  _globals['_PROVIDERFILESERVICE']._serialized_end=2252
+  _globals['_PROVIDERFILESERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\362\273\030\nfiles:read\202\323\344\223\0022\0220/v1/providers/{provider}/files/{file_id}/content'
+  _globals['_PROVIDERFILE']._serialized_start=222
+  _globals['_PROVIDERFILE']._serialized_end=511
+  _globals['_UPLOADFILEREQUEST']._serialized_start=514
+  _globals['_UPLOADFILEREQUEST']._serialized_end=763
+  _globals['_LISTFILESREQUEST']._serialized_start=766
+  _globals['_LISTFILESREQUEST']._serialized_end=1067
+  _globals['_LISTFILESRESPONSE']._serialized_start=1069
+  _globals['_LISTFILESRESPONSE']._serialized_end=1180
+  _globals['_GETFILEREQUEST']._serialized_start=1182
+  _globals['_GETFILEREQUEST']._serialized_end=1304
+  _globals['_DELETEFILEREQUEST']._serialized_start=1306
+  _globals['_DELETEFILEREQUEST']._serialized_end=1431
+  _globals['_DELETEFILERESPONSE']._serialized_start=1433
+  _globals['_DELETEFILERESPONSE']._serialized_end=1495
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1497
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1624
+  _globals['_PROVIDERFILESERVICE']._serialized_start=1627
+  _globals['_PROVIDERFILESERVICE']._serialized_end=2362
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import routing_pb2 as _routing_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2

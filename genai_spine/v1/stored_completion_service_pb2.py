@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import access_rules_pb2 as genai__spine_dot_v1_dot_access__rules__pb2
 from genai_spine.v1 import completion_service_pb2 as genai__spine_dot_v1_dot_completion__service__pb2
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 from genai_spine.v1 import message_pb2 as genai__spine_dot_v1_dot_message__pb2
@@ -29,7 +30,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.genai_spine/v1/stored_completion_service.proto\x12\x0egenai_spine.v1\x1a\'genai_spine/v1/completion_service.proto\x1a genai_spine/v1/field_rules.proto\x1a\x1cgenai_spine/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n\x10StoredCompletion\x12:\n\ncompletion\x18\x01 \x01(\x0b\x32\x1a.genai_spine.v1.CompletionR\ncompletion\x12J\n\x08metadata\x18\x02 \x03(\x0b\x32..genai_spine.v1.StoredCompletion.MetadataEntryR\x08metadata\x12\x39\n\nstore_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstoreTime\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xbf\x02\n\x1cListStoredCompletionsRequest\x12<\n\tpage_size\x18\x01 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x00Y@R\x02\x32\x30H\x00R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x01R\tpageToken\x88\x01\x01\x12!\n\x0cnewest_first\x18\x03 \x01(\x08R\x0bnewestFirst\x12\"\n\x05model\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x02R\x05model\x88\x01\x01\x12\x34\n\rmetadata_json\x18\x05 \x01(\tB\n\xa2\xbb\x18\x06\x38\x80\x80\x04H\x01H\x03R\x0cmetadataJson\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_tokenB\x08\n\x06_modelB\x10\n\x0e_metadata_json\"\x8b\x01\n\x1dListStoredCompletionsResponse\x12\x42\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32 .genai_spine.v1.StoredCompletionR\x0b\x63ompletions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"7\n\x1aGetStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\"\xe1\x01\n\x19ListStoredMessagesRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\x12<\n\tpage_size\x18\x02 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x00Y@R\x02\x32\x30H\x00R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x01R\tpageToken\x88\x01\x01\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirstB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x7f\n\x1aListStoredMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.genai_spine.v1.StoredMessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n\rStoredMessage\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x31\n\x07message\x18\x02 \x01(\x0b\x32\x17.genai_spine.v1.MessageR\x07message\"\xf4\x01\n\x1dUpdateStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\x12{\n\x08metadata\x18\x02 \x03(\x0b\x32;.genai_spine.v1.UpdateStoredCompletionRequest.MetadataEntryB\"\xa2\xbb\x18\x1e(\x10\x38\x80\x04\x42\x08[^\\x00]*b\r[^\\x00]{1,64}R\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\":\n\x1d\x44\x65leteStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\" \n\x1e\x44\x65leteStoredCompletionResponse2\x8a\x06\n\x17StoredCompletionService\x12\x94\x01\n\x15ListStoredCompletions\x12,.genai_spine.v1.ListStoredCompletionsRequest\x1a-.genai_spine.v1.ListStoredCompletionsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stored-completions\x12\x88\x01\n\x13GetStoredCompletion\x12*.genai_spine.v1.GetStoredCompletionRequest\x1a .genai_spine.v1.StoredCompletion\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/stored-completions/{id}\x12\x99\x01\n\x12ListStoredMessages\x12).genai_spine.v1.ListStoredMessagesRequest\x1a*.genai_spine.v1.ListStoredMessagesResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/stored-completions/{id}/messages\x12\x91\x01\n\x16UpdateStoredCompletion\x12-.genai_spine.v1.UpdateStoredCompletionRequest\x1a .genai_spine.v1.StoredCompletion\"&\x82\xd3\xe4\x93\x02 2\x1b/v1/stored-completions/{id}:\x01*\x12\x9c\x01\n\x16\x44\x65leteStoredCompletion\x12-.genai_spine.v1.DeleteStoredCompletionRequest\x1a..genai_spine.v1.DeleteStoredCompletionResponse\"#\x82\xd3\xe4\x93\x02\x1d*\x1b/v1/stored-completions/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.genai_spine/v1/stored_completion_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a\'genai_spine/v1/completion_service.proto\x1a genai_spine/v1/field_rules.proto\x1a\x1cgenai_spine/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n\x10StoredCompletion\x12:\n\ncompletion\x18\x01 \x01(\x0b\x32\x1a.genai_spine.v1.CompletionR\ncompletion\x12J\n\x08metadata\x18\x02 \x03(\x0b\x32..genai_spine.v1.StoredCompletion.MetadataEntryR\x08metadata\x12\x39\n\nstore_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstoreTime\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xbf\x02\n\x1cListStoredCompletionsRequest\x12<\n\tpage_size\x18\x01 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x00Y@R\x02\x32\x30H\x00R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x02 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x01R\tpageToken\x88\x01\x01\x12!\n\x0cnewest_first\x18\x03 \x01(\x08R\x0bnewestFirst\x12\"\n\x05model\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x02H\x02R\x05model\x88\x01\x01\x12\x34\n\rmetadata_json\x18\x05 \x01(\tB\n\xa2\xbb\x18\x06\x38\x80\x80\x04H\x01H\x03R\x0cmetadataJson\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_tokenB\x08\n\x06_modelB\x10\n\x0e_metadata_json\"\x8b\x01\n\x1dListStoredCompletionsResponse\x12\x42\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32 .genai_spine.v1.StoredCompletionR\x0b\x63ompletions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"7\n\x1aGetStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\"\xe1\x01\n\x19ListStoredMessagesRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\x12<\n\tpage_size\x18\x02 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\x00Y@R\x02\x32\x30H\x00R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x03 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x01R\tpageToken\x88\x01\x01\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirstB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x7f\n\x1aListStoredMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.genai_spine.v1.StoredMessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n\rStoredMessage\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x31\n\x07message\x18\x02 \x01(\x0b\x32\x17.genai_spine.v1.MessageR\x07message\"\xf4\x01\n\x1dUpdateStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\x12{\n\x08metadata\x18\x02 \x03(\x0b\x32;.genai_spine.v1.UpdateStoredCompletionRequest.MetadataEntryB\"\xa2\xbb\x18\x1e(\x10\x38\x80\x04\x42\x08[^\\x00]*b\r[^\\x00]{1,64}R\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\":\n\x1d\x44\x65leteStoredCompletionRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xa2\xbb\x18\x05\x08\x01\x38\x80\x02R\x02id\" \n\x1e\x44\x65leteStoredCompletionResponse2\xf0\x06\n\x17StoredCompletionService\x12\xa8\x01\n\x15ListStoredCompletions\x12,.genai_spine.v1.ListStoredCompletionsRequest\x1a-.genai_spine.v1.ListStoredCompletionsResponse\"2\xf2\xbb\x18\x10\x63ompletions:read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stored-completions\x12\x9c\x01\n\x13GetStoredCompletion\x12*.genai_spine.v1.GetStoredCompletionRequest\x1a .genai_spine.v1.StoredCompletion\"7\xf2\xbb\x18\x10\x63ompletions:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/stored-completions/{id}\x12\xad\x01\n\x12ListStoredMessages\x12).genai_spine.v1.ListStoredMessagesRequest\x1a*.genai_spine.v1.ListStoredMessagesResponse\"@\xf2\xbb\x18\x10\x63ompletions:read\x82\xd3\xe4\x93\x02&\x12$/v1/stored-completions/{id}/messages\x12\xa6\x01\n\x16UpdateStoredCompletion\x12-.genai_spine.v1.UpdateStoredCompletionRequest\x1a .genai_spine.v1.StoredCompletion\";\xf2\xbb\x18\x11\x63ompletions:write\x82\xd3\xe4\x93\x02 2\x1b/v1/stored-completions/{id}:\x01*\x12\xb1\x01\n\x16\x44\x65leteStoredCompletion\x12-.genai_spine.v1.DeleteStoredCompletionRequest\x1a..genai_spine.v1.DeleteStoredCompletionResponse\"8\xf2\xbb\x18\x11\x63ompletions:write\x82\xd3\xe4\x93\x02\x1d*\x1b/v1/stored-completions/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,39 +64,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETESTOREDCOMPLETIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_DELETESTOREDCOMPLETIONREQUEST'].fields_by_name['id']._serialized_options = b'\242\273\030\005\010\0018\200\002'
   _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredCompletions']._loaded_options = None
-  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredCompletions']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/stored-completions'
+  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredCompletions']._serialized_options = b'\362\273\030\020completions:read\202\323\344\223\002\030\022\026/v1/stored-completions'
   _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['GetStoredCompletion']._loaded_options = None
-  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['GetStoredCompletion']._serialized_options = b'\202\323\344\223\002\035\022\033/v1/stored-completions/{id}'
+  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['GetStoredCompletion']._serialized_options = b'\362\273\030\020completions:read\202\323\344\223\002\035\022\033/v1/stored-completions/{id}'
   _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredMessages']._loaded_options = None
-  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredMessages']._serialized_options = b'\202\323\344\223\002&\022$/v1/stored-completions/{id}/messages'
+  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['ListStoredMessages']._serialized_options = b'\362\273\030\020completions:read\202\323\344\223\002&\022$/v1/stored-completions/{id}/messages'
   _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['UpdateStoredCompletion']._loaded_options = None
-  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['UpdateStoredCompletion']._serialized_options = b'\202\323\344\223\002 2\033/v1/stored-completions/{id}:\001*'
+  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['UpdateStoredCompletion']._serialized_options = b'\362\273\030\021completions:write\202\323\344\223\002 2\033/v1/stored-completions/{id}:\001*'
   _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['DeleteStoredCompletion']._loaded_options = None
-  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['DeleteStoredCompletion']._serialized_options = b'\202\323\344\223\002\035*\033/v1/stored-completions/{id}'
-  _globals['_STOREDCOMPLETION']._serialized_start=235
-  _globals['_STOREDCOMPLETION']._serialized_end=570
-  _globals['_STOREDCOMPLETION_METADATAENTRY']._serialized_start=511
-  _globals['_STOREDCOMPLETION_METADATAENTRY']._serialized_end=570
-  _globals['_LISTSTOREDCOMPLETIONSREQUEST']._serialized_start=573
-  _globals['_LISTSTOREDCOMPLETIONSREQUEST']._serialized_end=892
-  _globals['_LISTSTOREDCOMPLETIONSRESPONSE']._serialized_start=895
-  _globals['_LISTSTOREDCOMPLETIONSRESPONSE']._serialized_end=1034
-  _globals['_GETSTOREDCOMPLETIONREQUEST']._serialized_start=1036
-  _globals['_GETSTOREDCOMPLETIONREQUEST']._serialized_end=1091
-  _globals['_LISTSTOREDMESSAGESREQUEST']._serialized_start=1094
-  _globals['_LISTSTOREDMESSAGESREQUEST']._serialized_end=1319
-  _globals['_LISTSTOREDMESSAGESRESPONSE']._serialized_start=1321
-  _globals['_LISTSTOREDMESSAGESRESPONSE']._serialized_end=1448
-  _globals['_STOREDMESSAGE']._serialized_start=1450
-  _globals['_STOREDMESSAGE']._serialized_end=1544
-  _globals['_UPDATESTOREDCOMPLETIONREQUEST']._serialized_start=1547
-  _globals['_UPDATESTOREDCOMPLETIONREQUEST']._serialized_end=1791
-  _globals['_UPDATESTOREDCOMPLETIONREQUEST_METADATAENTRY']._serialized_start=511
-  _globals['_UPDATESTOREDCOMPLETIONREQUEST_METADATAENTRY']._serialized_end=570
-  _globals['_DELETESTOREDCOMPLETIONREQUEST']._serialized_start=1793
-  _globals['_DELETESTOREDCOMPLETIONREQUEST']._serialized_end=1851
-  _globals['_DELETESTOREDCOMPLETIONRESPONSE']._serialized_start=1853
-  _globals['_DELETESTOREDCOMPLETIONRESPONSE']._serialized_end=1885
-  _globals['_STOREDCOMPLETIONSERVICE']._serialized_start=1888
-  _globals['_STOREDCOMPLETIONSERVICE']._serialized_end=2666
+  _globals['_STOREDCOMPLETIONSERVICE'].methods_by_name['DeleteStoredCompletion']._serialized_options = b'\362\273\030\021completions:write\202\323\344\223\002\035*\033/v1/stored-completions/{id}'
+  _globals['_STOREDCOMPLETION']._serialized_start=270
+  _globals['_STOREDCOMPLETION']._serialized_end=605
+  _globals['_STOREDCOMPLETION_METADATAENTRY']._serialized_start=546
+  _globals['_STOREDCOMPLETION_METADATAENTRY']._serialized_end=605
+  _globals['_LISTSTOREDCOMPLETIONSREQUEST']._serialized_start=608
+  _globals['_LISTSTOREDCOMPLETIONSREQUEST']._serialized_end=927
+  _globals['_LISTSTOREDCOMPLETIONSRESPONSE']._serialized_start=930
+  _globals['_LISTSTOREDCOMPLETIONSRESPONSE']._serialized_end=1069
+  _globals['_GETSTOREDCOMPLETIONREQUEST']._serialized_start=1071
+  _globals['_GETSTOREDCOMPLETIONREQUEST']._serialized_end=1126
+  _globals['_LISTSTOREDMESSAGESREQUEST']._serialized_start=1129
+  _globals['_LISTSTOREDMESSAGESREQUEST']._serialized_end=1354
+  _globals['_LISTSTOREDMESSAGESRESPONSE']._serialized_start=1356
+  _globals['_LISTSTOREDMESSAGESRESPONSE']._serialized_end=1483
+  _globals['_STOREDMESSAGE']._serialized_start=1485
+  _globals['_STOREDMESSAGE']._serialized_end=1579
+  _globals['_UPDATESTOREDCOMPLETIONREQUEST']._serialized_start=1582
+  _globals['_UPDATESTOREDCOMPLETIONREQUEST']._serialized_end=1826
+  _globals['_UPDATESTOREDCOMPLETIONREQUEST_METADATAENTRY']._serialized_start=546
+  _globals['_UPDATESTOREDCOMPLETIONREQUEST_METADATAENTRY']._serialized_end=605
+  _globals['_DELETESTOREDCOMPLETIONREQUEST']._serialized_start=1828
+  _globals['_DELETESTOREDCOMPLETIONREQUEST']._serialized_end=1886
+  _globals['_DELETESTOREDCOMPLETIONRESPONSE']._serialized_start=1888
+  _globals['_DELETESTOREDCOMPLETIONRESPONSE']._serialized_end=1920
+  _globals['_STOREDCOMPLETIONSERVICE']._serialized_start=1923
+  _globals['_STOREDCOMPLETIONSERVICE']._serialized_end=2803
 # @@protoc_insertion_point(module_scope)

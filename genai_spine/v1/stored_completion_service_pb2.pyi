@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import message_pb2 as _message_pb2

@@ -24,19 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agenai_spine/v1/usage.proto\x12\x0egenai_spine.v1\"\xaf\x06\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12!\n\x0ctotal_tokens\x18\x03 \x01(\rR\x0btotalTokens\x12\x32\n\x15uncached_input_tokens\x18\x04 \x01(\rR\x13uncachedInputTokens\x12*\n\x11\x63\x61\x63he_read_tokens\x18\x05 \x01(\rR\x0f\x63\x61\x63heReadTokens\x12\x31\n\x15\x63\x61\x63he_write_5m_tokens\x18\x06 \x01(\rR\x12\x63\x61\x63heWrite5mTokens\x12\x31\n\x15\x63\x61\x63he_write_1h_tokens\x18\x07 \x01(\rR\x12\x63\x61\x63heWrite1hTokens\x12,\n\x12\x61udio_input_tokens\x18\x08 \x01(\rR\x10\x61udioInputTokens\x12,\n\x12image_input_tokens\x18\t \x01(\rR\x10imageInputTokens\x12\x32\n\x15visible_output_tokens\x18\n \x01(\rR\x13visibleOutputTokens\x12)\n\x10reasoning_tokens\x18\x0b \x01(\rR\x0freasoningTokens\x12.\n\x13\x61udio_output_tokens\x18\x0c \x01(\rR\x11\x61udioOutputTokens\x12\x45\n\x10input_provenance\x18\r \x01(\x0e\x32\x1a.genai_spine.v1.ProvenanceR\x0finputProvenance\x12G\n\x11output_provenance\x18\x0e \x01(\x0e\x32\x1a.genai_spine.v1.ProvenanceR\x10outputProvenance\x12<\n\x1a\x61\x63\x63\x65pted_prediction_tokens\x18\x0f \x01(\rR\x18\x61\x63\x63\x65ptedPredictionTokens\x12<\n\x1arejected_prediction_tokens\x18\x10 \x01(\rR\x18rejectedPredictionTokens\"\x99\x01\n\x04\x43ost\x12\x19\n\x08\x63ost_usd\x18\x01 \x01(\x01R\x07\x63ostUsd\x12\x1d\n\ncost_ticks\x18\x02 \x01(\x03R\tcostTicks\x12\x1f\n\x0bprice_known\x18\x03 \x01(\x08R\npriceKnown\x12\x17\n\x07is_free\x18\x04 \x01(\x08R\x06isFree\x12\x1d\n\nprice_book\x18\x05 \x01(\tR\tpriceBook\"^\n\tUnitUsage\x12\x19\n\x08\x61udio_ms\x18\x01 \x01(\rR\x07\x61udioMs\x12\x1e\n\ncharacters\x18\x02 \x01(\rR\ncharacters\x12\x16\n\x06images\x18\x03 \x01(\rR\x06images*\x9b\x01\n\nProvenance\x12\x1a\n\x16PROVENANCE_UNSPECIFIED\x10\x00\x12 \n\x1cPROVENANCE_PROVIDER_REPORTED\x10\x01\x12\x1d\n\x19PROVENANCE_PARTIAL_STREAM\x10\x02\x12\x18\n\x14PROVENANCE_ESTIMATED\x10\x03\x12\x16\n\x12PROVENANCE_UNKNOWN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agenai_spine/v1/usage.proto\x12\x0egenai_spine.v1\"\xeb\x06\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12!\n\x0ctotal_tokens\x18\x03 \x01(\rR\x0btotalTokens\x12\x32\n\x15uncached_input_tokens\x18\x04 \x01(\rR\x13uncachedInputTokens\x12*\n\x11\x63\x61\x63he_read_tokens\x18\x05 \x01(\rR\x0f\x63\x61\x63heReadTokens\x12\x31\n\x15\x63\x61\x63he_write_5m_tokens\x18\x06 \x01(\rR\x12\x63\x61\x63heWrite5mTokens\x12\x31\n\x15\x63\x61\x63he_write_1h_tokens\x18\x07 \x01(\rR\x12\x63\x61\x63heWrite1hTokens\x12,\n\x12\x61udio_input_tokens\x18\x08 \x01(\rR\x10\x61udioInputTokens\x12,\n\x12image_input_tokens\x18\t \x01(\rR\x10imageInputTokens\x12\x32\n\x15visible_output_tokens\x18\n \x01(\rR\x13visibleOutputTokens\x12)\n\x10reasoning_tokens\x18\x0b \x01(\rR\x0freasoningTokens\x12.\n\x13\x61udio_output_tokens\x18\x0c \x01(\rR\x11\x61udioOutputTokens\x12\x45\n\x10input_provenance\x18\r \x01(\x0e\x32\x1a.genai_spine.v1.ProvenanceR\x0finputProvenance\x12G\n\x11output_provenance\x18\x0e \x01(\x0e\x32\x1a.genai_spine.v1.ProvenanceR\x10outputProvenance\x12<\n\x1a\x61\x63\x63\x65pted_prediction_tokens\x18\x0f \x01(\rR\x18\x61\x63\x63\x65ptedPredictionTokens\x12<\n\x1arejected_prediction_tokens\x18\x10 \x01(\rR\x18rejectedPredictionTokens\x12(\n\rreported_json\x18\x11 \x01(\tH\x00R\x0creportedJson\x88\x01\x01\x42\x10\n\x0e_reported_json\"\x99\x01\n\x04\x43ost\x12\x19\n\x08\x63ost_usd\x18\x01 \x01(\x01R\x07\x63ostUsd\x12\x1d\n\ncost_ticks\x18\x02 \x01(\x03R\tcostTicks\x12\x1f\n\x0bprice_known\x18\x03 \x01(\x08R\npriceKnown\x12\x17\n\x07is_free\x18\x04 \x01(\x08R\x06isFree\x12\x1d\n\nprice_book\x18\x05 \x01(\tR\tpriceBook\"\xed\x01\n\tUnitUsage\x12\x19\n\x08\x61udio_ms\x18\x01 \x01(\rR\x07\x61udioMs\x12\x1e\n\ncharacters\x18\x02 \x01(\rR\ncharacters\x12\x16\n\x06images\x18\x03 \x01(\rR\x06images\x12M\n\x0cserver_tools\x18\x04 \x03(\x0b\x32*.genai_spine.v1.UnitUsage.ServerToolsEntryR\x0bserverTools\x1a>\n\x10ServerToolsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\rR\x05value:\x02\x38\x01*\x9b\x01\n\nProvenance\x12\x1a\n\x16PROVENANCE_UNSPECIFIED\x10\x00\x12 \n\x1cPROVENANCE_PROVIDER_REPORTED\x10\x01\x12\x1d\n\x19PROVENANCE_PARTIAL_STREAM\x10\x02\x12\x18\n\x14PROVENANCE_ESTIMATED\x10\x03\x12\x16\n\x12PROVENANCE_UNKNOWN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROVENANCE']._serialized_start=1117
-  _globals['_PROVENANCE']._serialized_end=1272
+  _globals['_UNITUSAGE_SERVERTOOLSENTRY']._loaded_options = None
+  _globals['_UNITUSAGE_SERVERTOOLSENTRY']._serialized_options = b'8\001'
+  _globals['_PROVENANCE']._serialized_start=1321
+  _globals['_PROVENANCE']._serialized_end=1476
   _globals['_USAGE']._serialized_start=47
-  _globals['_USAGE']._serialized_end=862
-  _globals['_COST']._serialized_start=865
-  _globals['_COST']._serialized_end=1018
-  _globals['_UNITUSAGE']._serialized_start=1020
-  _globals['_UNITUSAGE']._serialized_end=1114
+  _globals['_USAGE']._serialized_end=922
+  _globals['_COST']._serialized_start=925
+  _globals['_COST']._serialized_end=1078
+  _globals['_UNITUSAGE']._serialized_start=1081
+  _globals['_UNITUSAGE']._serialized_end=1318
+  _globals['_UNITUSAGE_SERVERTOOLSENTRY']._serialized_start=1256
+  _globals['_UNITUSAGE_SERVERTOOLSENTRY']._serialized_end=1318
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,10 @@ COMMANDS = (
     "sessions",
     "executions",
     "usage",
+    "keys",
+    "tenants",
+    "projects",
+    "audit",
     "completion",
 )
 
@@ -49,8 +53,11 @@ def test_migrate_makes_the_tables_once(tmp_path: Path) -> None:
     first, second = at(tmp_path, "migrate", "--json"), at(tmp_path, "migrate", "--json")
     assert json.loads(first.stdout)["revision"] == schema.head()
     assert json.loads(first.stdout)["applied"][-1] == schema.head()
-    assert json.loads(second.stdout) == {"applied": [], "revision": schema.head()}
+    assert json.loads(first.stdout)["secret_key_file"] == "data/secret.key"
+    nothing = {"secret_key_file": None, "first_key": None}
+    assert json.loads(second.stdout) == {"applied": [], "revision": schema.head(), **nothing}
     assert (tmp_path / "data" / "genai_spine.db").exists()
+    assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o077 == 0
 
 
 def test_server_refuses_a_database_without_tables(tmp_path: Path) -> None:

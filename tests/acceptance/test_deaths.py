@@ -26,6 +26,7 @@ from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from tests.acceptance.stack import environment
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
+from tests.waiting import until
 
 WORDS = [f"word{number} " for number in range(30)]
 REQUEST = pb.CreateCompletionRequest(
@@ -147,6 +148,54 @@ async def test_call_of_a_killed_server_is_booked_as_lost_once_after_its_restart(
         assert lost.usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN
         assert (lost.id, lost.model) == (pending.id, "gpt-4o")
     assert len(openai_upstream.bill()) == 1
+
+
+async def test_call_that_was_sent_has_a_row_whenever_its_server_is_killed(
+    variables: dict[str, str], database_url: str, tmp_path: Path, openai_upstream: UpstreamProcess
+) -> None:
+    """Unary calls that are never answered: when the kill comes, some are sent and some are not."""
+    openai_upstream.script(*[Reply("never", fault="stall")] * 200)
+    begun = 0
+    for wanted in (1, 7, 20):
+        before = len(openai_upstream.bill())
+        with running("serve", "--port", "0", folder=tmp_path, **variables) as (process, said):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}") as channel:
+                stub = CompletionServiceStub(channel)
+                ids = [(("x-request-id", f"call-{begun + number}"),) for number in range(20)]
+                calls = [stub.CreateCompletion(REQUEST, metadata=id) for id in ids]
+                await until(lambda most=before + wanted: len(openai_upstream.bill()) >= most)
+                process.kill()
+                await asyncio.gather(*calls, return_exceptions=True)
+        begun += len(ids)
+    database = Database(database_url)
+    rows = [row for n in range(begun) for row in await Executions(database).by_request(f"call-{n}")]
+    await database.close()
+    assert len(openai_upstream.bill()) >= 28
+    assert len(rows) >= len(openai_upstream.bill())
+    assert len({(row.request_id, row.attempt) for row in rows}) == len(rows)
+
+
+async def test_rows_of_a_killed_server_are_booked_at_once_where_its_supervisor_sees_it(
+    variables: dict[str, str], database_url: str, tmp_path: Path, openai_upstream: UpstreamProcess
+) -> None:
+    """Although its lease would last for a minute."""
+    openai_upstream.script(Reply("never", fault="stall"))
+    patient = variables | {"GENAI_LEASE_TTL": "60"}
+    with running("up", "--json", "--port", "0", folder=tmp_path, **patient) as (process, said):
+        async with grpc.aio.insecure_channel(said["grpc"]) as channel:
+            given = (("x-request-id", "killed"),)
+            call = CompletionServiceStub(channel).CreateCompletion(REQUEST, metadata=given)
+            await until(lambda: bool(openai_upstream.bill()))
+            os.kill(server_of(process), signal.SIGKILL)
+            await asyncio.gather(call, return_exceptions=True)
+
+        async def lost() -> bool:
+            [row] = await booked(database_url, "killed")
+            return row.state == execution_pb2.EXECUTION_STATE_LOST
+
+        await until(lost)
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process) == 0
 
 
 async def test_stream_over_rest_finishes_after_sigterm_to_the_whole_service(

@@ -1,6 +1,7 @@
 """Pages of the ledger, on SQLite and on a real PostgreSQL: complete, stable, and read by index."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -27,10 +28,14 @@ def history(database: Database) -> ExecutionHistory:
     return ExecutionHistory(database)
 
 
+_attempts = count(1)
+
+
 def call(number: int, **fields) -> Execution:
     given = {"state": SUCCEEDED, "provider": "openai", "model": "gpt-4o", "request_id": f"r{number}"}
     execution = Execution(id=str(uuid4()), operation="OPERATION_COMPLETION", **(given | fields))
     execution.tenant_id = execution.tenant_id or DEFAULT_TENANT
+    execution.attempt = next(_attempts)
     execution.create_time.FromDatetime(START + timedelta(seconds=number))
     return execution
 
@@ -144,7 +149,7 @@ INDEXES = {
     "ix_executions_prompt": {"prompt_id": "p5", "states": [SUCCEEDED]},
     "ix_executions_user": {"end_user": "u5", "model": "gpt-4o"},
     "ix_executions_failed": {"states": UNSUCCESSFUL},
-    "ix_executions_request_id": {"request_id": "r5"},
+    "ux_executions_attempt": {"request_id": "r5"},
     "ix_executions_run": {"run_id": "run5"},
     "ix_executions_correlation": {"correlation_id": "c5"},
 }

@@ -38,7 +38,7 @@ def book() -> PriceBook:
 def row(id: str, made: str = "2026-11-15T12:00:00Z", ticks: int = 7, **fields: object) -> Execution:
     """A settled call of gpt-4o, priced at 7 ticks by an older book."""
     execution = Execution(id=id, state="EXECUTION_STATE_SUCCEEDED", provider="openai", model="gpt-4o")
-    execution.request_id, execution.operation, execution.attempt = "request", OPERATION_COMPLETION, 1
+    execution.request_id, execution.operation, execution.attempt = f"of {id}", OPERATION_COMPLETION, 1
     execution.usage.CopyFrom(USAGE)
     execution.usage.total_tokens = 1100
     execution.cost.CopyFrom(usage_pb2.Cost(cost_ticks=ticks, price_known=True, price_book=OLD))

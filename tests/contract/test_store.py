@@ -1,6 +1,7 @@
 """The store's rules, on SQLite and on a real PostgreSQL."""
 
 import asyncio
+from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.services.rest_aliases import alias_of
-from genai_spine.store.database import Database, RowsRefused
+from genai_spine.store.booking.writers import RowsRefused
+from genai_spine.store.database import Database
 from genai_spine.store.executions import LOST_ERROR, MAX_NAME_CHARS, Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import leases as lease_table
@@ -31,8 +33,13 @@ def leases(database: Database) -> Leases:
     return Leases(database)
 
 
+_attempts = count(1)
+
+
 def intent(server_id: str = "server-1", **fields) -> Execution:
-    execution = Execution(id=str(uuid4()), state=PENDING, provider="openai", model="gpt-4o", attempt=1)
+    """Each is another attempt of one request."""
+    execution = Execution(id=str(uuid4()), state=PENDING, provider="openai", model="gpt-4o")
+    execution.attempt = next(_attempts)
     execution.tenant_id = DEFAULT_TENANT
     execution.request_id, execution.operation, execution.server_id = (
         "request-1",
@@ -76,14 +83,17 @@ async def test_every_field_of_an_execution_survives_the_database(executions):
     execution = intent()
     for message in (execution, execution.usage, execution.cost, execution.units):
         for number, field in enumerate(message.DESCRIPTOR.fields, start=11):
-            if field.message_type is None and not alias_of(field):
+            if field.message_type is None and not field.is_repeated and not alias_of(field):
                 kinds = {field.TYPE_STRING: f"text {number}", field.TYPE_BOOL: True, field.TYPE_ENUM: 2}
                 setattr(message, field.name, kinds.get(field.type, number))
     execution.usage.total_tokens = execution.usage.input_tokens + execution.usage.output_tokens
+    execution.usage.ClearField("reported_json")  # that is usage_json
+    execution.units.server_tools.update({"web_search": 3, "\u00fcber": 1})
     execution.usage.accepted_prediction_tokens = 2**32 - 1
     execution.cost.cost_ticks = 2**53 + 1
     execution.cost.cost_usd = (2**53 + 1) / 10**10
     execution.cost_labels.update({"team": "search", "feature.a": ""})
+    execution.budget_counters.extend([3, 2**40])
     execution.warnings.add(option="seed", action=1, reason="no 'seed' \u00fc")
     execution.warnings.add(option="reasoning_effort", action=2, value_used="high", reason="nearest")
     execution.create_time.FromJsonString("2026-11-21T10:11:12Z")
@@ -114,7 +124,7 @@ async def test_unknown_id_gives_nothing(executions):
 
 
 async def test_calls_of_one_request_come_in_their_order(executions):
-    first, second, other = intent(id="1"), intent(id="2", attempt=2), intent()
+    first, second, other = intent(id="1"), intent(id="2"), intent()
     other.request_id = "request-2"
     first.id, second.id = "0192-1", "0192-2"
     await executions.save([second, other, first])
@@ -232,7 +242,9 @@ async def test_late_settlement_beats_lost_and_a_late_intent_does_not(executions)
     await executions.save([execution])
     assert (await executions.get(execution.id, DEFAULT_TENANT)).state == LOST
     await executions.save([settled(execution)])
-    assert await executions.get(execution.id, DEFAULT_TENANT) == settled(execution)
+    late = settled(execution)
+    late.resolution = execution_pb2.LOSS_RESOLUTION_LATE
+    assert await executions.get(execution.id, DEFAULT_TENANT) == late
 
 
 async def test_lease_lives_until_it_runs_out_and_is_then_not_renewed(leases):

@@ -337,6 +337,16 @@ MAKES: dict[str, Callable[[], Message]] = {
         provider="openai", filename="x", data=LINE, purpose="batch"
     ),
 }
+# RPCs of keys, tenants and projects, which test_keys.py asks with keys of two tenants.
+OF_ACCESS = {
+    f"{service}/{method}"
+    for service, methods in {
+        "KeyService": ("CreateKey", "ListKeys", "GetKey", "UpdateKey", "RotateKey", "RevokeKey"),
+        "TenantService": ("CreateTenant", "ListTenants", "GetTenant", "UpdateTenant"),
+        "AuditService": ("ListAuditEntries", "ExportAuditEntries"),
+    }.items()
+    for method in methods
+} | {f"TenantService/{deed}" for deed in ("CreateProject", "ListProjects", "GetProject", "UpdateProject")}
 # RPCs that store nothing of a caller, and read nothing that a caller stored.
 NOTHING_STORED = {
     "CompletionService/CountTokens": "no row is booked for it",

@@ -1,5 +1,6 @@
 """Calls that Anthropic answers, through the whole server: answer, error, row and number of calls."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -57,6 +58,48 @@ async def ask(
     whole = await call
     text = "".join(part.text for part in whole.choices[0].message.content)
     return text, whole.usage, whole.cost, whole.request_id
+
+
+async def answered(service: Running, method: str, model: str) -> Any:
+    """The answer, or the last chunk of its stream."""
+    call = getattr(service.completions, method)(asked(model=model))
+    return [chunk async for chunk in call][-1] if method == "StreamCompletion" else await call
+
+
+@METHODS
+async def test_terms_and_tools_that_are_reported_enter_price_and_row(
+    serving: Running, anthropic: AnthropicUpstream, method: str
+) -> None:
+    reported = {
+        "speed": "fast",
+        "inference_geo": "us",
+        "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1},
+    }
+    anthropic.script(
+        Reply("four", usage=Usage(prompt_tokens=1000, completion_tokens=100), usage_extra=reported)
+    )
+    answer = await answered(serving, method, "claude-opus-4-8")
+    # Fast mode is 10 and 50 dollars a million, in the US a tenth more; a search is a cent, a fetch nothing.
+    assert answer.cost.cost_ticks == 11 * 1000 * 10_000 + 55 * 100 * 10_000 + 3 * 10**8
+    assert answer.units.server_tools == {"web_search": 3, "web_fetch": 1}
+    assert not answer.usage.HasField("reported_json"), "it is for the books"
+    [row] = await serving.rows(answer.request_id)
+    assert (row.speed, row.inference_geo, row.units) == ("fast", "us", answer.units)
+    assert row.cost == answer.cost
+    assert json.loads(row.usage_json).items() >= reported.items()
+
+
+@METHODS
+async def test_tool_without_a_price_leaves_the_cost_unknown(
+    serving: Running, anthropic: AnthropicUpstream, method: str
+) -> None:
+    anthropic.script(Reply("four", usage_extra={"server_tool_use": {"of_tomorrow_requests": 1}}))
+    answer = await answered(serving, method, MODEL)
+    assert not answer.cost.price_known
+    assert answer.cost.cost_ticks == 0
+    [row] = await serving.rows(answer.request_id)
+    assert not row.cost.price_known
+    assert row.units.server_tools == {"of_tomorrow": 1}
 
 
 @METHODS

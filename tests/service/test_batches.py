@@ -72,10 +72,11 @@ async def test_each_line_is_one_row_with_its_own_usage_and_cost(booked: Running,
         assert (row.operation, row.provider, row.model) == (OPERATION_BATCH, "openai", "gpt-4o")
         assert (row.usage.cache_read_tokens, row.usage.visible_output_tokens) == (4, 7)
         assert row.usage.output_provenance == usage_pb2.PROVENANCE_PROVIDER_REPORTED
-        # gpt-4o: 2.50 USD for 1M input, 1.25 cached, 10 for output; the book has no price of a batch.
+        # gpt-4o in a batch: 1.25 USD for 1M input, 1.25 cached as ever, 5 for output.
         uncached = row.usage.uncached_input_tokens
-        assert row.cost.cost_ticks == uncached * 25_000 + 4 * 12_500 + 7 * 100_000
+        assert row.cost.cost_ticks == uncached * 12_500 + 4 * 12_500 + 7 * 50_000
         assert row.provider_response_id in ("answer-a", "answer-b")
+        assert json.loads(row.usage_json)["completion_tokens"] == 7
     assert (bad.error, bad.error_reason, bad.cost.cost_ticks) == ("no such model", "PROVIDER_REJECTED", 0)
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in rows)
     assert batch.cost.price_known

@@ -9,9 +9,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine import v1
+from genai_spine.access.scopes import AUTHENTICATED, PUBLIC, SCOPES
 from genai_spine.json_schema.from_proto import ProtoSchemas
 from genai_spine.services.rest_aliases import alias_of
-from genai_spine.v1 import field_rules_pb2
+from genai_spine.v1 import access_rules_pb2, field_rules_pb2
 from tests.style.source import PACKAGE
 
 FACADE = "genai_spine.v1.OpenAIService"  # its lists page as OpenAI's do
@@ -66,6 +67,16 @@ def test_numbers_of_paging_are_int32_with_limits():
             if field.name in ("total", "limit", "offset") and field.type != FieldDescriptor.TYPE_INT32:
                 wrong.append(field.full_name)
     assert wrong == []
+
+
+def test_every_method_states_its_scope():
+    """One that a key can have, or one of the two words for none; what states nothing asks for admin."""
+    known = SCOPES | {PUBLIC, AUTHENTICATED}
+    stated = {
+        method.full_name: method.GetOptions().Extensions[access_rules_pb2.scope] for method in methods()
+    }
+    assert len(stated) > 110
+    assert [name for name, scope in stated.items() if scope not in known] == []
 
 
 def messages(found=None):

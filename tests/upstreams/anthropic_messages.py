@@ -135,7 +135,7 @@ def _usage(body: dict[str, Any], reply: Reply, speech: Speech, counted: int) -> 
     thought = speech.reasoning_tokens if told.reasoning_tokens is None else told.reasoning_tokens
     if thought:
         usage["output_tokens_details"] = {"thinking_tokens": thought}
-    return usage
+    return usage | reply.usage_extra
 
 
 def _ending(text: str | list[str], speech: Speech, stops: list[str]) -> dict[str, Any]:

@@ -235,6 +235,7 @@ def _usage(body: dict[str, Any], reply: Reply, speech: Speech) -> dict[str, Any]
         "outputTokens": made,
         "totalTokens": whole + made,
         **({"cacheDetails": [{"inputTokens": written, "ttl": ttl}]} if written else {}),
+        **reply.usage_extra,
     }
 
 

@@ -99,6 +99,7 @@ def usage_json(reply: Reply, counted_prompt: int, speeches: list[Speech]) -> dic
             "accepted_prediction_tokens": told.accepted_prediction_tokens,
             "rejected_prediction_tokens": told.rejected_prediction_tokens,
         },
+        **reply.usage_extra,
     }
 
 

@@ -16,7 +16,7 @@ from tests.upstreams.reply import Reply
 from tests.upstreams.samples import count_tokens
 from tests.upstreams.server import Refused, Upstream
 
-CREATED = 1763683200
+CREATED = 1795219200
 STEPS = ("validating", "in_progress", "finalizing", "completed")
 ENDED = ("completed", "failed", "expired", "cancelled")
 REFUSED = "refuse"  # a line whose custom_id begins so is not answered

@@ -23,7 +23,7 @@ Item = dict[str, Any]
 def responses_answer(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
     speech = speak(reply, _unscripted(body), Limits(max_tokens=body.get("max_output_tokens")))
     usage = usage_json(reply, prompt_tokens(_messages(body)), [speech])
-    told = None if reply.omit_usage else _usage(usage)
+    told = None if reply.omit_usage else _usage(usage) | reply.usage_extra
     whole = _whole(body, reply, entry, (speech, told))
     if not body.get("stream"):
         data = json.dumps({**whole, **reply.extra}, ensure_ascii=False, indent=2).encode()

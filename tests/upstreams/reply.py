@@ -65,6 +65,7 @@ class Reply(Content, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     choices: list[Content] = []  # per choice when n > 1, taken in turn
     usage: Usage = Usage()
+    usage_extra: dict[str, Any] = {}  # into the usage object, where the API has one
     omit_usage: bool = False  # even when asked for
     model: str | None = None  # the model named in the answer; None: as asked
     id: str | None = None

@@ -1,5 +1,6 @@
 """The client: a few calls over one HTTP/2 connection, with plain inputs and typed errors."""
 
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from ssl import SSLContext
@@ -45,14 +46,19 @@ class Spine:
         ssl: bool | SSLContext = False,
         timeout_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
     ) -> None:
-        """ssl: for https. timeout_s: of calls that name none. headers: of every call, as x-genai-lane."""
+        """ssl: for https. timeout_s: of calls that name none. headers: of every call, as x-genai-lane.
+
+        api_key: for a server that asks for one; None: of the variable GENAI_API_KEY, if it is set.
+        """
         self.host = host
         self.port = port
         self.models = Models(self)
         self._ssl = ssl or None
         self._timeout_s = timeout_s
-        self._headers = dict(headers or {})
+        key = api_key or os.environ.get("GENAI_API_KEY")
+        self._headers = ({"authorization": f"Bearer {key}"} if key else {}) | dict(headers or {})
         self._channel: Channel | None = None
 
     async def complete(

@@ -19,6 +19,8 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Headers of every call, such as `x-genai-lane`. */
   headers?: Record<string, string>;
+  /** Key, for a server that asks for one. Default: in Node that of GENAI_API_KEY, in a browser none. */
+  apiKey?: string | undefined;
 }
 
 /** Every call throws SpineError, or the signal's reason when it was aborted. */
@@ -35,7 +37,9 @@ export class Spine {
   ) {
     this.completions = createClient(CompletionService, transport);
     this.#models = createClient(ModelService, transport);
-    this.#defaults = options;
+    const { apiKey, headers, ...rest } = options;
+    const key: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+    this.#defaults = { ...rest, headers: { ...key, ...headers } };
   }
 
   /** The whole answer at once. */

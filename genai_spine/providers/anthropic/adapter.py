@@ -19,6 +19,7 @@ from genai_spine import errors
 from genai_spine.behaviour.book import ModelRules
 from genai_spine.call import Call
 from genai_spine.chunks import completion
+from genai_spine.providers import raw_usage
 from genai_spine.providers.anthropic import request as messages_request
 from genai_spine.providers.anthropic.response import (
     EVENT,
@@ -245,6 +246,10 @@ class Anthropic(Provider):
         if event.type == "error" or odd or _is_error(event.error):
             self._fail(Reply(HTTPStatus.OK, {}, payload), model)
         reader.take(event)
+        if event.usage is not None:
+            reader.report.add(payload)
+        elif event.message is not None:
+            reader.report.add(payload, "message")
         if reader.stop_reason is not None:
             self._check(reader, model)
 
@@ -259,10 +264,12 @@ class Anthropic(Provider):
                     self._fail(Reply(HTTPStatus.OK, {}, body), model)
                 raise self.http.unusable("no_message", "the answer is no message")
             reader.take_whole(message)
+            reader.report.add(body)
             self._check(reader, model)
         except errors.SpineError as error:
             if reported := lenient_json.member(body, "usage", Usage):
                 error.usage = usage(reported, whole=True)
+                raw_usage.attach(body, error.usage)
             raise
 
     def _check(self, reader: MessageReader, model: str) -> None:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, ToolCallBuilder, with_whole_characters
 from genai_spine.providers.http import lenient_json
+from genai_spine.providers.raw_usage import RawUsage, tool_calls
 from genai_spine.providers.tool_calls import unique_id
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -32,6 +33,10 @@ FINISH_REASONS = {
 }
 
 
+# Kinds of turns that the totals of the usage leave out; types of the official package (2.11), 2026-11-29.
+COMPACTION, ADVICE = "compaction", "advisor_message"
+
+
 class CacheCreation(Struct):
     """Tokens written to the cache, by how long they are kept."""
 
@@ -45,6 +50,17 @@ class OutputDetails(Struct):
     thinking_tokens: int = 0
 
 
+class Iteration(Struct):
+    """One turn of the model within an answer; what it used is in the totals, except where `type` says."""
+
+    type: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+
+
 class Usage(Struct):
     """Token counts. In a message_delta they are totals so far, and may leave out what did not change."""
 
@@ -55,6 +71,10 @@ class Usage(Struct):
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
     service_tier: str | None = None
+    server_tool_use: dict[str, int | None] | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+    iterations: list[Iteration] | None = None
 
     def update(self, later: "Usage") -> None:
         """Takes over the counts of a later event, as far as it has them."""
@@ -173,6 +193,7 @@ class MessageReader:
         self.stop_reason: str | None = None
         self._id = self._model = ""
         self._usage: Usage | None = None
+        self.report = RawUsage()
         self._index = 0  # of the block that was begun last
         self._calls: dict[int, int] = {}  # index of a tool_use block to the number of the call
         self._call_ids: list[str] = []  # by the number of the call
@@ -288,13 +309,23 @@ class MessageReader:
             self._finish(self._builder.choice(), *self._ended)
         chunk = self._builder.build()
         if (self._counted or self._ended) and self._usage:
-            chunk.usage.CopyFrom(usage(self._usage, whole=self.done or self.stop_reason is not None))
-            if self._usage.service_tier:
-                chunk.service_tier = self._usage.service_tier
+            self._add_usage(self._usage, chunk)
         if chunk.ByteSize():
             chunk.id, chunk.model = self._id, self._model
         self._clear()
         return chunk
+
+    def _add_usage(self, told: Usage, chunk: pb.CompletionChunk) -> None:
+        chunk.usage.CopyFrom(usage(told, whole=self.done or self.stop_reason is not None))
+        self.report.attach(chunk.usage)
+        if told.service_tier:
+            chunk.service_tier = told.service_tier
+        if told.speed:
+            chunk.speed = told.speed
+        if told.inference_geo:
+            chunk.inference_geo = told.inference_geo
+        if called := tools(told):
+            chunk.units.server_tools.update(called)
 
     def _finish(self, choice: ChoiceBuilder, reason: str, details: StopDetails | None) -> None:
         delta = choice.delta
@@ -319,17 +350,22 @@ def _arguments(given: Raw | UnsetType) -> str:
 
 
 def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
-    """Disjoint buckets: the API's input_tokens leave out what was read from or written to the cache.
+    """Disjoint buckets: the API's input_tokens leave out what was read from or written to the cache, and the
+    totals what the API used to make a long context shorter.
 
     whole: the output is counted to its end. Otherwise only the input is told, and output_provenance is not
     set: the count in a message_start is not yet that of the answer.
     """
     uncached, cached = _tokens(reported.input_tokens), _tokens(reported.cache_read_input_tokens)
-    by_age = reported.cache_creation or CacheCreation()
-    for_1h = _tokens(by_age.ephemeral_1h_input_tokens)
-    # A message_delta tells the new sum only; and the sum alone means 5 minutes.
-    written = reported.cache_creation_input_tokens
-    for_5m = _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h)
+    for_5m, for_1h = _written(reported)
+    output_tokens = _tokens(reported.output_tokens)
+    for turn in reported.iterations or ():
+        if turn.type == COMPACTION:
+            uncached += _tokens(turn.input_tokens)
+            cached += _tokens(turn.cache_read_input_tokens)
+            more_5m, more_1h = _written(turn)
+            for_5m, for_1h = for_5m + more_5m, for_1h + more_1h
+            output_tokens += _tokens(turn.output_tokens)
     input_tokens = uncached + cached + for_1h + for_5m
     counts = usage_pb2.Usage(
         input_tokens=input_tokens,
@@ -341,13 +377,27 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
         input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
     )
     if whole:
-        output_tokens = _tokens(reported.output_tokens)
         details = reported.output_tokens_details
         counts.reasoning_tokens = min(output_tokens, _tokens(details.thinking_tokens)) if details else 0
         counts.visible_output_tokens = output_tokens - counts.reasoning_tokens
         counts.output_tokens, counts.total_tokens = output_tokens, input_tokens + output_tokens
         counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     return counts
+
+
+def _written(reported: Usage | Iteration) -> tuple[int, int]:
+    """Tokens written to the cache for 5 minutes, and for 1 hour."""
+    by_age = reported.cache_creation or CacheCreation()
+    for_1h = _tokens(by_age.ephemeral_1h_input_tokens)
+    # A message_delta tells the new sum only; and the sum alone means 5 minutes.
+    written = reported.cache_creation_input_tokens
+    return _tokens(by_age.ephemeral_5m_input_tokens if written is None else written - for_1h), for_1h
+
+
+def tools(reported: Usage) -> dict[str, int]:
+    """Calls of the API's own tools. An adviser counts as one: it is another model, at prices of its own."""
+    advice = sum(turn.type == ADVICE for turn in reported.iterations or ())
+    return tool_calls(reported.server_tool_use, {"advisor": advice})
 
 
 def _tokens(reported: int | None) -> int:

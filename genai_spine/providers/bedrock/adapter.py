@@ -19,6 +19,7 @@ from genai_spine import errors
 from genai_spine.call import Call
 from genai_spine.chunks import ChunkBuilder, completion, has_output
 from genai_spine.concurrency import gather_or_cancel
+from genai_spine.providers import raw_usage
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
 from genai_spine.providers.bedrock import aws, embeddings, model_list, model_options, response
 from genai_spine.providers.bedrock.request import SCHEMA, answers_by_tool, write_request
@@ -195,11 +196,12 @@ class Bedrock(Provider):
             if answer.output is None or (answer.output.message is None and not answer.stop_reason):
                 raise self.http.unusable("no_message", "the answer has no message")
             reader.whole(answer, builder.choice())
-            self._add(answer, builder.chunk)
+            self._add(answer, builder.chunk, body)
             self._check_end(reader)
         except errors.SpineError as error:
             if reported := lenient_json.member(body, "usage", response.Usage):
                 error.usage = response.usage(reported)
+                raw_usage.attach(body, error.usage)
             raise
 
     async def embed(
@@ -318,11 +320,21 @@ class Bedrock(Provider):
         if self._fault(reader) is not None:  # it fails at its end: usage is an event of its own, behind it
             builder.choice().delta.ClearField("finish_reason")
         if event.metadata is not None:
-            self._add(event.metadata, builder.chunk)
+            self._add(event.metadata, builder.chunk, payload, "metadata")
 
-    def _add(self, answer: response.Answer | response.Metadata, chunk: pb.CompletionChunk) -> None:
+    def _add(
+        self,
+        answer: response.Answer | response.Metadata,
+        chunk: pb.CompletionChunk,
+        body: bytes,
+        place: str = "",
+    ) -> None:
+        """Adds usage, tier and speed. body: that the answer was read from. place: as in raw_usage."""
         if answer.usage is not None:
             chunk.usage.CopyFrom(response.usage(answer.usage))
+            raw_usage.attach(body, chunk.usage, place)
+        if answer.performance_config and answer.performance_config.latency:
+            chunk.speed = answer.performance_config.latency
         if answer.service_tier and answer.service_tier.type:
             chunk.service_tier = answer.service_tier.type
 

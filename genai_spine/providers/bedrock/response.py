@@ -58,6 +58,12 @@ class Tier(Struct):
     type: str | None = None
 
 
+class Performance(Struct):
+    """Speed that the call got: standard or optimized."""
+
+    latency: str | None = None
+
+
 class ReasoningText(Struct):
     """Reasoning in words, with the signature that proves it."""
 
@@ -121,6 +127,7 @@ class Answer(Struct, rename="camel"):
     stop_reason: str | None = None
     usage: Usage | None = None
     service_tier: Tier | None = None
+    performance_config: Performance | None = None
     error: Raw | UnsetType = UNSET
 
 
@@ -184,6 +191,7 @@ class Metadata(Struct, rename="camel"):
 
     usage: Usage | None = None
     service_tier: Tier | None = None
+    performance_config: Performance | None = None
 
 
 class StreamException(Struct):

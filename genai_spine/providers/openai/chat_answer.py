@@ -7,10 +7,12 @@ lenient decoder calls (http/lenient_json.py): the strict one knows only what is 
 
 from typing import Annotated, Any
 
+import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.http import lenient_json
+from genai_spine.providers.raw_usage import tool_calls
 from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
 from genai_spine.v1 import usage_pb2
 
@@ -149,11 +151,18 @@ def _mended_choice(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, **spelled}
 
 
+class CacheWrites(Struct):
+    """Of the tokens written to the cache, those that it keeps for half a day; the others it keeps shorter."""
+
+    ttl_12h_tokens: int | None = None
+
+
 class InputDetails(Struct):
     """Input tokens by kind; all are part of prompt_tokens."""
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_tokens_details: "CacheWrites | None" = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
 
@@ -178,12 +187,19 @@ class Usage(Struct):
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
     input_tokens: int | None = None  # gateways that use the names of another API
     output_tokens: int | None = None
+    server_tool_use: dict[str, int | None] | None = None  # OpenRouter
+    server_side_tool_usage: dict[str, int | None] | None = None  # this and the next xAI
+    server_side_tool_usage_details: dict[str, int | None] | None = None
+    num_search_queries: int | None = None  # Perplexity
 
     def update(self, later: "Usage") -> None:
         """Takes over the counts of a later event, which may be totals so far, or only a part of them."""
         for name in self.__struct_fields__:
             if value := getattr(later, name):
                 setattr(self, name, value)
+
+
+USAGE = msgspec.json.Decoder(Usage)
 
 
 class OwnUsage(Struct):
@@ -230,6 +246,8 @@ def usage(reported: Usage) -> usage_pb2.Usage:
     output_details = reported.completion_tokens_details or OutputDetails()
     cached = _tokens(input_details.cached_tokens or reported.prompt_cache_hit_tokens)
     written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
+    lasting = input_details.cache_write_tokens_details
+    written_12h = min(written, _tokens(lasting.ttl_12h_tokens)) if lasting else 0
     image = _tokens(input_details.image_tokens)
     reasoning, audio_out = _tokens(output_details.reasoning_tokens), _tokens(output_details.audio_tokens)
     prompt = _tokens(reported.prompt_tokens or reported.input_tokens)
@@ -248,7 +266,8 @@ def usage(reported: Usage) -> usage_pb2.Usage:
         total_tokens=input_tokens + output_tokens,
         uncached_input_tokens=uncached,
         cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
+        cache_write_5m_tokens=written - written_12h,
+        cache_write_1h_tokens=written_12h,
         audio_input_tokens=audio_in,
         image_input_tokens=image,
         visible_output_tokens=visible,
@@ -258,6 +277,28 @@ def usage(reported: Usage) -> usage_pb2.Usage:
         output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
         accepted_prediction_tokens=_tokens(output_details.accepted_prediction_tokens),
         rejected_prediction_tokens=_tokens(output_details.rejected_prediction_tokens),
+    )
+
+
+def tools(reported: Usage) -> dict[str, int]:
+    """Calls of the upstream's own tools that its usage tells.
+
+    https://openrouter.ai/docs/guides/features/server-tools, https://docs.x.ai/developers/tools/overview,
+    https://docs.perplexity.ai/guides/pricing, 2026-11-29.
+    """
+    searched = reported.num_search_queries
+    if not (
+        reported.server_tool_use
+        or reported.server_side_tool_usage
+        or reported.server_side_tool_usage_details
+        or searched
+    ):
+        return {}
+    return tool_calls(
+        reported.server_tool_use,
+        reported.server_side_tool_usage,
+        reported.server_side_tool_usage_details,
+        {"web_search": searched},
     )
 
 

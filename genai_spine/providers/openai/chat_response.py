@@ -20,13 +20,17 @@ from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, ChatMessage, TextLogprobs
 from genai_spine.providers.openai.errors import failure
+from genai_spine.providers.raw_usage import RawUsage
 from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
 from genai_spine.providers.wire_types import FINISH_REASONS, finish_reason, token_logprob
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import usage_pb2
 
 DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
 NOTHING = (b"", b"null")
+SEARCH_UNTOLD = frozenset(("openai", "azure"))  # who searches for a chat, and says so by citations only
+CITATION = b'"url_citation"'
 
 
 class ResponseReader(ABC):
@@ -40,6 +44,8 @@ class ResponseReader(ABC):
         self.halves: dict[str, str] = {}  # of characters, from one chunk to the next
         self.has_output = False  # something for the caller has come
         self.usage: chat_answer.Usage | None = None
+        self.report = RawUsage()
+        self.tools: dict[str, int] = {}  # calls of the upstream's own tools, as its answer shows them
 
     async def stream(
         self, reads: AsyncGenerator[list[bytes]], fail: Callable[[Reply], NoReturn], choice_count: int
@@ -109,9 +115,24 @@ class ResponseReader(ABC):
 
     def _billed(self, error: SpineError) -> SpineError:
         """The error with the usage that the upstream has told."""
-        if self.usage is not None and (counts := chat_answer.usage(self.usage)).total_tokens:
+        if (counts := self._counts()) is not None:
             error.usage = counts
         return error
+
+    def _counts(self) -> usage_pb2.Usage | None:
+        """Usage that has been told so far, with the report of it; None: none has."""
+        if self.usage is None or not (counts := chat_answer.usage(self.usage)).total_tokens:
+            return None
+        self.report.attach(counts)
+        return counts
+
+    def _add_usage(self, chunk: pb.CompletionChunk) -> None:
+        """Adds what has been told so far, calls of the upstream's own tools included."""
+        if (counts := self._counts()) is not None:
+            chunk.usage.CopyFrom(counts)
+        tools = self.tools | chat_answer.tools(self.usage) if self.usage is not None else self.tools
+        if tools:
+            chunk.units.server_tools.update(tools)
 
     def grace_s(self, choice_count: int) -> float | None:
         """Seconds in which more may come after an answer that is complete; None while it is not."""
@@ -228,7 +249,9 @@ class ChatReader(ResponseReader):
                 self._add_state(into)
         if answer.usage or answer.x_groq:
             self._count(answer.usage or answer.x_groq.usage)
+            self.report.add(payload, "" if answer.usage else "x_groq")
         if self._counted:
+            self._counted = False
             self._add_usage(builder.chunk)
 
     def whole(self, body: bytes, builder: ChunkBuilder) -> None:
@@ -338,6 +361,7 @@ class ChatReader(ResponseReader):
         if notes.startswith(b"[") and notes != b"[]":
             # On one line: a whole answer may have several, which no event of a stream has room for.
             into.delta.annotations_json = msgspec.json.format(notes, indent=-1).decode()
+            self._cites(notes)
         if message.usage:
             self._count(message.usage)
         index = into.delta.index
@@ -353,6 +377,15 @@ class ChatReader(ResponseReader):
                 [_fragment(call) for call in message.tool_calls], into
             )
 
+    def _cites(self, notes: bytes) -> None:
+        """Counts the search that OpenAI's chats make before they answer: one, which no usage tells.
+
+        https://developers.openai.com/api/docs/guides/tools-web-search, 2026-11-29.
+        """
+        if self.http.endpoint.registry_name in SEARCH_UNTOLD and CITATION in notes:
+            self.tools["web_search"] = 1
+            self._counted = self._counted or self.usage is not None
+
     def _count(self, reported: chat_answer.Usage | None) -> None:
         """Takes usage: totals so far, of which a later event may have only a part."""
         if reported is None:
@@ -362,11 +395,6 @@ class ChatReader(ResponseReader):
             self.usage = reported
         else:
             self.usage.update(reported)
-
-    def _add_usage(self, chunk: pb.CompletionChunk) -> None:
-        self._counted = False
-        if self.usage and (counts := chat_answer.usage(self.usage)).total_tokens:
-            chunk.usage.CopyFrom(counts)
 
     def _add_head(self, answer: Any, chunk: pb.CompletionChunk) -> None:
         """Adds id, model, time and tier; they are the same in every event of a stream."""

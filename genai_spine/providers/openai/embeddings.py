@@ -8,7 +8,7 @@ from base64 import b64decode
 from sys import byteorder
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.providers.base import further_fields
 from genai_spine.providers.http.client import HttpClient
@@ -41,8 +41,12 @@ def read(
     # Some upstreams leave the index out, or repeat it; the order is the inputs' all the same.
     for index, entry in enumerate(sorted(answer.data, key=lambda entry: entry.index)):
         response.embeddings.add(index=index, values=_vector(http, entry.embedding))
-    if answer.usage and (counts := chat_answer.usage(answer.usage)).total_tokens:
-        response.usage.CopyFrom(counts)
+    reported = b"" if answer.usage is UNSET else bytes(answer.usage)
+    if reported.startswith(b"{"):
+        counts = chat_answer.usage(http.decode(reported, chat_answer.USAGE))
+        if counts.total_tokens:
+            counts.reported_json = reported.decode("utf-8", "replace")
+            response.usage.CopyFrom(counts)
     return response
 
 
@@ -72,7 +76,7 @@ class _Embeddings(Struct):
 
     data: list[_Embedding]
     model: str = ""
-    usage: chat_answer.Usage | None = None
+    usage: Raw | UnsetType = UNSET
 
 
 EMBEDDINGS = msgspec.json.Decoder(_Embeddings)

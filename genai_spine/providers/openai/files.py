@@ -16,7 +16,7 @@ from genai_spine.call import Call
 from genai_spine.providers.base import Provider
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai import chat_answer
-from genai_spine.providers.openai.media import UsageReport, usage_of_report
+from genai_spine.providers.openai.media import USAGE_REPORT, UsageReport, usage_of_report
 from genai_spine.providers.openai.sdk import Sdk, Subject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as batches
@@ -161,7 +161,7 @@ class Files(Provider):
         )
         if response.status_code == HTTPStatus.OK:
             execution.state = execution_pb2.EXECUTION_STATE_SUCCEEDED
-            execution.usage.CopyFrom(self._line_usage(body.usage))
+            self._add_usage_of_line(body.usage, execution)
         else:
             fault = line.error or body.error or _Fault()
             execution.state = execution_pb2.EXECUTION_STATE_FAILED
@@ -170,15 +170,22 @@ class Files(Provider):
             execution.usage.CopyFrom(chat_answer.usage(chat_answer.Usage()))
         return execution
 
-    def _line_usage(self, reported: Raw | UnsetType) -> usage_pb2.Usage:
-        """Usage of a line: chats, completions and embeddings have one form, responses the other."""
-        if reported is UNSET or bytes(reported) == b"null":
+    def _add_usage_of_line(self, reported: Raw | UnsetType, execution: execution_pb2.Execution) -> None:
+        """Adds the usage of a line: chats, completions and embeddings have one form, responses the other."""
+        text = b"" if reported is UNSET else bytes(reported)
+        if not text.startswith(b"{"):
             unknown = usage_pb2.PROVENANCE_UNKNOWN
-            return usage_pb2.Usage(input_provenance=unknown, output_provenance=unknown)
-        younger = self.http.decode(bytes(reported), USAGE_REPORT)
+            execution.usage.input_provenance = execution.usage.output_provenance = unknown
+            return
+        execution.usage_json = text.decode("utf-8", "replace")
+        younger = self.http.decode(text, USAGE_REPORT)
         if younger.input_tokens is not None:
-            return usage_of_report(younger)
-        return chat_answer.usage(self.http.decode(bytes(reported), USAGE))
+            execution.usage.CopyFrom(usage_of_report(younger))
+            return
+        told = self.http.decode(text, chat_answer.USAGE)
+        execution.usage.CopyFrom(chat_answer.usage(told))
+        if tools := chat_answer.tools(told):
+            execution.units.server_tools.update(tools)
 
     def _file(self, file: "_File") -> files.ProviderFile:
         """Contract's file; times are Unix seconds, size is bytes."""
@@ -329,8 +336,6 @@ DELETED = msgspec.json.Decoder(_Deleted)
 BATCH = msgspec.json.Decoder(_Batch)
 BATCH_PAGE = msgspec.json.Decoder(_BatchPage)
 LINE = msgspec.json.Decoder(_Line)
-USAGE_REPORT = msgspec.json.Decoder(UsageReport)
-USAGE = msgspec.json.Decoder(chat_answer.Usage)
 
 
 def _paged(request: files.ListFilesRequest | batches.ListBatchesRequest) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 from google.protobuf.message import Message
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
+from genai_spine.providers import raw_usage
 from genai_spine.providers.base import Provider, Route
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai import chat_answer
@@ -66,9 +67,14 @@ class Media(Provider):
         kind = f"image/{answer.output_format}" if answer.output_format else request.media_type or "image/png"
         for index, image in enumerate(answer.data):
             self._add_image(response.images.add(index=index), image, kind)
-        if answer.usage:
-            response.usage.CopyFrom(usage_of_report(answer.usage))
+        self._add_usage(answer.usage, response.usage)
         return response
+
+    def _add_usage(self, reported: Raw | UnsetType, usage: usage_pb2.Usage) -> None:
+        text = b"" if reported is UNSET else bytes(reported)
+        if text.startswith(b"{"):
+            usage.CopyFrom(usage_of_report(self.http.decode(text, USAGE_REPORT)))
+            usage.reported_json = text.decode("utf-8", "replace")
 
     def _add_image(self, into: media.Image, image: "_Image", media_type: str) -> None:
         """Fills in one image, of bytes or a URL. Raises ProviderError."""
@@ -101,7 +107,7 @@ class Media(Provider):
             content = await self.sdk.post_form(client, path, fields, (request.filename, request.data))
         transcript = self.http.decode(content, TRANSCRIPT)
         answer = media.Transcription(text=transcript.text, model=route.model, language=transcript.language)
-        _add_counts(answer, transcript)
+        _add_counts(answer, transcript, content)
         for raw_segments, into in ((transcript.segments, answer.segments), (transcript.words, answer.words)):
             for raw in raw_segments or ():
                 self._add_segment(into.add(), bytes(raw))
@@ -197,7 +203,7 @@ class _Images(Struct):
     data: list[_Image] | None = None
     created: int | float | None = None
     output_format: str | None = None
-    usage: UsageReport | None = None
+    usage: Raw | UnsetType = UNSET
 
 
 class _Transcription(Struct):
@@ -220,6 +226,7 @@ class _Segment(Struct):
     word: str = ""
 
 
+USAGE_REPORT = msgspec.json.Decoder(UsageReport)
 IMAGES = msgspec.json.Decoder(_Images)
 TRANSCRIPT = msgspec.json.Decoder(_Transcription)
 SEGMENT = msgspec.json.Decoder(_Segment)
@@ -258,7 +265,7 @@ def _further(
     return msgspec.json.decode(options_json, type=dict[str, Any]) if options_json else {}
 
 
-def _add_counts(answer: media.Transcription, transcript: _Transcription) -> None:
+def _add_counts(answer: media.Transcription, transcript: _Transcription, body: bytes) -> None:
     """Adds usage or units, and the length of the sound in milliseconds."""
     usage = transcript.usage or UsageReport()
     duration = usage.seconds if transcript.duration is None else transcript.duration
@@ -266,6 +273,7 @@ def _add_counts(answer: media.Transcription, transcript: _Transcription) -> None
         answer.audio_ms = _ms(duration)
     if usage.input_tokens is not None:
         answer.usage.CopyFrom(usage_of_report(usage))
+        raw_usage.attach(body, answer.usage)
     elif duration is not None:
         answer.units.audio_ms = _ms(duration if usage.seconds is None else usage.seconds)
 

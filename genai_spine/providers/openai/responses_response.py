@@ -20,6 +20,7 @@ from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.chat_response import DONE, ResponseReader
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.responses_request import StateItem
+from genai_spine.providers.raw_usage import tool_calls
 from genai_spine.providers.tool_calls import Fragment, ToolCalls
 from genai_spine.providers.wire_types import Byte, parted
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -34,6 +35,16 @@ INCOMPLETE = {
 }
 FAILED = ("failed", "error")  # statuses
 CALLS = ("function_call", "custom_tool_call")
+# Items that are calls of tools which OpenAI runs and is paid for, to our names of the tools. Calls of remote
+# MCP servers cost their tokens only: https://developers.openai.com/api/docs/pricing, 2026-11-29.
+PAID_CALLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+    "shell_call": "shell",
+}
+PREVIEW = b'"web_search_preview'  # of the tools that were asked for: an older search at prices of its own
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -148,6 +159,8 @@ class ResponsesReader(ResponseReader):
     def _finish(self, response: "_Response", body: bytes, builder: ChunkBuilder) -> None:
         """Adds the end of the only choice, and what is known of the whole."""
         self.usage = _chat_usage(response.usage) if response.usage else self.usage
+        self.report.add(body)
+        self._count_tools(response)
         failed = isinstance(response.error, Raw) and bytes(response.error) not in error_body.NO_ERROR
         if failed or response.status in FAILED:
             raise self._billed(failure(self.http, Reply(200, {}, body), response.model))
@@ -169,8 +182,18 @@ class ResponsesReader(ResponseReader):
             delta.annotations_json = msgspec.json.encode(self.annotations).decode()
         if self.keep:
             delta.reasoning_state_json = msgspec.json.encode(self.state).decode()
-        if self.usage and (counts := chat_answer.usage(self.usage)).total_tokens:
-            builder.chunk.usage.CopyFrom(counts)
+        self._add_usage(builder.chunk)
+
+    def _count_tools(self, response: "_Response") -> None:
+        """Takes over what the response itself counts of its tools' calls, which its bill goes by."""
+        told = response.tool_usage
+        if told is not None and told.web_search is not None:
+            self.tools.pop("web_search", None)
+            self.tools |= tool_calls({"web_search": told.web_search.num_requests})
+        if told is not None and told.image_gen is not None and told.image_gen.total_tokens:
+            self.tools.setdefault("image_generation", 1)
+        if "web_search" in self.tools and PREVIEW in bytes(response.tools):
+            self.tools["web_search_preview"] = self.tools.pop("web_search")
 
     def _decoded(self, body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         """Decoded body; one that cannot be read tells what it cost all the same."""
@@ -179,6 +202,7 @@ class ResponsesReader(ResponseReader):
         except ProviderError as error:
             reported = lenient_json.member(body, "usage", _Usage)
             self.usage = _chat_usage(reported) if reported else self.usage
+            self.report.add(body)
             raise self._billed(error) from error
 
     def _begin(self, builder: ChunkBuilder, item: "_Item", output_index: int) -> None:
@@ -201,12 +225,21 @@ class ResponsesReader(ResponseReader):
     def _keep(self, raw: bytes | Raw) -> None:
         """Keeps what a later request must send back, and the order of the rest."""
         item = self.http.decode(bytes(raw), STATE_ITEM)
+        if item.type in PAID_CALLS:
+            self._called(item.type, raw)
         if item.type == "reasoning":
             self.keep = True
             self.state.append(_compact(raw))
         elif item.type == "message" or item.type in CALLS:
             place = {"type": item.type, "call_id": item.call_id, "phase": item.phase}
             self.state.append(Raw(msgspec.json.encode({key: value for key, value in place.items() if value})))
+
+    def _called(self, kind: str, raw: bytes | Raw) -> None:
+        """Counts a call of a tool that the upstream ran; of those that use the web, searches are paid."""
+        call = self.http.decode(bytes(raw), TOOL_CALL)
+        if call.status != "failed" and (call.action is None or call.action.type in ("", "search")):
+            name = PAID_CALLS[kind]
+            self.tools[name] = self.tools.get(name, 0) + 1
 
 
 def _compact(raw: bytes | Raw) -> Raw:
@@ -304,6 +337,41 @@ class _Usage(Struct):
     output_tokens_details: chat_answer.OutputDetails | None = None
 
 
+class _Action(Struct):
+    """Action of a call that uses the web: search, open_page or find_in_page."""
+
+    type: str = ""
+
+
+class _ToolCall(Struct):
+    """Call of a tool that the upstream ran."""
+
+    status: str | None = None
+    action: _Action | None = None
+
+
+class _Searches(Struct):
+    """Searches that are billed."""
+
+    num_requests: int = 0
+
+
+class _ImageGeneration(Struct):
+    """Tokens of images that a tool made."""
+
+    total_tokens: int = 0
+
+
+class _ToolUsage(Struct):
+    """What the upstream's tools used, beside the tokens of the model.
+
+    https://developers.openai.com/api/reference/resources/responses, 2026-11-29.
+    """
+
+    web_search: _Searches | None = None
+    image_gen: _ImageGeneration | None = None
+
+
 class _Incomplete(Struct):
     """Reason why a response is incomplete."""
 
@@ -322,6 +390,8 @@ class _Response(Struct):
     incomplete_details: _Incomplete | None = None
     usage: _Usage | None = None
     service_tier: str | None = None
+    tool_usage: _ToolUsage | None = None
+    tools: Raw = Raw()
 
 
 class _Event(Struct):
@@ -345,5 +415,6 @@ class _Event(Struct):
 
 EVENT = msgspec.json.Decoder(_Event)
 ITEM = msgspec.json.Decoder(_Item)
+TOOL_CALL = msgspec.json.Decoder(_ToolCall)
 STATE_ITEM = msgspec.json.Decoder(StateItem)
 RESPONSE = msgspec.json.Decoder(_Response)

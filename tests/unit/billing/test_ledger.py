@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from genai_spine.billing.ledger import Ledger, watched
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
@@ -45,7 +46,49 @@ async def test_begin_gives_what_identifies_a_row_and_recorded_makes_it_durable(l
     ledger.begin(execution)
     assert (execution.state, execution.lane, execution.server_id) == (PENDING, LANE_CPU, ledger.server_id)
     await ledger.recorded(execution)
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
+
+
+async def test_reserved_call_is_durable_before_its_provider_is_called(ledger, executions):
+    execution = call()
+    await ledger.reserve(execution)
+    assert execution.state == PENDING
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
+
+
+async def test_attempts_of_requests_with_one_id_are_rows_of_their_own(ledger, executions):
+    """A client may send its request id again."""
+    first, second, third = call(), call(), call()
+    first.request_id = second.request_id = third.request_id = "sent twice"
+    first.attempt = second.attempt = third.attempt = 1
+    await ledger.reserve(first)
+    await asyncio.gather(ledger.reserve(second), ledger.reserve(third))
+    rows = await executions.by_request("sent twice")
+    assert [row.attempt for row in rows] == [1, 2, 3]
+    assert sorted([second.attempt, third.attempt]) == [2, 3]
+    assert {row.id for row in rows} == {first.id, second.id, third.id}
+
+
+async def test_caller_who_leaves_before_his_call_is_sent_pays_nothing(ledger, executions, database):
+    writing = asyncio.Event()
+
+    async def before() -> None:
+        writing.set()
+        await asyncio.sleep(0.05)
+
+    executions.before = before
+    execution = call()
+    reserving = asyncio.create_task(ledger.reserve(execution))
+    await writing.wait()
+    queued = asyncio.create_task(ledger.reserve(call()))
+    await asyncio.sleep(0)
+    for task in (reserving, queued):
+        task.cancel()
+    await asyncio.gather(reserving, queued, return_exceptions=True)
+    await ledger.stop()
+    assert await states(database) == {"CANCELLED": 1}  # the other one never was in the database
+    row = await executions.get(execution.id, DEFAULT_TENANT)
+    assert (row.cost.cost_ticks, row.cost.price_known) == (0, True)
 
 
 async def test_intent_on_the_books_is_what_it_was_when_the_call_began(ledger, executions):
@@ -55,7 +98,7 @@ async def test_intent_on_the_books_is_what_it_was_when_the_call_began(ledger, ex
     intent.CopyFrom(execution)
     succeed(execution)
     await ledger.recorded(execution)
-    assert await executions.get(execution.id) == intent
+    assert await executions.get(execution.id, DEFAULT_TENANT) == intent
 
 
 async def test_settlement_is_durable_when_its_future_is_done(ledger, executions):
@@ -63,7 +106,7 @@ async def test_settlement_is_durable_when_its_future_is_done(ledger, executions)
     ledger.begin(execution)
     await ledger.recorded(execution)
     await ledger.settle(succeed(execution))
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
     await ledger.recorded(execution)
 
 
@@ -72,7 +115,7 @@ async def test_row_settled_while_its_intent_is_queued_is_written_once(ledger, ex
     ledger.begin(execution)
     await ledger.settle(succeed(execution))
     assert executions.batches == [1]
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 async def test_row_settled_while_its_intent_is_written_ends_settled(ledger, executions):
@@ -91,7 +134,7 @@ async def test_row_settled_while_its_intent_is_written_ends_settled(ledger, exec
     await ledger.recorded(execution)
     await settlement
     assert executions.batches == [1, 1]
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 async def test_second_settlement_changes_nothing_before_or_after_the_first_is_durable(ledger, executions):
@@ -103,7 +146,7 @@ async def test_second_settlement_changes_nothing_before_or_after_the_first_is_du
     await first
     await second
     await ledger.settle(other)
-    assert await executions.get(execution.id) == execution
+    assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 @pytest.mark.parametrize("state", [0, PENDING, LOST])
@@ -239,7 +282,7 @@ async def test_starting_ledger_books_what_a_dead_server_left_as_lost(executions,
         execution = call()
         dead.begin(execution)
     async with running(executions, database):
-        assert (await executions.get(execution.id)).state == LOST
+        assert (await executions.get(execution.id, DEFAULT_TENANT)).state == LOST
 
 
 STEPS = st.lists(
@@ -266,7 +309,7 @@ async def test_any_interleaving_leaves_one_row_with_the_first_outcome(executions
             elif step == "write":
                 await asyncio.sleep(key / 1000)
     for key, execution in calls.items():
-        assert await executions.get(execution.id) == outcomes.get(key, execution)
+        assert await executions.get(execution.id, DEFAULT_TENANT) == outcomes.get(key, execution)
 
 
 async def test_call_that_was_made_elsewhere_is_booked_once_under_its_own_id(ledger, executions):
@@ -279,7 +322,7 @@ async def test_call_that_was_made_elsewhere_is_booked_once_under_its_own_id(ledg
     first = await booked(7)
     assert (first.lane, first.server_id) == (LANE_CPU, ledger.server_id)
     await booked(8)
-    kept = await executions.get(first.id)
+    kept = await executions.get(first.id, DEFAULT_TENANT)
     assert kept == first
     assert kept.create_time.seconds == 1_763_683_200
 

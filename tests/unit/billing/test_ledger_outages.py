@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from genai_spine.billing import ledger as ledger_module
-from genai_spine.billing.ledger import Ledger, LedgerTimeouts
+from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -56,11 +60,17 @@ async def booked(executions: Executions, id: str, state: execution_pb2.Execution
 
     async def there() -> bool:
         nonlocal row
-        row = await executions.get(id)
+        row = await executions.get(id, DEFAULT_TENANT)
         return row is not None and row.state == state
 
     await until(there)
     return row
+
+
+def begun(execution: Execution) -> Execution:
+    execution.id, execution.state = str(uuid4()), PENDING
+    execution.create_time.GetCurrentTime()
+    return execution
 
 
 async def run_out(database: Database) -> None:
@@ -133,6 +143,60 @@ async def test_postgresql_that_is_restarted_loses_and_doubles_nothing(
     await database.close()
 
 
+@pytest.mark.parametrize("waits_for_flush", [False, True])
+async def test_rows_that_postgresql_lost_before_they_were_on_disk_are_written_again(
+    postgres_url: str, waits_for_flush: bool
+):
+    """A crash between commit and flush, with its effect made by hand: the rows are gone, the session too."""
+    database = Database(postgres_url)
+
+    class Crashing(Executions):
+        crashes = 2
+
+        async def flush(self):
+            if self.crashes:
+                self.crashes -= 1
+                async with database.begin() as connection:
+                    await connection.execute(sa.text("DELETE FROM executions"))
+                raise ConnectionError("the database is gone")
+            await super().flush()
+
+    executions = Crashing(database)
+    timeouts = LedgerTimeouts(waits_for_flush=waits_for_flush)
+    ledger = Ledger(executions, Leases(database), lane="cpu", timeouts=timeouts)
+    await ledger.start()
+    settled, open_ = call(), call()
+    await ledger.reserve(settled)
+    await ledger.reserve(open_)
+    await ledger.settle(succeed(settled))
+    await ledger.stop()
+    assert executions.crashes == 0
+    assert await executions.get(settled.id, DEFAULT_TENANT) == settled
+    assert await executions.get(open_.id, DEFAULT_TENANT) == open_
+    await database.close()
+
+
+async def test_session_that_ended_is_not_flushed_by_the_next_one(postgres_url: str):
+    database = Database(postgres_url)
+    executions = Executions(database)
+    with pytest.raises(ConnectionError):
+        await executions.flush()
+    await executions.save([begun(call())])
+    await executions.flush()
+    async with database.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        await connection.execute(
+            sa.text(f"{others} WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        )
+    with pytest.raises((ConnectionError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await executions.flush()
+    with pytest.raises(ConnectionError):
+        await executions.flush()
+    await executions.save([begun(call())])
+    await executions.flush()
+    await database.close()
+
+
 async def test_row_that_can_never_be_stored_does_not_hold_up_the_others(executions, database):
     if database.dialect == "sqlite":
         rule = (
@@ -198,12 +262,13 @@ async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(exe
         with capture_logs() as logs:
             await run_out(database)
             await until(lost)
-        assert (await executions.get(execution.id)).state == LOST
+        assert (await executions.get(execution.id, DEFAULT_TENANT)).state == LOST
         assert [entry["log_level"] for entry in logs if entry["event"] == "lease_lost"] == ["error"]
         assert ledger.server_id != execution.server_id
         assert await Leases(database).live() == {ledger.server_id: "cpu"}
         await ledger.settle(succeed(execution))
-        assert await executions.get(execution.id) == execution
+        execution.resolution = execution_pb2.LOSS_RESOLUTION_LATE
+        assert await executions.get(execution.id, DEFAULT_TENANT) == execution
 
 
 CRASHING = """
@@ -218,7 +283,7 @@ async def main():
     database = Database(sys.argv[1])
     ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=60.0)
     await ledger.start()
-    calls = [Execution(request_id="request-1", provider="openai", model="m") for _ in range(20)]
+    calls = [Execution(request_id=f"request-{n}", provider="openai", model="m") for n in range(20)]
     for call in calls:
         ledger.begin(call)
     for call in calls[:5]:

@@ -137,7 +137,8 @@ def test_rounding_is_half_up() -> None:
 def test_units_list_every_price_once_with_its_tier() -> None:
     found = BOOK.find("gemini", "gemini-2.5-pro")
     assert found is not None
-    listed = {(unit.unit, unit.above_input_tokens): unit.usd for unit in found.units()}
+    units = [unit for unit in found.units() if not unit.server_tool]
+    listed = {(unit.unit, unit.above_input_tokens): unit.usd for unit in units}
     assert listed == {
         (usage_pb.PRICE_UNIT_INPUT_TOKENS, 0): 1.25,
         (usage_pb.PRICE_UNIT_CACHE_READ_TOKENS, 0): 0.125,
@@ -146,6 +147,7 @@ def test_units_list_every_price_once_with_its_tier() -> None:
         (usage_pb.PRICE_UNIT_CACHE_READ_TOKENS, 200_000): 0.25,
         (usage_pb.PRICE_UNIT_OUTPUT_TOKENS, 200_000): 15,
     }
+    assert {unit.server_tool: unit.usd for unit in found.units() if unit.server_tool} == {"web_search": 35}
     whisper = BOOK.find("openai", "whisper-1")
     assert whisper is not None
     assert [(unit.unit, unit.usd) for unit in whisper.units()] == [(usage_pb.PRICE_UNIT_AUDIO_SECOND, 0.0001)]

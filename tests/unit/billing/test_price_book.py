@@ -11,6 +11,7 @@ import pytest
 
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import MEMO_SIZE, PriceBook
+from genai_spine.billing.terms import terms
 from genai_spine.v1 import usage_pb2
 from tests.price_books import (  # noqa: F401  # today is a fixture
     BOOK,
@@ -286,17 +287,21 @@ def test_price_changes_at_its_time_of_day_for_a_model_already_seen() -> None:
     assert ticks("deepseek", "deepseek-chat", visible_output_tokens=1) == 5_500
 
 
-def test_service_tier_that_has_its_own_price_is_billed_at_it() -> None:
+def test_service_tier_is_billed_at_its_own_price_or_is_not_known() -> None:
     usage = usage_of(uncached_input_tokens=1_000, visible_output_tokens=100)
 
-    def with_tier(provider: str, tier: str | None) -> int:
-        return BOOK.cost(provider, "gpt-5", usage, service_tier=tier).cost_ticks
+    def with_tier(provider: str, tier: str) -> int | None:
+        cost = BOOK.cost(provider, "gpt-5", usage, at=terms(tier))
+        assert cost.price_known or not cost.cost_ticks
+        return cost.cost_ticks if cost.price_known else None
 
-    standard = with_tier("openai", None)
-    assert with_tier("openai", "flex") * 2 == standard
+    standard = with_tier("openai", "")
+    assert standard is not None
+    assert with_tier("openai", "flex") == standard // 2
     assert with_tier("openai", "priority") == standard * 2
-    assert with_tier("openai", "default") == with_tier("openai", "no-such-tier") == standard
-    assert with_tier("azure", "flex") == standard  # OpenAI's tiers are not Azure's
+    assert with_tier("openai", "default") == with_tier("azure", "default") == standard
+    assert with_tier("openai", "no-such-tier") is None
+    assert with_tier("azure", "flex") is None, "OpenAI's tiers are not Azure's"
 
 
 def test_usd_has_every_digit_of_the_ticks() -> None:

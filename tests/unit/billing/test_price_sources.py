@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from genai_spine.billing.file_rows import read
 from genai_spine.billing.price import PriceBookError
 from genai_spine.billing.price_book import BOUNDARIES, PriceBook
-from genai_spine.billing.price_sources import read
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
 from genai_spine.v1.usage_pb2 import UnitUsage
@@ -156,8 +156,9 @@ def test_book_names_its_sources_with_their_rows(tmp_path: Path) -> None:
 
 
 def test_shipped_file_is_read() -> None:
-    rows = read(Path("genai_spine/billing/prices.yaml"), "overlay")
+    rows, sellers = read(Path("genai_spine/billing/prices.yaml"), "overlay")
     assert {row.owner for row in rows} >= {"ollama", "deepgram", "groq", "aws"}
+    assert sellers.keys() >= {"openai", "anthropic"}
 
 
 WORD = st.text("abcd0123456789.", min_size=1, max_size=4)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 from genai_spine.billing.price_book import PriceBook
@@ -10,6 +11,7 @@ from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.inference.attempt import Accounting, Attempt
+from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.failover import Failover
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.inference.operation import Operation
@@ -122,6 +124,9 @@ class Rows:
         self.begun.append(execution)
         execution.id = f"00000000-0000-7000-8000-{len(self.begun):012d}"
 
+    async def reserve(self, execution: execution_pb2.Execution) -> None:
+        self.begin(execution)
+
     async def recorded(self, execution: execution_pb2.Execution) -> None:
         assert execution in self.begun
 
@@ -152,7 +157,8 @@ class World:
         stored: Any = None
         rows: Any = self.rows
         owners: Any = None  # no request of these tests uses a provider's file
-        self.accounting = Accounting(rows, PRICES, owners)
+        budgets: Any = SimpleNamespace(any=False)
+        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules())
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,
@@ -170,4 +176,4 @@ class World:
     async def attempt(self, operation: Operation[Any]) -> Attempt[Any]:
         failover = Failover(operation.routes, self.upstreams, operation.call, 0)
         slot = await failover.next_slot()
-        return Attempt(self.accounting, operation, failover, slot, operation.request)
+        return await Attempt(self.accounting, operation, failover, slot, operation.request).open()

@@ -11,7 +11,7 @@ from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
 
-BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1763683200}))
+BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1795219200}))
 
 
 def test_row_id_is_the_same_for_whoever_makes_it() -> None:
@@ -19,7 +19,7 @@ def test_row_id_is_the_same_for_whoever_makes_it() -> None:
     assert first == row_id("openai", pb.ProviderBatch(id="batch_1", times=BATCH.times), "a")
     found = UUID(first)
     assert (found.version, found.variant) == (8, UUID("0" * 8 + "-0000-8000-8000-000000000000").variant)
-    assert found.int >> 80 == 1763683200_000, "rows stand in the order of time"
+    assert found.int >> 80 == 1795219200_000, "rows stand in the order of time"
 
 
 def test_row_id_differs_by_line_batch_and_provider() -> None:

@@ -171,3 +171,13 @@ async def test_failover_who_is_alone_stands_in_line_and_leaves_it_at_the_deadlin
     late = Call(deadline=monotonic() + 0.02)
     with pytest.raises(errors.ProviderBusy, match="1 calls are running"):
         await Failover(ROUTES[:1], ups, late, 0).next_slot()
+
+
+async def test_attempt_that_a_budget_refuses_is_not_made_and_the_error_before_it_stands() -> None:
+    refused = errors.BudgetExceeded(
+        node="tenant", key="t", period="daily", limit_usd="1", used_usd="1", estimate_usd="1"
+    )
+    _, error = await asked(Failover(ROUTES, upstreams(MADE), Call(), 0), GARBAGE, refused)
+    assert isinstance(error, errors.ProviderError)
+    _, error = await asked(Failover(ROUTES, upstreams(MADE), Call(), 0), refused)
+    assert error is refused

@@ -73,6 +73,22 @@ async def test_hedging_first_answer_of_two_failures_is_the_error_that_came_first
         await hedging.first_answer(one, start)
 
 
+async def test_hedging_first_answer_says_nothing_of_a_hedge_that_a_budget_refused() -> None:
+    _, one = operation()
+    refused = errors.BudgetExceeded(
+        node="tenant", key="t", period="daily", limit_usd="1", used_usd="1", estimate_usd="1"
+    )
+
+    async def start(way: Completing) -> pb.Completion:
+        if way.routes[0].provider.name == "ollama":
+            raise refused
+        await asyncio.sleep(0.05)
+        raise BROKEN
+
+    with pytest.raises(errors.ProviderError):
+        await hedging.first_answer(one, start)
+
+
 async def test_hedging_first_stream_is_the_faster_ones_and_the_other_is_closed() -> None:
     world, one = operation()
     world.providers["openai"].gate.clear()

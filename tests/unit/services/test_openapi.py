@@ -28,12 +28,14 @@ from genai_spine.json_schema.from_proto import WELL_KNOWN
 from genai_spine.openai_api import responses, schemas, sse
 from genai_spine.services.openapi import document
 from genai_spine.v1 import (
+    audit_service_pb2,
     capability_service_pb2,
     document_service_pb2,
     error_reason_pb2,
     execution_service_pb2,
     field_rules_pb2,
     health_service_pb2,
+    key_service_pb2,
     media_service_pb2,
     message_pb2,
     model_service_pb2,
@@ -46,6 +48,7 @@ from genai_spine.v1 import (
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
+    tenant_service_pb2,
     usage_pb2,
 )
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -59,7 +62,7 @@ SERVICES = [
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
         *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
-        stored_completion_service_pb2,
+        *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

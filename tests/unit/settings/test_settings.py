@@ -44,7 +44,6 @@ class TestValues:
             ("PROCESSES", "0"),
             ("HEALTH_TIMEOUT", "0.5"),
             ("HEALTH_TIMEOUT", "inf"),
-            ("AUTH", "on"),
             ("API_HOST", "0.0.0.0"),
             ("GRPC_HOST", "::"),
             ("MODEL_ALIASES", "fast"),
@@ -92,8 +91,8 @@ class TestDatabase:
             _ = loaded(monkeypatch, GENAI_STORAGE_BACKEND="postgres").database
 
     def test_its_password_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        found = loaded(monkeypatch, GENAI_DATABASE_URL="postgresql://u:secret@h/d")
-        assert "secret" not in repr(found)
+        found = loaded(monkeypatch, GENAI_DATABASE_URL="postgresql://u:sesame@h/d")
+        assert "sesame" not in repr(found)
 
 
 class TestStoredCompletions:

@@ -14,6 +14,7 @@ from genai_spine.errors import ServiceUnavailable
 from genai_spine.store import database as databases
 from genai_spine.store.database import Database
 from genai_spine.store.provider_objects import ProviderObject, ProviderObjects
+from tests.bulk import write_many
 from tests.databases import PostgresServer
 
 INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at) VALUES {values}"
@@ -160,12 +161,12 @@ async def test_ping_says_what_the_last_write_met(sqlite: Database, sqlite_url: s
     other = sqlite3.connect(path_of(sqlite_url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        await sqlite.write_many(INSERT, [("a", "cpu", now, now)])
+        await write_many(sqlite, INSERT, [("a", "cpu", now, now)])
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         await sqlite.ping()
     other.execute("ROLLBACK")
     other.close()
-    await sqlite.write_many(INSERT, [("a", "cpu", now, now)])
+    await write_many(sqlite, INSERT, [("a", "cpu", now, now)])
     await sqlite.ping()
 
 

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from genai_spine.call import ANONYMOUS, DEFAULT_TENANT
 from genai_spine.costs import cost_of
 from genai_spine.store import schema
+from genai_spine.store.access import tables as access_tables
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
@@ -56,6 +57,7 @@ async def test_upgrade_takes_an_open_database(empty_database_url):
 async def test_migrations_and_tables_say_the_same(database: Database):
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert access_tables.metadata is metadata  # theirs are among them
         return list(compare_metadata(context, metadata))
 
     async with database.engine.connect() as connection:

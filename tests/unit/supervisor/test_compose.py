@@ -152,7 +152,7 @@ def test_gpu_is_reserved_only_in_its_profile() -> None:
     assert reserving == {name for name, service in SERVICES.items() if "gpu" in service.get("profiles", [])}
 
 
-def test_servers_may_listen_beyond_loopback_because_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_listen_beyond_loopback_and_ask_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for service in SERVERS.values():
         variables = resolved(service["environment"])
         assert variables.keys() <= {f"GENAI_{name.upper()}" for name in settings.Settings.model_fields} | {
@@ -167,8 +167,9 @@ def test_servers_may_listen_beyond_loopback_because_it_is_said(monkeypatch: pyte
         assert loaded.endpoints["ollama"].base_url == "http://ollama:11434"
         grace_s = int(resolved(service["stop_grace_period"]).removesuffix("s"))
         assert grace_s > loaded.drain_timeout + 15  # what `up` allows for booking and closing
+        assert loaded.auth == "on"
         monkeypatch.delenv("GENAI_AUTH")
-        with pytest.raises(ValueError, match="GENAI_AUTH=off"):
+        with pytest.raises(ValueError, match="GENAI_AUTH=on"):
             settings.load(**options)
 
 

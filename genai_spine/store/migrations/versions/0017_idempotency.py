@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_idempotency"
-down_revision = "0014_tenants"
+down_revision = "0015_money"
 
 
 def upgrade() -> None:

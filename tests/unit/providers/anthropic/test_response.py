@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from anthropic.types.beta import BetaUsage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.providers.anthropic.response import EVENT, MESSAGE, MessageReader, Usage, usage
+from genai_spine.providers.anthropic.response import EVENT, MESSAGE, MessageReader, Usage, tools, usage
 from genai_spine.providers.base import Endpoint
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -278,3 +279,70 @@ def read_whole(**message: Any) -> pb.CompletionChunk:
     reader = MessageReader()
     reader.take_whole(HTTP.decode(msgspec.json.encode({"type": "message"} | message), MESSAGE))
     return reader.chunk()
+
+
+FULL = {  # of an answer in fast mode with searches and a context that was made shorter on the way
+    "input_tokens": 105,
+    "cache_creation_input_tokens": 130,
+    "cache_read_input_tokens": 2000,
+    "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 100},
+    "output_tokens": 70,
+    "output_tokens_details": {"thinking_tokens": 20},
+    "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1},
+    "service_tier": "priority",
+    "inference_geo": "us",
+    "speed": "fast",
+    "iterations": [
+        {"type": "message", "model": "claude-opus-4-8", "input_tokens": 105, "output_tokens": 70,
+         "cache_creation_input_tokens": 130, "cache_read_input_tokens": 2000},
+        {"type": "compaction", "input_tokens": 11, "output_tokens": 5,
+         "cache_creation_input_tokens": 7, "cache_read_input_tokens": 13,
+         "cache_creation": {"ephemeral_5m_input_tokens": 7, "ephemeral_1h_input_tokens": 0}},
+    ],
+}  # fmt: skip
+
+
+class TestAnthropicReports:
+    def test_all_that_decides_the_price_is_read_as_the_official_types_read_it(self) -> None:
+        theirs = BetaUsage.model_validate(FULL)
+        assert theirs.cache_creation is not None
+        assert theirs.server_tool_use is not None
+        chunk = whole(stop_reason="end_turn", usage=FULL)
+        counts, compaction = chunk.usage, FULL["iterations"][1]
+        assert counts.uncached_input_tokens == theirs.input_tokens + compaction["input_tokens"]
+        assert counts.cache_read_tokens == (theirs.cache_read_input_tokens or 0) + 13
+        assert counts.cache_write_5m_tokens == theirs.cache_creation.ephemeral_5m_input_tokens + 7
+        assert counts.cache_write_1h_tokens == theirs.cache_creation.ephemeral_1h_input_tokens
+        assert counts.output_tokens == theirs.output_tokens + compaction["output_tokens"]
+        assert (chunk.service_tier, chunk.speed, chunk.inference_geo) == (
+            theirs.service_tier,
+            theirs.speed,
+            theirs.inference_geo,
+        )
+        assert chunk.units.server_tools == {
+            "web_search": theirs.server_tool_use.web_search_requests,
+            "web_fetch": theirs.server_tool_use.web_fetch_requests,
+        }
+
+    def test_terms_of_the_beginning_hold_when_the_end_leaves_them_out(self) -> None:
+        chunk = taken(
+            {"type": "message_start", "message": {"id": "m", "usage": FULL | {"server_tool_use": None}}},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+             "usage": {"output_tokens": 90, "server_tool_use": {"web_search_requests": 4}}},
+        )  # fmt: skip
+        assert (chunk.service_tier, chunk.speed, chunk.inference_geo) == ("priority", "fast", "us")
+        assert chunk.units.server_tools == {"web_search": 4}
+        assert chunk.usage.output_tokens == 95
+
+    def test_adviser_is_a_tool_because_it_has_prices_of_its_own(self) -> None:
+        turns = [
+            {"type": "advisor_message", "model": "claude-fable-5", "input_tokens": 9, "output_tokens": 9}
+        ]
+        told = msgspec.convert({"input_tokens": 5, "iterations": turns}, Usage)
+        assert tools(told) == {"advisor": 1}
+        assert usage(told, whole=False).input_tokens == 5
+
+    def test_answer_that_reports_nothing_more_has_no_units_and_no_terms(self) -> None:
+        chunk = whole(stop_reason="end_turn", usage={"input_tokens": 1, "output_tokens": 1})
+        for name in ("units", "service_tier", "speed", "inference_geo"):
+            assert not chunk.HasField(name)

@@ -72,3 +72,29 @@ class TestChatUsage:
 )
 def test_time_that_the_contract_cannot_hold_is_not_known(said: Any, seconds: int) -> None:
     assert chat_answer.seconds(said) == seconds
+
+
+class TestChatTools:
+    @pytest.mark.parametrize(
+        ("reported", "called"),
+        [
+            ({}, {}),
+            ({"server_tool_use": {"web_search_requests": 2}}, {"web_search": 2}),
+            ({"num_search_queries": 3}, {"web_search": 3}),
+            (
+                {"server_side_tool_usage_details": {"x_search_calls": 1, "web_search_calls": 0}},
+                {"x_search": 1},
+            ),
+            ({"server_side_tool_usage": {"code_execution": 2}}, {"code_execution": 2}),
+        ],
+    )
+    def test_tools_are_read_wherever_an_upstream_counts_them(
+        self, reported: dict[str, Any], called: dict[str, int]
+    ) -> None:
+        assert chat_answer.tools(msgspec.convert(reported, chat_answer.Usage)) == called
+
+    def test_writes_that_are_kept_for_half_a_day_stand_apart(self) -> None:
+        details = {"cache_write_tokens": 50, "cache_write_tokens_details": {"ttl_12h_tokens": 20}}
+        found = usage(prompt_tokens=100, completion_tokens=1, prompt_tokens_details=details)
+        written = found.cache_write_5m_tokens, found.cache_write_1h_tokens
+        assert (*written, found.uncached_input_tokens, found.input_tokens) == (30, 20, 50, 100)

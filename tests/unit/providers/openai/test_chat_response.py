@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from genai_spine.chunks import completion
+from genai_spine.providers.base import Endpoint
+from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai.adapter import CHAT, TEXT
 from genai_spine.providers.openai.chat_response import ChatReader
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -280,3 +282,30 @@ class TestLenientReading:
             )
             chunk = read(body, TEXT)
             assert (chunk.choices[0].content, chunk.usage.total_tokens) == ("Hi", 12)
+
+
+CITED = [{"type": "url_citation", "url_citation": {"url": "https://x", "title": "X"}}]
+
+
+class TestChatReports:
+    def test_usage_object_comes_beside_the_counts(self) -> None:
+        told = {**COUNTS, "cost_in_usd_ticks": 37_756_000}
+        whole = read(json.dumps({"choices": [{"message": {"content": "Hi"}}], "usage": told}))
+        assert json.loads(whole.usage.reported_json) == told
+        assert whole.usage.uncached_input_tokens == COUNTS["prompt_tokens"]
+
+    def test_groqs_own_place_of_usage_is_read(self) -> None:
+        whole = read(json.dumps({"choices": [{"message": {"content": "Hi"}}], "x_groq": {"usage": COUNTS}}))
+        assert json.loads(whole.usage.reported_json) == COUNTS
+
+    def test_search_of_a_chat_shows_by_its_citations(self) -> None:
+        answer = {"choices": [{"message": {"content": "Hi", "annotations": CITED}}], "usage": COUNTS}
+        openai = ChatReader(HttpClient(Endpoint("openai", "http://localhost:1")), CHAT)
+        assert openai.read(json.dumps(answer).encode()).units.server_tools == {"web_search": 1}
+        other = ChatReader(HttpClient(Endpoint("vllm", "http://localhost:1")), CHAT)
+        assert not other.read(json.dumps(answer).encode()).HasField("units")
+
+    def test_counted_tools_come_with_the_usage(self) -> None:
+        told = {**COUNTS, "server_tool_use": {"web_search_requests": 2}}
+        whole = read(json.dumps({"choices": [{"message": {"content": "Hi"}}], "usage": told}))
+        assert whole.units.server_tools == {"web_search": 2}

@@ -268,3 +268,56 @@ def test_token_of_a_stream_has_the_bytes_of_its_text() -> None:
     [chunk] = streamed({"type": "response.output_text.delta", "delta": "é", "logprobs": tokens})
     [entry] = chunk.choices[0].logprobs.content
     assert (entry.token_bytes, entry.top_logprobs[0].token) == ("é".encode(), "e")
+
+
+def used(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "id": f"{kind}_1", "status": "completed"} | fields
+
+
+TOOLS = [
+    used("web_search_call", action={"type": "search", "query": "a"}),
+    used("web_search_call", action={"type": "open_page", "url": "https://x"}),
+    used("web_search_call", action={"type": "search", "query": "b"}, status="failed"),
+    used("file_search_call", queries=["a"]),
+    used("code_interpreter_call", code="1"),
+    used("mcp_call", name="f", arguments="{}"),
+]
+TOLD = {
+    "input_tokens": 5,
+    "output_tokens": 2,
+    "total_tokens": 7,
+    "input_tokens_details": {"cached_tokens": 1},
+}
+
+
+class TestResponsesReports:
+    def test_paid_calls_of_tools_are_counted_and_actions_that_cost_nothing_are_not(self) -> None:
+        answer = whole(output=[*TOOLS, OUTPUT[2]], usage=TOLD)
+        assert answer.units.server_tools == {"web_search": 1, "file_search": 1, "code_interpreter": 1}
+        assert json.loads(answer.usage.reported_json) == TOLD
+
+    def test_stream_counts_what_the_whole_answer_counts(self) -> None:
+        done = [
+            {"type": f"response.output_item.{step}", "output_index": index, "item": item}
+            for index, item in enumerate(TOOLS)
+            for step in ("added", "done")
+        ]
+        end = {"type": "response.completed", "response": response(output=TOOLS, usage=TOLD)}
+        answer = folded(*done, end)
+        assert answer.units.server_tools == whole(output=TOOLS, usage=TOLD).units.server_tools
+        assert json.loads(answer.usage.reported_json) == TOLD
+
+    def test_searches_that_openai_bills_are_what_counts(self) -> None:
+        for billed, called in [(3, {"web_search": 3, "file_search": 1, "code_interpreter": 1}),
+                               (0, {"file_search": 1, "code_interpreter": 1})]:  # fmt: skip
+            told = {"web_search": {"num_requests": billed}, "image_gen": {"total_tokens": 0}}
+            assert whole(output=TOOLS, usage=TOLD, tool_usage=told).units.server_tools == called
+
+    def test_older_search_and_images_have_names_of_their_own(self) -> None:
+        answer = whole(
+            output=TOOLS[:1],
+            usage=TOLD,
+            tools=[{"type": "web_search_preview_2025_03_11"}],
+            tool_usage={"image_gen": {"total_tokens": 90}},
+        )
+        assert answer.units.server_tools == {"web_search_preview": 1, "image_generation": 1}

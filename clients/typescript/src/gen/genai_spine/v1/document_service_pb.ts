@@ -4,6 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_genai_spine_v1_access_rules } from "./access_rules_pb.js";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { HttpBodySchema } from "../../google/api/httpbody_pb.js";
 import { file_google_api_httpbody } from "../../google/api/httpbody_pb.js";
@@ -13,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/document_service.proto.
  */
 export const file_genai_spine_v1_document_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVnZW5haV9zcGluZS92MS9kb2N1bWVudF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSITChFHZXRPcGVuQXBpUmVxdWVzdCIQCg5HZXREb2NzUmVxdWVzdDLJAQoPRG9jdW1lbnRTZXJ2aWNlElwKCkdldE9wZW5BcGkSIS5nZW5haV9zcGluZS52MS5HZXRPcGVuQXBpUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiFYLT5JMCDxINL29wZW5hcGkuanNvbhJYCgdHZXREb2NzEh4uZ2VuYWlfc3BpbmUudjEuR2V0RG9jc1JlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IheC0+STAhFaCBIGL3JlZG9jEgUvZG9jc2IGcHJvdG8z", [file_google_api_annotations, file_google_api_httpbody]);
+  fileDesc("CiVnZW5haV9zcGluZS92MS9kb2N1bWVudF9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSITChFHZXRPcGVuQXBpUmVxdWVzdCIQCg5HZXREb2NzUmVxdWVzdDLdAQoPRG9jdW1lbnRTZXJ2aWNlEmYKCkdldE9wZW5BcGkSIS5nZW5haV9zcGluZS52MS5HZXRPcGVuQXBpUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiH/K7GAZwdWJsaWOC0+STAg8SDS9vcGVuYXBpLmpzb24SYgoHR2V0RG9jcxIeLmdlbmFpX3NwaW5lLnYxLkdldERvY3NSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIh8rsYBnB1YmxpY4LT5JMCEVoIEgYvcmVkb2MSBS9kb2NzYgZwcm90bzM", [file_genai_spine_v1_access_rules, file_google_api_annotations, file_google_api_httpbody]);
 
 /**
  * GetOpenApiRequest is empty.

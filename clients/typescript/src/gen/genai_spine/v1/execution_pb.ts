@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/execution.proto.
  */
 export const file_genai_spine_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIq8OCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSIgoEbGFuZRgTIAEoDjIULmdlbmFpX3NwaW5lLnYxLkxhbmUSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIRCglkaXNjYXJkZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBEhEKCXByaW5jaXBhbBghIAEoCRI+Cgtjb3N0X2xhYmVscxgiIAMoCzIpLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbi5Db3N0TGFiZWxzRW50cnkSLgoMaW5wdXRfdG9rZW5zGCMgASgNQhgYAaq7GBJ1c2FnZS5pbnB1dF90b2tlbnMSMAoNb3V0cHV0X3Rva2VucxgkIAEoDUIZGAGquxgTdXNhZ2Uub3V0cHV0X3Rva2VucxIlCghjb3N0X3VzZBglIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIhCgdzdWNjZXNzGCYgASgIQgsYAaq7GAVzdGF0ZUgOiAEBEiQKB3VzZXJfaWQYJyABKAlCDhgBqrsYCGVuZF91c2VySA+IAQESQQoKY3JlYXRlZF9hdBgoIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEi8KCHdhcm5pbmdzGCkgAygLMh0uZ2VuYWlfc3BpbmUudjEuT3B0aW9uV2FybmluZxIRCgl0ZW5hbnRfaWQYKiABKAkSFwoKcHJvamVjdF9pZBgrIAEoCUgQiAEBEhcKCmFwaV9rZXlfaWQYLCABKAlIEYgBARITCgZydW5faWQYLSABKAlIEogBARIUCgdzdGVwX2lkGC4gASgJSBOIAQESGwoOY29ycmVsYXRpb25faWQYLyABKAlIFIgBARoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfY2FwYWJpbGl0eUIRCg9fZmlyc3RfdG9rZW5fbXNCDwoNX2Vycm9yX3JlYXNvbkIICgZfZXJyb3JCCwoJX2VuZF91c2VyQhcKFV9wcm92aWRlcl9yZXNwb25zZV9pZEIICgZfdW5pdHNCEQoPX2Fuc3dlcmVkX21vZGVsQg8KDV9zZXJ2aWNlX3RpZXJCDAoKX3Byb21wdF9pZEIRCg9fcHJvbXB0X3ZlcnNpb25CEQoPX3ZhcmlhYmxlc19oYXNoQg0KC19zZXNzaW9uX2lkQhAKDl9tZXRhZGF0YV9qc29uQgoKCF9zdWNjZXNzQgoKCF91c2VyX2lkQg0KC19wcm9qZWN0X2lkQg0KC19hcGlfa2V5X2lkQgkKB19ydW5faWRCCgoIX3N0ZXBfaWRCEQoPX2NvcnJlbGF0aW9uX2lkKsIBCg5FeGVjdXRpb25TdGF0ZRIfChtFWEVDVVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdFWEVDVVRJT05fU1RBVEVfUEVORElORxABEh0KGUVYRUNVVElPTl9TVEFURV9TVUNDRUVERUQQAhIaChZFWEVDVVRJT05fU1RBVEVfRkFJTEVEEAMSHQoZRVhFQ1VUSU9OX1NUQVRFX0NBTkNFTExFRBAEEhgKFEVYRUNVVElPTl9TVEFURV9MT1NUEAViBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_option_warning, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("Ch5nZW5haV9zcGluZS92MS9leGVjdXRpb24ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIqAQCglFeGVjdXRpb24SCgoCaWQYASABKAkSLQoFc3RhdGUYAiABKA4yHi5nZW5haV9zcGluZS52MS5FeGVjdXRpb25TdGF0ZRISCgpyZXF1ZXN0X2lkGAMgASgJEiwKCW9wZXJhdGlvbhgEIAEoDjIZLmdlbmFpX3NwaW5lLnYxLk9wZXJhdGlvbhIXCgpjYXBhYmlsaXR5GAUgASgJSACIAQESEAoIcHJvdmlkZXIYBiABKAkSDQoFbW9kZWwYByABKAkSFwoPcmVxdWVzdGVkX21vZGVsGAggASgJEg8KB2F0dGVtcHQYCSABKA0SEAoIc3RyZWFtZWQYCiABKAgSJAoFdXNhZ2UYCyABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpsYXRlbmN5X21zGA0gASgNEhsKDmZpcnN0X3Rva2VuX21zGA4gASgNSAGIAQESGQoMZXJyb3JfcmVhc29uGA8gASgJSAKIAQESEgoFZXJyb3IYECABKAlIA4gBARIVCghlbmRfdXNlchgRIAEoCUgEiAEBEhIKCnVzZXJfYWdlbnQYEiABKAkSIgoEbGFuZRgTIAEoDjIULmdlbmFpX3NwaW5lLnYxLkxhbmUSEQoJc2VydmVyX2lkGBQgASgJEi8KC2NyZWF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXR0bGVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoUcHJvdmlkZXJfcmVzcG9uc2VfaWQYFyABKAlIBYgBARIRCglkaXNjYXJkZWQYGCABKAgSLQoFdW5pdHMYGSABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIBogBARIbCg5hbnN3ZXJlZF9tb2RlbBgaIAEoCUgHiAEBEhkKDHNlcnZpY2VfdGllchgbIAEoCUgIiAEBEhYKCXByb21wdF9pZBgcIAEoCUgJiAEBEhsKDnByb21wdF92ZXJzaW9uGB0gASgNSAqIAQESGwoOdmFyaWFibGVzX2hhc2gYHiABKAlIC4gBARIXCgpzZXNzaW9uX2lkGB8gASgJSAyIAQESGgoNbWV0YWRhdGFfanNvbhggIAEoCUgNiAEBEhEKCXByaW5jaXBhbBghIAEoCRI+Cgtjb3N0X2xhYmVscxgiIAMoCzIpLmdlbmFpX3NwaW5lLnYxLkV4ZWN1dGlvbi5Db3N0TGFiZWxzRW50cnkSLgoMaW5wdXRfdG9rZW5zGCMgASgNQhgYAaq7GBJ1c2FnZS5pbnB1dF90b2tlbnMSMAoNb3V0cHV0X3Rva2VucxgkIAEoDUIZGAGquxgTdXNhZ2Uub3V0cHV0X3Rva2VucxIlCghjb3N0X3VzZBglIAEoAUITGAGquxgNY29zdC5jb3N0X3VzZBIhCgdzdWNjZXNzGCYgASgIQgsYAaq7GAVzdGF0ZUgOiAEBEiQKB3VzZXJfaWQYJyABKAlCDhgBqrsYCGVuZF91c2VySA+IAQESQQoKY3JlYXRlZF9hdBgoIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEi8KCHdhcm5pbmdzGCkgAygLMh0uZ2VuYWlfc3BpbmUudjEuT3B0aW9uV2FybmluZxIRCgl0ZW5hbnRfaWQYKiABKAkSFwoKcHJvamVjdF9pZBgrIAEoCUgQiAEBEhcKCmFwaV9rZXlfaWQYLCABKAlIEYgBARITCgZydW5faWQYLSABKAlIEogBARIUCgdzdGVwX2lkGC4gASgJSBOIAQESGwoOY29ycmVsYXRpb25faWQYLyABKAlIFIgBARIbCg5yZXNlcnZlZF90aWNrcxgyIAEoBEgViAEBEhcKD2J1ZGdldF9jb3VudGVycxgzIAMoBBIXCgp1c2FnZV9qc29uGDQgASgJSBaIAQESMgoKcmVzb2x1dGlvbhg1IAEoDjIeLmdlbmFpX3NwaW5lLnYxLkxvc3NSZXNvbHV0aW9uEhIKBXNwZWVkGDggASgJSBeIAQESGgoNaW5mZXJlbmNlX2dlbxg5IAEoCUgYiAEBGjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19jYXBhYmlsaXR5QhEKD19maXJzdF90b2tlbl9tc0IPCg1fZXJyb3JfcmVhc29uQggKBl9lcnJvckILCglfZW5kX3VzZXJCFwoVX3Byb3ZpZGVyX3Jlc3BvbnNlX2lkQggKBl91bml0c0IRCg9fYW5zd2VyZWRfbW9kZWxCDwoNX3NlcnZpY2VfdGllckIMCgpfcHJvbXB0X2lkQhEKD19wcm9tcHRfdmVyc2lvbkIRCg9fdmFyaWFibGVzX2hhc2hCDQoLX3Nlc3Npb25faWRCEAoOX21ldGFkYXRhX2pzb25CCgoIX3N1Y2Nlc3NCCgoIX3VzZXJfaWRCDQoLX3Byb2plY3RfaWRCDQoLX2FwaV9rZXlfaWRCCQoHX3J1bl9pZEIKCghfc3RlcF9pZEIRCg9fY29ycmVsYXRpb25faWRCEQoPX3Jlc2VydmVkX3RpY2tzQg0KC191c2FnZV9qc29uQggKBl9zcGVlZEIQCg5faW5mZXJlbmNlX2dlbyrCAQoORXhlY3V0aW9uU3RhdGUSHwobRVhFQ1VUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhFQ1VUSU9OX1NUQVRFX1BFTkRJTkcQARIdChlFWEVDVVRJT05fU1RBVEVfU1VDQ0VFREVEEAISGgoWRVhFQ1VUSU9OX1NUQVRFX0ZBSUxFRBADEh0KGUVYRUNVVElPTl9TVEFURV9DQU5DRUxMRUQQBBIYChRFWEVDVVRJT05fU1RBVEVfTE9TVBAFKqIBCg5Mb3NzUmVzb2x1dGlvbhIfChtMT1NTX1JFU09MVVRJT05fVU5TUEVDSUZJRUQQABIbChdMT1NTX1JFU09MVVRJT05fUkVTRVJWRRABEhoKFkxPU1NfUkVTT0xVVElPTl9TVFJFQU0QAhIcChhMT1NTX1JFU09MVVRJT05fUFJPVklERVIQAxIYChRMT1NTX1JFU09MVVRJT05fTEFURRAEYgZwcm90bzM", [file_genai_spine_v1_field_rules, file_genai_spine_v1_lane, file_genai_spine_v1_operation, file_genai_spine_v1_option_warning, file_genai_spine_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Execution is one call of one provider: one row of the ledger, written before the call as an intent
@@ -364,6 +364,49 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
    * @generated from field: optional string correlation_id = 47;
    */
   correlationId?: string | undefined;
+
+  /**
+   * Most that the call was expected to cost when it began, in ticks of 1e-10 US dollars: reserved until it is
+   * settled. Unset: nobody could tell.
+   *
+   * @generated from field: optional uint64 reserved_ticks = 50;
+   */
+  reservedTicks?: bigint | undefined;
+
+  /**
+   * Counters of budgets that it is charged to, in ascending order. Empty: no budget applies to it.
+   *
+   * @generated from field: repeated uint64 budget_counters = 51;
+   */
+  budgetCounters: bigint[];
+
+  /**
+   * The provider's own account of what it used: its usage object, as JSON. Unset: it reported none.
+   *
+   * @generated from field: optional string usage_json = 52;
+   */
+  usageJson?: string | undefined;
+
+  /**
+   * How the numbers of a lost call were found.
+   *
+   * @generated from field: genai_spine.v1.LossResolution resolution = 53;
+   */
+  resolution: LossResolution;
+
+  /**
+   * Speed that the provider says it served, such as fast; it can have prices of its own. Unset: none.
+   *
+   * @generated from field: optional string speed = 56;
+   */
+  speed?: string | undefined;
+
+  /**
+   * Where the provider says it computed the answer, such as us; it can be dearer there. Unset: not said.
+   *
+   * @generated from field: optional string inference_geo = 57;
+   */
+  inferenceGeo?: string | undefined;
 };
 
 /**
@@ -427,4 +470,52 @@ export enum ExecutionState {
  */
 export const ExecutionStateSchema: GenEnum<ExecutionState> = /*@__PURE__*/
   enumDesc(file_genai_spine_v1_execution, 0);
+
+/**
+ * How a LOST call got its numbers.
+ *
+ * @generated from enum genai_spine.v1.LossResolution
+ */
+export enum LossResolution {
+  /**
+   * The call is not lost, or what it cost is not known.
+   *
+   * @generated from enum value: LOSS_RESOLUTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is booked with what was reserved for it: at least what it cost, not what the provider billed.
+   *
+   * @generated from enum value: LOSS_RESOLUTION_RESERVE = 1;
+   */
+  RESERVE = 1,
+
+  /**
+   * Counted from the part of its stream that was kept.
+   *
+   * @generated from enum value: LOSS_RESOLUTION_STREAM = 2;
+   */
+  STREAM = 2,
+
+  /**
+   * The provider was asked.
+   *
+   * @generated from enum value: LOSS_RESOLUTION_PROVIDER = 3;
+   */
+  PROVIDER = 3,
+
+  /**
+   * Its process was not dead and settled it after all.
+   *
+   * @generated from enum value: LOSS_RESOLUTION_LATE = 4;
+   */
+  LATE = 4,
+}
+
+/**
+ * Describes the enum genai_spine.v1.LossResolution.
+ */
+export const LossResolutionSchema: GenEnum<LossResolution> = /*@__PURE__*/
+  enumDesc(file_genai_spine_v1_execution, 1);
 

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/usage.proto.
  */
 export const file_genai_spine_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("ChpnZW5haV9zcGluZS92MS91c2FnZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEihQQKBVVzYWdlEhQKDGlucHV0X3Rva2VucxgBIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAIgASgNEhQKDHRvdGFsX3Rva2VucxgDIAEoDRIdChV1bmNhY2hlZF9pbnB1dF90b2tlbnMYBCABKA0SGQoRY2FjaGVfcmVhZF90b2tlbnMYBSABKA0SHQoVY2FjaGVfd3JpdGVfNW1fdG9rZW5zGAYgASgNEh0KFWNhY2hlX3dyaXRlXzFoX3Rva2VucxgHIAEoDRIaChJhdWRpb19pbnB1dF90b2tlbnMYCCABKA0SGgoSaW1hZ2VfaW5wdXRfdG9rZW5zGAkgASgNEh0KFXZpc2libGVfb3V0cHV0X3Rva2VucxgKIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAsgASgNEhsKE2F1ZGlvX291dHB1dF90b2tlbnMYDCABKA0SNAoQaW5wdXRfcHJvdmVuYW5jZRgNIAEoDjIaLmdlbmFpX3NwaW5lLnYxLlByb3ZlbmFuY2USNQoRb3V0cHV0X3Byb3ZlbmFuY2UYDiABKA4yGi5nZW5haV9zcGluZS52MS5Qcm92ZW5hbmNlEiIKGmFjY2VwdGVkX3ByZWRpY3Rpb25fdG9rZW5zGA8gASgNEiIKGnJlamVjdGVkX3ByZWRpY3Rpb25fdG9rZW5zGBAgASgNImYKBENvc3QSEAoIY29zdF91c2QYASABKAESEgoKY29zdF90aWNrcxgCIAEoAxITCgtwcmljZV9rbm93bhgDIAEoCBIPCgdpc19mcmVlGAQgASgIEhIKCnByaWNlX2Jvb2sYBSABKAkiQQoJVW5pdFVzYWdlEhAKCGF1ZGlvX21zGAEgASgNEhIKCmNoYXJhY3RlcnMYAiABKA0SDgoGaW1hZ2VzGAMgASgNKpsBCgpQcm92ZW5hbmNlEhoKFlBST1ZFTkFOQ0VfVU5TUEVDSUZJRUQQABIgChxQUk9WRU5BTkNFX1BST1ZJREVSX1JFUE9SVEVEEAESHQoZUFJPVkVOQU5DRV9QQVJUSUFMX1NUUkVBTRACEhgKFFBST1ZFTkFOQ0VfRVNUSU1BVEVEEAMSFgoSUFJPVkVOQU5DRV9VTktOT1dOEARiBnByb3RvMw");
+  fileDesc("ChpnZW5haV9zcGluZS92MS91c2FnZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiswQKBVVzYWdlEhQKDGlucHV0X3Rva2VucxgBIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAIgASgNEhQKDHRvdGFsX3Rva2VucxgDIAEoDRIdChV1bmNhY2hlZF9pbnB1dF90b2tlbnMYBCABKA0SGQoRY2FjaGVfcmVhZF90b2tlbnMYBSABKA0SHQoVY2FjaGVfd3JpdGVfNW1fdG9rZW5zGAYgASgNEh0KFWNhY2hlX3dyaXRlXzFoX3Rva2VucxgHIAEoDRIaChJhdWRpb19pbnB1dF90b2tlbnMYCCABKA0SGgoSaW1hZ2VfaW5wdXRfdG9rZW5zGAkgASgNEh0KFXZpc2libGVfb3V0cHV0X3Rva2VucxgKIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAsgASgNEhsKE2F1ZGlvX291dHB1dF90b2tlbnMYDCABKA0SNAoQaW5wdXRfcHJvdmVuYW5jZRgNIAEoDjIaLmdlbmFpX3NwaW5lLnYxLlByb3ZlbmFuY2USNQoRb3V0cHV0X3Byb3ZlbmFuY2UYDiABKA4yGi5nZW5haV9zcGluZS52MS5Qcm92ZW5hbmNlEiIKGmFjY2VwdGVkX3ByZWRpY3Rpb25fdG9rZW5zGA8gASgNEiIKGnJlamVjdGVkX3ByZWRpY3Rpb25fdG9rZW5zGBAgASgNEhoKDXJlcG9ydGVkX2pzb24YESABKAlIAIgBAUIQCg5fcmVwb3J0ZWRfanNvbiJmCgRDb3N0EhAKCGNvc3RfdXNkGAEgASgBEhIKCmNvc3RfdGlja3MYAiABKAMSEwoLcHJpY2Vfa25vd24YAyABKAgSDwoHaXNfZnJlZRgEIAEoCBISCgpwcmljZV9ib29rGAUgASgJIrcBCglVbml0VXNhZ2USEAoIYXVkaW9fbXMYASABKA0SEgoKY2hhcmFjdGVycxgCIAEoDRIOCgZpbWFnZXMYAyABKA0SQAoMc2VydmVyX3Rvb2xzGAQgAygLMiouZ2VuYWlfc3BpbmUudjEuVW5pdFVzYWdlLlNlcnZlclRvb2xzRW50cnkaMgoQU2VydmVyVG9vbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBKpsBCgpQcm92ZW5hbmNlEhoKFlBST1ZFTkFOQ0VfVU5TUEVDSUZJRUQQABIgChxQUk9WRU5BTkNFX1BST1ZJREVSX1JFUE9SVEVEEAESHQoZUFJPVkVOQU5DRV9QQVJUSUFMX1NUUkVBTRACEhgKFFBST1ZFTkFOQ0VfRVNUSU1BVEVEEAMSFgoSUFJPVkVOQU5DRV9VTktOT1dOEARiBnByb3RvMw");
 
 /**
  * Usage is what a call consumed. The buckets are disjoint and sum to the totals.
@@ -129,6 +129,14 @@ export type Usage = Message<"genai_spine.v1.Usage"> & {
    * @generated from field: uint32 rejected_prediction_tokens = 16;
    */
   rejectedPredictionTokens: number;
+
+  /**
+   * The provider's own account: its usage object as JSON, as it came. Unset in every answer: the execution
+   * has it, as usage_json.
+   *
+   * @generated from field: optional string reported_json = 17;
+   */
+  reportedJson?: string | undefined;
 };
 
 /**
@@ -213,6 +221,14 @@ export type UnitUsage = Message<"genai_spine.v1.UnitUsage"> & {
    * @generated from field: uint32 images = 3;
    */
   images: number;
+
+  /**
+   * Calls of tools that the provider ran by itself, by the tool: web_search, web_fetch, file_search,
+   * code_interpreter and what else it reports. A tool without a price makes the cost unknown.
+   *
+   * @generated from field: map<string, uint32> server_tools = 4;
+   */
+  serverTools: { [key: string]: number };
 };
 
 /**

@@ -7,6 +7,16 @@ twice (AIP-194), so an answer that was paid but cannot be used is INTERNAL. `ret
 which repeat by HTTP status: another attempt can help.
 
 SpineError
+├── Unauthenticated               UNAUTHENTICATED 401
+├── PermissionDenied              PERMISSION_DENIED 403
+├── NotPermittedToKey             PERMISSION_DENIED 403
+├── ForeignTenant                 PERMISSION_DENIED 403
+├── KeyNotFound                   NOT_FOUND 404
+├── TenantNotFound                NOT_FOUND 404
+├── ProjectNotFound               NOT_FOUND 404
+├── IdempotencyKeyReused          ALREADY_EXISTS 409
+├── StreamLost                    DATA_LOSS 409
+├── CallLost                      DATA_LOSS 409
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -41,74 +51,30 @@ SpineError
 ├── SessionNotFound               NOT_FOUND 404
 ├── MessageNotFound               NOT_FOUND 404
 ├── ExecutionNotFound             NOT_FOUND 404
-├── IdempotencyKeyReused          ALREADY_EXISTS 409
-├── StreamLost                    DATA_LOSS 409
-└── CallLost                      DATA_LOSS 409
+├── BudgetExceeded                RESOURCE_EXHAUSTED 429
+└── PriceUnknown                  FAILED_PRECONDITION 400
 """
 
-import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from google.rpc import code_pb2
 
+from genai_spine.errors.access import ForeignTenant as ForeignTenant
+from genai_spine.errors.access import KeyNotFound as KeyNotFound
+from genai_spine.errors.access import NotPermittedToKey as NotPermittedToKey
+from genai_spine.errors.access import PermissionDenied as PermissionDenied
+from genai_spine.errors.access import ProjectNotFound as ProjectNotFound
+from genai_spine.errors.access import TenantNotFound as TenantNotFound
+from genai_spine.errors.access import Unauthenticated as Unauthenticated
+from genai_spine.errors.base import PLAIN_FIELD
+from genai_spine.errors.base import SpineError as SpineError
+from genai_spine.errors.idempotency import CallLost as CallLost
+from genai_spine.errors.idempotency import IdempotencyKeyReused as IdempotencyKeyReused
+from genai_spine.errors.idempotency import StreamLost as StreamLost
 from genai_spine.v1 import error_reason_pb2 as reasons
-from genai_spine.v1 import usage_pb2
 
 DOMAIN = "genai-spine.internal"
-PLAIN_FIELD = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,120}")
-
-
-class SpineError(Exception):
-    """internal error; the server log has the cause under this request id"""
-
-    code: ClassVar[int] = code_pb2.INTERNAL
-    reason: ClassVar[int] = reasons.ERROR_REASON_INTERNAL_ERROR
-    http_status: ClassVar[int] = 500
-    rest_code: ClassVar[str] = "INTERNAL_ERROR"
-    openai_status: ClassVar[int | None] = None  # None: as http_status
-    openai_code: ClassVar[str | None] = None  # None: as rest_code
-    retryable: ClassVar[bool] = False  # another attempt can help
-    shows_reason: ClassVar[bool] = False  # in its metadata: others have the same rest_code
-    may_quote: ClassVar[bool] = False  # the message may repeat what a caller or a model said
-    usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
-
-    def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
-        self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them
-        self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
-        if self.shows_reason:
-            self.metadata["reason"] = self.reason_name
-        self.retry_after_s = retry_after_s
-        super().__init__((self.__doc__ or "").format_map(metadata))
-
-    @property
-    def reason_name(self) -> str:
-        return _name(type(self))
-
-    @property
-    def connection_lost(self) -> bool:
-        """Whether the connection broke after the request was sent: the provider may have billed it."""
-        return self.metadata.get("provider_code") == "connection_lost"
-
-    @property
-    def logged(self) -> str:
-        """Message for logs and ledger, which hold no content: where its words may repeat what a caller or a
-        model said, only the fields that they are about.
-        """
-        if not self.may_quote:
-            return str(self)
-        fields = [field if PLAIN_FIELD.fullmatch(field) else "a field" for field, _ in self.violations]
-        return "; ".join(fields[:8]) or self.reason_name
-
-    def blames(self, field: str) -> bool:
-        """Whether the error names the field, by itself or in the provider's words."""
-        return field in self.metadata.get("field", "") + self.metadata.get("provider_message", "")
-
-    @property
-    def violations(self) -> list[tuple[str, str]]:
-        """Pairs of field and problem; empty when no field is to blame."""
-        field = self.metadata.get("field")
-        return [(field, self.metadata.get("problem", str(self)))] if field else []
 
 
 class InternalError(SpineError):
@@ -447,39 +413,29 @@ class ExecutionNotFound(SpineError):
     rest_code = "NOT_FOUND"
 
 
-class IdempotencyKeyReused(SpineError):
-    """the idempotency key was used before with another request"""
+class BudgetExceeded(SpineError):
+    """the {period} budget of {node} {key!r} has no room for a call of up to {estimate_usd} USD: {used_usd} of
+    {limit_usd} USD are spent or reserved"""
 
-    code = code_pb2.ALREADY_EXISTS
-    reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED
-    http_status = 409
-    rest_code = "CONFLICT"
-    shows_reason = True
-
-
-class StreamLost(SpineError):
-    """the stream is lost after {messages} messages: {cause}"""
-
-    code = code_pb2.DATA_LOSS
-    reason = reasons.ERROR_REASON_STREAM_LOST
-    http_status = 409
-    rest_code = "CONFLICT"
-    shows_reason = True
+    code = code_pb2.RESOURCE_EXHAUSTED
+    reason = reasons.ERROR_REASON_BUDGET_EXCEEDED
+    http_status = 429
+    rest_code = "QUOTA_EXCEEDED"
+    openai_code = "insufficient_quota"
 
 
-class CallLost(SpineError):
-    """the call is lost: the server that made it ended, and it may have been paid"""
+class PriceUnknown(SpineError):
+    """a budget that blocks applies to the call, and what model {model!r} of {provider} costs is not known"""
 
-    code = code_pb2.DATA_LOSS
-    reason = reasons.ERROR_REASON_CALL_LOST
-    http_status = 409
-    rest_code = "CONFLICT"
-    shows_reason = True
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_PRICE_UNKNOWN
+    http_status = 400
+    rest_code = "VALIDATION_ERROR"
 
 
 def revived(reason: str, message: str, metadata: dict[str, str]) -> SpineError:
     """Error rebuilt from its stored reason, message and metadata; InternalError for an unknown reason."""
-    kind = next((kind for kind in _kinds(SpineError) if _name(kind) == reason), InternalError)
+    kind = next((kind for kind in _kinds(SpineError) if kind.reason_of() == reason), InternalError)
     if kind is InvalidFields:
         field = metadata.get("field", "")
         return InvalidFields([(field, message.removeprefix(f"{field}: "))])
@@ -493,7 +449,3 @@ def _kinds(kind: type[SpineError]) -> Iterator[type[SpineError]]:
     for below in kind.__subclasses__():
         yield below
         yield from _kinds(below)
-
-
-def _name(kind: type[SpineError]) -> str:
-    return reasons.ErrorReason.Name(kind.reason).removeprefix("ERROR_REASON_")

@@ -1,0 +1,241 @@
+"""The writer of the ledger: all that waits, in one transaction; meanwhile the next rows come together.
+
+A row waits in memory until it is durable, and no longer. With PostgreSQL a commit comes before the disk: a
+second task flushes right behind it, and when the database died before that, its rows are written again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from genai_spine.billing.ledger_rows import Row, cause_of, resolve, show
+from genai_spine.store.booking.entries import Level, Outcome
+from genai_spine.store.booking.writers import AttemptTaken, RowsRefused
+from genai_spine.store.executions import Executions
+from genai_spine.v1.execution_pb2 import Execution
+
+BATCH_SIZE = 500  # rows per transaction
+FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTimeouts:
+    """How the ledger waits for its database. Times are seconds."""
+
+    row_s: float = 5.0  # reserve(), recorded() and a settlement's future
+    stop_s: float = 10.0  # stop()
+    waits_for_flush: bool = False  # a call goes on when its row is on disk, not when it is committed
+
+
+class LedgerWriter:
+    """Queue of rows and the two tasks that make them durable."""
+
+    def __init__(
+        self,
+        executions: Executions,
+        timeouts: LedgerTimeouts,
+        replace_lease: Callable[[], Awaitable[str]],
+    ) -> None:
+        """replace_lease: gives the process another id when its lease was lost."""
+        self.rows: dict[str, Row] = {}  # not written yet, by id
+        self.levels: Callable[[dict[int, Level]], None] | None = None  # gets what counters have now
+        self.counts_all = False  # settlements of rows without counters may be charged to some all the same
+        self._unflushed: dict[str, Row] = {}  # written, and lost when the database dies now
+        self._flushing: dict[str, Row] = {}  # of these, those that are being made safe
+        self._executions = executions
+        self._timeouts = timeouts
+        self._waits_for_flush = timeouts.waits_for_flush and executions.needs_flush
+        self._replace_lease = replace_lease
+        self._wake = asyncio.Event()
+        self._committed = asyncio.Event()
+        self._losses = 0  # times that what was written may have been lost
+        self._open = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._write())]
+        if self._executions.needs_flush:
+            self._tasks.append(asyncio.create_task(self._flush()))
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self.rows or self._unflushed or self._flushing)
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._tasks) and not self._tasks[0].done()
+
+    async def stop(self, limit_s: float) -> None:
+        """Writes what waits, for at most limit_s; what is left then stays in `rows`."""
+        self._open = False
+        self._wake.set()
+        self._committed.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for id, row in (self._flushing | self._unflushed).items():
+            self.rows.setdefault(id, row)
+
+    def put(self, row: Row) -> None:
+        """Queues a row, in the place of its older version."""
+        self.rows[row.execution.id] = row
+        self._wake.set()
+
+    def withdraw(self, row: Row) -> bool:
+        """Whether the row is out of the queue, and never was in the database."""
+        if row.is_writing or row.is_repeated or self.rows.get(row.execution.id) is not row:
+            return False
+        del self.rows[row.execution.id]
+        return True
+
+    def drop(self, row: Row, event: str, cause: str) -> None:
+        """Gives up on a row; from here on it is in the log only."""
+        show(row, event, cause)
+        self.rows.pop(row.execution.id, None)
+        row.resolve(False)
+        resolve(row.booked, None)
+
+    async def _write(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while self._is_busy or self._open:
+            if not self.rows:
+                self._wake.clear()
+                await self._wake.wait()
+                await asyncio.sleep(0)  # callers that are ready now come along
+                continue
+            batch = self._batch()
+            try:
+                await self._save(batch)
+                retry_s = FIRST_RETRY_S
+            except Exception as error:
+                self._rewrite(batch)
+                log.warning("ledger_not_written", waiting=len(self.rows), cause=cause_of(error))
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, MAX_RETRY_S)
+            finally:
+                for row, _ in batch:
+                    row.is_writing = False
+                self._committed.set()
+
+    def _batch(self) -> list[tuple[Row, Execution]]:
+        batch = [(row, row.execution) for row in islice(self.rows.values(), BATCH_SIZE)]
+        for row, _ in batch:
+            row.is_writing = True
+        return batch
+
+    async def _save(self, batch: Sequence[tuple[Row, Execution]]) -> None:
+        losses = self._losses
+        try:
+            async with asyncio.timeout(2 * self._timeouts.row_s):
+                outcome = await self._book([row for row, _ in batch])
+        except AttemptTaken:
+            await self._renumber(batch)
+            return
+        except RowsRefused as error:
+            if len(batch) > 1:  # the other rows must not wait for the one that can never be written
+                for one in batch:
+                    await self._save([one])
+            elif batch[0][0].execution is batch[0][1]:
+                self.drop(batch[0][0], "execution_refused", cause_of(error))
+            return
+        if losses != self._losses:  # the database that said yes may have died since
+            for row, _ in batch:
+                row.is_repeated = True
+            return
+        for row, version in batch:
+            self._written(row, version, outcome)
+        if outcome.is_lease_lost:
+            await self._take_lease(batch)
+        if outcome.levels and self.levels is not None:
+            self.levels(outcome.levels)
+
+    async def _book(self, rows: Sequence[Row]) -> Outcome:
+        """Writes rows; those that no budget counts in the short way."""
+        if not self.counts_all and not any(row.also or row.execution.budget_counters for row in rows):
+            await self._executions.save([row.execution for row in rows])
+            return Outcome()
+        return await self._executions.book([row.booking() for row in rows])
+
+    def _written(self, row: Row, version: Execution, outcome: Outcome) -> None:
+        id = version.id
+        is_intent_of_guard = row.is_guarded and not row.settled
+        if refusal := outcome.refused.get(id):
+            if self.rows.get(id) is row and row.execution is version:
+                del self.rows[id]
+            row.resolve(refusal)
+            return
+        if outcome.is_lease_lost and is_intent_of_guard:
+            return
+        row.committed = time.monotonic()
+        if self._executions.needs_flush:
+            self._unflushed[id] = row
+        if not self._waits_for_flush:
+            row.resolve(True)
+        if row.execution is version:  # otherwise it was settled while its intent was written
+            del self.rows[id]
+            if not self._waits_for_flush:
+                resolve(row.booked, None)
+
+    async def _take_lease(self, batch: Sequence[tuple[Row, Execution]]) -> None:
+        """Another id for this process, and for the intents that were not written without a lease."""
+        server_id = await self._replace_lease()
+        for row, version in batch:
+            if row.is_guarded and not row.settled and row.execution is version:
+                row.execution.server_id = server_id
+
+    async def _renumber(self, batch: Sequence[tuple[Row, Execution]]) -> None:
+        """Gives attempts whose number another request of the same id has the next free one.
+
+        A client may have sent its id twice; each of its calls is a row all the same.
+        """
+        if len(batch) > 1:
+            for one in batch:
+                await self._save([one])
+            return
+        [(row, _)] = batch
+        row.execution.attempt = await self._executions.next_attempt(row.execution.request_id)
+
+    async def _flush(self) -> None:
+        while self._is_busy or self._open:
+            if not self._unflushed:
+                self._committed.clear()
+                await self._committed.wait()
+                continue
+            self._flushing, self._unflushed = self._unflushed, {}
+            rows = self._flushing
+            try:
+                async with asyncio.timeout(2 * self._timeouts.row_s):
+                    await self._executions.flush()
+            except Exception as error:
+                log.warning("ledger_not_flushed", rows=len(rows), cause=cause_of(error))
+                self._unflushed, self._flushing = {**rows, **self._unflushed}, {}
+                self._rewrite(())
+                await asyncio.sleep(FIRST_RETRY_S)
+                continue
+            self._flushing = {}
+            self._wake.set()
+            if self._waits_for_flush:
+                for row in rows.values():
+                    row.resolve(True)
+                    if row.settled and self.rows.get(row.execution.id) is not row:
+                        resolve(row.booked, None)
+
+    def _rewrite(self, batch: Sequence[tuple[Row, Execution]]) -> None:
+        """Queues what may be lost again. Its money is out: no budget refuses it now."""
+        self._losses += 1
+        for row, _ in batch:
+            row.is_repeated = True
+        for id, row in self._unflushed.items():
+            row.is_repeated, row.is_guarded = True, False
+            newer = self.rows.setdefault(id, row)
+            newer.is_repeated = True
+        self._unflushed.clear()
+        self._wake.set()

@@ -1,0 +1,87 @@
+"""Tables of access: tenants, projects, keys, and who changed what. Operators query them, so names stay."""
+
+import sqlalchemy as sa
+
+from genai_spine.store.database import Utc
+from genai_spine.store.tables import metadata
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _time(name: str) -> sa.Column[object]:
+    return sa.Column(name, Utc, nullable=False)
+
+
+# One row per customer of the service. The migration makes default-tenant.
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("name"),
+    sa.Column("is_disabled", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),  # counts the changes; the etag
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("tenant_id", sa.Text, sa.ForeignKey("tenants.id"), primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("name"),
+    sa.Column("is_disabled", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+# API keys and tokens of services. Of a secret only its SHA-256 is here, hexadecimal.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("project_id", sa.Text),
+    _text("name"),
+    _text("prefix"),  # beginning of the secret, to know it by
+    _text("secret_hash"),
+    sa.Column("previous_prefix", sa.Text),  # this and the next 2: of the secret before the last rotation
+    sa.Column("previous_hash", sa.Text),
+    sa.Column("previous_expires_at", Utc),
+    sa.Column("scopes", sa.JSON, nullable=False),  # list of texts
+    sa.Column("permissions", sa.JSON(none_as_null=True)),  # KeyPermissions; NULL: all is allowed
+    sa.Column("is_test", sa.Boolean, nullable=False),
+    sa.Column("service_name", sa.Text),  # NULL: an API key
+    sa.Column("deduplicate_retries", sa.Boolean, nullable=False),
+    _text("created_by"),
+    _time("created_at"),
+    sa.Column("expires_at", Utc),  # NULL: never
+    sa.Column("last_used_at", Utc),
+    sa.Column("revoked_at", Utc),
+    sa.Column("revision", sa.BigInteger, nullable=False),  # counts the changes; the etag
+    sa.ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"]),
+    sa.Index("uq_api_keys_secret_hash", "secret_hash", unique=True),
+    sa.Index("uq_api_keys_previous_hash", "previous_hash", unique=True),
+    sa.Index("ix_api_keys_tenant", "tenant_id", "created_at", "id"),
+)
+
+# Who changed what. Rows are never changed, and are deleted when they are old enough.
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _time("created_at"),
+    _text("tenant_id"),
+    _text("actor"),
+    _text("action"),
+    _text("target"),
+    _text("request_id"),
+    sa.Column("details", sa.JSON, nullable=False),  # object
+    sa.Column("seal", sa.Text),  # HMAC-SHA256 of the row, hexadecimal; NULL: written without a root secret
+    _time("expires_at"),
+    sa.Index("ix_audit_log_tenant", "tenant_id", "created_at", "id"),
+    sa.Index("ix_audit_log_expires_at", "expires_at"),
+)

@@ -1,0 +1,94 @@
+"""Entries: rows of the ledger on their way into a database, and what became of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One more statement of the transaction that settles a row; its placeholders are ?."""
+
+    text: str
+    values: Sequence[Any]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row: an intent, or a settlement that replaces it."""
+
+    id: str
+    server_id: str
+    values: tuple[Any, ...]  # of all columns, in their order
+    is_intent: bool
+    ticks: int  # of an intent what is reserved, of a settlement what it cost
+    counters: Sequence[int]  # sorted
+    is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
+    is_repeated: bool = False  # it may be written already
+    also: Sequence[Statement] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """State of a counter, in ticks."""
+
+    used: int  # spent and reserved
+    limit: int  # with what it is raised by now
+    blocks: bool
+
+    @property
+    def room(self) -> int:
+        return self.limit - self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reservation that was not made. level: of the counter; None: there is no such counter."""
+
+    counter: int
+    level: Level | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Outcome of a batch. Rows that are not refused are written."""
+
+    refused: dict[str, Refusal] = field(default_factory=dict)  # by the id of the row
+    levels: dict[int, Level] = field(default_factory=dict)  # of counters that were reserved from, afterwards
+    is_lease_lost: bool = False  # no guarded reservation was made: the process has no live lease
+
+
+def needs(entries: Iterable[Entry]) -> dict[int, int]:
+    """Ticks that are to be reserved, by counter in the order of ids."""
+    sums: dict[int, int] = {}
+    for entry in entries:
+        for counter in entry.counters:
+            sums[counter] = sums.get(counter, 0) + entry.ticks
+    return dict(sorted(sums.items()))
+
+
+def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome) -> list[Entry]:
+    """Entries that fit into the counters, in their order; the others are refused in the outcome.
+
+    What costs nothing always fits, and so does everything where a counter only warns.
+    """
+    rooms = {counter: level.room for counter, level in levels.items()}
+    admitted = []
+    for entry in entries:
+        full = next((counter for counter in entry.counters if not _fits(entry, counter, levels, rooms)), None)
+        if full is not None:
+            outcome.refused[entry.id] = Refusal(full, levels.get(full))
+            continue
+        for counter in entry.counters:
+            rooms[counter] -= entry.ticks
+        admitted.append(entry)
+    return admitted
+
+
+def _fits(entry: Entry, counter: int, levels: dict[int, Level], rooms: dict[int, int]) -> bool:
+    level = levels.get(counter)
+    if level is None:
+        return False
+    return not level.blocks or not entry.ticks or entry.ticks <= rooms[counter]

@@ -1,0 +1,257 @@
+"""Keys at the edge: every REST path, its spellings, SDKs and the command line, through real Envoy."""
+
+import http.client
+import json
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from genai_spine.access.scopes import PUBLIC, scope_of
+from genai_spine.services.openapi import _rules
+from tests.acceptance.stack import Stack, environment, finished, up
+from tests.service.keyed import methods
+
+WRONG = "gs_live_" + "A" * 43
+VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")
+MESSAGE = "a valid key is needed: send it as Authorization: Bearer gs_live_..."
+# Ways to write the path of a list of keys.
+SPELLINGS = [
+    *("/v1/keys", "/v1//keys", "//v1/keys", "/v1/%6beys", "/v1/./keys", "/v1/x/../keys", "/v1/x/%2e%2e/keys"),
+    *("/V1/KEYS", "/v1/keys/", "/api/v1/keys", "/api//v1/keys", "/v1/keys?x=/health", "/health/../v1/keys"),
+    *("/health/%2e%2e/v1/keys", "/health;/../v1/keys", "/docs/../v1/keys", "/v1/keys%00", "/v1/keys#/health"),
+    *("/ready/..//v1/keys", "/v1/keys;/health", "/v1/keys/%2e%2e/keys", "/v1\\keys", "/v1/keys%2f"),
+    "/genai_spine.v1.KeyService/ListKeys",
+]
+SIDE_ROUTES = [
+    *("/metrics", "/stats", "/config_dump", "/server_info", "/clusters", "/quitquitquit", "/admin", "/debug"),
+    *("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/.env", "/v1/audit", "/v1/tenants"),
+]
+
+
+class Keyed:
+    """Service that asks for keys, its folder, and its first admin key."""
+
+    def __init__(self, stack: Stack, folder: Path, settings: dict[str, str], admin: str) -> None:
+        self.stack, self.folder, self.settings, self.admin = stack, folder, settings, admin
+
+    def command(self, *words: str, key: str | None = None) -> Any:
+        """A command of ours against the service."""
+        variables = {"GENAI_ADDRESS": self.stack.address, "GENAI_API_KEY": key or self.admin}
+        return finished(sys.executable, "-m", "genai_spine", *words, cwd=self.folder, **variables)
+
+    def ask(self, verb: str, path: str, **headers: str) -> tuple[int, Any]:
+        """Status and body of a request whose path is sent as it is written."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=30)
+        try:
+            connection.putrequest(verb, path, skip_host="host" in headers)
+            body = b"{}" if verb in ("POST", "PUT", "PATCH") else b""
+            for name, value in {"content-type": "application/json", **headers}.items():
+                connection.putheader(name.replace("_", "-"), value)
+            connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        return answer.status, data
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    folder = tmp_path_factory.mktemp("keyed")
+    settings = {"GENAI_AUTH": "on", "GENAI_DEFAULT_PROVIDER": "builtin", "GENAI_PORT": str(free_port())}
+    url = f"sqlite:///{folder}/spine.db"
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        url = server.url(server.create())
+        refused = _migrate(folder, settings, url)
+        assert refused.returncode == 1
+        assert "GENAI_SECRET_KEY" in refused.stderr
+        settings["GENAI_SECRET_KEY"] = "ab" * 32
+    first, second = (_migrate(folder, settings, url, "--json") for _ in range(2))
+    made = json.loads(first.stdout)
+    assert made["first_key"].startswith("gs_live_")
+    assert bool(made["secret_key_file"]) == (request.param == "sqlite")
+    assert json.loads(second.stdout) | {"applied": []} == {
+        "applied": [],
+        "revision": made["revision"],
+        "secret_key_file": None,
+        "first_key": None,
+    }
+    for stack in up(folder, settings, url):
+        yield Keyed(stack, folder, settings, made["first_key"])
+        log = stack.log.read_text(errors="replace")
+        assert made["first_key"] not in log
+        assert "ab" * 32 not in log
+
+
+def _migrate(folder: Path, settings: dict[str, str], url: str, *options: str) -> Any:
+    command = (sys.executable, "-m", "genai_spine", "migrate", *options)
+    return finished(*command, cwd=folder, **settings, GENAI_DATABASE_URL=url)
+
+
+def paths() -> list[tuple[str, str, bool]]:
+    """Every REST path: its verb, itself with values for its variables, and whether it needs no key."""
+    found = []
+    for method in methods():
+        for rule in _rules(method):
+            verb = rule.WhichOneof("pattern")
+            path = VARIABLE.sub(lambda name: "1" if name[1] == "version" else "x", getattr(rule, verb))
+            found.append((verb.upper(), path, scope_of(method) == PUBLIC))
+    return found
+
+
+def test_no_rest_path_answers_without_a_valid_key(keyed: Keyed):
+    assert len(paths()) > 150
+    wrong = {}
+    for verb, path, is_public in paths():
+        for headers in ({}, {"authorization": f"Bearer {WRONG}"}, {"x_api_key": WRONG}):
+            status, body = keyed.ask(verb, path, **headers)
+            if is_public:
+                refused = status not in (200, 302)
+            else:
+                refused = status != 401 or json.loads(body)["error"]["message"] != MESSAGE
+            if refused:
+                wrong[verb, path, *headers] = (status, body[:200])
+    assert wrong == {}
+
+
+def test_a_valid_key_is_known_on_every_rest_path(keyed: Keyed):
+    wrong = {}
+    for verb, path, _ in paths():
+        if path.endswith((":drift", ":pull", ":revoke")) or "stream" in path:
+            continue
+        status, body = keyed.ask(verb, path, authorization=f"Bearer {keyed.admin}")
+        if status in (401, 403):
+            wrong[verb, path] = body[:200]
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_no_spelling_of_a_path_is_a_way_round(keyed: Keyed, path: str):
+    for headers in ({}, {"host": "localhost"}, {"host": "evil.example"}, {"host": "localhost:1"}):
+        status, body = keyed.ask("GET", path, **headers)
+        assert status in (400, 401, 403, 404, 421), body[:200]
+        assert b"keys" not in body or b'"error"' in body
+
+
+@pytest.mark.parametrize("path", SIDE_ROUTES)
+def test_no_side_route_answers(keyed: Keyed, path: str):
+    for verb in ("GET", "POST"):
+        assert keyed.ask(verb, path)[0] in (401, 404, 405)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer ' OR '1'='1' --",
+        "Bearer " + "A" * 30_000,
+        "Bearer gs_live_" + "\u00e9" * 43,
+        "Bearer gs_live_" + "A" * 20 + "\x01",
+        "Bearer %00",
+        "bearer",
+    ],
+)
+def test_odd_values_of_the_header_are_refused_and_break_nothing(keyed: Keyed, value: str):
+    connection = socket.create_connection(("127.0.0.1", keyed.stack.port), timeout=30)
+    with connection, connection.makefile("rb") as answer:
+        request = (
+            f"GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nauthorization: {value}\r\nconnection: close\r\n\r\n"
+        )
+        connection.sendall(request.encode("utf-8"))
+        head = answer.readline()
+    assert head.split()[1] in (b"400", b"401", b"431")
+    assert keyed.ask("GET", "/v1/keys", authorization=f"Bearer {keyed.admin}")[0] == 200
+
+
+def test_the_symbols_listener_asks_too(keyed: Keyed):
+    assert keyed.stack.symbols_url is not None
+    port = int(keyed.stack.symbols_url.rpartition(":")[2])
+
+    def ask(verb: str, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request(verb, path, body=b"{}", headers={"content-type": "application/json"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    assert ask("GET", "/health") == 200
+    assert ask("POST", "/generate") == 401
+    assert ask("GET", "/v1/keys") in (401, 404)
+
+
+def test_an_official_sdk_brings_its_key(keyed: Keyed):
+    made = json.loads(keyed.command("keys", "create", "sdk", "--json").stdout)
+    limited = keyed.command("keys", "create", "limited", "--deny-model", "extractive", "--json")
+    messages: Any = [{"role": "user", "content": "Hello. It is late. We go home."}]
+    asked: Any = {"model": "builtin:extractive", "messages": messages}
+    url = f"{keyed.stack.url}/v1"
+    with openai.OpenAI(base_url=url, api_key=made["secret"], max_retries=0) as client:
+        answer = client.chat.completions.create(**asked)
+        assert answer.choices[0].message.content
+        for piece in client.chat.completions.create(**asked, stream=True):
+            assert piece.model == "extractive"
+        assert [model.id for model in client.models.list()]
+        with pytest.raises(openai.AuthenticationError) as caught:
+            client.with_options(api_key=WRONG).models.list()
+        assert (caught.value.status_code, caught.value.code) == (401, "invalid_api_key")
+        denied = client.with_options(api_key=json.loads(limited.stdout)["secret"])
+        with pytest.raises(openai.PermissionDeniedError):
+            denied.chat.completions.create(**asked)
+
+
+def test_the_command_line_keeps_keys_tenants_and_the_audit_log(keyed: Keyed):
+    made = keyed.command(
+        "keys", "create", "search backend", "--scope", "prompts:*", "--allow-model", "gpt-4o*"
+    )
+    secret = made.stdout.strip()
+    assert re.fullmatch(r"gs_live_\w{43}", secret)
+    assert secret not in made.stderr
+    listed = keyed.command("keys", "list")
+    [row] = [line for line in listed.stdout.splitlines() if "search backend" in line]
+    key_id = row.split()[0]
+    assert f"{secret[:12]}..." in row
+    assert secret not in listed.stdout
+    rotated = keyed.command("keys", "rotate", key_id, "--overlap-s", "0").stdout.strip()
+    assert rotated != secret
+    assert keyed.command("prompts", "list", key=secret).returncode == 1
+    assert keyed.command("prompts", "list", key=rotated).returncode == 0
+    refused = keyed.command("keys", "list", key=rotated)
+    assert refused.stderr == "genai-spine: PERMISSION_DENIED: the key lacks the scope keys:admin\n"
+    assert keyed.command("keys", "revoke", key_id).stdout == f"revoked {key_id} (search backend)\n"
+    assert (
+        keyed.command("tenants", "create", "acme", "--name", "Acme Ltd").stdout
+        == "acme (Acme Ltd): enabled\n"
+    )
+    theirs = json.loads(keyed.command("keys", "create", "theirs", "--tenant", "acme", "--json").stdout)
+    assert theirs["key"]["tenant_id"] == "acme"
+    assert keyed.command("tenants", "disable", "acme").returncode == 0
+    lines = keyed.command("audit", "export", "--action", "keys.").stdout.splitlines()
+    assert {"keys.create", "keys.rotate", "keys.revoke"} <= {json.loads(line)["action"] for line in lines}
+    assert "BROKEN" not in keyed.command("audit", "list").stdout
+    chat = keyed.command("chat", "-m", "builtin:extractive", "Hello. It is late. We go home.")
+    assert chat.returncode == 0
+
+
+def test_a_server_that_would_listen_publicly_says_what_to_set(tmp_path: Path):
+    command = (sys.executable, "-m", "genai_spine", "up")
+    refused = finished(*command, cwd=tmp_path, GENAI_API_HOST="0.0.0.0")
+    assert refused.returncode == 1
+    assert "GENAI_API_HOST=0.0.0.0 listens beyond this machine without authentication" in refused.stderr
+    assert "GENAI_AUTH=on" in refused.stderr
+    assert environment().get("GENAI_AUTH") is None
+    without = finished(*command, cwd=tmp_path, GENAI_AUTH="on", GENAI_DATABASE_URL="postgresql://h:1/x")
+    assert without.returncode == 1
