@@ -46,6 +46,15 @@ ANONYMOUS = Principal()
 STRANGER = Principal(scopes=frozenset())  # without a key, where authentication is on
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeHeaders:
+    """Headers about a repeat of a call with an idempotency key, as they came."""
+
+    resume_after: str | None = None  # x-genai-resume-after: number of the message that was received last
+    last_event_id: str | None = None  # the same, as browsers say it
+    on_lost: str | None = None  # x-genai-on-lost: whether a call that was lost is made again
+
+
 @dataclass(slots=True)
 class Call:
     """Context of one request: identity, deadline, attribution, and the headers of its answer.
@@ -67,6 +76,9 @@ class Call:
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header
     if_match: str | None = None  # the If-Match header
+    resume: ResumeHeaders | None = None  # None: it has no such header
+    replay_id: str | None = None  # its own id, where request_id is that of the call that answers it
+    first_sequence: int = 0  # number of the first message that it is sent
     cost_labels: Mapping[str, str] = field(default_factory=dict)  # of the request; every row has them
     # traceparent and tracestate of the caller, which its providers get too (W3C Trace Context).
     trace_headers: tuple[tuple[str, str], ...] = ()

@@ -102,19 +102,25 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
     return headers
 
 
+def is_final(error: SpineError, call: Call) -> bool:
+    """Whether a repeat of the request cannot help, or would be paid again."""
+    if isinstance(error, ProviderError) or error.usage is not None:
+        return True
+    if http_status(error, openai=False) == HTTPStatus.GATEWAY_TIMEOUT or not error.retryable:
+        return True
+    return bool(call.billed) and not error.connection_lost  # whether that one did anything is not known
+
+
 def _is_worth_repeating(error: SpineError, call: Call, status: int) -> bool:
     """Whether an SDK may send the request again: that can help, and does not multiply our own attempts.
 
     After those it may only where nothing was paid and it is told for how long to wait. What was answered is
     billed, and billed again with every repetition; what took too long (504) may have been.
     """
-    answered = isinstance(error, ProviderError) or error.usage is not None
-    if answered or status == HTTPStatus.GATEWAY_TIMEOUT:
-        return False
-    if not error.retryable or (call.billed and not error.connection_lost):
+    if is_final(error, call):
         return False
     if not error.are_attempts_spent:
-        return True  # also after a lost connection: whether anything was done is not known
+        return True
     told = error.retry_after_s is not None and error.retry_after_s <= MAX_CLIENT_WAIT_S
     return told and status in (429, 503) and not call.billed
 

@@ -18,7 +18,7 @@ VERSION = b"3"  # raised when equal requests get other fingerprints than before
 # Who asks, who else could answer, and what is done with the answer: none of it changes the answer.
 BESIDE = frozenset(
     {"user", "cache_max_age_s", "coalesce", "disconnect_policy", "routing", "cost_labels", "strict_options"}
-    | {"store", "metadata"}
+    | {"store", "metadata", "idempotency_key", "resume_after"}
 )
 # Values that mean the same as none.
 SAME_AS_UNSET: Mapping[str, object] = NEUTRAL | {"truncation": pb.TRUNCATION_NONE, "top_logprobs": 0}

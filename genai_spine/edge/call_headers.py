@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from genai_spine.call import ANONYMOUS, Principal
+from genai_spine.call import ANONYMOUS, Principal, ResumeHeaders
 from genai_spine.errors import InvalidRequest
 
 MAX_READ_TIMEOUT_S = 3600.0
@@ -25,6 +25,9 @@ TRACEPARENT = re.compile(
 )
 TRACESTATE_MEMBER = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 MAX_TRACESTATE_MEMBERS = 32
+RESUME_AFTER, LAST_EVENT_ID = "x-genai-resume-after", "last-event-id"
+EVENT_IDS, ON_LOST = "x-genai-event-ids", "x-genai-on-lost"
+RESUMING = frozenset((RESUME_AFTER, LAST_EVENT_ID, EVENT_IDS, ON_LOST))
 
 
 def trace(metadata: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str], ...]:
@@ -67,6 +70,15 @@ def client_retries(given: Mapping[str, str | bytes]) -> int:
     """How often the caller's SDK has sent the request before; 0 where it does not say."""
     count = str(given.get(RETRY_COUNT, ""))
     return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else 0
+
+
+def resume(given: Mapping[str, str | bytes]) -> ResumeHeaders:
+    """Headers about a repeat, which are read where the call has a key."""
+    return ResumeHeaders(_of(given, RESUME_AFTER), _of(given, LAST_EVENT_ID), _of(given, ON_LOST))
+
+
+def _of(given: Mapping[str, str | bytes], name: str) -> str | None:
+    return str(given[name]) if name in given else None
 
 
 def _seconds(text: str) -> float | None:

@@ -25,6 +25,7 @@ from genai_spine.access.authentication import Authenticator
 from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
+from genai_spine.edge.keyed_calls import KeyedCalls, described
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
     DOMAIN,
@@ -38,6 +39,7 @@ from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 TIMEOUTS = frozenset(call_headers.READ_TIMEOUTS)
+RESUMING = call_headers.RESUMING
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # A grpc client takes 8 KiB of metadata without question, http_answer.MAX_BODY_BYTES among them.
 MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
@@ -95,7 +97,11 @@ class ServiceInterceptor:
     """
 
     def __init__(
-        self, lane: str, server: grpc.aio.Server, authenticator: Authenticator | None = None
+        self,
+        lane: str,
+        server: grpc.aio.Server,
+        keyed: KeyedCalls,
+        authenticator: Authenticator | None = None,
     ) -> None:
         """Interceptor of one server. lane: the lane that calls are booked on.
 
@@ -107,6 +113,7 @@ class ServiceInterceptor:
         self.calls = RunningCalls()
         self.streams = RunningStreams()
         self._server = server
+        self._keyed = keyed
         self._behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
         self._scopes: dict[str, str] = {}  # that a full method asks for
 
@@ -125,12 +132,16 @@ class ServiceInterceptor:
         """
         known = f"/{service}/{next(iter(handlers))}" in self._behaviours
         for name, handler in handlers.items():
-            bare = handler.unary_stream if handler.response_streaming else handler.unary_unary
-            self._behaviours[f"/{service}/{name}"] = bare
+            method = f"/{service}/{name}"
+            self._behaviours[method] = (
+                self._keyed.streaming(method, handler.unary_stream)
+                if handler.response_streaming
+                else self._keyed.unary(method, handler.unary_unary)
+            )
         if known:
             return
-        for method in descriptor_pool.Default().FindServiceByName(service).methods:
-            self._scopes[f"/{service}/{method.name}"] = scopes.scope_of(method)
+        for contract in descriptor_pool.Default().FindServiceByName(service).methods:
+            self._scopes[f"/{service}/{contract.name}"] = scopes.scope_of(contract)
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
@@ -155,8 +166,8 @@ class ServiceInterceptor:
                 response = await behaviour(request, call)
                 if call.path:
                     rest_aliases.fill(response)
-                if call.headers and call.path:
-                    await context.send_initial_metadata(tuple(call.headers.items()))
+                if (call.headers and call.path) or call.replay_id is not None:
+                    await _send_headers(context, call)
             except BaseException as error:
                 await self._leave(context, call, error)
             self._log_soon(call)
@@ -165,6 +176,9 @@ class ServiceInterceptor:
         return answer
 
     def _stream(self, method: str) -> Callable[[Message, Context], Awaitable[None]]:
+        contract = described(method)
+        is_numbered = contract is not None and "sequence" in contract.output_type.fields_by_name
+
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._behaviours[method]
             metadata = tuple(context.invocation_metadata() or ())
@@ -175,12 +189,16 @@ class ServiceInterceptor:
                     await self._admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
-                            if not sent and call.headers and call.path:
-                                await context.send_initial_metadata(tuple(call.headers.items()))
+                            if not sent and ((call.headers and call.path) or call.replay_id is not None):
+                                await _send_headers(context, call)
+                            if is_numbered:
+                                message.sequence = call.first_sequence + sent  # type: ignore[attr-defined]
                             if call.path:
                                 rest_aliases.fill(message)
                             sent, last = sent + 1, message
                             await context.write(message)
+                    if not sent and call.replay_id is not None:  # all of it was received before
+                        await _send_headers(context, call)
             except BaseException as error:
                 if last is None or not call.path:
                     await self._leave(context, call, error)
@@ -217,6 +235,7 @@ class ServiceInterceptor:
             read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
             client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
             if_match=given.get("if-match"),
+            resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
@@ -291,11 +310,23 @@ class ServiceInterceptor:
             path=call.path and call.path.partition("?")[0],  # a query may hold what is searched for
             code=code,
             latency_ms=call.latency_ms,
-            request_id=call.request_id,
+            request_id=call.replay_id or call.request_id,
             caller=call.user_agent,
+            **({"replay_of": call.request_id} if call.replay_id else {}),
             **({} if call.principal is ANONYMOUS else {"principal": call.principal.name}),
             **more,
         )
+
+
+async def _send_headers(context: Context, call: Call) -> None:
+    """Initial metadata of an answer. On a replay the request id is that of the call that was made."""
+    if call.replay_id is None:
+        await context.send_initial_metadata(tuple(call.headers.items()))
+        return
+    request_id = ("x-request-id", call.request_id)
+    context.set_trailing_metadata((request_id,))
+    if headers := tuple(call.headers.items()):
+        await context.send_initial_metadata((*headers, request_id) if call.path else headers)
 
 
 def _logged(failure: Exception) -> str:
@@ -306,6 +337,8 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
     """Trailing metadata of an error: request id, status details, headers for REST."""
     details = ("grpc-status-details-bin", status(error, call).SerializeToString())
     headers = http_answer.error_headers(error, call) if call.path else []
+    if call.replay_id is not None:
+        headers += [("x-genai-replay", "true"), ("x-genai-replay-id", call.replay_id)]
     if refused := error.metadata.get("refused"):
         headers.append(("x-genai-refused", refused))  # nothing was done: Envoy asks another server
     return (("x-request-id", call.request_id), details, *headers)

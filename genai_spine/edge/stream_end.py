@@ -19,5 +19,5 @@ def last_message(before: Message, sent: int, error: SpineError, call: Call) -> M
     names = kind.DESCRIPTOR.fields_by_name
     if "error" not in names:
         return NO_MESSAGE
-    number = {"sequence": sent} if "sequence" in names else {}
+    number = {"sequence": call.first_sequence + sent} if "sequence" in names else {}
     return kind(error=http_answer.error_body(error, call, openai=False)["error"], **number)

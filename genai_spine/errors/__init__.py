@@ -14,6 +14,9 @@ SpineError
 ├── KeyNotFound                   NOT_FOUND 404
 ├── TenantNotFound                NOT_FOUND 404
 ├── ProjectNotFound               NOT_FOUND 404
+├── IdempotencyKeyReused          ALREADY_EXISTS 409
+├── StreamLost                    DATA_LOSS 409
+├── CallLost                      DATA_LOSS 409
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -66,6 +69,9 @@ from genai_spine.errors.access import TenantNotFound as TenantNotFound
 from genai_spine.errors.access import Unauthenticated as Unauthenticated
 from genai_spine.errors.base import PLAIN_FIELD
 from genai_spine.errors.base import SpineError as SpineError
+from genai_spine.errors.idempotency import CallLost as CallLost
+from genai_spine.errors.idempotency import IdempotencyKeyReused as IdempotencyKeyReused
+from genai_spine.errors.idempotency import StreamLost as StreamLost
 from genai_spine.v1 import error_reason_pb2 as reasons
 
 DOMAIN = "genai-spine.internal"

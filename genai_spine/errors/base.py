@@ -21,12 +21,15 @@ class SpineError(Exception):
     openai_status: ClassVar[int | None] = None  # None: as http_status
     openai_code: ClassVar[str | None] = None  # None: as rest_code
     retryable: ClassVar[bool] = False  # another attempt can help
+    shows_reason: ClassVar[bool] = False  # in its metadata: others have the same rest_code
     may_quote: ClassVar[bool] = False  # the message may repeat what a caller or a model said
     usage: usage_pb2.Usage | None = None  # that the upstream told of an answer that cannot be used
 
     def __init__(self, *, retry_after_s: float | None = None, **metadata: Any) -> None:
         self.are_attempts_spent = False  # this service has made its attempts: a client's would multiply them
         self.metadata = {key: str(value) for key, value in metadata.items() if value is not None}
+        if self.shows_reason:
+            self.metadata["reason"] = self.reason_name
         self.retry_after_s = retry_after_s
         super().__init__((self.__doc__ or "").format_map(metadata))
 

@@ -29,7 +29,7 @@ SOUNDS = {
 # Fields of the form that the contract has; the provider gets the others as they are.
 KNOWN = {
     *("file", "model", "provider", "language", "prompt", "response_format", "temperature", "stream", "user"),
-    *("timestamp_granularities", "timestamp_granularities[]"),
+    *("timestamp_granularities", "timestamp_granularities[]", "idempotency_key"),
 }
 TIMED = ("srt", "vtt", "verbose_json")  # forms that say when something was spoken
 

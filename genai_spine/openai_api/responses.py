@@ -26,7 +26,8 @@ FINISH_REASONS = {
     pb.FINISH_REASON_CONTENT_FILTER: "content_filter",
 }
 DONE = b"data: [DONE]\n\n"
-PING = b": ping\n\n"
+# One newline: openai-python takes a comment and a blank line for an event once an event had an id.
+PING = b": ping\n"
 
 encode = msgspec.json.encode
 

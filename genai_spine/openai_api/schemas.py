@@ -223,6 +223,7 @@ class Sampling(Struct):
     user: str | None = None
     strict_options: bool | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header
 
 
 class Chat(Sampling):
@@ -269,6 +270,7 @@ class Native(Struct):
     stream: bool | None = None
     user: str | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header
 
 
 class Embedding(Struct):
@@ -279,6 +281,7 @@ class Embedding(Struct):
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header
 
 
 class Image(Struct):
@@ -292,6 +295,7 @@ class Image(Struct):
     stream: bool | None = None
     user: str | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header
 
 
 class Voice(Struct):
@@ -309,6 +313,7 @@ class Speech(Struct):
     stream_format: Literal["audio", "sse"] | None = None
     user: str | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header
 
 
 class Batch(Struct):
@@ -317,3 +322,4 @@ class Batch(Struct):
     completion_window: str | None = None
     metadata: dict[str, str] | None = None
     cost_labels: dict[str, str] | None = None
+    idempotency_key: str | None = None  # as the header

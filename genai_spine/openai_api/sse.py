@@ -184,3 +184,20 @@ class TextFrames(Frames):
 def error_event(body: dict[str, object]) -> bytes:
     """Error event that ends a stream; no [DONE] follows."""
     return b"data: " + encode(body) + b"\n\n"
+
+
+def events(data: bytes) -> list[bytes]:
+    """Server-sent events of a piece of a stream, each whole; comments are left out."""
+    return [event + b"\n\n" for event in data.split(b"\n\n") if event.startswith(b"data: ")]
+
+
+def numbered(event: bytes, number: int) -> bytes:
+    """The event with its number in its JSON; [DONE] and errors have none."""
+    if event.startswith(b'data: {"error"') or not event.endswith(b"}\n\n"):
+        return event
+    return b'%b,"sequence":%d}\n\n' % (event[:-3], number)
+
+
+def with_id(event: bytes, number: int) -> bytes:
+    """The event with its number in a line of its own, which a client sends back as Last-Event-ID."""
+    return b"id: %d\n%b" % (number, event)

@@ -277,7 +277,7 @@ class Provider:
 ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
     | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
-    | {"strict_options", "store", "metadata"}
+    | {"strict_options", "store", "metadata", "idempotency_key", "resume_after"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

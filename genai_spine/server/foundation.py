@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 
+import grpc
+
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.ledger_writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
+from genai_spine.delivery.idempotency import Idempotency
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.keyed_calls import KeyedCalls
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.server.access import Access
 from genai_spine.settings import Settings
@@ -19,6 +23,9 @@ from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
+from genai_spine.store.idempotency.blocks import StreamBlocks
+from genai_spine.store.idempotency.calls import IdempotentCalls
+from genai_spine.store.idempotency.news import BlockNews
 from genai_spine.store.leases import Leases
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
@@ -40,13 +47,17 @@ class Foundation:
     background: BackgroundCompletions
     prompts: PromptLibrary
     owners: ObjectOwners
+    idempotency: Idempotency
     interceptor: ServiceInterceptor
     sweeper: Sweeper
     access: Access
 
     @classmethod
-    def lay(cls, settings: Settings, interceptor: ServiceInterceptor) -> "Foundation":
-        """Foundation of the settings, of which nothing is started yet. Errors: those of Access.of()."""
+    def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
+        """Foundation of the settings, of which nothing is started yet. server: it listens with.
+
+        Errors: those of Access.of().
+        """
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
         ledger = Ledger(
             Executions(database),
@@ -61,9 +72,20 @@ class Foundation:
         )
         rows = StoredCompletionRows(database)
         stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+        calls = IdempotentCalls(
+            database, ttl_s=settings.idempotency_ttl_s, resume_ttl_s=settings.resume_ttl_s
+        )
+        idempotency = Idempotency(
+            calls,
+            StreamBlocks(database),
+            BlockNews(database),
+            lambda: ledger.server_id,
+            grace_s=settings.keyed_grace_s,
+        )
         access = Access.of(settings, database)
-        interceptor.authenticator = access.authenticator
+        keyed = KeyedCalls(idempotency)
         sweeps = {
+            "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
             "completions": completions.sweep,
             "stored_completions": rows.sweep,
@@ -79,7 +101,8 @@ class Foundation:
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database)),
-            interceptor=interceptor,
+            idempotency=idempotency,
+            interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
             sweeper=Sweeper(sweeps),
             access=access,
         )

@@ -122,6 +122,7 @@ class Server:
         await self.grpc.stop(drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
+        await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.foundation.sweeper.stop()
         for task in self.replaced:
@@ -165,7 +166,7 @@ def build(settings: Settings) -> Server:
     """
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
     port = _listen(server, settings)
-    foundation = Foundation.lay(settings, ServiceInterceptor(settings.lane, server))
+    foundation = Foundation.lay(settings, server)
     upstreams = upstreams_of(settings, settings, {})
     symbols = services.attach(foundation, ModelFacts.load(settings), upstreams)
     names = [

@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine.access import scopes
 from genai_spine.json_schema.from_proto import WELL_KNOWN, ProtoSchemas, Schema, is_needed
+from genai_spine.v1 import method_rules_pb2
 
 DESCRIPTION = """\
 One typed AI service for completions, embeddings and models over gRPC, REST and OpenAI's JSON.
@@ -153,7 +154,7 @@ class Paths:
         if body != "*":
             queried = [leaf for leaf in _leaves(message) if leaf[0].split(".")[0] not in (*in_path, body)]
             parameters += [self._parameter(name, field, "query") for name, field in queried]
-        request: Schema = {"parameters": parameters + self._headers(path)}
+        request: Schema = {"parameters": parameters + self._headers(path, method)}
         if body:
             request["requestBody"] = self._body(method, body, in_path)
         return request
@@ -181,10 +182,13 @@ class Paths:
         required = place == "path" or is_needed(field)
         return {"name": name, "in": place, "required": required, "description": text, "schema": schema}
 
-    def _headers(self, path: str) -> list[Schema]:
-        """Request headers of an operation, by its path."""
+    def _headers(self, path: str, method: MethodDescriptor) -> list[Schema]:
+        """Request headers of an operation, by its path and its options."""
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
         names = [*HEADERS, *(["Provider"] if has_provider else [])]
+        options: Any = method.GetOptions()
+        if options.Extensions[method_rules_pb2.paid]:
+            names += ["IdempotencyKey", "OnLost", *(["ResumeAfter"] if method.server_streaming else [])]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
     def _answer(self, method: MethodDescriptor) -> Schema:

@@ -10,7 +10,7 @@ from genai_spine.origins import LOOPBACK_HOSTS
 from genai_spine.providers.base import Endpoint
 from genai_spine.routing.router import Router
 from genai_spine.settings.access import Access
-from genai_spine.settings.cache import Cache
+from genai_spine.settings.cache import Cache, Idempotency
 from genai_spine.settings.listeners import Listeners
 from genai_spine.settings.models import Models
 from genai_spine.settings.processes import Processes
@@ -22,7 +22,17 @@ from genai_spine.settings.upstreams import Upstreams
 
 # Fields of the last base come first, here and in docs/configuration.md.
 class Settings(
-    Symbols, Cache, Storage, Spending, Upstreams, Models, Processes, Access, Listeners, BaseSettings
+    Symbols,
+    Cache,
+    Idempotency,
+    Storage,
+    Spending,
+    Upstreams,
+    Models,
+    Processes,
+    Access,
+    Listeners,
+    BaseSettings,
 ):
     """Environment variables as typed fields; a field's description is its documentation."""
 

@@ -5,6 +5,7 @@ a power failure may take the last commits, but never leaves a broken file. Postg
 those of the ledger's writer that are not flushed yet, which are kept in memory until then.
 """
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -136,6 +137,7 @@ class Database:
         self._pool: dict[str, int] = {"pool_size": size, "max_overflow": most - size}
         self._path: Path | None = None  # of SQLite
         self._write_failure: Exception | None = None  # of the last write of many rows
+        self._turn = asyncio.Lock()  # of begin_in_turn()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
             self._open_sqlite(url)
@@ -169,6 +171,18 @@ class Database:
         with _translated():
             async with self.engine.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def begin_in_turn(self) -> AsyncGenerator[AsyncConnection]:
+        """The same for many short writes: with SQLite one at a time, where each would poll for the lock, some
+        of them in vain.
+        """
+        if self.dialect != "sqlite":
+            async with self.begin() as connection:
+                yield connection
+            return
+        async with self._turn, self.begin() as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""
@@ -233,6 +247,16 @@ class Database:
         """
         await self._writer.flush()
 
+    async def listen(self, channel: str, tell: Callable[..., None]) -> asyncpg.Connection:
+        """Connection of its own that calls tell for each NOTIFY; the caller closes it. PostgreSQL only."""
+        connection = await self._connect_postgresql()
+        try:
+            await connection.add_listener(channel, tell)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
     def upsert(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
         """Inserts the row, or puts it in the place of the one with its primary key."""
         key = [column.name for column in table.primary_key]
@@ -293,6 +317,7 @@ class Database:
             **self._pool,
         )
         self.time = _aware_time
+        self._connect_postgresql = connect
         self._writer = PostgresqlWriter(connect)
 
 

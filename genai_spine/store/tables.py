@@ -427,3 +427,43 @@ session_attachments = sa.Table(
     _number("size_bytes"),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
+
+# Calls with an idempotency key: who makes it, and what it came to. A repeat is told the same.
+idempotent_calls = sa.Table(
+    "idempotent_calls",
+    metadata,
+    _text("tenant_id"),
+    _text("principal"),  # who calls: a key means something for its own caller only
+    _text("key"),
+    sa.Column("call_id", sa.BigInteger, nullable=False, unique=True),  # another one after each take-over
+    _text("method"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),  # SHA-256
+    _text("state"),  # RUNNING, DONE or FAILED
+    _text("server_id"),  # the process that makes the call
+    _number("epoch"),  # counts the take-overs
+    _text("request_id"),  # of the call that was made
+    sa.Column("headers", sa.Text),  # JSON object of texts
+    sa.Column("body", sa.LargeBinary),  # of an answer in one message, as it went out
+    sa.Column("completion_id", sa.Text),  # of the row of completions that has the body in its place
+    sa.Column("error", sa.Text),  # JSON; of a call that failed, and did not say so in its messages
+    sa.Column("last_seq", sa.BigInteger),  # number of messages of a stream
+    sa.Column("followed_until", Utc),  # somebody reads its blocks
+    sa.Column("blocks_until", Utc),  # of a stream that has ended: its blocks go then
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.PrimaryKeyConstraint("tenant_id", "principal", "key"),
+    sa.Index("ix_idempotent_calls_expires_at", "expires_at"),
+    _partial("ix_idempotent_calls_blocks_until", "blocks_until IS NOT NULL", "blocks_until"),
+)
+
+# Messages of streams with a key, some in a row, in the order in which they were sent.
+stream_blocks = sa.Table(
+    "stream_blocks",
+    metadata,
+    sa.Column("call_id", sa.BigInteger, nullable=False),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),  # from 1
+    _number("last_seq"),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # zlib of MessagePack: headers or null, list of bytes
+    sa.PrimaryKeyConstraint("call_id", "first_seq"),
+    sqlite_with_rowid=False,
+)

@@ -1,6 +1,7 @@
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
@@ -33,7 +34,7 @@ UNFOUND_ENTITY_MARK: UnfoundEntity
 UNFOUND_ENTITY_DROP: UnfoundEntity
 
 class SummarizeRequest(_message.Message):
-    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +53,7 @@ class SummarizeRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_sentences: int
@@ -63,7 +65,8 @@ class SummarizeRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class SummarizeResponse(_message.Message):
     __slots__ = ("summary", "key_points", "word_count", "compression_ratio", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -96,7 +99,7 @@ class SummarizeResponse(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., key_points: _Optional[_Iterable[str]] = ..., word_count: _Optional[int] = ..., compression_ratio: _Optional[float] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractRequest(_message.Message):
-    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound", "cost_labels")
+    __slots__ = ("content", "text", "entity_types", "types", "type", "include_context", "model", "provider", "domain", "options", "long_input", "unfound", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +120,7 @@ class ExtractRequest(_message.Message):
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNFOUND_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     entity_types: _containers.RepeatedScalarFieldContainer[str]
@@ -130,7 +134,8 @@ class ExtractRequest(_message.Message):
     long_input: LongInput
     unfound: UnfoundEntity
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ..., include_context: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., unfound: _Optional[_Union[UnfoundEntity, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Entity(_message.Message):
     __slots__ = ("text", "type", "start", "end", "confidence", "context", "verified")
@@ -177,7 +182,7 @@ class ExtractResponse(_message.Message):
     def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "categories", "multi_label", "include_confidence", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +201,7 @@ class ClassifyRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     categories: _containers.RepeatedScalarFieldContainer[str]
@@ -207,7 +213,8 @@ class ClassifyRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., multi_label: _Optional[bool] = ..., include_confidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("category", "confidence")
@@ -248,7 +255,7 @@ class ClassifyResponse(_message.Message):
     def __init__(self, classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., primary_category: _Optional[str] = ..., category: _Optional[str] = ..., classification: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CompareRequest(_message.Message):
-    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("document_a", "document_b", "comparison_type", "focus_areas", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +274,7 @@ class CompareRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     document_a: str
     document_b: str
     comparison_type: str
@@ -278,7 +286,8 @@ class CompareRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, document_a: _Optional[str] = ..., document_b: _Optional[str] = ..., comparison_type: _Optional[str] = ..., focus_areas: _Optional[_Iterable[str]] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("type", "description", "before", "after")
@@ -323,7 +332,7 @@ class CompareResponse(_message.Message):
     def __init__(self, summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., similarity_score: _Optional[float] = ..., key_differences: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class RewriteRequest(_message.Message):
-    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "mode", "style", "context", "preserve_code_blocks", "temperature", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -344,6 +353,7 @@ class RewriteRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     mode: str
@@ -357,7 +367,8 @@ class RewriteRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., mode: _Optional[str] = ..., style: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., preserve_code_blocks: _Optional[bool] = ..., temperature: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class RewriteResponse(_message.Message):
     __slots__ = ("original", "rewritten", "content", "mode", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -394,7 +405,7 @@ class RewriteResponse(_message.Message):
     def __init__(self, original: _Optional[str] = ..., rewritten: _Optional[str] = ..., content: _Optional[str] = ..., mode: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class InferTitleRequest(_message.Message):
-    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    __slots__ = ("content", "text", "max_words", "max_length", "model", "provider", "domain", "options", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -411,6 +422,7 @@ class InferTitleRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_words: int
@@ -420,7 +432,8 @@ class InferTitleRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_words: _Optional[int] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class InferTitleResponse(_message.Message):
     __slots__ = ("title", "input_tokens", "output_tokens", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -469,7 +482,7 @@ class ChatLine(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class GenerateCommitRequest(_message.Message):
-    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options", "cost_labels")
+    __slots__ = ("files", "files_changed", "diff", "context", "diff_summary", "chat_context", "style", "include_scope", "max_length", "model", "provider", "domain", "options", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -491,6 +504,7 @@ class GenerateCommitRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     files_changed: _containers.RepeatedCompositeFieldContainer[ChangedFile]
     diff: str
@@ -505,7 +519,8 @@ class GenerateCommitRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, files: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., files_changed: _Optional[_Iterable[_Union[ChangedFile, _Mapping]]] = ..., diff: _Optional[str] = ..., context: _Optional[str] = ..., diff_summary: _Optional[str] = ..., chat_context: _Optional[_Iterable[_Union[ChatLine, _Mapping]]] = ..., style: _Optional[str] = ..., include_scope: _Optional[bool] = ..., max_length: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class FeatureGroup(_message.Message):
     __slots__ = ("scope", "description", "files")
@@ -554,7 +569,7 @@ class GenerateCommitResponse(_message.Message):
     def __init__(self, commit_message: _Optional[str] = ..., message: _Optional[str] = ..., feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., suggested_tags: _Optional[_Iterable[str]] = ..., files_analyzed: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnalyzeSentimentRequest(_message.Message):
-    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "granularity", "aspects", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -572,6 +587,7 @@ class AnalyzeSentimentRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     granularity: str
@@ -582,7 +598,8 @@ class AnalyzeSentimentRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., granularity: _Optional[str] = ..., aspects: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Sentiment(_message.Message):
     __slots__ = ("label", "score", "confidence")
@@ -645,7 +662,7 @@ class AnalyzeSentimentResponse(_message.Message):
     def __init__(self, sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., aspects: _Optional[_Iterable[_Union[AspectSentiment, _Mapping]]] = ..., sentences: _Optional[_Iterable[_Union[SentenceSentiment, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class AnswerQuestionRequest(_message.Message):
-    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -662,6 +679,7 @@ class AnswerQuestionRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     context: str
     question: str
     require_evidence: bool
@@ -671,7 +689,8 @@ class AnswerQuestionRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, context: _Optional[str] = ..., question: _Optional[str] = ..., require_evidence: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Evidence(_message.Message):
     __slots__ = ("text", "start", "end", "verified")
@@ -716,7 +735,7 @@ class AnswerQuestionResponse(_message.Message):
     def __init__(self, answer: _Optional[str] = ..., confidence: _Optional[float] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., answerable: _Optional[bool] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TagRequest(_message.Message):
-    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "max_tags", "tag_types", "existing_tags", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -735,6 +754,7 @@ class TagRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     max_tags: int
@@ -746,7 +766,8 @@ class TagRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_tags: _Optional[int] = ..., tag_types: _Optional[_Iterable[str]] = ..., existing_tags: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class FoundTag(_message.Message):
     __slots__ = ("tag", "type", "confidence", "existing")
@@ -785,7 +806,7 @@ class TagResponse(_message.Message):
     def __init__(self, tags: _Optional[_Iterable[_Union[FoundTag, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class DetectLanguageRequest(_message.Message):
-    __slots__ = ("content", "text", "model", "provider", "domain", "options", "cost_labels")
+    __slots__ = ("content", "text", "model", "provider", "domain", "options", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -800,6 +821,7 @@ class DetectLanguageRequest(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     model: str
@@ -807,7 +829,8 @@ class DetectLanguageRequest(_message.Message):
     domain: str
     options: _struct_pb2.Struct
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class LanguageGuess(_message.Message):
     __slots__ = ("language", "language_name", "confidence")
@@ -850,7 +873,7 @@ class DetectLanguageResponse(_message.Message):
     def __init__(self, language: _Optional[str] = ..., language_name: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[LanguageGuess, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "target_language", "source_language", "preserve_formatting", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -869,6 +892,7 @@ class TranslateRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     target_language: str
@@ -880,7 +904,8 @@ class TranslateRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., target_language: _Optional[str] = ..., source_language: _Optional[str] = ..., preserve_formatting: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
     __slots__ = ("translation", "source_language", "target_language", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -911,7 +936,7 @@ class TranslateResponse(_message.Message):
     def __init__(self, translation: _Optional[str] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ParaphraseRequest(_message.Message):
-    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "style", "variations", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -929,6 +954,7 @@ class ParaphraseRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     style: str
@@ -939,7 +965,8 @@ class ParaphraseRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., style: _Optional[str] = ..., variations: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class ParaphraseResponse(_message.Message):
     __slots__ = ("paraphrase", "variations", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -968,7 +995,7 @@ class ParaphraseResponse(_message.Message):
     def __init__(self, paraphrase: _Optional[str] = ..., variations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class CorrectRequest(_message.Message):
-    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "explain_corrections", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -985,6 +1012,7 @@ class CorrectRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     explain_corrections: bool
@@ -994,7 +1022,8 @@ class CorrectRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., explain_corrections: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("original", "corrected", "explanation", "position")
@@ -1035,7 +1064,7 @@ class CorrectResponse(_message.Message):
     def __init__(self, corrected: _Optional[str] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class ExtractStructuredRequest(_message.Message):
-    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("content", "text", "schema_json", "schema", "instructions", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1054,6 +1083,7 @@ class ExtractStructuredRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
     schema_json: str
@@ -1065,7 +1095,8 @@ class ExtractStructuredRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., schema_json: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., instructions: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class ExtractStructuredResponse(_message.Message):
     __slots__ = ("data_json", "data", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -1104,7 +1135,7 @@ class SourceDocument(_message.Message):
     def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class SynthesizeRequest(_message.Message):
-    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input", "cost_labels")
+    __slots__ = ("documents", "query", "synthesis_type", "cite_sources", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1122,6 +1153,7 @@ class SynthesizeRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     documents: _containers.RepeatedCompositeFieldContainer[SourceDocument]
     query: str
     synthesis_type: str
@@ -1132,7 +1164,8 @@ class SynthesizeRequest(_message.Message):
     options: _struct_pb2.Struct
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, documents: _Optional[_Iterable[_Union[SourceDocument, _Mapping]]] = ..., query: _Optional[str] = ..., synthesis_type: _Optional[str] = ..., cite_sources: _Optional[bool] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("document_id", "title", "quote", "count")
@@ -1175,7 +1208,7 @@ class SynthesizeResponse(_message.Message):
     def __init__(self, synthesis: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., unknown_citations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class StreamCapabilityRequest(_message.Message):
-    __slots__ = ("summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize")
+    __slots__ = ("summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "idempotency_key", "resume_after")
     SUMMARIZE_FIELD_NUMBER: _ClassVar[int]
     EXTRACT_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
@@ -1192,6 +1225,8 @@ class StreamCapabilityRequest(_message.Message):
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     EXTRACT_STRUCTURED_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIZE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     summarize: SummarizeRequest
     extract: ExtractRequest
     classify: ClassifyRequest
@@ -1208,7 +1243,9 @@ class StreamCapabilityRequest(_message.Message):
     correct: CorrectRequest
     extract_structured: ExtractStructuredRequest
     synthesize: SynthesizeRequest
-    def __init__(self, summarize: _Optional[_Union[SummarizeRequest, _Mapping]] = ..., extract: _Optional[_Union[ExtractRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., compare: _Optional[_Union[CompareRequest, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteRequest, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleRequest, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitRequest, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentRequest, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionRequest, _Mapping]] = ..., tag: _Optional[_Union[TagRequest, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageRequest, _Mapping]] = ..., translate: _Optional[_Union[TranslateRequest, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseRequest, _Mapping]] = ..., correct: _Optional[_Union[CorrectRequest, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredRequest, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeRequest, _Mapping]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, summarize: _Optional[_Union[SummarizeRequest, _Mapping]] = ..., extract: _Optional[_Union[ExtractRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., compare: _Optional[_Union[CompareRequest, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteRequest, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleRequest, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitRequest, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentRequest, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionRequest, _Mapping]] = ..., tag: _Optional[_Union[TagRequest, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageRequest, _Mapping]] = ..., translate: _Optional[_Union[TranslateRequest, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseRequest, _Mapping]] = ..., correct: _Optional[_Union[CorrectRequest, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredRequest, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeRequest, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class CapabilityProgress(_message.Message):
     __slots__ = ("done", "total")

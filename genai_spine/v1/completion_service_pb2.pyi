@@ -3,6 +3,7 @@ import datetime
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import message_pb2 as _message_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import option_warning_pb2 as _option_warning_pb2
 from genai_spine.v1 import routing_pb2 as _routing_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
@@ -132,7 +133,7 @@ class TextPrompt(_message.Message):
     def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Union[TokenList, _Mapping]] = ..., suffix: _Optional[str] = ..., best_of: _Optional[int] = ...) -> None: ...
 
 class CreateCompletionRequest(_message.Message):
-    __slots__ = ("provider", "model", "messages", "prompt", "temperature", "top_p", "top_k", "max_tokens", "choice_count", "stop_sequences", "presence_penalty", "frequency_penalty", "seed", "tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs", "logit_bias", "reasoning_effort", "user", "provider_options_json", "reasoning_max_tokens", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce", "cost_labels", "strict_options", "store", "metadata")
+    __slots__ = ("provider", "model", "messages", "prompt", "temperature", "top_p", "top_k", "max_tokens", "choice_count", "stop_sequences", "presence_penalty", "frequency_penalty", "seed", "tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs", "logit_bias", "reasoning_effort", "user", "provider_options_json", "reasoning_max_tokens", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce", "cost_labels", "strict_options", "store", "metadata", "idempotency_key", "resume_after")
     class LogitBiasEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +188,8 @@ class CreateCompletionRequest(_message.Message):
     STRICT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
@@ -220,7 +223,9 @@ class CreateCompletionRequest(_message.Message):
     strict_options: bool
     store: bool
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., prompt: _Optional[_Union[TextPrompt, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., choice_count: _Optional[int] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., tools: _Optional[_Iterable[_Union[_message_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_message_pb2.ToolChoice, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., reasoning_max_tokens: _Optional[int] = ..., routing: _Optional[_Union[_routing_pb2.Routing, _Mapping]] = ..., disconnect_policy: _Optional[_Union[DisconnectPolicy, str]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., cache_max_age_s: _Optional[int] = ..., coalesce: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., strict_options: _Optional[bool] = ..., store: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., prompt: _Optional[_Union[TextPrompt, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., choice_count: _Optional[int] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., tools: _Optional[_Iterable[_Union[_message_pb2.Tool, _Mapping]]] = ..., tool_choice: _Optional[_Union[_message_pb2.ToolChoice, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., logprobs: _Optional[bool] = ..., top_logprobs: _Optional[int] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., reasoning_effort: _Optional[_Union[ReasoningEffort, str]] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., reasoning_max_tokens: _Optional[int] = ..., routing: _Optional[_Union[_routing_pb2.Routing, _Mapping]] = ..., disconnect_policy: _Optional[_Union[DisconnectPolicy, str]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., cache_max_age_s: _Optional[int] = ..., coalesce: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., strict_options: _Optional[bool] = ..., store: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
     __slots__ = ("token", "logprob", "token_bytes", "top_logprobs")
@@ -337,7 +342,7 @@ class ChoiceDelta(_message.Message):
     def __init__(self, index: _Optional[int] = ..., content: _Optional[str] = ..., reasoning: _Optional[str] = ..., refusal: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCallDelta, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., logprobs: _Optional[_Union[Logprobs, _Mapping]] = ..., annotations_json: _Optional[str] = ..., reasoning_state_json: _Optional[str] = ..., parsed_json: _Optional[str] = ...) -> None: ...
 
 class CompletionChunk(_message.Message):
-    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error", "warnings", "units", "speed", "inference_geo")
+    __slots__ = ("id", "create_time", "model", "provider", "choices", "usage", "cost", "request_id", "execution_id", "latency_ms", "system_fingerprint", "service_tier", "cache_status", "error", "warnings", "units", "speed", "inference_geo", "sequence")
     ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -356,6 +361,7 @@ class CompletionChunk(_message.Message):
     UNITS_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
     INFERENCE_GEO_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     create_time: _timestamp_pb2.Timestamp
     model: str
@@ -374,7 +380,8 @@ class CompletionChunk(_message.Message):
     units: _usage_pb2.UnitUsage
     speed: str
     inference_geo: str
-    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., speed: _Optional[str] = ..., inference_geo: _Optional[str] = ...) -> None: ...
+    sequence: int
+    def __init__(self, id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ChoiceDelta, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., system_fingerprint: _Optional[str] = ..., service_tier: _Optional[str] = ..., cache_status: _Optional[_Union[CacheStatus, str]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[_option_warning_pb2.OptionWarning, _Mapping]]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., speed: _Optional[str] = ..., inference_geo: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class EmbeddingInput(_message.Message):
     __slots__ = ("text", "tokens")
@@ -385,7 +392,7 @@ class EmbeddingInput(_message.Message):
     def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Union[TokenList, _Mapping]] = ...) -> None: ...
 
 class CreateEmbeddingsRequest(_message.Message):
-    __slots__ = ("provider", "model", "inputs", "dimensions", "user", "provider_options_json", "cost_labels")
+    __slots__ = ("provider", "model", "inputs", "dimensions", "user", "provider_options_json", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -400,6 +407,7 @@ class CreateEmbeddingsRequest(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[EmbeddingInput]
@@ -407,7 +415,8 @@ class CreateEmbeddingsRequest(_message.Message):
     user: str
     provider_options_json: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[EmbeddingInput, _Mapping]]] = ..., dimensions: _Optional[int] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[EmbeddingInput, _Mapping]]] = ..., dimensions: _Optional[int] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Embedding(_message.Message):
     __slots__ = ("index", "values")

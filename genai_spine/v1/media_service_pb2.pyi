@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
@@ -15,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateImagesRequest(_message.Message):
-    __slots__ = ("provider", "model", "prompt", "image_count", "size", "quality", "media_type", "user", "provider_options_json", "cost_labels")
+    __slots__ = ("provider", "model", "prompt", "image_count", "size", "quality", "media_type", "user", "provider_options_json", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +34,7 @@ class CreateImagesRequest(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     prompt: str
@@ -43,7 +45,8 @@ class CreateImagesRequest(_message.Message):
     user: str
     provider_options_json: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., image_count: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[str] = ..., media_type: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., image_count: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[str] = ..., media_type: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("index", "data", "url", "media_type", "revised_prompt")
@@ -84,7 +87,7 @@ class CreateImagesResponse(_message.Message):
     def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
-    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels")
+    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +108,7 @@ class CreateTranscriptionRequest(_message.Message):
     WORDS_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     data: bytes
@@ -118,7 +122,8 @@ class CreateTranscriptionRequest(_message.Message):
     words: bool
     provider_options_json: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("start_ms", "end_ms", "text", "details_json")
@@ -163,7 +168,7 @@ class Transcription(_message.Message):
     def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class CreateSpeechRequest(_message.Message):
-    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json", "cost_labels")
+    __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json", "cost_labels", "idempotency_key", "resume_after")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +186,8 @@ class CreateSpeechRequest(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
     input: str
@@ -191,10 +198,12 @@ class CreateSpeechRequest(_message.Message):
     user: str
     provider_options_json: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., input: _Optional[str] = ..., voice: _Optional[str] = ..., media_type: _Optional[str] = ..., speed: _Optional[float] = ..., instructions: _Optional[str] = ..., user: _Optional[str] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class SpeechChunk(_message.Message):
-    __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "error")
+    __slots__ = ("data", "media_type", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "error", "sequence")
     DATA_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +214,7 @@ class SpeechChunk(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     media_type: str
     model: str
@@ -215,4 +225,5 @@ class SpeechChunk(_message.Message):
     request_id: str
     execution_id: str
     error: _stream_error_pb2.StreamError
-    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
+    sequence: int
+    def __init__(self, data: _Optional[bytes] = ..., media_type: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...

@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import model_behaviour_pb2 as _model_behaviour_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -42,12 +43,14 @@ class ListBehaviourResponse(_message.Message):
     def __init__(self, book_version: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[_model_behaviour_pb2.BehaviourRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DetectDriftRequest(_message.Message):
-    __slots__ = ("provider", "models")
+    __slots__ = ("provider", "models", "idempotency_key")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     provider: str
     models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, provider: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, provider: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class DetectDriftResponse(_message.Message):
     __slots__ = ("drifts", "probe_count", "models", "unavailable_models")

@@ -4,6 +4,7 @@ from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import capability_result_pb2 as _capability_result_pb2
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
@@ -367,7 +368,7 @@ class PromptOptions(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class ExecutePromptRequest(_message.Message):
-    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user", "cost_labels")
+    __slots__ = ("prompt_id", "prompt_slug", "variables", "options", "model", "temperature", "version", "metadata", "response_format", "wait", "user", "cost_labels", "idempotency_key", "resume_after")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +388,8 @@ class ExecutePromptRequest(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     prompt_id: str
     prompt_slug: str
     variables: _struct_pb2.Struct
@@ -399,7 +402,9 @@ class ExecutePromptRequest(_message.Message):
     wait: bool
     user: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[PromptOptions, _Mapping]] = ..., model: _Optional[str] = ..., temperature: _Optional[float] = ..., version: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., response_format: _Optional[str] = ..., wait: _Optional[bool] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class ExecutePromptUsage(_message.Message):
     __slots__ = ("total_tokens", "cost")
@@ -458,14 +463,16 @@ class ExecutePromptResponse(_message.Message):
     def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
 class PromptEvent(_message.Message):
-    __slots__ = ("text", "result", "error")
+    __slots__ = ("text", "result", "error", "sequence")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     text: str
     result: ExecutePromptResponse
     error: _stream_error_pb2.StreamError
-    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[ExecutePromptResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
+    sequence: int
+    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[ExecutePromptResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ExportPromptsRequest(_message.Message):
     __slots__ = ("prompt_ids", "include_system")

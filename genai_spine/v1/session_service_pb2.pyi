@@ -3,6 +3,7 @@ import datetime
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
@@ -230,7 +231,7 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels")
+    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels", "idempotency_key", "resume_after")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +247,8 @@ class SendMessageRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     content: str
     metadata: _struct_pb2.Struct
@@ -254,7 +257,9 @@ class SendMessageRequest(_message.Message):
     max_tokens: int
     user: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
     __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "message_cost", "created_at")
@@ -301,14 +306,16 @@ class SendMessageResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MessageEvent(_message.Message):
-    __slots__ = ("text", "result", "error")
+    __slots__ = ("text", "result", "error", "sequence")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     text: str
     result: SendMessageResponse
     error: _stream_error_pb2.StreamError
-    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[SendMessageResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ...) -> None: ...
+    sequence: int
+    def __init__(self, text: _Optional[str] = ..., result: _Optional[_Union[SendMessageResponse, _Mapping]] = ..., error: _Optional[_Union[_stream_error_pb2.StreamError, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
     __slots__ = ("session_id", "limit", "offset", "page_size", "page_token")
@@ -335,7 +342,7 @@ class ListMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[SessionMessage, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RegenerateMessageRequest(_message.Message):
-    __slots__ = ("session_id", "temperature", "max_tokens", "user", "cost_labels")
+    __slots__ = ("session_id", "temperature", "max_tokens", "user", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -348,12 +355,14 @@ class RegenerateMessageRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     temperature: float
     max_tokens: int
     user: str
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, session_id: _Optional[str] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class BranchSessionRequest(_message.Message):
     __slots__ = ("session_id", "message_id", "title")

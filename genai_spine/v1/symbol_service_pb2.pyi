@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2
 from genai_spine.v1 import usage_pb2 as _usage_pb2
 from google.api import annotations_pb2 as _annotations_pb2
@@ -15,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DocumentSymbolsRequest(_message.Message):
-    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress", "cost_labels")
+    __slots__ = ("job_id", "symbols", "event_context", "parent_event_id", "tags", "report_progress", "cost_labels", "idempotency_key", "resume_after")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +31,8 @@ class DocumentSymbolsRequest(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     REPORT_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     symbols: _containers.RepeatedCompositeFieldContainer[Symbol]
     event_context: SymbolEventContext
@@ -37,7 +40,9 @@ class DocumentSymbolsRequest(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     report_progress: bool
     cost_labels: _containers.ScalarMap[str, str]
-    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    idempotency_key: str
+    resume_after: int
+    def __init__(self, job_id: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., event_context: _Optional[_Union[SymbolEventContext, _Mapping]] = ..., parent_event_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., report_progress: _Optional[bool] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class Symbol(_message.Message):
     __slots__ = ("symbol_id", "context")

@@ -214,9 +214,9 @@ class Posted:
     def events(self) -> list[Any]:
         """The JSON of each event, and "[DONE]" as it is; comments are left out."""
         assert self.content_type == "text/event-stream; charset=utf-8"
-        frames = self.data.split(b"\n\n")
-        assert frames.pop() == b"", "the stream ends within an event"
-        found = [frame for frame in frames if not frame.startswith(b":")]
+        lines = self.data.splitlines(keepends=True)
+        found = b"".join(line for line in lines if not line.startswith(b":")).split(b"\n\n")
+        assert found.pop() == b"", "the stream ends within an event"
         assert all(frame.startswith(b"data: ") and b"\n" not in frame for frame in found)
         payloads = [frame.removeprefix(b"data: ") for frame in found]
         return [p.decode() if p == b"[DONE]" else msgspec.json.decode(p) for p in payloads]

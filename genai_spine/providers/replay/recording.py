@@ -38,7 +38,7 @@ SECRETS = re.compile(
 # Of a request: who asked, and what is decided above the provider.
 VOLATILE = (
     *("provider", "model", "user", "routing", "disconnect_policy", "truncation"),
-    *("cache_max_age_s", "coalesce", "cost_labels", "store", "metadata"),
+    *("cache_max_age_s", "coalesce", "cost_labels", "store", "metadata", "idempotency_key", "resume_after"),
 )
 OWN_VOLATILE = ("user", "safety_identifier")  # the same, in the fields of the provider's own
 CONTENT = {  # fields whose content is replaced by its digest

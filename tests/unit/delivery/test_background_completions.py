@@ -143,7 +143,7 @@ async def test_database_that_hangs_is_not_waited_for(
 
 def test_every_kind_of_error_can_be_revived() -> None:
     for kind in errors._kinds(errors.SpineError):
-        reason = errors._name(kind)
+        reason = kind.reason_of()
         back = errors.revived(reason, "field: broken", {"field": "field"})
         assert back.reason_name == reason
         assert str(back) == "field: broken"

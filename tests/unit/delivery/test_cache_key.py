@@ -83,6 +83,8 @@ BESIDE: dict[str, Any] = {
     "store": True,
     "metadata": {"team": "search"},
     "strict_options": True,
+    "idempotency_key": "a",
+    "resume_after": 1,
 }
 SAME_AS_UNSET: dict[str, Any] = {
     "choice_count": 1,

@@ -23,7 +23,7 @@ def test_error_is_the_object_of_the_unary_body() -> None:
     told = last.error
     given = {"code": told.code, "message": told.message, "request_id": told.request_id}
     assert given | {"details": dict(told.details)} == error_body(ERROR, CALL, openai=False)["error"]
-    assert [field.name for field, _ in last.ListFields()] == ["error"]
+    assert [field.name for field, _ in last.ListFields()] == ["error", "sequence"]
 
 
 def test_events_that_are_numbered_go_on_being_so() -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_rollups"
-down_revision = "0015_money"
+down_revision = "0018_idempotency"
 
 TIME = sa.DateTime(timezone=True)
 FEW_DIMENSIONS = ("tenant_id", "project_id", "api_key_id", "provider", "model", "operation", "capability")

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018_price_inputs"
-down_revision = "0016_access"
+revision = "0016_price_inputs"
+down_revision = "0015_access"
 
 
 def upgrade() -> None:

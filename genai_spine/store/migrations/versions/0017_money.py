@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015_money"
-down_revision = "0018_price_inputs"
+revision = "0017_money"
+down_revision = "0016_price_inputs"
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 TIME = sa.DateTime(timezone=True)

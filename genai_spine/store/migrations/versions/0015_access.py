@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016_access"
+revision = "0015_access"
 down_revision = "0014_tenants"
 
 
