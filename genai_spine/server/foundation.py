@@ -1,5 +1,6 @@
 """Foundation of a server: what no reload replaces, and what is swept in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from genai_spine.access.provider_objects import ObjectOwners
@@ -11,6 +12,10 @@ from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.providers.base import Endpoint
+from genai_spine.request_log.redaction import Redactor, is_secret
+from genai_spine.request_log.request_log import LogRules, RequestLog
+from genai_spine.request_log.switch import LogSwitch
 from genai_spine.settings import Settings
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
@@ -18,6 +23,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
+from genai_spine.store.request_log.rows import RequestLogRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
@@ -36,6 +42,7 @@ class Foundation:
     owners: ObjectOwners
     interceptor: ServiceInterceptor
     sweeper: Sweeper
+    request_log: RequestLog
 
     @classmethod
     def lay(cls, settings: Settings, interceptor: ServiceInterceptor) -> "Foundation":
@@ -50,10 +57,12 @@ class Foundation:
         )
         rows = StoredCompletionRows(database)
         stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
+        entries = RequestLogRows(database)
         sweeps = {
             "response_cache": responses.sweep,
             "completions": completions.sweep,
             "stored_completions": rows.sweep,
+            "request_logs": entries.sweep,
         }
         return cls(
             settings=settings,
@@ -65,6 +74,7 @@ class Foundation:
             owners=ObjectOwners(ProviderObjects(database)),
             interceptor=interceptor,
             sweeper=Sweeper(sweeps),
+            request_log=RequestLog(entries, log_rules(settings)),
         )
 
 
@@ -74,3 +84,26 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
         return None
     shared = responses if settings.cache_backend == "database" else None
     return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
+
+
+def log_rules(settings: Settings) -> LogRules:
+    """Rules of the request log; the settings' own secrets are redacted wherever they stand."""
+    secrets = [key for endpoint in settings.endpoints.values() for key in _keys(endpoint)]
+    return LogRules(
+        LogSwitch(
+            settings.request_log == "on",
+            frozenset(settings.request_log_on),
+            frozenset(settings.request_log_off),
+        ),
+        settings.request_log_max_bytes,
+        settings.request_log_days * 86400.0,
+        Redactor(secrets, settings.request_log_patterns),
+    )
+
+
+def _keys(endpoint: Endpoint) -> Iterator[str]:
+    """Secrets of a provider's settings."""
+    yield from (key for key in (endpoint.api_key, *endpoint.more_keys) if key)
+    for name, value in (*endpoint.further.items(), *endpoint.headers.items()):
+        if is_secret(name, ()):
+            yield value

@@ -69,6 +69,7 @@ class Server:
         await default_prompts.seed(self.foundation.prompts)
         await self.ledger.start()
         self.foundation.sweeper.start()
+        self.foundation.request_log.start()
         for upstream in self.upstreams.values():
             upstream.pool.start()
         await self.grpc.start()
@@ -121,6 +122,7 @@ class Server:
         time_is_up.cancel()
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.foundation.sweeper.stop()
+        await self.foundation.request_log.stop()
         for task in self.replaced:
             task.cancel()  # which closes what it waits for
         await asyncio.gather(*self.replaced, return_exceptions=True)

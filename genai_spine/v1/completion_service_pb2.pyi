@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from genai_spine.v1 import message_pb2 as _message_pb2
+from genai_spine.v1 import method_rules_pb2 as _method_rules_pb2
 from genai_spine.v1 import option_warning_pb2 as _option_warning_pb2
 from genai_spine.v1 import routing_pb2 as _routing_pb2
 from genai_spine.v1 import stream_error_pb2 as _stream_error_pb2

@@ -18,7 +18,7 @@ BELOW = {
     "settings": {"providers", "routing", "billing", "symbols"},
     "edge": {"openai_api"},
     "openai_api": {"services"},
-    "services": {"sessions", "prompts", "capabilities", "symbols", "access"},
+    "services": {"sessions", "prompts", "capabilities", "symbols", "access", "request_log"},
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
     "inference": {"catalog", "delivery", "access"},
@@ -32,6 +32,7 @@ BELOW = {
     "behaviour": set(),
     "billing": {"store"},
     "access": {"store"},
+    "request_log": {"store"},
     **{room: set() for room in ("json_schema", "store", "tokens", *LEAVES)},
 }
 # What the arrows would allow, and a named rule does not.

@@ -43,6 +43,7 @@ from genai_spine.v1 import (
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
+    request_log_service_pb2,
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
@@ -60,6 +61,7 @@ SERVICES = [
         *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         stored_completion_service_pb2,
+        request_log_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
