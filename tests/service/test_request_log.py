@@ -157,7 +157,7 @@ async def test_no_planted_secret_is_written(service: Running) -> None:
         ),
         message_pb2.Message(
             role=message_pb2.ROLE_USER,
-            content=[message_pb2.ContentPart(text=f"curl -H 'Authorization: Bearer {SECRET}'")],
+            content=[message_pb2.ContentPart(text=f"sk-test-1 curl -H 'Authorization: Bearer {SECRET}'")],
         ),
     ]
     request = completions.CreateCompletionRequest(model="gpt-4o", messages=said)
@@ -271,6 +271,25 @@ async def test_on_for_one_tenant_alone(all_upstreams: Upstreams, database_url: s
             await ask(service, COMPLETE, asked(), tenant)
         assert await count(service) == 1
         assert len(await listed(service, "acme")) == 1
+
+
+async def test_reload_switches_for_calls_that_begin_then(all_upstreams: Upstreams, database_url: str) -> None:
+    all_upstreams.reset()
+    async with running(all_upstreams, database_url) as service:
+        for value, entries in (("on", 1), ("off", 1), ("on", 2)):
+            await service.server.reload(service.server.settings.model_copy(update={"request_log": value}))
+            await ask(service, COMPLETE, asked(), TENANT)
+            assert await count(service) == entries
+
+
+async def test_stop_writes_what_waits(all_upstreams: Upstreams, database_url: str) -> None:
+    all_upstreams.reset()
+    async with running(all_upstreams, database_url, request_log="on") as service:
+        await asyncio.gather(*(ask(service, COMPLETE, asked(), TENANT) for _ in range(20)))
+        await service.stop()
+        async with service.database.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(request_logs)
+            assert (await connection.execute(query)).scalar_one() == 20
 
 
 async def test_entries_are_deleted_alone_by_request_by_user_and_all(service: Running) -> None:
