@@ -10,6 +10,9 @@ from functools import partial
 from itertools import count
 from random import getrandbits
 from time import monotonic
+from typing import Protocol
+
+from google.protobuf.message import Message
 
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.key_service_pb2 import KeyPermissions
@@ -53,6 +56,16 @@ class ResumeHeaders:
     resume_after: str | None = None  # x-genai-resume-after: number of the message that was received last
     last_event_id: str | None = None  # the same, as browsers say it
     on_lost: str | None = None  # x-genai-on-lost: whether a call that was lost is made again
+
+
+class Recording(Protocol):
+    """Record of a call for the request log."""
+
+    def add(self, message: Message) -> None:
+        """Takes a message of the answer."""
+
+    def end(self, code: str, reason: str | None, error: str | None) -> None:
+        """End of the call, with the name of its gRPC code, and its error's reason and words."""
 
 
 @dataclass(slots=True)
@@ -99,6 +112,8 @@ class Call:
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
+    is_log_declined: bool = False  # the caller wants no entry in the request log
+    recording: Recording | None = None  # None: the request log has no entry of it
     # What ended a stream after its first byte, when the status could no longer say it; for the log.
     failure: Exception | None = None
 

@@ -13,7 +13,17 @@ PUBLIC = "public"  # of a method: it needs no key
 AUTHENTICATED = "authenticated"  # of a method: it needs a key, whatever its scopes
 ADMIN = "admin"
 ACT = "tenants:act"
-READ_AND_WRITE = ("completions", "prompts", "sessions", "files", "runs", "pipelines", "rag", "budgets")
+READ_AND_WRITE = (
+    "completions",
+    "prompts",
+    "sessions",
+    "files",
+    "runs",
+    "pipelines",
+    "rag",
+    "budgets",
+    "logs",
+)
 SCOPES = frozenset(
     {
         *(f"{family}:{deed}" for family in READ_AND_WRITE for deed in ("read", "write")),

@@ -41,6 +41,7 @@ from genai_spine.cli.output import (
     print_listing,
     run,
 )
+from genai_spine.cli.request_log import commands as request_log
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.cli.usage import costs, ledger_commands, usage
 from genai_spine.telemetry import logs
@@ -67,6 +68,7 @@ for command in (prompt_editor.create, prompt_editor.edit):
 app.add_typer(prompts.group, name="prompts")
 app.add_typer(sessions.group, name="sessions")
 app.add_typer(executions.group, name="executions")
+app.add_typer(request_log.group, name="log")
 app.add_typer(config.group, name="config")
 app.command(name="reload")(config.reload)
 app.add_typer(models.group, name="models")

@@ -15,6 +15,7 @@ MAX_READ_TIMEOUT_S = 3600.0
 # Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.
 READ_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 TENANT = "x-tenant-id"
+REQUEST_LOG = "x-genai-request-log"  # off: no entry of this call, whatever the settings say
 TENANT_ID = re.compile(r"[a-z0-9-]{1,64}")
 CORRELATION_ID = re.compile(r"[!-~]{1,128}")
 RETRY_COUNT = "x-stainless-retry-count"  # of the same SDKs: retries before this one

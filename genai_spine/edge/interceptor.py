@@ -35,7 +35,9 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
+from genai_spine.v1 import method_rules_pb2
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 TIMEOUTS = frozenset(call_headers.READ_TIMEOUTS)
@@ -46,6 +48,8 @@ MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII
 MAX_VALUE_BYTES = 200  # bytes of one entry of ErrorInfo.metadata
 MAX_VIOLATIONS = 8
 MAX_VIOLATION_BYTES = 80  # bytes of its field, and of its description
+
+PAID: Any = method_rules_pb2.paid  # types-protobuf knows extensions of fields alone
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -112,8 +116,10 @@ class ServiceInterceptor:
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.calls = RunningCalls()
         self.streams = RunningStreams()
+        self.request_log: RequestLog | None = None  # None: off
         self._server = server
         self._keyed = keyed
+        self._paid: set[str] = set()  # full methods whose calls may be logged
         self._behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
         self._scopes: dict[str, str] = {}  # that a full method asks for
 
@@ -142,6 +148,8 @@ class ServiceInterceptor:
             return
         for contract in descriptor_pool.Default().FindServiceByName(service).methods:
             self._scopes[f"/{service}/{contract.name}"] = scopes.scope_of(contract)
+            if contract.GetOptions().Extensions[PAID]:
+                self._paid.add(f"/{service}/{contract.name}")
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
@@ -166,6 +174,8 @@ class ServiceInterceptor:
                 response = await behaviour(request, call)
                 if call.path:
                     rest_aliases.fill(response)
+                if call.recording is not None:
+                    call.recording.add(response)
                 if (call.headers and call.path) or call.replay_id is not None:
                     await _send_headers(context, call)
             except BaseException as error:
@@ -195,6 +205,8 @@ class ServiceInterceptor:
                                 message.sequence = call.first_sequence + sent  # type: ignore[attr-defined]
                             if call.path:
                                 rest_aliases.fill(message)
+                            if call.recording is not None:
+                                call.recording.add(message)
                             sent, last = sent + 1, message
                             await context.write(message)
                     if not sent and call.replay_id is not None:  # all of it was received before
@@ -203,7 +215,7 @@ class ServiceInterceptor:
                 if last is None or not call.path:
                     await self._leave(context, call, error)
                 told = self._known(call, error)
-                self._log(call, "OK", messages=sent, error_in_stream=told.logged)
+                self._log(call, "OK", messages=sent, reason=told.reason_name, error_in_stream=told.logged)
                 await context.write(stream_end.last_message(last, sent, told, call))
                 return
             error_in_stream = _logged(call.failure) if call.failure else None
@@ -236,6 +248,7 @@ class ServiceInterceptor:
             client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
             if_match=given.get("if-match"),
             resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
+            is_log_declined=given.get(call_headers.REQUEST_LOG) == "off",
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
 
@@ -250,6 +263,8 @@ class ServiceInterceptor:
             call.principal = await self._principal(self.authenticator, call.method, metadata)
         elif call.tenant_header is not None:  # nobody is asked for a key
             call.principal = call_headers.chosen(call.tenant_header)
+        if self.request_log is not None and call.method in self._paid:
+            call.recording = self.request_log.recording(request, call)
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))
         if call.path:
@@ -302,8 +317,10 @@ class ServiceInterceptor:
         """Log line after the answer has gone out: the caller does not wait for it."""
         asyncio.get_running_loop().call_soon(partial(self._log, call, "OK", **more))
 
-    def _log(self, call: Call, code: str, **more: object) -> None:
+    def _log(self, call: Call, code: str, **more: Any) -> None:
         self.calls.end(call.generation)
+        if call.recording is not None:
+            call.recording.end(code, more.get("reason"), more.get("error") or more.get("error_in_stream"))
         log.info(
             "call",
             method=call.method,

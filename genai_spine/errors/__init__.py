@@ -51,6 +51,7 @@ SpineError
 ├── SessionNotFound               NOT_FOUND 404
 ├── MessageNotFound               NOT_FOUND 404
 ├── ExecutionNotFound             NOT_FOUND 404
+├── RequestLogNotFound            NOT_FOUND 404
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
 └── PriceUnknown                  FAILED_PRECONDITION 400
 """
@@ -409,6 +410,15 @@ class ExecutionNotFound(SpineError):
 
     code = code_pb2.NOT_FOUND
     reason = reasons.ERROR_REASON_EXECUTION_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"
+
+
+class RequestLogNotFound(SpineError):
+    """no request log '{request_log}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_REQUEST_LOG_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
 

@@ -1,5 +1,6 @@
 """Foundation of a server: what no reload replaces, and what is swept in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -17,6 +18,10 @@ from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.keyed_calls import KeyedCalls
 from genai_spine.prompts.library import PromptLibrary
+from genai_spine.providers.base import Endpoint
+from genai_spine.request_log.redaction import Redactor, is_secret
+from genai_spine.request_log.request_log import LogRules, RequestLog
+from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access
 from genai_spine.settings import Settings
 from genai_spine.store.booking.budgets import BudgetRows
@@ -29,6 +34,7 @@ from genai_spine.store.idempotency.news import BlockNews
 from genai_spine.store.leases import Leases
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
+from genai_spine.store.request_log.rows import RequestLogRows
 from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
@@ -51,6 +57,7 @@ class Foundation:
     interceptor: ServiceInterceptor
     sweeper: Sweeper
     access: Access
+    request_log: RequestLog
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -84,6 +91,7 @@ class Foundation:
         )
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
+        entries = RequestLogRows(database)
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
@@ -91,6 +99,7 @@ class Foundation:
             "stored_completions": rows.sweep,
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
+            "request_logs": entries.sweep,
         }
         return cls(
             settings=settings,
@@ -105,6 +114,7 @@ class Foundation:
             interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
             sweeper=Sweeper(sweeps),
             access=access,
+            request_log=RequestLog(entries, log_rules(settings)),
         )
 
 
@@ -114,3 +124,26 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
         return None
     shared = responses if settings.cache_backend == "database" else None
     return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
+
+
+def log_rules(settings: Settings) -> LogRules:
+    """Rules of the request log; the settings' own secrets are redacted wherever they stand."""
+    secrets = [key for endpoint in settings.endpoints.values() for key in _keys(endpoint)]
+    return LogRules(
+        LogSwitch(
+            settings.request_log == "on",
+            frozenset(settings.request_log_on),
+            frozenset(settings.request_log_off),
+        ),
+        settings.request_log_max_bytes,
+        settings.request_log_days * 86400.0,
+        Redactor(secrets, settings.request_log_patterns),
+    )
+
+
+def _keys(endpoint: Endpoint) -> Iterator[str]:
+    """Secrets of a provider's settings."""
+    yield from (key for key in (endpoint.api_key, *endpoint.more_keys) if key)
+    for name, value in (*endpoint.further.items(), *endpoint.headers.items()):
+        if is_secret(name, ()):
+            yield value

@@ -72,6 +72,7 @@ class Server:
         if self.interceptor.authenticator is not None:
             self.interceptor.authenticator.start()
         self.foundation.sweeper.start()
+        self.foundation.request_log.start()
         for upstream in self.upstreams.values():
             upstream.pool.start()
         await self.grpc.start()
@@ -125,6 +126,7 @@ class Server:
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.foundation.sweeper.stop()
+        await self.foundation.request_log.stop()
         for task in self.replaced:
             task.cancel()  # which closes what it waits for
         await asyncio.gather(*self.replaced, return_exceptions=True)

@@ -24,7 +24,7 @@ from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.server import access
-from genai_spine.server.foundation import Foundation
+from genai_spine.server.foundation import Foundation, log_rules
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -37,6 +37,7 @@ from genai_spine.services.prompt import PromptService
 from genai_spine.services.provider import ProviderService
 from genai_spine.services.provider_batch import ProviderBatchService
 from genai_spine.services.provider_file import ProviderFileService
+from genai_spine.services.request_log import RequestLogService
 from genai_spine.services.session import SessionService
 from genai_spine.services.stored_completion import StoredCompletionService
 from genai_spine.services.symbol import SymbolService
@@ -65,6 +66,7 @@ from genai_spine.v1 import (
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
+    request_log_service_pb2,
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
@@ -83,6 +85,7 @@ from genai_spine.v1.prompt_service_pb2_grpc import add_PromptServiceServicer_to_
 from genai_spine.v1.provider_batch_service_pb2_grpc import add_ProviderBatchServiceServicer_to_server
 from genai_spine.v1.provider_file_service_pb2_grpc import add_ProviderFileServiceServicer_to_server
 from genai_spine.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
+from genai_spine.v1.request_log_service_pb2_grpc import add_RequestLogServiceServicer_to_server
 from genai_spine.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from genai_spine.v1.stored_completion_service_pb2_grpc import add_StoredCompletionServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2_grpc import add_SymbolServiceServicer_to_server
@@ -104,6 +107,7 @@ FILES = (
     document_service_pb2,
     session_service_pb2,
     execution_service_pb2,
+    request_log_service_pb2,
     capability_service_pb2,
     symbol_service_pb2,
     *access.FILES,
@@ -183,6 +187,9 @@ def attach(
     ]
     for add, service in attached:
         add(service, foundation.interceptor)
+    log = foundation.request_log
+    log.rules = log_rules(settings)
+    foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None
     return symbols
 
 
@@ -200,6 +207,7 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
         (add_ModelServiceServicer_to_server, ModelService(catalog, DriftCheck(inference))),
         (add_PricingServiceServicer_to_server, PricingService(PriceList(catalog))),
         (add_ExecutionServiceServicer_to_server, executions),
+        (add_RequestLogServiceServicer_to_server, RequestLogService(foundation.request_log)),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
         (add_DocumentServiceServicer_to_server, DocumentService()),
         (add_CapabilityServiceServicer_to_server, CapabilityService(dependencies)),

@@ -1,10 +1,14 @@
 """Settings of what is stored, where, and for how long."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from genai_spine.settings.notation import names
 
 
 class Storage(BaseModel):
@@ -33,6 +37,41 @@ class Storage(BaseModel):
     stored_completions_days: int = Field(
         30, ge=1, le=3650, description="Days that answers of requests with `store` are kept."
     )
+    request_log: Literal["off", "on"] = Field(
+        "off", description="`on` keeps what is asked and answered, redacted: the default of all callers."
+    )
+    request_log_on: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Tenants, and keys as `key:ID`, whose calls are logged whatever the default is."
+    )
+    request_log_off: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Tenants and keys whose calls are not logged; a key's word goes before its tenant's."
+    )
+    request_log_days: int = Field(
+        30, ge=1, le=3650, description="Days that entries of the request log are kept."
+    )
+    request_log_max_bytes: int = Field(
+        65_536, ge=1024, le=1 << 20, description="Bytes of a request, and of an answer, in the request log."
+    )
+    request_log_patterns: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions of what the request log redacts besides keys, as a JSON list: "
+        '`["[0-9]{16}"]`.',
+    )
+
+    @field_validator("request_log_on", "request_log_off", mode="before")
+    @classmethod
+    def _callers_apart(cls, value: Any) -> Any:
+        return names(value)
+
+    @field_validator("request_log_patterns")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
     @property
     def database(self) -> str:

@@ -27,6 +27,7 @@ COMMANDS = (
     "config",
     "sessions",
     "executions",
+    "log",
     "usage",
     "keys",
     "tenants",

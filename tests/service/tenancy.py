@@ -17,6 +17,7 @@ from genai_spine.v1 import openai_service_pb2 as openai
 from genai_spine.v1 import prompt_service_pb2 as prompts
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
+from genai_spine.v1 import request_log_service_pb2 as logs
 from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
 from genai_spine.v1 import usage_service_pb2 as usage
@@ -90,6 +91,10 @@ async def store(service: Running, tenant: str) -> Stored:
         service, "ExecutionService/ListExecutions", executions.ListExecutionsRequest(), tenant
     )
     ids["execution"] = listed.executions[0].id
+    await service.idle()
+    await service.server.foundation.request_log.flush()
+    (logged,) = await ask(service, "RequestLogService/ListRequestLogs", logs.ListRequestLogsRequest(), tenant)
+    ids["log"] = logged.request_logs[0].id
     return found
 
 
@@ -279,6 +284,12 @@ BY_ID: dict[str, list[Reach]] = {
     "SessionService/ExportSession": [
         Reach("session", lambda id: sessions.ExportSessionRequest(session_id=id))
     ],
+    "RequestLogService/GetRequestLog": [
+        Reach("log", lambda id: logs.GetRequestLogRequest(request_log_id=id))
+    ],
+    "RequestLogService/DeleteRequestLogs": [
+        Reach("log", lambda id: logs.DeleteRequestLogsRequest(request_log_id=id))
+    ],
     "ExecutionService/GetExecution": [
         Reach("execution", lambda id: executions.GetExecutionRequest(execution_id=id))
     ],
@@ -312,6 +323,11 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: sessions.ListSessionsRequest(page_size=1),
         lambda a: sessions.ListSessionsRequest(search=MARK),
         lambda a: sessions.ListSessionsRequest(model="gpt-4o"),
+    ],
+    "RequestLogService/ListRequestLogs": [
+        lambda a: logs.ListRequestLogsRequest(page_size=1),
+        lambda a: logs.ListRequestLogsRequest(request_id=a.ids["background request"]),
+        lambda a: logs.ListRequestLogsRequest(model="gpt-4o"),
     ],
     "ExecutionService/ListExecutions": [
         lambda a: executions.ListExecutionsRequest(page_size=1),

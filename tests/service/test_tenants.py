@@ -102,7 +102,7 @@ async def caching(request: pytest.FixtureRequest, all_upstreams: Upstreams) -> A
     """A server with a response cache."""
     kind = "sqlite" if request.param == "sqlite" else "postgres"
     url = request.getfixturevalue(f"module_{kind}_url")
-    async with running(all_upstreams, url, cache_enabled=True) as found:
+    async with running(all_upstreams, url, cache_enabled=True, request_log_on=OWNER) as found:
         yield found
 
 

@@ -18,7 +18,7 @@ BELOW = {
     "settings": {"providers", "routing", "billing", "symbols"},
     "edge": {"openai_api", "access"},
     "openai_api": {"services"},
-    "services": {"sessions", "prompts", "capabilities", "symbols", "access", "usage"},
+    "services": {"sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log"},
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
     "inference": {"catalog", "delivery", "access"},
@@ -33,6 +33,7 @@ BELOW = {
     "usage": {"billing"},
     "billing": {"store"},
     "access": {"store"},
+    "request_log": {"store"},
     **{room: set() for room in ("json_schema", "store", "tokens", *LEAVES)},
 }
 # What the arrows would allow, and a named rule does not.

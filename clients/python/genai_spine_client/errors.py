@@ -93,6 +93,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.SESSION_NOT_FOUND: NotFound,
     ErrorReason.MESSAGE_NOT_FOUND: NotFound,
     ErrorReason.EXECUTION_NOT_FOUND: NotFound,
+    ErrorReason.REQUEST_LOG_NOT_FOUND: NotFound,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {

@@ -45,6 +45,7 @@ from genai_spine.v1 import (
     provider_batch_service_pb2,
     provider_file_service_pb2,
     provider_service_pb2,
+    request_log_service_pb2,
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
@@ -61,16 +62,10 @@ SERVICES = [
     for file in (
         *(pb, document_service_pb2, health_service_pb2, model_service_pb2, openai_service_pb2),
         *(media_service_pb2, provider_batch_service_pb2, provider_file_service_pb2),
-        *(
-            prompt_service_pb2,
-            provider_service_pb2,
-            pricing_service_pb2,
-            symbol_service_pb2,
-            usage_service_pb2,
-        ),
+        *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
-        usage_service_pb2,
+        *(usage_service_pb2, request_log_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

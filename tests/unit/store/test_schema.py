@@ -22,6 +22,7 @@ from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
+from genai_spine.store.request_log import tables as request_log_tables
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
@@ -55,6 +56,8 @@ async def test_upgrade_takes_an_open_database(empty_database_url):
 
 
 async def test_migrations_and_tables_say_the_same(database: Database):
+    assert request_log_tables.metadata is metadata  # theirs are among them
+
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert access_tables.metadata is metadata  # theirs are among them

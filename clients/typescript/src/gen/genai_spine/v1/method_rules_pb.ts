@@ -15,7 +15,7 @@ export const file_genai_spine_v1_method_rules: GenFile = /*@__PURE__*/
 
 /**
  * A call of the method may cost money: with an idempotency key it is made once, and every repeat gets the
- * same answer.
+ * same answer; and what is said in it may be kept in the request log.
  *
  * @generated from extension: optional bool paid = 50111;
  */
