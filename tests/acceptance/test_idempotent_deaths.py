@@ -191,7 +191,8 @@ async def test_stream_is_never_a_mixture_of_two_calls(
     chunks, reason = await rest_of(servers.addresses[0], "k")
     if len(openai_upstream.bill()) == 2:  # no block was written
         assert reason == ""
-        assert {delta.content for chunk in chunks for delta in chunk.choices} - {""} == {"other "}
+        # Pieces that come at once may be one chunk.
+        assert "".join(delta.content for chunk in chunks for delta in chunk.choices) == "other " * 30
     else:
         same = min(len(chunks), len(received))
         assert chunks[:same] == received[:same]
