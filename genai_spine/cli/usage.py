@@ -38,8 +38,8 @@ Text = str | None
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day, UTC; it counts too.")]
 OLDER_NAMES = {"user": "end_user"}
 COLUMNS = (
-    *(number("calls"), number("failed"), number("tokens in"), number("tokens out")),
-    *(number("$"), number("of it estimated")),
+    *(number("calls"), number("failed"), number("input"), number("output")),
+    *(number("$"), number("estimated")),
 )
 
 
@@ -131,7 +131,7 @@ def costs(
     if as_json:
         print_json(found)
         return
-    columns = (Column("day"), number("calls"), number("$"), number("of it estimated"))
+    columns = (Column("day"), number("calls"), number("$"), number("estimated"))
     rows = [
         (day.date, str(day.requests), *_dollars(day.cost_ticks, day.cost_estimated_ticks))
         for day in found.daily

@@ -223,7 +223,7 @@ complete_for genai-spine chat --mod
     said = subprocess.run(
         ["bash", "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
-    assert said.stdout.splitlines() == ["providers prompts", "delete diff", "--model"]
+    assert said.stdout.splitlines() == ["providers prompts projects", "delete diff", "--model"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

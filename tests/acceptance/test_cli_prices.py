@@ -56,6 +56,8 @@ def test_show_says_every_unit(tmp_path: Path, own: Path) -> None:
     assert [line.split() for line in said[1:]] == [
         ["$2", "for", "1,000,000", "input", "tokens"],
         ["$8", "for", "1,000,000", "output", "tokens"],
+        ["$2.5", "for", "1,000", "calls", "of", "file_search"],
+        ["$10", "for", "1,000", "calls", "of", "web_search"],
     ]
     assert json.loads(prices(tmp_path, "show", "openai:whisper-1", "--json").stdout)["units"] == [
         {"unit": "PRICE_UNIT_AUDIO_SECOND", "usd": 0.0001, "above_input_tokens": 0}
@@ -120,7 +122,7 @@ async def test_rerate_prints_a_table(sqlite_url: str, tmp_path: Path, own: Path)
     rows = [line.split() for line in said.stdout.splitlines()]
     assert ["openai:gpt-4o", "1", "0", "1", "2", "1"] in rows
     assert ["total", "1", "0", "1", "2", "1"] in rows
-    assert "would change the cost of 1 rows" in said.stdout
+    assert "would change the cost of 1 row" in said.stdout
     assert said.stderr == ""
 
 

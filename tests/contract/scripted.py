@@ -69,7 +69,8 @@ class ShippedPrompts:
         read = [prompt for text in default_prompts.texts() for prompt in yaml_format.read(text)]
         self._prompts = {prompt.slug: prompt for prompt in read}
 
-    async def version(self, name: str) -> ResolvedPrompt:
+    async def version(self, name: str, tenant_id: str) -> ResolvedPrompt:
+        """Prompt of a name; those that come with the service are every tenant's."""
         prompt = self._prompts[name]
         version = prompts_pb.PromptVersion(version=1, variables=prompt.variables)
         version.system_prompt = prompt.system_prompt

@@ -236,7 +236,13 @@ async def test_methods_that_cost_money_are_those_that_are_logged() -> None:
     paid: Any = method_rules_pb2.paid
     found = {name for name, method in METHODS.items() if method.GetOptions().Extensions[paid]}
     stored = {"ExecutePrompt", "StreamPrompt", "SendMessage", "StreamMessage", "RegenerateMessage"}
-    assert found == set(BOOKED) | {name for name in METHODS if name.partition("/")[2] in stored}
+    later = {
+        "ModelService/DetectDrift",
+        "ProviderBatchService/CreateBatch",
+        "OpenAIService/CreateBatchObject",
+    }
+    booked = set(BOOKED) | later  # what the last three cause is booked when it is done
+    assert found == booked | {name for name in METHODS if name.partition("/")[2] in stored}
 
 
 async def test_caller_may_decline_and_others_are_not_logged(service: Running) -> None:

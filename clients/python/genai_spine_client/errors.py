@@ -40,7 +40,15 @@ class Conflict(SpineError):
 
 
 class Forbidden(SpineError):
-    """It belongs to the service and cannot be changed."""
+    """The key may not do that, or it belongs to the service and cannot be changed."""
+
+
+class Unauthenticated(SpineError):
+    """No valid key came with the call."""
+
+
+class BudgetExceeded(SpineError):
+    """A budget has no room for the call; a repeat cannot help before it is raised or its period ends."""
 
 
 class RateLimited(SpineError):
@@ -94,6 +102,18 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.MESSAGE_NOT_FOUND: NotFound,
     ErrorReason.EXECUTION_NOT_FOUND: NotFound,
     ErrorReason.REQUEST_LOG_NOT_FOUND: NotFound,
+    ErrorReason.UNAUTHENTICATED: Unauthenticated,
+    ErrorReason.PERMISSION_DENIED: Forbidden,
+    ErrorReason.NOT_PERMITTED_TO_KEY: Forbidden,
+    ErrorReason.FOREIGN_TENANT: Forbidden,
+    ErrorReason.KEY_NOT_FOUND: NotFound,
+    ErrorReason.TENANT_NOT_FOUND: NotFound,
+    ErrorReason.PROJECT_NOT_FOUND: NotFound,
+    ErrorReason.BUDGET_EXCEEDED: BudgetExceeded,
+    ErrorReason.PRICE_UNKNOWN: InvalidRequest,
+    ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
+    ErrorReason.STREAM_LOST: Conflict,
+    ErrorReason.CALL_LOST: Conflict,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {

@@ -65,6 +65,7 @@ SAMPLES = {
     FieldDescriptor.CPPTYPE_DOUBLE: 0.5,
     FieldDescriptor.CPPTYPE_FLOAT: 0.5,
     FieldDescriptor.CPPTYPE_INT64: 2**60,
+    FieldDescriptor.CPPTYPE_UINT64: 2**60,
     FieldDescriptor.CPPTYPE_INT32: 1,
     FieldDescriptor.CPPTYPE_UINT32: 2**32 - 1,
 }
@@ -79,7 +80,10 @@ def filled(message: Message, depth: int = 0) -> Message:
             one = 1 if field.enum_type else sample
             value.append(one) if field.is_repeated else setattr(message, field.name, one)
         elif field.message_type.GetOptions().map_entry:
-            value[1 if field.message_type.fields[0].type == field.TYPE_UINT32 else "x"] = "healthy"
+            key, entry = field.message_type.fields
+            value[1 if key.type == field.TYPE_UINT32 else "x"] = (
+                "healthy" if entry.type == field.TYPE_STRING else SAMPLES[entry.cpp_type]
+            )
         elif depth < 4:
             if not field.is_repeated:
                 value.SetInParent()
