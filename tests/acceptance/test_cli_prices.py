@@ -60,7 +60,7 @@ def test_show_says_every_unit(tmp_path: Path, own: Path) -> None:
         ["$10", "for", "1,000", "calls", "of", "web_search"],
     ]
     assert json.loads(prices(tmp_path, "show", "openai:whisper-1", "--json").stdout)["units"] == [
-        {"unit": "PRICE_UNIT_AUDIO_SECOND", "usd": 0.0001, "above_input_tokens": 0}
+        {"unit": "PRICE_UNIT_AUDIO_SECOND", "usd": 0.0001, "above_input_tokens": 0, "server_tool": ""}
     ]
     assert "costs nothing" in prices(tmp_path, "show", "ollama:my-own").stdout
 

@@ -113,7 +113,7 @@ class BudgetRows:
         """
         found: dict[CounterKey, int] = {}
         for key in sorted(set(keys)):  # in one order, so that two processes do not wait for each other
-            async with self._database.begin() as connection:
+            async with self._database.begin_in_turn() as connection:
                 query = sa.select(budgets).where(_budget.id == key[0])
                 inserted = await connection.execute(self._insert(key))
                 id = (await connection.execute(_with_key(sa.select(_counter.id), key))).scalar()
@@ -183,7 +183,7 @@ class BudgetRows:
     async def alert(self, counter_id: int, percent: int, used_ticks: int) -> bool:
         """Whether it is the first time that the counter passed this percentage."""
         row = {"counter_id": counter_id, "percent": percent, "used_ticks": used_ticks, "at": Now()}
-        async with self._database.begin() as connection:
+        async with self._database.begin_in_turn() as connection:
             return (await connection.execute(self._database.insert_once(budget_alerts, row))).rowcount == 1
 
 
