@@ -1,14 +1,23 @@
 """`genai-spine executions`: list and show calls of providers in the ledger."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToJson
 
 from genai_spine.cli.client import connected, pages
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, PageToken, print_json, print_listing, run
+from genai_spine.cli.output import (
+    DEFAULT_ADDRESS,
+    Address,
+    Json,
+    PageToken,
+    Time,
+    print_json,
+    print_listing,
+    run,
+    set_times,
+)
 from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import execution_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import (
@@ -29,7 +38,6 @@ FAILED = (EXECUTION_STATE_FAILED, EXECUTION_STATE_CANCELLED, EXECUTION_STATE_LOS
 
 group = typer.Typer(no_args_is_help=True, help="Calls of providers: list, show.")
 Text = str | None
-Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")]
 
 
 @group.command("list")
@@ -63,10 +71,7 @@ def list_executions(
         labels=label,
         page_token=page_token,
     )
-    if since:
-        request.start_time.FromDatetime(since)
-    if until:
-        request.end_time.FromDatetime(until)
+    set_times(request, since, until)
     found, further = run(_listed(address, request, limit))
     if as_json:
         print_listing("executions", found, next_page_token=further)

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Annotated, Any, NoReturn, Self
 
@@ -76,6 +77,7 @@ def _variables() -> dict[str, str]:
 
 
 PageToken = Annotated[str | None, typer.Option(help="next_page_token of the listing before it.")]
+Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[
     str,
@@ -111,6 +113,14 @@ def complain(reason: object) -> None:
     if isinstance(reason, grpc.aio.AioRpcError):
         reason = f"{reason.code().name}: {reason.details() or reason.code().name}"
     typer.echo(f"genai-spine: {harmless(str(reason))}", err=True)
+
+
+def set_times(request: Any, since: datetime | None, until: datetime | None) -> None:
+    """Writes start_time and end_time of a listing; both are UTC."""
+    if since is not None:
+        request.start_time.FromDatetime(since.replace(tzinfo=UTC))
+    if until is not None:
+        request.end_time.FromDatetime(until.replace(tzinfo=UTC))
 
 
 def run(job: Coroutine[Any, Any, Any]) -> Any:

@@ -25,7 +25,7 @@ from genai_spine.access.authentication import Authenticator
 from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
-from genai_spine.edge.keyed_calls import KeyedCalls, described
+from genai_spine.edge.keyed_calls import KeyedCalls, described, is_paid
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
     DOMAIN,
@@ -37,7 +37,6 @@ from genai_spine.errors import (
 )
 from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
-from genai_spine.v1 import method_rules_pb2
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 TIMEOUTS = frozenset(call_headers.READ_TIMEOUTS)
@@ -49,7 +48,6 @@ MAX_VALUE_BYTES = 200  # bytes of one entry of ErrorInfo.metadata
 MAX_VIOLATIONS = 8
 MAX_VIOLATION_BYTES = 80  # bytes of its field, and of its description
 
-PAID: Any = method_rules_pb2.paid  # types-protobuf knows extensions of fields alone
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -148,7 +146,7 @@ class ServiceInterceptor:
             return
         for contract in descriptor_pool.Default().FindServiceByName(service).methods:
             self._scopes[f"/{service}/{contract.name}"] = scopes.scope_of(contract)
-            if contract.GetOptions().Extensions[PAID]:
+            if is_paid(contract):
                 self._paid.add(f"/{service}/{contract.name}")
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, wrapped)

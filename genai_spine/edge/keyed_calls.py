@@ -66,7 +66,7 @@ class KeyedCalls:
     def unary(self, method: str, behaviour: Unary) -> Unary:
         """The method, or the same with keys where it costs money."""
         contract = described(method)
-        if contract is None or not _is_paid(contract):
+        if contract is None or not is_paid(contract):
             return behaviour
         form = _form(contract)
 
@@ -89,7 +89,7 @@ class KeyedCalls:
     def streaming(self, method: str, behaviour: Streaming) -> Streaming:
         """The same for a method that streams."""
         contract = described(method)
-        if contract is None or not _is_paid(contract):
+        if contract is None or not is_paid(contract):
             return behaviour
         form = _form(contract)
 
@@ -224,7 +224,8 @@ class BytesForm:
             yield _first_body(b"", call, origin)
 
 
-def _is_paid(contract: MethodDescriptor) -> bool:
+def is_paid(contract: MethodDescriptor) -> bool:
+    """Whether calls of the method may cost money, as its contract says."""
     options: Any = contract.GetOptions()
     return bool(options.Extensions[method_rules_pb2.paid])
 

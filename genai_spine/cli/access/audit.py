@@ -1,6 +1,5 @@
 """`genai-spine audit`: who changed what; list, and export as lines of JSON."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +12,10 @@ from genai_spine.cli.output import (
     Json,
     PageToken,
     Tenant,
+    Time,
     print_listing,
     run,
+    set_times,
     write,
 )
 from genai_spine.cli.tables import Column, firm, show_table
@@ -32,7 +33,6 @@ COLUMNS = (
 
 group = typer.Typer(no_args_is_help=True, help="Who changed what: list, export.")
 Text = str | None
-Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")]
 Actor = Annotated[Text, typer.Option(help="Only by this actor, such as key:key_1f...")]
 Action = Annotated[Text, typer.Option(help="Only this action; keys. stands for all of keys.")]
 Target = Annotated[Text, typer.Option(help="Only what was done to this, such as key:key_1f...")]
@@ -53,7 +53,7 @@ def list_entries(
 ) -> None:
     """List changes, the newest first."""
     request = pb.ListAuditEntriesRequest(actor=actor, action=action, target=target, page_size=limit)
-    _between(request, since, until)
+    set_times(request, since, until)
     if page_token:
         request.page_token = page_token
 
@@ -93,7 +93,7 @@ def export(
 ) -> None:
     """Write all changes to standard output, one a line, as JSON."""
     request = pb.ListAuditEntriesRequest(actor=actor, action=action, target=target)
-    _between(request, since, until)
+    set_times(request, since, until)
 
     async def exported() -> None:
         async with connected(address, tenant) as channel:
@@ -102,11 +102,3 @@ def export(
                 write(part.data.decode())
 
     run(exported())
-
-
-def _between(request: pb.ListAuditEntriesRequest, since: datetime | None, until: datetime | None) -> None:
-    """Times of a request, which are UTC."""
-    if since is not None:
-        request.start_time.FromDatetime(since.replace(tzinfo=UTC))
-    if until is not None:
-        request.end_time.FromDatetime(until.replace(tzinfo=UTC))

@@ -1,6 +1,5 @@
 """`genai-spine log`: what was asked and answered, where the request log is on: list, show, delete."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,10 +11,12 @@ from genai_spine.cli.output import (
     Address,
     Json,
     PageToken,
+    Time,
     fail,
     print_json,
     print_listing,
     run,
+    set_times,
 )
 from genai_spine.cli.tables import Column, firm, number, show_table
 from genai_spine.v1 import request_log_service_pb2 as pb
@@ -28,7 +29,6 @@ COLUMNS = (
 
 group = typer.Typer(no_args_is_help=True, help="Request log, where it is on: list, show, delete.")
 Text = str | None
-Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")]
 
 
 @group.command("list")
@@ -55,10 +55,7 @@ def list_entries(
         page_size=limit,
         page_token=page_token,
     )
-    if since:
-        request.start_time.FromDatetime(since)
-    if until:
-        request.end_time.FromDatetime(until)
+    set_times(request, since, until)
 
     async def read() -> pb.ListRequestLogsResponse:
         async with connected(address) as channel:
