@@ -64,9 +64,12 @@ baseline: ## accept breaks of the contract; each one is a line of CHANGELOG.md
 lock: ## rewrite the lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group pyproject.toml:sbom -o requirements-sbom.lock
 
 sbom: install ## CycloneDX list of what the locked server consists of, the same each time: sbom.cdx.json
-	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.cdx.json
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/sbom
+	$(BIN)/uv pip install -q --python $(VENV)/sbom/bin/python --require-hashes -r requirements-sbom.lock
+	$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.cdx.json
 
 audit: install ## known vulnerabilities of the locked packages
 	$(BIN)/python -m tests.style.audit
