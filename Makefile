@@ -33,7 +33,7 @@ run: $(VENV)/.run ## install, migrate, start the server and Envoy
 	$(BIN)/genai-spine up
 
 test: install ## all tests: unit, contract, service, acceptance (real Envoy, real PostgreSQL, real SDKs)
-	PATH="$(NODE_BIN):$$PATH" $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	PATH="$(NODE_BIN):$$PATH" $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: install lint check-generated breaking ## what CI runs before the tests
 

@@ -4,6 +4,7 @@ Every command has --help, and --json where it prints something a program may rea
 1 it failed (the reason is on standard error), 2 the command line is wrong.
 """
 
+import gc
 import json
 import os
 import sys
@@ -166,6 +167,7 @@ def serve(
 ) -> None:
     """Start the gRPC server alone, without Envoy."""
     logs.write_stack_when_aborted()
+    gc.disable()  # nothing that a start makes is garbage; the server that runs collects again
     from genai_spine import server
     from genai_spine.supervisor import up
 
@@ -173,6 +175,7 @@ def serve(
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
+        gc.enable()
         run(up.serve(configuration))
 
 

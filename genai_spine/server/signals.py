@@ -31,6 +31,7 @@ async def serve(configuration: Configuration, report: Callable[[dict[str, Any]],
     # What was made until now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
     report({"port": server.port, "server_id": server.ledger.server_id})
     reloading = asyncio.create_task(_reload_forever(server, configuration, reload, report))
