@@ -7,10 +7,11 @@ anything else becomes INTERNAL without its cause, and one line is logged. Servic
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from time import monotonic
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -56,6 +57,13 @@ Streaming = Callable[[Message, Call], AsyncGenerator[Message]]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
+class Handlers(dict[str, Any], grpc.GenericRpcHandler):
+    """Handlers of all our methods by full name: grpc looks through the services one by one, for each call."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self.get(handler_call_details.method)
+
+
 class RunningStreams:
     """Registry of running streams that a stopping server ends itself, with the reason.
 
@@ -66,24 +74,17 @@ class RunningStreams:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._are_cut = False
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Registration of a stream, around it in its task.
+    def __enter__(self) -> None:
+        """Registers a stream, around it in its task. Errors: ServiceUnavailable once the streams are cut."""
+        self._tasks.add(_current_task())
 
-        Errors: ServiceUnavailable once the streams are cut.
-        """
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._are_cut:
-                raise
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tasks.discard(task := _current_task())
+        if self._are_cut and isinstance(error, asyncio.CancelledError):
             task.uncancel()
             raise ServiceUnavailable(cause="it is stopping") from None
-        finally:
-            self._tasks.discard(task)
 
     def cut(self) -> None:
         self._are_cut = True
@@ -115,7 +116,8 @@ class ServiceInterceptor:
         self.calls = RunningCalls()
         self.streams = RunningStreams()
         self.request_log: RequestLog | None = None  # None: off
-        self._server = server
+        self._handlers = Handlers()
+        server.add_generic_rpc_handlers((self._handlers,))
         self._keyed = keyed
         self._paid: set[str] = set()  # full methods whose calls may be logged
         self._behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
@@ -148,9 +150,8 @@ class ServiceInterceptor:
             self._scopes[f"/{service}/{contract.name}"] = scopes.scope_of(contract)
             if is_paid(contract):
                 self._paid.add(f"/{service}/{contract.name}")
-        wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
-        generic = grpc.method_handlers_generic_handler(service, wrapped)
-        self._server.add_generic_rpc_handlers((generic,))
+        for name, handler in handlers.items():
+            self._handlers[f"/{service}/{name}"] = self._wrap(f"/{service}/{name}", handler)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         streaming = handler.response_streaming
@@ -193,7 +194,7 @@ class ServiceInterceptor:
             call = self._enter(method, context, metadata)
             sent, last = 0, None
             try:
-                with self.streams.one():
+                with self.streams:
                     await self._admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
@@ -331,6 +332,12 @@ class ServiceInterceptor:
             **({} if call.principal is ANONYMOUS else {"principal": call.principal.name}),
             **more,
         )
+
+
+def _current_task() -> "asyncio.Task[Any]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 async def _send_headers(context: Context, call: Call) -> None:
