@@ -6,8 +6,8 @@ from itertools import count
 
 import sqlalchemy as sa
 
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions

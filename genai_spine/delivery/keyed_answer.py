@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 
-from genai_spine.billing.ledger import watched
+from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.store.idempotency.blocks import Block, StreamBlocks

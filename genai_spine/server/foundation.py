@@ -7,8 +7,8 @@ import grpc
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.billing.budgets import Budgets
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.idempotency import Idempotency

@@ -14,8 +14,8 @@ from uuid import uuid4
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from genai_spine.billing.ledger_rows import Row, cause_of, copied, resolve, show
-from genai_spine.billing.ledger_writer import LedgerTimeouts, LedgerWriter
+from genai_spine.billing.ledger.rows import Row, cause_of, copied, resolve, show
+from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal, Statement
 from genai_spine.store.executions import Executions

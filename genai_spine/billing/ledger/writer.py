@@ -12,7 +12,7 @@ from itertools import islice
 
 import structlog
 
-from genai_spine.billing.ledger_rows import Row, cause_of, resolve, show
+from genai_spine.billing.ledger.rows import Row, cause_of, resolve, show
 from genai_spine.store.booking.entries import Level, Outcome
 from genai_spine.store.booking.writers import AttemptTaken, RowsRefused
 from genai_spine.store.executions import Executions
