@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
 from genai_spine.store.booking import postgresql, sqlite
-from genai_spine.store.booking.entries import Entry, Outcome, Statement
+from genai_spine.store.booking.entries import Entry, Outcome
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, Utc
 from genai_spine.store.tables import budget_counters, executions
@@ -144,7 +144,6 @@ class Booking:
     execution: Execution
     is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
     is_repeated: bool = False  # it may be written already
-    also: Sequence[Statement] = ()  # of the same transaction as the settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,6 @@ class Executions:
                 counters=booking.execution.budget_counters,
                 is_guarded=booking.is_guarded,
                 is_repeated=booking.is_repeated,
-                also=booking.also,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]

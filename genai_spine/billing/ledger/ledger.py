@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from genai_spine.billing.ledger.rows import Row, cause_of, copied, resolve, show
 from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.booking.entries import Refusal, Statement
+from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -159,19 +159,19 @@ class Ledger:
         if row is not None and await self._wait(row) is not True:
             raise ServiceUnavailable(cause="its ledger cannot be written")
 
-    def settle(self, execution: Execution, also: Sequence[Statement] = ()) -> "asyncio.Future[None]":
+    def settle(self, execution: Execution) -> "asyncio.Future[None]":
         """Books the outcome, once; a second settlement of one execution changes nothing.
 
-        also: statements that are made in the same transaction. The future is done when the row is durable, or
-        after timeouts.row_s when the row went to the log instead; it never has an exception, and need not be
-        awaited. Raises ValueError for an execution that was not begun, or whose state is not an outcome.
+        The future is done when the row is durable, or after timeouts.row_s when the row went to the log
+        instead; it never has an exception, and need not be awaited. Raises ValueError for an execution that
+        was not begun, or whose state is not an outcome.
         """
         if not execution.id or execution.state not in SETTLED:
             state = execution_pb2.ExecutionState.Name(execution.state)
             raise ValueError(f"execution {execution.id!r} cannot be settled as {state}")
         row = self.writer.rows.get(execution.id)
         if row is None or not row.settled:
-            row = self._queue_settlement(execution, also)
+            row = self._queue_settlement(execution)
         booked = asyncio.get_running_loop().create_future()
         row.booked.append(booked)
         if not self.writer.is_running:
@@ -209,14 +209,14 @@ class Ledger:
         execution.cost.CopyFrom(Cost(price_known=True))
         self.settle(execution)
 
-    def _queue_settlement(self, execution: Execution, also: Sequence[Statement]) -> Row:
+    def _queue_settlement(self, execution: Execution) -> Row:
         set_now(execution.settle_time)
         row = self.writer.rows.get(execution.id)
         if row is None:
             row = Row(copied(execution))
         else:
             row.execution, row.since = copied(execution), time.monotonic()
-        row.settled, row.also = True, also
+        row.settled = True
         if (rows := _watching.get()) is not None:
             rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self.writer.put(row)

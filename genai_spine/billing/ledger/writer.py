@@ -159,7 +159,7 @@ class LedgerWriter:
 
     async def _book(self, rows: Sequence[Row]) -> Outcome:
         """Writes rows; those that no budget counts in the short way."""
-        if not self.counts_all and not any(row.also or row.execution.budget_counters for row in rows):
+        if not self.counts_all and not any(row.execution.budget_counters for row in rows):
             await self._executions.save([row.execution for row in rows])
             return Outcome()
         return await self._executions.book([row.booking() for row in rows])

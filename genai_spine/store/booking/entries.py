@@ -7,14 +7,6 @@ from typing import Any
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One more statement of the transaction that settles a row; its placeholders are ?."""
-
-    text: str
-    values: Sequence[Any]
-
-
 @dataclass(slots=True)
 class Entry:
     """One row: an intent, or a settlement that replaces it."""
@@ -27,7 +19,6 @@ class Entry:
     counters: Sequence[int]  # sorted
     is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
     is_repeated: bool = False  # it may be written already
-    also: Sequence[Statement] = ()
 
 
 @dataclass(frozen=True, slots=True)

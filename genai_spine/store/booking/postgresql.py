@@ -5,10 +5,7 @@ statement. Reservations that do not all fit are not made; the rooms come back, t
 and sends these again.
 """
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -96,14 +93,7 @@ class Booking:
         """Settlements first, then reservations, in the order in which they stand."""
         outcome = Outcome()
         settlements = [entry for entry in entries if not entry.is_intent]
-        extras = list(chain.from_iterable(entry.also for entry in settlements))
-        if extras:  # the settlement comes last, so that counters are locked for one round trip only
-            async with connection.transaction():
-                for extra in extras:
-                    await connection.execute(_numbered(extra.text), *extra.values)
-                await self._settled(connection, settlements)
-        else:
-            await self._settled(connection, settlements)
+        await self._settled(connection, settlements)
         intents = [entry for entry in entries if entry.is_intent]
         if uncertain := [entry.id for entry in intents if entry.is_repeated]:
             known = {row[0] for row in await connection.fetch(KNOWN, uncertain)}
@@ -160,10 +150,3 @@ class Booking:
             if row[name] is not None:
                 row[name] = msgspec.Raw(row[name].encode())
         return row
-
-
-@lru_cache(maxsize=64)
-def _numbered(text: str) -> str:
-    """Placeholders as PostgreSQL has them."""
-    numbers = iter(range(1, text.count("?") + 1))
-    return re.sub(r"\?", lambda _: f"${next(numbers)}", text)

@@ -50,8 +50,6 @@ def upsert(connection: sqlite3.Connection, statement: str, rows: Sequence[Sequen
 def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry]) -> Outcome:
     """Settlements first, then reservations, in the order in which they stand."""
     outcome, charges = Outcome(), Charges()
-    for extra in chain.from_iterable(entry.also for entry in entries):
-        connection.execute(extra.text, extra.values)
     known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, [entry.id for entry in entries])}
     written = [entry for entry in entries if not entry.is_intent]
     for entry in written:
