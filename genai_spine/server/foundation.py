@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import grpc
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.access.secrets import LEDGER
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.ledger.writer import LedgerTimeouts
@@ -22,9 +23,10 @@ from genai_spine.providers.base import Endpoint
 from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
-from genai_spine.server.access import Access
+from genai_spine.server.access import Access, root_secret
 from genai_spine.settings import Settings
 from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.booking.chain import Chain
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -66,8 +68,9 @@ class Foundation:
         Errors: those of Access.of().
         """
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
+        root = root_secret(settings)
         ledger = Ledger(
-            Executions(database),
+            Executions(database, None if root is None else Chain(root.keys(LEDGER)[0])),
             Leases(database),
             lane=settings.lane,
             lease_ttl_s=settings.lease_ttl,

@@ -184,6 +184,16 @@ class Database:
         async with self._turn, self.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def begin_write(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection in a transaction that reads what it is going to change: with SQLite nobody else writes
+        from its beginning on.
+        """
+        async with self.begin_in_turn() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""
         async with self.engine.connect() as connection:

@@ -70,7 +70,7 @@ class Ledger:
         timeouts: LedgerTimeouts | None = None,
     ) -> None:
         """lease_ttl_s: for so long after this process died its PENDING rows are not touched."""
-        self._first_id = self.server_id = str(uuid4())
+        self._first_id = self.server_id = executions.chain.name or str(uuid4())
         self._executions = executions
         self._leases = leases
         self._lane = lane
@@ -86,6 +86,7 @@ class Ledger:
     async def start(self) -> None:
         """Takes the lease, and books as LOST what dead servers left. Raises when the database is away."""
         await self._leases.take(self.server_id, self._lane, self._lease_ttl_s)
+        await self._executions.chain.open()
         await self._sweep()
         for renewed in self.renewed:
             await renewed()
@@ -262,6 +263,8 @@ class Ledger:
     async def _sweep(self) -> None:
         if lost := await self._executions.sweep():
             log.warning("executions_lost", count=len(lost), first_id=lost[0])
+        if ended := await self._executions.chain.end_others():
+            log.info("ledger_chains_ended", chains=ended)
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -39,6 +39,7 @@ class Row:
             self.execution,
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
+            is_recorded=self.settled and self.committed > 0,
         )
 
     def resolve(self, recorded: "bool | Refusal") -> None:
