@@ -194,6 +194,16 @@ class Database:
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection that reads everything as it is at one moment. Errors: as connect()."""
+        async with self.connect() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN")
+            else:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""
         async with self.engine.connect() as connection:

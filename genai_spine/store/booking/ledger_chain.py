@@ -55,6 +55,12 @@ class LedgerChain:
                 self._forget()
                 raise
 
+    async def is_used(self) -> bool:
+        """Whether any process has a chain in this database."""
+        async with self._database.connect() as connection:
+            found = await connection.execute(sa.select(sa.exists(sa.select(_chain.server_id))))
+            return bool(found.scalar_one())
+
     async def open(self) -> None:
         """Begins the chain, so that it is missed where nobody lists its end."""
         if self.sealing is not None:
