@@ -30,7 +30,7 @@ PAGE_ROWS = 500
 KINDS = {
     "row_changed": "the row does not say what was written",
     "row_deleted": "the row is not there any more",
-    "row_added": "no batch lists the row: it was added, a server without the key wrote it, or its batch is gone",
+    "row_added": "no batch lists the row: it was added, or its batch is gone, or its server had no key",
     "amendment_lost": "the version that was replaced is gone or changed",
     "batch_changed": "the batch does not say what was written",
     "batch_deleted": "batches before this one are gone",
