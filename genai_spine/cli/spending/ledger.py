@@ -1,10 +1,11 @@
-"""`genai-spine ledger`: verify its hash chain, hold it against providers' bills."""
+"""`genai-spine ledger`: verify its hash chain, resolve lost calls, hold it against providers' bills."""
 
 import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from genai_spine.settings import Settings
 
 MOST_SHOWN = 50  # findings
-group = typer.Typer(no_args_is_help=True, help="The ledger: verified, and held against providers' bills.")
+group = typer.Typer(
+    no_args_is_help=True, help="The ledger: verify, resolve, and hold against providers' bills."
+)
 Text = str | None
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day, UTC; it counts too.")]
 
 
 @group.command()
@@ -112,6 +116,47 @@ def _show_findings(outcome: "Verification") -> None:
     verified = f"{counted(outcome.versions, 'version')} in {counted(outcome.batches, 'commit')}"
     chains = counted(len(outcome.heads), "chain")
     typer.echo(f"{verified} of {chains}: {'not as written' if kinds else 'all as written'}")
+
+
+@group.command()
+def resolve(
+    call: Annotated[Text, typer.Argument(help="Id of a lost call. Without: all of them are listed.")] = None,
+    input_tokens: Annotated[int | None, typer.Option(min=0, help="That the provider billed.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=0, help="That the provider billed.")] = None,
+    cached_tokens: Annotated[int, typer.Option(min=0, help="Of the input, read from its cache.")] = 0,
+    not_billed: Annotated[bool, typer.Option("--not-billed", help="The provider billed nothing.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Many calls: the listing of --json, with usage or not_billed.")
+    ] = None,
+    since: Day = None,
+    until: Day = None,
+    provider: Annotated[Text, typer.Option(help="List only this provider's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List lost calls, or book what their provider says of them; exit 1 if one was not resolved.
+
+    A lost call is booked with what was reserved for it. Without --since: those of the last 30 days.
+    """
+    from genai_spine.cli.main import book_with, settings_with
+    from genai_spine.cli.spending import lost_calls
+
+    settings = settings_with()
+    if call is None and file is None:
+        period = lost_calls.period(since, until)
+        lost_calls.show_lost(run(lost_calls.listed(settings, period, provider)), as_json=as_json)
+        return
+    if call is not None and file is not None:
+        fail("say a call or --file, not both")
+    if file is not None:
+        truths = lost_calls.truths_in(file)
+    else:
+        given = (input_tokens, output_tokens, cached_tokens)
+        truths = [lost_calls.truth(str(call), given, not_billed=not_billed)]
+    outcome = run(lost_calls.resolved(settings, book_with(settings), truths, dry_run=dry_run))
+    lost_calls.show_resolved(outcome, dry_run=dry_run, as_json=as_json)
+    if any(one.problem for one in outcome):
+        raise typer.Exit(1)
 
 
 @group.command()
