@@ -66,15 +66,15 @@ SETTLE = (
 )
 # With a chain, $n: its name, number and hash of the batch, hash of the one before, and its list.
 HEAD = (
-    " h AS MATERIALIZED (SELECT coalesce((SELECT seq = ${seq}::bigint - 1 AND hash = ${before}::bytea"
+    " head AS MATERIALIZED (SELECT coalesce((SELECT seq = ${seq}::bigint - 1 AND hash = ${before}::bytea"
     " FROM ledger_batches WHERE server_id = ${name}::text ORDER BY seq DESC LIMIT 1), ${seq}::bigint = 1)"
     " AS yes),"
 )
 BATCH = (
-    ", b AS (INSERT INTO ledger_batches ({columns}) SELECT ${name}::text, ${seq}::bigint, ${hash}::bytea,"
+    ", batch AS (INSERT INTO ledger_batches ({columns}) SELECT ${name}::text, ${seq}::bigint, ${hash}::bytea,"
     " ${versions}::bytea, now() WHERE (SELECT yes FROM ok))"
 )
-FOLLOWS = "(SELECT yes FROM h)"
+FOLLOWS = "(SELECT yes FROM head)"
 # $2 and $3: ids of the settlements, and the states that their rows are expected to have; '': there is none.
 EXPECTED = (
     f" ok AS MATERIALIZED (SELECT {FOLLOWS} AND bool_and(coalesce(o.state, '') = x.state) AS yes"
