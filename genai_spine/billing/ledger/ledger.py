@@ -80,6 +80,7 @@ class Ledger:
         self._replaced = 0
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
         self.renewed: list[Callable[[], Awaitable[None]]] = []  # what else is done with each renewal
+        self.lost: list[Callable[[Sequence[str]], Awaitable[None]]] = []  # get ids of calls that were lost
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -263,6 +264,8 @@ class Ledger:
     async def _sweep(self) -> None:
         if lost := await self._executions.sweep():
             log.warning("executions_lost", count=len(lost), first_id=lost[0])
+            for resolve in self.lost:
+                await resolve(lost)
         if ended := await self._executions.chain.end_others():
             log.info("ledger_chains_ended", chains=ended)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.costs import usd_of
 from genai_spine.store.booking.ledger_chain import Correction
-from genai_spine.store.booking.lost_calls import LostCalls
+from genai_spine.store.booking.lost_calls import LostCalls, correction
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -23,7 +23,11 @@ INPUTS = (
 )
 OUTPUTS = ("reasoning_tokens", "audio_output_tokens")
 REPORTED = usage_pb2.PROVENANCE_PROVIDER_REPORTED
-UNRESOLVED = (execution_pb2.LOSS_RESOLUTION_UNSPECIFIED, execution_pb2.LOSS_RESOLUTION_RESERVE)
+UNRESOLVED = (
+    execution_pb2.LOSS_RESOLUTION_UNSPECIFIED,
+    execution_pb2.LOSS_RESOLUTION_RESERVE,
+    execution_pb2.LOSS_RESOLUTION_STREAM,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,8 @@ def _resolved(book: PriceBook, row: Execution | None, truth: Truth) -> tuple[Cor
 
 def _correction(row: Execution, usage: Usage, cost: Cost) -> Correction:
     counts = [field.name for field in Usage.DESCRIPTOR.fields if field.cpp_type == field.CPPTYPE_UINT32]
-    old = execution_pb2.LossResolution.Name(row.resolution).removeprefix("LOSS_RESOLUTION_")
     values = {name: getattr(usage, name) for name in counts if name != "total_tokens"}
     values |= {"input_provenance": "PROVIDER_REPORTED", "output_provenance": "PROVIDER_REPORTED"}
     values |= {name: getattr(cost, name) for name in ("cost_ticks", "price_known", "is_free", "price_book")}
     values |= {"cost_usd": usd_of(cost.cost_ticks), "resolution": "PROVIDER"}
-    was = {"state": "LOST", "resolution": None if row.resolution == UNRESOLVED[0] else old}
-    return Correction(row.id, was, values)
+    return correction(row, values)

@@ -1,17 +1,26 @@
 """Lost calls: rows of the ledger whose cost is not known, because their process died."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
+from genai_spine.store.booking.ledger_chain import Correction
 from genai_spine.store.database import Database
 from genai_spine.store.executions import execution_of
 from genai_spine.store.tables import executions
-from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.execution_pb2 import Execution, LossResolution
 
 _row = executions.c
-UNRESOLVED = (_row.state == "LOST", sa.or_(_row.resolution.is_(None), _row.resolution == "RESERVE"))
+RESERVED = ("RESERVE", "STREAM")  # resolutions with which a call costs what was reserved for it
+UNRESOLVED = (_row.state == "LOST", sa.or_(_row.resolution.is_(None), _row.resolution.in_(RESERVED)))
+
+
+def correction(row: Execution, values: Mapping[str, Any]) -> Correction:
+    """Other values of a lost call, as long as nobody else has resolved it."""
+    name = LossResolution.Name(row.resolution).removeprefix("LOSS_RESOLUTION_")
+    return Correction(row.id, {"state": "LOST", "resolution": name if row.resolution else None}, values)
 
 
 class LostCalls:
