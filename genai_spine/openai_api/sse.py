@@ -38,7 +38,7 @@ class _ToolCall(Struct):
     custom: _Called | None = None
 
 
-class _Delta(Struct):
+class _Delta(Struct, frozen=True):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str = ""

@@ -36,7 +36,6 @@ from genai_spine.store.booking.writers import (
 from genai_spine.telemetry.urls import shown
 
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
-MANY_ROWS = 1000  # not for the event loop's thread
 WRITER_CONNECTIONS = 2  # PostgreSQL's of pool_max: one that writes and one that flushes
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
@@ -253,12 +252,6 @@ class Database:
             raise
         self._write_failure = None
         return result
-
-    async def write_sqlite(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of a job that changes rows of a number that is not known, on the writer's thread."""
-        assert isinstance(self._writer, SqliteWriter)
-        with _translated():
-            return await self._writer.run(job, MANY_ROWS)
 
     async def flush(self) -> None:
         """Returns when all that write() has committed survives a crash of the database.

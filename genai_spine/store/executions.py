@@ -182,7 +182,7 @@ class Executions:
         """Writes intents and settlements that no budget counts, in one transaction; saving one again changes
         nothing.
 
-        One call at a time. Raises RowsRefused when a row cannot be stored at all, otherwise what the
+        Raises RowsRefused when a row cannot be stored at all, otherwise what the
         driver raises; nothing is written then.
         """
         if self._sealing is not None:
@@ -190,17 +190,18 @@ class Executions:
             return
         values = self._values(rows)
         if values:
-            await self._database.write(
-                lambda connection: sqlite.upsert(connection, self._upsert, values),
-                lambda connection: self._postgresql.upsert(connection, values),
-                len(values),
-                atomic=len(values) > 1,
-            )
+            async with self.chain.turn():
+                await self._database.write(
+                    lambda connection: sqlite.upsert(connection, self._upsert, values),
+                    lambda connection: self._postgresql.upsert(connection, values),
+                    len(values),
+                    atomic=len(values) > 1,
+                )
 
     async def book(self, bookings: "Sequence[Booking]") -> Outcome:
         """Writes intents and settlements and charges their budgets' counters; no row stands twice in it.
 
-        One call at a time. What is written is atomic by batch on SQLite, and on PostgreSQL for settlements
+        What is written is atomic by batch on SQLite, and on PostgreSQL for settlements
         and for intents. Errors: as save().
         """
         values = self._values([booking.execution for booking in bookings])

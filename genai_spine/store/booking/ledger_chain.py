@@ -47,7 +47,7 @@ class LedgerChain:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """Alone with the chain, of which the end is looked for again after an error."""
+        """Alone with the writer and the chain, of which the end is looked for again after an error."""
         async with self._turn:
             try:
                 yield
@@ -91,6 +91,7 @@ class LedgerChain:
 
         kind: why; RERATED or RESOLVED.
         """
+        corrections = sorted(corrections, key=lambda one: one.id)  # rows are locked in this order
         done: list[str] = []
         charges: dict[int, int] = {}
         async with self._writing() as connection:

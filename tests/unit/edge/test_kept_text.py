@@ -1,17 +1,37 @@
 """Text of kept messages, in each form in which streams go out."""
 
+from typing import Any
+
 import pytest
-from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.delivery.lost_streams import KeptText
 from genai_spine.edge.kept_text import kept_text
 from genai_spine.openai_api import sse
 from genai_spine.openai_api.sse import ChatFrames, TextFrames
-from genai_spine.v1 import capability_service_pb2, prompt_service_pb2, session_service_pb2
+from genai_spine.v1 import (
+    capability_service_pb2,
+    media_service_pb2,
+    openai_service_pb2,
+    prompt_service_pb2,
+    session_service_pb2,
+)
 from genai_spine.v1 import completion_service_pb2 as pb
 
-SERVICE = "/genai_spine.v1."
-CHAT, TEXT = (f"{SERVICE}OpenAIService/Create{kind}Completion" for kind in ("Chat", "Text"))
+
+def method(file: Any, service: str, name: str) -> str:
+    """Name of a method on the wire."""
+    found = file.DESCRIPTOR.services_by_name[service].methods_by_name[name]
+    return f"/{found.containing_service.full_name}/{found.name}"
+
+
+CHAT = method(openai_service_pb2, "OpenAIService", "CreateChatCompletion")
+TEXT = method(openai_service_pb2, "OpenAIService", "CreateTextCompletion")
+SOUND = method(openai_service_pb2, "OpenAIService", "CreateSpeech")
+SPEECH = method(media_service_pb2, "MediaService", "CreateSpeech")
+TYPED = method(pb, "CompletionService", "StreamCompletion")
+PROMPT = method(prompt_service_pb2, "PromptService", "StreamPrompt")
+MESSAGE = method(session_service_pb2, "SessionService", "StreamMessage")
+CAPABILITY = method(capability_service_pb2, "CapabilityService", "StreamCapability")
 
 
 def chunk(**fields: object) -> pb.CompletionChunk:
@@ -32,7 +52,7 @@ CALLED = chunk(tool_calls=[pb.ToolCallDelta(id="c", name="search", arguments='{"
     ],
 )
 def test_chunks_have_the_same_text_typed_and_as_frames(said, text):
-    assert kept_text(f"{SERVICE}CompletionService/StreamCompletion", said.SerializeToString()) == text
+    assert kept_text(TYPED, said.SerializeToString()) == text
     frames = ChatFrames(include_usage=True, before_tools=False).write(said)
     kept = [kept_text(CHAT, sse.numbered(event, 3)) for event in sse.events(frames)]
     assert KeptText("".join(one.visible for one in kept), "".join(one.reasoning for one in kept)) == text
@@ -44,28 +64,28 @@ def test_frames_of_text_completions_have_text():
 
 
 @pytest.mark.parametrize(
-    ("method", "event"),
+    ("name", "event"),
     [
-        ("PromptService/StreamPrompt", prompt_service_pb2.PromptEvent(text="word")),
-        ("SessionService/StreamMessage", session_service_pb2.MessageEvent(text="word")),
-        ("CapabilityService/StreamCapability", capability_service_pb2.CapabilityEvent(text="word")),
+        (PROMPT, prompt_service_pb2.PromptEvent(text="word")),
+        (MESSAGE, session_service_pb2.MessageEvent(text="word")),
+        (CAPABILITY, capability_service_pb2.CapabilityEvent(text="word")),
     ],
 )
-def test_events_have_text(method, event):
-    assert kept_text(SERVICE + method, event.SerializeToString()) == KeptText("word")
+def test_events_have_text(name, event):
+    assert kept_text(name, event.SerializeToString()) == KeptText("word")
 
 
 @pytest.mark.parametrize(
-    ("method", "data"),
+    ("name", "data"),
     [
         (CHAT, b"data: [DONE]\n\n"),
         (CHAT, sse.error_event({"error": {"message": "no"}})),
         (CHAT, b'{"choices": 7}'),
         (CHAT, b"\xff\x00"),
         ("/no.such/Method", b"data"),
-        (f"{SERVICE}MediaService/CreateSpeech", b""),
-        (f"{SERVICE}OpenAIService/CreateSpeech", HttpBody(data=b"sound").data),
+        (SPEECH, b""),
+        (SOUND, b"sound"),
     ],
 )
-def test_what_says_nothing_has_no_text(method, data):
-    assert kept_text(method, data) == KeptText()
+def test_what_says_nothing_has_no_text(name, data):
+    assert kept_text(name, data) == KeptText()
