@@ -23,7 +23,7 @@ MOST_CALLS, MOST_STREAMS = 1000, 100  # that are looked at after one sweep; othe
 log = structlog.get_logger()
 
 
-class KeptText(NamedTuple):
+class StreamText(NamedTuple):
     """Text of one message of a stream."""
 
     visible: str = ""
@@ -39,7 +39,7 @@ class LostStreams:
         lost: LostCalls,
         calls: IdempotentCalls,
         blocks: StreamBlocks,
-        text_of: Callable[[str, bytes], KeptText],
+        text_of: Callable[[str, bytes], StreamText],
     ) -> None:
         """text_of: text of a message of a method, given as it went out."""
         self._executions = executions

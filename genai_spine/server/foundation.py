@@ -18,8 +18,8 @@ from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
-from genai_spine.edge.kept_text import kept_text
 from genai_spine.edge.keyed_calls import KeyedCalls
+from genai_spine.edge.stream_text import stream_text
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers.base import Endpoint
 from genai_spine.request_log.redaction import Redactor, is_secret
@@ -129,7 +129,7 @@ def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, bloc
         lease_ttl_s=settings.lease_ttl,
         timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
     )
-    streams = LostStreams(executions, LostCalls(database), calls, blocks, kept_text)
+    streams = LostStreams(executions, LostCalls(database), calls, blocks, stream_text)
     ledger.lost.append(streams.count)
     return ledger
 

@@ -190,7 +190,7 @@ class Executions:
             return
         values = self._values(rows)
         if values:
-            async with self.chain.turn():
+            async with self.chain.locked():
                 await self._database.write(
                     lambda connection: sqlite.upsert(connection, self._upsert, values),
                     lambda connection: self._postgresql.upsert(connection, values),
@@ -220,7 +220,7 @@ class Executions:
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
-        async with self.chain.turn():
+        async with self.chain.locked():
             return await self._database.write(
                 lambda connection: sqlite.book(connection, self._upsert, entries, self._sealing),
                 lambda connection: self._postgresql.book(connection, entries),

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from genai_spine.call import DEFAULT_TENANT
-from genai_spine.delivery.lost_streams import KeptText, LostStreams
+from genai_spine.delivery.lost_streams import LostStreams, StreamText
 from genai_spine.store.booking.lost_calls import LostCalls
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -25,7 +25,11 @@ def streams(database: Database) -> LostStreams:
     calls = IdempotentCalls(database, ttl_s=100.0, resume_ttl_s=50.0)
     blocks, executions = StreamBlocks(database), chained(database)
     return LostStreams(
-        executions, LostCalls(database), calls, blocks, lambda _, data: KeptText(data.decode(), data.decode())
+        executions,
+        LostCalls(database),
+        calls,
+        blocks,
+        lambda _, data: StreamText(data.decode(), data.decode()),
     )
 
 
@@ -62,7 +66,7 @@ async def found(database: Database, id: str) -> Execution:
     return row
 
 
-async def test_kept_text_is_counted_and_the_cost_stays_what_was_reserved(database):
+async def test_stream_text_is_counted_and_the_cost_stays_what_was_reserved(database):
     await keep(database)
     [id] = await lose(database)
     await streams(database).count([id])

@@ -37,7 +37,7 @@ class LedgerChain:
     def __init__(self, database: Database, sealing: Sealing | None) -> None:
         """sealing: None: there is no key, and so no chain; rows are corrected all the same."""
         self._database = database
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.sealing = sealing
 
     @property
@@ -46,9 +46,9 @@ class LedgerChain:
         return None if self.sealing is None else self.sealing.name
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def locked(self) -> AsyncGenerator[None]:
         """Alone with the writer and the chain, of which the end is looked for again after an error."""
-        async with self._turn:
+        async with self._lock:
             try:
                 yield
             except BaseException:
@@ -129,7 +129,7 @@ class LedgerChain:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncGenerator[AsyncConnection]:
-        async with self.turn(), self._database.begin_write() as connection:
+        async with self.locked(), self._database.begin_write() as connection:
             yield connection
             self._forget()  # the writer's own idea of the head
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from genai_spine.delivery.lost_streams import KeptText
-from genai_spine.edge.kept_text import kept_text
+from genai_spine.delivery.lost_streams import StreamText
+from genai_spine.edge.stream_text import stream_text
 from genai_spine.openai_api import sse
 from genai_spine.openai_api.sse import ChatFrames, TextFrames
 from genai_spine.v1 import (
@@ -44,23 +44,23 @@ CALLED = chunk(tool_calls=[pb.ToolCallDelta(id="c", name="search", arguments='{"
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        (chunk(content="a\u00fc"), KeptText("a\u00fc")),
-        (chunk(refusal="no"), KeptText("no")),
-        (chunk(reasoning="hm"), KeptText("", "hm")),
-        (CALLED, KeptText('search{"q": "x"}')),
-        (pb.CompletionChunk(), KeptText()),
+        (chunk(content="a\u00fc"), StreamText("a\u00fc")),
+        (chunk(refusal="no"), StreamText("no")),
+        (chunk(reasoning="hm"), StreamText("", "hm")),
+        (CALLED, StreamText('search{"q": "x"}')),
+        (pb.CompletionChunk(), StreamText()),
     ],
 )
 def test_chunks_have_the_same_text_typed_and_as_frames(said, text):
-    assert kept_text(TYPED, said.SerializeToString()) == text
+    assert stream_text(TYPED, said.SerializeToString()) == text
     frames = ChatFrames(include_usage=True, before_tools=False).write(said)
-    kept = [kept_text(CHAT, sse.numbered(event, 3)) for event in sse.events(frames)]
-    assert KeptText("".join(one.visible for one in kept), "".join(one.reasoning for one in kept)) == text
+    kept = [stream_text(CHAT, sse.numbered(event, 3)) for event in sse.events(frames)]
+    assert StreamText("".join(one.visible for one in kept), "".join(one.reasoning for one in kept)) == text
 
 
 def test_frames_of_text_completions_have_text():
     frames = TextFrames(False, [""], 1).write(chunk(content="word"))
-    assert [kept_text(TEXT, event) for event in sse.events(frames)] == [KeptText("word")]
+    assert [stream_text(TEXT, event) for event in sse.events(frames)] == [StreamText("word")]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_frames_of_text_completions_have_text():
     ],
 )
 def test_events_have_text(name, event):
-    assert kept_text(name, event.SerializeToString()) == KeptText("word")
+    assert stream_text(name, event.SerializeToString()) == StreamText("word")
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_events_have_text(name, event):
     ],
 )
 def test_what_says_nothing_has_no_text(name, data):
-    assert kept_text(name, data) == KeptText()
+    assert stream_text(name, data) == StreamText()
