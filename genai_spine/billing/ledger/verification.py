@@ -4,9 +4,9 @@ Each batch is checked against the one before it, and each version that it lists 
 batch lists are looked for where more of them say that one does than were found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,9 +20,8 @@ from genai_spine.store.booking.chain import (
     amended,
     chain_of,
     listed_in,
-    read,
 )
-from genai_spine.store.booking.chain_rows import COLUMNS, ChainRows, StoredBatch
+from genai_spine.store.booking.chain_rows import COLUMNS, ChainRows, StoredBatch, StoredRow
 
 PAGE_BATCHES = 200
 PAGE_ROWS = 500
@@ -145,7 +144,7 @@ class _Verifier:
                 elif one.kind == INTENT:
                     self._intents += 1
                     self._compare(name, batch, one, _intent(seals, name, batch, row))
-                elif (row["settled_by"], row["settle_seq"]) == (name, batch.seq):
+                elif (row.claim.settled_by, row.claim.settle_seq) == (name, batch.seq):
                     self._settlements += 1
                     self._compare(name, batch, one, _settlement(seals, row))
                 else:
@@ -222,13 +221,12 @@ def _readable(versions: bytes) -> list[Listed] | None:
         return None
 
 
-def _intent(seals: Seals, name: str, batch: StoredBatch, row: Mapping[str, Any]) -> bytes | None:
-    if (chain_of(row["server_id"]), row["intent_seq"]) != (name, batch.seq):
-        return None
-    return seals.intent(read(row, COLUMNS))
+def _intent(seals: Seals, name: str, batch: StoredBatch, row: StoredRow) -> bytes | None:
+    is_here = (chain_of(row.claim.server_id), row.claim.intent_seq) == (name, batch.seq)
+    return seals.intent(row.values) if is_here else None
 
 
-def _settlement(seals: Seals, row: Mapping[str, Any]) -> bytes | None:
-    if row["cost_usd"] != row["cost_ticks"] / TICKS_PER_USD:
+def _settlement(seals: Seals, row: StoredRow) -> bytes | None:
+    if row.cost_usd != row.cost_ticks / TICKS_PER_USD:
         return None
-    return seals.settlement(seals.settled(read(row, COLUMNS)))
+    return seals.settlement(seals.settled(row.values))

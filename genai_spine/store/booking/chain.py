@@ -170,15 +170,18 @@ def amended(text: str) -> list[tuple[str, Any]]:
     return list(found.items()) if isinstance(found, dict) else []
 
 
+def canonical_json(value: Any) -> str:
+    """Text of a value of JSON, or of a text of it, in the one form that is sealed."""
+    found = json.loads(value) if isinstance(value, str) else value
+    return json.dumps(found, sort_keys=True, ensure_ascii=False)
+
+
 def _sealed(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in FLAGS:
         return bool(value)
-    if name in JSON_COLUMNS:
-        found = json.loads(value) if isinstance(value, str) else value
-        return json.dumps(found, sort_keys=True, ensure_ascii=False)
-    return value
+    return canonical_json(value) if name in JSON_COLUMNS else value
 
 
 def _pairs(names: Sequence[str], values: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -1,13 +1,15 @@
 """Rows of the hash chain and of what it lists, read from one snapshot of the database to be verified."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.store.booking.chain import JSON_COLUMNS, canonical_json
 from genai_spine.store.booking.tables import ledger_amendments, ledger_batches, ledger_chains
 from genai_spine.store.database import Database
 from genai_spine.store.tables import executions
@@ -43,6 +45,20 @@ class Claim(NamedTuple):
     intent_seq: int | None
     settled_by: str | None
     settle_seq: int | None
+
+
+class StoredRow(NamedTuple):
+    """Execution, as the database has it."""
+
+    values: Sequence[Any]  # of COLUMNS, in the form that is sealed
+    claim: Claim
+    cost_usd: float
+    cost_ticks: int
+
+
+CLAIM = ("id", "server_id", "intent_seq", "settled_by", "settle_seq")
+_claim = itemgetter(*map(COLUMNS.index, CLAIM))
+_JSON_PLACES = tuple(map(COLUMNS.index, sorted(JSON_COLUMNS)))
 
 
 class ChainRows:
@@ -94,10 +110,17 @@ class ChainRows:
         found: bytes | None = (await self._connection.execute(query)).scalar_one_or_none()
         return found
 
-    async def rows(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    async def rows(self, ids: Sequence[str]) -> dict[str, StoredRow]:
         """Executions by id."""
         query = sa.select(executions).where(_row.id.in_(ids))
-        return {row["id"]: dict(row) for row in (await self._connection.execute(query)).mappings()}
+        found = {}
+        for row in await self._connection.execute(query):
+            values: list[Any] = list(row)
+            for place in _JSON_PLACES:
+                if values[place] is not None:
+                    values[place] = canonical_json(values[place])
+            found[row.id] = StoredRow(values, Claim(*_claim(values)), row.cost_usd, row.cost_ticks)
+        return found
 
     async def amendments(self, ids: Sequence[str]) -> dict[tuple[str, str, int], str]:
         """Settlements that others took the place of: JSON by execution, chain and number."""
@@ -116,8 +139,9 @@ class ChainRows:
 
     async def claims(self, after: str, limit: int) -> list[Claim]:
         """Places of rows behind an id, in the order of ids."""
-        columns = (_row.id, _row.server_id, _row.intent_seq, _row.settled_by, _row.settle_seq)
-        query = sa.select(*columns).where(_row.id > after).order_by(_row.id).limit(limit)
+        query = (
+            sa.select(*(_row[name] for name in CLAIM)).where(_row.id > after).order_by(_row.id).limit(limit)
+        )
         return [Claim(*row) for row in await self._connection.execute(query)]
 
     async def unlisted(self, since: datetime) -> list[str]:
