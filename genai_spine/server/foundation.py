@@ -86,7 +86,7 @@ class Foundation:
             calls,
             blocks,
             BlockNews(database),
-            lambda: ledger.server_id,
+            ledger,
             grace_s=settings.keyed_grace_s,
         )
         access = Access.of(settings, database)

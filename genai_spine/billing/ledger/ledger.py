@@ -6,7 +6,7 @@ What a call may cost at most is reserved with its intent, in the counters of the
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import uuid4
@@ -160,6 +160,14 @@ class Ledger:
         row = self.writer.rows.get(execution.id)
         if row is not None and await self._wait(row) is not True:
             raise ServiceUnavailable(cause="its ledger cannot be written")
+
+    async def booked(self, ids: Iterable[str]) -> None:
+        """Returns when no settlement of these executions waits for the database any more, however long."""
+        for id in ids:
+            while (row := self.writer.rows.get(id)) is not None:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                row.booked.append(future)
+                await future
 
     def settle(self, execution: Execution) -> "asyncio.Future[None]":
         """Books the outcome, once; a second settlement of one execution changes nothing.
