@@ -34,13 +34,11 @@ async def lose(database: Database, count: int = 1, model: str = "gpt-4o") -> lis
     spender = Spender.of(database, actual=None)
     await spender.ledger.start()
     calls = [await spender.call(RESERVED) for _ in range(count)]
-    for call in calls:
-        call.model = model
+    async with database.begin() as connection:
+        await connection.exec_driver_sql(f"UPDATE executions SET model = '{model}'")
     await Leases(database).release(spender.ledger.server_id)
     assert len(await chained(database).sweep()) == count
     await spender.ledger.stop()
-    async with database.begin() as connection:
-        await connection.exec_driver_sql(f"UPDATE executions SET model = '{model}'")
     return [call.id for call in calls]
 
 

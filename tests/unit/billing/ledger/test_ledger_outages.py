@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from genai_spine.billing import ledger as ledger_module
+from genai_spine.billing.ledger import ledger as ledger_module
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.call import DEFAULT_TENANT
