@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -190,13 +191,14 @@ class Executions:
             return
         values = self._values(rows)
         if values:
-            async with self.chain.locked():
-                await self._database.write(
-                    lambda connection: sqlite.upsert(connection, self._upsert, values),
-                    lambda connection: self._postgresql.upsert(connection, values),
-                    len(values),
-                    atomic=len(values) > 1,
-                )
+            job = partial(
+                self._database.write,
+                lambda connection: sqlite.upsert(connection, self._upsert, values),
+                lambda connection: self._postgresql.upsert(connection, values),
+                len(values),
+                atomic=len(values) > 1,
+            )
+            await self.chain.alone(job)
 
     async def book(self, bookings: "Sequence[Booking]") -> Outcome:
         """Writes intents and settlements and charges their budgets' counters; no row stands twice in it.
@@ -220,12 +222,13 @@ class Executions:
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
-        async with self.chain.locked():
-            return await self._database.write(
-                lambda connection: sqlite.book(connection, self._upsert, entries, self._sealing),
-                lambda connection: self._postgresql.book(connection, entries),
-                len(entries),
-            )
+        job = partial(
+            self._database.write,
+            lambda connection: sqlite.book(connection, self._upsert, entries, self._sealing),
+            lambda connection: self._postgresql.book(connection, entries),
+            len(entries),
+        )
+        return await self.chain.alone(job)
 
     @property
     def needs_flush(self) -> bool:

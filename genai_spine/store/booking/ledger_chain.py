@@ -4,10 +4,10 @@ A correction keeps the version that it takes the place of.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ from genai_spine.store.booking.tables import ledger_amendments, ledger_batches, 
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import budget_counters, executions, leases
 
+T = TypeVar("T")
 _batch, _chain = ledger_batches.c, ledger_chains.c
 _amendment_names = ("execution_id", "settled_by", "settle_seq", "kind", "old_json")
 
@@ -45,12 +46,13 @@ class LedgerChain:
         """Name of the chain; None: there is none."""
         return None if self.sealing is None else self.sealing.name
 
-    @asynccontextmanager
-    async def locked(self) -> AsyncGenerator[None]:
-        """Alone with the writer and the chain, of which the end is looked for again after an error."""
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Result of work that is alone with the writer and the chain; after an error the end of the chain is
+        looked for again.
+        """
         async with self._lock:
             try:
-                yield
+                return await work()
             except BaseException:
                 self._forget()
                 raise
@@ -129,9 +131,13 @@ class LedgerChain:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncGenerator[AsyncConnection]:
-        async with self.locked(), self._database.begin_write() as connection:
-            yield connection
+        async with self._lock:
             self._forget()  # the writer's own idea of the head
+            try:
+                async with self._database.begin_write() as connection:
+                    yield connection
+            finally:
+                self._forget()
 
     def _forget(self) -> None:
         if self.sealing is not None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from genai_spine.store.booking.chain import Head
+from genai_spine.store.booking.chain import Batch, Head
 from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs
 from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
 
@@ -26,7 +26,11 @@ CHARGE = (
     " WHERE id = ?"
 )
 LAST_BATCH = LAST.format(one="?")
-ADD_BATCH = f"INSERT INTO ledger_batches ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, {NOW})"
+# Behind the batch whose hash is the last value.
+ADD_BATCH = (
+    f"INSERT INTO ledger_batches ({BATCH_COLUMNS}) SELECT ?1, ?2, ?3, ?4, {NOW} WHERE coalesce("
+    "(SELECT hash FROM ledger_batches WHERE server_id = ?1 ORDER BY seq DESC LIMIT 1), x'') = ?5"
+)
 AMEND = f"INSERT INTO ledger_amendments ({AMENDMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, {NOW})"
 WHOLE = "SELECT * FROM executions WHERE id = ?"
 Charges = dict[int, list[int]]  # counter -> changes of what is spent and of what is reserved
@@ -47,7 +51,8 @@ def book(
 ) -> Outcome:
     """Settlements first, then reservations, in the order in which they stand."""
     outcome, charges = Outcome(), Charges()
-    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, [entry.id for entry in entries])}
+    uncertain = [entry.id for entry in entries if not entry.is_intent or entry.is_repeated]
+    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, uncertain)}
     settlements = [entry for entry in entries if not entry.is_intent]
     written = [entry for entry in settlements if is_due(entry, known.get(entry.id, ("",))[0])]
     outcome.settled = {entry.id for entry in written}
@@ -92,10 +97,20 @@ def _write(
             names = [column[0] for column in cursor.description]
             if old := sealing.amended(dict(zip(names, cursor.fetchone(), strict=True)), "LATE"):
                 connection.execute(AMEND, old)
-    head = sealing.chain.follow(*connection.execute(LAST_BATCH, (sealing.name,)).fetchone() or Head())
-    batch = sealing.batch(head, entries, known)
+    head = sealing.chain.head or _last(connection, sealing)
+    while not _added(connection, sealing, head, batch := sealing.batch(head, entries, known)):
+        head = _last(connection, sealing)
     upsert(connection, statement, [sealing.placed(head, entry) for entry in entries])
-    connection.execute(ADD_BATCH, (sealing.name, *batch))
+    sealing.chain.head = batch.head
+
+
+def _last(connection: sqlite3.Connection, sealing: Sealing) -> Head:
+    return sealing.chain.follow(*connection.execute(LAST_BATCH, (sealing.name,)).fetchone() or Head())
+
+
+def _added(connection: sqlite3.Connection, sealing: Sealing, head: Head, batch: Batch) -> bool:
+    """Whether the batch is written; not where the head is another one by now."""
+    return connection.execute(ADD_BATCH, (sealing.name, *batch, head.hash)).rowcount == 1
 
 
 def _settle(entry: Entry, known: Sequence[Any] | None, charges: Charges) -> None:
